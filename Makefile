@@ -1,0 +1,84 @@
+# defer: background jobs and cron inside PostgreSQL
+#
+#   make, make install, make installcheck, make clean
+#                         as with any PGXS extension; PG_CONFIG=... chooses the
+#                         server.  installcheck wants a running server that has
+#                         shared_preload_libraries = 'defer'
+#   make demo             the marketplace story on a throwaway server
+#   make check            all tests on throwaway servers
+#   make check-versions   the same on PostgreSQL 15, 17 and 18
+#   make lint             cppcheck and clang-tidy
+#   make format           pg_bsd_indent over src/
+#
+# Everything but the first line works on a machine that has only make, and
+# leaves nothing behind: the server is a private copy under /tmp.
+
+TOOLS = demo check check-versions lint format
+
+ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
+
+# These come before PGXS, which may not be installed yet (and PGXS has a
+# "check" of its own, which only says that it cannot).
+.PHONY: $(MAKECMDGOALS)
+.NOTPARALLEL:
+
+$(filter $(TOOLS),$(MAKECMDGOALS)):
+	@tools/$@
+
+$(filter-out $(TOOLS),$(MAKECMDGOALS)):
+	@+$(MAKE) --no-print-directory $@
+
+else
+
+EXTENSION = defer
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" defer.control)
+MODULE_big = defer
+PGFILEDESC = "defer - background jobs and cron inside PostgreSQL"
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+# sql/defer.sql is the single source; upgrade scripts are kept as they are
+DATA = $(filter-out sql/defer--$(EXTVERSION).sql,$(sort $(wildcard sql/defer--*.sql)))
+DATA_built = sql/defer--$(EXTVERSION).sql
+
+# -Wextra, without what PostgreSQL's headers and calling convention set off
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers
+ifneq ($(filter true 1,$(CI) $(WERROR)),)
+PG_CFLAGS += -Werror
+endif
+
+# From 16 on PGXS hides our symbols from other libraries.  Before, at least
+# make sure that we call our own.
+comma := ,
+SHLIB_LINK = $(if $(filter linux,$(PORTNAME)),$(if $(filter 14 15,$(MAJORVERSION)),-Wl$(comma)-Bsymbolic))
+
+# expected/ is at the top: pg_regress up to 15 looks for it in --outputdir, from
+# 16 on in --expecteddir, both "."
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=.
+
+EXTRA_CLEAN = $(wildcard sql/defer--$(EXTVERSION).sql src/*.gcno src/*.gcda src/*.gcov) \
+	results regression.diffs regression.out output_iso tmp_check tmp_check_iso log
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(PGXS),)
+$(error $(PG_CONFIG) not found: install the server's development package (Debian: postgresql-server-dev-NN) or set PG_CONFIG)
+endif
+include $(PGXS)
+
+$(OBJS): $(wildcard src/*.h)
+
+sql/defer--$(EXTVERSION).sql: sql/defer.sql defer.control
+	{ printf '%s\n\n' '\echo Use "CREATE EXTENSION defer" to load this file. \quit'; \
+	  cat sql/defer.sql; } > $@.tmp && mv $@.tmp $@
+
+clean: clean-unit
+.PHONY: clean-unit
+clean-unit:
+	@if [ -f test/unit/Makefile ]; then $(MAKE) --no-print-directory -C test/unit clean; fi
+	rm -f sql/defer--$(EXTVERSION).sql.tmp
+
+endif
