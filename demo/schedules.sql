@@ -1,0 +1,1 @@
+SELECT name, function, schedule, description, next_runs FROM defer.schedules;
