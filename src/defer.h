@@ -1,0 +1,394 @@
+/*
+ * defer.h
+ *		The types that files share, and what each file offers to the others,
+ *		grouped by the file that owns it.  A file calls downwards only: the
+ *		groups below stand from the floor up.
+ */
+#ifndef DEFER_H
+#define DEFER_H
+
+#include "postgres.h"
+
+#include "compat.h"
+#include "access/htup.h"
+#include "datatype/timestamp.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+#include "utils/jsonb.h"
+#include "utils/relcache.h"
+
+#define DEFER_VERSION "0.1.0"
+
+/* ------------------------------------------------------------------------
+ * Types
+ * ------------------------------------------------------------------------ */
+
+/* What kind of work a job is (job.kind) */
+#define JOB_FUNCTION	'f'
+#define JOB_PROCEDURE	'p'
+#define JOB_COMMAND		'c'
+
+/* How a job ended (job_history.state) */
+#define STATE_SUCCEEDED 's'
+#define STATE_FAILED	'f'
+#define STATE_CANCELLED 'c'
+#define STATE_DISCARDED 'd'
+
+/* The function name that command jobs carry; their statement is args->>'sql' */
+#define COMMAND_FUNCTION "defer.command"
+
+#define DEFAULT_QUEUE	"default"
+
+/* No time: "no schedule", "no discard_at".  Never a time that users can give */
+#define NO_TIME			DT_NOBEGIN
+
+/*
+ * A row of defer.job.  Pointers are into the memory context that the reader
+ * chose.  NULL pointer, 0 or NO_TIME where the column is NULL.
+ */
+typedef struct Job
+{
+	int64		id;
+	Oid			owner;
+	int64		lane;			/* see LANE() */
+	int32		priority;		/* smaller runs first */
+	TimestampTz run_at;
+	TimestampTz enqueued_at;
+	int64		claim;			/* 0: free */
+	int32		attempt;		/* attempts that ended without success */
+	int16		crashes;
+	int16		suspect;
+	int16		conflicts;
+	char		kind;			/* JOB_... */
+	int64		parent_id;		/* 0: none */
+	int64		schedule_id;	/* 0: none */
+	TimestampTz scheduled_for;
+	TimestampTz discard_at;
+	text	   *function;		/* schema-qualified signature, or COMMAND_FUNCTION */
+	text	   *queue;
+	Jsonb	   *args;			/* as given: array, object or NULL */
+	text	   *key;
+	Jsonb	   *metadata;
+	Jsonb	   *options;		/* keys: see JobPolicy; times in microseconds */
+	text	   *sqlstate;		/* of the last failed attempt */
+	text	   *error;
+} Job;
+
+/*
+ * A lane is the set of jobs under the same concurrency limits: number of the
+ * limited (or paused) function and of the limited (or paused) queue, 0 where
+ * there is none.  Lane 0 is everybody without a limit.
+ */
+#define LANE(function_id, queue_id) \
+	(((int64) (function_id) << 32) | (int64) (uint32) (queue_id))
+#define LANE_FUNCTION(lane) ((int32) ((lane) >> 32))
+#define LANE_QUEUE(lane)	((int32) ((lane) & 0xffffffff))
+
+/* What holds for one job after job, function, queue and defaults are weighed */
+typedef struct JobPolicy
+{
+	int32		max_attempts;	/* "max_attempts" */
+	int64		initial_interval;	/* microseconds */
+	double		multiplier;
+	int64		max_interval;	/* microseconds */
+	double		randomization;	/* 0 .. 1 */
+	int64		max_duration;	/* microseconds; 0: none */
+} JobPolicy;
+
+/* A row of defer.function; what is NULL there is false in has_... */
+typedef struct FunctionSettings
+{
+	bool		found;			/* is there a row at all? */
+	int32		id;				/* 0 when there is no row */
+	int32		concurrency;	/* -1: no limit */
+	bool		cancel_at_limit;
+	bool		paused;
+	bool		has_priority;
+	int32		priority;
+	char	   *queue;			/* NULL: not set */
+	int64		discard_after;	/* microseconds, -1: not set */
+	/* policy fields; negative: not set */
+	JobPolicy	policy;
+} FunctionSettings;
+
+/* A row of defer.queue; "default" exists without one */
+typedef struct QueueSettings
+{
+	bool		found;			/* there is a row, or it is "default" */
+	int32		id;				/* 0 when there is no row */
+	Oid			owner;			/* InvalidOid for a "default" without row */
+	int			ngranted;
+	Oid		   *granted;		/* InvalidOid in it: everybody */
+	int32		concurrency;	/* -1: no limit */
+	bool		paused;
+	bool		has_priority;
+	int32		priority;
+	int64		discard_after;
+	JobPolicy	policy;
+} QueueSettings;
+
+/* A function as jobs see it; lives in the function cache until invalidated */
+typedef struct FunctionEntry
+{
+	Oid			oid;
+	char	   *signature;		/* pg_catalog-style "schema.name(type,type)", quoted */
+	char		kind;			/* JOB_FUNCTION or JOB_PROCEDURE */
+	bool		returns_set;
+	bool		strict;
+	Oid			result_type;
+	int			nargs;			/* input arguments */
+	int			ndefaults;		/* how many of the last have defaults */
+	Oid		   *arg_types;
+	char	  **arg_names;		/* "" where unnamed */
+	void	   *call;			/* execute.c's prepared call, in entry_context */
+	MemoryContext entry_context;
+} FunctionEntry;
+
+/* ------------------------------------------------------------------------
+ * settings.c: the GUCs
+ * ------------------------------------------------------------------------ */
+extern int	defer_max_workers;
+extern int	defer_shared_slots;
+extern bool defer_enabled;
+extern int	defer_worker_idle_timeout;	/* ms */
+extern int	defer_retention;	/* minutes */
+extern bool defer_synchronous_commit;
+extern int	defer_max_crashes;
+extern int	defer_log_level;	/* an elevel */
+extern int	defer_max_payload;	/* kB */
+extern bool defer_run_superuser_jobs;
+extern void settings_define(void);
+
+/* ------------------------------------------------------------------------
+ * catalog.c: the extension's own objects, and its own SQL
+ * ------------------------------------------------------------------------ */
+typedef enum CatalogObject
+{
+	CAT_JOB,
+	CAT_JOB_PKEY,
+	CAT_JOB_CLAIM_IDX,
+	CAT_JOB_KEY_IDX,
+	CAT_JOB_SCHEDULE_IDX,
+	CAT_JOB_ID_SEQ,
+	CAT_CLAIM,
+	CAT_CLAIM_PKEY,
+	CAT_CLAIM_ID_SEQ,
+	CAT_HISTORY,
+	CAT_HISTORY_DEFAULT,
+	CAT_ATTEMPT_DEFAULT,
+	CAT_LOG_DEFAULT,
+	CAT_FUNCTION,
+	CAT_QUEUE,
+	CAT_SCHEDULE,
+	CAT_INSTALLATION,
+	CAT_ORIGIN,
+	CAT_N
+} CatalogObject;
+
+extern bool catalog_installed(void);	/* does this database have the extension? */
+extern Oid	catalog_owner(void);	/* owner of the extension */
+extern Oid	catalog_oid(CatalogObject which);	/* cached; error if missing */
+extern bool catalog_is_active(void);	/* false in a restored or copied database */
+
+/*
+ * Our own SQL through SPI: between the two, the current user is the
+ * extension's owner, search_path is pg_catalog, pg_temp, and row security and
+ * user settings have no say.  own_sql_end also undoes it; an error between
+ * them is undone by the (sub)transaction's abort.  Nest freely.
+ */
+typedef struct OwnSql
+{
+	Oid			user;
+	int			security_context;
+	int			guc_level;
+} OwnSql;
+extern void own_sql_begin(OwnSql *state);
+extern void own_sql_end(OwnSql *state);
+
+/* May the current user see and manage what belongs to that role? */
+extern bool role_may_manage(Oid owner); /* member of it, or superuser */
+extern bool role_may_see(Oid owner);	/* the same, or pg_monitor */
+
+/* ------------------------------------------------------------------------
+ * shared_state.c: what is in shared memory (see shared_state.h)
+ * ------------------------------------------------------------------------ */
+extern bool shared_state_present(void); /* false: not in shared_preload_libraries */
+extern void warn_if_not_preloaded(void);	/* WARNING, once a session */
+
+/* ------------------------------------------------------------------------
+ * pending.c: what must reach the others when this transaction commits
+ *
+ * All of these may be called many times in a transaction; nothing happens on
+ * rollback.  They need constant memory, whatever the number of jobs.
+ * ------------------------------------------------------------------------ */
+extern void pending_job(Oid owner, int64 lane, int32 priority, TimestampTz run_at, int64 id);	/* a job may be taken from run_at on */
+extern void pending_limit(char kind, int32 id, int32 limit);	/* kind 'f' or 'q'; limit -1 none, 0 paused */
+extern void pending_schedule(TimestampTz next_run_at);	/* scheduler, look again then */
+extern void pending_final(int64 job_id);	/* wake who awaits it */
+extern void pending_scheduled_function(Oid function);	/* guard.c's set grows */
+extern void pending_release(void);	/* a schedule's run has ended: look for held ones */
+extern void pending_installed(void);	/* CREATE EXTENSION */
+extern void pending_rescan(void);	/* scheduler, look at all tables again (activate()) */
+extern void pending_init(void);
+
+/* ------------------------------------------------------------------------
+ * jobs.c: rows of defer.job, job_history, attempt, log, by direct table access
+ * ------------------------------------------------------------------------ */
+extern void job_from_tuple(Job *job, HeapTuple tuple, TupleDesc desc);	/* pointers into the current memory context */
+
+/*
+ * Insert a job.  id, enqueued_at and claim are set here.  If job->key is set
+ * and an unfinished job of that owner, function and key exists, its id is
+ * returned and nothing is inserted.  Calls pending_job().
+ */
+extern int64 job_insert(Job *job);
+
+/* Read one row by id, as of now (not of the snapshot). false: no such row */
+extern bool job_read(int64 id, Job *job);
+
+/*
+ * Read and lock one row FOR UPDATE (waits unless nowait; then false when
+ * somebody else holds it).  The latest version is read.
+ */
+typedef enum JobLock
+{
+	JOB_LOCKED,
+	JOB_GONE,
+	JOB_BUSY
+} JobLock;
+extern JobLock job_lock(int64 id, bool skip_locked, Job *job);
+
+/*
+ * Change and delete a row that job_lock() has locked.  job_update writes all
+ * the columns from the struct, job_update_claim is the HOT one.  Neither
+ * calls pending_job(): the caller does when the row is free to be taken.
+ */
+extern void job_update(const Job *job);
+extern void job_delete(int64 id);
+
+/* Everything that ends a job writes this row; calls pending_final() */
+extern void history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
+						   Jsonb *result, const char *sqlstate, const char *error);
+extern bool history_exists(int64 id);	/* as of now */
+extern bool history_read(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt);	/* as of now */
+
+extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char *outcome,
+						   const ErrorData *error, TimestampTz retry_at);
+extern void log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level, const char *message);
+
+/* ------------------------------------------------------------------------
+ * function_cache.c: functions by name and signature, settings of functions
+ * and queues; all caches follow invalidation
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Find the function that a user means by name ('fn' or 'schema.fn(type,...)')
+ * with the current search_path, and check the current user's EXECUTE right,
+ * and that the arguments (array, object or NULL) fit and convert.  Errors say
+ * what, where and what to do.  The entry is good until the next
+ * AcceptInvalidationMessages(); copy what you keep.
+ */
+extern FunctionEntry *function_resolve(const char *name, Jsonb *args);
+
+/* Find without looking at arguments: error when it is ambiguous */
+extern FunctionEntry *function_resolve_name(const char *name);
+
+/* By stored signature, at run time; NULL when it is gone */
+extern FunctionEntry *function_by_signature(const char *signature);
+
+/*
+ * Convert the JSON arguments for a call; values and nulls have room for
+ * entry->nargs.  Returns how many are given explicitly; those with defaults
+ * that are not given are filled in by evaluating the default.
+ */
+extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls);
+
+extern const FunctionSettings *function_settings(const char *signature);	/* never NULL */
+extern const QueueSettings *queue_settings(const char *name);	/* never NULL; look at found */
+extern const FunctionSettings *function_settings_by_id(int32 id);	/* NULL: none */
+extern const QueueSettings *queue_settings_by_id(int32 id);	/* NULL: none */
+extern uint64 settings_generation(void);	/* grows when any of them may have changed */
+extern void settings_invalidate(void);	/* after a change of defer.function/queue: at commit, everywhere */
+extern int64 job_lane(const char *signature, const char *queue);	/* by the settings as they are */
+extern void job_policy(const Job *job, JobPolicy *policy);	/* job over function over queue over default */
+
+/* ------------------------------------------------------------------------
+ * backoff.c: pure
+ * ------------------------------------------------------------------------ */
+
+/* Wait before the attempt after "failed" failed ones; random in [0,1) */
+extern int64 backoff_interval(const JobPolicy *policy, int32 failed, double random);
+
+/* ------------------------------------------------------------------------
+ * execute.c: run one job's work inside the transaction that the worker has
+ * opened (a procedure or VACUUM may have replaced it on return); errors are
+ * thrown.  Result as JSON or NULL, in the current memory context.
+ * ------------------------------------------------------------------------ */
+extern Jsonb *execute_job(const Job *job);
+extern void command_check(const char *sql); /* at enqueue: one statement, allowed kind */
+
+/* ------------------------------------------------------------------------
+ * session.c: between jobs no trace is left
+ * ------------------------------------------------------------------------ */
+extern void session_before_job(void);	/* in the job's transaction, before its work */
+extern void session_after_job(bool committed_inside);	/* in it, after its work, before its end */
+extern void session_between_jobs(void); /* outside any transaction */
+
+/* ------------------------------------------------------------------------
+ * job_log.c: collects NOTICE and above, and defer.log(), while a job runs
+ * ------------------------------------------------------------------------ */
+extern void job_log_init(void); /* worker start */
+extern void job_log_begin(void);
+extern void job_log_write(int64 job_id, Oid owner, int32 attempt);	/* insert what was collected */
+extern void job_log_add(int elevel, const char *message);
+extern void job_log_end(void);	/* forget */
+
+/* ------------------------------------------------------------------------
+ * current_job.c: the job that this process runs, for whoever asks
+ * ------------------------------------------------------------------------ */
+typedef struct CurrentJob
+{
+	const Job  *job;			/* NULL: this process runs none */
+	bool		snooze;			/* defer.snooze was called ... */
+	int64		snooze_for;		/* ... microseconds */
+	bool		give_up;		/* defer.give_up was called */
+} CurrentJob;
+extern CurrentJob current_job;
+
+/* ------------------------------------------------------------------------
+ * claim.c: taking jobs, and taking them back
+ * ------------------------------------------------------------------------ */
+typedef enum BatchWithdraw
+{
+	BATCH_NOT_CLAIMED,			/* no live worker has it */
+	BATCH_WITHDRAWN,			/* it was waiting in a batch: now it is not, the caller may change the row */
+	BATCH_RUNNING,				/* it runs, or has just ended */
+} BatchWithdraw;
+extern BatchWithdraw batch_withdraw(int64 job_id);
+extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody runs it */
+
+/* ------------------------------------------------------------------------
+ * schedule.c: ticks
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Enqueue what is due at "now", move each schedule on; each batch of schedules
+ * in a transaction of its own (own_transactions) or in the caller's.  Returns
+ * when to look again (DT_NOEND: nothing).  A schedule that cannot go on is
+ * noted in last_error and set aside; it never stops the rest.
+ */
+extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
+
+/* Set free the runs that overlap => 'queue' holds back, in the caller's transaction */
+extern void schedule_release_held(void);
+/* Make guard.c's set in shared memory anew from the table, in the caller's transaction */
+extern void schedule_load_guard(void);
+
+/* ------------------------------------------------------------------------
+ * guard.c: a scheduled function is not called directly
+ * ------------------------------------------------------------------------ */
+extern void guard_init(void);
+extern bool guard_in_worker;	/* this process is a worker: calls are allowed */
+extern void guard_add(Oid database, Oid function);	/* into the shared set */
+
+#endif							/* DEFER_H */
