@@ -1,0 +1,254 @@
+/*
+ * shared_state.h
+ *		What all processes of defer share.
+ *
+ * Everything here can be rebuilt from the tables: a scheduler does so when it
+ * starts.  No pointer into a process' own memory is ever kept here.
+ *
+ * Locks, in the order in which they may be taken together:
+ *
+ *	workers_lock	who is there: launcher, databases, worker slots' identity and
+ *					state, awaiters
+ *	lanes_lock		lanes and limits
+ *	slot->mutex		(spinlock) the batch in a worker slot
+ *
+ * None is held while anything else is waited for, and no error can be thrown
+ * under slot->mutex.
+ */
+#ifndef SHARED_STATE_H
+#define SHARED_STATE_H
+
+#include "postgres.h"
+
+#include "access/xlogdefs.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+#include "datatype/timestamp.h"
+
+/* Most jobs that one claim takes */
+#define BATCH_MAX		500
+
+/* Words of a database's set of scheduled functions (see guard.c) */
+#define GUARD_WORDS		16
+
+/* A place in the claim index, within owner, lane and priority */
+typedef struct LaneKey
+{
+	TimestampTz run_at;
+	int64		id;
+} LaneKey;
+
+/* Nothing there: after every key */
+#define LANE_KEY_NONE ((LaneKey) {DT_NOEND, PG_INT64_MAX})
+
+static inline bool
+lane_key_before(LaneKey a, LaneKey b)
+{
+	return a.run_at < b.run_at || (a.run_at == b.run_at && a.id < b.id);
+}
+
+/* What a lane slot is about; no padding may differ, so zero it first */
+typedef struct LaneTag
+{
+	Oid			database;
+	Oid			owner;
+	int64		lane;
+	int32		priority;
+	int32		unused;			/* 0 */
+} LaneTag;
+
+/*
+ * Free jobs of one owner, lane and priority.
+ *
+ * Every free job that is committed and whose commit callback has run has a
+ * key of "low" or higher: so scans begin there.  Only a scan may raise "low",
+ * and not over what others lowered it to meanwhile ("scan_low"), nor over a
+ * row that it found locked.
+ */
+typedef struct LaneSlot
+{
+	LaneTag		tag;
+	LaneKey		low;
+	int32		scanners;		/* scans under way */
+	LaneKey		scan_low;		/* lowest of the keys added since the first of them began */
+	int64		ready;			/* jobs added less jobs taken: an estimate */
+} LaneSlot;
+
+/* A concurrency limit; "running" counts the workers that hold a batch under it */
+typedef struct LimitTag
+{
+	Oid			database;
+	int32		id;
+	int32		kind;			/* 'f' function or 'q' queue */
+} LimitTag;
+
+typedef struct LimitSlot
+{
+	LimitTag	tag;
+	int32		running;
+	int32		limit;			/* -1: none any more; 0: paused */
+} LimitSlot;
+
+typedef enum WorkerState
+{
+	WORKER_FREE = 0,			/* the slot is nobody's */
+	WORKER_STARTING,			/* launched, not attached yet */
+	WORKER_IDLE,				/* waits on its latch */
+	WORKER_BUSY,
+	WORKER_LEAVING				/* takes no more work */
+} WorkerState;
+
+typedef enum BatchEntryState
+{
+	ENTRY_WAITING = 0,			/* not begun: may be taken over */
+	ENTRY_STARTED,				/* runs, or has ended */
+	ENTRY_STOLEN,				/* another worker's now */
+	ENTRY_WITHDRAWN				/* cancelled or rescheduled before it began */
+} BatchEntryState;
+
+typedef struct BatchEntry
+{
+	int64		job_id;
+	int32		state;			/* BatchEntryState */
+} BatchEntry;
+
+typedef struct WorkerSlot
+{
+	/* under workers_lock */
+	uint32		generation;		/* grows each time the slot is given out */
+	WorkerState state;
+	Oid			database;
+	Oid			owner;			/* the role it is connected as */
+	pid_t		pid;			/* 0 while starting */
+	Latch	   *latch;			/* in shared memory */
+	TimestampTz since;			/* in this state since */
+	bool		woken;			/* idle, and its latch was set for a job */
+	bool		awaiting;		/* its job waits in defer.await() */
+	bool		exclusive;		/* runs a job with suspect = 2 */
+
+	/* under mutex */
+	slock_t		mutex;
+	int64		claim_id;		/* row of defer.claim, 0: none */
+	int64		previous_claim_id;	/* still there until the claim's commit */
+	int64		lane;
+	int32		priority;
+	bool		suspect;		/* the batch is one suspect job */
+	int64		current_job;	/* 0: none */
+	TimestampTz job_started;
+	float4		progress;		/* negative: not told */
+	int64		cancel_job;		/* stop this job by force */
+	int32		nentries;
+	int32		nwaiting;		/* entries that are ENTRY_WAITING */
+	BatchEntry	entries[BATCH_MAX];
+} WorkerSlot;
+
+typedef struct DatabaseSlot
+{
+	/* under workers_lock */
+	Oid			database;		/* InvalidOid: the slot is nobody's */
+	bool		wanted;			/* the launcher wants a scheduler there */
+	bool		withdrawn;		/* DDL on the database wants us out */
+	bool		starting;		/* a scheduler was launched, is not attached */
+	bool		recovered;		/* claims of before the last server start were looked at */
+	bool		rescan;			/* look at all tables again */
+	bool		release;		/* look for held runs of schedules */
+	bool		orphans;		/* a worker went without settling its batch */
+	bool		overflow;		/* more lanes than shared_slots: look in the table */
+	bool		no_slots;		/* no background worker could be registered */
+	pid_t		scheduler_pid;
+	Latch	   *scheduler_latch;
+	TimestampTz scheduler_since;
+	TimestampTz next_schedule;	/* lowered by commits that touch schedules */
+	TimestampTz next_wake;		/* the scheduler sleeps until then at most */
+	uint64		guard[GUARD_WORDS]; /* Bloom filter of scheduled functions */
+} DatabaseSlot;
+
+typedef struct AwaiterSlot
+{
+	/* under workers_lock */
+	Oid			database;		/* InvalidOid: free */
+	int64		job_id;
+	Latch	   *latch;
+	bool		done;
+} AwaiterSlot;
+
+typedef struct SharedState
+{
+	LWLock	   *workers_lock;
+	LWLock	   *lanes_lock;
+	pid_t		launcher_pid;
+	Latch	   *launcher_latch;
+	TimestampTz launcher_since;
+	bool		probe;			/* launcher: look at all databases again */
+	bool		shutting_down;	/* the server is */
+	pg_atomic_uint64 flush_point;	/* end of the last commit that ended a job */
+	pg_atomic_uint32 nawaiters; /* awaiter slots in use */
+	pg_atomic_uint32 nguarded;	/* bits set in any database's guard */
+	int			nworker_slots;
+	int			ndatabase_slots;
+	int			nawaiter_slots;
+} SharedState;
+
+extern SharedState *shared;		/* NULL: not in shared_preload_libraries */
+extern WorkerSlot *worker_slots;	/* [shared->nworker_slots] */
+extern DatabaseSlot *database_slots;	/* [shared->ndatabase_slots] */
+extern AwaiterSlot *awaiter_slots;	/* [shared->nawaiter_slots] */
+
+/* This process' slots, NULL if it has none */
+extern WorkerSlot *my_worker;
+extern DatabaseSlot *my_database;
+
+extern void shared_state_request(void);
+extern void shared_state_startup(void);
+
+/* Databases; the caller holds workers_lock */
+extern DatabaseSlot *database_slot(Oid database, bool create);	/* NULL: none (or no room) */
+extern void wake_scheduler_locked(DatabaseSlot *slot);
+extern void wake_launcher(void);
+extern void wake_scheduler(Oid database);
+
+/* Workers */
+extern int	wake_idle_workers(Oid database, Oid owner, int64 n);	/* returns how many */
+extern int	count_workers(Oid database, Oid owner, bool *idle);	/* not those that await */
+extern void worker_set_state(WorkerState state);
+extern void worker_set_progress(float4 progress);
+extern void worker_begin_await(void);
+extern void worker_end_await(void);
+
+/* Lanes */
+extern void lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int64 count);
+typedef struct LaneChoice
+{
+	Oid			owner;
+	int64		lane;
+	int32		priority;
+	LaneKey		low;
+	int64		ready;
+} LaneChoice;
+extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice);	/* reserves its limits and begins a scan */
+extern void lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken);
+extern void lane_scan_abort(const LaneChoice *choice, Oid database);
+extern void lanes_forget(Oid database);
+extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy */
+
+/* Limits */
+extern void limit_set(Oid database, char kind, int32 id, int32 limit);
+extern bool limits_reserve(Oid database, int64 lane);
+extern void limits_release(Oid database, int64 lane);
+extern bool limits_have_room(Oid database, int64 lane);
+
+/* Who waits for jobs */
+extern int	await_register(int64 job_id);	/* -1: all slots are taken */
+extern bool await_done(int slot);
+extern void await_unregister(int slot);
+extern void await_wake(Oid database, int64 job_id);
+extern XLogRecPtr await_flush_point(void);
+extern void note_flush_point(XLogRecPtr lsn);
+
+/* The set of scheduled functions of this database */
+extern bool shared_guard_maybe(Oid function);
+extern void shared_guard_set(Oid database, Oid function);
+
+#endif							/* SHARED_STATE_H */
