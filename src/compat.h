@@ -11,10 +11,12 @@
 #endif
 
 #include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_proc.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -67,12 +69,56 @@ compat_may_connect(Oid database, Oid role)
 #endif
 }
 
-/* 17 removed MyBackendId and added MyProcNumber; nothing here needs either */
+/*
+ * Table and index writes.  16 made "which indexes need a new entry" an enum
+ * (and knows summarizing ones); 18 passes the tuple's own TID to the check.
+ */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes CompatUpdateIndexes;
+#define COMPAT_NO_INDEXES(update) ((update) == TU_None)
+#define COMPAT_ONLY_SUMMARIZING(update) ((update) == TU_Summarizing)
+#else
+typedef bool CompatUpdateIndexes;
+#define COMPAT_NO_INDEXES(update) (!(update))
+#define COMPAT_ONLY_SUMMARIZING(update) false
+#endif
 
-/* 16 renamed AtEOXact_GUC's neighbours but not it; 18 moved NewGUCNestLevel's header */
+static inline List *
+compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
+						   bool update, bool no_error, bool *conflict, List *arbiters,
+						   bool only_summarizing)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(info, slot, estate, update, no_error, conflict, arbiters,
+								 only_summarizing);
+#else
+	return ExecInsertIndexTuples(info, slot, estate, update, no_error, conflict, arbiters);
+#endif
+}
 
-/* index_insert: the indexUnchanged argument came with 14; stable since */
+static inline bool
+compat_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
+							   ItemPointer conflict, List *arbiters)
+{
+#if PG_VERSION_NUM >= 180000
+	ItemPointerData none;
 
-/* 18: portal, ExecInsertIndexTuples and plan cache signatures are handled where used */
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(info, slot, estate, conflict, &none, arbiters);
+#else
+	return ExecCheckIndexConstraints(info, slot, estate, conflict, arbiters);
+#endif
+}
+
+/* 18 counts index searches: index_beginscan has an argument for it */
+static inline IndexScanDesc
+compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(heap, index, snapshot, nkeys, 0);
+#endif
+}
 
 #endif							/* DEFER_COMPAT_H */

@@ -89,6 +89,7 @@ typedef struct LimitSlot
 	LimitTag	tag;
 	int32		running;
 	int32		limit;			/* -1: none any more; 0: paused */
+	bool		cancel;			/* what finds no room is cancelled */
 } LimitSlot;
 
 typedef enum WorkerState
@@ -235,6 +236,8 @@ extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy
 
 /* Limits */
 extern void limit_set(Oid database, char kind, int32 id, int32 limit);
+extern void limit_set_cancel(Oid database, int32 function_id, bool cancel);
+extern bool lane_cancels_at_limit(Oid database, int64 lane);
 extern bool limits_reserve(Oid database, int64 lane);
 extern void limits_release(Oid database, int64 lane);
 extern bool limits_have_room(Oid database, int64 lane);

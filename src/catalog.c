@@ -1,0 +1,190 @@
+/*
+ * catalog.c
+ *		Where the extension's own objects are, who owns them, whether the database
+ *		is the one that they were made in, and our own SQL under the owner's name.
+ */
+#include "defer.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+
+static const char *const object_names[CAT_N] = {
+	[CAT_JOB] = "job",
+	[CAT_JOB_PKEY] = "job_pkey",
+	[CAT_JOB_CLAIM_IDX] = "job_claim_idx",
+	[CAT_JOB_KEY_IDX] = "job_key_idx",
+	[CAT_JOB_SCHEDULE_IDX] = "job_schedule_idx",
+	[CAT_JOB_ID_SEQ] = "job_id_seq",
+	[CAT_CLAIM] = "claim",
+	[CAT_CLAIM_PKEY] = "claim_pkey",
+	[CAT_CLAIM_ID_SEQ] = "claim_id_seq",
+	[CAT_HISTORY] = "job_history",
+	[CAT_HISTORY_DEFAULT] = "job_history_default",
+	[CAT_ATTEMPT_DEFAULT] = "attempt_default",
+	[CAT_LOG_DEFAULT] = "log_default",
+	[CAT_FUNCTION] = "function",
+	[CAT_QUEUE] = "queue",
+	[CAT_SCHEDULE] = "schedule",
+	[CAT_INSTALLATION] = "installation",
+	[CAT_ORIGIN] = "origin",
+};
+
+static Oid	object_oids[CAT_N];
+static Oid	owner = InvalidOid;
+
+/* One of our relations has changed, or all of them may have */
+static void
+forget_objects(Datum arg, Oid relation)
+{
+	owner = InvalidOid;
+	for (int i = 0; i < CAT_N; i++)
+	{
+		if (relation == InvalidOid || object_oids[i] == relation)
+			object_oids[i] = InvalidOid;
+	}
+}
+
+bool
+catalog_installed(void)
+{
+	return OidIsValid(get_extension_oid("defer", true));
+}
+
+Oid
+catalog_oid(CatalogObject which)
+{
+	static bool registered = false;
+	Oid			schema;
+
+	if (OidIsValid(object_oids[which]))
+		return object_oids[which];
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_objects, (Datum) 0);
+		registered = true;
+	}
+	schema = get_namespace_oid("defer", true);
+	if (OidIsValid(schema))
+		object_oids[which] = get_relname_relid(object_names[which], schema);
+	if (!OidIsValid(object_oids[which]))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"defer.%s\" does not exist", object_names[which]),
+				 errhint("CREATE EXTENSION defer in this database, or ALTER EXTENSION defer UPDATE.")));
+	return object_oids[which];
+}
+
+Oid
+catalog_owner(void)
+{
+	if (!OidIsValid(owner))
+	{
+		Oid			relation = catalog_oid(CAT_JOB);
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for relation %u", relation);
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * Is the database the one that the data were made in?  Not after a restore
+ * (other UUID in "origin") or as a template copy (other OID of the database).
+ */
+bool
+catalog_is_active(void)
+{
+	Relation	relation;
+	SysScanDesc scan;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	HeapTuple	tuple;
+	bool		active = false;
+	bool		isnull;
+	pg_uuid_t	id = {0};
+
+	relation = table_open(catalog_oid(CAT_INSTALLATION), AccessShareLock);
+	scan = systable_beginscan(relation, InvalidOid, false, snapshot, 0, NULL);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Datum		uuid = heap_getattr(tuple, 1, RelationGetDescr(relation), &isnull);
+		Datum		database = heap_getattr(tuple, 2, RelationGetDescr(relation), &isnull);
+
+		id = *DatumGetUUIDP(uuid);
+		active = DatumGetObjectId(database) == MyDatabaseId;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+
+	relation = table_open(catalog_oid(CAT_ORIGIN), AccessShareLock);
+	scan = systable_beginscan(relation, InvalidOid, false, snapshot, 0, NULL);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Datum		uuid = heap_getattr(tuple, 1, RelationGetDescr(relation), &isnull);
+
+		if (memcmp(DatumGetUUIDP(uuid), &id, sizeof(pg_uuid_t)) != 0)
+			active = false;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	UnregisterSnapshot(snapshot);
+	return active;
+}
+
+/*
+ * From here on the current user is the extension's owner and names are found
+ * in pg_catalog only.  SECURITY_LOCAL_USERID_CHANGE keeps SET ROLE and the
+ * like from being run under it; row security of our own tables is the
+ * owner's affair and off.
+ */
+void
+own_sql_begin(OwnSql *state)
+{
+	GetUserIdAndSecContext(&state->user, &state->security_context);
+	SetUserIdAndSecContext(catalog_owner(),
+						   state->security_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+	state->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("row_security", "on",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+own_sql_end(OwnSql *state)
+{
+	AtEOXact_GUC(false, state->guc_level);
+	SetUserIdAndSecContext(state->user, state->security_context);
+}
+
+bool
+role_may_manage(Oid role)
+{
+	return has_privs_of_role(GetUserId(), role);
+}
+
+bool
+role_may_see(Oid role)
+{
+	return has_privs_of_role(GetUserId(), role) ||
+		has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
+}

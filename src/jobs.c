@@ -1,0 +1,491 @@
+/*
+ * jobs.c
+ *		Rows of defer.job: reading, locking, writing.
+ *
+ * By direct access to table and indexes: no plan, no permission, no
+ * search_path, trigger or row security of anybody has a say, and it is fast.
+ * Row triggers that somebody puts on defer.job do not fire; further indexes
+ * are kept up.
+ */
+#include "defer.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "jobs.h"
+#include "shared_state.h"
+
+static JobTable opened;			/* rel == NULL: not open */
+
+/* ------------------------------------------------------------------------
+ * The table
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Open defer.job for writing, once a transaction: a million enqueues in one
+ * statement must not open five relations each.  What is opened belongs to the
+ * transaction itself, so that it outlives a subtransaction's rollback.
+ */
+JobTable *
+job_table(void)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext context;
+	Oid			pkey,
+				claim_index;
+
+	if (opened.rel != NULL)
+		return &opened;
+
+	pkey = catalog_oid(CAT_JOB_PKEY);
+	claim_index = catalog_oid(CAT_JOB_CLAIM_IDX);
+	opened.key_index = catalog_oid(CAT_JOB_KEY_IDX);
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	PG_TRY();
+	{
+		Relation	rel = table_open(catalog_oid(CAT_JOB), RowExclusiveLock);
+
+		opened.estate = CreateExecutorState();
+		opened.info = makeNode(ResultRelInfo);
+		InitResultRelInfo(opened.info, rel, 1, NULL, 0);
+		ExecOpenIndices(opened.info, true);
+		opened.slot = table_slot_create(rel, NULL);
+		opened.pkey = opened.claim_index = NULL;
+		for (int i = 0; i < opened.info->ri_NumIndices; i++)
+		{
+			Relation	index = opened.info->ri_IndexRelationDescs[i];
+
+			if (RelationGetRelid(index) == pkey)
+				opened.pkey = index;
+			else if (RelationGetRelid(index) == claim_index)
+				opened.claim_index = index;
+		}
+		if (opened.pkey == NULL || opened.claim_index == NULL ||
+			RelationGetNumberOfAttributes(rel) < JOB_NATTS)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"defer.job\" is not as this version of defer made it"),
+					 errhint("Run ALTER EXTENSION defer UPDATE.")));
+		opened.rel = rel;
+	}
+	PG_CATCH();
+	{
+		CurrentResourceOwner = owner;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(context);
+	return &opened;
+}
+
+/* Before the commit, and before utility commands */
+void
+job_table_close(void)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	JobTable	table = opened;
+
+	if (table.rel == NULL)
+		return;
+	opened.rel = NULL;
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	ExecDropSingleTupleTableSlot(table.slot);
+	ExecCloseIndices(table.info);
+	table_close(table.rel, NoLock);
+	FreeExecutorState(table.estate);
+	CurrentResourceOwner = owner;
+}
+
+/* After an abort: the transaction has released everything by itself */
+void
+job_table_forget(void)
+{
+	opened.rel = NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * Rows to and from struct Job
+ * ------------------------------------------------------------------------ */
+
+static void *
+varlena_copy(Datum value, bool isnull)
+{
+	return isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
+}
+
+static void
+job_from_values(Job *job, Datum *values, bool *nulls)
+{
+#define VALUE(att, get, otherwise) (nulls[(att) - 1] ? (otherwise) : get(values[(att) - 1]))
+#define POINTER(att) varlena_copy(values[(att) - 1], nulls[(att) - 1])
+	job->id = DatumGetInt64(values[JOB_ID - 1]);
+	job->owner = DatumGetObjectId(values[JOB_OWNER - 1]);
+	job->lane = DatumGetInt64(values[JOB_LANE - 1]);
+	job->priority = DatumGetInt32(values[JOB_PRIORITY - 1]);
+	job->run_at = DatumGetTimestampTz(values[JOB_RUN_AT - 1]);
+	job->enqueued_at = DatumGetTimestampTz(values[JOB_ENQUEUED_AT - 1]);
+	job->claim = VALUE(JOB_CLAIM, DatumGetInt64, 0);
+	job->attempt = DatumGetInt32(values[JOB_ATTEMPT - 1]);
+	job->crashes = DatumGetInt16(values[JOB_CRASHES - 1]);
+	job->suspect = DatumGetInt16(values[JOB_SUSPECT - 1]);
+	job->conflicts = DatumGetInt16(values[JOB_CONFLICTS - 1]);
+	job->kind = DatumGetChar(values[JOB_KIND - 1]);
+	job->parent_id = VALUE(JOB_PARENT_ID, DatumGetInt64, 0);
+	job->schedule_id = VALUE(JOB_SCHEDULE_ID, DatumGetInt64, 0);
+	job->scheduled_for = VALUE(JOB_SCHEDULED_FOR, DatumGetTimestampTz, NO_TIME);
+	job->discard_at = VALUE(JOB_DISCARD_AT, DatumGetTimestampTz, NO_TIME);
+	job->function = POINTER(JOB_FUNCTION_NAME);
+	job->queue = POINTER(JOB_QUEUE);
+	job->args = POINTER(JOB_ARGS);
+	job->key = POINTER(JOB_KEY);
+	job->metadata = POINTER(JOB_METADATA);
+	job->options = POINTER(JOB_OPTIONS);
+	job->sqlstate = POINTER(JOB_SQLSTATE);
+	job->error = POINTER(JOB_ERROR);
+#undef VALUE
+#undef POINTER
+}
+
+void
+job_from_tuple(Job *job, HeapTuple tuple, TupleDesc desc)
+{
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	job_from_values(job, values, nulls);
+	pfree(values);
+	pfree(nulls);
+}
+
+void
+job_from_slot(Job *job, TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	job_from_values(job, slot->tts_values, slot->tts_isnull);
+}
+
+static void
+job_to_slot(const Job *job, TupleTableSlot *slot)
+{
+	Datum	   *values = slot->tts_values;
+	bool	   *nulls = slot->tts_isnull;
+
+	ExecClearTuple(slot);
+	memset(nulls, 0, slot->tts_tupleDescriptor->natts * sizeof(bool));
+	for (int i = JOB_NATTS; i < slot->tts_tupleDescriptor->natts; i++)
+		nulls[i] = true;		/* somebody's own column */
+#define SET(att, value) (values[(att) - 1] = (value))
+#define SET_IF(att, condition, value) \
+	do { if (condition) values[(att) - 1] = (value); else nulls[(att) - 1] = true; } while (0)
+	SET(JOB_ID, Int64GetDatum(job->id));
+	SET(JOB_OWNER, ObjectIdGetDatum(job->owner));
+	SET(JOB_LANE, Int64GetDatum(job->lane));
+	SET(JOB_PRIORITY, Int32GetDatum(job->priority));
+	SET(JOB_RUN_AT, TimestampTzGetDatum(job->run_at));
+	SET(JOB_ENQUEUED_AT, TimestampTzGetDatum(job->enqueued_at));
+	SET_IF(JOB_CLAIM, job->claim != 0, Int64GetDatum(job->claim));
+	SET(JOB_ATTEMPT, Int32GetDatum(job->attempt));
+	SET(JOB_CRASHES, Int16GetDatum(job->crashes));
+	SET(JOB_SUSPECT, Int16GetDatum(job->suspect));
+	SET(JOB_CONFLICTS, Int16GetDatum(job->conflicts));
+	SET(JOB_KIND, CharGetDatum(job->kind));
+	SET_IF(JOB_PARENT_ID, job->parent_id != 0, Int64GetDatum(job->parent_id));
+	SET_IF(JOB_SCHEDULE_ID, job->schedule_id != 0, Int64GetDatum(job->schedule_id));
+	SET_IF(JOB_SCHEDULED_FOR, job->scheduled_for != NO_TIME, TimestampTzGetDatum(job->scheduled_for));
+	SET_IF(JOB_DISCARD_AT, job->discard_at != NO_TIME, TimestampTzGetDatum(job->discard_at));
+	SET(JOB_FUNCTION_NAME, PointerGetDatum(job->function));
+	SET(JOB_QUEUE, PointerGetDatum(job->queue));
+	SET_IF(JOB_ARGS, job->args != NULL, PointerGetDatum(job->args));
+	SET_IF(JOB_KEY, job->key != NULL, PointerGetDatum(job->key));
+	SET_IF(JOB_METADATA, job->metadata != NULL, PointerGetDatum(job->metadata));
+	SET_IF(JOB_OPTIONS, job->options != NULL, PointerGetDatum(job->options));
+	SET_IF(JOB_SQLSTATE, job->sqlstate != NULL, PointerGetDatum(job->sqlstate));
+	SET_IF(JOB_ERROR, job->error != NULL, PointerGetDatum(job->error));
+#undef SET
+#undef SET_IF
+	ExecStoreVirtualTuple(slot);
+}
+
+/* ------------------------------------------------------------------------
+ * Insert
+ * ------------------------------------------------------------------------ */
+
+static void
+insert_index_entries(JobTable *table, bool update, bool *conflict, bool only_summarizing)
+{
+	List	   *arbiters = conflict != NULL ? list_make1_oid(table->key_index) : NIL;
+
+	list_free(compat_insert_index_tuples(table->info, table->slot, table->estate, update,
+										 conflict != NULL, conflict, arbiters,
+										 only_summarizing));
+	list_free(arbiters);
+	ResetPerTupleExprContext(table->estate);
+}
+
+/* The id of the job that has the key; 0: it went away meanwhile */
+static int64
+id_of_row(JobTable *table, ItemPointer tid)
+{
+	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
+	int64		id = 0;
+	bool		isnull;
+
+	if (table_tuple_fetch_row_version(table->rel, tid, SnapshotAny, slot))
+		id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
+	ExecDropSingleTupleTableSlot(slot);
+	return id;
+}
+
+/*
+ * Insert a row with a key, as INSERT ... ON CONFLICT DO NOTHING does: wait for
+ * whoever is inserting the same key and has not committed.  Returns the id of
+ * the job that there is then.
+ */
+static int64
+insert_with_key(JobTable *table, const Job *job)
+{
+	List	   *arbiters = list_make1_oid(table->key_index);
+
+	for (;;)
+	{
+		ItemPointerData other;
+		uint32		token;
+		bool		conflict = false;
+
+		CHECK_FOR_INTERRUPTS();
+		job_to_slot(job, table->slot);
+		ItemPointerSetInvalid(&table->slot->tts_tid);
+		if (!compat_check_index_constraints(table->info, table->slot, table->estate,
+											&other, arbiters))
+		{
+			int64		id = id_of_row(table, &other);
+
+			if (id != 0)
+				return id;
+			continue;
+		}
+		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		table_tuple_insert_speculative(table->rel, table->slot,
+									   GetCurrentCommandId(true), 0, NULL, token);
+		insert_index_entries(table, false, &conflict, false);
+		table_tuple_complete_speculative(table->rel, table->slot, token, !conflict);
+		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+		if (!conflict)
+			return job->id;
+	}
+}
+
+int64
+job_insert(Job *job)
+{
+	JobTable   *table = job_table();
+	MemoryContext context;
+	int64		id;
+
+	job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+	job->enqueued_at = GetCurrentTransactionStartTimestamp();
+	job->claim = 0;
+
+	context = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
+	if (job->key != NULL)
+		id = insert_with_key(table, job);
+	else
+	{
+		job_to_slot(job, table->slot);
+		table_tuple_insert(table->rel, table->slot, GetCurrentCommandId(true), 0, NULL);
+		insert_index_entries(table, false, NULL, false);
+		id = job->id;
+	}
+	MemoryContextSwitchTo(context);
+	ExecClearTuple(table->slot);
+	ResetPerTupleExprContext(table->estate);
+	if (id == job->id)
+		pending_job(job->owner, job->lane, job->priority, job->run_at, id);
+	return id;
+}
+
+/* ------------------------------------------------------------------------
+ * Find and lock
+ * ------------------------------------------------------------------------ */
+
+/* The newest committed version of a row, into the slot */
+bool
+job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot)
+{
+	JobTable   *table = job_table();
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	IndexScanDesc scan;
+	ScanKeyData key;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = compat_index_beginscan(table->rel, table->pkey, snapshot, 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	if (found)
+	{
+		ExecMaterializeSlot(slot);
+		*tid = slot->tts_tid;
+	}
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+bool
+job_read(int64 id, Job *job)
+{
+	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
+	ItemPointerData tid;
+	bool		found;
+
+	CommandCounterIncrement();
+	found = job_tid(id, &tid, slot);
+	if (found)
+		job_from_slot(job, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+JobLock
+job_lock(int64 id, bool skip_locked, Job *job)
+{
+	JobTable   *table = job_table();
+	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
+	JobLock		outcome = JOB_GONE;
+	ItemPointerData tid;
+
+	CommandCounterIncrement();
+	while (job_tid(id, &tid, slot))
+	{
+		TM_FailureData failure;
+		TM_Result	result;
+
+		CHECK_FOR_INTERRUPTS();
+		result = table_tuple_lock(table->rel, &tid, GetLatestSnapshot(), slot,
+								  GetCurrentCommandId(false), LockTupleExclusive,
+								  skip_locked ? LockWaitSkip : LockWaitBlock,
+								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+		if (result == TM_Ok)
+		{
+			job_from_slot(job, slot);
+			outcome = JOB_LOCKED;
+			break;
+		}
+		if (result == TM_WouldBlock)
+		{
+			outcome = JOB_BUSY;
+			break;
+		}
+		/* deleted, or changed under our eyes: look again */
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return outcome;
+}
+
+/* ------------------------------------------------------------------------
+ * Change and delete
+ * ------------------------------------------------------------------------ */
+
+static TM_Result
+update_at(JobTable *table, ItemPointer tid, bool wait)
+{
+	TM_FailureData failure;
+	LockTupleMode lock_mode;
+	CompatUpdateIndexes indexes;
+	TM_Result	result;
+
+	result = table_tuple_update(table->rel, tid, table->slot, GetCurrentCommandId(true),
+								InvalidSnapshot, InvalidSnapshot, wait,
+								&failure, &lock_mode, &indexes);
+	if (result == TM_Ok && !COMPAT_NO_INDEXES(indexes))
+		insert_index_entries(table, true, NULL, COMPAT_ONLY_SUMMARIZING(indexes));
+	return result;
+}
+
+/*
+ * Write all of a row that this transaction has locked.
+ */
+void
+job_update(const Job *job)
+{
+	JobTable   *table = job_table();
+	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
+	ItemPointerData tid;
+	TM_Result	result = TM_Deleted;
+
+	CommandCounterIncrement();
+	if (job_tid(job->id, &tid, slot))
+	{
+		job_to_slot(job, table->slot);
+		result = update_at(table, &tid, true);
+		ExecClearTuple(table->slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	if (result != TM_Ok)
+		elog(ERROR, "job " INT64_FORMAT " was changed by another process", job->id);
+}
+
+/*
+ * Write the claim alone: "old" holds the row's version at tid.
+ */
+bool
+job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, ItemPointer new_tid)
+{
+	JobTable   *table = job_table();
+	int			natts = table->slot->tts_tupleDescriptor->natts;
+	TM_Result	result;
+
+	slot_getallattrs(old);
+	ExecClearTuple(table->slot);
+	memcpy(table->slot->tts_values, old->tts_values, natts * sizeof(Datum));
+	memcpy(table->slot->tts_isnull, old->tts_isnull, natts * sizeof(bool));
+	table->slot->tts_values[JOB_CLAIM - 1] = Int64GetDatum(claim);
+	table->slot->tts_isnull[JOB_CLAIM - 1] = claim == 0;
+	ExecStoreVirtualTuple(table->slot);
+	result = update_at(table, tid, false);
+	*new_tid = table->slot->tts_tid;
+	ExecClearTuple(table->slot);
+	return result == TM_Ok;
+}
+
+/* true: deleted, now or before by us; false: somebody else is at it or was */
+bool
+job_delete_at(ItemPointer tid)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_delete(job_table()->rel, tid, GetCurrentCommandId(true),
+								InvalidSnapshot, InvalidSnapshot, false, &failure, false);
+	return result == TM_Ok || result == TM_SelfModified;
+}
+
+void
+job_delete(int64 id)
+{
+	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
+	ItemPointerData tid;
+
+	CommandCounterIncrement();
+	if (!job_tid(id, &tid, slot) || !job_delete_at(&tid))
+		elog(ERROR, "job " INT64_FORMAT " was changed by another process", id);
+	ExecDropSingleTupleTableSlot(slot);
+}

@@ -1,0 +1,61 @@
+/*
+ * jobs.h
+ *		Rows of defer.job for those who take and finish them (claim.c, finish.c):
+ *		what control functions need is in defer.h.
+ */
+#ifndef JOBS_H
+#define JOBS_H
+
+#include "access/attnum.h"
+#include "access/tableam.h"
+#include "nodes/execnodes.h"
+#include "utils/relcache.h"
+
+/* Columns of defer.job */
+enum
+{
+	JOB_ID = 1, JOB_OWNER, JOB_LANE, JOB_PRIORITY, JOB_RUN_AT, JOB_ENQUEUED_AT,
+	JOB_CLAIM, JOB_ATTEMPT, JOB_CRASHES, JOB_SUSPECT, JOB_CONFLICTS, JOB_KIND,
+	JOB_PARENT_ID, JOB_SCHEDULE_ID, JOB_SCHEDULED_FOR, JOB_DISCARD_AT,
+	JOB_FUNCTION_NAME, JOB_QUEUE, JOB_ARGS, JOB_KEY, JOB_METADATA, JOB_OPTIONS,
+	JOB_SQLSTATE, JOB_ERROR,
+	JOB_NATTS = JOB_ERROR
+};
+
+/*
+ * defer.job opened for writing.  It stays open to the end of the transaction,
+ * or until a utility command is run that may want to change the table.
+ */
+typedef struct JobTable
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *info;
+	TupleTableSlot *slot;		/* to build new rows in */
+	Relation	pkey;			/* of info's indexes */
+	Relation	claim_index;
+	Oid			key_index;
+} JobTable;
+
+extern JobTable *job_table(void);
+extern void job_table_close(void);
+extern void job_table_forget(void);
+
+extern void job_from_slot(Job *job, TupleTableSlot *slot);
+
+/* One write to the row at tid; false: somebody else is at it or was (never waits) */
+extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, ItemPointer new_tid);
+extern bool job_delete_at(ItemPointer tid);
+extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest committed version */
+
+/* Insert into any of our tables, with its indexes */
+extern void direct_insert(Oid relation, int natts, Datum *values, bool *nulls);
+
+/* history.c */
+extern Oid	day_partition(CatalogObject parent, TimestampTz at);
+extern void history_forget_partitions(void);
+
+/* partitions.c: making and dropping the partitions of history, attempt, log */
+extern TimestampTz partitions_maintain(TimestampTz now);
+
+#endif							/* JOBS_H */

@@ -1,0 +1,293 @@
+/*
+ * pending.c
+ *		What a transaction has done that others must hear of once it commits.
+ *
+ * It is kept in memory of constant size, however many jobs the transaction
+ * enqueues: counters and lowest keys.  If that is not enough the scheduler is
+ * asked to look in the tables.  The callback is registered once; it runs after
+ * the commit is visible to others, when nothing may fail any more.
+ *
+ * A rolled back subtransaction is not taken out: others then look for a job
+ * that is not there, once.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "jobs.h"
+#include "shared_state.h"
+
+#define MAX_LANES	64
+#define MAX_LIMITS	16
+#define MAX_FINALS	32
+#define MAX_GUARDED	16
+
+typedef struct PendingLane
+{
+	Oid			owner;
+	int32		priority;
+	int64		lane;
+	LaneKey		low;
+	int64		count;
+} PendingLane;
+
+typedef struct PendingLimit
+{
+	char		kind;
+	int32		id;
+	int32		limit;
+} PendingLimit;
+
+static struct
+{
+	bool		any;
+	int			nlanes;
+	int			last;			/* lane of the last pending_job() */
+	int			nlimits;
+	int			nfinals;
+	int			nguarded;
+	bool		release;
+	bool		installed;
+	bool		rescan;
+	TimestampTz next_schedule;
+	PendingLane lanes[MAX_LANES];
+	PendingLimit limits[MAX_LIMITS];
+	int64		finals[MAX_FINALS];
+	Oid			guarded[MAX_GUARDED];
+}			pending;
+
+/* Nothing is pending */
+static void
+pending_reset(void)
+{
+	pending.any = false;
+	pending.nlanes = pending.nlimits = pending.nfinals = pending.nguarded = 0;
+	pending.last = 0;
+	pending.release = pending.installed = pending.rescan = false;
+	pending.next_schedule = DT_NOEND;
+}
+
+static inline void
+pending_begin(void)
+{
+	if (!pending.any)
+	{
+		pending_reset();
+		pending.any = true;
+	}
+}
+
+void
+pending_job(Oid owner, int64 lane, int32 priority, TimestampTz run_at, int64 id)
+{
+	LaneKey		key = {run_at, id};
+	PendingLane *found = NULL;
+
+	if (run_at == DT_NOEND)
+		return;					/* held: whoever sets it free calls again */
+	pending_begin();
+	for (int i = 0; i < pending.nlanes; i++)
+	{
+		PendingLane *candidate = &pending.lanes[(pending.last + i) % pending.nlanes];
+
+		if (candidate->owner == owner && candidate->lane == lane &&
+			candidate->priority == priority)
+		{
+			found = candidate;
+			break;
+		}
+	}
+	if (found == NULL)
+	{
+		if (pending.nlanes == MAX_LANES)
+		{
+			pending.rescan = true;
+			return;
+		}
+		found = &pending.lanes[pending.nlanes++];
+		found->owner = owner;
+		found->lane = lane;
+		found->priority = priority;
+		found->low = LANE_KEY_NONE;
+		found->count = 0;
+	}
+	pending.last = found - pending.lanes;
+	if (lane_key_before(key, found->low))
+		found->low = key;
+	found->count++;
+}
+
+void
+pending_limit(char kind, int32 id, int32 limit)
+{
+	pending_begin();
+	if (pending.nlimits == MAX_LIMITS)
+	{
+		pending.rescan = true;
+		return;
+	}
+	pending.limits[pending.nlimits++] = (PendingLimit) {kind, id, limit};
+}
+
+void
+pending_schedule(TimestampTz next_run_at)
+{
+	pending_begin();
+	pending.next_schedule = Min(pending.next_schedule, next_run_at);
+}
+
+void
+pending_final(int64 job_id)
+{
+	pending_begin();
+	if (pending.nfinals < MAX_FINALS)
+		pending.finals[pending.nfinals] = job_id;
+	if (pending.nfinals <= MAX_FINALS)
+		pending.nfinals++;		/* one more than there is room for: all */
+}
+
+void
+pending_scheduled_function(Oid function)
+{
+	pending_begin();
+	if (pending.nguarded == MAX_GUARDED)
+		pending.rescan = true;
+	else
+		pending.guarded[pending.nguarded++] = function;
+}
+
+void
+pending_release(void)
+{
+	pending_begin();
+	pending.release = true;
+}
+
+void
+pending_installed(void)
+{
+	pending_begin();
+	pending.installed = true;
+}
+
+void
+pending_rescan(void)
+{
+	pending_begin();
+	pending.rescan = true;
+}
+
+/* Set the scheduler of this database to work, if there is reason to */
+static void
+tell_scheduler(bool grow, TimestampTz next_due)
+{
+	DatabaseSlot *db;
+	bool		wake = false;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	db = database_slot(MyDatabaseId, false);
+	if (db != NULL)
+	{
+		if (pending.rescan)
+			wake = db->rescan = true;
+		if (pending.release)
+			wake = db->release = true;
+		if (pending.next_schedule < db->next_schedule)
+		{
+			db->next_schedule = pending.next_schedule;
+			wake = true;
+		}
+		if (db->overflow || next_due < db->next_wake)
+			wake = true;
+		for (int i = 0; grow && !wake && i < shared->nworker_slots; i++)
+			wake = worker_slots[i].state == WORKER_FREE;
+		if (wake)
+			wake_scheduler_locked(db);
+	}
+	if (pending.installed)
+	{
+		shared->probe = true;
+		if (shared->launcher_latch != NULL)
+			SetLatch(shared->launcher_latch);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/* The transaction is committed: nothing below may throw an error */
+static void
+pending_commit(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next_due = DT_NOEND;
+	bool		grow = false;
+
+	for (int i = 0; i < pending.nlimits; i++)
+		limit_set(MyDatabaseId, pending.limits[i].kind, pending.limits[i].id,
+				  pending.limits[i].limit);
+	for (int i = 0; i < pending.nguarded; i++)
+		shared_guard_set(MyDatabaseId, pending.guarded[i]);
+	for (int i = 0; i < pending.nlanes; i++)
+	{
+		PendingLane *lane = &pending.lanes[i];
+
+		lane_lower(MyDatabaseId, lane->owner, lane->lane, lane->priority,
+				   lane->low, lane->count);
+		if (lane->low.run_at > now)
+			next_due = Min(next_due, lane->low.run_at);
+		else if (!limits_have_room(MyDatabaseId, lane->lane))
+			grow = grow || lane_cancels_at_limit(MyDatabaseId, lane->lane);
+		else if (wake_idle_workers(MyDatabaseId, lane->owner, lane->count) < lane->count)
+			grow = true;
+	}
+	if (pending.nfinals > 0)
+	{
+		note_flush_point(XactLastCommitEnd);
+		if (pending.nfinals > MAX_FINALS)
+			await_wake(MyDatabaseId, 0);
+		else
+			for (int i = 0; i < pending.nfinals; i++)
+				await_wake(MyDatabaseId, pending.finals[i]);
+	}
+	if (grow || next_due != DT_NOEND || pending.rescan || pending.release ||
+		pending.installed || pending.next_schedule != DT_NOEND)
+		tell_scheduler(grow, next_due);
+}
+
+static void
+pending_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			job_table_close();
+			break;
+		case XACT_EVENT_COMMIT:
+			if (pending.any && shared != NULL)
+				pending_commit();
+			pending.any = false;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+
+			/*
+			 * Whoever runs COMMIT PREPARED one day makes the scheduler look
+			 * in the tables: see database_ddl.c.
+			 */
+			job_table_forget();
+			pending.any = false;
+			break;
+		default:
+			break;
+	}
+}
+
+void
+pending_init(void)
+{
+	pending_reset();
+	RegisterXactCallback(pending_xact_callback, NULL);
+}

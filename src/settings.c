@@ -1,0 +1,93 @@
+/*
+ * settings.c
+ *		The settings in postgresql.conf.
+ *
+ * The first two size shared memory and need a restart.  The others are read
+ * again on reload; none can be changed in a session, because the processes
+ * that obey them are not the session's.
+ */
+#include "defer.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+int			defer_max_workers = 8;
+int			defer_shared_slots = 1024;
+bool		defer_enabled = true;
+int			defer_worker_idle_timeout = 10000;
+int			defer_retention = 7 * 24 * 60;
+bool		defer_synchronous_commit = false;
+int			defer_max_crashes = 3;
+int			defer_log_level = WARNING;
+int			defer_max_payload = 1024;
+bool		defer_run_superuser_jobs = true;
+
+static const struct config_enum_entry log_levels[] = {
+	{"debug", DEBUG1, false},
+	{"info", INFO, false},
+	{"notice", NOTICE, false},
+	{"warning", WARNING, false},
+	{"error", ERROR, false},
+	{NULL, 0, false}
+};
+
+void
+settings_define(void)
+{
+	DefineCustomIntVariable("defer.max_workers",
+							"Sets how many workers run jobs at the same time, on the whole server.",
+							"Each takes a slot of max_worker_processes.",
+							&defer_max_workers, 8, 1, 1000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.shared_slots",
+							"Sets how many lanes, limits and waiting sessions shared memory has room for.",
+							NULL,
+							&defer_shared_slots, 1024, 64, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("defer.enabled",
+							 "Whether schedules fire and jobs are begun.",
+							 "Jobs can be enqueued in any case.",
+							 &defer_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.worker_idle_timeout",
+							"Sets after which time without a job a worker leaves.",
+							NULL,
+							&defer_worker_idle_timeout, 10000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.retention",
+							"Sets how long finished jobs, attempts and messages are kept.",
+							"They are removed by the day (UTC). 0 keeps them forever.",
+							&defer_retention, 7 * 24 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomBoolVariable("defer.synchronous_commit",
+							 "Whether the commit of each job waits for the disk.",
+							 "A job's work and the record of its success are one transaction: off loses neither, it may run a job again after a crash.",
+							 &defer_synchronous_commit, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.max_crashes",
+							"Sets after how many attempts that end with a crash a job is given up.",
+							NULL,
+							&defer_max_crashes, 3, 1, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("defer.log_level",
+							 "Sets from which level on the messages of jobs go to the server's log.",
+							 "All of notice and above are kept in defer.logs, whatever this is. Errors are those of failed attempts.",
+							 &defer_log_level, WARNING, log_levels,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.max_payload",
+							"Sets the largest arguments, metadata and results of a job.",
+							"Larger arguments are refused; larger results are not kept.",
+							&defer_max_payload, 1024, 1, 256 * 1024,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("defer.run_superuser_jobs",
+							 "Whether jobs of superusers are run.",
+							 "Off: such jobs fail.",
+							 &defer_run_superuser_jobs, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved("defer");
+#else
+	EmitWarningsOnPlaceholders("defer");
+#endif
+}
