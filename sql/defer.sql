@@ -275,9 +275,97 @@ INSERT INTO defer.origin (id) SELECT i.id FROM defer.installation i;
 -- Control
 ------------------------------------------------------------------------------
 
+CREATE FUNCTION defer.cancel(id bigint, force boolean DEFAULT false) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cancel';
+COMMENT ON FUNCTION defer.cancel(bigint, boolean) IS
+	'ends a job that waits as cancelled, when you commit; with force, stops a running one, too: at once, whether you commit or not, and it ends within about a second. False: it has finished, or runs and force is false. Error if there is no such job of yours';
+
+CREATE FUNCTION defer.reschedule(id bigint, run_at timestamptz DEFAULT pg_catalog.now()) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reschedule';
+COMMENT ON FUNCTION defer.reschedule(bigint, timestamptz) IS
+	'moves a job that waits, for its first attempt or a retry, to another time, when you commit; attempts already made still count. False: it runs or has finished. Error if there is no such job of yours, or if it would be discarded before run_at';
+
+CREATE FUNCTION defer.rerun(id bigint) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_rerun';
+COMMENT ON FUNCTION defer.rerun(bigint) IS
+	'enqueues a new job with the owner, function, arguments, queue, priority, metadata and options of a job, finished or not, and returns its id; begun after you commit. It has no key, no discard_at and no schedule. Error if there is no such job of yours, or if its owner may no longer use the function or the queue';
+
+CREATE FUNCTION defer.await(id bigint, timeout interval DEFAULT NULL) RETURNS jsonb
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_await';
+COMMENT ON FUNCTION defer.await(bigint, interval) IS
+	'waits until a job has ended, and returns its result once that is on disk. timeout NULL waits without end. Errors: the job''s own, with its SQLSTATE, if it failed; DF010 if it was cancelled, DF011 if it was discarded, DF012 after the timeout; at once if the job was enqueued or changed in this transaction, as it cannot begin before its commit. A job that needs a lock which this transaction holds is waited for in vain';
+
 ------------------------------------------------------------------------------
 -- Settings of functions and queues
 ------------------------------------------------------------------------------
+
+CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority integer DEFAULT NULL,
+								max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+								multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+								randomization double precision DEFAULT NULL, concurrency integer DEFAULT NULL,
+								at_limit text DEFAULT NULL, max_duration interval DEFAULT NULL,
+								discard_after interval DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
+COMMENT ON FUNCTION defer.configure(text, text, integer, integer, interval, double precision, interval,
+									double precision, integer, text, interval, interval, boolean) IS
+	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority and discard_after hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit. Takes effect when you commit';
+
+CREATE FUNCTION defer.pause(function text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause';
+COMMENT ON FUNCTION defer.pause(text) IS
+	'holds back the jobs of a function that you own, from your commit to defer.resume(); they can still be enqueued, and those that run go on';
+
+CREATE FUNCTION defer.resume(function text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_resume';
+COMMENT ON FUNCTION defer.resume(text) IS
+	'lets the jobs of a function that you own go on after defer.pause(), when you commit; no error if it is not paused';
+
+CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
+								   max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+								   multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+								   randomization double precision DEFAULT NULL,
+								   max_duration interval DEFAULT NULL,
+								   discard_after interval DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
+COMMENT ON FUNCTION defer.create_queue(text, integer, integer, integer, interval, double precision, interval,
+									   double precision, interval, interval) IS
+	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue. Error if there is a queue of that name. Takes effect when you commit';
+
+CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
+								  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+								  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+								  randomization double precision DEFAULT NULL,
+								  max_duration interval DEFAULT NULL,
+								  discard_after interval DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
+COMMENT ON FUNCTION defer.alter_queue(text, integer, integer, integer, interval, double precision, interval,
+									  double precision, interval, interval, boolean) IS
+	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';
+
+CREATE FUNCTION defer.drop_queue(name text) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_drop_queue';
+COMMENT ON FUNCTION defer.drop_queue(text) IS
+	'removes a queue that you own, when you commit. False: there is none of that name. Error while jobs that are not finished, schedules or settings of functions name it';
+
+CREATE FUNCTION defer.grant_queue(name text, role text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_grant_queue';
+COMMENT ON FUNCTION defer.grant_queue(text, text) IS
+	'lets a role and its members put jobs into a queue that you own, and pause it; "public" lets every role put jobs into it, not pause it. The role''s name is taken as it is, without quotes. Takes effect when you commit';
+
+CREATE FUNCTION defer.revoke_queue(name text, role text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_revoke_queue';
+COMMENT ON FUNCTION defer.revoke_queue(text, text) IS
+	'takes back what defer.grant_queue() gave; jobs that are in the queue stay there. No error if there is nothing to take. Takes effect when you commit';
+
+CREATE FUNCTION defer.pause_queue(name text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause_queue';
+COMMENT ON FUNCTION defer.pause_queue(text) IS
+	'holds back the jobs of a queue, from your commit to defer.resume_queue(); they can still be enqueued, and those that run go on. For the queue''s owner and roles that it was granted to by name; "default" for superusers and the owner of the database';
+
+CREATE FUNCTION defer.resume_queue(name text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_resume_queue';
+COMMENT ON FUNCTION defer.resume_queue(text) IS
+	'lets the jobs of a queue go on after defer.pause_queue(), when you commit; no error if it is not paused';
 
 ------------------------------------------------------------------------------
 -- Schedules

@@ -1,0 +1,386 @@
+/*
+ * await.c
+ *		defer.await(): wait until a job has ended, and say how.
+ *
+ * We leave our latch and the job's id in shared memory; the commit that ends
+ * the job sets the latch.  So nothing is polled, but for a look every 30
+ * seconds, because a prepared transaction that ends a job tells nobody.
+ *
+ * Jobs are looked for as of now, not as of our transaction's snapshot, so this
+ * works in REPEATABLE READ, too (the job's effects cannot be seen there).
+ *
+ * Jobs commit without waiting for the disk.  Whoever hears of a result may act
+ * on it outside the database; so the job's commit is flushed first.
+ */
+#include "defer.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "storage/ipc.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "setting_values.h"
+#include "shared_state.h"
+
+PG_FUNCTION_INFO_V1(defer_await);
+
+/* SQLSTATEs of our own, as the reference names them */
+#define ERRCODE_JOB_CANCELLED	MAKE_SQLSTATE('D', 'F', '0', '1', '0')
+#define ERRCODE_JOB_DISCARDED	MAKE_SQLSTATE('D', 'F', '0', '1', '1')
+#define ERRCODE_AWAIT_TIMEOUT	MAKE_SQLSTATE('D', 'F', '0', '1', '2')
+
+/* Look at least so often, in milliseconds */
+#define RECHECK_INTERVAL 30000
+
+/* The column "id" of defer.job_history */
+#define HISTORY_ID 1
+
+/* How a job has ended */
+typedef struct Outcome
+{
+	Job			job;
+	char		state;
+	Jsonb	   *result;
+	int32		attempt;
+} Outcome;
+
+static void
+no_such_job(int64 id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("job " INT64_FORMAT " does not exist", id),
+			 errhint("A job can be awaited once the transaction that enqueued it has committed, and until defer.retention is over; those of other roles are not shown.")));
+}
+
+/* ------------------------------------------------------------------------
+ * Looking
+ * ------------------------------------------------------------------------ */
+
+/* Has the job ended?  Error if it is not there, or not for our eyes */
+static bool
+job_ended(int64 id, Outcome *outcome)
+{
+	Job			job;
+
+	if (!history_read(id, &outcome->job, &outcome->state, &outcome->result, &outcome->attempt))
+	{
+		if (job_read(id, &job))
+		{
+			if (!role_may_see(job.owner))
+				no_such_job(id);
+			return false;
+		}
+		/* it may have ended between the two looks */
+		if (!history_read(id, &outcome->job, &outcome->state, &outcome->result,
+						  &outcome->attempt))
+			no_such_job(id);
+	}
+	if (!role_may_see(outcome->job.owner))
+		no_such_job(id);
+	return true;
+}
+
+/*
+ * Has our own transaction enqueued, changed or locked the job?  Then nobody
+ * can run it, or end its attempt, before we commit.
+ */
+static bool
+job_is_ours(int64 id)
+{
+	Relation	table = table_open(catalog_oid(CAT_JOB), AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		ours = false;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = systable_beginscan(table, catalog_oid(CAT_JOB_PKEY), true, SnapshotAny, 1, &key);
+	while (!ours && (tuple = systable_getnext(scan)) != NULL)
+	{
+		HeapTupleHeader header = tuple->t_data;
+
+		ours = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
+		if (!ours && (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0)
+			ours = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
+	}
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return ours;
+}
+
+/* Refuse what would never end */
+static void
+check_can_wait(int64 id)
+{
+	if (current_job.job != NULL && current_job.job->id == id)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " cannot wait for itself", id)));
+	if (job_is_ours(id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot wait for job " INT64_FORMAT ", which this transaction has enqueued or changed", id),
+				 errdetail("The job cannot begin before this transaction has committed."),
+				 errhint("Commit first, then call defer.await().")));
+	if (!shared_state_present())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot wait for a job: defer is not loaded by the server"),
+				 errhint("Add defer to shared_preload_libraries in postgresql.conf and restart the server.")));
+	if (!catalog_is_active())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot wait for a job: no jobs run in this database"),
+				 errdetail("It is a restored or copied database."),
+				 errhint("Call defer.activate() to let its jobs run.")));
+}
+
+/* ------------------------------------------------------------------------
+ * Waiting
+ * ------------------------------------------------------------------------ */
+
+static void
+stop_waiting(int code, Datum slot)
+{
+	worker_end_await();
+	await_unregister(DatumGetInt32(slot));
+}
+
+/* Milliseconds until the time is over, at most RECHECK_INTERVAL; 0: it is */
+static long
+time_left(instr_time start, int64 timeout)
+{
+	instr_time	now;
+	int64		left;
+
+	if (timeout < 0)
+		return RECHECK_INTERVAL;
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	left = timeout - (int64) INSTR_TIME_GET_MICROSEC(now);
+	if (left <= 0)
+		return 0;
+	return (long) Min((left + 999) / 1000, RECHECK_INTERVAL);
+}
+
+/* false: time over.  Timeout in microseconds, negative: none */
+static bool
+wait_registered(int64 id, int slot, int64 timeout, Outcome *outcome)
+{
+	instr_time	start;
+	bool		look = true;
+
+	INSTR_TIME_SET_CURRENT(start);
+	for (;;)
+	{
+		long		left;
+		int			events;
+
+		CHECK_FOR_INTERRUPTS();
+		if ((look || await_done(slot)) && job_ended(id, outcome))
+			return true;
+		left = time_left(start, timeout);
+		if (left == 0)
+			return false;
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						   left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		look = (events & WL_TIMEOUT) != 0;
+	}
+}
+
+/*
+ * Wait for the end of the job.  We are registered before the first look, so
+ * that no end is missed.
+ */
+static bool
+wait_for_end(int64 id, int64 timeout, Outcome *outcome)
+{
+	volatile bool ended = false;
+	int			slot = await_register(id);
+
+	if (slot < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many sessions wait for jobs"),
+				 errhint("Raise defer.shared_slots, which is %d.", defer_shared_slots)));
+
+	PG_ENSURE_ERROR_CLEANUP(stop_waiting, Int32GetDatum(slot));
+	{
+		if (current_job.job != NULL)
+			worker_begin_await();
+		ended = wait_registered(id, slot, timeout, outcome);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(stop_waiting, Int32GetDatum(slot));
+	stop_waiting(0, Int32GetDatum(slot));
+	return ended;
+}
+
+/* ------------------------------------------------------------------------
+ * Flushing
+ * ------------------------------------------------------------------------ */
+
+/* An index of a history partition by which a job is found; InvalidOid: none */
+static Oid
+index_by_id(Relation partition)
+{
+	List	   *indexes = RelationGetIndexList(partition);
+	Oid			found = InvalidOid;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid &&
+			index->rd_index->indkey.values[0] == HISTORY_ID &&
+			RelationGetIndexPredicate(index) == NIL)
+			found = RelationGetRelid(index);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* Up to where the commit of the job's row in that partition may reach */
+static XLogRecPtr
+commit_in_partition(Relation partition, int64 id)
+{
+	Oid			index = index_by_id(partition);
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, HISTORY_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = systable_beginscan(partition, index, OidIsValid(index), SnapshotSelf, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+		lsn = Max(lsn, TransactionIdGetCommitLSN(HeapTupleHeaderGetXmin(tuple->t_data)));
+	systable_endscan(scan);
+	return lsn;
+}
+
+/*
+ * Flush the commit of the job's end.  That is visible a moment before the
+ * commit's callback has raised await_flush_point(): whoever found it in that
+ * moment asks the commit log.
+ */
+static void
+flush_end(int64 id)
+{
+	XLogRecPtr	lsn = shared_state_present() ? await_flush_point() : InvalidXLogRecPtr;
+	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), NoLock);
+	ListCell   *cell;
+
+	foreach(cell, partitions)
+	{
+		Relation	partition = try_relation_open(lfirst_oid(cell), AccessShareLock);
+
+		if (partition == NULL)
+			continue;			/* dropped meanwhile */
+		if (partition->rd_rel->relkind == RELKIND_RELATION)
+			lsn = Max(lsn, commit_in_partition(partition, id));
+		relation_close(partition, AccessShareLock);
+	}
+	list_free(partitions);
+	if (lsn != InvalidXLogRecPtr)
+		XLogFlush(lsn);
+}
+
+/* ------------------------------------------------------------------------
+ * Telling
+ * ------------------------------------------------------------------------ */
+
+/* The job's SQLSTATE, if it is that of an error */
+static int
+error_code_of(const Job *job)
+{
+	char	   *state = job->sqlstate != NULL ? text_to_cstring(job->sqlstate) : "";
+
+	if (strlen(state) != 5 ||
+		strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5 ||
+		(state[0] == '0' && state[1] <= '2'))
+		return ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+	return MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+}
+
+static void
+report_failure(int64 id, const Outcome *outcome)
+{
+	switch (outcome->state)
+	{
+		case STATE_FAILED:
+			ereport(ERROR,
+					(errcode(error_code_of(&outcome->job)),
+					 outcome->job.error != NULL ?
+					 errmsg_internal("%s", text_to_cstring(outcome->job.error)) :
+					 errmsg("job " INT64_FORMAT " failed", id),
+					 errdetail_plural("Job " INT64_FORMAT " failed after %d attempt.",
+									  "Job " INT64_FORMAT " failed after %d attempts.",
+									  outcome->attempt, id, outcome->attempt),
+					 errhint("See defer.attempts.")));
+			break;
+		case STATE_CANCELLED:
+			ereport(ERROR,
+					(errcode(ERRCODE_JOB_CANCELLED),
+					 errmsg("job " INT64_FORMAT " was cancelled", id)));
+			break;
+		case STATE_DISCARDED:
+			ereport(ERROR,
+					(errcode(ERRCODE_JOB_DISCARDED),
+					 errmsg("job " INT64_FORMAT " was discarded", id),
+					 errdetail("It had not begun in the time that discard_after gave it.")));
+			break;
+		default:
+			elog(ERROR, "job " INT64_FORMAT " has unknown state \"%c\"", id, outcome->state);
+	}
+}
+
+/* defer.await(id, timeout) */
+Datum
+defer_await(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	int64		timeout = -1;
+	Outcome		outcome = {0};
+
+	PreventCommandDuringRecovery("defer.await()");
+	require_argument(fcinfo, 0, "id");
+	id = PG_GETARG_INT64(0);
+	if (!PG_ARGISNULL(1))
+		timeout = setting_interval("timeout", PG_GETARG_INTERVAL_P(1));
+
+	if (!job_ended(id, &outcome))
+	{
+		check_can_wait(id);
+		if (!wait_for_end(id, timeout, &outcome))
+			ereport(ERROR,
+					(errcode(ERRCODE_AWAIT_TIMEOUT),
+					 errmsg("timed out waiting for job " INT64_FORMAT, id),
+					 errdetail("The job goes on.")));
+	}
+	flush_end(id);
+
+	if (outcome.state != STATE_SUCCEEDED)
+		report_failure(id, &outcome);
+	if (outcome.result == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(outcome.result);
+}

@@ -1,0 +1,298 @@
+/*
+ * control.c
+ *		What users do to jobs that are there: cancel, reschedule, rerun.
+ *
+ * A row of defer.job with a claim says little by itself: the job may wait in a
+ * worker's batch, run, or have ended (the rows of a batch are deleted later).
+ * Shared memory and the history know.  So a claimed job is first taken out of
+ * its batch, and only a job that nobody runs is locked: a lock on a running
+ * job's row would hold up its worker until our transaction ends.
+ *
+ * Somebody else's job is reported exactly like one that is not there.
+ */
+#include "defer.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "setting_values.h"
+
+PG_FUNCTION_INFO_V1(defer_cancel);
+PG_FUNCTION_INFO_V1(defer_reschedule);
+PG_FUNCTION_INFO_V1(defer_rerun);
+
+/* What came of trying to take a job */
+typedef enum Taken
+{
+	TAKEN,						/* nobody runs it; its row is locked by us */
+	TAKEN_RUNNING,				/* it runs; nothing is locked */
+	TAKEN_FINISHED
+} Taken;
+
+static void
+no_such_job(int64 id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("job " INT64_FORMAT " does not exist", id),
+			 errhint("Jobs that have finished are removed after defer.retention; those of other roles are not shown.")));
+}
+
+/*
+ * Read a job that has not been deleted, or one of the history (then *finished
+ * is true), that the current user may manage.  Error if there is none.
+ */
+static void
+read_job(int64 id, Job *job, bool *finished)
+{
+	char		state;
+	int32		attempt;
+	Jsonb	   *result;
+
+	/* in this order: the row goes only after there is one in the history */
+	*finished = false;
+	if (!job_read(id, job))
+	{
+		*finished = true;
+		if (!history_read(id, job, &state, &result, &attempt))
+			no_such_job(id);
+	}
+	if (!role_may_manage(job->owner))
+		no_such_job(id);
+}
+
+/* After this a job that waited in a batch is no longer in it */
+static bool
+job_runs(int64 id)
+{
+	return shared_state_present() && batch_withdraw(id) == BATCH_RUNNING;
+}
+
+/*
+ * Take a job in order to change its row.  Jobs with a key, and procedures,
+ * delete their own row as they run: so "locked by somebody" may mean that it
+ * runs, or that another session is doing what we do.  Only the latter is
+ * waited for.
+ */
+static Taken
+job_take(int64 id, Job *job)
+{
+	bool		wait = false;
+
+	for (;;)
+	{
+		bool		finished;
+
+		CHECK_FOR_INTERRUPTS();
+		read_job(id, job, &finished);
+		if (finished)
+			return TAKEN_FINISHED;
+		if (job->claim != 0 && job_runs(id))
+			return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
+
+		switch (job_lock(id, !wait, job))
+		{
+			case JOB_GONE:
+				wait = false;
+				continue;
+			case JOB_BUSY:
+				if (job_runs(id))
+					return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
+				wait = true;
+				continue;
+			case JOB_LOCKED:
+				break;
+		}
+
+		/* it may have been taken by a worker before we had the lock */
+		if (job->claim == 0)
+			return TAKEN;
+		if (job_runs(id))
+			return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
+		return history_exists(id) ? TAKEN_FINISHED : TAKEN;
+	}
+}
+
+static int64
+job_argument(FunctionCallInfo fcinfo, const char *command)
+{
+	PreventCommandIfReadOnly(command);
+	require_argument(fcinfo, 0, "id");
+	return PG_GETARG_INT64(0);
+}
+
+/* ------------------------------------------------------------------------
+ * Cancel
+ * ------------------------------------------------------------------------ */
+
+static void
+finish_as_cancelled(Job *job)
+{
+	job->claim = 0;
+	history_insert(job, STATE_CANCELLED, job->attempt, NO_TIME, NULL,
+				   job->sqlstate != NULL ? text_to_cstring(job->sqlstate) : NULL,
+				   job->error != NULL ? text_to_cstring(job->error) : NULL);
+	job_delete(job->id);
+	if (job->schedule_id != 0)
+		pending_release();		/* a run that was held behind this one */
+}
+
+/*
+ * defer.cancel(id, force)
+ *
+ * To stop a running job is no part of our transaction: the worker is told at
+ * once and records the end itself.
+ */
+Datum
+defer_cancel(PG_FUNCTION_ARGS)
+{
+	int64		id = job_argument(fcinfo, "defer.cancel()");
+	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+
+	for (;;)
+	{
+		Job			job;
+
+		switch (job_take(id, &job))
+		{
+			case TAKEN:
+				finish_as_cancelled(&job);
+				PG_RETURN_BOOL(true);
+			case TAKEN_FINISHED:
+				PG_RETURN_BOOL(false);
+			case TAKEN_RUNNING:
+				if (!force)
+					PG_RETURN_BOOL(false);
+				if (worker_cancel_job(id))
+					PG_RETURN_BOOL(true);
+				pg_usleep(1000);
+				break;			/* it has just stopped: look again */
+		}
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Reschedule
+ * ------------------------------------------------------------------------ */
+
+static void
+check_run_at(const Job *job, TimestampTz run_at)
+{
+	if (TIMESTAMP_NOT_FINITE(run_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("\"run_at\" must be finite"),
+				 errhint("To hold back all jobs of a function use defer.pause().")));
+	if (job->discard_at != NO_TIME && run_at >= job->discard_at)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("job " INT64_FORMAT " would be discarded before it runs", job->id),
+				 errdetail("It is discarded unless it begins before %s.",
+						   timestamptz_to_str(job->discard_at)),
+				 errhint("Choose an earlier time, or make a new job with defer.rerun().")));
+}
+
+/* defer.reschedule(id, run_at) */
+Datum
+defer_reschedule(PG_FUNCTION_ARGS)
+{
+	int64		id = job_argument(fcinfo, "defer.reschedule()");
+	Job			job;
+
+	require_argument(fcinfo, 1, "run_at");
+	if (job_take(id, &job) != TAKEN)
+		PG_RETURN_BOOL(false);
+
+	check_run_at(&job, PG_GETARG_TIMESTAMPTZ(1));
+	job.run_at = PG_GETARG_TIMESTAMPTZ(1);
+	job.claim = 0;
+	job.lane = job_lane(text_to_cstring(job.function), text_to_cstring(job.queue));
+	job_update(&job);
+	pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+	PG_RETURN_BOOL(true);
+}
+
+/* ------------------------------------------------------------------------
+ * Rerun
+ * ------------------------------------------------------------------------ */
+
+/* The job's owner could enqueue it today, too */
+static void
+check_can_run(const Job *job)
+{
+	char	   *function = text_to_cstring(job->function);
+	char	   *queue_name = text_to_cstring(job->queue);
+	char	   *owner = GetUserNameFromId(job->owner, true);
+	const QueueSettings *queue;
+
+	if (owner == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with OID %u does not exist", job->owner),
+				 errdetail("It was the owner of job " INT64_FORMAT ".", job->id),
+				 errhint("Use defer.enqueue() as the role that is to run the job.")));
+	if (job->kind != JOB_COMMAND)
+	{
+		FunctionEntry *entry = function_by_signature(function);
+
+		if (entry == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_FUNCTION),
+					 errmsg("function %s does not exist", function),
+					 errhint("The job's function has been dropped or renamed, or its parameters have changed: use defer.enqueue() with the function that there is now.")));
+		if (!compat_may_execute(entry->oid, job->owner))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for function %s", function),
+					 errdetail("The job's owner, role \"%s\", may not execute it.", owner)));
+	}
+
+	queue = queue_settings(queue_name);
+	if (!queue->found)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", queue_name),
+				 errhint("Make it with defer.create_queue(), or use defer.enqueue() with another queue.")));
+	if (!queue_usable_by(queue_name, queue, job->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for queue \"%s\"", queue_name),
+				 errhint("Its owner can allow it with defer.grant_queue().")));
+}
+
+/*
+ * defer.rerun(id)
+ *
+ * The new job has no key, schedule or discard_at of the old one: it is a run
+ * that somebody wants, now.
+ */
+Datum
+defer_rerun(PG_FUNCTION_ARGS)
+{
+	int64		id = job_argument(fcinfo, "defer.rerun()");
+	Job			old;
+	Job			job = {0};
+	bool		finished;
+
+	read_job(id, &old, &finished);
+	check_can_run(&old);
+	warn_if_not_preloaded();
+
+	job.owner = old.owner;
+	job.priority = old.priority;
+	job.run_at = GetCurrentTransactionStartTimestamp();
+	job.kind = old.kind;
+	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
+	job.scheduled_for = NO_TIME;
+	job.discard_at = NO_TIME;
+	job.function = old.function;
+	job.queue = old.queue;
+	job.args = old.args;
+	job.metadata = old.metadata;
+	job.options = old.options;
+	job.lane = job_lane(text_to_cstring(job.function), text_to_cstring(job.queue));
+	PG_RETURN_INT64(job_insert(&job));
+}

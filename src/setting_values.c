@@ -1,0 +1,289 @@
+/*
+ * setting_values.c
+ *		What the settings of functions and of queues have in common.
+ *
+ * The SQL functions' parameters stand in the order of a table of columns, so
+ * that one loop checks them all and one builds the UPDATE: a setting can be
+ * neither forgotten nor treated differently in one of the two places.  NULL
+ * leaves a setting as it is; only "reset" takes it away.
+ */
+#include "defer.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "setting_values.h"
+
+/* Parameters that every UPDATE has before those of the columns */
+#define NFIXED		3
+#define MAX_COLUMNS 16
+
+void
+require_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"%s\" must not be null", name)));
+}
+
+/* ------------------------------------------------------------------------
+ * Checks
+ * ------------------------------------------------------------------------ */
+
+int64
+setting_interval(const char *name, const Interval *interval)
+{
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		result;
+
+	/* from 17 on infinite intervals exist: they overflow here */
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result) ||
+		pg_add_s64_overflow(result, interval->time, &result) ||
+		result > SETTING_TIME_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
+				 errmsg("\"%s\" is out of range", name),
+				 errhint("It is at most 100 years.")));
+	if (result < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be negative", name)));
+	return result;
+}
+
+/* A queue that jobs of the current user may go to */
+static void
+check_queue(text *value)
+{
+	char	   *name = text_to_cstring(value);
+	const QueueSettings *queue = queue_settings(name);
+
+	if (!queue->found)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", name),
+				 errhint("Make it with defer.create_queue().")));
+	if (!queue_usable_by(name, queue, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for queue \"%s\"", name),
+				 errhint("Its owner can allow it with defer.grant_queue().")));
+}
+
+bool
+queue_usable_by(const char *name, const QueueSettings *queue, Oid role)
+{
+	if (strcmp(name, DEFAULT_QUEUE) == 0 || has_privs_of_role(role, queue->owner))
+		return true;
+	for (int i = 0; i < queue->ngranted; i++)
+	{
+		if (!OidIsValid(queue->granted[i]) || has_privs_of_role(role, queue->granted[i]))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_number(const SettingColumn *column, double value)
+{
+	double		least = column->type == SETTING_SHARE ? 0 : 1;
+
+	if (column->type == SETTING_CONCURRENCY && value == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be at least 1", column->name),
+				 errhint("To hold all jobs back use defer.pause() or defer.pause_queue().")));
+	/* written so that NaN is refused, too */
+	if (!(value >= least) || isinf(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be at least %d", column->name, (int) least),
+				 column->type == SETTING_CONCURRENCY ?
+				 errhint("To take the limit away use reset => true.") : 0));
+	if (column->type == SETTING_SHARE && value > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be between 0 and 1", column->name)));
+}
+
+static void
+check_value(const SettingColumn *column, Datum value)
+{
+	switch (column->type)
+	{
+		case SETTING_QUEUE:
+			check_queue(DatumGetTextPP(value));
+			break;
+		case SETTING_AT_LIMIT:
+			{
+				char	   *what = TextDatumGetCString(value);
+
+				if (strcmp(what, "keep") != 0 && strcmp(what, "cancel") != 0)
+					ereport(ERROR,
+							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							 errmsg("invalid value for \"%s\": \"%s\"", column->name, what),
+							 errhint("Valid values are \"keep\" and \"cancel\".")));
+				break;
+			}
+		case SETTING_PRIORITY:
+			break;				/* any */
+		case SETTING_COUNT:
+		case SETTING_CONCURRENCY:
+			check_number(column, DatumGetInt32(value));
+			break;
+		case SETTING_FACTOR:
+		case SETTING_SHARE:
+			check_number(column, DatumGetFloat8(value));
+			break;
+		case SETTING_TIME:
+			(void) setting_interval(column->name, DatumGetIntervalP(value));
+			break;
+		case SETTING_TIME_NOT_0:
+			if (setting_interval(column->name, DatumGetIntervalP(value)) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("\"%s\" must be more than 0", column->name)));
+			break;
+	}
+}
+
+bool
+setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int first)
+{
+	bool		any = false;
+
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (PG_ARGISNULL(first + i))
+			continue;
+		check_value(&table->columns[i], PG_GETARG_DATUM(first + i));
+		any = true;
+	}
+	return any;
+}
+
+/* ------------------------------------------------------------------------
+ * Writing
+ * ------------------------------------------------------------------------ */
+
+uint64
+own_sql_run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+			int expected)
+{
+	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+
+	if (result != expected)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
+	return SPI_processed;
+}
+
+static Oid
+column_type(SettingType type)
+{
+	switch (type)
+	{
+		case SETTING_QUEUE:
+		case SETTING_AT_LIMIT:
+			return TEXTOID;
+		case SETTING_PRIORITY:
+		case SETTING_COUNT:
+		case SETTING_CONCURRENCY:
+			return INT4OID;
+		case SETTING_FACTOR:
+		case SETTING_SHARE:
+			return FLOAT8OID;
+		case SETTING_TIME:
+		case SETTING_TIME_NOT_0:
+			return INTERVALOID;
+	}
+	pg_unreachable();
+}
+
+/* -1 without a limit, 0 if paused, of the row that a statement has returned */
+static int32
+limit_of_result(int concurrency_column, int paused_column)
+{
+	HeapTuple	tuple = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	bool		isnull;
+	int32		concurrency;
+
+	if (DatumGetBool(SPI_getbinval(tuple, desc, paused_column, &isnull)))
+		return 0;
+	concurrency = DatumGetInt32(SPI_getbinval(tuple, desc, concurrency_column, &isnull));
+	return isnull ? -1 : concurrency;
+}
+
+/* Lock the row and read what is there before */
+static bool
+read_row(const SettingTable *table, text *key, SettingRow *row)
+{
+	Oid			type = TEXTOID;
+	Datum		value = PointerGetDatum(key);
+	bool		isnull;
+	char	   *sql;
+
+	sql = psprintf("SELECT t.id, t.concurrency, t.paused FROM defer.%s t"
+				   " WHERE t.%s OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+				   table->name, table->key);
+	if (own_sql_run(sql, 1, &type, &value, NULL, SPI_OK_SELECT) == 0)
+		return false;
+	row->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	row->old_limit = limit_of_result(2, 3);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
+bool
+setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcinfo, int first,
+					 bool reset, const bool *paused, SettingRow *row)
+{
+	Oid			types[NFIXED + MAX_COLUMNS] = {TEXTOID, BOOLOID, BOOLOID};
+	Datum		values[NFIXED + MAX_COLUMNS];
+	char		nulls[NFIXED + MAX_COLUMNS];
+	StringInfoData sql;
+
+	Assert(table->ncolumns <= MAX_COLUMNS);
+	if (!read_row(table, key, row))
+		return false;
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = PointerGetDatum(key);
+	values[1] = BoolGetDatum(reset);
+	values[2] = BoolGetDatum(paused != NULL && *paused);
+	nulls[2] = paused != NULL ? ' ' : 'n';
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "UPDATE defer.%s t SET paused = COALESCE($3, t.paused)", table->name);
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		const char *column = table->columns[i].name;
+		bool		given = fcinfo != NULL && !PG_ARGISNULL(first + i);
+		int			n = NFIXED + i;
+
+		types[n] = column_type(table->columns[i].type);
+		values[n] = given ? PG_GETARG_DATUM(first + i) : (Datum) 0;
+		nulls[n] = given ? ' ' : 'n';
+		appendStringInfo(&sql, ", %s = CASE WHEN $2 THEN $%d ELSE COALESCE($%d, t.%s) END",
+						 column, n + 1, n + 1, column);
+	}
+	appendStringInfo(&sql, " WHERE t.%s OPERATOR(pg_catalog.=) $1"
+					 " RETURNING t.concurrency, t.paused", table->key);
+	if (own_sql_run(sql.data, NFIXED + table->ncolumns, types, values, nulls,
+					SPI_OK_UPDATE_RETURNING) != 1)
+		elog(ERROR, "row of defer.%s has gone", table->name);
+	row->limit = limit_of_result(1, 2);
+	SPI_freetuptable(SPI_tuptable);
+
+	settings_invalidate();
+	pending_limit(table->limit_kind, row->id, row->limit);
+	if (row->limit != row->old_limit)
+		pending_rescan();		/* held jobs may go on, others are limited now */
+	return true;
+}

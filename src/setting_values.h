@@ -1,0 +1,84 @@
+/*
+ * setting_values.h
+ *		The settings that rows of defer.function and defer.queue have in common:
+ *		their checks, and writing them.
+ */
+#ifndef SETTING_VALUES_H
+#define SETTING_VALUES_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+/* How a setting's value is checked */
+typedef enum SettingType
+{
+	SETTING_QUEUE,				/* text: a queue that the current user may use */
+	SETTING_AT_LIMIT,			/* text: keep or cancel */
+	SETTING_PRIORITY,			/* integer */
+	SETTING_COUNT,				/* integer, 1 or more */
+	SETTING_CONCURRENCY,		/* the same, with a hint of its own */
+	SETTING_FACTOR,				/* double precision, 1 or more */
+	SETTING_SHARE,				/* double precision, 0 to 1 */
+	SETTING_TIME,				/* interval, 0 or more */
+	SETTING_TIME_NOT_0			/* interval, more than 0 */
+} SettingType;
+
+/* A column, which is the SQL function's parameter of that name, too */
+typedef struct SettingColumn
+{
+	const char *name;
+	SettingType type;
+} SettingColumn;
+
+/* A table whose rows have settings */
+typedef struct SettingTable
+{
+	const char *name;			/* of the table in the schema defer */
+	const char *key;			/* the column that names a row; text */
+	char		limit_kind;		/* for pending_limit() */
+	int			ncolumns;
+	const SettingColumn *columns;
+} SettingTable;
+
+/* What writing a row has found and left */
+typedef struct SettingRow
+{
+	int32		id;
+	int32		old_limit;		/* as in pending_limit(): -1 none, 0 paused */
+	int32		limit;
+} SettingRow;
+
+/* Longest time that a setting may have: 100 years */
+#define SETTING_TIME_MAX	(INT64CONST(100) * 365 * USECS_PER_DAY)
+
+/*
+ * Microseconds of an interval, a month as 30 days, a day as 24 hours.  Error
+ * if it is negative, infinite or over SETTING_TIME_MAX; "name" is for the
+ * message.
+ */
+extern int64 setting_interval(const char *name, const Interval *interval);
+
+/* Error that names the parameter if argument n is NULL */
+extern void require_argument(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* Check the arguments first .. first + ncolumns - 1; is any of them given? */
+extern bool setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int first);
+
+/*
+ * Write the settings given in those arguments, or (fcinfo NULL) none, and
+ * "paused" if it is not NULL; "reset" makes all the others NULL.  Tells the
+ * other processes at commit.  False: there is no row of that key.  Runs
+ * between own_sql_begin() and own_sql_end(), in SPI.
+ */
+extern bool setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcinfo,
+								 int first, bool reset, const bool *paused, SettingRow *row);
+
+/* May that role put jobs into the queue?  The queue exists. */
+extern bool queue_usable_by(const char *name, const QueueSettings *queue, Oid role);
+
+/* Run one of our own statements; returns SPI_processed */
+extern uint64 own_sql_run(const char *sql, int nargs, Oid *types, Datum *values,
+						  const char *nulls, int expected);
+
+#endif							/* SETTING_VALUES_H */
