@@ -251,6 +251,41 @@ worker_set_progress(float4 progress)
 	SpinLockRelease(&my_worker->mutex);
 }
 
+/*
+ * May this worker run a job that may have crashed the server?  Those that did
+ * so once in company ("1") run beside others; those that did twice ("2") only
+ * while no other such job runs anywhere, so that the next crash names one.
+ */
+bool
+worker_reserve_suspect(int16 suspect)
+{
+	bool		may = true;
+
+	Assert(suspect > 0);
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nworker_slots && may; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot != my_worker && slot->state != WORKER_FREE && slot->suspect > 0)
+			may = suspect == 1 && slot->suspect == 1;
+	}
+	if (may)
+		my_worker->suspect = suspect;
+	LWLockRelease(shared->workers_lock);
+	return may;
+}
+
+void
+worker_release_suspect(void)
+{
+	if (my_worker->suspect == 0)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_worker->suspect = 0;
+	LWLockRelease(shared->workers_lock);
+}
+
 /* This worker's job waits for another one: the pool may have one more instead */
 void
 worker_begin_await(void)
@@ -467,12 +502,14 @@ lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int
 			slot->scan_low = LANE_KEY_NONE;
 			slot->scanners = 0;
 			slot->ready = 0;
+			slot->retry_at = 0;
 		}
 	}
 	if (slot != NULL)
 	{
 		if (lane_key_before(key, slot->low))
 			slot->low = key;
+		slot->retry_at = 0;
 		if (slot->scanners > 0 && lane_key_before(key, slot->scan_low))
 			slot->scan_low = key;
 		slot->ready += count;
@@ -495,10 +532,12 @@ lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int
  * Choose the lane that a worker of that role takes jobs from: the smallest
  * priority, then the oldest, of those that are due and have room.  Its limits
  * are reserved for the worker, and a scan of it has begun: lane_scan_end() or
- * lane_scan_abort() must follow.
+ * lane_scan_abort() must follow.  *look_again is lowered to when a lane whose
+ * rows were locked is to be tried again.
  */
 bool
-lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice)
+lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
+			TimestampTz *look_again)
 {
 	HASH_SEQ_STATUS scan;
 	LaneSlot   *slot;
@@ -516,7 +555,11 @@ lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice)
 			 (slot->tag.priority == best->tag.priority &&
 			  !lane_key_before(slot->low, best->low))))
 			continue;
-		if (limits_have_room_locked(database, slot->tag.lane))
+		if (!limits_have_room_locked(database, slot->tag.lane))
+			continue;
+		if (slot->retry_at > now)
+			*look_again = Min(*look_again, slot->retry_at);
+		else
 			best = slot;
 	}
 	if (best != NULL)
@@ -536,10 +579,12 @@ lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice)
 
 /*
  * A scan has ended; "next" is the first key that it did not deal with.  The
- * limits stay reserved if something was taken.
+ * limits stay reserved if something was taken.  If nothing was though jobs are
+ * due, others hold them locked: leave the lane alone for a moment.
  */
 void
-lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken)
+lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
+			  TimestampTz now)
 {
 	LaneTag		tag;
 	LaneSlot   *slot;
@@ -552,6 +597,8 @@ lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken)
 		Assert(slot->scanners > 0);
 		slot->low = lane_key_before(slot->scan_low, next) ? slot->scan_low : next;
 		slot->ready = Max(slot->ready - taken, 0);
+		if (taken == 0 && next.run_at <= now)
+			slot->retry_at = now + 50 * 1000;
 		slot->scanners--;
 		lane_drop_if_empty(slot);
 	}

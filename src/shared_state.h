@@ -74,6 +74,7 @@ typedef struct LaneSlot
 	int32		scanners;		/* scans under way */
 	LaneKey		scan_low;		/* lowest of the keys added since the first of them began */
 	int64		ready;			/* jobs added less jobs taken: an estimate */
+	TimestampTz retry_at;		/* a scan met only locked rows: not before then */
 } LaneSlot;
 
 /* A concurrency limit; "running" counts the workers that hold a batch under it */
@@ -127,7 +128,7 @@ typedef struct WorkerSlot
 	TimestampTz since;			/* in this state since */
 	bool		woken;			/* idle, and its latch was set for a job */
 	bool		awaiting;		/* its job waits in defer.await() */
-	bool		exclusive;		/* runs a job with suspect = 2 */
+	int16		suspect;		/* of the job it runs: see worker_reserve_suspect() */
 
 	/* under mutex */
 	slock_t		mutex;
@@ -135,7 +136,6 @@ typedef struct WorkerSlot
 	int64		previous_claim_id;	/* still there until the claim's commit */
 	int64		lane;
 	int32		priority;
-	bool		suspect;		/* the batch is one suspect job */
 	int64		current_job;	/* 0: none */
 	TimestampTz job_started;
 	float4		progress;		/* negative: not told */
@@ -214,6 +214,8 @@ extern void wake_scheduler(Oid database);
 extern int	wake_idle_workers(Oid database, Oid owner, int64 n);	/* returns how many */
 extern int	count_workers(Oid database, Oid owner, bool *idle);	/* not those that await */
 extern void worker_set_state(WorkerState state);
+extern bool worker_reserve_suspect(int16 suspect);
+extern void worker_release_suspect(void);
 extern void worker_set_progress(float4 progress);
 extern void worker_begin_await(void);
 extern void worker_end_await(void);
@@ -228,8 +230,10 @@ typedef struct LaneChoice
 	LaneKey		low;
 	int64		ready;
 } LaneChoice;
-extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice);	/* reserves its limits and begins a scan */
-extern void lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken);
+extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
+						TimestampTz *look_again);
+extern void lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
+						  TimestampTz now);
 extern void lane_scan_abort(const LaneChoice *choice, Oid database);
 extern void lanes_forget(Oid database);
 extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy */

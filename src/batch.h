@@ -1,0 +1,76 @@
+/*
+ * batch.h
+ *		The jobs that a worker has taken: claim.c takes them, worker.c runs them
+ *		one after the other, finish.c writes how each ended.
+ */
+#ifndef BATCH_H
+#define BATCH_H
+
+#include "storage/itemptr.h"
+
+#include "defer.h"
+#include "shared_state.h"
+
+typedef enum BatchJobState
+{
+	JOB_TAKEN,					/* not begun; see the entry in the worker's slot */
+	JOB_SUCCEEDED,				/* its row is still to be deleted */
+	JOB_SETTLED					/* nothing left to do */
+} BatchJobState;
+
+typedef struct BatchJob
+{
+	Job			job;
+	ItemPointerData tid;		/* of its row as we wrote it last */
+	BatchJobState state;
+} BatchJob;
+
+/* The process' batch.  Jobs live in "context" until the next batch */
+typedef struct Batch
+{
+	MemoryContext context;
+	int64		claim_id;		/* 0: none */
+	ItemPointerData claim_tid;
+	int64		lane;
+	bool		reserved;		/* the lane's limits are reserved for us */
+	uint64		settings;		/* settings_generation() when it was taken */
+	int			njobs;
+	BatchJob	jobs[BATCH_MAX];
+} Batch;
+
+extern Batch batch;
+
+/* claim.c; each in a transaction of its own */
+extern bool batch_claim(int max, TimestampTz *look_again);
+extern bool batch_steal(bool *later);
+extern void batch_settle(void);
+extern bool batch_unsettled(void);
+extern void batch_release_limits(void);
+
+/* claim.c: the entry of a job in this worker's slot */
+extern bool batch_start_job(int index, TimestampTz now);
+extern void batch_end_job(void);
+extern void batch_leave_job(int index);
+
+/* Begin a transaction for our own writes, whatever the role's defaults are */
+extern void bookkeeping_begin(void);
+
+/* finish.c; in the job's transaction */
+extern void finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);
+
+/* finish.c; each in a transaction of its own */
+typedef enum FailureKind
+{
+	FAILURE_ERROR,				/* the error that the job raised */
+	FAILURE_TIMED_OUT,
+	FAILURE_CANCELLED,			/* defer.cancel(force => true) */
+	FAILURE_CRASHED,			/* its process was terminated */
+	FAILURE_INTERRUPTED			/* the server was stopped, or asked us to leave */
+} FailureKind;
+extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
+						   const ErrorData *error);
+
+/* finish.c: the parts that recovery shares; in the caller's transaction */
+extern void finish_crashed_row(Job *job, bool named, bool counts);
+
+#endif							/* BATCH_H */

@@ -1,0 +1,439 @@
+/*
+ * history.c
+ *		Rows of defer.job_history, defer.attempt and defer.log: what has been.
+ *
+ * The three are partitioned by UTC day.  Rows go straight into the day's
+ * partition, which the scheduler makes ahead of time; where there is none they
+ * go to the default partition.  By direct access, as in jobs.c.
+ */
+#include "defer.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "jobs.h"
+
+/* Columns of defer.job_history */
+enum
+{
+	HIST_ID = 1, HIST_OWNER, HIST_STATE, HIST_KIND, HIST_PRIORITY, HIST_ATTEMPT,
+	HIST_RUN_AT, HIST_ENQUEUED_AT, HIST_STARTED_AT, HIST_FINISHED_AT,
+	HIST_PARENT_ID, HIST_SCHEDULE_ID, HIST_SCHEDULED_FOR, HIST_DISCARD_AT,
+	HIST_FUNCTION, HIST_QUEUE, HIST_ARGS, HIST_KEY, HIST_METADATA, HIST_OPTIONS,
+	HIST_RESULT, HIST_SQLSTATE, HIST_ERROR,
+	HIST_NATTS = HIST_ERROR
+};
+
+enum
+{
+	ATT_JOB_ID = 1, ATT_OWNER, ATT_ATTEMPT, ATT_STARTED_AT, ATT_FINISHED_AT,
+	ATT_OUTCOME, ATT_SQLSTATE, ATT_MESSAGE, ATT_DETAIL, ATT_HINT, ATT_CONTEXT,
+	ATT_RETRY_AT,
+	ATT_NATTS = ATT_RETRY_AT
+};
+
+enum
+{
+	LOG_JOB_ID = 1, LOG_OWNER, LOG_ATTEMPT, LOG_AT, LOG_LEVEL, LOG_MESSAGE,
+	LOG_NATTS = LOG_MESSAGE
+};
+
+/* The partition of a day, as last looked up */
+typedef struct KnownPartition
+{
+	int64		day;
+	Oid			relation;
+} KnownPartition;
+
+static KnownPartition known[CAT_N];
+
+/* ------------------------------------------------------------------------
+ * Which partition
+ * ------------------------------------------------------------------------ */
+
+static void
+forget_partitions(Datum arg, Oid relation)
+{
+	for (int i = 0; i < CAT_N; i++)
+	{
+		if (relation == InvalidOid || known[i].relation == relation)
+			known[i].relation = InvalidOid;
+	}
+}
+
+void
+history_forget_partitions(void)
+{
+	forget_partitions((Datum) 0, InvalidOid);
+}
+
+/*
+ * The partition for a time; "which" names the default one.  A default that was
+ * found for want of a better is looked up again, so that a partition made
+ * later is used.
+ */
+Oid
+day_partition(CatalogObject which, TimestampTz at)
+{
+	static bool registered = false;
+	int64		day = at / USECS_PER_DAY - (at % USECS_PER_DAY < 0 ? 1 : 0);
+	KnownPartition *partition = &known[which];
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_partitions, (Datum) 0);
+		registered = true;
+	}
+	if (!OidIsValid(partition->relation) || partition->day != day)
+	{
+		const char *base = which == CAT_HISTORY_DEFAULT ? "job_history" :
+			which == CAT_ATTEMPT_DEFAULT ? "attempt" : "log";
+		Oid			fallback = catalog_oid(which);
+		char		name[NAMEDATALEN];
+		int			year,
+					month,
+					dom;
+		Oid			found;
+
+		j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &dom);
+		snprintf(name, sizeof(name), "%s_p%04d%02d%02d", base, year, month, dom);
+		found = get_relname_relid(name, get_rel_namespace(fallback));
+		if (!OidIsValid(found) || get_rel_relkind(found) != RELKIND_RELATION ||
+			!get_rel_relispartition(found))
+			return fallback;
+		partition->relation = found;
+		partition->day = day;
+	}
+	return partition->relation;
+}
+
+/* ------------------------------------------------------------------------
+ * Insert
+ * ------------------------------------------------------------------------ */
+
+/* The general way, for tables whose indexes have expressions or predicates */
+static void
+insert_with_executor(Relation rel, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(info, rel, 1, NULL, 0);
+	ExecOpenIndices(info, false);
+	(void) compat_insert_index_tuples(info, slot, estate, false, false, NULL, NIL, false);
+	ExecCloseIndices(info);
+	FreeExecutorState(estate);
+}
+
+/* What is left of that for a plain index */
+static void
+insert_plain_index_entry(Relation rel, Oid index_oid, TupleTableSlot *slot)
+{
+	Relation	index = index_open(index_oid, NoLock);
+	IndexInfo  *info = BuildIndexInfo(index);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	if (info->ii_ReadyForInserts)
+	{
+		FormIndexDatum(info, slot, NULL, values, nulls);
+		index_insert(index, values, nulls, &slot->tts_tid, rel,
+					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+					 false, info);
+	}
+	pfree(info);
+	index_close(index, NoLock);
+}
+
+/*
+ * Insert a row into one of our tables, with its indexes.  This is once a job:
+ * plain indexes are written without an executor.
+ */
+void
+direct_insert(Oid relation, int natts, Datum *values, bool *nulls)
+{
+	Relation	rel = table_open(relation, RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int			all = slot->tts_tupleDescriptor->natts;
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+	bool		plain;
+
+	if (all < natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"defer.%s\" is not as this version of defer made it",
+						RelationGetRelationName(rel)),
+				 errhint("Run ALTER EXTENSION defer UPDATE.")));
+	memcpy(slot->tts_values, values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, natts * sizeof(bool));
+	for (int i = natts; i < all; i++)
+		slot->tts_isnull[i] = true; /* somebody's own column */
+	ExecStoreVirtualTuple(slot);
+	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
+
+	plain = true;
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+
+		if (RelationGetIndexExpressions(index) != NIL ||
+			RelationGetIndexPredicate(index) != NIL ||
+			index->rd_index->indisexclusion || !index->rd_index->indimmediate)
+			plain = false;
+		index_close(index, NoLock);
+	}
+	if (!plain)
+		insert_with_executor(rel, slot);
+	else
+	{
+		foreach(cell, indexes)
+			insert_plain_index_entry(rel, lfirst_oid(cell), slot);
+	}
+	list_free(indexes);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+}
+
+static inline Datum
+text_datum(const char *string)
+{
+	return CStringGetTextDatum(string);
+}
+
+void
+history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
+			   Jsonb *result, const char *sqlstate, const char *error)
+{
+	Datum		values[HIST_NATTS];
+	bool		nulls[HIST_NATTS] = {0};
+	TimestampTz now = GetCurrentTimestamp();
+
+#define SET(att, value) (values[(att) - 1] = (value))
+#define SET_IF(att, condition, value) \
+	do { if (condition) values[(att) - 1] = (value); else nulls[(att) - 1] = true; } while (0)
+	SET(HIST_ID, Int64GetDatum(job->id));
+	SET(HIST_OWNER, ObjectIdGetDatum(job->owner));
+	SET(HIST_STATE, CharGetDatum(state));
+	SET(HIST_KIND, CharGetDatum(job->kind));
+	SET(HIST_PRIORITY, Int32GetDatum(job->priority));
+	SET(HIST_ATTEMPT, Int32GetDatum(attempt));
+	SET(HIST_RUN_AT, TimestampTzGetDatum(job->run_at));
+	SET(HIST_ENQUEUED_AT, TimestampTzGetDatum(job->enqueued_at));
+	SET_IF(HIST_STARTED_AT, started_at != NO_TIME, TimestampTzGetDatum(started_at));
+	SET(HIST_FINISHED_AT, TimestampTzGetDatum(now));
+	SET_IF(HIST_PARENT_ID, job->parent_id != 0, Int64GetDatum(job->parent_id));
+	SET_IF(HIST_SCHEDULE_ID, job->schedule_id != 0, Int64GetDatum(job->schedule_id));
+	SET_IF(HIST_SCHEDULED_FOR, job->scheduled_for != NO_TIME, TimestampTzGetDatum(job->scheduled_for));
+	SET_IF(HIST_DISCARD_AT, job->discard_at != NO_TIME, TimestampTzGetDatum(job->discard_at));
+	SET(HIST_FUNCTION, PointerGetDatum(job->function));
+	SET(HIST_QUEUE, PointerGetDatum(job->queue));
+	SET_IF(HIST_ARGS, job->args != NULL, PointerGetDatum(job->args));
+	SET_IF(HIST_KEY, job->key != NULL, PointerGetDatum(job->key));
+	SET_IF(HIST_METADATA, job->metadata != NULL, PointerGetDatum(job->metadata));
+	SET_IF(HIST_OPTIONS, job->options != NULL, PointerGetDatum(job->options));
+	SET_IF(HIST_RESULT, result != NULL, PointerGetDatum(result));
+	SET_IF(HIST_SQLSTATE, sqlstate != NULL, text_datum(sqlstate));
+	SET_IF(HIST_ERROR, error != NULL, text_datum(error));
+	direct_insert(day_partition(CAT_HISTORY_DEFAULT, now), HIST_NATTS, values, nulls);
+	pending_final(job->id);
+}
+
+void
+attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char *outcome,
+			   const ErrorData *error, TimestampTz retry_at)
+{
+	Datum		values[ATT_NATTS];
+	bool		nulls[ATT_NATTS] = {0};
+	TimestampTz now = GetCurrentTimestamp();
+
+	SET(ATT_JOB_ID, Int64GetDatum(job->id));
+	SET(ATT_OWNER, ObjectIdGetDatum(job->owner));
+	SET(ATT_ATTEMPT, Int32GetDatum(attempt));
+	SET_IF(ATT_STARTED_AT, started_at != NO_TIME, TimestampTzGetDatum(started_at));
+	SET(ATT_FINISHED_AT, TimestampTzGetDatum(now));
+	SET(ATT_OUTCOME, text_datum(outcome));
+	SET_IF(ATT_SQLSTATE, error != NULL, text_datum(unpack_sql_state(error->sqlerrcode)));
+	SET_IF(ATT_MESSAGE, error != NULL && error->message != NULL, text_datum(error->message));
+	SET_IF(ATT_DETAIL, error != NULL && error->detail != NULL, text_datum(error->detail));
+	SET_IF(ATT_HINT, error != NULL && error->hint != NULL, text_datum(error->hint));
+	SET_IF(ATT_CONTEXT, error != NULL && error->context != NULL, text_datum(error->context));
+	SET_IF(ATT_RETRY_AT, retry_at != NO_TIME, TimestampTzGetDatum(retry_at));
+	direct_insert(day_partition(CAT_ATTEMPT_DEFAULT, now), ATT_NATTS, values, nulls);
+}
+
+void
+log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level,
+		   const char *message)
+{
+	Datum		values[LOG_NATTS];
+	bool		nulls[LOG_NATTS] = {0};
+
+	SET(LOG_JOB_ID, Int64GetDatum(job_id));
+	SET(LOG_OWNER, ObjectIdGetDatum(owner));
+	SET(LOG_ATTEMPT, Int32GetDatum(attempt));
+	SET(LOG_AT, TimestampTzGetDatum(at));
+	SET(LOG_LEVEL, text_datum(level));
+	SET(LOG_MESSAGE, text_datum(message));
+	direct_insert(day_partition(CAT_LOG_DEFAULT, at), LOG_NATTS, values, nulls);
+#undef SET
+#undef SET_IF
+}
+
+/* ------------------------------------------------------------------------
+ * Look up
+ * ------------------------------------------------------------------------ */
+
+/* A btree index of a partition that begins with "id" */
+static Oid
+id_index(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+	Oid			found = InvalidOid;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid &&
+			index->rd_index->indkey.values[0] == HIST_ID &&
+			RelationGetIndexPredicate(index) == NIL)
+			found = RelationGetRelid(index);
+		index_close(index, NoLock);
+		if (OidIsValid(found))
+			break;
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* Look for a job in one partition */
+static bool
+search_partition(Relation rel, int64 id, Snapshot snapshot, TupleTableSlot *slot)
+{
+	Oid			index_oid = id_index(rel);
+	ScanKeyData key;
+	bool		found = false;
+
+	ScanKeyInit(&key, HIST_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	if (OidIsValid(index_oid))
+	{
+		Relation	index = index_open(index_oid, AccessShareLock);
+		IndexScanDesc scan = compat_index_beginscan(rel, index, snapshot, 1);
+
+		key.sk_attno = 1;
+		index_rescan(scan, &key, 1, NULL, 0);
+		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+		if (found)
+			ExecMaterializeSlot(slot);
+		index_endscan(scan);
+		index_close(index, NoLock);
+	}
+	else
+	{
+		TableScanDesc scan = table_beginscan(rel, snapshot, 1, &key);
+
+		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		if (found)
+			ExecMaterializeSlot(slot);
+		table_endscan(scan);
+	}
+	return found;
+}
+
+static void
+history_from_slot(TupleTableSlot *slot, Job *job, char *state, Jsonb **result, int32 *attempt)
+{
+	Datum	   *values = slot->tts_values;
+	bool	   *nulls = slot->tts_isnull;
+
+	slot_getallattrs(slot);
+#define VALUE(att, get, otherwise) (nulls[(att) - 1] ? (otherwise) : get(values[(att) - 1]))
+#define POINTER(att) (nulls[(att) - 1] ? NULL : (void *) PG_DETOAST_DATUM_COPY(values[(att) - 1]))
+	memset(job, 0, sizeof(Job));
+	job->id = DatumGetInt64(values[HIST_ID - 1]);
+	job->owner = DatumGetObjectId(values[HIST_OWNER - 1]);
+	job->kind = DatumGetChar(values[HIST_KIND - 1]);
+	job->priority = DatumGetInt32(values[HIST_PRIORITY - 1]);
+	job->run_at = DatumGetTimestampTz(values[HIST_RUN_AT - 1]);
+	job->enqueued_at = DatumGetTimestampTz(values[HIST_ENQUEUED_AT - 1]);
+	job->parent_id = VALUE(HIST_PARENT_ID, DatumGetInt64, 0);
+	job->schedule_id = VALUE(HIST_SCHEDULE_ID, DatumGetInt64, 0);
+	job->scheduled_for = VALUE(HIST_SCHEDULED_FOR, DatumGetTimestampTz, NO_TIME);
+	job->discard_at = VALUE(HIST_DISCARD_AT, DatumGetTimestampTz, NO_TIME);
+	job->function = POINTER(HIST_FUNCTION);
+	job->queue = POINTER(HIST_QUEUE);
+	job->args = POINTER(HIST_ARGS);
+	job->key = POINTER(HIST_KEY);
+	job->metadata = POINTER(HIST_METADATA);
+	job->options = POINTER(HIST_OPTIONS);
+	job->sqlstate = POINTER(HIST_SQLSTATE);
+	job->error = POINTER(HIST_ERROR);
+	*state = DatumGetChar(values[HIST_STATE - 1]);
+	*attempt = DatumGetInt32(values[HIST_ATTEMPT - 1]);
+	*result = POINTER(HIST_RESULT);
+#undef VALUE
+#undef POINTER
+}
+
+/* Look in all partitions, as of now; job may be NULL */
+static bool
+search_history(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt)
+{
+	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = false;
+
+	/* the newest partitions come last by OID, and are the likely ones */
+	for (int i = list_length(partitions) - 1; i >= 0 && !found; i--)
+	{
+		Relation	rel = table_open(list_nth_oid(partitions, i), NoLock);
+
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+		{
+			TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+			found = search_partition(rel, id, snapshot, slot);
+			if (found && job != NULL)
+				history_from_slot(slot, job, state, result, attempt);
+			ExecDropSingleTupleTableSlot(slot);
+		}
+		table_close(rel, NoLock);
+	}
+	UnregisterSnapshot(snapshot);
+	list_free(partitions);
+	return found;
+}
+
+bool
+history_exists(int64 id)
+{
+	CommandCounterIncrement();
+	return search_history(id, NULL, NULL, NULL, NULL);
+}
+
+bool
+history_read(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt)
+{
+	CommandCounterIncrement();
+	return search_history(id, job, state, result, attempt);
+}
