@@ -375,6 +375,421 @@ COMMENT ON FUNCTION defer.resume_queue(text) IS
 -- Views
 ------------------------------------------------------------------------------
 
+-- Operators are left bare in the views for the reader's sake: a view keeps what
+-- it was parsed to, and the search_path set above is in force for that.
+
+CREATE FUNCTION defer.version() RETURNS text
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_version';
+COMMENT ON FUNCTION defer.version() IS 'the version of the library that the server has loaded';
+
+-- What the views ask C for.  These run as whoever looks, so anybody may call
+-- them, and none tells more than the views do.
+
+CREATE FUNCTION defer.may_see(owner oid) RETURNS boolean
+	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_may_see';
+COMMENT ON FUNCTION defer.may_see(oid) IS
+	'whether the current role sees what belongs to that role: it is a member of it, a superuser, or a member of pg_monitor';
+
+CREATE FUNCTION defer.may_configure(function text) RETURNS boolean
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_may_configure';
+COMMENT ON FUNCTION defer.may_configure(text) IS
+	'whether the current role sees the settings of a function, given by its stored signature: it may execute it, or sees everything';
+
+CREATE FUNCTION defer.has_ended(id bigint) RETURNS boolean
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_has_ended';
+COMMENT ON FUNCTION defer.has_ended(bigint) IS
+	'whether a job that the current role may see has ended, as of the running query''s snapshot';
+
+CREATE FUNCTION defer.running_jobs(OUT job_id bigint, OUT pid integer, OUT started_at timestamptz, OUT progress real)
+	RETURNS SETOF record
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'defer_running_jobs';
+COMMENT ON FUNCTION defer.running_jobs() IS
+	'the jobs that run in this database at this moment and that the current role may see; look at defer.jobs instead';
+
+CREATE FUNCTION defer.processes(OUT pid integer, OUT kind text, OUT database oid, OUT role oid, OUT job_id bigint, OUT since timestamptz)
+	RETURNS SETOF record
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'defer_processes';
+COMMENT ON FUNCTION defer.processes() IS
+	'the processes of defer on this server that the current role may see; look at defer.workers instead';
+
+CREATE FUNCTION defer.server_state(OUT preloaded boolean, OUT enabled boolean, OUT active boolean, OUT recovery boolean,
+		OUT launcher boolean, OUT scheduler boolean, OUT no_slots boolean, OUT overflow boolean,
+		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean)
+	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_server_state';
+COMMENT ON FUNCTION defer.server_state() IS
+	'how defer stands on this server and in this database; look at defer.health instead';
+
+CREATE FUNCTION defer.schedule_description(schedule text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_schedule_description';
+COMMENT ON FUNCTION defer.schedule_description(text) IS
+	'the same as defer.cron_describe(), but NULL instead of an error when the schedule cannot be read';
+
+CREATE FUNCTION defer.schedule_next_runs(schedule text, timezone text, after timestamptz, n integer) RETURNS timestamptz[]
+	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_schedule_next_runs';
+COMMENT ON FUNCTION defer.schedule_next_runs(text, text, timestamptz, integer) IS
+	'the next n (0 to 1000) times of a schedule after an instant, without jitter; NULL when schedule or zone cannot be read';
+
+-- Copies: see activate.c
+
+CREATE FUNCTION defer.activate() RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_activate';
+COMMENT ON FUNCTION defer.activate() IS
+	'sets free what a restored or copied database holds back, when you commit: jobs are run, schedules go on from now without catching up. Only for superusers and the owner of the extension. A NOTICE and nothing else when the database is active';
+
+CREATE FUNCTION defer.note_restore() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_note_restore';
+COMMENT ON FUNCTION defer.note_restore() IS
+	'trigger: rows that a restore brings hold the database back until defer.activate()';
+CREATE TRIGGER note_restore BEFORE INSERT ON defer.job
+	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
+COMMENT ON TRIGGER note_restore ON defer.job IS 'jobs of a restored dump wait for defer.activate()';
+CREATE TRIGGER note_restore BEFORE INSERT ON defer.schedule
+	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
+COMMENT ON TRIGGER note_restore ON defer.schedule IS 'schedules of a restored dump wait for defer.activate()';
+
+-- Jobs.  This is the one view that is not a security barrier.  A barrier would be
+-- planned by itself, so that ORDER BY id DESC LIMIT 20 would have to compute and
+-- sort all jobs of a week.  Here it reads 20 rows by index.  Instead of that
+-- each column but the id is empty for whoever may not see the row, wherever the
+-- planner puts a condition that a user brings: nothing leaks but that an id exists.
+CREATE VIEW defer.jobs AS
+SELECT u.id,
+	CASE WHEN defer.may_see(u.owner) THEN u.function END AS function,
+	CASE WHEN defer.may_see(u.owner) THEN u.args END AS args,
+	CASE WHEN defer.may_see(u.owner) THEN
+		CASE u.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
+			ELSE CASE WHEN u.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
+				WHEN u.attempt > 0 OR u.conflicts > 0 THEN 'retrying'
+				WHEN u.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
+				ELSE 'queued' END
+		END
+	END AS state,
+	CASE WHEN defer.may_see(u.owner) THEN u.queue END AS queue,
+	CASE WHEN defer.may_see(u.owner) THEN u.priority END AS priority,
+	CASE WHEN defer.may_see(u.owner) THEN u.owner END AS owner,
+	CASE WHEN defer.may_see(u.owner) THEN u.run_at END AS run_at,
+	CASE WHEN defer.may_see(u.owner) THEN u.enqueued_at END AS enqueued_at,
+	CASE WHEN defer.may_see(u.owner) THEN
+		CASE WHEN u.claim IS NOT NULL THEN r.started_at ELSE u.started_at END
+	END AS started_at,
+	CASE WHEN defer.may_see(u.owner) THEN u.finished_at END AS finished_at,
+	CASE WHEN defer.may_see(u.owner) THEN
+		CASE WHEN u.claim IS NOT NULL THEN GREATEST(pg_catalog.statement_timestamp(), r.started_at) - r.started_at
+			ELSE u.finished_at - u.started_at END
+	END AS duration,
+	CASE WHEN defer.may_see(u.owner) THEN
+		u.attempt + CASE WHEN u.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 1 ELSE 0 END
+	END AS attempt,
+	CASE WHEN defer.may_see(u.owner) THEN
+		COALESCE((u.options ->> 'max_attempts')::integer, f.max_attempts, q.max_attempts, 13)
+	END AS max_attempts,
+	CASE WHEN defer.may_see(u.owner) THEN u.result END AS result,
+	CASE WHEN defer.may_see(u.owner) THEN u.error END AS error,
+	CASE WHEN defer.may_see(u.owner) THEN u.sqlstate END AS sqlstate,
+	CASE WHEN defer.may_see(u.owner) THEN u.key END AS key,
+	CASE WHEN defer.may_see(u.owner) THEN u.metadata END AS metadata,
+	CASE WHEN defer.may_see(u.owner) THEN u.parent_id END AS parent_id,
+	CASE WHEN defer.may_see(u.owner) THEN s.name END AS schedule,
+	CASE WHEN defer.may_see(u.owner) THEN u.scheduled_for END AS scheduled_for,
+	CASE WHEN defer.may_see(u.owner) THEN u.discard_at END AS discard_at,
+	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.progress END AS progress,
+	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid
+  FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
+			j.run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
+			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.metadata, j.parent_id, j.schedule_id,
+			j.scheduled_for, j.discard_at
+		  FROM defer.job j
+		UNION ALL
+		SELECT h.id, h.owner, h.function, h.args, h.state, NULL::bigint, NULL::smallint, h.queue, h.priority,
+			h.run_at, h.enqueued_at, h.started_at, h.finished_at, h.attempt,
+			h.options, h.result, h.error, h.sqlstate, h.key, h.metadata, h.parent_id, h.schedule_id,
+			h.scheduled_for, h.discard_at
+		  FROM defer.job_history h) u
+  LEFT JOIN defer.running_jobs() r ON r.job_id = u.id
+  LEFT JOIN defer.function f ON f.signature = u.function
+  LEFT JOIN defer.queue q ON q.name = u.queue
+  LEFT JOIN defer.schedule s ON s.id = u.schedule_id
+ WHERE defer.may_see(u.owner) AND (u.claim IS NULL OR NOT defer.has_ended(u.id));
+COMMENT ON VIEW defer.jobs IS
+	'the jobs you may see. state: scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. pid: of the worker that runs it';
+
+-- The same for unfinished jobs only, for the views below
+CREATE VIEW defer.live_jobs WITH (security_barrier) AS
+SELECT j.id, j.owner, j.function, j.queue, j.run_at, j.schedule_id, j.scheduled_for, x.state,
+	x.state IN ('queued', 'retrying') AND j.run_at <= pg_catalog.statement_timestamp() AS ready
+  FROM defer.job j
+  LEFT JOIN defer.running_jobs() r ON r.job_id = j.id
+ CROSS JOIN LATERAL (SELECT CASE WHEN j.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
+		WHEN j.attempt > 0 OR j.conflicts > 0 THEN 'retrying'
+		WHEN j.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
+		ELSE 'queued' END AS state) x
+ WHERE defer.may_see(j.owner) AND (j.claim IS NULL OR NOT defer.has_ended(j.id));
+COMMENT ON VIEW defer.live_jobs IS 'unfinished jobs you may see, for other views; look at defer.jobs instead';
+
+CREATE VIEW defer.attempts WITH (security_barrier) AS
+SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at
+  FROM defer.attempt a
+ WHERE defer.may_see(a.owner);
+COMMENT ON VIEW defer.attempts IS
+	'attempts that did not succeed, of jobs you may see. outcome: failed, timed_out, crashed, conflict (serialization failure or deadlock, retried at once), snoozed, cancelled, interrupted. retry_at: when the next was to begin, NULL if there was to be none';
+
+CREATE VIEW defer.logs WITH (security_barrier) AS
+SELECT l.job_id, l.attempt, l.at, l.level, l.message
+  FROM defer.log l
+ WHERE defer.may_see(l.owner);
+COMMENT ON VIEW defer.logs IS
+	'what jobs you may see said: RAISE NOTICE and above, and defer.log(). Also of attempts that failed';
+
+CREATE VIEW defer.schedules WITH (security_barrier) AS
+SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedule) AS description, s.timezone, s.owner,
+	s.active, s.overlap, s.catch_up, s.last_run_at,
+	COALESCE((SELECT l.state
+				FROM defer.live_jobs l
+			   WHERE l.schedule_id = s.id
+			   ORDER BY l.id DESC LIMIT 1),
+			 (SELECT CASE h.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
+						WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded' END
+				FROM defer.job_history h
+			   WHERE h.schedule_id = s.id AND h.finished_at >= s.last_run_at
+			   ORDER BY h.id DESC LIMIT 1)) AS last_state,
+	CASE WHEN s.active THEN s.next_run_at END AS next_run_at,
+	CASE WHEN s.active THEN
+		defer.schedule_next_runs(s.schedule, s.timezone, pg_catalog.statement_timestamp(), 5)
+	END AS next_runs,
+	s.command, s.catch_up_window, s.jitter, s.queue, s.priority, s.last_error, s.created_at
+  FROM defer.schedule s
+ WHERE defer.may_see(s.owner);
+COMMENT ON VIEW defer.schedules IS
+	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the jitter that was drawn for it. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not';
+
+CREATE VIEW defer.functions WITH (security_barrier) AS
+SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.multiplier, f.max_interval, f.randomization,
+	f.max_duration, f.discard_after, f.concurrency, f.at_limit, COALESCE(f.paused, false) AS paused,
+	COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.queued, 0) AS queued,
+	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying,
+	COALESCE(h.succeeded, 0) AS succeeded, COALESCE(h.failed, 0) AS failed,
+	COALESCE(h.cancelled, 0) AS cancelled, COALESCE(h.discarded, 0) AS discarded,
+	l.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
+  FROM (SELECT j.function,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,
+			pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest_ready
+		  FROM defer.live_jobs j GROUP BY j.function) l
+  FULL JOIN (SELECT j.function,
+			pg_catalog.count(*) FILTER (WHERE j.state = 's') AS succeeded,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'f') AS failed,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'c') AS cancelled,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'd') AS discarded,
+			pg_catalog.avg(j.finished_at - j.started_at) AS avg_duration,
+			pg_catalog.percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY j.finished_at - j.started_at) AS durations
+		  FROM defer.job_history j
+		 WHERE j.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(j.owner)
+		 GROUP BY j.function) h USING (function)
+  FULL JOIN (SELECT t.signature AS function, t.queue, t.priority, t.max_attempts, t.initial_interval, t.multiplier,
+			t.max_interval, t.randomization, t.max_duration, t.discard_after, t.concurrency, t.at_limit, t.paused
+		  FROM defer.function t WHERE defer.may_configure(t.signature)) f USING (function);
+COMMENT ON VIEW defer.functions IS
+	'functions that have settings, or jobs of yours that are unfinished or ended during the last day. Settings: those of defer.configure(), NULL is the default. scheduled, queued, running, retrying: jobs as of now; succeeded, failed, cancelled, discarded and the durations: of the last day. oldest_ready: since when the job waits that waits longest for a worker';
+
+CREATE VIEW defer.queues WITH (security_barrier) AS
+SELECT queue, q.owner, q.granted, q.priority, q.max_attempts, q.initial_interval, q.multiplier, q.max_interval, q.randomization,
+	q.max_duration, q.discard_after, q.concurrency, COALESCE(q.paused, false) AS paused,
+	COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.queued, 0) AS queued,
+	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying,
+	COALESCE(h.succeeded, 0) AS succeeded, COALESCE(h.failed, 0) AS failed,
+	COALESCE(h.cancelled, 0) AS cancelled, COALESCE(h.discarded, 0) AS discarded,
+	l.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
+  FROM (SELECT j.queue,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,
+			pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest_ready
+		  FROM defer.live_jobs j GROUP BY j.queue) l
+  FULL JOIN (SELECT j.queue,
+			pg_catalog.count(*) FILTER (WHERE j.state = 's') AS succeeded,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'f') AS failed,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'c') AS cancelled,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'd') AS discarded,
+			pg_catalog.avg(j.finished_at - j.started_at) AS avg_duration,
+			pg_catalog.percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY j.finished_at - j.started_at) AS durations
+		  FROM defer.job_history j
+		 WHERE j.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(j.owner)
+		 GROUP BY j.queue) h USING (queue)
+  FULL JOIN (SELECT d.name AS queue, t.owner, t.granted, t.priority, t.max_attempts, t.initial_interval, t.multiplier,
+			t.max_interval, t.randomization, t.max_duration, t.discard_after, t.concurrency, t.paused
+		  FROM (SELECT text 'default' AS name
+				UNION
+				SELECT v.name FROM defer.queue v
+				 WHERE defer.may_see(v.owner)
+					OR EXISTS (SELECT FROM pg_catalog.unnest(v.granted) g WHERE g = 0::oid OR defer.may_see(g))) d
+		  LEFT JOIN defer.queue t ON t.name = d.name) q USING (queue);
+COMMENT ON VIEW defer.queues IS
+	'queues that you own or may use, and "default". granted: roles that may use it, - is everybody. Settings: NULL is the default. Counts and durations as in defer.functions, of jobs that you may see';
+
+CREATE VIEW defer.workers WITH (security_barrier) AS
+SELECT p.pid, p.kind, d.datname AS database, p.role::regrole AS role, p.job_id, j.function, p.since
+  FROM defer.processes() p
+  LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
+  LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database();
+COMMENT ON VIEW defer.workers IS
+	'the processes of defer on the whole server: kind is launcher, scheduler or worker. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
+
+CREATE VIEW defer.health WITH (security_barrier) AS
+WITH server AS MATERIALIZED (
+	SELECT s.*, s.preloaded AND s.enabled AND s.active AND NOT s.recovery AS working
+	  FROM defer.server_state() s
+), live AS MATERIALIZED (
+	SELECT j.owner, j.function, j.queue, pg_catalog.count(*) FILTER (WHERE j.state <> 'running') AS waiting,
+		pg_catalog.count(*) FILTER (WHERE j.ready) AS ready,
+		pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest,
+		COALESCE(f.paused, false) AS function_paused, COALESCE(q.paused, false) AS queue_paused
+	  FROM defer.live_jobs j
+	  LEFT JOIN defer.function f ON f.signature = j.function
+	  LEFT JOIN defer.queue q ON q.name = j.queue
+	 GROUP BY j.owner, j.function, j.queue, f.paused, q.paused
+)
+SELECT 'error' AS severity,
+	'defer is not loaded by the server: no job runs and no schedule fires' AS finding,
+	'Add defer to shared_preload_libraries in postgresql.conf and restart the server.' AS hint
+  FROM server s WHERE NOT s.preloaded
+UNION ALL
+SELECT 'warning', 'defer.enabled is off: no schedule fires and no job is begun',
+	'ALTER SYSTEM SET defer.enabled = on; SELECT pg_reload_conf();'
+  FROM server s WHERE NOT s.enabled
+UNION ALL
+SELECT 'error', 'this database was restored or copied from another one: nothing fires in it',
+	'If it is to do the work from now on, call defer.activate() as a superuser.'
+  FROM server s WHERE NOT s.active
+UNION ALL
+SELECT 'info', 'this server is a standby: jobs run and schedules fire on the primary',
+	'Nothing is to be done; after a promotion they do so here.'
+  FROM server s WHERE s.recovery
+UNION ALL
+SELECT 'error', 'the launcher does not run: no database is served',
+	'It starts again by itself within seconds. If it does not, look for the reason in the server''s log.'
+  FROM server s WHERE s.preloaded AND NOT s.recovery AND NOT s.launcher
+UNION ALL
+SELECT 'error', 'no scheduler runs in this database: no schedule fires, and no worker is started',
+	CASE WHEN s.no_slots THEN 'There is no free background worker: raise max_worker_processes and restart the server.'
+		ELSE 'It is started within seconds. If it is not, look for the reason in the server''s log.' END
+  FROM server s WHERE s.working AND s.launcher AND NOT s.scheduler
+UNION ALL
+SELECT 'error', 'a worker could not be started: all background workers of the server are in use',
+	'Raise max_worker_processes (now ' || pg_catalog.current_setting('max_worker_processes') || ') and restart the server.'
+  FROM server s WHERE s.no_slots AND s.scheduler
+UNION ALL
+SELECT 'warning', 'defer.shared_slots is too small for the roles, priorities and limits of waiting jobs: some are looked for in the table, slowly',
+	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'
+  FROM server s WHERE s.overflow
+UNION ALL
+SELECT 'warning', pg_catalog.format('%s ready jobs of role %s have no worker, the oldest since %s', w.ready, w.owner,
+		pg_catalog.date_trunc('second', w.oldest)),
+	CASE WHEN s.workers >= s.max_workers
+		THEN pg_catalog.format('All %s workers are in use: see defer.workers; raise defer.max_workers and restart the server.', s.max_workers)
+		ELSE 'See the other findings, and the server''s log.' END
+  FROM server s,
+	(SELECT l.owner, pg_catalog.sum(l.ready) AS ready, pg_catalog.min(l.oldest) AS oldest
+	   FROM live l WHERE l.ready > 0 AND NOT l.function_paused AND NOT l.queue_paused
+	  GROUP BY l.owner) w
+ WHERE s.working AND w.oldest < pg_catalog.statement_timestamp() - interval '1 minute'
+   AND NOT EXISTS (SELECT FROM defer.processes() p JOIN pg_catalog.pg_database d ON d.oid = p.database
+					WHERE p.kind = 'worker' AND p.role = w.owner AND d.datname = pg_catalog.current_database())
+UNION ALL
+SELECT 'warning', pg_catalog.format('a job of %s has been ready since %s, and %s in all are', l.function,
+		pg_catalog.date_trunc('second', pg_catalog.min(l.oldest)), pg_catalog.sum(l.ready)),
+	'More comes in than goes out: raise the limit it is under (see defer.functions, defer.queues), or defer.max_workers, or make the function faster.'
+  FROM server s, live l
+ WHERE s.working AND l.ready > 0 AND NOT l.function_paused AND NOT l.queue_paused
+ GROUP BY l.function
+HAVING pg_catalog.min(l.oldest) < pg_catalog.statement_timestamp() - interval '5 minutes'
+UNION ALL
+SELECT 'info', pg_catalog.format('function %s is paused, and %s of its jobs wait', l.function, pg_catalog.sum(l.waiting)),
+	pg_catalog.format('SELECT defer.resume(%L);', l.function)
+  FROM live l WHERE l.function_paused AND l.waiting > 0 GROUP BY l.function
+UNION ALL
+SELECT 'info', pg_catalog.format('queue "%s" is paused, and %s jobs wait in it', l.queue, pg_catalog.sum(l.waiting)),
+	pg_catalog.format('SELECT defer.resume_queue(%L);', l.queue)
+  FROM live l WHERE l.queue_paused AND l.waiting > 0 GROUP BY l.queue
+UNION ALL
+SELECT 'error', pg_catalog.format('schedule "%s" of role %s does not go on: %s', s.name, s.owner, s.last_error),
+	pg_catalog.format('Put it right with defer.alter_cron(%L, ...), or remove it with defer.unschedule(%L).', s.name, s.name)
+  FROM defer.schedule s WHERE s.active AND s.last_error IS NOT NULL AND defer.may_see(s.owner)
+UNION ALL
+SELECT 'warning', pg_catalog.format('%s jobs of %s failed for good during the last day', pg_catalog.count(*), h.function),
+	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs WHERE state = ''failed'' AND function = %L;', h.function)
+  FROM defer.job_history h
+ WHERE h.state = 'f' AND h.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(h.owner)
+ GROUP BY h.function
+UNION ALL
+SELECT 'error',
+	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more: its %s jobs cannot run', o.owner, o.waiting)
+		WHEN NOT r.rolcanlogin THEN pg_catalog.format('role %s may not log in: its %s jobs cannot run', o.owner, o.waiting)
+		ELSE pg_catalog.format('role %s may not connect to this database: its %s jobs cannot run', o.owner, o.waiting) END,
+	CASE WHEN r.oid IS NULL THEN 'Cancel them with defer.cancel().'
+		WHEN NOT r.rolcanlogin THEN pg_catalog.format('ALTER ROLE %s LOGIN;', o.owner)
+		ELSE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %s;', pg_catalog.current_database(), o.owner) END
+  FROM (SELECT l.owner, pg_catalog.sum(l.waiting) AS waiting FROM live l WHERE l.waiting > 0 GROUP BY l.owner) o
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid = o.owner
+ WHERE r.oid IS NULL OR NOT r.rolcanlogin
+	OR NOT pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT')
+UNION ALL
+SELECT 'warning', pg_catalog.format('defer.run_superuser_jobs is off: %s jobs of superuser %s will fail', pg_catalog.sum(l.waiting), l.owner),
+	'Cancel them with defer.cancel(), or switch the setting on.'
+  FROM server s, live l JOIN pg_catalog.pg_roles r ON r.oid = l.owner
+ WHERE NOT s.run_superuser_jobs AND r.rolsuper AND l.waiting > 0
+ GROUP BY l.owner
+UNION ALL
+SELECT 'warning', pg_catalog.format('process %s has had a transaction open since %s: what defer deletes meanwhile cannot be vacuumed',
+		a.pid, pg_catalog.date_trunc('second', a.xact_start)),
+	pg_catalog.format('End it. If nobody will: SELECT pg_terminate_backend(%s);', a.pid)
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.datname = pg_catalog.current_database() AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+   AND a.xact_start < pg_catalog.statement_timestamp() - interval '1 hour'
+UNION ALL
+SELECT 'warning', pg_catalog.format('transaction %L was prepared at %s and is not ended: its jobs cannot begin, and what defer deletes meanwhile cannot be vacuumed',
+		p.gid, pg_catalog.date_trunc('second', p.prepared)),
+	pg_catalog.format('COMMIT PREPARED %L; or ROLLBACK PREPARED %L;', p.gid, p.gid)
+  FROM pg_catalog.pg_prepared_xacts p
+ WHERE p.database = pg_catalog.current_database() AND p.prepared < pg_catalog.statement_timestamp() - interval '5 minutes'
+   AND (defer.may_see(0::oid)
+		OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = p.owner AND defer.may_see(r.oid)))
+UNION ALL
+SELECT 'info', pg_catalog.format('defer.%I holds rows: they are not removed by the day', t.name),
+	pg_catalog.format('Delete those that are not needed any more: DELETE FROM defer.%I;', t.name)
+  FROM (SELECT 'job_history_default' AS name
+		 WHERE EXISTS (SELECT FROM defer.job_history_default h
+						WHERE h.finished_at < pg_catalog.statement_timestamp() - interval '2 days')
+		UNION ALL
+		SELECT 'attempt_default'
+		 WHERE EXISTS (SELECT FROM defer.attempt_default a
+						WHERE a.finished_at < pg_catalog.statement_timestamp() - interval '2 days')
+		UNION ALL
+		SELECT 'log_default'
+		 WHERE EXISTS (SELECT FROM defer.log_default l
+						WHERE l.at < pg_catalog.statement_timestamp() - interval '2 days')) t
+ WHERE defer.may_see(0::oid);
+COMMENT ON VIEW defer.health IS
+	'what is wrong with defer and with jobs and schedules you may see, and what to do about it; no row is good. severity: error (something does not run), warning, info';
+
 ------------------------------------------------------------------------------
 -- Rights
 ------------------------------------------------------------------------------
+
+-- Nothing for PUBLIC but what GRANT USAGE ON SCHEMA defer opens: the functions and
+-- the views.  Each of them looks at who asks.  Explicitly, because somebody's
+-- default privileges may say something else.
+REVOKE ALL ON SCHEMA defer FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA defer FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA defer FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA defer TO PUBLIC;
+
+-- Not for everybody who has USAGE:
+REVOKE EXECUTE ON FUNCTION defer.activate() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION defer.note_restore() FROM PUBLIC;
+
+GRANT SELECT ON defer.jobs, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,
+	defer.workers, defer.health TO PUBLIC, pg_monitor;
+GRANT USAGE ON SCHEMA defer TO pg_monitor;

@@ -1,0 +1,133 @@
+/*
+ * activate.c
+ *		Copies of a database: how they are told apart, and how they are set free.
+ *
+ * defer.installation says which installation this database is, and is never
+ * dumped; defer.origin says which installations the data come from, and is.
+ * A restored dump brings a foreign row in defer.origin, a template copy has
+ * another OID than defer.installation says: either keeps everything still
+ * until defer.activate() (see catalog_is_active()).
+ *
+ * That alone leaves a gap: a restore loads tables in any order, each in its
+ * own transaction, so that jobs may be there for hours before the row of
+ * defer.origin is.  Hence a trigger on the tables that make something happen:
+ * rows that come in as a restore brings them put a row into defer.origin
+ * themselves, in the same transaction.  Our own code writes jobs without
+ * triggers, and schedules as own SQL, which the trigger tells from a restore.
+ */
+#include "defer.h"
+
+#include "catalog/pg_authid.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "tcop/pquery.h"
+#include "utils/guc.h"
+
+PG_FUNCTION_INFO_V1(defer_activate);
+PG_FUNCTION_INFO_V1(defer_note_restore);
+
+/* One statement of our own */
+static void
+run(const char *sql, int expected)
+{
+	int			result = SPI_execute(sql, false, 0);
+
+	if (result != expected)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+}
+
+/*
+ * Does this statement look like one of a restore?  COPY is never used by
+ * anything of ours; dumps made of INSERTs switch check_function_bodies off.
+ */
+static bool
+is_restore(void)
+{
+	if (InLocalUserIdChange())
+		return false;			/* own SQL */
+	return !check_function_bodies ||
+		(ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY);
+}
+
+Datum
+defer_note_restore(PG_FUNCTION_ARGS)
+{
+	OwnSql		own;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager", "defer.note_restore")));
+	if (!is_restore() || !catalog_is_active())
+		return PointerGetDatum(NULL);
+
+	own_sql_begin(&own);
+	SPI_connect();
+	run("INSERT INTO defer.origin (id) SELECT pg_catalog.gen_random_uuid()", SPI_OK_INSERT);
+	SPI_finish();
+	own_sql_end(&own);
+	pending_rescan();
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * The data become those of this database.  What workers had taken when the
+ * copy was made nobody has here; what had ended in a batch is taken out of it.
+ * Times that passed while nothing fired are not caught up: the scheduler
+ * begins each schedule anew from now.
+ */
+static void
+adopt_data(void)
+{
+	run("DELETE FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
+		" (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id)",
+		SPI_OK_DELETE);
+	run("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
+	run("DELETE FROM defer.claim", SPI_OK_DELETE);
+	run("UPDATE defer.schedule SET next_tick = NULL, next_run_at = NULL", SPI_OK_UPDATE);
+	run("DELETE FROM defer.installation", SPI_OK_DELETE);
+	run("DELETE FROM defer.origin", SPI_OK_DELETE);
+	run("INSERT INTO defer.installation (id, database)"
+		" SELECT pg_catalog.gen_random_uuid(), d.oid FROM pg_catalog.pg_database d"
+		" WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
+		SPI_OK_INSERT);
+	run("INSERT INTO defer.origin (id) SELECT i.id FROM defer.installation i", SPI_OK_INSERT);
+}
+
+Datum
+defer_activate(PG_FUNCTION_ARGS)
+{
+	OwnSql		own;
+	bool		active;
+
+	if (!has_privs_of_role(GetUserId(), catalog_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to activate defer in this database"),
+				 errhint("Only a superuser or the owner of the extension may.")));
+	PreventCommandDuringRecovery("defer.activate()");
+	warn_if_not_preloaded();
+
+	own_sql_begin(&own);
+	SPI_connect();
+
+	/* Of two at the same time the second finds it done; views go on */
+	run("LOCK TABLE defer.installation IN SHARE ROW EXCLUSIVE MODE", SPI_OK_UTILITY);
+	active = catalog_is_active();
+	if (!active)
+		adopt_data();
+	SPI_finish();
+	own_sql_end(&own);
+
+	if (active)
+		ereport(NOTICE,
+				(errmsg("defer is active in this database already")));
+	else
+	{
+		pending_installed();
+		pending_rescan();
+	}
+	PG_RETURN_VOID();
+}

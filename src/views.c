@@ -1,0 +1,367 @@
+/*
+ * views.c
+ *		What the views ask C for: who may see what, what shared memory knows of
+ *		running jobs and of our processes, when schedules fire next.
+ *
+ * The tables are read as the owner of the views, but functions in a view run
+ * as whoever looks.  So these functions can be called by anybody, directly
+ * too, and each of them tells no more than the views do.  None of them raises
+ * an error about a row that is out of order: one schedule whose zone is gone
+ * must not keep anybody from seeing the others.
+ */
+#include "defer.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "cron.h"
+#include "cron_zone.h"
+#include "shared_state.h"
+
+/* Most instants that defer.schedule_next_runs() tells */
+#define MAX_NEXT_RUNS	1000
+
+/* Seconds between the epochs of Unix and of PostgreSQL */
+#define EPOCH_SECONDS \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
+/* One of our processes, copied out of shared memory */
+typedef struct Process
+{
+	const char *kind;
+	int			pid;
+	Oid			database;		/* InvalidOid: none */
+	Oid			role;			/* InvalidOid: none */
+	TimestampTz since;			/* in this state since; of a job: its start */
+	int64		job_id;			/* 0: none */
+	float4		progress;		/* negative: not told */
+} Process;
+
+PG_FUNCTION_INFO_V1(defer_version);
+PG_FUNCTION_INFO_V1(defer_may_see);
+PG_FUNCTION_INFO_V1(defer_may_configure);
+PG_FUNCTION_INFO_V1(defer_has_ended);
+PG_FUNCTION_INFO_V1(defer_running_jobs);
+PG_FUNCTION_INFO_V1(defer_processes);
+PG_FUNCTION_INFO_V1(defer_server_state);
+PG_FUNCTION_INFO_V1(defer_schedule_description);
+PG_FUNCTION_INFO_V1(defer_schedule_next_runs);
+
+Datum
+defer_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(DEFER_VERSION));
+}
+
+/* ------------------------------------------------------------------------
+ * Who may see what
+ * ------------------------------------------------------------------------ */
+
+/*
+ * May the current user see what belongs to that role?  Once a row: the server
+ * keeps the memberships of the last role that was asked about, so this is a
+ * search in a short list.
+ */
+Datum
+defer_may_see(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(role_may_see(PG_GETARG_OID(0)));
+}
+
+/*
+ * May the current user see the settings of a function?  Who may execute it.
+ * Those of a function that is gone: who sees everything.
+ */
+Datum
+defer_may_configure(PG_FUNCTION_ARGS)
+{
+	FunctionEntry *entry;
+
+	if (role_may_see(InvalidOid))
+		PG_RETURN_BOOL(true);
+	entry = function_by_signature(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_BOOL(entry != NULL && compat_may_execute(entry->oid, GetUserId()));
+}
+
+/*
+ * Does the query that is running see a row of history for that job?  For rows
+ * of defer.job that are in a worker's batch: they stay there for a while after
+ * they have ended.  It must be the query's own snapshot, so that a job is never
+ * seen twice, nor missed.  A function, because the planner would rather read
+ * all of history than look up a few hundred jobs.
+ */
+Datum
+defer_has_ended(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum		id = PG_GETARG_DATUM(0);
+	Oid			type = INT8OID;
+	OwnSql		own;
+	bool		found = false;
+	Oid			owner = InvalidOid;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	if (plan == NULL)
+	{
+		SPIPlanPtr	made = SPI_prepare("SELECT h.owner FROM defer.job_history h"
+									   " WHERE h.id OPERATOR(pg_catalog.=) $1",
+									   1, &type);
+
+		if (made == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(made);
+		plan = made;
+	}
+	if (SPI_execute_plan(plan, &id, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_plan failed");
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+
+		found = true;
+		owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0],
+											   SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_finish();
+	own_sql_end(&own);
+	PG_RETURN_BOOL(found && role_may_see(owner));
+}
+
+/* ------------------------------------------------------------------------
+ * Processes
+ * ------------------------------------------------------------------------ */
+
+static void
+copy_worker(Process *process, WorkerSlot *slot)
+{
+	TimestampTz started;
+
+	process->kind = "worker";
+	process->pid = slot->pid;
+	process->database = slot->database;
+	process->role = slot->owner;
+	SpinLockAcquire(&slot->mutex);
+	process->job_id = slot->current_job;
+	process->progress = slot->progress;
+	started = slot->job_started;
+	SpinLockRelease(&slot->mutex);
+	process->since = process->job_id != 0 ? started : slot->since;
+}
+
+/* Copy what runs now; returns how many there are */
+static int
+copy_processes(Process **result)
+{
+	Process    *processes;
+	int			n = 0;
+
+	if (shared == NULL)
+		return 0;
+
+	/* not under the lock: palloc may fail */
+	processes = palloc0(sizeof(Process) *
+						(1 + shared->ndatabase_slots + shared->nworker_slots));
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	if (shared->launcher_pid != 0)
+	{
+		processes[n].kind = "launcher";
+		processes[n].pid = shared->launcher_pid;
+		processes[n++].since = shared->launcher_since;
+	}
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
+		DatabaseSlot *slot = &database_slots[i];
+
+		if (!OidIsValid(slot->database) || slot->scheduler_pid == 0)
+			continue;
+		processes[n].kind = "scheduler";
+		processes[n].pid = slot->scheduler_pid;
+		processes[n].database = slot->database;
+		processes[n++].since = slot->scheduler_since;
+	}
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		if (worker_slots[i].state != WORKER_FREE && worker_slots[i].pid != 0)
+			copy_worker(&processes[n++], &worker_slots[i]);
+	}
+	LWLockRelease(shared->workers_lock);
+	*result = processes;
+	return n;
+}
+
+/* The jobs that run in this database, of roles that the user may see */
+Datum
+defer_running_jobs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Process    *processes = NULL;
+	int			n;
+
+	compat_materialize_srf(fcinfo);
+	n = copy_processes(&processes);
+	for (int i = 0; i < n; i++)
+	{
+		Process    *process = &processes[i];
+		Datum		values[4];
+		bool		nulls[4] = {0};
+
+		if (process->job_id == 0 || process->database != MyDatabaseId ||
+			!role_may_see(process->role))
+			continue;
+		values[0] = Int64GetDatum(process->job_id);
+		values[1] = Int32GetDatum(process->pid);
+		values[2] = TimestampTzGetDatum(process->since);
+		values[3] = Float4GetDatum(process->progress);
+		nulls[3] = process->progress < 0;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * Our processes on the whole server: the workers of roles that the user may
+ * see; launcher and schedulers only for those who see everything.
+ */
+Datum
+defer_processes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Process    *processes = NULL;
+	int			n;
+
+	compat_materialize_srf(fcinfo);
+	n = copy_processes(&processes);
+	for (int i = 0; i < n; i++)
+	{
+		Process    *process = &processes[i];
+		Datum		values[6];
+		bool		nulls[6] = {0};
+
+		if (!role_may_see(process->role))
+			continue;
+		values[0] = Int32GetDatum(process->pid);
+		values[1] = CStringGetTextDatum(process->kind);
+		values[2] = ObjectIdGetDatum(process->database);
+		nulls[2] = !OidIsValid(process->database);
+		values[3] = ObjectIdGetDatum(process->role);
+		nulls[3] = !OidIsValid(process->role);
+		values[4] = Int64GetDatum(process->job_id);
+		nulls[4] = process->job_id == 0;
+		values[5] = TimestampTzGetDatum(process->since);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* What defer.health wants to know about this server and this database */
+Datum
+defer_server_state(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[11];
+	bool		nulls[11] = {0};
+	bool		launcher = false;
+	bool		scheduler = false;
+	bool		no_slots = false;
+	bool		overflow = false;
+	int			workers = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (shared != NULL)
+	{
+		DatabaseSlot *slot;
+
+		LWLockAcquire(shared->workers_lock, LW_SHARED);
+		launcher = shared->launcher_pid != 0;
+		slot = database_slot(MyDatabaseId, false);
+		if (slot != NULL)
+		{
+			scheduler = slot->scheduler_pid != 0;
+			no_slots = slot->no_slots;
+			overflow = slot->overflow;
+		}
+		for (int i = 0; i < shared->nworker_slots; i++)
+		{
+			if (worker_slots[i].state != WORKER_FREE && !worker_slots[i].awaiting)
+				workers++;
+		}
+		LWLockRelease(shared->workers_lock);
+	}
+	values[0] = BoolGetDatum(shared != NULL);
+	values[1] = BoolGetDatum(defer_enabled);
+	values[2] = BoolGetDatum(catalog_is_active());
+	values[3] = BoolGetDatum(RecoveryInProgress());
+	values[4] = BoolGetDatum(launcher);
+	values[5] = BoolGetDatum(scheduler);
+	values[6] = BoolGetDatum(no_slots);
+	values[7] = BoolGetDatum(overflow);
+	values[8] = Int32GetDatum(workers);
+	values[9] = Int32GetDatum(defer_max_workers);
+	values[10] = BoolGetDatum(defer_run_superuser_jobs);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* ------------------------------------------------------------------------
+ * Schedules
+ * ------------------------------------------------------------------------ */
+
+/* In plain English; NULL when it cannot be read */
+Datum
+defer_schedule_description(PG_FUNCTION_ARGS)
+{
+	CronSchedule schedule;
+	char		description[CRON_DESCRIPTION_MAX];
+
+	if (!cron_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &schedule, NULL))
+		PG_RETURN_NULL();
+	cron_describe(&schedule, description, sizeof(description));
+	PG_RETURN_TEXT_P(cstring_to_text(description));
+}
+
+/*
+ * The next n times after an instant, as the schedule names them; NULL when
+ * schedule or zone cannot be read.
+ */
+Datum
+defer_schedule_next_runs(PG_FUNCTION_ARGS)
+{
+	char	   *zone_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	TimestampTz after = PG_GETARG_TIMESTAMPTZ(2);
+	int			wanted = PG_GETARG_INT32(3);
+	CronSchedule schedule;
+	CronZoneCache cache;
+	const CronZone *zone;
+	pg_tz	   *tz;
+	Datum	   *times;
+	int64		seconds;
+	int			n = 0;
+
+	if (wanted < 0 || wanted > MAX_NEXT_RUNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("number of runs must be between 0 and %d", MAX_NEXT_RUNS)));
+	tz = pg_tzset(zone_name);
+	if (tz == NULL || TIMESTAMP_NOT_FINITE(after) ||
+		!cron_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &schedule, NULL))
+		PG_RETURN_NULL();
+	zone = cron_zone_open(&cache, tz);
+	times = palloc(sizeof(Datum) * Max(wanted, 1));
+	seconds = after / USECS_PER_SEC - (after % USECS_PER_SEC < 0 ? 1 : 0) + EPOCH_SECONDS;
+	while (n < wanted && cron_next(&schedule, zone, seconds, &seconds))
+	{
+		CHECK_FOR_INTERRUPTS();
+		times[n++] = TimestampTzGetDatum((seconds - EPOCH_SECONDS) * USECS_PER_SEC);
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
+										  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
