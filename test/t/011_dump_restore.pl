@@ -1,0 +1,150 @@
+# Nothing fires in a restored dump or in a template copy until defer.activate();
+# then everything goes on.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'defer'
+max_worker_processes = 24
+fsync = off
+});
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE original');
+$node->safe_psql('original', q{
+	CREATE ROLE app LOGIN;
+	CREATE EXTENSION defer;
+	GRANT USAGE ON SCHEMA defer TO app;
+	CREATE TABLE ran (arg text);
+	GRANT INSERT ON ran TO app;
+	CREATE FUNCTION work(arg text) RETURNS void LANGUAGE sql AS 'INSERT INTO public.ran VALUES (arg)';
+	CREATE FUNCTION tick() RETURNS void LANGUAGE sql AS $$INSERT INTO public.ran VALUES ('tick')$$;
+	CREATE FUNCTION fail() RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE 'said'; RAISE EXCEPTION 'no'; END$$;
+	SELECT defer.configure('work', max_attempts => 5, priority => 3);
+	SELECT defer.create_queue('special', concurrency => 2);
+	SELECT defer.grant_queue('special', 'app')});
+
+# History of two days in partitions as the scheduler makes them, unless it has made them already
+$node->safe_psql('original', q{
+	DO $$ DECLARE
+		t text;
+		day date;
+	BEGIN
+		FOREACH t IN ARRAY ARRAY['job_history', 'attempt', 'log'] LOOP
+			FOR i IN -1..1 LOOP
+				day := (now() AT TIME ZONE 'UTC')::date + i;
+				IF to_regclass(format('defer.%s_p%s', t, to_char(day, 'YYYYMMDD'))) IS NULL THEN
+					EXECUTE format('CREATE TABLE defer.%s_p%s PARTITION OF defer.%s FOR VALUES FROM (%L) TO (%L)',
+						t, to_char(day, 'YYYYMMDD'), t, day || ' 00:00+00', day + 1 || ' 00:00+00');
+				END IF;
+			END LOOP;
+		END LOOP;
+	END $$});
+$node->safe_psql('original', q{
+	SET ROLE app;
+	SELECT defer.enqueue('work', '["before"]'), defer.enqueue('fail', max_attempts => 1)});
+ok($node->poll_query_until('original', q{
+	SELECT count(*) = 2 FROM defer.jobs WHERE state IN ('succeeded', 'failed')}), 'some history');
+
+# What waits: due in two seconds, in a day, every second
+$node->safe_psql('original', q{
+	SET ROLE app;
+	SELECT defer.enqueue('work', '["waited"]', delay => '1 day', queue => 'special'),
+		defer.enqueue('work', '["soon"]', delay => '2 hours', key => 'k', metadata => '{"m": 1}');
+	SELECT defer.cron('tick', 'every 1 second', name => 'each second')});
+ok($node->poll_query_until('original', q{SELECT count(*) >= 2 FROM ran WHERE arg = 'tick'}), 'the schedule fires');
+$node->safe_psql('original', q{ALTER SYSTEM SET defer.enabled = off; SELECT pg_reload_conf()});
+ok($node->poll_query_until('original', q{
+	SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE state IN ('running', 'queued'))
+	   AND NOT EXISTS (SELECT FROM defer.health WHERE severity = 'error')}), 'all quiet');
+
+# Make what waits due, as if time had passed: the copies must not run it
+$node->safe_psql('original', q{
+	UPDATE defer.job SET run_at = now() - interval '1 minute'});
+my $dump = $node->basedir . '/original.sql';
+my $folder = $node->basedir . '/original.dir';
+my $inserts = $node->basedir . '/inserts.sql';
+$node->command_ok([ 'pg_dump', '-d', $node->connstr('original'), '-f', $dump ], 'pg_dump');
+$node->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-d', $node->connstr('original'), '-f', $folder ], 'pg_dump -Fd');
+$node->command_ok([ 'pg_dump', '--inserts', '-d', $node->connstr('original'), '-f', $inserts ], 'pg_dump --inserts');
+my $jobs = $node->safe_psql('original', 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata FROM defer.jobs ORDER BY id');
+my $attempts = $node->safe_psql('original', 'SELECT * FROM defer.attempts ORDER BY 1, 2');
+my $logs = $node->safe_psql('original', 'SELECT * FROM defer.logs ORDER BY 1, 2, 3');
+my $schedules = $node->safe_psql('original', 'SELECT id, name, function, schedule, owner, active FROM defer.schedules');
+my $settings = $node->safe_psql('original', q{
+	SELECT function, max_attempts, priority FROM defer.functions WHERE max_attempts IS NOT NULL});
+my $ran = $node->safe_psql('original', 'SELECT count(*) FROM ran');
+
+$node->safe_psql('postgres', 'CREATE DATABASE template_copy TEMPLATE original');
+pass('CREATE DATABASE ... TEMPLATE of a database that is served');
+$node->safe_psql('postgres', "CREATE DATABASE $_") for ('dump_copy', 'folder_copy', 'inserts_copy');
+$node->safe_psql('original', q{ALTER SYSTEM RESET defer.enabled; SELECT pg_reload_conf()});
+
+# Restores while everything is enabled
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('dump_copy'), '-f', $dump ],
+	'restore with psql');
+$node->command_ok([ 'pg_restore', '-e', '-j', '3', '-d', $node->connstr('folder_copy'), $folder ],
+	'restore with pg_restore -j');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('inserts_copy'), '-f', $inserts ],
+	'restore of INSERTs');
+
+my @copies = ('template_copy', 'dump_copy', 'folder_copy', 'inserts_copy');
+# The original goes on meanwhile: so there has been time enough
+ok($node->poll_query_until('original', "SELECT count(*) >= $ran + 3 FROM ran"), 'the original goes on');
+sleep(2);
+for my $copy (@copies)
+{
+	is($node->safe_psql($copy, 'SELECT count(*) FROM ran'), $ran, "$copy: nothing has fired");
+	is($node->safe_psql($copy, q{SELECT hint LIKE '%defer.activate()%' FROM defer.health WHERE finding LIKE '%restored or copied%'}),
+		't', "$copy: defer.health says so");
+	is($node->safe_psql($copy, 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata FROM defer.jobs ORDER BY id'),
+		$jobs, "$copy: the same jobs");
+	is($node->safe_psql($copy, 'SELECT * FROM defer.attempts ORDER BY 1, 2'), $attempts, "$copy: the same attempts");
+	is($node->safe_psql($copy, 'SELECT * FROM defer.logs ORDER BY 1, 2, 3'), $logs, "$copy: the same messages");
+	is($node->safe_psql($copy, 'SELECT id, name, function, schedule, owner, active FROM defer.schedules'),
+		$schedules, "$copy: the same schedules");
+	is($node->safe_psql($copy, q{
+		SELECT function, max_attempts, priority FROM defer.functions WHERE max_attempts IS NOT NULL}),
+		$settings, "$copy: the same settings");
+
+	# What is new waits with the old
+	$node->safe_psql($copy, q{SET ROLE app; SELECT defer.enqueue('work', '["new"]')});
+}
+sleep(1);
+for my $copy (@copies)
+{
+	is($node->safe_psql($copy, 'SELECT count(*) FROM ran'), $ran, "$copy: new jobs wait too");
+	my ($status, $out, $err) = $node->psql($copy, 'SET ROLE app; SELECT defer.activate()');
+	like($err, qr/permission denied/, "$copy: not everybody may activate it");
+	$node->safe_psql($copy, 'SELECT defer.activate()');
+	ok($node->poll_query_until($copy, q{
+		SELECT count(*) = 3 FROM ran WHERE arg IN ('waited', 'soon', 'new')}), "$copy: active, its jobs run");
+	ok($node->poll_query_until($copy, "SELECT count(*) >= $ran + 5 FROM ran"), "$copy: its schedule fires");
+	is($node->safe_psql($copy, q{SELECT count(*), count(DISTINCT arg) FROM ran WHERE arg <> 'tick'}), '4|4',
+		"$copy: each job once");
+	is($node->safe_psql($copy, q{SELECT count(*) FROM defer.health WHERE severity = 'error'}), '0',
+		"$copy: nothing is wrong");
+	my ($again, $none, $notice) = $node->psql($copy, 'SELECT defer.activate()');
+	like($notice, qr/active in this database already/, "$copy: once is enough");
+	# No id twice
+	is($node->safe_psql($copy, q{SELECT count(*) = count(DISTINCT id) FROM defer.jobs}), 't', "$copy: ids are unique");
+	$node->safe_psql($copy, q{SET ROLE app; SELECT defer.unschedule('each second')});
+}
+
+# A copy of a copy, and a renamed database
+$node->safe_psql('postgres', 'CREATE DATABASE second TEMPLATE dump_copy');
+is($node->safe_psql('second', q{SELECT count(*) FROM defer.health WHERE finding LIKE '%restored or copied%'}), '1',
+	'a copy of a copy is one');
+$node->safe_psql('postgres', 'ALTER DATABASE dump_copy RENAME TO renamed');
+is($node->safe_psql('renamed', q{SELECT count(*) FROM defer.health WHERE finding LIKE '%restored or copied%'}), '0',
+	'a renamed database is none');
+$node->safe_psql('renamed', q{SET ROLE app; SELECT defer.enqueue('work', '["renamed"]')});
+ok($node->poll_query_until('renamed', q{SELECT count(*) = 1 FROM ran WHERE arg = 'renamed'}), 'and goes on');
+
+$node->stop('fast');
+done_testing();
