@@ -224,8 +224,8 @@ CREATE TABLE defer.schedule (
 	jitter			interval NOT NULL,
 	active			boolean NOT NULL,
 	allow_direct	boolean NOT NULL,
-	queue			text NOT NULL,
-	priority		integer NOT NULL,
+	queue			text,
+	priority		integer,
 	next_tick		timestamptz,
 	next_run_at		timestamptz,
 	last_tick		timestamptz,
@@ -235,9 +235,12 @@ CREATE TABLE defer.schedule (
 	CONSTRAINT schedule_pkey PRIMARY KEY (id),
 	CONSTRAINT schedule_owner_name_key UNIQUE (owner, name)
 );
-CREATE INDEX schedule_due_idx ON defer.schedule (next_run_at) WHERE active AND next_run_at IS NOT NULL;
+CREATE INDEX schedule_due_idx ON defer.schedule (next_run_at) WHERE active AND last_error IS NULL;
 CREATE INDEX schedule_function_idx ON defer.schedule (function);
 COMMENT ON TABLE defer.schedule IS 'schedules; look at defer.schedules instead';
+COMMENT ON COLUMN defer.schedule.function IS 'signature of the function, or defer.command';
+COMMENT ON COLUMN defer.schedule.queue IS 'NULL: as the settings of the function say';
+COMMENT ON COLUMN defer.schedule.priority IS 'NULL: as the settings of the function or the queue say';
 COMMENT ON COLUMN defer.schedule.next_tick IS 'the next time the schedule names';
 COMMENT ON COLUMN defer.schedule.next_run_at IS 'next_tick and the schedule''s jitter: when its job is enqueued';
 COMMENT ON COLUMN defer.schedule.last_error IS 'why the schedule does not go on, when it does not';
@@ -370,6 +373,62 @@ COMMENT ON FUNCTION defer.resume_queue(text) IS
 ------------------------------------------------------------------------------
 -- Schedules
 ------------------------------------------------------------------------------
+
+CREATE FUNCTION defer.cron(function text, schedule text, name text DEFAULT NULL,
+						timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
+						catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
+						jitter interval DEFAULT '0', active boolean DEFAULT true,
+						queue text DEFAULT NULL, priority integer DEFAULT NULL,
+						allow_direct boolean DEFAULT false) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron';
+COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean) IS
+	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: each run begins up to so much later, at most a day. queue, priority: NULL as the function''s settings say. allow_direct: the function may also be called and enqueued. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
+
+CREATE FUNCTION defer.cron_command(name text, schedule text, sql text,
+								timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
+								catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
+								jitter interval DEFAULT '0', active boolean DEFAULT true,
+								queue text DEFAULT NULL, priority integer DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron_command';
+COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer) IS
+	'makes or changes a schedule of yours that runs one SQL statement as defer.command() does, and returns its id. Options and errors as of defer.cron(). Takes effect when you commit';
+
+CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
+								 overlap text DEFAULT NULL, catch_up text DEFAULT NULL,
+								 catch_up_window interval DEFAULT NULL, jitter interval DEFAULT NULL,
+								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
+								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
+								 function text DEFAULT NULL, sql text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron';
+COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text) IS
+	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. Jobs already enqueued are not affected. Takes effect when you commit';
+
+CREATE FUNCTION defer.unschedule(name text) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_unschedule';
+COMMENT ON FUNCTION defer.unschedule(text) IS
+	'removes a schedule, yours or of a role that you are a member of, when you commit. False: there is none of that name. Jobs already enqueued are not affected';
+
+CREATE FUNCTION defer.trigger(name text) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_trigger';
+COMMENT ON FUNCTION defer.trigger(text) IS
+	'enqueues a run of a schedule to begin once you have committed, besides its times and whatever its overlap, and returns the job''s id. name: of the schedule, or of a function that has one schedule. The job belongs to the owner of the schedule. Error if there is no such schedule that you may manage, or if its function or queue has gone';
+
+CREATE FUNCTION defer.cron_next(schedule text, timezone text DEFAULT 'UTC',
+								after timestamptz DEFAULT pg_catalog.now(), n integer DEFAULT 5)
+	RETURNS SETOF timestamptz
+	LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'defer_cron_next';
+COMMENT ON FUNCTION defer.cron_next(text, text, timestamptz, integer) IS
+	'the next n (0 to 100000) times of a schedule after an instant, without jitter; less if it fires no more before the year 10000. Errors: schedule or zone is not valid';
+
+CREATE FUNCTION defer.cron_describe(schedule text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_cron_describe';
+COMMENT ON FUNCTION defer.cron_describe(text) IS
+	'when a schedule fires, in plain English. Error if it is not valid';
+
+CREATE FUNCTION defer.run_schedules(as_of timestamptz) RETURNS timestamptz
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_run_schedules';
+COMMENT ON FUNCTION defer.run_schedules(timestamptz) IS
+	'does what the scheduler does, as if it were as_of: enqueues what is due, when you commit, and returns when something is due next, or NULL. Only for superusers, to test schedules';
 
 ------------------------------------------------------------------------------
 -- Views
@@ -789,6 +848,7 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA defer TO PUBLIC;
 -- Not for everybody who has USAGE:
 REVOKE EXECUTE ON FUNCTION defer.activate() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.note_restore() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION defer.run_schedules(timestamptz) FROM PUBLIC;
 
 GRANT SELECT ON defer.jobs, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,
 	defer.workers, defer.health TO PUBLIC, pg_monitor;

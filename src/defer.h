@@ -391,4 +391,9 @@ extern void guard_init(void);
 extern bool guard_in_worker;	/* this process is a worker: calls are allowed */
 extern void guard_add(Oid database, Oid function);	/* into the shared set */
 
+/* May the current user neither call nor enqueue it, because of a schedule? */
+extern bool guard_is_scheduled(Oid function);
+/* A schedule of the function has come, gone or changed: everybody look again, at commit */
+extern void guard_changed(Oid function);
+
 #endif							/* DEFER_H */

@@ -1,0 +1,366 @@
+/*
+ * guard.c
+ *		A scheduled function is run by its schedule, not called directly.
+ *
+ * The server asks our hook about every function that is not built in, each
+ * time one is looked up to be called, so the answer must cost nothing where
+ * there is nothing to guard: a set in shared memory (a Bloom filter for each
+ * database, see shared_state.h) says "no" first.  It only grows.  What it does
+ * not rule out is looked up in defer.schedule, and remembered until the
+ * function's row in pg_proc is announced as changed: whoever changes a
+ * schedule announces that of its function, which has plans made anew, too.
+ *
+ * A schedule binds those who could do without it: everybody if it belongs to
+ * the function's owner (or to a role with its rights, as a superuser), and
+ * otherwise only the role that made the schedule.  Or else anyone could keep
+ * everybody from calling a function, by making a schedule of it.
+ *
+ * Hooks run in all kinds of places, also while the extension is being dropped:
+ * nothing here may raise an error, but for the refusal itself.
+ */
+#include "schedule.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "shared_state.h"
+
+/* Columns of defer.schedule that are read here by name, as they may have moved */
+typedef struct GuardColumns
+{
+	AttrNumber	name;
+	AttrNumber	owner;
+	AttrNumber	allow_direct;
+	AttrNumber	function;
+	AttrNumber	command;
+} GuardColumns;
+
+/* A schedule that does not allow direct calls */
+typedef struct GuardSchedule
+{
+	struct GuardSchedule *next;
+	Oid			owner;
+	char	   *name;
+} GuardSchedule;
+
+typedef struct GuardEntry
+{
+	Oid			function;		/* hash key */
+	Oid			owner;			/* of the function */
+	GuardSchedule *schedules;	/* NULL: none */
+} GuardEntry;
+
+bool		guard_in_worker = false;
+
+/* This session has changed schedules: the shared set may not know yet */
+static bool changed_here = false;
+
+static HTAB *entries = NULL;
+static MemoryContext entries_context = NULL;
+static bool stale = false;
+static bool looking = false;
+
+static needs_fmgr_hook_type prev_needs_fmgr_hook = NULL;
+static fmgr_hook_type prev_fmgr_hook = NULL;
+
+/* ------------------------------------------------------------------------
+ * What schedules are there of a function?
+ * ------------------------------------------------------------------------ */
+
+/* What is there may be in use: it is thrown away by the next look-up */
+static void
+function_changed(Datum arg, int cache, uint32 hash)
+{
+	stale = true;
+}
+
+static void
+prepare_entries(void)
+{
+	static bool registered = false;
+	HASHCTL		control = {0};
+
+	if (entries != NULL && !stale)
+		return;
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
+		registered = true;
+	}
+	entries = NULL;
+	if (entries_context == NULL)
+		entries_context = AllocSetContextCreate(CacheMemoryContext, "defer guard",
+												ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(entries_context);
+	stale = false;
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(GuardEntry);
+	control.hcxt = entries_context;
+	entries = hash_create("defer guard", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* The signature of a function without parameters; NULL: it has some */
+static char *
+signature_of(Oid function, Oid *owner)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	char	   *schema;
+	char	   *signature = NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	*owner = form->proowner;
+	schema = form->pronargs == 0 ? get_namespace_name(form->pronamespace) : NULL;
+	if (schema != NULL)
+		signature = psprintf("%s()", quote_qualified_identifier(schema, NameStr(form->proname)));
+	ReleaseSysCache(tuple);
+	return signature;
+}
+
+static bool
+find_columns(Oid relation, GuardColumns *columns)
+{
+	columns->name = get_attnum(relation, "name");
+	columns->owner = get_attnum(relation, "owner");
+	columns->allow_direct = get_attnum(relation, "allow_direct");
+	columns->function = get_attnum(relation, "function");
+	columns->command = get_attnum(relation, "command");
+	return columns->name > 0 && columns->owner > 0 && columns->allow_direct > 0 &&
+		columns->function > 0 && columns->command > 0;
+}
+
+/* Take a schedule into the list, unless it allows direct calls */
+static GuardSchedule *
+add_schedule(GuardSchedule *list, HeapTuple tuple, TupleDesc desc, const GuardColumns *columns)
+{
+	GuardSchedule *schedule;
+	bool		isnull;
+
+	if (DatumGetBool(heap_getattr(tuple, columns->allow_direct, desc, &isnull)) ||
+		!heap_attisnull(tuple, columns->command, desc))
+		return list;
+	schedule = palloc(sizeof(GuardSchedule));
+	schedule->next = list;
+	schedule->owner = DatumGetObjectId(heap_getattr(tuple, columns->owner, desc, &isnull));
+	schedule->name = TextDatumGetCString(heap_getattr(tuple, columns->name, desc, &isnull));
+	return schedule;
+}
+
+/* Read the schedules of a function, by index if there is one */
+static GuardSchedule *
+read_schedules(const char *signature)
+{
+	Oid			schema = get_namespace_oid("defer", true);
+	Oid			table_oid = OidIsValid(schema) ? get_relname_relid("schedule", schema) : InvalidOid;
+	Oid			index = OidIsValid(schema) ? get_relname_relid("schedule_function_idx", schema) : InvalidOid;
+	GuardColumns columns;
+	GuardSchedule *list = NULL;
+	Relation	table;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	MemoryContext context;
+
+	if (!OidIsValid(table_oid) || !find_columns(table_oid, &columns))
+		return NULL;
+	table = table_open(table_oid, AccessShareLock);
+	ScanKeyEntryInitialize(&key, 0, columns.function, BTEqualStrategyNumber, InvalidOid,
+						   DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(signature));
+	scan = systable_beginscan(table, index, OidIsValid(index), NULL, 1, &key);
+	context = MemoryContextSwitchTo(entries_context);
+	while ((tuple = systable_getnext(scan)) != NULL)
+		list = add_schedule(list, tuple, RelationGetDescr(table), &columns);
+	MemoryContextSwitchTo(context);
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return list;
+}
+
+/*
+ * All that we know of a function; NULL: nothing, or it cannot be found out
+ * here and now.
+ */
+static GuardEntry *
+look_up(Oid function)
+{
+	GuardEntry *entry;
+	GuardSchedule *schedules;
+	char	   *signature;
+	Oid			owner = InvalidOid;
+	bool		found;
+
+	if (looking || !IsTransactionState())
+		return NULL;
+	prepare_entries();
+	entry = hash_search(entries, &function, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+
+	looking = true;
+	PG_TRY();
+	{
+		/* reading may announce changes: read again until it does not */
+		do
+		{
+			prepare_entries();
+			schedules = NULL;
+			signature = signature_of(function, &owner);
+			if (signature != NULL)
+				schedules = read_schedules(signature);
+		} while (stale);
+		entry = hash_search(entries, &function, HASH_ENTER, &found);
+		entry->owner = owner;
+		entry->schedules = schedules;
+	}
+	PG_FINALLY();
+	{
+		looking = false;
+	}
+	PG_END_TRY();
+	return entry;
+}
+
+/* The schedule that binds the current user; NULL: none */
+static const GuardSchedule *
+binding_schedule(Oid function)
+{
+	GuardEntry *entry = look_up(function);
+
+	if (entry == NULL)
+		return NULL;
+	for (GuardSchedule *s = entry->schedules; s != NULL; s = s->next)
+	{
+		if (s->owner == GetUserId() || has_privs_of_role(s->owner, entry->owner))
+			return s;
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * The hooks
+ * ------------------------------------------------------------------------ */
+
+/* Is this a client's session, or a parallel worker of one? */
+static bool
+in_client_session(void)
+{
+	if (guard_in_worker || MyProc == NULL)
+		return false;
+	if (IsParallelWorker() && MyProc->lockGroupLeader != NULL)
+		return compat_is_client_process(MyProc->lockGroupLeader);
+	return MyBackendType == B_BACKEND;
+}
+
+static inline bool
+worth_looking(Oid function)
+{
+	return (changed_here || shared_guard_maybe(function)) && in_client_session();
+}
+
+static bool
+guard_needs_fmgr_hook(Oid function)
+{
+	GuardEntry *entry;
+
+	if (prev_needs_fmgr_hook != NULL && prev_needs_fmgr_hook(function))
+		return true;
+	if (!worth_looking(function))
+		return false;
+	entry = look_up(function);
+	return entry != NULL && entry->schedules != NULL;
+}
+
+static void
+refuse(Oid function, const GuardSchedule *schedule)
+{
+	Oid			owner;
+	char	   *name = pstrdup(schedule->name);
+	bool		may = role_may_manage(schedule->owner);
+	char	   *signature = signature_of(function, &owner);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("function %s is scheduled and cannot be called directly",
+					signature != NULL ? signature : get_func_name(function)),
+			 may ?
+			 errhint("To run it now use defer.trigger(%s); defer.alter_cron(%s, allow_direct => true) allows direct calls.",
+					 quote_literal_cstr(name), quote_literal_cstr(name)) :
+			 errhint("The owner of its schedule can run it with defer.trigger(), and can allow direct calls.")));
+}
+
+static void
+guard_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
+{
+	if (event == FHET_START && worth_looking(flinfo->fn_oid))
+	{
+		const GuardSchedule *schedule = binding_schedule(flinfo->fn_oid);
+
+		if (schedule != NULL)
+			refuse(flinfo->fn_oid, schedule);
+	}
+	if (prev_fmgr_hook != NULL)
+		prev_fmgr_hook(event, flinfo, private);
+}
+
+void
+guard_init(void)
+{
+	prev_needs_fmgr_hook = needs_fmgr_hook;
+	needs_fmgr_hook = guard_needs_fmgr_hook;
+	prev_fmgr_hook = fmgr_hook;
+	fmgr_hook = guard_fmgr_hook;
+}
+
+/* ------------------------------------------------------------------------
+ * For others
+ * ------------------------------------------------------------------------ */
+
+void
+guard_add(Oid database, Oid function)
+{
+	shared_guard_set(database, function);
+}
+
+/* Without shared memory there is no set, and the table is asked */
+bool
+guard_is_scheduled(Oid function)
+{
+	if (!changed_here && shared_state_present() && !shared_guard_maybe(function))
+		return false;
+	return binding_schedule(function) != NULL;
+}
+
+void
+guard_changed(Oid function)
+{
+	Relation	proc = table_open(ProcedureRelationId, AccessShareLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(PROCOID, ObjectIdGetDatum(function));
+
+	changed_here = true;
+	if (HeapTupleIsValid(tuple))
+	{
+		CacheInvalidateHeapTuple(proc, tuple, NULL);
+		heap_freetuple(tuple);
+	}
+	table_close(proc, AccessShareLock);
+	pending_scheduled_function(function);
+}

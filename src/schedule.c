@@ -1,0 +1,744 @@
+/*
+ * schedule.c
+ *		Ticks: what is due is enqueued, and each schedule moves on.
+ *
+ * Nothing is kept in memory: the index on next_run_at is the queue of ticks,
+ * so that a commit that changes a schedule needs no message but "look again".
+ * A tick, the move to the next one and the job are one transaction.  That is
+ * what makes a tick fire once: whoever has the row's lock sees a next_tick
+ * that nobody has dealt with.
+ *
+ * A batch of schedules shares a transaction.  Should one of them raise an
+ * error, the batch is done again one by one, each in a subtransaction, and the
+ * one that fails is put off for a minute.  What is known to be wrong with a
+ * schedule is no error here: it is written down (schedule_set_aside(), or a
+ * failed run in the history).
+ *
+ * Time is what the caller says.  If it goes backwards, and in the first call
+ * of a process, next ticks in the future are computed anew (recheck_all()), so
+ * that a clock which was wrong for a while leaves no schedule asleep.
+ */
+#include "schedule.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "jobs.h"
+
+/* Schedules in a transaction, and runs that one schedule may start in it */
+#define BATCH_ROWS		100
+#define BATCH_RUNS		1000
+
+/* Whatever catch_up says, a tick is in time if it is no later than this */
+#define IN_TIME			(60 * USECS_PER_SEC)
+
+/* Missed ticks that have a row each; those that are counted one by one */
+#define MISSED_ROWS		100
+#define MISSED_COUNTED	100000
+
+/* A schedule that raised an error is tried again after this */
+#define PUT_OFF			(60 * USECS_PER_SEC)
+
+/* A clock set back by less than this does not make ticks fire again */
+#define CLOCK_TRUSTED	USECS_PER_DAY
+
+/* The latest "now" that this process has been given */
+static TimestampTz latest_now = DT_NOBEGIN;
+
+/* A job of a schedule that has not ended */
+typedef struct Run
+{
+	int64		job_id;
+	int64		claim;
+	bool		held;
+} Run;
+
+/* ------------------------------------------------------------------------
+ * Runs of a schedule that have not ended
+ * ------------------------------------------------------------------------ */
+
+/*
+ * A scan of defer.job by schedule and tick, as of now: of one schedule
+ * (*schedule_id), or all; of one tick, or all.
+ */
+typedef struct RunScan
+{
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	ScanKeyData keys[2];
+} RunScan;
+
+static void
+run_scan_begin(RunScan *scan, const int64 *schedule_id, const TimestampTz *tick)
+{
+	Relation	table;
+	int			nkeys = 0;
+
+	CommandCounterIncrement();
+	table = job_table()->rel;
+	scan->index = index_open(catalog_oid(CAT_JOB_SCHEDULE_IDX), AccessShareLock);
+	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan->slot = table_slot_create(table, NULL);
+	if (schedule_id != NULL)
+		ScanKeyInit(&scan->keys[nkeys++], 1, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(*schedule_id));
+	if (tick != NULL)
+		ScanKeyInit(&scan->keys[nkeys++], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
+					TimestampTzGetDatum(*tick));
+	scan->scan = compat_index_beginscan(table, scan->index, scan->snapshot, nkeys);
+	index_rescan(scan->scan, scan->keys, nkeys, NULL, 0);
+}
+
+static bool
+run_scan_next(RunScan *scan)
+{
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot);
+}
+
+static void
+run_scan_end(RunScan *scan)
+{
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	UnregisterSnapshot(scan->snapshot);
+	index_close(scan->index, NoLock);
+}
+
+/* The run in the slot; false: it has ended, and its row is still to be deleted */
+static bool
+run_from_slot(TupleTableSlot *slot, Run *run)
+{
+	bool		isnull;
+
+	run->job_id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
+	run->claim = DatumGetInt64(slot_getattr(slot, JOB_CLAIM, &isnull));
+	if (isnull)
+		run->claim = 0;
+	run->held = run->claim == 0 &&
+		DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) == DT_NOEND;
+	return run->claim == 0 || !history_exists(run->job_id);
+}
+
+/* Has a job of that tick been enqueued, and is still there? */
+static bool
+tick_has_job(int64 schedule_id, TimestampTz tick)
+{
+	RunScan		scan;
+	bool		found;
+
+	run_scan_begin(&scan, &schedule_id, &tick);
+	found = run_scan_next(&scan);
+	run_scan_end(&scan);
+	return found;
+}
+
+/* Has any run of the schedule not ended? */
+static bool
+schedule_is_busy(int64 schedule_id)
+{
+	RunScan		scan;
+	Run			run;
+	bool		busy = false;
+
+	run_scan_begin(&scan, &schedule_id, NULL);
+	while (!busy && run_scan_next(&scan))
+		busy = run_from_slot(scan.slot, &run);
+	run_scan_end(&scan);
+	return busy;
+}
+
+/* Does a worker run the job?  If it only waited in a batch, it is out of it now. */
+static bool
+job_runs(int64 id)
+{
+	return shared_state_present() && batch_withdraw(id) == BATCH_RUNNING;
+}
+
+/*
+ * End a run that another takes the place of: at once if it waits.  False: it
+ * runs, and has been told to stop, or somebody else is at its row.
+ */
+static bool
+replace_run(const Run *run, TimestampTz tick)
+{
+	Job			job;
+
+	if (run->claim != 0 && job_runs(run->job_id))
+	{
+		(void) worker_cancel_job(run->job_id);
+		return false;
+	}
+	switch (job_lock(run->job_id, true, &job))
+	{
+		case JOB_GONE:
+			return true;
+		case JOB_BUSY:
+			if (job_runs(run->job_id))
+				(void) worker_cancel_job(run->job_id);
+			return false;
+		case JOB_LOCKED:
+			break;
+	}
+	if (job.claim != 0)
+	{
+		/* taken by a worker before we had the lock */
+		if (job_runs(job.id))
+		{
+			(void) worker_cancel_job(job.id);
+			return false;
+		}
+		if (history_exists(job.id))
+			return true;
+	}
+	job.claim = 0;
+	history_insert(&job, STATE_CANCELLED, job.attempt, NO_TIME, NULL, NULL,
+				   psprintf("replaced by the run for %s", timestamptz_to_str(tick)));
+	job_delete(job.id);
+	return true;
+}
+
+/* End all runs of a schedule; false: some have not ended yet */
+static bool
+replace_runs(int64 schedule_id, TimestampTz tick)
+{
+	List	   *runs = NIL;
+	ListCell   *cell;
+	RunScan		scan;
+	bool		all = true;
+
+	run_scan_begin(&scan, &schedule_id, NULL);
+	while (run_scan_next(&scan))
+	{
+		Run		   *run = palloc(sizeof(Run));
+
+		if (run_from_slot(scan.slot, run))
+			runs = lappend(runs, run);
+	}
+	run_scan_end(&scan);
+	foreach(cell, runs)
+	{
+		if (!replace_run(lfirst(cell), tick))
+			all = false;
+	}
+	return all;
+}
+
+/* ------------------------------------------------------------------------
+ * One tick
+ * ------------------------------------------------------------------------ */
+
+/* A tick that makes no job has a row in the history instead */
+static void
+record_tick(const Schedule *s, TimestampTz tick, char state, const char *sqlstate,
+			const char *message)
+{
+	Job			job;
+	const char *ignored_state;
+	char	   *ignored_error;
+
+	if (schedule_make_job(s, tick, &job, &ignored_state, &ignored_error))
+		job.id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+	job.scheduled_for = tick;
+	history_insert(&job, state, 0, NO_TIME, NULL, sqlstate, message);
+}
+
+/* The job of a tick, by the rule for runs that overlap */
+static void
+start_run(Schedule *s, TimestampTz tick, TimestampTz now)
+{
+	Job			job;
+	const char *sqlstate;
+	char	   *error;
+	bool		hold = false;
+
+	if (tick_has_job(s->id, tick))
+		return;
+	if (strcmp(s->overlap, "skip") == 0 && schedule_is_busy(s->id))
+	{
+		record_tick(s, tick, STATE_DISCARDED, NULL, "the previous run had not finished");
+		return;
+	}
+	s->last_run_at = now;
+	if (!schedule_make_job(s, now, &job, &sqlstate, &error))
+	{
+		job.scheduled_for = tick;
+		history_insert(&job, STATE_FAILED, 0, NO_TIME, NULL, sqlstate, error);
+		return;
+	}
+	if (strcmp(s->overlap, "queue") == 0)
+		hold = schedule_is_busy(s->id);
+	else if (strcmp(s->overlap, "replace") == 0)
+		hold = !replace_runs(s->id, tick);
+	job.scheduled_for = tick;
+	if (hold)
+	{
+		/* the end of the earlier run sets it free; it may come before our commit */
+		job.run_at = DT_NOEND;
+		pending_release();
+	}
+	(void) job_insert(&job);
+}
+
+/* ------------------------------------------------------------------------
+ * All due ticks of a schedule
+ * ------------------------------------------------------------------------ */
+
+/* Ticks that do not run, one after the other */
+typedef struct Missed
+{
+	int64		n;
+	TimestampTz last;
+	bool		more;			/* some were passed over without counting */
+} Missed;
+
+static void
+missed_tick(const Schedule *s, Missed *missed, TimestampTz tick)
+{
+	missed->last = tick;
+	if (++missed->n <= MISSED_ROWS)
+		record_tick(s, tick, STATE_DISCARDED, NULL, "missed: the schedule could not fire in time");
+}
+
+/* One row for all those that have none of their own */
+static void
+missed_end(const Schedule *s, Missed *missed)
+{
+	if (missed->n > MISSED_ROWS)
+		record_tick(s, missed->last, STATE_DISCARDED, NULL,
+					psprintf("missed: the schedule could not fire in time (%s" INT64_FORMAT
+							 " ticks up to this one)",
+							 missed->more ? "more than " : "",
+							 missed->n - MISSED_ROWS));
+	missed->n = 0;
+	missed->more = false;
+}
+
+/*
+ * Deal with the ticks from next_tick up to now.  catch_up "none" and "one" run
+ * the latest if it is in time or within the window, "all" each one within the
+ * window.  Stops early after many runs: the rest is for the next transaction.
+ */
+static void
+run_ticks(Schedule *s, const ScheduleClock *clock, TimestampTz now)
+{
+	bool		all = strcmp(s->catch_up, "all") == 0;
+	int64		window = strcmp(s->catch_up, "none") == 0 ? 0 :
+		schedule_interval(s->catch_up_window);
+	TimestampTz tick = s->next_tick;
+	TimestampTz latest;
+	Missed		missed = {0};
+	int			runs = 0;
+
+	window = Max(window, IN_TIME);
+	if (!schedule_latest(clock, now, &latest) || latest < tick)
+		latest = tick;
+	for (;;)
+	{
+		int64		late = now - (tick == s->next_tick ? s->next_run_at : tick);
+
+		CHECK_FOR_INTERRUPTS();
+		if ((all || tick >= latest) && late <= window)
+		{
+			missed_end(s, &missed);
+			start_run(s, tick, now);
+			runs++;
+		}
+		else
+			missed_tick(s, &missed, tick);
+		s->last_tick = tick;
+		if (tick >= latest || runs == BATCH_RUNS)
+			break;
+
+		/* years of seconds: go where something runs again */
+		if (missed.n == MISSED_COUNTED)
+		{
+			TimestampTz there = all ? Min(now - window - 1, latest - 1) : latest - 1;
+
+			missed.more = true;
+			if (there > tick && schedule_latest(clock, there, &there) && there > tick)
+				missed.last = tick = there;
+		}
+		if (!schedule_next(clock, tick, &tick))
+			break;
+	}
+	missed_end(s, &missed);
+	schedule_advance(s, clock, s->last_tick, now);
+}
+
+/* Bring one locked schedule up to date */
+static void
+process_schedule(Schedule *s, TimestampTz now)
+{
+	ScheduleClock clock;
+	char	   *error;
+
+	if (!schedule_clock_open(&clock, s, &error))
+		schedule_set_aside(s, error);
+	else if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(s->owner)))
+		schedule_set_aside(s, "the role that owns the schedule does not exist");
+	else if (s->next_tick == NO_TIME || s->next_run_at == NO_TIME)
+		schedule_advance(s, &clock, now, now);
+	else
+		run_ticks(s, &clock, now);
+	schedule_write_times(s);
+	CommandCounterIncrement();
+}
+
+/* ------------------------------------------------------------------------
+ * Batches
+ * ------------------------------------------------------------------------ */
+
+/* Let the schedule alone for a while: the reason may be a passing one */
+static void
+put_off(const Schedule *s, TimestampTz now, const ErrorData *error)
+{
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(s->id), TimestampTzGetDatum(now + PUT_OFF)};
+
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("schedule " INT64_FORMAT " could not fire, will be tried again in a minute: %s",
+					s->id, error->message)));
+	schedule_query("UPDATE defer.schedule s SET next_run_at = $2"
+				   " WHERE s.id OPERATOR(pg_catalog.=) $1",
+				   lengthof(types), types, values, NULL, NULL);
+}
+
+/* Not the fault of a schedule: somebody wants us to stop */
+static bool
+must_stop(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+		error->sqlerrcode == ERRCODE_CRASH_SHUTDOWN;
+}
+
+/*
+ * Process some schedules in a subtransaction.  NULL: done; otherwise the error
+ * that undid it all.
+ */
+static ErrorData *
+process_some(const Schedule *rows, uint64 n, TimestampTz now)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext scratch;
+	ErrorData  *volatile error = NULL;
+
+	scratch = AllocSetContextCreate(context, "defer ticks", ALLOCSET_DEFAULT_SIZES);
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		for (uint64 i = 0; i < n; i++)
+		{
+			Schedule	row = rows[i];
+
+			MemoryContextSwitchTo(scratch);
+			process_schedule(&row, now);
+			MemoryContextReset(scratch);
+		}
+		MemoryContextSwitchTo(context);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	MemoryContextDelete(scratch);
+	if (error != NULL && must_stop(error))
+		ReThrowError(error);
+	return error;
+}
+
+static void
+process_batch(const Schedule *rows, uint64 n, TimestampTz now)
+{
+	if (process_some(rows, n, now) == NULL)
+		return;
+	for (uint64 i = 0; i < n; i++)
+	{
+		ErrorData  *error = process_some(&rows[i], 1, now);
+
+		if (error != NULL)
+			put_off(&rows[i], now, error);
+	}
+}
+
+/* Lock and process a batch of what is due; how many there were */
+static uint64
+run_batch(TimestampTz now)
+{
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(BATCH_ROWS), TimestampTzGetDatum(now)};
+	Schedule   *rows;
+	uint64		n;
+
+	/* those that have no next time yet; then those whose time has come */
+	n = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
+					   " WHERE s.active AND s.last_error IS NULL AND s.next_run_at IS NULL"
+					   " LIMIT $1 FOR UPDATE SKIP LOCKED",
+					   1, types, values, NULL, &rows);
+	if (n == 0)
+		n = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
+						   " WHERE s.active AND s.last_error IS NULL"
+						   " AND s.next_run_at OPERATOR(pg_catalog.<=) $2"
+						   " ORDER BY s.next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED",
+						   lengthof(types), types, values, NULL, &rows);
+	process_batch(rows, n, now);
+	return n;
+}
+
+/* ------------------------------------------------------------------------
+ * A clock that was wrong
+ * ------------------------------------------------------------------------ */
+
+/*
+ * The next tick of a schedule, as of now.  Ticks that have fired in what is now
+ * the near future do not fire again: the schedule goes on after them.  If they
+ * are further ahead the clock was plainly wrong, and they do not count.
+ */
+static void
+recheck_schedule(Schedule *s, TimestampTz now)
+{
+	ScheduleClock clock;
+	TimestampTz after = now;
+	TimestampTz tick;
+	char	   *error;
+
+	if (s->last_tick != NO_TIME && s->last_tick > now)
+	{
+		if (s->last_tick - now <= CLOCK_TRUSTED)
+			after = s->last_tick;
+		else
+			s->last_tick = NO_TIME;
+	}
+	if (!schedule_clock_open(&clock, s, &error))
+		schedule_set_aside(s, error);
+	else if (schedule_next(&clock, after, &tick) && tick == s->next_tick)
+		return;
+	else
+		schedule_advance(s, &clock, after, now);
+	schedule_write_times(s);
+}
+
+/* Some of those whose next tick is in the future; returns the last id, 0 at the end */
+static int64
+recheck_batch(TimestampTz now, int64 after)
+{
+	Oid			types[] = {TIMESTAMPTZOID, INT8OID, INT8OID};
+	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(after), Int64GetDatum(BATCH_ROWS)};
+	Schedule   *rows;
+	uint64		n;
+
+	n = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
+					   " WHERE s.active AND s.last_error IS NULL"
+					   " AND s.next_tick OPERATOR(pg_catalog.>) $1"
+					   " AND s.id OPERATOR(pg_catalog.>) $2"
+					   " ORDER BY s.id LIMIT $3 FOR UPDATE SKIP LOCKED",
+					   lengthof(types), types, values, NULL, &rows);
+	for (uint64 i = 0; i < n; i++)
+		recheck_schedule(&rows[i], now);
+	return n == 0 ? 0 : rows[n - 1].id;
+}
+
+/* ------------------------------------------------------------------------
+ * Entry points
+ * ------------------------------------------------------------------------ */
+
+static void
+begin(bool own_transactions)
+{
+	if (!own_transactions)
+		return;
+	SetCurrentStatementStartTimestamp();
+	bookkeeping_begin();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end(bool own_transactions)
+{
+	if (!own_transactions)
+		return;
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* When the next schedule is due; one that is locked is looked at again soon */
+static TimestampTz
+next_due(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	OwnSql		own;
+	bool		isnull;
+	Datum		value;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	if (SPI_execute("SELECT pg_catalog.min(s.next_run_at) FROM defer.schedule s"
+					" WHERE s.active AND s.last_error IS NULL", false, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not read the next tick");
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		next = Max(DatumGetTimestampTz(value), now + USECS_PER_SEC);
+	SPI_finish();
+	own_sql_end(&own);
+	return next;
+}
+
+TimestampTz
+schedule_run_due(TimestampTz now, bool own_transactions)
+{
+	bool		recheck = now < latest_now - USECS_PER_SEC ||
+		(own_transactions && latest_now == DT_NOBEGIN);
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext scratch = AllocSetContextCreate(context, "defer schedules", ALLOCSET_DEFAULT_SIZES);
+	TimestampTz next = DT_NOEND;
+	int64		last_id = 0;
+	bool		more;
+
+	begin(own_transactions);
+	more = catalog_is_active();
+	end(own_transactions);
+	if (!more)
+	{
+		/* a copy: nothing fires until activate() */
+		MemoryContextSwitchTo(context);
+		MemoryContextDelete(scratch);
+		return DT_NOEND;
+	}
+
+	while (recheck)
+	{
+		begin(own_transactions);
+		MemoryContextSwitchTo(scratch);
+		last_id = recheck_batch(now, last_id);
+		recheck = last_id != 0;
+		end(own_transactions);
+		MemoryContextReset(scratch);
+	}
+	latest_now = now;
+
+	while (more)
+	{
+		CHECK_FOR_INTERRUPTS();
+		begin(own_transactions);
+		MemoryContextSwitchTo(scratch);
+		more = run_batch(now) > 0;
+		if (!more)
+			next = next_due(now);
+		end(own_transactions);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(scratch);
+	return next;
+}
+
+/* Let the first of the runs that wait for their turn begin */
+static void
+release_run(int64 job_id)
+{
+	Job			job;
+
+	if (job_lock(job_id, true, &job) != JOB_LOCKED ||
+		job.claim != 0 || job.run_at != DT_NOEND)
+		return;
+	job.run_at = GetCurrentTimestamp();
+	job_update(&job);
+	pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+}
+
+/*
+ * The index has the runs of a schedule side by side, in the order of their
+ * ticks.
+ */
+void
+schedule_release_held(void)
+{
+	List	   *free = NIL;
+	ListCell   *cell;
+	RunScan		scan;
+	int64		schedule_id = 0;
+	int64		first_held = 0;
+	bool		busy = false;
+
+	run_scan_begin(&scan, NULL, NULL);
+	for (;;)
+	{
+		bool		found = run_scan_next(&scan);
+		bool		isnull;
+		int64		id = 0;
+		Run			run;
+
+		CHECK_FOR_INTERRUPTS();
+		if (found)
+			id = DatumGetInt64(slot_getattr(scan.slot, JOB_SCHEDULE_ID, &isnull));
+		if (!found || id != schedule_id)
+		{
+			if (first_held != 0 && !busy)
+			{
+				int64	   *copy = palloc(sizeof(int64));
+
+				*copy = first_held;
+				free = lappend(free, copy);
+			}
+			schedule_id = id;
+			first_held = 0;
+			busy = false;
+		}
+		if (!found)
+			break;
+		if (run_from_slot(scan.slot, &run))
+		{
+			if (!run.held)
+				busy = true;
+			else if (first_held == 0)
+				first_held = run.job_id;
+		}
+	}
+	run_scan_end(&scan);
+	foreach(cell, free)
+		release_run(*(int64 *) lfirst(cell));
+}
+
+void
+schedule_load_guard(void)
+{
+	Schedule   *rows;
+	uint64		n;
+
+	n = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
+					   " WHERE s.command IS NULL AND NOT s.allow_direct",
+					   0, NULL, NULL, NULL, &rows);
+	for (uint64 i = 0; i < n; i++)
+	{
+		FunctionEntry *entry = function_by_signature(rows[i].function);
+
+		if (entry != NULL)
+			guard_add(MyDatabaseId, entry->oid);
+	}
+}

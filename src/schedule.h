@@ -1,0 +1,109 @@
+/*
+ * schedule.h
+ *		What the files that deal with schedules share: rows of defer.schedule, and
+ *		when they fire.
+ */
+#ifndef SCHEDULE_H
+#define SCHEDULE_H
+
+#include "defer.h"
+
+#include "executor/spi.h"
+
+#include "cron.h"
+#include "cron_zone.h"
+
+/*
+ * A row of defer.schedule.  NULL or NO_TIME where the column is NULL; all
+ * pointers are into the memory context of whoever read it.
+ */
+typedef struct Schedule
+{
+	int64		id;				/* 0: not in the table yet */
+	char	   *name;
+	Oid			owner;
+	char		kind;			/* JOB_... */
+	char	   *function;		/* signature, or COMMAND_FUNCTION */
+	char	   *command;		/* NULL unless kind is JOB_COMMAND */
+	char	   *schedule;
+	char	   *timezone;
+	char	   *overlap;
+	char	   *catch_up;
+	Interval   *catch_up_window;
+	Interval   *jitter;
+	bool		active;
+	bool		allow_direct;
+	char	   *queue;			/* NULL: as the function's settings say */
+	bool		has_priority;	/* false: the same */
+	int32		priority;
+	TimestampTz next_tick;
+	TimestampTz next_run_at;
+	TimestampTz last_tick;
+	TimestampTz last_run_at;
+	char	   *last_error;
+} Schedule;
+
+/* The columns above, in that order, of a table called s */
+#define SCHEDULE_COLUMNS \
+	"s.id, s.name, s.owner, s.kind, s.function, s.command, s.schedule, s.timezone," \
+	" s.overlap, s.catch_up, s.catch_up_window, s.jitter, s.active, s.allow_direct," \
+	" s.queue, s.priority, s.next_tick, s.next_run_at, s.last_tick, s.last_run_at," \
+	" s.last_error"
+
+/*
+ * schedule_row.c
+ */
+
+/*
+ * Run one of our statements as the extension's owner, and read the schedules
+ * that it returns into *rows (unless NULL), in the current memory context.
+ * Returns how many rows there were, or were changed.
+ */
+extern uint64 schedule_query(const char *sql, int nargs, Oid *types, Datum *values,
+							 const char *nulls, Schedule **rows);
+
+/* Write next_tick, next_run_at, last_tick, last_run_at and last_error */
+extern void schedule_write_times(const Schedule *schedule);
+
+/*
+ * Fill in a run of the schedule, to begin at "at".  False: it cannot run, and
+ * why; then the job is fit for the history only, and has an id.
+ */
+extern bool schedule_make_job(const Schedule *schedule, TimestampTz at, Job *job,
+							  const char **sqlstate, char **error);
+
+/*
+ * schedule_time.c
+ */
+
+/* A schedule and its zone, read.  Must not be moved: "zone" points into it */
+typedef struct ScheduleClock
+{
+	CronSchedule cron;
+	CronZoneCache cache;
+	const CronZone *zone;
+} ScheduleClock;
+
+/* The zone of that name, NULL if there is none.  IANA names only */
+extern pg_tz *schedule_zone(const char *name);
+
+/* False: schedule or zone cannot be read, and why */
+extern bool schedule_clock_open(ScheduleClock *clock, const Schedule *schedule, char **error);
+
+/* The next tick after, the last one up to an instant; false: there is none */
+extern bool schedule_next(const ScheduleClock *clock, TimestampTz after, TimestampTz *tick);
+extern bool schedule_latest(const ScheduleClock *clock, TimestampTz until, TimestampTz *tick);
+
+/*
+ * Set next_tick to the next one after an instant, next_run_at to when it runs;
+ * last_error and neither of the two if there is none.  "now" tells whether
+ * there is time left for jitter.
+ */
+extern void schedule_advance(Schedule *schedule, const ScheduleClock *clock,
+							 TimestampTz after, TimestampTz now);
+extern void schedule_set_aside(Schedule *schedule, const char *error);
+
+/* An interval in microseconds, a month as 30 days; not negative, not over PG_INT64_MAX / 4 */
+extern int64 schedule_interval(const Interval *interval);
+
+#endif							/* SCHEDULE_H */

@@ -1,0 +1,217 @@
+/*
+ * schedule_row.c
+ *		Rows of defer.schedule, and the jobs that they make.
+ */
+#include "schedule.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "setting_values.h"
+
+static char *
+text_value(Datum value, bool isnull)
+{
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static Interval *
+interval_value(Datum value)
+{
+	Interval   *copy = palloc(sizeof(Interval));
+
+	*copy = *DatumGetIntervalP(value);
+	return copy;
+}
+
+/* Columns as in SCHEDULE_COLUMNS */
+static void
+schedule_from_tuple(Schedule *s, HeapTuple tuple, TupleDesc desc)
+{
+	int			column = 0;
+	bool		isnull;
+	Datum		value;
+
+#define NEXT() (value = SPI_getbinval(tuple, desc, ++column, &isnull))
+#define NEXT_TIME() (NEXT(), isnull ? NO_TIME : DatumGetTimestampTz(value))
+	memset(s, 0, sizeof(Schedule));
+	s->id = DatumGetInt64(NEXT());
+	NEXT();
+	s->name = text_value(value, isnull);
+	s->owner = DatumGetObjectId(NEXT());
+	s->kind = DatumGetChar(NEXT());
+	NEXT();
+	s->function = text_value(value, isnull);
+	NEXT();
+	s->command = text_value(value, isnull);
+	NEXT();
+	s->schedule = text_value(value, isnull);
+	NEXT();
+	s->timezone = text_value(value, isnull);
+	NEXT();
+	s->overlap = text_value(value, isnull);
+	NEXT();
+	s->catch_up = text_value(value, isnull);
+	s->catch_up_window = interval_value(NEXT());
+	s->jitter = interval_value(NEXT());
+	s->active = DatumGetBool(NEXT());
+	s->allow_direct = DatumGetBool(NEXT());
+	NEXT();
+	s->queue = text_value(value, isnull);
+	NEXT();
+	s->has_priority = !isnull;
+	s->priority = isnull ? 0 : DatumGetInt32(value);
+	s->next_tick = NEXT_TIME();
+	s->next_run_at = NEXT_TIME();
+	s->last_tick = NEXT_TIME();
+	s->last_run_at = NEXT_TIME();
+	NEXT();
+	s->last_error = text_value(value, isnull);
+#undef NEXT
+#undef NEXT_TIME
+}
+
+uint64
+schedule_query(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+			   Schedule **rows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	OwnSql		own;
+	uint64		n;
+	int			result;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
+	n = SPI_processed;
+	if (rows != NULL)
+	{
+		MemoryContextSwitchTo(context);
+		*rows = palloc(sizeof(Schedule) * Max(n, 1));
+		for (uint64 i = 0; i < n; i++)
+			schedule_from_tuple(&(*rows)[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	}
+	SPI_finish();
+	own_sql_end(&own);
+	return n;
+}
+
+void
+schedule_write_times(const Schedule *s)
+{
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[lengthof(types)];
+	char		nulls[lengthof(types)];
+
+#define TIME(i, at) (values[i] = TimestampTzGetDatum(at), nulls[i] = (at) == NO_TIME ? 'n' : ' ')
+	values[0] = Int64GetDatum(s->id);
+	nulls[0] = ' ';
+	TIME(1, s->next_tick);
+	TIME(2, s->next_run_at);
+	TIME(3, s->last_tick);
+	TIME(4, s->last_run_at);
+	nulls[5] = s->last_error == NULL ? 'n' : ' ';
+	values[5] = s->last_error == NULL ? (Datum) 0 : CStringGetTextDatum(s->last_error);
+#undef TIME
+	schedule_query("UPDATE defer.schedule s SET next_tick = $2, next_run_at = $3, last_tick = $4,"
+				   " last_run_at = $5, last_error = $6 WHERE s.id OPERATOR(pg_catalog.=) $1",
+				   lengthof(types), types, values, nulls, NULL);
+}
+
+/* {"sql": command} */
+static Jsonb *
+command_args(const char *command)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	key.type = jbvString;
+	key.val.string.val = "sql";
+	key.val.string.len = strlen("sql");
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, command);
+	value.val.string.len = strlen(command);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&state, WJB_KEY, &key);
+	pushJsonbValue(&state, WJB_VALUE, &value);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* What the function's settings and the queue's say that the schedule does not */
+static void
+apply_settings(const Schedule *s, Job *job, const QueueSettings **queue)
+{
+	const FunctionSettings *settings = function_settings(s->function);
+	const char *name = s->queue != NULL ? s->queue :
+		settings->queue != NULL ? settings->queue : DEFAULT_QUEUE;
+	int64		discard_after;
+
+	job->queue = cstring_to_text(name);
+	*queue = queue_settings(name);
+	job->priority = s->has_priority ? s->priority :
+		settings->has_priority ? settings->priority :
+		(*queue)->has_priority ? (*queue)->priority : 0;
+	discard_after = settings->discard_after >= 0 ? settings->discard_after : (*queue)->discard_after;
+	if (discard_after >= 0)
+		job->discard_at = job->run_at + discard_after;
+}
+
+bool
+schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqlstate, char **error)
+{
+	const QueueSettings *queue;
+
+	memset(job, 0, sizeof(Job));
+	job->owner = s->owner;
+	job->kind = s->kind;
+	job->function = cstring_to_text(s->function);
+	job->run_at = at;
+	job->enqueued_at = GetCurrentTransactionStartTimestamp();
+	job->schedule_id = s->id;
+	job->scheduled_for = NO_TIME;
+	job->discard_at = NO_TIME;
+	if (s->kind == JOB_COMMAND)
+		job->args = command_args(s->command);
+	else
+	{
+		FunctionEntry *entry = function_by_signature(s->function);
+
+		if (entry == NULL)
+		{
+			*sqlstate = "42883";
+			*error = psprintf("function %s does not exist", s->function);
+			goto cannot_run;
+		}
+		job->kind = entry->kind;
+		/* one that was dropped and made again is not in the set */
+		if (!s->allow_direct)
+			guard_add(MyDatabaseId, entry->oid);
+	}
+	apply_settings(s, job, &queue);
+	if (!queue->found)
+	{
+		*sqlstate = "42704";
+		*error = psprintf("queue \"%s\" does not exist", text_to_cstring(job->queue));
+		goto cannot_run;
+	}
+	if (!queue_usable_by(text_to_cstring(job->queue), queue, s->owner))
+	{
+		*sqlstate = "42501";
+		*error = psprintf("permission denied for queue \"%s\"", text_to_cstring(job->queue));
+		goto cannot_run;
+	}
+	job->lane = job_lane(s->function, text_to_cstring(job->queue));
+	return true;
+
+cannot_run:
+	job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+	if (job->queue == NULL)
+		job->queue = cstring_to_text(s->queue != NULL ? s->queue : DEFAULT_QUEUE);
+	return false;
+}
