@@ -51,6 +51,32 @@ typedef struct Schedule
 	" s.last_error"
 
 /*
+ * schedule_check.c: what users give; errors name it
+ */
+struct FunctionCallInfoBaseData;
+
+/* What a user wrote, fit for one line of a message */
+extern char *schedule_shown(const char *text);
+
+extern void schedule_parse(const char *text, CronSchedule *cron);
+extern pg_tz *schedule_check_zone(const char *name);
+extern void schedule_check_name(const char *name);
+
+/* The function that a user means, for a schedule of that role */
+extern FunctionEntry *schedule_check_function(const char *name, Oid owner);
+
+/* What holds where nothing is given; a schedule of the current user */
+extern void schedule_default_options(Schedule *schedule);
+
+/*
+ * Options that all the functions have, at the arguments from "first" on:
+ * timezone, overlap, catch_up, catch_up_window, jitter, active, queue,
+ * priority.  NULL leaves what is in *schedule.
+ */
+extern void schedule_read_options(struct FunctionCallInfoBaseData *fcinfo, int first,
+								  Schedule *schedule);
+
+/*
  * schedule_row.c
  */
 
@@ -71,6 +97,22 @@ extern void schedule_write_times(const Schedule *schedule);
  */
 extern bool schedule_make_job(const Schedule *schedule, TimestampTz at, Job *job,
 							  const char **sqlstate, char **error);
+
+/*
+ * schedule_runs.c; all as of now
+ */
+
+/* Has a job of that tick been enqueued, and is still there? */
+extern bool schedule_tick_has_job(int64 schedule_id, TimestampTz tick);
+
+/* Has any run of the schedule not ended? */
+extern bool schedule_is_busy(int64 schedule_id);
+
+/*
+ * End all runs in favour of the one for that tick.  False: some have been told
+ * to end and have not yet.
+ */
+extern bool schedule_replace_runs(int64 schedule_id, TimestampTz tick);
 
 /*
  * schedule_time.c

@@ -13,9 +13,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
@@ -29,241 +26,13 @@ PG_FUNCTION_INFO_V1(defer_cron_command);
 PG_FUNCTION_INFO_V1(defer_alter_cron);
 PG_FUNCTION_INFO_V1(defer_unschedule);
 PG_FUNCTION_INFO_V1(defer_trigger);
-PG_FUNCTION_INFO_V1(defer_cron_next);
-PG_FUNCTION_INFO_V1(defer_cron_describe);
 PG_FUNCTION_INFO_V1(defer_run_schedules);
-
-/* Bytes of a schedule's name, and of a schedule's text in a message */
-#define NAME_BYTES		200
-#define SHOWN_BYTES		100
-
-/* Most instants that defer.cron_next() returns */
-#define NEXT_MAX		100000
-
-/* ------------------------------------------------------------------------
- * Checks
- * ------------------------------------------------------------------------ */
-
-/* What a user wrote, fit for one line of a message */
-static char *
-shown(const char *text)
-{
-	int			length = pg_mbcliplen(text, strlen(text), SHOWN_BYTES);
-	char	   *copy = palloc(length + 4);
-
-	memcpy(copy, text, length);
-	for (int i = 0; i < length; i++)
-	{
-		if ((unsigned char) copy[i] < ' ' || copy[i] == 0x7f)
-			copy[i] = '?';
-	}
-	strcpy(copy + length, text[length] != '\0' ? "..." : "");
-	return copy;
-}
-
-static void
-parse_schedule(const char *text, CronSchedule *cron)
-{
-	CronError	error;
-
-	if (cron_parse(text, cron, &error))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid schedule \"%s\": %s", shown(text), error.message),
-			 error.length > 0 && error.position + error.length <= strlen(text) ?
-			 errdetail("At character %d: \"%s\".",
-					   pg_mbstrlen_with_len(text, error.position) + 1,
-					   shown(pnstrdup(text + error.position, error.length))) :
-			 errdetail("At character %d.",
-					   pg_mbstrlen_with_len(text, Min(error.position, strlen(text))) + 1),
-			 error.hint[0] != '\0' ? errhint("%s", error.hint) : 0));
-}
-
-static pg_tz *
-check_zone(const char *name)
-{
-	pg_tz	   *tz = schedule_zone(name);
-
-	if (tz == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone \"%s\" does not exist", shown(name)),
-				 errhint("The view pg_timezone_names has the names, such as Europe/Paris.")));
-	return tz;
-}
-
-static void
-check_choice(const char *parameter, const char *value, const char *const *choices, int n)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < n; i++)
-	{
-		if (strcmp(value, choices[i]) == 0)
-			return;
-		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == n - 1 ? " and " : ", ", choices[i]);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\": \"%s\"", parameter, shown(value)),
-			 errhint("Valid values are %s.", list.data)));
-}
-
-static void
-check_name(const char *name)
-{
-	int			length = strlen(name);
-
-	if (length == 0 || length > NAME_BYTES)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("the name of a schedule must have 1 to %d bytes", NAME_BYTES)));
-	for (int i = 0; i < length; i++)
-	{
-		if ((unsigned char) name[i] < ' ' || name[i] == 0x7f)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_NAME),
-					 errmsg("the name of a schedule must not contain control characters")));
-	}
-}
-
-static void
-check_queue(const char *name, Oid owner)
-{
-	const QueueSettings *queue = queue_settings(name);
-
-	if (!queue->found)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", shown(name)),
-				 errhint("Make it with defer.create_queue().")));
-	if (!queue_usable_by(name, queue, owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for queue \"%s\"", name),
-				 errhint("Its owner can allow it with defer.grant_queue().")));
-}
-
-static void
-check_jitter(const Interval *jitter)
-{
-	if (setting_interval("jitter", jitter) > USECS_PER_DAY)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must not be more than a day", "jitter")));
-}
-
-/* The function that a user means, for a schedule of that role */
-static FunctionEntry *
-check_function(const char *name, Oid owner)
-{
-	FunctionEntry *entry = function_resolve_name(name);
-	char		type = get_typtype(entry->result_type);
-
-	if (entry->nargs > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("a scheduled function takes no arguments, but %s has parameters",
-						entry->signature),
-				 errhint("Schedule a function without parameters that calls it, or that enqueues it with defer.enqueue().")));
-	if (type == TYPTYPE_PSEUDO && entry->result_type != VOIDOID && entry->result_type != RECORDOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("function %s returns type %s and cannot be scheduled",
-						entry->signature, format_type_be(entry->result_type))));
-	if (!compat_may_execute(entry->oid, owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for function %s", entry->signature),
-				 errhint("The schedule's owner needs the EXECUTE right.")));
-	return entry;
-}
-
-/* ------------------------------------------------------------------------
- * Arguments
- * ------------------------------------------------------------------------ */
 
 static char *
 text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	require_argument(fcinfo, n, name);
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-static Interval *
-interval_argument(FunctionCallInfo fcinfo, int n)
-{
-	Interval   *copy = palloc(sizeof(Interval));
-
-	*copy = *PG_GETARG_INTERVAL_P(n);
-	return copy;
-}
-
-/* What holds where nothing is given */
-static void
-default_options(Schedule *s)
-{
-	static const Interval day = {.day = 1};
-	static const Interval none = {0};
-
-	memset(s, 0, sizeof(Schedule));
-	s->owner = GetUserId();
-	s->timezone = "UTC";
-	s->overlap = "skip";
-	s->catch_up = "one";
-	s->catch_up_window = unconstify(Interval *, &day);
-	s->jitter = unconstify(Interval *, &none);
-	s->active = true;
-	s->next_tick = s->next_run_at = s->last_tick = s->last_run_at = NO_TIME;
-}
-
-/*
- * Options that all the functions have, at the arguments from "first" on:
- * timezone, overlap, catch_up, catch_up_window, jitter, active, queue,
- * priority.  NULL leaves what is in *s.
- */
-static void
-read_options(FunctionCallInfo fcinfo, int first, Schedule *s)
-{
-	static const char *const overlaps[] = {"skip", "queue", "allow", "replace"};
-	static const char *const catch_ups[] = {"none", "one", "all"};
-
-	if (!PG_ARGISNULL(first))
-		s->timezone = pstrdup(pg_get_timezone_name(check_zone(text_to_cstring(PG_GETARG_TEXT_PP(first)))));
-	if (!PG_ARGISNULL(first + 1))
-	{
-		s->overlap = text_to_cstring(PG_GETARG_TEXT_PP(first + 1));
-		check_choice("overlap", s->overlap, overlaps, lengthof(overlaps));
-	}
-	if (!PG_ARGISNULL(first + 2))
-	{
-		s->catch_up = text_to_cstring(PG_GETARG_TEXT_PP(first + 2));
-		check_choice("catch_up", s->catch_up, catch_ups, lengthof(catch_ups));
-	}
-	if (!PG_ARGISNULL(first + 3))
-	{
-		s->catch_up_window = interval_argument(fcinfo, first + 3);
-		(void) setting_interval("catch_up_window", s->catch_up_window);
-	}
-	if (!PG_ARGISNULL(first + 4))
-	{
-		s->jitter = interval_argument(fcinfo, first + 4);
-		check_jitter(s->jitter);
-	}
-	if (!PG_ARGISNULL(first + 5))
-		s->active = PG_GETARG_BOOL(first + 5);
-	if (!PG_ARGISNULL(first + 6))
-	{
-		s->queue = text_to_cstring(PG_GETARG_TEXT_PP(first + 6));
-		check_queue(s->queue, s->owner);
-	}
-	if (!PG_ARGISNULL(first + 7))
-	{
-		s->has_priority = true;
-		s->priority = PG_GETARG_INT32(first + 7);
-	}
 }
 
 /* ------------------------------------------------------------------------
@@ -338,7 +107,7 @@ choose_schedule(const Schedule *rows, uint64 n, const char *name, bool by_functi
 		ereport(ERROR,
 				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
 				 errmsg(by_function ? "function \"%s\" has several schedules" :
-						"several roles have a schedule \"%s\"", shown(name)),
+						"several roles have a schedule \"%s\"", schedule_shown(name)),
 				 by_function ? errhint("Use the schedule's name: see defer.schedules.") :
 				 errhint("Use SET ROLE to become the role whose schedule it is.")));
 	return nown == 1 ? own : other;
@@ -390,7 +159,7 @@ no_such_schedule(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("schedule \"%s\" does not exist", shown(name)),
+			 errmsg("schedule \"%s\" does not exist", schedule_shown(name)),
 			 errhint("The view defer.schedules has those that you may see.")));
 }
 
@@ -496,7 +265,7 @@ save_schedule(Schedule *s, const Schedule *before)
 	if (s->next_tick == NO_TIME)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("schedule \"%s\" does not fire any more", shown(s->schedule))));
+				 errmsg("schedule \"%s\" does not fire any more", schedule_shown(s->schedule))));
 	schedule_write_times(s);
 	if (s->active)
 		pending_schedule(s->next_run_at);
@@ -527,8 +296,8 @@ make_schedule(Schedule *s, bool named)
 {
 	CronSchedule cron;
 
-	parse_schedule(s->schedule, &cron);
-	check_name(s->name);
+	schedule_parse(s->schedule, &cron);
+	schedule_check_name(s->name);
 	for (int i = 0; i < 3; i++)
 	{
 		Schedule	before;
@@ -572,15 +341,15 @@ defer_cron(PG_FUNCTION_ARGS)
 	Schedule	s;
 
 	PreventCommandIfReadOnly("defer.cron()");
-	default_options(&s);
-	entry = check_function(text_argument(fcinfo, 0, "function"), s.owner);
+	schedule_default_options(&s);
+	entry = schedule_check_function(text_argument(fcinfo, 0, "function"), s.owner);
 	s.kind = entry->kind;
 	s.function = pstrdup(entry->signature);
 	s.name = get_func_name(entry->oid);
 	s.schedule = text_argument(fcinfo, 1, "schedule");
 	if (!PG_ARGISNULL(2))
 		s.name = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	read_options(fcinfo, 3, &s);
+	schedule_read_options(fcinfo, 3, &s);
 	s.allow_direct = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(make_schedule(&s, !PG_ARGISNULL(2)));
@@ -596,14 +365,14 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	Schedule	s;
 
 	PreventCommandIfReadOnly("defer.cron_command()");
-	default_options(&s);
+	schedule_default_options(&s);
 	s.kind = JOB_COMMAND;
 	s.function = COMMAND_FUNCTION;
 	s.name = text_argument(fcinfo, 0, "name");
 	s.schedule = text_argument(fcinfo, 1, "schedule");
 	s.command = text_argument(fcinfo, 2, "sql");
 	command_check(s.command);
-	read_options(fcinfo, 3, &s);
+	schedule_read_options(fcinfo, 3, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(make_schedule(&s, true));
 }
@@ -633,7 +402,7 @@ alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 		command_check(s->command);
 		return;
 	}
-	entry = check_function(text_to_cstring(PG_GETARG_TEXT_PP(function)), s->owner);
+	entry = schedule_check_function(text_to_cstring(PG_GETARG_TEXT_PP(function)), s->owner);
 	s->kind = entry->kind;
 	s->function = pstrdup(entry->signature);
 	s->command = NULL;
@@ -660,10 +429,10 @@ defer_alter_cron(PG_FUNCTION_ARGS)
 	s = before;
 	if (!PG_ARGISNULL(1))
 		s.schedule = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	parse_schedule(s.schedule, &cron);
-	read_options(fcinfo, 2, &s);
+	schedule_parse(s.schedule, &cron);
+	schedule_read_options(fcinfo, 2, &s);
 	if (PG_ARGISNULL(2))
-		(void) check_zone(s.timezone);
+		(void) schedule_check_zone(s.timezone);
 	if (!PG_ARGISNULL(10))
 		s.allow_direct = PG_GETARG_BOOL(10);
 	alter_work(fcinfo, 11, 12, &s);
@@ -747,66 +516,4 @@ defer_run_schedules(PG_FUNCTION_ARGS)
 	if (next == DT_NOEND)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(next);
-}
-
-/* ------------------------------------------------------------------------
- * Looking
- * ------------------------------------------------------------------------ */
-
-typedef struct NextState
-{
-	ScheduleClock clock;
-	TimestampTz after;
-} NextState;
-
-/* defer.cron_next(schedule, timezone, after, n) */
-Datum
-defer_cron_next(PG_FUNCTION_ARGS)
-{
-	FuncCallContext *context;
-	NextState  *state;
-
-	if (SRF_IS_FIRSTCALL())
-	{
-		MemoryContext old;
-		TimestampTz after = PG_GETARG_TIMESTAMPTZ(2);
-		int32		n = PG_GETARG_INT32(3);
-
-		if (TIMESTAMP_NOT_FINITE(after))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" must be finite", "after")));
-		if (n < 0 || n > NEXT_MAX)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" must be between 0 and %d", "n", NEXT_MAX)));
-		context = SRF_FIRSTCALL_INIT();
-		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
-		state = palloc(sizeof(NextState));
-		parse_schedule(text_to_cstring(PG_GETARG_TEXT_PP(0)), &state->clock.cron);
-		state->clock.zone = cron_zone_open(&state->clock.cache,
-										   check_zone(text_to_cstring(PG_GETARG_TEXT_PP(1))));
-		state->after = after;
-		context->user_fctx = state;
-		context->max_calls = n;
-		MemoryContextSwitchTo(old);
-	}
-	context = SRF_PERCALL_SETUP();
-	state = context->user_fctx;
-	if (context->call_cntr < context->max_calls &&
-		schedule_next(&state->clock, state->after, &state->after))
-		SRF_RETURN_NEXT(context, TimestampTzGetDatum(state->after));
-	SRF_RETURN_DONE(context);
-}
-
-/* defer.cron_describe(schedule) */
-Datum
-defer_cron_describe(PG_FUNCTION_ARGS)
-{
-	CronSchedule cron;
-	char		description[CRON_DESCRIPTION_MAX];
-
-	parse_schedule(text_to_cstring(PG_GETARG_TEXT_PP(0)), &cron);
-	cron_describe(&cron, description, sizeof(description));
-	PG_RETURN_TEXT_P(cstring_to_text(description));
 }

@@ -1,0 +1,240 @@
+/*
+ * schedule_check.c
+ *		What users give for a schedule is checked, and refused with the place and
+ *		a hint.
+ */
+#include "schedule.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "setting_values.h"
+
+/* Bytes of a schedule's name, and of a schedule's text in a message */
+#define NAME_BYTES		200
+#define SHOWN_BYTES		100
+
+/* ------------------------------------------------------------------------
+ * Checks
+ * ------------------------------------------------------------------------ */
+
+/* What a user wrote, fit for one line of a message */
+char *
+schedule_shown(const char *text)
+{
+	int			length = pg_mbcliplen(text, strlen(text), SHOWN_BYTES);
+	char	   *copy = palloc(length + 4);
+
+	memcpy(copy, text, length);
+	for (int i = 0; i < length; i++)
+	{
+		if ((unsigned char) copy[i] < ' ' || copy[i] == 0x7f)
+			copy[i] = '?';
+	}
+	strcpy(copy + length, text[length] != '\0' ? "..." : "");
+	return copy;
+}
+
+void
+schedule_parse(const char *text, CronSchedule *cron)
+{
+	CronError	error;
+
+	if (cron_parse(text, cron, &error))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid schedule \"%s\": %s", schedule_shown(text), error.message),
+			 error.length > 0 && error.position + error.length <= strlen(text) ?
+			 errdetail("At character %d: \"%s\".",
+					   pg_mbstrlen_with_len(text, error.position) + 1,
+					   schedule_shown(pnstrdup(text + error.position, error.length))) :
+			 errdetail("At character %d.",
+					   pg_mbstrlen_with_len(text, Min(error.position, strlen(text))) + 1),
+			 error.hint[0] != '\0' ? errhint("%s", error.hint) : 0));
+}
+
+pg_tz *
+schedule_check_zone(const char *name)
+{
+	pg_tz	   *tz = schedule_zone(name);
+
+	if (tz == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" does not exist", schedule_shown(name)),
+				 errhint("The view pg_timezone_names has the names, such as Europe/Paris.")));
+	return tz;
+}
+
+static void
+check_choice(const char *parameter, const char *value, const char *const *choices, int n)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(value, choices[i]) == 0)
+			return;
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == n - 1 ? " and " : ", ", choices[i]);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"%s\": \"%s\"", parameter, schedule_shown(value)),
+			 errhint("Valid values are %s.", list.data)));
+}
+
+void
+schedule_check_name(const char *name)
+{
+	int			length = strlen(name);
+
+	if (length == 0 || length > NAME_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("the name of a schedule must have 1 to %d bytes", NAME_BYTES)));
+	for (int i = 0; i < length; i++)
+	{
+		if ((unsigned char) name[i] < ' ' || name[i] == 0x7f)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_NAME),
+					 errmsg("the name of a schedule must not contain control characters")));
+	}
+}
+
+static void
+check_queue(const char *name, Oid owner)
+{
+	const QueueSettings *queue = queue_settings(name);
+
+	if (!queue->found)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", schedule_shown(name)),
+				 errhint("Make it with defer.create_queue().")));
+	if (!queue_usable_by(name, queue, owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for queue \"%s\"", name),
+				 errhint("Its owner can allow it with defer.grant_queue().")));
+}
+
+static void
+check_jitter(const Interval *jitter)
+{
+	if (setting_interval("jitter", jitter) > USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be more than a day", "jitter")));
+}
+
+/* The function that a user means, for a schedule of that role */
+FunctionEntry *
+schedule_check_function(const char *name, Oid owner)
+{
+	FunctionEntry *entry = function_resolve_name(name);
+	char		type = get_typtype(entry->result_type);
+
+	if (entry->nargs > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("a scheduled function takes no arguments, but %s has parameters",
+						entry->signature),
+				 errhint("Schedule a function without parameters that calls it, or that enqueues it with defer.enqueue().")));
+	if (type == TYPTYPE_PSEUDO && entry->result_type != VOIDOID && entry->result_type != RECORDOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s returns type %s and cannot be scheduled",
+						entry->signature, format_type_be(entry->result_type))));
+	if (!compat_may_execute(entry->oid, owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", entry->signature),
+				 errhint("The schedule's owner needs the EXECUTE right.")));
+	return entry;
+}
+
+/* ------------------------------------------------------------------------
+ * Options
+ * ------------------------------------------------------------------------ */
+
+static Interval *
+interval_argument(FunctionCallInfo fcinfo, int n)
+{
+	Interval   *copy = palloc(sizeof(Interval));
+
+	*copy = *PG_GETARG_INTERVAL_P(n);
+	return copy;
+}
+
+/* What holds where nothing is given */
+void
+schedule_default_options(Schedule *s)
+{
+	static const Interval day = {.day = 1};
+	static const Interval none = {0};
+
+	memset(s, 0, sizeof(Schedule));
+	s->owner = GetUserId();
+	s->timezone = "UTC";
+	s->overlap = "skip";
+	s->catch_up = "one";
+	s->catch_up_window = unconstify(Interval *, &day);
+	s->jitter = unconstify(Interval *, &none);
+	s->active = true;
+	s->next_tick = s->next_run_at = s->last_tick = s->last_run_at = NO_TIME;
+}
+
+/*
+ * Options that all the functions have, at the arguments from "first" on:
+ * timezone, overlap, catch_up, catch_up_window, jitter, active, queue,
+ * priority.  NULL leaves what is in *s.
+ */
+void
+schedule_read_options(FunctionCallInfo fcinfo, int first, Schedule *s)
+{
+	static const char *const overlaps[] = {"skip", "queue", "allow", "replace"};
+	static const char *const catch_ups[] = {"none", "one", "all"};
+
+	if (!PG_ARGISNULL(first))
+		s->timezone = pstrdup(pg_get_timezone_name(schedule_check_zone(text_to_cstring(PG_GETARG_TEXT_PP(first)))));
+	if (!PG_ARGISNULL(first + 1))
+	{
+		s->overlap = text_to_cstring(PG_GETARG_TEXT_PP(first + 1));
+		check_choice("overlap", s->overlap, overlaps, lengthof(overlaps));
+	}
+	if (!PG_ARGISNULL(first + 2))
+	{
+		s->catch_up = text_to_cstring(PG_GETARG_TEXT_PP(first + 2));
+		check_choice("catch_up", s->catch_up, catch_ups, lengthof(catch_ups));
+	}
+	if (!PG_ARGISNULL(first + 3))
+	{
+		s->catch_up_window = interval_argument(fcinfo, first + 3);
+		(void) setting_interval("catch_up_window", s->catch_up_window);
+	}
+	if (!PG_ARGISNULL(first + 4))
+	{
+		s->jitter = interval_argument(fcinfo, first + 4);
+		check_jitter(s->jitter);
+	}
+	if (!PG_ARGISNULL(first + 5))
+		s->active = PG_GETARG_BOOL(first + 5);
+	if (!PG_ARGISNULL(first + 6))
+	{
+		s->queue = text_to_cstring(PG_GETARG_TEXT_PP(first + 6));
+		check_queue(s->queue, s->owner);
+	}
+	if (!PG_ARGISNULL(first + 7))
+	{
+		s->has_priority = true;
+		s->priority = PG_GETARG_INT32(first + 7);
+	}
+}
