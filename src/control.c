@@ -99,7 +99,7 @@ job_take(int64 id, Job *job)
 				wait = false;
 				continue;
 			case JOB_BUSY:
-				if (job_runs(id))
+				if (job->claim != 0 && job_runs(id))
 					return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
 				wait = true;
 				continue;
