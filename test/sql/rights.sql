@@ -8,7 +8,8 @@ CREATE ROLE rights_bob LOGIN;
 CREATE ROLE rights_nobody LOGIN;
 CREATE ROLE rights_monitor LOGIN IN ROLE pg_monitor;
 CREATE SCHEMA rights;
-GRANT ALL ON SCHEMA rights TO rights_alice, rights_bob;
+GRANT USAGE ON SCHEMA rights TO PUBLIC;
+GRANT CREATE ON SCHEMA rights TO rights_alice, rights_bob;
 
 -- Without USAGE on the schema there is nothing to see or do; pg_monitor has it
 SET ROLE rights_nobody;
