@@ -34,7 +34,7 @@
 #define CRON_INTERVAL_MAX	(INT64_C(36525) * 86400)
 
 /* Room that is enough for cron_describe() whatever the schedule */
-#define CRON_DESCRIPTION_MAX	2048
+#define CRON_DESCRIPTION_MAX	8192
 
 /* What is wrong with a text, and where; both strings are ASCII */
 typedef struct CronError

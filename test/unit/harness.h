@@ -1,0 +1,38 @@
+/*
+ * harness.h
+ *		The unit tests' own: counting, and what the test files offer to main().
+ *
+ * A check that fails is told with its place and goes on; the program's last
+ * line is "N passed, N failed".
+ */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One check; the message (printf style) is told when it fails */
+extern bool check_at(const char *file, int line, bool ok,
+					 const char *format,...)
+			__attribute__((format(printf, 4, 5)));
+
+#define check(ok, ...)	check_at(__FILE__, __LINE__, (ok), __VA_ARGS__)
+
+/* Reproducible random numbers: 0 to n - 1 */
+extern uint32_t random_below(uint32_t n);
+extern void random_seed(uint64_t seed);
+
+/* "2024-03-31 02:30:00" as seconds since 1970, as if it were UTC, and back */
+extern int64_t parse_time(const char *text);
+extern const char *show_time(int64_t t);	/* one of a few static buffers */
+
+/* The test files */
+extern void test_backoff(void);
+extern void test_describe(void);
+extern void test_next(void);
+extern void test_oracle(void);
+extern void test_parse(void);
+extern void test_tzif(void);
+extern void test_zones(void);
+
+#endif							/* HARNESS_H */
