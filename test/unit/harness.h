@@ -11,16 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "random.h"
+
 /* One check; the message (printf style) is told when it fails */
 extern bool check_at(const char *file, int line, bool ok,
 					 const char *format,...)
 			__attribute__((format(printf, 4, 5)));
 
 #define check(ok, ...)	check_at(__FILE__, __LINE__, (ok), __VA_ARGS__)
-
-/* Reproducible random numbers: 0 to n - 1 */
-extern uint32_t random_below(uint32_t n);
-extern void random_seed(uint64_t seed);
 
 /* "2024-03-31 02:30:00" as seconds since 1970, as if it were UTC, and back */
 extern int64_t parse_time(const char *text);

@@ -11,7 +11,6 @@
 
 static int	passed;
 static int	failed;
-static uint64_t random_state;
 
 bool
 check_at(const char *file, int line, bool ok, const char *format,...)
@@ -33,23 +32,6 @@ check_at(const char *file, int line, bool ok, const char *format,...)
 		printf("\n");
 	}
 	return false;
-}
-
-void
-random_seed(uint64_t seed)
-{
-	random_state = seed;
-}
-
-/* splitmix64 */
-uint32_t
-random_below(uint32_t n)
-{
-	uint64_t	z = (random_state += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return (uint32_t) ((z ^ (z >> 31)) >> 32) % n;
 }
 
 /*

@@ -4,7 +4,7 @@
  *		second is compared with the text of the schedule, item by item.
  */
 #include "naive.h"
-#include "harness.h"
+#include "random.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -421,9 +421,9 @@ random_item(char *buf, size_t size, int field)
 						random_below(2) == 0 ? "L" : "#2");
 	if (field >= 4 && kind < 8)
 	{
-		const char *const *names = field == 4 ? months - 1 : weekdays;
-		int			x = lowest[field] + random_below((uint32_t) size_of);
-		int			y = lowest[field] + random_below((uint32_t) size_of);
+		const char *const *names = field == 4 ? months : weekdays;
+		uint32_t	x = random_below((uint32_t) size_of);
+		uint32_t	y = random_below((uint32_t) size_of);
 
 		if (random_below(3) == 0)
 			return snprintf(buf, size, "%s", names[x]);
