@@ -115,6 +115,7 @@ main(int argc, char **argv)
 		{"describe", test_describe},
 		{"next", test_next},
 		{"tzif", test_tzif},
+		{"published", test_published},
 		{"zones", test_zones},
 		{"oracle", test_oracle},
 		{"backoff", test_backoff},
