@@ -36,6 +36,10 @@ typedef enum FieldKind
 
 #define N_FIELDS	6
 
+/* A local time, and after how many seconds the calendar repeats itself */
+#define YEAR_2000	INT64_C(946684800)
+#define CALENDAR	(INT64_C(146097) * 86400)
+
 typedef struct FieldRule
 {
 	const char *name;
@@ -275,9 +279,11 @@ read_number(Parser *p, const char *what, int min, int max, int *number)
 	int			start = p->pos;
 
 	if (!is_digit(peek(p)))
-		return fail_unexpected(p) ||
-			hint(p, "Here stands the %s, a number from %d to %d.", what, min,
-				 max);
+	{
+		fail_unexpected(p);
+		return hint(p, "Here stands the %s, a number from %d to %d.", what,
+					min, max);
+	}
 	*number = read_digits(p);
 	if (*number >= min && *number <= max)
 		return true;
@@ -573,13 +579,30 @@ fail_never(Parser *p, const Words *w)
 	int			month = w->start[w->n - 2];
 	int			month_size = w->end[w->n - 2] - month;
 	int			weekday = w->start[w->n - 1];
+	int			weekday_size = w->end[w->n - 1] - weekday;
 
+	CronSchedule any_weekday = *p->out;
+	int64_t		found;
+
+	/* Is it the day of week that leaves nothing of the days there are? */
+	any_weekday.weekdays = 0x7f;
+	if (p->out->days != UINT32_C(0xfffffffe) &&
+		cron_next_local(&any_weekday, YEAR_2000, &found))
+	{
+		fail(p, weekday, weekday_size, "",
+			 "schedule can never fire: in no month \"%.*s\" is the day "
+			 "\"%.*s\" a day of week \"%.*s\"", quoted(month_size),
+			 p->text + month, quoted(day_length), p->text + day,
+			 quoted(weekday_size), p->text + weekday);
+		return hint(p, "As one of the two begins with *, both the day of "
+					"month and the day of week must match.");
+	}
 	if (is_star(p->text[day]))
 	{
-		fail(p, weekday, w->end[w->n - 1] - weekday, "",
+		fail(p, weekday, weekday_size, "",
 			 "schedule can never fire: no month \"%.*s\" has the day of week "
 			 "\"%.*s\"", quoted(month_size), p->text + month,
-			 quoted(w->end[w->n - 1] - weekday), p->text + weekday);
+			 quoted(weekday_size), p->text + weekday);
 		return hint(p, "February has at most 29 days, and a fifth of a "
 					"weekday only if that is the 29th.");
 	}
@@ -591,12 +614,10 @@ fail_never(Parser *p, const Words *w)
 				"February has 28 or 29. \"L\" is the last day of any month.");
 }
 
-/* The words are the fields; the calendar repeats itself after 400 years */
+/* The words are the fields */
 static bool
 parse_fields(Parser *p, const Words *w)
 {
-	const int64_t year_2000 = INT64_C(946684800);
-	const int64_t calendar = INT64_C(146097) * 86400;
 	CronSchedule *out = p->out;
 	int			first = w->n == N_FIELDS ? 0 : 1;
 	uint64_t	values[N_FIELDS] = {1};
@@ -623,8 +644,8 @@ parse_fields(Parser *p, const Words *w)
 	out->days_star = star[FIELD_DAY];
 	out->weekdays_star = star[FIELD_WEEKDAY];
 
-	if (!cron_next_local(out, year_2000, &found) ||
-		found >= year_2000 + calendar)
+	if (!cron_next_local(out, YEAR_2000, &found) ||
+		found >= YEAR_2000 + CALENDAR)
 		return fail_never(p, w);
 	return true;
 }

@@ -189,6 +189,9 @@ static const struct
 	{"0 0 31W feb *", 4, 3, "schedule can never fire: no month \"feb\" has the day \"31W\"", "29"},
 	{"0 0 L-29 2 *", 4, 4, "schedule can never fire: no month \"2\" has the day \"L-29\"", "29"},
 	{"0 0 1-7 * *#2", 11, 1, "unexpected \"#\" after \"*\" in the day of week", "6#3"},
+	{"0 0 15W * */6", 10, 3, "schedule can never fire: in no month \"*\" is the day \"15W\" a day of week \"*/6\"", "both"},
+	{"0 0 */18 * 5L", 11, 2, "schedule can never fire: in no month \"*\" is the day \"*/18\" a day of week \"5L\"", "both"},
+	{"0 0 30 2 */2", 4, 2, "schedule can never fire: no month \"2\" has the day \"30\"", "29"},
 	/* @names */
 	{"@reboot", 0, 7, "unknown schedule \"@reboot\"", "@hourly"},
 	{"@", 0, 1, "unknown schedule \"@\"", "@hourly"},
