@@ -281,8 +281,9 @@ read_number(Parser *p, const char *what, int min, int max, int *number)
 	if (!is_digit(peek(p)))
 	{
 		fail_unexpected(p);
-		return hint(p, "Here stands the %s, a number from %d to %d.", what,
-					min, max);
+		hint(p, "Here stands the %s, a number from %d to %d.", what, min,
+			 max);
+		return false;
 	}
 	*number = read_digits(p);
 	if (*number >= min && *number <= max)
@@ -290,7 +291,8 @@ read_number(Parser *p, const char *what, int min, int max, int *number)
 	fail(p, start, p->pos - start, NULL,
 		 "%s \"%.*s\" is out of range for the %s", what,
 		 quoted(p->pos - start), p->text + start, p->rule->name);
-	return hint(p, "It can be from %d to %d here.", min, max);
+	hint(p, "It can be from %d to %d here.", min, max);
+	return false;
 }
 
 /* A value of the field: a number or a name */
@@ -580,7 +582,6 @@ fail_never(Parser *p, const Words *w)
 	int			month_size = w->end[w->n - 2] - month;
 	int			weekday = w->start[w->n - 1];
 	int			weekday_size = w->end[w->n - 1] - weekday;
-
 	CronSchedule any_weekday = *p->out;
 	int64_t		found;
 
