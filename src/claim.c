@@ -20,7 +20,6 @@
 
 #include "access/genam.h"
 #include "access/heapam.h"
-#include "access/nbtree.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -30,7 +29,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -430,56 +428,6 @@ must_move(const Job *job, int64 lane)
 		(LANE_QUEUE(lane) != 0 && LANE_QUEUE(lane) != LANE_QUEUE(job->lane));
 }
 
-/* A scan of one lane, from its lowest live key on */
-typedef struct LaneScan
-{
-	IndexScanDesc scan;
-	ScanKeyData keys[4];
-	ScanKeyData from[2];		/* (run_at, id) >= (...) */
-	Snapshot	snapshot;
-	TupleTableSlot *slot;
-} LaneScan;
-
-static void
-lane_scan_begin(LaneScan *scan, const LaneChoice *choice)
-{
-	JobTable   *table = job_table();
-
-	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(choice->owner));
-	ScanKeyInit(&scan->keys[1], 2, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(choice->lane));
-	ScanKeyInit(&scan->keys[2], 3, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(choice->priority));
-
-	/* a row comparison; its members name comparison functions */
-	ScanKeyEntryInitialize(&scan->from[0], SK_ROW_MEMBER, 4, BTGreaterEqualStrategyNumber,
-						   InvalidOid, InvalidOid, F_TIMESTAMPTZ_CMP,
-						   TimestampTzGetDatum(choice->low.run_at));
-	ScanKeyEntryInitialize(&scan->from[1], SK_ROW_MEMBER | SK_ROW_END, 5,
-						   BTGreaterEqualStrategyNumber,
-						   InvalidOid, InvalidOid, F_BTINT8CMP,
-						   Int64GetDatum(choice->low.id));
-	memset(&scan->keys[3], 0, sizeof(ScanKeyData));
-	scan->keys[3].sk_flags = SK_ROW_HEADER;
-	scan->keys[3].sk_attno = 4;
-	scan->keys[3].sk_strategy = BTGreaterEqualStrategyNumber;
-	scan->keys[3].sk_argument = PointerGetDatum(scan->from);
-
-	scan->slot = table_slot_create(table->rel, NULL);
-	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan->scan = compat_index_beginscan(table->rel, table->claim_index, scan->snapshot, 4);
-	index_rescan(scan->scan, scan->keys, 4, NULL, 0);
-}
-
-static void
-lane_scan_finish(LaneScan *scan)
-{
-	index_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
-	UnregisterSnapshot(scan->snapshot);
-}
-
 /* What became of a row that the scan met */
 typedef enum RowFate
 {
@@ -561,7 +509,7 @@ claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now)
 	Size		bytes = 0;
 	int			others = 0;
 
-	lane_scan_begin(&scan, choice);
+	lane_scan_open(&scan, choice);
 	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
 	{
 		LaneKey		key;
@@ -590,7 +538,7 @@ claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now)
 		if (fate == ROW_TAKEN && new_batch->jobs[0].job.suspect > 0)
 			max = 1;
 	}
-	lane_scan_finish(&scan);
+	lane_scan_close(&scan);
 	return lane_key_before(skipped, next) ? skipped : next;
 }
 

@@ -7,6 +7,8 @@
 #define JOBS_H
 
 #include "access/attnum.h"
+#include "access/relscan.h"
+#include "access/skey.h"
 #include "access/tableam.h"
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
@@ -50,6 +52,25 @@ extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest 
 
 /* Insert into any of our tables, with its indexes */
 extern void direct_insert(Oid relation, int natts, Datum *values, bool *nulls);
+
+/* lane_scan.c: the claim index of defer.job, lane by lane */
+typedef struct LaneScan
+{
+	IndexScanDesc scan;
+	ScanKeyData keys[4];
+	ScanKeyData from[2];		/* (run_at, id) >= (...) */
+	Snapshot	snapshot;
+	TupleTableSlot *slot;
+} LaneScan;
+
+struct LaneChoice;
+extern void lane_scan_open(LaneScan *scan, const struct LaneChoice *lane);	/* from its lowest live key on */
+extern void lane_scan_close(LaneScan *scan);
+extern void lanes_load(TimestampTz now);	/* tell shared memory of all lanes in the table */
+
+/* End free jobs of a lane that are due; returns how many rows, at most max */
+extern int	lane_end_due(const struct LaneChoice *lane, TimestampTz now, int max, char state,
+						 const char *sqlstate, const char *error);
 
 /* history.c */
 extern Oid	day_partition(CatalogObject parent, TimestampTz at);

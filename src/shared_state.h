@@ -128,6 +128,7 @@ typedef struct WorkerSlot
 	TimestampTz since;			/* in this state since */
 	bool		woken;			/* idle, and its latch was set for a job */
 	bool		awaiting;		/* its job waits in defer.await() */
+	bool		leave;			/* another role needs the slot */
 	int16		suspect;		/* of the job it runs: see worker_reserve_suspect() */
 
 	/* under mutex */
