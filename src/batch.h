@@ -55,8 +55,8 @@ extern void batch_leave_job(int index);
 /* Begin a transaction for our own writes, whatever the role's defaults are */
 extern void bookkeeping_begin(void);
 
-/* finish.c; in the job's transaction */
-extern void finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);
+/* finish.c; in the job's transaction; returns the state it has after the commit */
+extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);
 
 /* finish.c; each in a transaction of its own */
 typedef enum FailureKind
@@ -71,6 +71,6 @@ extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind ki
 						   const ErrorData *error);
 
 /* finish.c: the parts that recovery shares; in the caller's transaction */
-extern void finish_crashed_row(Job *job, bool named, bool counts);
+extern void finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts);
 
 #endif							/* BATCH_H */

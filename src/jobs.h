@@ -13,6 +13,8 @@
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
 
+#include "shared_state.h"
+
 /* Columns of defer.job */
 enum
 {
@@ -63,14 +65,13 @@ typedef struct LaneScan
 	TupleTableSlot *slot;
 } LaneScan;
 
-struct LaneChoice;
-extern void lane_scan_open(LaneScan *scan, const struct LaneChoice *lane);	/* from its lowest live key on */
+extern void lane_scan_open(LaneScan *scan, const LaneChoice *lane);	/* from its lowest live key on */
 extern void lane_scan_close(LaneScan *scan);
 extern void lanes_load(TimestampTz now);	/* tell shared memory of all lanes in the table */
 
 /* End free jobs of a lane that are due; returns how many rows, at most max */
-extern int	lane_end_due(const struct LaneChoice *lane, TimestampTz now, int max, char state,
-						 const char *sqlstate, const char *error);
+extern int	lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char state,
+						 const char *sqlstate, const char *error, LaneKey *next);
 
 /* history.c */
 extern Oid	day_partition(CatalogObject parent, TimestampTz at);

@@ -78,31 +78,44 @@ lane_scan_close(LaneScan *scan)
 }
 
 /*
- * Those that are locked, or taken meanwhile, are left alone.
+ * Those that are locked are left alone.  *next is the first key that was not
+ * dealt with.
  */
 int
 lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char state,
-			 const char *sqlstate, const char *error)
+			 const char *sqlstate, const char *error, LaneKey *next)
 {
 	LaneScan	scan;
 	int			n = 0;
 
+	*next = LANE_KEY_NONE;
 	lane_scan_open(&scan, lane);
-	while (n < max && index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
+	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
 	{
 		ItemPointerData tid = scan.slot->tts_tid;
 		bool		isnull;
+		LaneKey		key;
 		Job			job;
 
 		CHECK_FOR_INTERRUPTS();
-		if (DatumGetTimestampTz(slot_getattr(scan.slot, JOB_RUN_AT, &isnull)) > now)
+		key.run_at = DatumGetTimestampTz(slot_getattr(scan.slot, JOB_RUN_AT, &isnull));
+		key.id = DatumGetInt64(slot_getattr(scan.slot, JOB_ID, &isnull));
+		if (key.run_at > now || n == max)
+		{
+			if (lane_key_before(key, *next))
+				*next = key;
 			break;
+		}
 		(void) slot_getattr(scan.slot, JOB_CLAIM, &isnull);
 		if (!isnull)
 			continue;
 		job_from_slot(&job, scan.slot);
 		if (!job_delete_at(&tid))
+		{
+			if (lane_key_before(key, *next))
+				*next = key;
 			continue;
+		}
 		history_insert(&job, state, job.attempt, NO_TIME, NULL, sqlstate, error);
 		if (job.schedule_id != 0)
 			pending_release();

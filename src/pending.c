@@ -180,6 +180,31 @@ pending_rescan(void)
 	pending.rescan = true;
 }
 
+/*
+ * Is there something that the scheduler can do for jobs that found no idle
+ * worker?  The caller holds workers_lock.
+ */
+static bool
+pool_can_grow(void)
+{
+	int			working = 0;
+	bool		idle;
+
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		if (worker_slots[i].state != WORKER_FREE && !worker_slots[i].awaiting)
+			working++;
+	}
+	if (working < defer_max_workers)
+		return true;
+	for (int i = 0; i < pending.nlanes; i++)
+	{
+		if (count_workers(MyDatabaseId, pending.lanes[i].owner, &idle) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Set the scheduler of this database to work, if there is reason to */
 static void
 tell_scheduler(bool grow, TimestampTz next_due)
@@ -188,9 +213,11 @@ tell_scheduler(bool grow, TimestampTz next_due)
 	bool		wake = false;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	db = database_slot(MyDatabaseId, false);
+	db = database_slot(MyDatabaseId, pending.installed);
 	if (db != NULL)
 	{
+		if (pending.installed)
+			db->wanted = true;
 		if (pending.rescan)
 			wake = db->rescan = true;
 		if (pending.release)
@@ -202,14 +229,15 @@ tell_scheduler(bool grow, TimestampTz next_due)
 		}
 		if (db->overflow || next_due < db->next_wake)
 			wake = true;
-		for (int i = 0; grow && !wake && i < shared->nworker_slots; i++)
-			wake = worker_slots[i].state == WORKER_FREE;
+		if (grow && !wake)
+			wake = pool_can_grow();
 		if (wake)
 			wake_scheduler_locked(db);
 	}
 	if (pending.installed)
 	{
-		shared->probe = true;
+		if (db == NULL)
+			shared->probe = true;
 		if (shared->launcher_latch != NULL)
 			SetLatch(shared->launcher_latch);
 	}

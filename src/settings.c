@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 int			defer_max_workers = 8;
@@ -35,16 +36,23 @@ static const struct config_enum_entry log_levels[] = {
 void
 settings_define(void)
 {
+	/*
+	 * A session that loads the library by itself cannot have settings that
+	 * need a restart; nothing reads them there.
+	 */
+	const GucContext at_start =
+		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+
 	DefineCustomIntVariable("defer.max_workers",
 							"Sets how many workers run jobs at the same time, on the whole server.",
 							"Each takes a slot of max_worker_processes.",
 							&defer_max_workers, 8, 1, 1000,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							at_start, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("defer.shared_slots",
 							"Sets how many lanes, limits and waiting sessions shared memory has room for.",
 							NULL,
 							&defer_shared_slots, 1024, 64, 1000000,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							at_start, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("defer.enabled",
 							 "Whether schedules fire and jobs are begun.",
 							 "Jobs can be enqueued in any case.",

@@ -29,12 +29,22 @@ DatabaseSlot *my_database = NULL;
 static HTAB *lane_table = NULL;
 static HTAB *limit_table = NULL;
 
+/*
+ * A worker that waits in defer.await() does not count as one of
+ * defer.max_workers, so there may be more.
+ */
+static int
+worker_slot_count(void)
+{
+	return Max(defer_max_workers, max_worker_processes);
+}
+
 static Size
 shared_arrays_size(void)
 {
 	Size		size = MAXALIGN(sizeof(SharedState));
 
-	size = add_size(size, MAXALIGN(mul_size(defer_max_workers, sizeof(WorkerSlot))));
+	size = add_size(size, MAXALIGN(mul_size(worker_slot_count(), sizeof(WorkerSlot))));
 	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(DatabaseSlot))));
 	size = add_size(size, MAXALIGN(mul_size(defer_shared_slots, sizeof(AwaiterSlot))));
 	return size;
@@ -66,7 +76,7 @@ shared_state_startup(void)
 	shared = (SharedState *) memory;
 	memory += MAXALIGN(sizeof(SharedState));
 	worker_slots = (WorkerSlot *) memory;
-	memory += MAXALIGN(mul_size(defer_max_workers, sizeof(WorkerSlot)));
+	memory += MAXALIGN(mul_size(worker_slot_count(), sizeof(WorkerSlot)));
 	database_slots = (DatabaseSlot *) memory;
 	memory += MAXALIGN(mul_size(max_worker_processes, sizeof(DatabaseSlot)));
 	awaiter_slots = (AwaiterSlot *) memory;
@@ -77,7 +87,7 @@ shared_state_startup(void)
 		locks = GetNamedLWLockTranche("defer");
 		shared->workers_lock = &locks[0].lock;
 		shared->lanes_lock = &locks[1].lock;
-		shared->nworker_slots = defer_max_workers;
+		shared->nworker_slots = worker_slot_count();
 		shared->ndatabase_slots = max_worker_processes;
 		shared->nawaiter_slots = defer_shared_slots;
 		pg_atomic_init_u64(&shared->flush_point, 0);

@@ -1,0 +1,77 @@
+/*
+ * defer.c
+ *		What happens when the library is loaded: by the server, as it should be
+ *		(shared_preload_libraries), or by a session that calls a function of ours.
+ *
+ * Without the server's help there is no shared memory and no process: jobs can
+ * be enqueued, and wait for better times.
+ */
+#include "defer.h"
+
+#include "commands/extension.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+
+#include "processes.h"
+#include "shared_state.h"
+
+#if PG_VERSION_NUM >= 180000
+PG_MODULE_MAGIC_EXT(.name = "defer",.version = DEFER_VERSION);
+#else
+PG_MODULE_MAGIC;
+#endif
+
+void		_PG_init(void);
+
+#ifdef DEFER_HAVE_SHMEM_REQUEST_HOOK
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+#endif
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+#ifdef DEFER_HAVE_SHMEM_REQUEST_HOOK
+static void
+shmem_request(void)
+{
+	if (prev_shmem_request_hook != NULL)
+		prev_shmem_request_hook();
+	shared_state_request();
+}
+#endif
+
+static void
+shmem_startup(void)
+{
+	if (prev_shmem_startup_hook != NULL)
+		prev_shmem_startup_hook();
+	shared_state_startup();
+}
+
+void
+_PG_init(void)
+{
+	/* pg_upgrade wants no process of ours, and nothing to happen in its databases */
+	if (IsBinaryUpgrade)
+		return;
+
+	settings_define();
+	pending_init();
+	guard_init();
+	database_ddl_init();
+	if (!process_shared_preload_libraries_in_progress)
+	{
+		if (creating_extension)
+			warn_if_not_preloaded();
+		return;
+	}
+
+#ifdef DEFER_HAVE_SHMEM_REQUEST_HOOK
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+#else
+	shared_state_request();
+#endif
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+	launcher_register();
+}

@@ -1,0 +1,294 @@
+/*
+ * finish.c
+ *		Writing how a job, or an attempt at it, has ended.
+ *
+ * Success is part of the job's own transaction: one row in the history.  The
+ * job's row stays, and is deleted with the next claim: whoever finds a claimed
+ * row that nobody works on looks into the history first.  Where the row must
+ * go at once it goes in that transaction: a job with a key, which may be
+ * enqueued again from then on, and the run of a schedule, for which the next
+ * one may be waiting.
+ *
+ * Everything else comes after the job's transaction has been rolled back, in a
+ * transaction of our own, which leaves the row either free for the next
+ * attempt or deleted.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "jobs.h"
+
+/* SQLSTATEs of defer.snooze() and defer.give_up() */
+#define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
+#define ERRCODE_GIVEN_UP	MAKE_SQLSTATE('D', 'F', '0', '0', '2')
+
+/* Retries after a conflict that are not attempts */
+#define MAX_CONFLICTS	5
+
+/* What is to become of a job whose attempt did not succeed */
+typedef struct Verdict
+{
+	const char *outcome;		/* of the attempt */
+	bool		counts;			/* the attempt is used up */
+	char		state;			/* the job ends so; 0: it is tried again */
+	TimestampTz retry_at;
+} Verdict;
+
+/* ------------------------------------------------------------------------
+ * Success
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Returns the state that the job has in the batch once this has committed.
+ */
+BatchJobState
+finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
+{
+	int32		attempt = job->job.attempt + 1;
+
+	history_insert(&job->job, STATE_SUCCEEDED, attempt, started_at, result, NULL, NULL);
+	job_log_write(job->job.id, job->job.owner, attempt);
+	if (job->job.schedule_id != 0)
+		pending_release();
+	if (job->job.key == NULL && job->job.schedule_id == 0)
+		return JOB_SUCCEEDED;
+
+	/* somebody may hold it locked: then it is as with the others */
+	return job_delete_at(&job->tid) ? JOB_SETTLED : JOB_SUCCEEDED;
+}
+
+/* ------------------------------------------------------------------------
+ * Failure
+ * ------------------------------------------------------------------------ */
+
+/* What the attempts table and the server's log say when the job raised nothing */
+static ErrorData *
+made_up_error(FailureKind kind, const JobPolicy *policy)
+{
+	ErrorData  *error = palloc0(sizeof(ErrorData));
+
+	error->elevel = ERROR;
+	switch (kind)
+	{
+		case FAILURE_TIMED_OUT:
+			error->sqlerrcode = ERRCODE_QUERY_CANCELED;
+			error->message = psprintf("job was stopped after its max_duration of %g s",
+									  policy->max_duration / 1000000.0);
+			break;
+		case FAILURE_CANCELLED:
+			error->sqlerrcode = ERRCODE_QUERY_CANCELED;
+			error->message = pstrdup("job was cancelled while it ran");
+			break;
+		case FAILURE_INTERRUPTED:
+			error->sqlerrcode = ERRCODE_ADMIN_SHUTDOWN;
+			error->message = pstrdup("the server, or work on the database, has stopped the job");
+			break;
+		default:
+			error->sqlerrcode = ERRCODE_ADMIN_SHUTDOWN;
+			error->message = pstrdup("the process that ran the job has ended");
+			break;
+	}
+	return error;
+}
+
+static bool
+is_conflict(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+/* One more attempt has failed: again, and when, or was that the last? */
+static void
+retry_or_fail(const Job *job, const JobPolicy *policy, TimestampTz now, Verdict *verdict)
+{
+	int32		failed = job->attempt + 1;
+
+	verdict->counts = true;
+	if (failed >= policy->max_attempts)
+		verdict->state = STATE_FAILED;
+	else
+		verdict->retry_at = now + backoff_interval(policy, failed, compat_random());
+}
+
+static Verdict
+judge(const Job *job, const JobPolicy *policy, FailureKind kind, const ErrorData *error)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Verdict		verdict = {"failed", false, 0, NO_TIME};
+
+	switch (kind)
+	{
+		case FAILURE_CANCELLED:
+			verdict.outcome = "cancelled";
+			verdict.counts = true;
+			verdict.state = STATE_CANCELLED;
+			break;
+		case FAILURE_INTERRUPTED:
+			verdict.outcome = "interrupted";
+			verdict.retry_at = now;
+			break;
+		case FAILURE_TIMED_OUT:
+			verdict.outcome = "timed_out";
+			retry_or_fail(job, policy, now, &verdict);
+			break;
+		case FAILURE_CRASHED:
+			elog(ERROR, "a crash is not judged here");
+			break;
+		case FAILURE_ERROR:
+			if (current_job.snooze && error->sqlerrcode == ERRCODE_SNOOZED)
+			{
+				verdict.outcome = "snoozed";
+				verdict.retry_at = now + current_job.snooze_for;
+			}
+			else if (current_job.give_up && error->sqlerrcode == ERRCODE_GIVEN_UP)
+			{
+				verdict.counts = true;
+				verdict.state = STATE_FAILED;
+			}
+			else if (is_conflict(error) && job->conflicts < MAX_CONFLICTS)
+			{
+				verdict.outcome = "conflict";
+				verdict.retry_at = now;
+			}
+			else
+				retry_or_fail(job, policy, now, &verdict);
+			break;
+	}
+	return verdict;
+}
+
+/* The row: free for the next attempt at run_at, or gone */
+static void
+free_row(Job *job, TimestampTz run_at)
+{
+	job->claim = 0;
+	job->run_at = run_at;
+	job->lane = job_lane(text_to_cstring(job->function), text_to_cstring(job->queue));
+	job_update(job);
+	pending_job(job->owner, job->lane, job->priority, job->run_at, job->id);
+}
+
+static void
+end_row(Job *job, char state, TimestampTz started_at, const char *sqlstate, const char *message)
+{
+	history_insert(job, state, job->attempt, started_at, NULL, sqlstate, message);
+	job_delete(job->id);
+	if (job->schedule_id != 0)
+		pending_release();
+}
+
+/*
+ * The server's log, if it wants errors of jobs: one record, whatever is in the
+ * names.
+ */
+static void
+report_failure(const Job *job, int32 attempt, const Verdict *verdict, const ErrorData *error)
+{
+	if (defer_log_level > ERROR || strcmp(verdict->outcome, "snoozed") == 0)
+		return;
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("job " INT64_FORMAT " (%s), attempt %d %s: %s", job->id,
+					text_to_cstring(job->function), attempt, verdict->outcome,
+					error->message != NULL ? error->message : ""),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 verdict->state == 0 ?
+			 errhint("It is tried again at %s.", timestamptz_to_str(verdict->retry_at)) : 0,
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * The attempt is over, its transaction rolled back.  Runs in a transaction of
+ * its own; on an error nothing has been written, and it can be called again.
+ */
+void
+finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
+			   const ErrorData *error)
+{
+	Job			job;
+	JobPolicy	policy;
+	Verdict		verdict;
+	int32		attempt;
+
+	bookkeeping_begin();
+	if (job_lock(batch_job->job.id, false, &job) != JOB_LOCKED ||
+		job.claim != batch_job->job.claim)
+	{
+		/* somebody has removed it by hand */
+		CommitTransactionCommand();
+		batch_job->state = JOB_SETTLED;
+		return;
+	}
+	attempt = job.attempt + 1;
+	job_log_write(job.id, job.owner, attempt);
+	if (kind == FAILURE_CRASHED)
+		finish_crashed_row(&job, started_at, true, true);
+	else
+	{
+		char	   *sqlstate;
+
+		job_policy(&job, &policy);
+		if (error == NULL || kind != FAILURE_ERROR)
+			error = made_up_error(kind, &policy);
+		verdict = judge(&job, &policy, kind, error);
+		sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
+		attempt_insert(&job, attempt, started_at, verdict.outcome, error, verdict.retry_at);
+		if (verdict.counts)
+			job.attempt++;
+		if (strcmp(verdict.outcome, "conflict") == 0)
+			job.conflicts++;
+		job.suspect = 0;
+		if (strcmp(verdict.outcome, "snoozed") != 0)
+		{
+			job.sqlstate = cstring_to_text(sqlstate);
+			job.error = cstring_to_text(error->message != NULL ? error->message : "");
+		}
+		report_failure(&job, attempt, &verdict, error);
+		if (verdict.state == 0)
+			free_row(&job, verdict.retry_at);
+		else
+			end_row(&job, verdict.state, started_at, sqlstate, error->message);
+	}
+	CommitTransactionCommand();
+	batch_job->state = JOB_SETTLED;
+}
+
+/*
+ * A job that may have been running when its process or the server went; the
+ * caller has locked its row and has set "suspect".  "named": it is known to
+ * have taken the process with it; "counts": it is known to have been running.
+ */
+void
+finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts)
+{
+	JobPolicy	policy;
+	ErrorData  *error;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		last;
+
+	if (!counts)
+	{
+		free_row(job, job->run_at);
+		return;
+	}
+	job_policy(job, &policy);
+	error = made_up_error(FAILURE_CRASHED, &policy);
+	if (named)
+		job->crashes++;
+	last = job->attempt + 1 >= policy.max_attempts ||
+		(named && job->crashes >= defer_max_crashes);
+	attempt_insert(job, job->attempt + 1, started_at, "crashed", error, last ? NO_TIME : now);
+	job->attempt++;
+	job->sqlstate = cstring_to_text(unpack_sql_state(error->sqlerrcode));
+	job->error = cstring_to_text(error->message);
+	if (last)
+		end_row(job, STATE_FAILED, started_at, text_to_cstring(job->sqlstate), error->message);
+	else
+		free_row(job, now);
+}

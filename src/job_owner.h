@@ -1,0 +1,25 @@
+/*
+ * job_owner.h
+ *		May the jobs of a role be run, here and now?
+ */
+#ifndef JOB_OWNER_H
+#define JOB_OWNER_H
+
+#include "postgres.h"
+
+typedef enum OwnerState
+{
+	OWNER_OK,
+	OWNER_GONE,					/* the role does not exist any more */
+	OWNER_SUPERUSER,			/* jobs of superusers are switched off */
+	OWNER_NO_LOGIN,				/* the last two may change again: its jobs wait */
+	OWNER_NO_CONNECT
+} OwnerState;
+
+/* In a transaction */
+extern OwnerState owner_state(Oid role);
+
+/* Of those whose jobs will never run: why, and the SQLSTATE; else NULL */
+extern char *owner_failure(Oid role, OwnerState state, const char **sqlstate);
+
+#endif							/* JOB_OWNER_H */

@@ -1,0 +1,540 @@
+/*
+ * pool.c
+ *		How many workers there are, and of which roles: what the scheduler of a
+ *		database does for jobs that are ready.
+ *
+ * A pool is the workers of one role in one database.  One is started when jobs
+ * are ready and nobody idles; then more, twice as many each turn, as long as
+ * there is more ready than they take up: a burst that a few workers can serve
+ * in a few milliseconds starts no more.  They leave by themselves when they
+ * have been idle for a while.
+ *
+ * Where several roles have jobs, a quarter of defer.max_workers is left to
+ * roles that have no worker yet.  If even that is used up a worker of the
+ * largest pool is asked to leave after its job.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "job_owner.h"
+#include "jobs.h"
+#include "processes.h"
+#include "shared_state.h"
+
+/* How long after starting workers to see whether more are needed (microseconds) */
+#define GROW_DELAY		(20 * 1000)
+
+/* Waiting behind a job that has run for so long is waiting for us */
+#define HELP_AFTER		(50 * 1000)
+
+/* Look again at roles that may not log in, and at no free background worker */
+#define OWNER_DELAY		(60 * USECS_PER_SEC)
+#define NO_SLOT_DELAY	(5 * USECS_PER_SEC)
+
+/* A worker that was started and has not shown up after so long never will */
+#define START_TIMEOUT	(60 * USECS_PER_SEC)
+
+/* Rows that are ended in one transaction */
+#define END_ROWS		500
+
+/* One role with something ready in this database */
+typedef struct Pool
+{
+	Oid			owner;
+	int64		ready;			/* jobs; an estimate */
+	int			workers;
+	int			idle;			/* of them */
+} Pool;
+
+/* What to remember about a role whose workers cannot be started */
+typedef struct Trouble
+{
+	Oid			owner;
+	int			failures;
+	TimestampTz not_before;
+	OwnerState	reported;
+} Trouble;
+
+/* The worker in the slot of the same number, if this process has started it */
+typedef struct Child
+{
+	BackgroundWorkerHandle *handle;
+	uint32		generation;
+} Child;
+
+static Child *children = NULL;
+static List *troubles = NIL;
+
+/* ------------------------------------------------------------------------
+ * Roles that have trouble
+ * ------------------------------------------------------------------------ */
+
+static Trouble *
+trouble_of(Oid owner, bool create)
+{
+	ListCell   *cell;
+	Trouble    *trouble;
+	MemoryContext context;
+
+	foreach(cell, troubles)
+	{
+		trouble = lfirst(cell);
+		if (trouble->owner == owner)
+			return trouble;
+	}
+	if (!create)
+		return NULL;
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	trouble = palloc0(sizeof(Trouble));
+	trouble->owner = owner;
+	troubles = lappend(troubles, trouble);
+	MemoryContextSwitchTo(context);
+	return trouble;
+}
+
+static void
+forget_trouble(Oid owner)
+{
+	Trouble    *trouble = trouble_of(owner, false);
+
+	if (trouble != NULL)
+	{
+		troubles = list_delete_ptr(troubles, trouble);
+		pfree(trouble);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Starting workers
+ * ------------------------------------------------------------------------ */
+
+/* Take a slot for a worker; -1: there is none */
+static int
+take_slot(Oid owner, uint32 *generation)
+{
+	int			found = -1;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nworker_slots && found < 0; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state != WORKER_FREE)
+			continue;
+		slot->state = WORKER_STARTING;
+		slot->generation++;
+		slot->database = MyDatabaseId;
+		slot->owner = owner;
+		slot->pid = 0;
+		slot->latch = NULL;
+		slot->since = GetCurrentTimestamp();
+		slot->woken = slot->awaiting = slot->leave = false;
+		slot->suspect = 0;
+		slot->claim_id = slot->previous_claim_id = slot->current_job = slot->cancel_job = 0;
+		slot->nentries = slot->nwaiting = 0;
+		*generation = slot->generation;
+		found = i;
+	}
+	LWLockRelease(shared->workers_lock);
+	return found;
+}
+
+static void
+give_back_slot(int index, uint32 generation)
+{
+	WorkerSlot *slot = &worker_slots[index];
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	if (slot->generation == generation && slot->state == WORKER_STARTING && slot->pid == 0)
+		slot->state = WORKER_FREE;
+	LWLockRelease(shared->workers_lock);
+}
+
+static void
+note_no_slots(bool none)
+{
+	if (my_database->no_slots == none)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->no_slots = none;
+	LWLockRelease(shared->workers_lock);
+	if (none)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker is free to run jobs"),
+				 errhint("Raise max_worker_processes (now %d) and restart the server.",
+						 max_worker_processes)));
+}
+
+static bool
+start_worker(Oid owner)
+{
+	BackgroundWorker worker = {0};
+	uint32		generation;
+	int			index = take_slot(owner, &generation);
+	MemoryContext context;
+	bool		started;
+
+	if (index < 0)
+		return false;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = Int32GetDatum(index);
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &generation, sizeof(generation));
+	strlcpy(worker.bgw_library_name, "defer", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "defer_worker_main", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "defer worker for role %u in database %u",
+			 owner, MyDatabaseId);
+	strlcpy(worker.bgw_type, "defer worker", BGW_MAXLEN);
+
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	if (children[index].handle != NULL)
+		pfree(children[index].handle);
+	children[index].handle = NULL;
+	started = RegisterDynamicBackgroundWorker(&worker, &children[index].handle);
+	MemoryContextSwitchTo(context);
+	children[index].generation = generation;
+	if (!started)
+	{
+		children[index].handle = NULL;
+		give_back_slot(index, generation);
+	}
+	return started;
+}
+
+/*
+ * Workers that have ended.  One that did not get as far as being connected
+ * has left its slot to us: its role is in trouble.
+ */
+static void
+reap_children(TimestampTz now)
+{
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+		Child	   *child = &children[i];
+		bool		ended = false;
+		Oid			failed = InvalidOid;
+		pid_t		pid;
+
+		if (child->handle != NULL &&
+			GetBackgroundWorkerPid(child->handle, &pid) == BGWH_STOPPED)
+		{
+			pfree(child->handle);
+			child->handle = NULL;
+			ended = true;
+		}
+		if (!ended && (slot->state != WORKER_STARTING || slot->database != MyDatabaseId))
+			continue;
+
+		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+		if (slot->state == WORKER_STARTING && slot->pid == 0 && slot->database == MyDatabaseId &&
+			((ended && slot->generation == child->generation) ||
+			 (child->handle == NULL && slot->since < now - START_TIMEOUT)))
+		{
+			failed = slot->owner;
+			slot->state = WORKER_FREE;
+		}
+		LWLockRelease(shared->workers_lock);
+		if (OidIsValid(failed))
+		{
+			Trouble    *trouble = trouble_of(failed, true);
+
+			trouble->failures = Min(trouble->failures + 1, 6);
+			trouble->not_before = now + (USECS_PER_SEC << (trouble->failures - 1));
+		}
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * What there is to do
+ * ------------------------------------------------------------------------ */
+
+static Pool *
+pool_of(List **pools, Oid owner)
+{
+	ListCell   *cell;
+	Pool	   *pool;
+
+	foreach(cell, *pools)
+	{
+		pool = lfirst(cell);
+		if (pool->owner == owner)
+			return pool;
+	}
+	pool = palloc0(sizeof(Pool));
+	pool->owner = owner;
+	*pools = lappend(*pools, pool);
+	return pool;
+}
+
+/* Jobs that are due and have room, by role; lowers *look_again to the next that will be */
+static void
+count_ready(List **pools, const LaneChoice *lanes, int n, TimestampTz now,
+			TimestampTz *look_again)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const LaneChoice *lane = &lanes[i];
+
+		if (lane->low.run_at > now)
+			*look_again = Min(*look_again, lane->low.run_at);
+		else if (limits_have_room(MyDatabaseId, lane->lane))
+			pool_of(pools, lane->owner)->ready += Max(lane->ready, 1);
+	}
+}
+
+/* Workers; jobs that wait behind a long one; all that are at work on the server */
+static void
+count_pools(List **pools, TimestampTz now, int *working, bool *others)
+{
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+		Pool	   *pool;
+
+		if (slot->state == WORKER_FREE)
+			continue;
+		if (!slot->awaiting)
+			(*working)++;
+		if (slot->database != MyDatabaseId)
+		{
+			*others = true;
+			continue;
+		}
+		pool = pool_of(pools, slot->owner);
+		SpinLockAcquire(&slot->mutex);
+		if (slot->nwaiting > 0 && slot->current_job != 0 &&
+			(slot->awaiting || now - slot->job_started > HELP_AFTER))
+			pool->ready += slot->nwaiting;
+		SpinLockRelease(&slot->mutex);
+		if (slot->awaiting || slot->state == WORKER_LEAVING)
+			continue;
+		pool->workers++;
+		if (slot->state == WORKER_STARTING || slot->state == WORKER_IDLE)
+			pool->idle++;
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/* ------------------------------------------------------------------------
+ * Jobs that must be ended instead of run
+ * ------------------------------------------------------------------------ */
+
+/* Where at_limit is "cancel", those that find no room */
+static void
+cancel_at_limits(const LaneChoice *lanes, int n, TimestampTz now)
+{
+	for (int i = 0; i < n; i++)
+	{
+		LaneKey		next;
+		int			ended;
+
+		if (lanes[i].low.run_at > now || !lane_cancels_at_limit(MyDatabaseId, lanes[i].lane))
+			continue;
+		do
+		{
+			bookkeeping_begin();
+			ended = lane_end_due(&lanes[i], now, END_ROWS, STATE_CANCELLED, NULL,
+								 "the function was at its concurrency limit, and at_limit is \"cancel\"",
+								 &next);
+			CommitTransactionCommand();
+		} while (ended == END_ROWS);
+	}
+}
+
+/* A role whose jobs will never run */
+static void
+fail_jobs(Oid owner, OwnerState state, TimestampTz now)
+{
+	TimestampTz ignored = DT_NOEND;
+	LaneChoice	choice;
+
+	while (lane_choose(MyDatabaseId, owner, now, &choice, &ignored))
+	{
+		LaneKey		next = LANE_KEY_NONE;
+
+		PG_TRY();
+		{
+			const char *sqlstate = NULL;
+			char	   *why;
+
+			bookkeeping_begin();
+			why = owner_failure(owner, state, &sqlstate);
+			(void) lane_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
+			CommitTransactionCommand();
+		}
+		PG_CATCH();
+		{
+			lane_scan_abort(&choice, MyDatabaseId);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+		lane_scan_end(&choice, MyDatabaseId, next, 0, now);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * One pool
+ * ------------------------------------------------------------------------ */
+
+/* False: no worker of that role can be started now; lowers *look_again */
+static bool
+owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
+{
+	Trouble    *trouble = trouble_of(owner, false);
+	OwnerState	state;
+
+	if (trouble != NULL && trouble->not_before > now)
+	{
+		*look_again = Min(*look_again, trouble->not_before);
+		return false;
+	}
+	bookkeeping_begin();
+	state = owner_state(owner);
+	CommitTransactionCommand();
+	if (state == OWNER_OK)
+		return true;
+	if (state == OWNER_GONE || state == OWNER_SUPERUSER)
+	{
+		fail_jobs(owner, state, now);
+		return false;
+	}
+	trouble = trouble_of(owner, true);
+	trouble->not_before = now + OWNER_DELAY;
+	*look_again = Min(*look_again, trouble->not_before);
+	if (trouble->reported != state)
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 state == OWNER_NO_LOGIN ?
+				 errmsg("jobs of the role with OID %u wait: it may not log in", owner) :
+				 errmsg("jobs of the role with OID %u wait: it may not connect to the database with OID %u",
+						owner, MyDatabaseId),
+				 errhint("See defer.health.")));
+	trouble->reported = state;
+	return false;
+}
+
+/* All workers are in use, and this role has none: somebody has to make room */
+static void
+ask_for_room(void)
+{
+	WorkerSlot *chosen = NULL;
+	int			largest = 1;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+		bool		idle;
+		int			n;
+
+		if (slot->leave && slot->state != WORKER_FREE)
+		{
+			/* somebody is about to */
+			chosen = NULL;
+			break;
+		}
+		if ((slot->state != WORKER_IDLE && slot->state != WORKER_BUSY) || slot->awaiting)
+			continue;
+		n = count_workers(slot->database, slot->owner, &idle);
+		if (slot->state == WORKER_IDLE)
+			n += shared->nworker_slots;
+		if (n > largest)
+		{
+			largest = n;
+			chosen = slot;
+		}
+	}
+	if (chosen != NULL)
+	{
+		chosen->leave = true;
+		SetLatch(chosen->latch);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/* Start as many workers as make sense now; adds them to *working */
+static void
+grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *look_again)
+{
+	int			reserve = others && pool->workers > 0 && defer_max_workers > 1
+		? Max(1, defer_max_workers / 4) : 0;
+	int64		want = Min(pool->ready - pool->idle, Max(1, pool->workers));
+	int64		room = defer_max_workers - reserve - *working;
+
+	if (want <= 0)
+		return;
+	if (room <= 0)
+	{
+		if (pool->workers == 0)
+		{
+			ask_for_room();
+			*look_again = Min(*look_again, now + 5 * GROW_DELAY);
+		}
+		return;
+	}
+	if (!owner_can_run(pool->owner, now, look_again))
+		return;
+	for (int i = 0; i < Min(want, room); i++)
+	{
+		if (!start_worker(pool->owner))
+		{
+			note_no_slots(true);
+			*look_again = Min(*look_again, now + NO_SLOT_DELAY);
+			return;
+		}
+		note_no_slots(false);
+		(*working)++;
+	}
+	*look_again = Min(*look_again, now + GROW_DELAY);
+}
+
+TimestampTz
+pool_maintain(TimestampTz now)
+{
+	TimestampTz look_again = DT_NOEND;
+	LaneChoice *lanes;
+	List	   *pools = NIL;
+	ListCell   *cell;
+	int			working = 0;
+	bool		others = false;
+	int			n;
+
+	if (children == NULL)
+		children = MemoryContextAllocZero(TopMemoryContext,
+										  shared->nworker_slots * sizeof(Child));
+	reap_children(now);
+	if (!defer_enabled)
+		return DT_NOEND;
+
+	n = lanes_of_database(MyDatabaseId, &lanes);
+	cancel_at_limits(lanes, n, now);
+	count_ready(&pools, lanes, n, now, &look_again);
+	for (int i = 1; i < n; i++)
+		others = others || lanes[i].owner != lanes[0].owner;
+	count_pools(&pools, now, &working, &others);
+	others = others || list_length(pools) > 1;
+
+	foreach(cell, pools)
+	{
+		Pool	   *pool = lfirst(cell);
+
+		if (pool->workers > 0)
+			forget_trouble(pool->owner);
+		if (pool->ready == 0)
+			continue;
+		(void) wake_idle_workers(MyDatabaseId, pool->owner, pool->ready);
+		grow_pool(pool, others, now, &working, &look_again);
+	}
+	return look_again;
+}

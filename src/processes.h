@@ -1,0 +1,40 @@
+/*
+ * processes.h
+ *		The processes of defer: launcher, schedulers, workers; and what starts,
+ *		stops and cleans up after them.
+ */
+#ifndef PROCESSES_H
+#define PROCESSES_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "postmaster/bgworker.h"
+
+/*
+ * Exit codes of background workers.  0 means "do not start it again", which
+ * for the launcher is never right.
+ */
+#define EXIT_DONE	0
+#define EXIT_AGAIN	1
+
+/* launcher.c */
+extern void launcher_register(void);
+extern PGDLLEXPORT void defer_launcher_main(Datum arg);
+
+/* scheduler.c */
+extern PGDLLEXPORT void defer_scheduler_main(Datum arg);
+
+/* pool.c: how many workers, of which roles; returns when to look again */
+extern TimestampTz pool_maintain(TimestampTz now);
+
+/* worker.c */
+extern PGDLLEXPORT void defer_worker_main(Datum arg);
+
+/* recovery.c: claims that nobody works on; true: some could not be settled yet */
+extern bool recover_claims(bool after_crash);
+
+/* database_ddl.c: out of the way of DDL on databases, and of DROP EXTENSION */
+extern void database_ddl_init(void);
+
+#endif							/* PROCESSES_H */
