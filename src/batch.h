@@ -54,6 +54,7 @@ extern void batch_leave_job(int index);
 
 /* Begin a transaction for our own writes, whatever the role's defaults are */
 extern void bookkeeping_begin(void);
+extern void bookkeeping_end(void);
 
 /* finish.c; in the job's transaction; returns the state it has after the commit */
 extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);

@@ -340,13 +340,24 @@ batch_unsettled(void)
 	return batch.claim_id != 0 || nleftovers > 0;
 }
 
+static MemoryContext bookkeeping_context;
+
 void
 bookkeeping_begin(void)
 {
+	bookkeeping_context = CurrentMemoryContext;
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
 	XactDeferrable = false;
+}
+
+/* Commit, and go on in the memory context that bookkeeping_begin() found */
+void
+bookkeeping_end(void)
+{
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(bookkeeping_context);
 }
 
 /* ------------------------------------------------------------------------
@@ -612,7 +623,7 @@ batch_settle(void)
 		if (nleftovers > 0)
 			empty->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		record_claim(empty);
-		CommitTransactionCommand();
+		bookkeeping_end();
 	}
 	PG_CATCH();
 	{
@@ -657,7 +668,7 @@ batch_claim(int max, TimestampTz *look_again)
 		new_batch->settings = settings_generation();
 		next = claim_lane(new_batch, &choice, one ? 1 : max, now);
 		record_claim(new_batch);
-		CommitTransactionCommand();
+		bookkeeping_end();
 	}
 	PG_CATCH();
 	{
@@ -824,7 +835,7 @@ batch_steal(bool *later)
 		for (int i = theft.n - 1; i >= 0; i--)
 			(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
 		record_claim(new_batch);
-		CommitTransactionCommand();
+		bookkeeping_end();
 	}
 	PG_CATCH();
 	{

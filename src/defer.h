@@ -331,7 +331,7 @@ extern void command_check(const char *sql); /* at enqueue: one statement, allowe
  * session.c: between jobs no trace is left
  * ------------------------------------------------------------------------ */
 extern void session_before_job(void);	/* in the job's transaction, before its work */
-extern void session_after_job(bool committed_inside);	/* in it, after its work, before its end */
+extern void session_after_job(void);	/* in it, after its work, before its end */
 extern void session_between_jobs(void); /* outside any transaction */
 
 /* ------------------------------------------------------------------------

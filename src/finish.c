@@ -15,7 +15,6 @@
  */
 #include "defer.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -221,7 +220,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		job.claim != batch_job->job.claim)
 	{
 		/* somebody has removed it by hand */
-		CommitTransactionCommand();
+		bookkeeping_end();
 		batch_job->state = JOB_SETTLED;
 		return;
 	}
@@ -255,7 +254,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		else
 			end_row(&job, verdict.state, started_at, sqlstate, error->message);
 	}
-	CommitTransactionCommand();
+	bookkeeping_end();
 	batch_job->state = JOB_SETTLED;
 }
 

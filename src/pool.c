@@ -15,7 +15,6 @@
  */
 #include "defer.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -347,7 +346,7 @@ cancel_at_limits(const LaneChoice *lanes, int n, TimestampTz now)
 			ended = lane_end_due(&lanes[i], now, END_ROWS, STATE_CANCELLED, NULL,
 								 "the function was at its concurrency limit, and at_limit is \"cancel\"",
 								 &next);
-			CommitTransactionCommand();
+			bookkeeping_end();
 		} while (ended == END_ROWS);
 	}
 }
@@ -371,7 +370,7 @@ fail_jobs(Oid owner, OwnerState state, TimestampTz now)
 			bookkeeping_begin();
 			why = owner_failure(owner, state, &sqlstate);
 			(void) lane_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
-			CommitTransactionCommand();
+			bookkeeping_end();
 		}
 		PG_CATCH();
 		{
@@ -401,7 +400,7 @@ owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
 	}
 	bookkeeping_begin();
 	state = owner_state(owner);
-	CommitTransactionCommand();
+	bookkeeping_end();
 	if (state == OWNER_OK)
 		return true;
 	if (state == OWNER_GONE || state == OWNER_SUPERUSER)

@@ -1,0 +1,312 @@
+/*
+ * database_ddl.c
+ *		Out of the way of DDL.
+ *
+ * DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME and
+ * SET TABLESPACE want nobody connected to the database, and DROP EXTENSION
+ * wants nobody at its tables; all of our processes are.  So before such a
+ * command is run by somebody who has the right to it, the database is marked
+ * as withdrawn: our processes leave, workers after their job if it ends within
+ * a second, and none is started.  Afterwards the launcher goes on from what it
+ * finds.
+ *
+ * Also here: COMMIT PREPARED, which brings jobs without the callbacks of a
+ * commit, and the extension's end.
+ */
+#include "defer.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "jobs.h"
+#include "processes.h"
+
+/* A running job may go on for so long; then it is interrupted (microseconds) */
+#define GRACE		USECS_PER_SEC
+
+/* After so long the command is run all the same, and says itself who is there */
+#define PATIENCE	(5 * USECS_PER_SEC)
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+static object_access_hook_type prev_object_access = NULL;
+
+/* ------------------------------------------------------------------------
+ * Which database
+ * ------------------------------------------------------------------------ */
+
+static Oid
+template_of(CreatedbStmt *stmt)
+{
+	const char *template = "template1";
+	ListCell   *cell;
+
+	foreach(cell, stmt->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+			template = defGetString(option);
+	}
+	return get_database_oid(template, true);
+}
+
+static bool
+moves_database(AlterDatabaseStmt *stmt)
+{
+	ListCell   *cell;
+
+	foreach(cell, stmt->options)
+	{
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+drops_extension(DropStmt *stmt)
+{
+	ListCell   *cell;
+
+	if (stmt->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, stmt->objects)
+	{
+		Node	   *name = lfirst(cell);
+
+		if (IsA(name, String) && strcmp(strVal(name), "defer") == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The database that we must leave for the command; InvalidOid: none.  Not for
+ * those who may not run it: nobody disturbs another one's jobs.
+ */
+static Oid
+database_wanted_empty(Node *stmt)
+{
+	Oid			database = InvalidOid;
+
+	if (!IsTransactionState())
+		return InvalidOid;
+	switch (nodeTag(stmt))
+	{
+		case T_DropdbStmt:
+			database = get_database_oid(((DropdbStmt *) stmt)->dbname, true);
+			break;
+		case T_CreatedbStmt:
+			database = template_of((CreatedbStmt *) stmt);
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) stmt)->renameType == OBJECT_DATABASE)
+				database = get_database_oid(((RenameStmt *) stmt)->subname, true);
+			break;
+		case T_AlterDatabaseStmt:
+			if (moves_database((AlterDatabaseStmt *) stmt))
+				database = get_database_oid(((AlterDatabaseStmt *) stmt)->dbname, true);
+			break;
+		case T_DropStmt:
+			if (drops_extension((DropStmt *) stmt) && catalog_installed() &&
+				has_privs_of_role(GetUserId(), catalog_owner()))
+				return MyDatabaseId;
+			return InvalidOid;
+		default:
+			return InvalidOid;
+	}
+	if (!OidIsValid(database) || !compat_owns_database(database, GetUserId()))
+		return InvalidOid;
+	return database;
+}
+
+/* ------------------------------------------------------------------------
+ * Withdraw from it
+ * ------------------------------------------------------------------------ */
+
+/* Ask all of our processes there to leave; false: there are none */
+static bool
+processes_left(Oid database, bool interrupt)
+{
+	DatabaseSlot *slot;
+	bool		any = false;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(database, false);
+	if (slot != NULL && slot->scheduler_pid != 0)
+	{
+		any = true;
+		wake_scheduler_locked(slot);
+		if (interrupt)
+			kill(slot->scheduler_pid, SIGTERM);
+	}
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *worker = &worker_slots[i];
+
+		/* one without a pid has no connection, and will not get one */
+		if (worker->state == WORKER_FREE || worker->database != database || worker->pid == 0)
+			continue;
+		any = true;
+		SetLatch(worker->latch);
+		if (interrupt)
+			kill(worker->pid, SIGTERM);
+	}
+	LWLockRelease(shared->workers_lock);
+	return any;
+}
+
+static void
+set_withdrawn(Oid database, bool withdrawn)
+{
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(database, withdrawn);
+	if (slot != NULL)
+		slot->withdrawn = withdrawn;
+	if (!withdrawn)
+	{
+		/* the launcher finds out what is left */
+		if (slot != NULL && slot->scheduler_pid == 0)
+			slot->wanted = true;
+		shared->probe = true;
+		if (shared->launcher_latch != NULL)
+			SetLatch(shared->launcher_latch);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+static void
+withdraw_from(Oid database)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	bool		interrupted = false;
+
+	set_withdrawn(database, true);
+	for (;;)
+	{
+		int64		waited = GetCurrentTimestamp() - began;
+		bool		interrupt = !interrupted && waited >= GRACE;
+
+		if (!processes_left(database, interrupt) || waited >= PATIENCE)
+			break;
+		interrupted = interrupted || interrupt;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Hooks
+ * ------------------------------------------------------------------------ */
+
+static void
+run_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityContext context,
+			ParamListInfo params, QueryEnvironment *environment, DestReceiver *receiver,
+			QueryCompletion *completion)
+{
+	if (prev_process_utility != NULL)
+		prev_process_utility(pstmt, query, read_only, context, params, environment, receiver,
+							 completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only, context, params, environment, receiver,
+								completion);
+}
+
+/* Jobs of a prepared transaction are there now, and nobody was told */
+static void
+note_commit_prepared(void)
+{
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(MyDatabaseId, false);
+	if (slot != NULL)
+	{
+		slot->rescan = true;
+		wake_scheduler_locked(slot);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+static void
+ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
+					ProcessUtilityContext context, ParamListInfo params,
+					QueryEnvironment *environment, DestReceiver *receiver,
+					QueryCompletion *completion)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
+		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+	bool		creates = IsA(stmt, CreateExtensionStmt) &&
+		strcmp(((CreateExtensionStmt *) stmt)->extname, "defer") == 0;
+	Oid			database;
+
+	job_table_close();
+	if (shared == NULL)
+	{
+		run_utility(pstmt, query, read_only, context, params, environment, receiver, completion);
+		return;
+	}
+	database = database_wanted_empty(stmt);
+	if (!OidIsValid(database))
+		run_utility(pstmt, query, read_only, context, params, environment, receiver, completion);
+	else
+	{
+		PG_TRY();
+		{
+			withdraw_from(database);
+			run_utility(pstmt, query, read_only, context, params, environment, receiver,
+						completion);
+		}
+		PG_FINALLY();
+		{
+			set_withdrawn(database, false);
+		}
+		PG_END_TRY();
+	}
+	if (commit_prepared)
+		note_commit_prepared();
+	if (creates)
+		pending_installed();
+}
+
+/* The extension is being dropped: when that is committed, the scheduler looks */
+static void
+ddl_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (access == OAT_DROP && class == ExtensionRelationId && shared != NULL)
+	{
+		char	   *name = get_extension_name(object);
+
+		if (name != NULL && strcmp(name, "defer") == 0)
+			pending_rescan();
+	}
+	if (prev_object_access != NULL)
+		prev_object_access(access, class, object, sub, arg);
+}
+
+void
+database_ddl_init(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = ddl_process_utility;
+	prev_object_access = object_access_hook;
+	object_access_hook = ddl_object_access;
+}

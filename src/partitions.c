@@ -1,0 +1,272 @@
+/*
+ * partitions.c
+ *		The partitions of defer.job_history, attempt and log, one for each UTC day:
+ *		made some days ahead, dropped when they are older than defer.retention.
+ *
+ * Both need locks that conflict with whoever reads these tables in a long
+ * transaction, and whoever comes later would have to wait behind us.  So we
+ * wait for a moment only, and try again later; meanwhile rows go to the default
+ * partition, and are moved when their day's partition is made.
+ *
+ * A database in which nothing has happened gets none: in one that is just
+ * being restored the dump brings them.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "jobs.h"
+
+/* Days that are made ahead, today not counted */
+#define DAYS_AHEAD		3
+
+/* When a lock was not to be had (microseconds) */
+#define TRY_AGAIN		(60 * USECS_PER_SEC)
+#define LOCK_TIMEOUT	"200ms"
+
+typedef struct Parent
+{
+	const char *name;
+	const char *column;			/* that it is partitioned by */
+} Parent;
+
+static const Parent parents[] = {
+	{"job_history", "finished_at"},
+	{"attempt", "finished_at"},
+	{"log", "at"},
+};
+
+static int64
+day_of(TimestampTz at)
+{
+	return at / USECS_PER_DAY - (at % USECS_PER_DAY < 0 ? 1 : 0);
+}
+
+/* The name of a day's partition, as history.c looks for it; and its bounds */
+static char *
+partition_name(const Parent *parent, int64 day)
+{
+	int			year,
+				month,
+				dom;
+
+	j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &dom);
+	return psprintf("%s_p%04d%02d%02d", parent->name, year, month, dom);
+}
+
+static char *
+day_start(int64 day)
+{
+	int			year,
+				month,
+				dom;
+
+	j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &dom);
+	return psprintf("%04d-%02d-%02d 00:00:00+00", year, month, dom);
+}
+
+static uint64
+run(const char *sql)
+{
+	int			result = SPI_execute(sql, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+static bool
+exists(const char *sql)
+{
+	return run(sql) > 0;
+}
+
+/* ------------------------------------------------------------------------
+ * Make
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Nobody but the owner may read it, whatever default privileges say: rows of
+ * all roles are in it.
+ */
+static void
+revoke_all(const char *name)
+{
+	char	   *sql = psprintf("SELECT DISTINCT CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC'"
+							   " ELSE pg_catalog.quote_ident(r.rolname) END"
+							   " FROM pg_catalog.pg_class c"
+							   " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+							   " CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a"
+							   " LEFT JOIN pg_catalog.pg_authid r ON r.oid OPERATOR(pg_catalog.=) a.grantee"
+							   " WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND c.relname OPERATOR(pg_catalog.=) '%s'"
+							   " AND a.grantee OPERATOR(pg_catalog.<>) c.relowner", name);
+	uint64		n = run(sql);
+	char	  **grantees = palloc(Max(n, 1) * sizeof(char *));
+
+	for (uint64 i = 0; i < n; i++)
+		grantees[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+	for (uint64 i = 0; i < n; i++)
+		run(psprintf("REVOKE ALL ON defer.%s FROM %s", name, grantees[i]));
+}
+
+static void
+make_partition(const Parent *parent, int64 day)
+{
+	char	   *name = partition_name(parent, day);
+	char	   *range = psprintf("%s OPERATOR(pg_catalog.>=) '%s' AND %s OPERATOR(pg_catalog.<) '%s'",
+								 parent->column, day_start(day),
+								 parent->column, day_start(day + 1));
+
+	if (exists(psprintf("SELECT FROM pg_catalog.pg_class c"
+						" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+						" WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND c.relname OPERATOR(pg_catalog.=) '%s'",
+						name)))
+		return;
+	run(psprintf("LOCK TABLE defer.%s_default IN ACCESS EXCLUSIVE MODE", parent->name));
+	run(psprintf("CREATE TABLE defer.%s (LIKE defer.%s INCLUDING DEFAULTS INCLUDING STORAGE)",
+				 name, parent->name));
+	revoke_all(name);
+	run(psprintf("COMMENT ON TABLE defer.%s IS 'partition of defer.%s for one UTC day'",
+				 name, parent->name));
+	run(psprintf("WITH moved AS (DELETE FROM defer.%s_default WHERE %s RETURNING *)"
+				 " INSERT INTO defer.%s SELECT * FROM moved", parent->name, range, name));
+	run(psprintf("ALTER TABLE defer.%s ATTACH PARTITION defer.%s FOR VALUES FROM ('%s') TO ('%s')",
+				 parent->name, name, day_start(day), day_start(day + 1)));
+}
+
+/* ------------------------------------------------------------------------
+ * Drop
+ * ------------------------------------------------------------------------ */
+
+/* Partitions of days that are over for good; *n of them, in SPI's memory */
+static char **
+old_partitions(const Parent *parent, int64 first_kept, uint64 *n)
+{
+	char	  **names;
+
+	*n = run(psprintf("SELECT c.relname FROM pg_catalog.pg_inherits i"
+					  " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid"
+					  " JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) i.inhparent"
+					  " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.relnamespace"
+					  " AND n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+					  " WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND p.relname OPERATOR(pg_catalog.=) '%s'"
+					  " AND c.relname OPERATOR(pg_catalog.~) '^%s_p[0-9]{8,}$'"
+					  " AND c.relname::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.<) '%s' COLLATE \"C\"",
+					  parent->name, parent->name, partition_name(parent, first_kept)));
+	names = palloc(Max(*n, 1) * sizeof(char *));
+	for (uint64 i = 0; i < *n; i++)
+		names[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+	return names;
+}
+
+static void
+drop_old(const Parent *parent, int64 first_kept)
+{
+	uint64		n;
+	char	  **names = old_partitions(parent, first_kept, &n);
+
+	for (uint64 i = 0; i < n; i++)
+		run(psprintf("DROP TABLE defer.%s", names[i]));
+	run(psprintf("DELETE FROM defer.%s_default WHERE %s OPERATOR(pg_catalog.<) '%s'",
+				 parent->name, parent->column, day_start(first_kept)));
+}
+
+/* ------------------------------------------------------------------------
+ * All of it
+ * ------------------------------------------------------------------------ */
+
+/* In a database where nothing has happened nothing is made */
+static bool
+is_used(void)
+{
+	return exists("SELECT FROM (SELECT FROM defer.job UNION ALL SELECT FROM defer.schedule"
+				  " UNION ALL SELECT FROM defer.job_history) x LIMIT 1");
+}
+
+/*
+ * One table, in a transaction of its own; false: a lock was not to be had.
+ * *used is set if there is anything in the database.
+ */
+static bool
+maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *used)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		OwnSql		own;
+
+		bookkeeping_begin();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		own_sql_begin(&own);
+		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		SPI_connect();
+		if (is_used())
+		{
+			*used = true;
+			for (int64 day = today; day <= today + DAYS_AHEAD; day++)
+				make_partition(parent, day);
+		}
+		if (first_kept > 0)
+			drop_old(parent, first_kept);
+		SPI_finish();
+		own_sql_end(&own);
+		PopActiveSnapshot();
+		bookkeeping_end();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ereport(LOG,
+					(errcode(error->sqlerrcode),
+					 errmsg("defer could not maintain the partitions of defer.%s: %s",
+							parent->name, error->message)));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	return done;
+}
+
+/*
+ * Returns when to call it again, DT_NOEND if that is when something has
+ * happened; outside a transaction.
+ */
+TimestampTz
+partitions_maintain(TimestampTz now)
+{
+	int64		today = day_of(now);
+	int64		first_kept = 0;
+	bool		done = true;
+	volatile bool used = false;
+
+	if (defer_retention > 0)
+		first_kept = day_of(now - (TimestampTz) defer_retention * USECS_PER_MINUTE);
+	for (int i = 0; i < lengthof(parents); i++)
+	{
+		if (!maintain(&parents[i], today, first_kept, &used))
+			done = false;
+	}
+	if (done && !used)
+		return DT_NOEND;
+	return done ? (today + 1) * USECS_PER_DAY + USECS_PER_MINUTE : now + TRY_AGAIN;
+}

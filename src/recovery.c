@@ -1,0 +1,293 @@
+/*
+ * recovery.c
+ *		Claims that nobody works on any more: of before a crash of the server, or
+ *		of a worker that ended without settling its batch.
+ *
+ * A row of defer.claim that no live worker has in its slot is an orphan.  Its
+ * jobs have ended (there is a row in the history), or are set free.
+ *
+ * After a crash of the server nobody knows which of a batch had begun, nor who
+ * was to blame.  A job that was alone in its claim was running: that attempt
+ * is over.  The others lose none.  All of them are suspects from now on and
+ * are claimed alone, so that the next crash knows who was running:
+ *
+ *	suspect 0	->	1, runs beside others
+ *	suspect 1	the only suspect that ran: it is named; else -> 2
+ *	suspect 2	runs while no other suspect does: it is named
+ *
+ * Only a named job has the crash counted, and is given up after
+ * defer.max_crashes of them.
+ */
+#include "defer.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "jobs.h"
+#include "processes.h"
+
+/* Columns of defer.claim */
+enum
+{
+	CLAIM_ID = 1, CLAIM_CLAIMED_AT, CLAIM_JOBS
+};
+
+typedef struct Orphan
+{
+	int64		id;
+	TimestampTz claimed_at;
+	int			njobs;
+	int64	   *jobs;
+	int			nunfinished;
+} Orphan;
+
+/* What was running when the server crashed */
+typedef struct Scene
+{
+	int			unfinished;
+	int			suspects;
+} Scene;
+
+/* ------------------------------------------------------------------------
+ * Which claims
+ * ------------------------------------------------------------------------ */
+
+static bool
+claim_is_live(int64 id)
+{
+	bool		live = false;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots && !live; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		live = slot->claim_id == id || slot->previous_claim_id == id;
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(shared->workers_lock);
+	return live;
+}
+
+static Orphan *
+orphan_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	Orphan	   *orphan = palloc0(sizeof(Orphan));
+	bool		isnull;
+	ArrayType  *array;
+	Datum	   *ids;
+	bool	   *nulls;
+
+	orphan->id = DatumGetInt64(heap_getattr(tuple, CLAIM_ID, desc, &isnull));
+	orphan->claimed_at = DatumGetTimestampTz(heap_getattr(tuple, CLAIM_CLAIMED_AT, desc, &isnull));
+	array = DatumGetArrayTypePCopy(heap_getattr(tuple, CLAIM_JOBS, desc, &isnull));
+	deconstruct_array(array, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &ids, &nulls, &orphan->njobs);
+	orphan->jobs = palloc(Max(orphan->njobs, 1) * sizeof(int64));
+	for (int i = 0; i < orphan->njobs; i++)
+		orphan->jobs[i] = DatumGetInt64(ids[i]);
+	return orphan;
+}
+
+/*
+ * A live claim is in its worker's slot before it is committed.  So first read
+ * what is committed, then look who has it; what has gone meanwhile is found
+ * out when the row is deleted.
+ */
+static List *
+find_orphans(void)
+{
+	Relation	rel = table_open(catalog_oid(CAT_CLAIM), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	List	   *all = NIL;
+	List	   *orphans = NIL;
+	ListCell   *cell;
+	HeapTuple	tuple;
+
+	while ((tuple = systable_getnext(scan)) != NULL)
+		all = lappend(all, orphan_from_tuple(tuple, RelationGetDescr(rel)));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	foreach(cell, all)
+	{
+		Orphan	   *orphan = lfirst(cell);
+
+		if (!claim_is_live(orphan->id))
+			orphans = lappend(orphans, orphan);
+	}
+	return orphans;
+}
+
+/* Delete the row of a claim; false: it has been settled meanwhile */
+static bool
+delete_claim(int64 id)
+{
+	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	TM_FailureData failure;
+	bool		deleted = false;
+
+	ScanKeyInit(&key, CLAIM_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = systable_beginscan(rel, catalog_oid(CAT_CLAIM_PKEY), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (tuple != NULL)
+		deleted = heap_delete(rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot,
+							  true, &failure, false) == TM_Ok;
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return deleted;
+}
+
+/* ------------------------------------------------------------------------
+ * Their jobs
+ * ------------------------------------------------------------------------ */
+
+/* Is it still this claim's, or that of nobody who is there? */
+static bool
+is_orphaned(const Job *job, const Orphan *orphan)
+{
+	return job->claim != 0 && (job->claim == orphan->id || !claim_is_live(job->claim));
+}
+
+/* What was going on?  Reads, and locks nothing */
+static void
+survey(List *orphans, Scene *scene)
+{
+	ListCell   *cell;
+
+	foreach(cell, orphans)
+	{
+		Orphan	   *orphan = lfirst(cell);
+
+		for (int i = 0; i < orphan->njobs; i++)
+		{
+			Job			job;
+
+			CHECK_FOR_INTERRUPTS();
+			if (!job_read(orphan->jobs[i], &job) || !is_orphaned(&job, orphan) ||
+				history_exists(job.id))
+				continue;
+			orphan->nunfinished++;
+			scene->unfinished++;
+			if (job.suspect > 0)
+				scene->suspects++;
+		}
+	}
+}
+
+static void
+free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
+{
+	bool		alone = orphan->nunfinished == 1;
+	bool		named = false;
+
+	if (after_crash)
+	{
+		if (job->suspect == 0)
+		{
+			job->suspect = 1;
+			named = scene->unfinished == 1;
+		}
+		else if (job->suspect == 1 && scene->suspects > 1)
+			job->suspect = 2;
+		else
+			named = true;
+	}
+	finish_crashed_row(job, alone ? orphan->claimed_at : NO_TIME, named && alone, alone);
+}
+
+/* One claim, in one transaction.  False: somebody holds a row of it */
+static bool
+settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash)
+{
+	bool		complete = true;
+
+	for (int i = 0; i < orphan->njobs; i++)
+	{
+		Job			job;
+
+		CHECK_FOR_INTERRUPTS();
+		switch (job_lock(orphan->jobs[i], true, &job))
+		{
+			case JOB_GONE:
+				break;
+			case JOB_BUSY:
+				complete = false;
+				break;
+			case JOB_LOCKED:
+				if (!is_orphaned(&job, orphan))
+					break;
+				if (history_exists(job.id))
+					job_delete(job.id);
+				else
+					free_job(&job, orphan, scene, after_crash);
+				break;
+		}
+	}
+	return complete;
+}
+
+/*
+ * Settle what nobody works on.  True: some rows are held by others, and have
+ * to be looked at again.
+ */
+bool
+recover_claims(bool after_crash)
+{
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext scratch = AllocSetContextCreate(context, "defer recovery", ALLOCSET_DEFAULT_SIZES);
+	List	   *orphans;
+	ListCell   *cell;
+	Scene		scene = {0};
+	bool		complete = true;
+
+	bookkeeping_begin();
+	MemoryContextSwitchTo(scratch);
+	orphans = find_orphans();
+	survey(orphans, &scene);
+	bookkeeping_end();
+
+	foreach(cell, orphans)
+	{
+		Orphan	   *orphan = lfirst(cell);
+
+		bookkeeping_begin();
+		if (delete_claim(orphan->id) && !settle_orphan(orphan, &scene, after_crash))
+		{
+			/* all or nothing: try again when the row is free */
+			AbortCurrentTransaction();
+			MemoryContextSwitchTo(context);
+			complete = false;
+			continue;
+		}
+		bookkeeping_end();
+	}
+	if (scene.unfinished > 0)
+		ereport(LOG,
+				(errmsg("defer has set free %d jobs that were taken when %s",
+						scene.unfinished, after_crash ? "the server stopped" : "a worker ended")));
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(scratch);
+	return !complete;
+}

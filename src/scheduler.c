@@ -1,0 +1,383 @@
+/*
+ * scheduler.c
+ *		The process that a database with the extension has: it enqueues what its
+ *		schedules say, starts workers for jobs that are ready, and cleans up.
+ *
+ * It sleeps until the next thing is due or somebody wakes it: commits that
+ * enqueued more than idle workers take up, that changed a schedule, that ended
+ * a run which others wait for; workers that end or need help.
+ *
+ * What is to be done is kept as a set of chores.  One that fails, for whatever
+ * reason, is reported and done again after a while: it never stops the rest.
+ * All of shared memory's knowledge of this database can be rebuilt from its
+ * tables, which is what the first turn does.
+ */
+#include "defer.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "batch.h"
+#include "jobs.h"
+#include "processes.h"
+
+/* A chore that failed is done again after so long (microseconds) */
+#define FAILURE_DELAY	(5 * USECS_PER_SEC)
+
+/* Something lies in the future: look at the clock at least so often, it may be set */
+#define CLOCK_CHECK		(60 * USECS_PER_SEC)
+
+/* Rows of a batch are locked by somebody; there are more lanes than slots */
+#define RETRY_DELAY		USECS_PER_SEC
+
+typedef enum ChoreName
+{
+	CHORE_LOAD,					/* limits, guard, lanes from the tables */
+	CHORE_RECOVER,
+	CHORE_PARTITIONS,
+	CHORE_SCHEDULES,
+	CHORE_RELEASE,
+	CHORE_POOL,
+	CHORE_N
+} ChoreName;
+
+typedef struct Chore
+{
+	const char *what;			/* for messages */
+	TimestampTz (*perform) (TimestampTz now);	/* returns when to do it again */
+	TimestampTz due;			/* DT_NOEND: when told */
+} Chore;
+
+/* ------------------------------------------------------------------------
+ * Chores
+ * ------------------------------------------------------------------------ */
+
+static void
+load_limits(const char *sql, char kind)
+{
+	OwnSql		own;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the limits");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		int32		id = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+		int32		limit = DatumGetInt32(SPI_getbinval(tuple, desc, 2, &isnull));
+
+		limit_set(MyDatabaseId, kind, id, limit);
+		if (kind == 'f')
+			limit_set_cancel(MyDatabaseId, id,
+							 DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)));
+	}
+	SPI_finish();
+	own_sql_end(&own);
+}
+
+static void
+leave(int code)
+{
+	proc_exit(code);
+}
+
+/*
+ * Is there anything for us to do in this database?  If not, it is as if it
+ * had never had the extension, until somebody creates or activates it.
+ */
+static void
+check_database(void)
+{
+	bool		serve;
+
+	bookkeeping_begin();
+	serve = catalog_installed() && catalog_is_active();
+	bookkeeping_end();
+	if (serve)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->wanted = false;
+	LWLockRelease(shared->workers_lock);
+	leave(EXIT_DONE);
+}
+
+static TimestampTz
+chore_load(TimestampTz now)
+{
+	check_database();
+	bookkeeping_begin();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	load_limits("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
+				" f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f", 'f');
+	load_limits("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END"
+				" FROM defer.queue q", 'q');
+	schedule_load_guard();
+	lanes_load(now);
+	PopActiveSnapshot();
+	bookkeeping_end();
+	return my_database->overflow ? now + RETRY_DELAY : DT_NOEND;
+}
+
+static TimestampTz
+chore_recover(TimestampTz now)
+{
+	bool		again = recover_claims(!my_database->recovered);
+
+	if (!again)
+	{
+		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+		my_database->recovered = true;
+		LWLockRelease(shared->workers_lock);
+	}
+	return again ? now + RETRY_DELAY : DT_NOEND;
+}
+
+static TimestampTz
+chore_partitions(TimestampTz now)
+{
+	return partitions_maintain(now);
+}
+
+static TimestampTz
+chore_schedules(TimestampTz now)
+{
+	if (!defer_enabled)
+		return DT_NOEND;
+	return schedule_run_due(now, true);
+}
+
+static TimestampTz
+chore_release(TimestampTz now)
+{
+	bookkeeping_begin();
+	schedule_release_held();
+	bookkeeping_end();
+	return DT_NOEND;
+}
+
+static TimestampTz
+chore_pool(TimestampTz now)
+{
+	return pool_maintain(now);
+}
+
+static Chore chores[CHORE_N] = {
+	[CHORE_LOAD] = {"read its tables", chore_load},
+	[CHORE_RECOVER] = {"settle the claims of processes that are gone", chore_recover},
+	[CHORE_PARTITIONS] = {"maintain its partitions", chore_partitions},
+	[CHORE_SCHEDULES] = {"run its schedules", chore_schedules},
+	[CHORE_RELEASE] = {"release runs of schedules", chore_release},
+	[CHORE_POOL] = {"start workers", chore_pool},
+};
+
+static void
+perform(Chore *chore, TimestampTz now)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		chore->due = chore->perform(now);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(context);
+		LWLockReleaseAll();
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("the scheduler of database %u could not %s: %s",
+						MyDatabaseId, chore->what, error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0,
+				 errhint("It tries again in a few seconds.")));
+		FreeErrorData(error);
+		chore->due = now + FAILURE_DELAY;
+		/* the extension may have been dropped */
+		check_database();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
+/* ------------------------------------------------------------------------
+ * The process
+ * ------------------------------------------------------------------------ */
+
+static void
+scheduler_detach(int code, Datum arg)
+{
+	Oid			database = my_database->database;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->scheduler_pid = 0;
+	my_database->scheduler_latch = NULL;
+	my_database->starting = false;
+	if (!my_database->wanted && !my_database->withdrawn)
+		my_database->database = InvalidOid;
+	else
+		my_database->rescan = true; /* what we took to do may not be done */
+	if (shared->launcher_latch != NULL)
+		SetLatch(shared->launcher_latch);
+	LWLockRelease(shared->workers_lock);
+	if (!OidIsValid(my_database->database))
+		lanes_forget(database);
+}
+
+/* Take the database's slot; false: we are not wanted (any more) */
+static bool
+scheduler_attach(Oid database)
+{
+	bool		wanted = false;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database = database_slot(database, false);
+	if (my_database != NULL && my_database->wanted && !my_database->withdrawn &&
+		my_database->scheduler_pid == 0)
+	{
+		wanted = true;
+		my_database->starting = false;
+		my_database->no_slots = false;
+		my_database->scheduler_pid = MyProcPid;
+		my_database->scheduler_latch = MyLatch;
+		my_database->scheduler_since = GetCurrentTimestamp();
+	}
+	LWLockRelease(shared->workers_lock);
+	return wanted;
+}
+
+/* What others want of us */
+static void
+take_requests(TimestampTz now)
+{
+	bool		withdrawn;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	withdrawn = my_database->withdrawn;
+	if (my_database->rescan || my_database->overflow)
+	{
+		chores[CHORE_LOAD].due = chores[CHORE_SCHEDULES].due = chores[CHORE_RELEASE].due = now;
+		my_database->rescan = my_database->overflow = false;
+	}
+	if (my_database->release)
+	{
+		chores[CHORE_RELEASE].due = now;
+		my_database->release = false;
+	}
+	if (my_database->orphans)
+	{
+		chores[CHORE_RECOVER].due = now;
+		my_database->orphans = false;
+	}
+	if (my_database->next_schedule < chores[CHORE_SCHEDULES].due)
+		chores[CHORE_SCHEDULES].due = my_database->next_schedule;
+	my_database->next_schedule = DT_NOEND;
+	my_database->next_wake = DT_NOEND;	/* while we are awake, any time is news */
+	LWLockRelease(shared->workers_lock);
+	if (withdrawn)
+		leave(EXIT_DONE);
+
+	/* whoever wakes us may have work for workers, and the first history */
+	chores[CHORE_POOL].due = now;
+	if (chores[CHORE_PARTITIONS].due == DT_NOEND)
+		chores[CHORE_PARTITIONS].due = now;
+}
+
+static void
+sleep_until_due(void)
+{
+	TimestampTz due = DT_NOEND;
+	TimestampTz now;
+	long		timeout = -1;
+
+	for (int i = 0; i < CHORE_N; i++)
+		due = Min(due, chores[i].due);
+	if (due != DT_NOEND)
+	{
+		now = GetCurrentTimestamp();
+		timeout = TimestampDifferenceMilliseconds(now, Min(due, now + CLOCK_CHECK));
+		if (due > now)
+			timeout++;			/* it rounds down */
+	}
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->next_wake = due;
+	LWLockRelease(shared->workers_lock);
+	(void) WaitLatch(MyLatch,
+					 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout >= 0 ? WL_TIMEOUT : 0),
+					 timeout, PG_WAIT_EXTENSION);
+}
+
+static void
+reload_settings(TimestampTz now)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	chores[CHORE_SCHEDULES].due = chores[CHORE_PARTITIONS].due = now;
+}
+
+void
+defer_scheduler_main(Datum arg)
+{
+	Oid			database = DatumGetObjectId(arg);
+	MemoryContext turn;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/* before there is a connection, and detached after it is gone */
+	if (!scheduler_attach(database))
+		proc_exit(EXIT_DONE);
+	on_shmem_exit(scheduler_detach, (Datum) 0);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pgstat_report_appname("defer scheduler");
+	check_database();
+
+	turn = AllocSetContextCreate(TopMemoryContext, "defer scheduler", ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < CHORE_N; i++)
+		chores[i].due = GetCurrentTimestamp();
+	for (;;)
+	{
+		TimestampTz now;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(turn);
+		MemoryContextSwitchTo(turn);
+		now = GetCurrentTimestamp();
+		reload_settings(now);
+		take_requests(now);
+		for (int i = 0; i < CHORE_N; i++)
+		{
+			if (chores[i].due <= now)
+				perform(&chores[i], now);
+		}
+		pgstat_report_stat(false);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		sleep_until_due();
+	}
+}

@@ -1,0 +1,698 @@
+/*
+ * worker.c
+ *		A process that runs jobs: connected as their owner, to their database.
+ *
+ * It claims a batch, runs its jobs one after the other, each in a transaction
+ * of its own, claims the next, and leaves when there has been nothing to do
+ * for a while.  While it idles it can be woken by whoever enqueues.
+ *
+ * A timer ticks while jobs run.  It stops a job that is over its max_duration,
+ * or was cancelled by force and does not hear; and it calls the scheduler when
+ * jobs wait behind a long one, so that another worker takes them over.
+ *
+ * However the process ends, what its job came to is written down on the way
+ * out, and the rest of the batch is set free.  If that fails, too, the
+ * scheduler finds the claim (recovery.c).
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "batch.h"
+#include "job_owner.h"
+#include "processes.h"
+
+/* The timer (milliseconds) */
+#define TICK			100
+
+/* A job that was told to stop is told again so often, and then ended with the process */
+#define STOP_AGAIN_TICKS	5
+#define STOP_DIE_TICKS		50
+
+/* Jobs of a batch should take about so long in all (microseconds) */
+#define BATCH_TIME		(10 * 1000)
+#define BATCH_GROWTH	4
+
+/* Waits (milliseconds): before trying to steal again, and after an error of our own */
+#define STEAL_WAIT		20
+#define ERROR_WAIT		1000
+
+/* Take up changes of the role's settings, and give memory back, at least so often */
+#define MAX_LIFETIME	(30 * USECS_PER_MINUTE)
+
+/* How long to wait for word whether the server stops (milliseconds) */
+#define SHUTDOWN_NEWS_WAIT	20
+
+/* What runs now; for the way out */
+static BatchJob *running = NULL;
+static TimestampTz running_since;
+static bool connected = false;
+static TimestampTz started_at;
+
+/* For the timer */
+static TimeoutId tick_timeout;
+static volatile sig_atomic_t ticking = false;
+static volatile uint32 job_serial = 0;	/* grows with each job; 0 in the low bit while none runs */
+static uint32 tick_serial = 0;	/* as of the last tick */
+static volatile int64 deadline = 0; /* microseconds of the monotonic clock; 0: none */
+static volatile sig_atomic_t timed_out = false;
+static int	stop_ticks = 0;		/* since the job was told to stop */
+
+static bool owner_stale = true; /* roles or rights have changed */
+
+/* ------------------------------------------------------------------------
+ * The timer, and cancelling
+ * ------------------------------------------------------------------------ */
+
+static int64
+monotonic_now(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+/* In a signal handler: ask the job to stop */
+static void
+interrupt_job(void)
+{
+	if (stop_ticks >= STOP_DIE_TICKS)
+		ProcDiePending = true;
+	else
+		QueryCancelPending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+worker_tick(void)
+{
+	bool		same_job = job_serial != 0 && job_serial == tick_serial;
+
+	tick_serial = job_serial;
+	if (!ticking)
+		return;
+	if (job_serial != 0)
+	{
+		if (deadline != 0 && monotonic_now() >= deadline)
+			timed_out = true;
+		if (timed_out || my_worker->cancel_job != 0)
+		{
+			if (stop_ticks % STOP_AGAIN_TICKS == 0 || stop_ticks >= STOP_DIE_TICKS)
+				interrupt_job();
+			stop_ticks++;
+		}
+		/* unlocked looks: at worst the scheduler is woken in vain */
+		if (same_job && my_worker->nwaiting > 0 && my_database->scheduler_latch != NULL)
+			SetLatch(my_database->scheduler_latch);
+	}
+	enable_timeout_after(tick_timeout, TICK);
+}
+
+static void
+start_ticking(void)
+{
+	if (ticking)
+		return;
+	ticking = true;
+	enable_timeout_after(tick_timeout, TICK);
+}
+
+static void
+stop_ticking(void)
+{
+	if (!ticking)
+		return;
+	ticking = false;
+	disable_timeout(tick_timeout, false);
+}
+
+/* A cancel that came too late must not hit what comes next */
+static void
+forget_cancel(void)
+{
+	HOLD_INTERRUPTS();
+	QueryCancelPending = false;
+	RESUME_INTERRUPTS();
+}
+
+static void
+arm_job(const JobPolicy *policy)
+{
+	static uint32 serial = 0;
+
+	if (++serial == 0)
+		serial = 1;
+	timed_out = false;
+	stop_ticks = 0;
+	deadline = policy->max_duration > 0 ? monotonic_now() + policy->max_duration : 0;
+	job_serial = serial;
+	if (StatementTimeout > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+}
+
+static void
+disarm_job(void)
+{
+	job_serial = 0;
+	deadline = 0;
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	forget_cancel();
+}
+
+/* ------------------------------------------------------------------------
+ * One job
+ * ------------------------------------------------------------------------ */
+
+static void
+report_activity(const Job *job)
+{
+	static char text[256];
+
+	snprintf(text, sizeof(text), "defer job " INT64_FORMAT ": %.*s", job->id,
+			 (int) Min(VARSIZE_ANY_EXHDR(job->function), 200), VARDATA_ANY(job->function));
+	debug_query_string = text;
+	pgstat_report_activity(STATE_RUNNING, text);
+}
+
+/*
+ * The settings of functions or queues have changed since the batch was taken:
+ * is the job still under no other limit than the batch is?
+ */
+static bool
+lane_is_stale(const Job *job)
+{
+	return batch.settings != settings_generation() &&
+		job_lane(text_to_cstring(job->function), text_to_cstring(job->queue)) != batch.lane;
+}
+
+static FailureKind
+failure_kind(const ErrorData *error)
+{
+	if (my_worker->cancel_job != 0)
+		return FAILURE_CANCELLED;
+	if (timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return FAILURE_TIMED_OUT;
+	return FAILURE_ERROR;
+}
+
+/* Print an error of our own and make sure that nothing of it is left */
+static void
+report_own_error(MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	EmitErrorReport();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+}
+
+static void
+pause_after_error(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ERROR_WAIT,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Write down how the attempt ended, however long that takes (a full disk) */
+static void
+write_failure(BatchJob *job, FailureKind kind, const ErrorData *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool written = false;
+
+	while (!written)
+	{
+		PG_TRY();
+		{
+			finish_failure(job, running_since, kind, error);
+			written = true;
+		}
+		PG_CATCH();
+		{
+			report_own_error(context);
+		}
+		PG_END_TRY();
+		if (!written)
+			pause_after_error();
+	}
+}
+
+/* The job's own transaction; false: it was not ours to run any more */
+static bool
+run_in_transaction(BatchJob *job, int index)
+{
+	MemoryContext context = CurrentMemoryContext;
+	BatchJobState state;
+	JobPolicy	policy;
+	Jsonb	   *result;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(context);
+	if (lane_is_stale(&job->job))
+		batch_leave_job(index);
+	running_since = GetCurrentTimestamp();
+	if (!batch_start_job(index, running_since))
+	{
+		CommitTransactionCommand();
+		return false;
+	}
+	running = job;
+	report_activity(&job->job);
+	job_policy(&job->job, &policy);
+	current_job.job = &job->job;
+	job_log_begin();
+	session_before_job();
+	arm_job(&policy);
+	result = execute_job(&job->job);
+	session_after_job();
+	MemoryContextSwitchTo(context);
+	state = finish_success(job, running_since, result);
+	CommitTransactionCommand();
+	job->state = state;
+	running = NULL;
+	return true;
+}
+
+static bool
+run_job(BatchJob *job, int index, MemoryContext scratch)
+{
+	volatile bool ran = true;
+
+	MemoryContextReset(scratch);
+	MemoryContextSwitchTo(scratch);
+	PG_TRY();
+	{
+		ran = run_in_transaction(job, index);
+		disarm_job();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		job_serial = 0;
+		deadline = 0;
+		MemoryContextSwitchTo(scratch);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(scratch);
+		disarm_job();
+		if (running != NULL)
+		{
+			write_failure(job, failure_kind(error), error);
+			running = NULL;
+		}
+		else
+			ThrowErrorData(error);
+	}
+	PG_END_TRY();
+	job_log_end();
+	memset(&current_job, 0, sizeof(current_job));
+	batch_end_job();
+	session_between_jobs();
+	debug_query_string = NULL;
+	return ran;
+}
+
+/* ------------------------------------------------------------------------
+ * A batch
+ * ------------------------------------------------------------------------ */
+
+static bool
+asked_to_leave(void)
+{
+	return my_worker->leave || my_database->withdrawn ||
+		my_database->database != MyDatabaseId || !defer_enabled;
+}
+
+static void
+reload_settings(void)
+{
+	bool		synchronous = defer_synchronous_commit;
+
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (defer_synchronous_commit != synchronous)
+		started_at = 0;			/* it is for a new worker to obey */
+}
+
+/*
+ * Run the batch; what we do not get to is set free when it is settled.
+ * Returns how many were ours to run.
+ */
+static int
+run_batch(MemoryContext scratch)
+{
+	int			done = 0;
+
+	start_ticking();
+	for (int i = 0; i < batch.njobs; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		reload_settings();
+		if (asked_to_leave())
+			batch_leave_job(i);
+		else if (run_job(&batch.jobs[i], i, scratch))
+			done++;
+	}
+	pgstat_report_stat(false);
+	return done;
+}
+
+/* How many jobs to take next: as many as fit into BATCH_TIME, by what they took so far */
+static int
+next_batch_size(int last_max, int done, int64 elapsed)
+{
+	static double average = 0;
+	double		each = (double) elapsed / Max(done, 1);
+	double		size;
+
+	average = average == 0 ? each : 0.5 * average + 0.5 * each;
+	size = average > 0 ? BATCH_TIME / average : BATCH_MAX;
+	size = Min(size, (double) last_max * BATCH_GROWTH);
+	return (int) Max(1, Min(size, BATCH_MAX));
+}
+
+/* ------------------------------------------------------------------------
+ * Coming and going
+ * ------------------------------------------------------------------------ */
+
+/* Is the server being stopped?  The launcher may hear of it a moment after us */
+static bool
+server_is_stopping(void)
+{
+	for (int i = 0; i < SHUTDOWN_NEWS_WAIT && !shared->shutting_down; i++)
+		pg_usleep(1000);
+	return shared->shutting_down;
+}
+
+/*
+ * On the way out, while there still is a database connection.  Errors cannot
+ * be caught here: they lead on to worker_detach(), which finds the batch
+ * unsettled.
+ */
+static void
+worker_wind_up(int code, Datum arg)
+{
+	BatchJob   *job = running;
+	bool		installed;
+
+	ticking = false;
+	job_serial = 0;
+	running = NULL;
+	worker_set_state(WORKER_LEAVING);
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(TopMemoryContext);
+	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unsettled()))
+		return;
+	bookkeeping_begin();
+	installed = catalog_installed();
+	bookkeeping_end();
+	if (!installed)
+		return;
+	if (job != NULL)
+	{
+		FailureKind kind = my_worker->cancel_job != 0 ? FAILURE_CANCELLED :
+			timed_out ? FAILURE_TIMED_OUT :
+			asked_to_leave() || server_is_stopping() ? FAILURE_INTERRUPTED : FAILURE_CRASHED;
+
+		finish_failure(job, running_since, kind, NULL);
+	}
+	batch_settle();
+	pgstat_report_stat(true);
+}
+
+static void
+worker_detach(int code, Datum arg)
+{
+	bool		unsettled = batch_unsettled();
+
+	batch_release_limits();
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	SpinLockAcquire(&my_worker->mutex);
+	my_worker->claim_id = my_worker->previous_claim_id = 0;
+	my_worker->current_job = my_worker->cancel_job = 0;
+	my_worker->nentries = my_worker->nwaiting = 0;
+	SpinLockRelease(&my_worker->mutex);
+	my_worker->pid = 0;
+	my_worker->latch = NULL;
+	my_worker->awaiting = my_worker->leave = false;
+	my_worker->suspect = 0;
+
+	/* one that could not connect is looked at by the scheduler */
+	my_worker->state = connected ? WORKER_FREE : WORKER_STARTING;
+	if (my_database != NULL && my_database->database == my_worker->database)
+	{
+		if (unsettled)
+			my_database->orphans = true;
+		wake_scheduler_locked(my_database);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/* Take the slot that the scheduler has prepared; false: it thinks we never came */
+static bool
+worker_attach(int index, uint32 generation)
+{
+	WorkerSlot *slot = &worker_slots[index];
+	bool		ours = false;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	if (slot->state == WORKER_STARTING && slot->generation == generation && slot->pid == 0)
+	{
+		my_database = database_slot(slot->database, false);
+		if (my_database != NULL && !my_database->withdrawn)
+		{
+			ours = true;
+			slot->pid = MyProcPid;
+			slot->latch = MyLatch;
+			slot->since = GetCurrentTimestamp();
+			my_worker = slot;
+		}
+		else
+			slot->state = WORKER_FREE;
+	}
+	LWLockRelease(shared->workers_lock);
+	return ours;
+}
+
+/* Nobody may count on us any more; false: somebody just did */
+static bool
+stop_idling(void)
+{
+	bool		woken;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	woken = my_worker->woken;
+	if (!woken)
+		my_worker->state = WORKER_LEAVING;
+	LWLockRelease(shared->workers_lock);
+	return !woken;
+}
+
+static void
+owner_changed(Datum arg, int cache, uint32 hash)
+{
+	owner_stale = true;
+}
+
+/* May we still run jobs of this role?  If not the scheduler deals with them */
+static bool
+owner_may_run(void)
+{
+	OwnerState	state;
+
+	AcceptInvalidationMessages();
+	if (!owner_stale)
+		return true;
+	owner_stale = false;
+	bookkeeping_begin();
+	state = owner_state(my_worker->owner);
+	bookkeeping_end();
+	return state == OWNER_OK;
+}
+
+/* ------------------------------------------------------------------------
+ * The process
+ * ------------------------------------------------------------------------ */
+
+/* Cancel: see worker_cancel_job(); or pg_cancel_backend() */
+static void
+handle_sigint(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (job_serial != 0)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+static void
+set_up_session(void)
+{
+	if (!defer_synchronous_commit)
+		SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	guard_in_worker = true;
+	job_log_init();
+	tick_timeout = RegisterTimeout(USER_TIMEOUT, worker_tick);
+	CacheRegisterSyscacheCallback(AUTHOID, owner_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, owner_changed, (Datum) 0);
+	pgstat_report_appname("defer worker");
+}
+
+/*
+ * Wait for work.  False: there has been none for so long that it is time to go.
+ */
+static bool
+idle(TimestampTz since, TimestampTz look_again, bool steal_later)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		timeout = defer_worker_idle_timeout - (now - since) / 1000;
+
+	if (timeout <= 0)
+		return false;
+	if (look_again != DT_NOEND)
+		timeout = Min(timeout, TimestampDifferenceMilliseconds(now, look_again) + 1);
+	if (steal_later)
+		timeout = Min(timeout, STEAL_WAIT);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	pgstat_report_stat(true);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 (long) timeout, PG_WAIT_EXTENSION);
+	return true;
+}
+
+/* Get something to do; errors here are our own, and waited out */
+static bool
+take_batch(int max, TimestampTz *look_again, bool *steal_later)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool took = false;
+	volatile bool failed = false;
+
+	*steal_later = false;
+	PG_TRY();
+	{
+		took = batch_claim(max, look_again);
+		if (!took)
+			took = batch_steal(steal_later);
+	}
+	PG_CATCH();
+	{
+		report_own_error(context);
+		failed = true;
+	}
+	PG_END_TRY();
+	if (failed)
+	{
+		bool		installed;
+
+		forget_cancel();
+		bookkeeping_begin();
+		installed = catalog_installed();
+		bookkeeping_end();
+		if (!installed)
+			proc_exit(EXIT_DONE);
+		pause_after_error();
+	}
+	return took;
+}
+
+static void
+main_loop(MemoryContext scratch)
+{
+	TimestampTz idle_since = 0;
+	int			max = 1;
+
+	for (;;)
+	{
+		TimestampTz look_again = DT_NOEND;
+		bool		steal_later;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		reload_settings();
+		MemoryContextReset(scratch);
+		MemoryContextSwitchTo(scratch);
+		if (asked_to_leave() || !owner_may_run() ||
+			GetCurrentTimestamp() - started_at > MAX_LIFETIME)
+			return;
+		if (idle_since != 0)
+			worker_set_state(WORKER_IDLE);	/* before looking, so that no job slips by */
+		if (take_batch(max, &look_again, &steal_later))
+		{
+			int64		began = monotonic_now();
+			int			done;
+
+			if (my_worker->state != WORKER_BUSY)
+				worker_set_state(WORKER_BUSY);
+			idle_since = 0;
+			done = run_batch(scratch);
+			max = next_batch_size(max, done, monotonic_now() - began);
+			continue;
+		}
+		stop_ticking();
+		if (idle_since == 0)
+			idle_since = GetCurrentTimestamp();
+		else if (!idle(idle_since, look_again, steal_later) && stop_idling())
+			return;
+	}
+}
+
+void
+defer_worker_main(Datum arg)
+{
+	int			index = DatumGetInt32(arg);
+	uint32		generation;
+	MemoryContext scratch;
+
+	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, handle_sigint);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/* before there is a connection, and detached after it is gone */
+	if (!worker_attach(index, generation))
+		proc_exit(EXIT_DONE);
+	on_shmem_exit(worker_detach, (Datum) 0);
+	BackgroundWorkerInitializeConnectionByOid(my_worker->database, my_worker->owner, 0);
+	before_shmem_exit(worker_wind_up, (Datum) 0);
+	started_at = GetCurrentTimestamp();
+	set_up_session();
+	connected = true;
+	worker_set_state(WORKER_BUSY);
+
+	scratch = AllocSetContextCreate(TopMemoryContext, "defer job", ALLOCSET_DEFAULT_SIZES);
+	main_loop(scratch);
+	batch_settle();
+	proc_exit(EXIT_DONE);
+}
