@@ -193,23 +193,33 @@ set_withdrawn(Oid database, bool withdrawn)
 static void
 withdraw_from(Oid database)
 {
-	TimestampTz began = GetCurrentTimestamp();
-	bool		interrupted = false;
+	const TimestampTz began = GetCurrentTimestamp();
+	volatile bool interrupted = false;
 
 	set_withdrawn(database, true);
-	for (;;)
+	PG_TRY();
 	{
-		int64		waited = GetCurrentTimestamp() - began;
-		bool		interrupt = !interrupted && waited >= GRACE;
+		for (;;)
+		{
+			int64		waited = GetCurrentTimestamp() - began;
+			bool		interrupt = !interrupted && waited >= GRACE;
 
-		if (!processes_left(database, interrupt) || waited >= PATIENCE)
-			break;
-		interrupted = interrupted || interrupt;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+			if (!processes_left(database, interrupt) || waited >= PATIENCE)
+				break;
+			interrupted = interrupted || interrupt;
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
+							 PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
 	}
+	PG_CATCH();
+	{
+		/* the user has had enough of waiting */
+		set_withdrawn(database, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 /* ------------------------------------------------------------------------
@@ -256,7 +266,7 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 	bool		creates = IsA(stmt, CreateExtensionStmt) &&
 		strcmp(((CreateExtensionStmt *) stmt)->extname, "defer") == 0;
-	Oid			database;
+	volatile Oid database;
 
 	job_table_close();
 	if (shared == NULL)
@@ -269,9 +279,9 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		run_utility(pstmt, query, read_only, context, params, environment, receiver, completion);
 	else
 	{
+		withdraw_from(database);
 		PG_TRY();
 		{
-			withdraw_from(database);
 			run_utility(pstmt, query, read_only, context, params, environment, receiver,
 						completion);
 		}
