@@ -275,22 +275,21 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		return;
 	}
 	database = database_wanted_empty(stmt);
-	if (!OidIsValid(database))
-		run_utility(pstmt, query, read_only, context, params, environment, receiver, completion);
-	else
-	{
+	if (OidIsValid(database))
 		withdraw_from(database);
-		PG_TRY();
-		{
-			run_utility(pstmt, query, read_only, context, params, environment, receiver,
-						completion);
-		}
-		PG_FINALLY();
-		{
-			set_withdrawn(database, false);
-		}
-		PG_END_TRY();
+	PG_TRY();
+	{
+		run_utility(pstmt, query, read_only, context, params, environment, receiver, completion);
 	}
+	PG_CATCH();
+	{
+		if (OidIsValid(database))
+			set_withdrawn(database, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (OidIsValid(database))
+		set_withdrawn(database, false);
 	if (commit_prepared)
 		note_commit_prepared();
 	if (creates)
