@@ -1,0 +1,67 @@
+# What the TAP tests share.
+package DeferTest;
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(new_server until_ok settled check_history);
+
+# A started server with defer; more settings as text
+sub new_server
+{
+	my ($name, $settings) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(allows_streaming => 1);
+	$node->append_conf('postgresql.conf', qq{
+shared_preload_libraries = 'defer'
+max_worker_processes = 24
+fsync = off
+restart_after_crash = on
+$settings
+});
+	$node->start;
+	return $node;
+}
+
+# Wait until the query's answer is "t"
+sub until_ok
+{
+	my ($node, $query, $what, $database) = @_;
+
+	ok($node->poll_query_until($database // 'postgres', $query), $what);
+	return;
+}
+
+# Wait until no job is left that is not finished
+sub settled
+{
+	my ($node, $what, $database) = @_;
+
+	until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.jobs
+		WHERE state NOT IN ('succeeded', 'failed', 'cancelled', 'discarded'))}, $what, $database);
+	return;
+}
+
+# Each effect once for each success and never otherwise.  The table "effect"
+# has the id of the job that wrote each row.
+sub check_history
+{
+	my ($node, $what, $database) = @_;
+	my $wrong = $node->safe_psql($database // 'postgres', q{
+		SELECT h.id, h.state, count(e.job) FROM defer.jobs h LEFT JOIN effect e ON e.job = h.id
+		 GROUP BY h.id, h.state
+		HAVING count(e.job) <> (h.state = 'succeeded')::int LIMIT 10});
+
+	is($wrong, '', "$what: each effect exactly once");
+	is($node->safe_psql($database // 'postgres',
+		'SELECT count(*) FROM effect e WHERE NOT EXISTS (SELECT FROM defer.jobs j WHERE j.id = e.job)'),
+		'0', "$what: no effect of nothing");
+	return;
+}
+
+1;
