@@ -227,12 +227,16 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
  * Insert
  * ------------------------------------------------------------------------ */
 
+/*
+ * Never as an "update" in the executor's sense, which looks for the columns
+ * that a query names, to give indexes a hint.
+ */
 static void
-insert_index_entries(JobTable *table, bool update, bool *conflict, bool only_summarizing)
+insert_index_entries(JobTable *table, bool *conflict, bool only_summarizing)
 {
 	List	   *arbiters = conflict != NULL ? list_make1_oid(table->key_index) : NIL;
 
-	list_free(compat_insert_index_tuples(table->info, table->slot, table->estate, update,
+	list_free(compat_insert_index_tuples(table->info, table->slot, table->estate, false,
 										 conflict != NULL, conflict, arbiters,
 										 only_summarizing));
 	list_free(arbiters);
@@ -284,7 +288,7 @@ insert_with_key(JobTable *table, const Job *job)
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 		table_tuple_insert_speculative(table->rel, table->slot,
 									   GetCurrentCommandId(true), 0, NULL, token);
-		insert_index_entries(table, false, &conflict, false);
+		insert_index_entries(table, &conflict, false);
 		table_tuple_complete_speculative(table->rel, table->slot, token, !conflict);
 		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 		if (!conflict)
@@ -310,7 +314,7 @@ job_insert(Job *job)
 	{
 		job_to_slot(job, table->slot);
 		table_tuple_insert(table->rel, table->slot, GetCurrentCommandId(true), 0, NULL);
-		insert_index_entries(table, false, NULL, false);
+		insert_index_entries(table, NULL, false);
 		id = job->id;
 	}
 	MemoryContextSwitchTo(context);
@@ -416,7 +420,7 @@ update_at(JobTable *table, ItemPointer tid, bool wait)
 								InvalidSnapshot, InvalidSnapshot, wait,
 								&failure, &lock_mode, &indexes);
 	if (result == TM_Ok && !COMPAT_NO_INDEXES(indexes))
-		insert_index_entries(table, true, NULL, COMPAT_ONLY_SUMMARIZING(indexes));
+		insert_index_entries(table, NULL, COMPAT_ONLY_SUMMARIZING(indexes));
 	return result;
 }
 
