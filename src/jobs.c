@@ -470,18 +470,25 @@ job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, ItemPointer 
 	return result == TM_Ok;
 }
 
-/* true: deleted, now or before by us; false: somebody else is at it or was */
-bool
-job_delete_at(ItemPointer tid)
+static bool
+delete_at(ItemPointer tid, bool wait)
 {
 	TM_FailureData failure;
 	TM_Result	result;
 
 	result = table_tuple_delete(job_table()->rel, tid, GetCurrentCommandId(true),
-								InvalidSnapshot, InvalidSnapshot, false, &failure, false);
+								InvalidSnapshot, InvalidSnapshot, wait, &failure, false);
 	return result == TM_Ok || result == TM_SelfModified;
 }
 
+/* true: deleted, now or before by us; false: somebody else is at it or was */
+bool
+job_delete_at(ItemPointer tid)
+{
+	return delete_at(tid, false);
+}
+
+/* Our own lock on the row counts as somebody who is at it, unless we "wait" */
 void
 job_delete(int64 id)
 {
@@ -489,7 +496,7 @@ job_delete(int64 id)
 	ItemPointerData tid;
 
 	CommandCounterIncrement();
-	if (!job_tid(id, &tid, slot) || !job_delete_at(&tid))
+	if (!job_tid(id, &tid, slot) || !delete_at(&tid, true))
 		elog(ERROR, "job " INT64_FORMAT " was changed by another process", id);
 	ExecDropSingleTupleTableSlot(slot);
 }
