@@ -684,6 +684,10 @@ batch_claim(int max, TimestampTz *look_again)
 	new_batch_commit(new_batch);
 	if (!took)
 		worker_release_suspect();
+
+	/* what is left is due later: whoever is free then must be told */
+	if (next.run_at > now && next.run_at < my_database->next_wake)
+		wake_scheduler(MyDatabaseId);
 	return took;
 }
 
