@@ -24,6 +24,8 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 
@@ -169,6 +171,28 @@ compat_may_set_role(Oid member, Oid role)
 	return member_can_set_role(member, role);
 #else
 	return is_member_of_role(member, role);
+#endif
+}
+
+/* Analyze a statement with parameters of known types; 15 has named the variants apart */
+static inline List *
+compat_analyze_and_rewrite(RawStmt *stmt, const char *sql, Oid *types, int nparams)
+{
+#if PG_VERSION_NUM >= 150000
+	return pg_analyze_and_rewrite_fixedparams(stmt, sql, types, nparams, NULL);
+#else
+	return pg_analyze_and_rewrite(stmt, sql, types, nparams, NULL);
+#endif
+}
+
+/* Run a portal to its end as a client's statement; 18 has dropped "run_once" */
+static inline bool
+compat_portal_run(Portal portal, DestReceiver *receiver, QueryCompletion *completion)
+{
+#if PG_VERSION_NUM >= 180000
+	return PortalRun(portal, FETCH_ALL, true, receiver, receiver, completion);
+#else
+	return PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, completion);
 #endif
 }
 

@@ -306,6 +306,7 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 	{
 		ran = run_in_transaction(job, index);
 		disarm_job();
+		session_between_jobs();
 	}
 	PG_CATCH();
 	{
@@ -319,6 +320,8 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 		AbortOutOfAnyTransaction();
 		MemoryContextSwitchTo(scratch);
 		disarm_job();
+		session_between_jobs();
+		MemoryContextSwitchTo(scratch);
 		if (running != NULL)
 		{
 			write_failure(job, failure_kind(error), error);
@@ -331,7 +334,6 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 	job_log_end();
 	memset(&current_job, 0, sizeof(current_job));
 	batch_end_job();
-	session_between_jobs();
 	debug_query_string = NULL;
 	return ran;
 }

@@ -1,0 +1,106 @@
+/*
+ * current_job.c
+ *		What a job can ask and say about itself: defer.current_job(), log(),
+ *		progress(), snooze(), give_up().
+ *
+ * snooze() and give_up() end the job by an error, so that nothing of what it
+ * wrote stays.  A job that catches that error goes on as if it had not called:
+ * the worker looks at the SQLSTATE that the job ends with, too.
+ */
+#include "defer.h"
+
+#include <math.h>
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "setting_values.h"
+#include "shared_state.h"
+
+PG_FUNCTION_INFO_V1(defer_current_job);
+PG_FUNCTION_INFO_V1(defer_log);
+PG_FUNCTION_INFO_V1(defer_progress);
+PG_FUNCTION_INFO_V1(defer_snooze);
+PG_FUNCTION_INFO_V1(defer_give_up);
+
+/* As finish.c knows them */
+#define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
+#define ERRCODE_GIVEN_UP	MAKE_SQLSTATE('D', 'F', '0', '0', '2')
+
+CurrentJob	current_job;
+
+static void
+require_job(const char *function)
+{
+	if (current_job.job == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s can only be called inside a job", function),
+				 errhint("Call it in a function that is run by defer.enqueue() or by a schedule.")));
+}
+
+Datum
+defer_current_job(PG_FUNCTION_ARGS)
+{
+	if (current_job.job == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(current_job.job->id);
+}
+
+Datum
+defer_log(PG_FUNCTION_ARGS)
+{
+	require_job("defer.log()");
+	if (!PG_ARGISNULL(0))
+		job_log_add(INFO, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
+}
+
+Datum
+defer_progress(PG_FUNCTION_ARGS)
+{
+	float8		fraction;
+
+	require_job("defer.progress()");
+	require_argument(fcinfo, 0, "fraction");
+	fraction = PG_GETARG_FLOAT8(0);
+	if (isnan(fraction) || fraction < 0 || fraction > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("progress must be between 0 and 1"),
+				 errhint("Give the part that is done, such as 0.5 for half of it.")));
+	worker_set_progress((float4) fraction);
+	PG_RETURN_VOID();
+}
+
+Datum
+defer_snooze(PG_FUNCTION_ARGS)
+{
+	int64		wait;
+
+	require_job("defer.snooze()");
+	require_argument(fcinfo, 0, "delay");
+	wait = setting_interval("delay", PG_GETARG_INTERVAL_P(0));
+	current_job.snooze = true;
+	current_job.give_up = false;
+	current_job.snooze_for = wait;
+	ereport(ERROR,
+			(errcode(ERRCODE_SNOOZED),
+			 errmsg("job " INT64_FORMAT " is put off", current_job.job->id)));
+	PG_RETURN_VOID();
+}
+
+Datum
+defer_give_up(PG_FUNCTION_ARGS)
+{
+	char	   *reason = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	require_job("defer.give_up()");
+	current_job.give_up = true;
+	current_job.snooze = false;
+	ereport(ERROR,
+			(errcode(ERRCODE_GIVEN_UP),
+			 errmsg("%s", reason != NULL ? reason : "the job has given up")));
+	PG_RETURN_VOID();
+}
