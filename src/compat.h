@@ -28,6 +28,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/regproc.h"
 
 /* 14 has no shmem_request_hook: shared memory is asked for in _PG_init */
 #if PG_VERSION_NUM >= 150000
@@ -193,6 +194,17 @@ compat_portal_run(Portal portal, DestReceiver *receiver, QueryCompletion *comple
 	return PortalRun(portal, FETCH_ALL, true, receiver, receiver, completion);
 #else
 	return PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, completion);
+#endif
+}
+
+/* "schema.name" as a list; 16 has given it a way to report errors softly */
+static inline List *
+compat_qualified_name(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return stringToQualifiedNameList(name, NULL);
+#else
+	return stringToQualifiedNameList(name);
 #endif
 }
 

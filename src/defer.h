@@ -141,6 +141,7 @@ typedef struct FunctionEntry
 	Oid		   *arg_types;
 	char	  **arg_names;		/* "" where unnamed */
 	void	   *call;			/* execute.c's prepared call, in entry_context */
+	void	   *conversions;	/* function_args.c's, in entry_context */
 	MemoryContext entry_context;
 } FunctionEntry;
 
@@ -277,8 +278,7 @@ extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at
 extern void log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level, const char *message);
 
 /* ------------------------------------------------------------------------
- * function_cache.c: functions by name and signature, settings of functions
- * and queues; all caches follow invalidation
+ * function_cache.c: functions by name and signature; follows invalidation
  * ------------------------------------------------------------------------ */
 
 /*
@@ -296,6 +296,13 @@ extern FunctionEntry *function_resolve_name(const char *name);
 /* By stored signature, at run time; NULL when it is gone */
 extern FunctionEntry *function_by_signature(const char *signature);
 
+/* By OID, with all the checks of function_resolve() but for the arguments */
+extern FunctionEntry *function_by_oid(Oid function);
+
+/* ------------------------------------------------------------------------
+ * function_args.c: JSON arguments to the values of parameters
+ * ------------------------------------------------------------------------ */
+
 /*
  * Convert the JSON arguments for a call; values and nulls have room for
  * entry->nargs.  Returns how many are given explicitly; those with defaults
@@ -303,10 +310,23 @@ extern FunctionEntry *function_by_signature(const char *signature);
  */
 extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls);
 
+/*
+ * Convert what is given and forget it: errors name function and parameter
+ */
+extern void function_check_args(FunctionEntry *entry, Jsonb *args);
+
+/* Values as JSON, as to_jsonb() makes it; the second is for one value only */
+extern void prepare_to_jsonb(struct FmgrInfo *finfo, Oid type, MemoryContext context);
+extern Jsonb *argument_to_jsonb(Datum value, Oid type);
+
+/* Is that number of arguments, or are those names, what the function takes? */
+extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
+
+/* ------------------------------------------------------------------------
+ * job_settings.c: settings of functions and queues; follows invalidation
+ * ------------------------------------------------------------------------ */
 extern const FunctionSettings *function_settings(const char *signature);	/* never NULL */
 extern const QueueSettings *queue_settings(const char *name);	/* never NULL; look at found */
-extern const FunctionSettings *function_settings_by_id(int32 id);	/* NULL: none */
-extern const QueueSettings *queue_settings_by_id(int32 id);	/* NULL: none */
 extern uint64 settings_generation(void);	/* grows when any of them may have changed */
 extern void settings_invalidate(void);	/* after a change of defer.function/queue: at commit, everywhere */
 extern int64 job_lane(const char *signature, const char *queue);	/* by the settings as they are */

@@ -18,7 +18,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "pgstat.h"
@@ -47,20 +46,6 @@ typedef struct Call
 /* ------------------------------------------------------------------------
  * Results
  * ------------------------------------------------------------------------ */
-
-/* Make to_jsonb() ready for a type: it asks for the type of its argument's expression */
-static void
-prepare_to_jsonb(FmgrInfo *finfo, Oid type, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Node	   *argument = (Node *) makeNullConst(type, -1, InvalidOid);
-
-	fmgr_info_cxt(F_TO_JSONB, finfo, context);
-	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
-											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-					   finfo);
-	MemoryContextSwitchTo(old);
-}
 
 /* A result that is too large is not kept, and the job's log says so */
 static Jsonb *

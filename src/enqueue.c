@@ -1,0 +1,436 @@
+/*
+ * enqueue.c
+ *		defer.enqueue(), defer.later(), defer.command(): a row in defer.job, as part
+ *		of the caller's transaction.
+ *
+ * All that can be wrong with a job is found here, in the caller's face.  The
+ * way to the row is short: with the function, its settings and the table known
+ * from the call before, a million jobs in one statement are a million rows.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "setting_values.h"
+
+PG_FUNCTION_INFO_V1(defer_enqueue);
+PG_FUNCTION_INFO_V1(defer_later);
+PG_FUNCTION_INFO_V1(defer_command);
+
+/* Longest key, in bytes: it is in an index */
+#define KEY_MAX_LENGTH	1000
+
+/* Options, as parameters after the function and its arguments, or the command */
+enum
+{
+	OPT_RUN_AT, OPT_DELAY, OPT_QUEUE, OPT_PRIORITY, OPT_KEY, OPT_DISCARD_AFTER, OPT_METADATA,
+	OPT_POLICY					/* the first of policy_columns */
+};
+
+static const SettingColumn policy_columns[] = {
+	{"max_attempts", SETTING_COUNT},
+	{"initial_interval", SETTING_TIME},
+	{"multiplier", SETTING_FACTOR},
+	{"max_interval", SETTING_TIME},
+	{"randomization", SETTING_SHARE},
+	{"max_duration", SETTING_TIME},
+};
+
+static const SettingTable policy_table = {
+	.name = "job",
+	.ncolumns = lengthof(policy_columns),
+	.columns = policy_columns,
+};
+
+/* ------------------------------------------------------------------------
+ * Options
+ * ------------------------------------------------------------------------ */
+
+static TimestampTz
+read_run_at(FunctionCallInfo fcinfo, int first)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+	if (!PG_ARGISNULL(first + OPT_RUN_AT) && !PG_ARGISNULL(first + OPT_DELAY))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"run_at\" and \"delay\" are both given"),
+				 errhint("Give one of the two.")));
+	if (!PG_ARGISNULL(first + OPT_RUN_AT))
+	{
+		TimestampTz run_at = PG_GETARG_TIMESTAMPTZ(first + OPT_RUN_AT);
+
+		if (TIMESTAMP_NOT_FINITE(run_at))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+					 errmsg("\"run_at\" must be finite"),
+					 errhint("To hold back all jobs of a function use defer.pause().")));
+		return run_at;
+	}
+	if (!PG_ARGISNULL(first + OPT_DELAY))
+	{
+		Interval   *delay = PG_GETARG_INTERVAL_P(first + OPT_DELAY);
+
+		(void) setting_interval("delay", delay);
+		return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													   TimestampTzGetDatum(now),
+													   IntervalPGetDatum(delay)));
+	}
+	return now;
+}
+
+/* By itself a job goes where its function's settings say */
+static text *
+read_queue(FunctionCallInfo fcinfo, int first, const FunctionSettings *function,
+		   QueueSettings *settings)
+{
+	char	   *name = !PG_ARGISNULL(first + OPT_QUEUE) ?
+		text_to_cstring(PG_GETARG_TEXT_PP(first + OPT_QUEUE)) :
+		function->queue != NULL ? pstrdup(function->queue) : pstrdup(DEFAULT_QUEUE);
+
+	*settings = *queue_settings(name);
+	if (!settings->found)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", name),
+				 errhint("Make it with defer.create_queue().")));
+	if (!queue_usable_by(name, settings, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for queue \"%s\"", name),
+				 errhint("Its owner can allow it with defer.grant_queue().")));
+	return cstring_to_text(name);
+}
+
+static text *
+read_key(FunctionCallInfo fcinfo, int first)
+{
+	text	   *key;
+
+	if (PG_ARGISNULL(first + OPT_KEY))
+		return NULL;
+	key = PG_GETARG_TEXT_P(first + OPT_KEY);
+	if (VARSIZE_ANY_EXHDR(key) == 0 || VARSIZE_ANY_EXHDR(key) > KEY_MAX_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"key\" must have 1 to %d bytes", KEY_MAX_LENGTH)));
+	return key;
+}
+
+/*
+ * A time to live counts from when the job may begin: so it is never over
+ * before that.
+ */
+static TimestampTz
+read_discard_at(FunctionCallInfo fcinfo, int first, const FunctionSettings *function,
+				const QueueSettings *queue, TimestampTz run_at)
+{
+	int64		wait = function->discard_after >= 0 ? function->discard_after :
+		queue->discard_after;
+
+	if (!PG_ARGISNULL(first + OPT_DISCARD_AFTER))
+	{
+		wait = setting_interval("discard_after", PG_GETARG_INTERVAL_P(first + OPT_DISCARD_AFTER));
+		if (wait == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"discard_after\" must be more than 0")));
+	}
+	if (wait < 0)
+		return NO_TIME;
+	return Max(run_at, GetCurrentTransactionStartTimestamp()) + wait;
+}
+
+static void
+push_option(JsonbParseState **state, const char *name, int64 integer, double number,
+			bool is_integer)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = pstrdup(name);
+	value.val.string.len = strlen(name);
+	(void) pushJsonbValue(state, WJB_KEY, &value);
+	value.type = jbvNumeric;
+	value.val.numeric = is_integer ? int64_to_numeric(integer) :
+		DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(number)));
+	(void) pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* The job's own policy, those fields that are given; NULL: none is */
+static Jsonb *
+read_options(FunctionCallInfo fcinfo, int first)
+{
+	JsonbParseState *state = NULL;
+	int			base = first + OPT_POLICY;
+
+	if (!setting_values_check(&policy_table, fcinfo, base))
+		return NULL;
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < lengthof(policy_columns); i++)
+	{
+		const SettingColumn *column = &policy_columns[i];
+
+		if (PG_ARGISNULL(base + i))
+			continue;
+		if (column->type == SETTING_COUNT)
+			push_option(&state, column->name, PG_GETARG_INT32(base + i), 0, true);
+		else if (column->type == SETTING_TIME)
+			push_option(&state, column->name,
+						setting_interval(column->name, PG_GETARG_INTERVAL_P(base + i)), 0, true);
+		else
+			push_option(&state, column->name, 0, PG_GETARG_FLOAT8(base + i), false);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static void
+check_payload(const Job *job)
+{
+	Size		size = (job->args != NULL ? VARSIZE(job->args) : 0) +
+		(job->metadata != NULL ? VARSIZE(job->metadata) : 0);
+
+	if (size > (Size) defer_max_payload * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("arguments and metadata of %zu bytes are too large for a job", size),
+				 errhint("Keep them in a table and give the job their key. defer.max_payload is %d kB.",
+						 defer_max_payload)));
+}
+
+/* ------------------------------------------------------------------------
+ * The job
+ * ------------------------------------------------------------------------ */
+
+/* "first" is the number of the argument OPT_RUN_AT, or -1: there are no options */
+static int64
+enqueue(FunctionCallInfo fcinfo, int first, char kind, const char *signature, Jsonb *args)
+{
+	static const FmgrInfo no_function = {0};
+	LOCAL_FCINFO(nothing, OPT_POLICY + lengthof(policy_columns));
+	FunctionSettings function = *function_settings(signature);
+	QueueSettings queue;
+	Job			job = {0};
+
+	if (first < 0)
+	{
+		FmgrInfo	finfo = no_function;
+
+		InitFunctionCallInfoData(*nothing, &finfo, OPT_POLICY + lengthof(policy_columns),
+								 InvalidOid, NULL, NULL);
+		for (int i = 0; i < nothing->nargs; i++)
+			nothing->args[i].isnull = true;
+		fcinfo = nothing;
+		first = 0;
+	}
+	job.owner = GetUserId();
+	job.kind = kind;
+	job.function = cstring_to_text(signature);
+	job.args = args;
+	job.queue = read_queue(fcinfo, first, &function, &queue);
+	job.priority = !PG_ARGISNULL(first + OPT_PRIORITY) ? PG_GETARG_INT32(first + OPT_PRIORITY) :
+		function.has_priority ? function.priority :
+		queue.has_priority ? queue.priority : 0;
+	job.run_at = read_run_at(fcinfo, first);
+	job.discard_at = read_discard_at(fcinfo, first, &function, &queue, job.run_at);
+	job.key = read_key(fcinfo, first);
+	job.metadata = PG_ARGISNULL(first + OPT_METADATA) ? NULL :
+		PG_GETARG_JSONB_P(first + OPT_METADATA);
+	job.options = read_options(fcinfo, first);
+	job.scheduled_for = NO_TIME;
+	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
+	check_payload(&job);
+	job.lane = job_lane(signature, text_to_cstring(job.queue));
+	return job_insert(&job);
+}
+
+static void
+check_not_scheduled(const FunctionEntry *entry)
+{
+	if (guard_is_scheduled(entry->oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("function %s is scheduled and cannot be enqueued directly",
+						entry->signature),
+				 errhint("To run it now use defer.trigger(); defer.alter_cron(name, allow_direct => true) allows it.")));
+}
+
+/*
+ * Memory of one call is given back at its end: in one statement there may be a
+ * million of them, and not every plan resets its memory after each.
+ */
+static MemoryContext
+begin_call(void)
+{
+	return MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "defer enqueue",
+													   ALLOCSET_DEFAULT_SIZES));
+}
+
+static void
+end_call(MemoryContext outer)
+{
+	MemoryContext call = MemoryContextSwitchTo(outer);
+
+	MemoryContextDelete(call);
+}
+
+Datum
+defer_enqueue(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	FunctionEntry *entry;
+	Jsonb	   *args;
+	int64		id;
+
+	PreventCommandIfReadOnly("defer.enqueue()");
+	require_argument(fcinfo, 0, "function");
+	warn_if_not_preloaded();
+	context = begin_call();
+	args = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
+	entry = function_resolve(text_to_cstring(PG_GETARG_TEXT_PP(0)), args);
+	check_not_scheduled(entry);
+	id = enqueue(fcinfo, 2, entry->kind, entry->signature, args);
+	end_call(context);
+	PG_RETURN_INT64(id);
+}
+
+Datum
+defer_command(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+	MemoryContext context;
+	JsonbValue	value;
+	char	   *sql;
+	int64		id;
+
+	PreventCommandIfReadOnly("defer.command()");
+	require_argument(fcinfo, 0, "sql");
+	warn_if_not_preloaded();
+	context = begin_call();
+	sql = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	command_check(sql);
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	value.type = jbvString;
+	value.val.string.val = pstrdup("sql");
+	value.val.string.len = 3;
+	(void) pushJsonbValue(&state, WJB_KEY, &value);
+	value.val.string.val = sql;
+	value.val.string.len = strlen(sql);
+	(void) pushJsonbValue(&state, WJB_VALUE, &value);
+	id = enqueue(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION,
+				 JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	end_call(context);
+	PG_RETURN_INT64(id);
+}
+
+/* ------------------------------------------------------------------------
+ * defer.later(): typed arguments
+ * ------------------------------------------------------------------------ */
+
+/* The function that these types mean, by the rules of a call */
+static FunctionEntry *
+find_by_types(const char *given, int nargs, Oid *types)
+{
+	List	   *name;
+	List	   *defaults = NIL;
+	Oid			function = InvalidOid;
+	Oid			result_type;
+	Oid		   *true_types;
+	Oid			variadic;
+	bool		returns_set;
+	int			nvariadic;
+	FuncDetailCode code;
+
+	if (strchr(given, '(') != NULL)
+		return function_resolve_name(given);
+	name = compat_qualified_name(given);
+	code = func_get_detail(name, NIL, NIL, nargs, types, false, true, false, &function,
+						   &result_type, &returns_set, &nvariadic, &variadic, &true_types,
+						   &defaults);
+	if (code == FUNCDETAIL_NOTFOUND || code == FUNCDETAIL_COERCION || !OidIsValid(function))
+		ereport(ERROR,
+				(errcode(code == FUNCDETAIL_MULTIPLE ? ERRCODE_AMBIGUOUS_FUNCTION :
+						 ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg(code == FUNCDETAIL_MULTIPLE ? "function %s is not unique" :
+						"function %s does not exist",
+						func_signature_string(name, nargs, NIL, types)),
+				 errhint("You might need to add explicit type casts, or to give the function as in 'schema.fn(bigint,text)'.")));
+	return function_by_oid(function);
+}
+
+/* An argument as JSON; literals without a type are strings */
+static void
+push_argument(JsonbParseState **state, FunctionCallInfo fcinfo, int number, Oid type)
+{
+	JsonbValue	value;
+	JsonbValue	scalar;
+
+	if (PG_ARGISNULL(number))
+		value.type = jbvNull;
+	else if (type == UNKNOWNOID)
+	{
+		value.type = jbvString;
+		value.val.string.val = pstrdup(PG_GETARG_CSTRING(number));
+		value.val.string.len = strlen(value.val.string.val);
+	}
+	else
+	{
+		Jsonb	   *json = argument_to_jsonb(PG_GETARG_DATUM(number), type);
+
+		if (JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &scalar))
+			value = scalar;
+		else
+		{
+			value.type = jbvBinary;
+			value.val.binary.data = &json->root;
+			value.val.binary.len = VARSIZE(json) - VARHDRSZ;
+		}
+	}
+	(void) pushJsonbValue(state, WJB_ELEM, &value);
+}
+
+Datum
+defer_later(PG_FUNCTION_ARGS)
+{
+	int			nargs = PG_NARGS() - 1;
+	Oid			types[FUNC_MAX_ARGS];
+	JsonbParseState *state = NULL;
+	MemoryContext context;
+	FunctionEntry *entry;
+	Jsonb	   *args;
+	int64		id;
+
+	PreventCommandIfReadOnly("defer.later()");
+	require_argument(fcinfo, 0, "function");
+	if (get_fn_expr_variadic(fcinfo->flinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("defer.later() takes no VARIADIC array"),
+				 errhint("Use defer.enqueue() with to_jsonb(array).")));
+	warn_if_not_preloaded();
+	context = begin_call();
+	for (int i = 0; i < nargs; i++)
+		types[i] = get_fn_expr_argtype(fcinfo->flinfo, i + 1);
+	entry = find_by_types(text_to_cstring(PG_GETARG_TEXT_PP(0)), nargs, types);
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < nargs; i++)
+		push_argument(&state, fcinfo, i + 1, types[i]);
+	args = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	function_check_args(entry, args);
+	check_not_scheduled(entry);
+	id = enqueue(NULL, -1, entry->kind, entry->signature, args);
+	end_call(context);
+	PG_RETURN_INT64(id);
+}

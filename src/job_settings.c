@@ -1,0 +1,394 @@
+/*
+ * job_settings.c
+ *		The settings of functions and queues, as those see them who enqueue and run
+ *		jobs: read once, kept until the tables are announced as changed.
+ *
+ * What a look-up returns stays good during the next one, even if the cache has
+ * been thrown away in between, and not longer: copy what you keep.
+ */
+#include "defer.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "setting_values.h"
+
+/* Columns of defer.function */
+enum
+{
+	FN_ID = 1, FN_SIGNATURE, FN_QUEUE, FN_PRIORITY, FN_MAX_ATTEMPTS, FN_INITIAL_INTERVAL,
+	FN_MULTIPLIER, FN_MAX_INTERVAL, FN_RANDOMIZATION, FN_MAX_DURATION, FN_DISCARD_AFTER,
+	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED
+};
+
+/* Columns of defer.queue */
+enum
+{
+	QU_ID = 1, QU_NAME, QU_OWNER, QU_GRANTED, QU_PRIORITY, QU_MAX_ATTEMPTS, QU_INITIAL_INTERVAL,
+	QU_MULTIPLIER, QU_MAX_INTERVAL, QU_RANDOMIZATION, QU_MAX_DURATION, QU_DISCARD_AFTER,
+	QU_CONCURRENCY, QU_PAUSED
+};
+
+/* What holds where nobody has said anything */
+static const JobPolicy default_policy = {
+	.max_attempts = 13,
+	.initial_interval = 30 * USECS_PER_SEC,
+	.multiplier = 1.5,
+	.max_interval = 600 * USECS_PER_SEC,
+	.randomization = 0.5,
+	.max_duration = 30 * USECS_PER_MINUTE,
+};
+
+/* By the hash of kind and name; of two names with one hash the last is kept */
+typedef struct CachedSettings
+{
+	uint64		hash;			/* key */
+	char	   *name;
+	char		kind;			/* 'f' or 'q' */
+	FunctionSettings function;
+	QueueSettings queue;
+} CachedSettings;
+
+static HTAB *cache = NULL;
+static MemoryContext cache_context = NULL;
+static MemoryContext retired_context = NULL;
+static bool stale = true;
+static uint64 generation = 1;
+static Oid	function_table = InvalidOid;
+static Oid	queue_table = InvalidOid;
+
+/* ------------------------------------------------------------------------
+ * The cache
+ * ------------------------------------------------------------------------ */
+
+static void
+forget_settings(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid || relation == function_table || relation == queue_table)
+	{
+		stale = true;
+		generation++;
+	}
+}
+
+static void
+prepare_cache(void)
+{
+	static bool registered = false;
+	HASHCTL		control = {0};
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_settings, (Datum) 0);
+		registered = true;
+	}
+	function_table = catalog_oid(CAT_FUNCTION);
+	queue_table = catalog_oid(CAT_QUEUE);
+	if (cache != NULL && !stale)
+		return;
+	if (retired_context != NULL)
+		MemoryContextDelete(retired_context);
+	retired_context = cache_context;
+	cache = NULL;
+	cache_context = AllocSetContextCreate(CacheMemoryContext, "defer settings",
+										  ALLOCSET_SMALL_SIZES);
+	stale = false;
+	control.keysize = sizeof(uint64);
+	control.entrysize = sizeof(CachedSettings);
+	control.hcxt = cache_context;
+	cache = hash_create("defer settings", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+uint64
+settings_generation(void)
+{
+	return generation;
+}
+
+void
+settings_invalidate(void)
+{
+	CacheInvalidateRelcacheByRelid(catalog_oid(CAT_FUNCTION));
+	CacheInvalidateRelcacheByRelid(catalog_oid(CAT_QUEUE));
+	stale = true;
+	generation++;
+}
+
+/* ------------------------------------------------------------------------
+ * Reading rows
+ * ------------------------------------------------------------------------ */
+
+typedef struct Row
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+} Row;
+
+static Datum
+column(const Row *row, AttrNumber number, bool *isnull)
+{
+	return heap_getattr(row->tuple, number, row->desc, isnull);
+}
+
+static int32
+int_column(const Row *row, AttrNumber number, int32 otherwise)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+
+	return isnull ? otherwise : DatumGetInt32(value);
+}
+
+static double
+double_column(const Row *row, AttrNumber number)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+
+	return isnull ? -1 : DatumGetFloat8(value);
+}
+
+/* Microseconds, -1 for NULL */
+static int64
+time_column(const Row *row, AttrNumber number, const char *name)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+
+	return isnull ? -1 : setting_interval(name, DatumGetIntervalP(value));
+}
+
+static bool
+bool_column(const Row *row, AttrNumber number)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static char *
+text_column(const Row *row, AttrNumber number)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static void
+policy_unset(JobPolicy *policy)
+{
+	policy->max_attempts = -1;
+	policy->initial_interval = policy->max_interval = policy->max_duration = -1;
+	policy->multiplier = policy->randomization = -1;
+}
+
+/* The policy's columns stand side by side in both tables, from max_attempts on */
+static void
+read_policy(const Row *row, AttrNumber first, JobPolicy *policy)
+{
+	policy->max_attempts = int_column(row, first, -1);
+	policy->initial_interval = time_column(row, first + 1, "initial_interval");
+	policy->multiplier = double_column(row, first + 2);
+	policy->max_interval = time_column(row, first + 3, "max_interval");
+	policy->randomization = double_column(row, first + 4);
+	policy->max_duration = time_column(row, first + 5, "max_duration");
+}
+
+static void
+read_function(const Row *row, FunctionSettings *settings)
+{
+	bool		isnull;
+	char	   *at_limit = text_column(row, FN_AT_LIMIT);
+
+	settings->found = true;
+	settings->id = int_column(row, FN_ID, 0);
+	settings->concurrency = int_column(row, FN_CONCURRENCY, -1);
+	settings->cancel_at_limit = at_limit != NULL && strcmp(at_limit, "cancel") == 0;
+	settings->paused = bool_column(row, FN_PAUSED);
+	settings->priority = int_column(row, FN_PRIORITY, 0);
+	(void) column(row, FN_PRIORITY, &isnull);
+	settings->has_priority = !isnull;
+	settings->queue = text_column(row, FN_QUEUE);
+	settings->discard_after = time_column(row, FN_DISCARD_AFTER, "discard_after");
+	read_policy(row, FN_MAX_ATTEMPTS, &settings->policy);
+}
+
+static void
+read_granted(const Row *row, QueueSettings *settings)
+{
+	bool		isnull;
+	Datum		value = column(row, QU_GRANTED, &isnull);
+	Datum	   *roles;
+	bool	   *nulls;
+
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(value), REGROLEOID, sizeof(Oid), true, TYPALIGN_INT,
+					  &roles, &nulls, &settings->ngranted);
+	settings->granted = palloc(Max(settings->ngranted, 1) * sizeof(Oid));
+	for (int i = 0; i < settings->ngranted; i++)
+		settings->granted[i] = DatumGetObjectId(roles[i]);
+}
+
+static void
+read_queue(const Row *row, QueueSettings *settings)
+{
+	bool		isnull;
+
+	settings->found = true;
+	settings->id = int_column(row, QU_ID, 0);
+	settings->owner = DatumGetObjectId(column(row, QU_OWNER, &isnull));
+	read_granted(row, settings);
+	settings->concurrency = int_column(row, QU_CONCURRENCY, -1);
+	settings->paused = bool_column(row, QU_PAUSED);
+	settings->priority = int_column(row, QU_PRIORITY, 0);
+	(void) column(row, QU_PRIORITY, &isnull);
+	settings->has_priority = !isnull;
+	settings->discard_after = time_column(row, QU_DISCARD_AFTER, "discard_after");
+	read_policy(row, QU_MAX_ATTEMPTS, &settings->policy);
+}
+
+static void
+read_settings(CachedSettings *entry)
+{
+	bool		is_function = entry->kind == 'f';
+	Relation	rel = table_open(is_function ? function_table : queue_table, AccessShareLock);
+	Snapshot	snapshot;
+	SysScanDesc scan;
+	ScanKeyData key;
+	Row			row;
+
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		CommandCounterIncrement();	/* what this transaction has changed counts */
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyEntryInitialize(&key, 0, is_function ? FN_SIGNATURE : QU_NAME,
+						   BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(entry->name));
+	scan = systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true, snapshot, 1, &key);
+	row.tuple = systable_getnext(scan);
+	row.desc = RelationGetDescr(rel);
+	if (HeapTupleIsValid(row.tuple))
+	{
+		MemoryContext context = MemoryContextSwitchTo(cache_context);
+
+		if (is_function)
+			read_function(&row, &entry->function);
+		else
+			read_queue(&row, &entry->queue);
+		MemoryContextSwitchTo(context);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+}
+
+/* ------------------------------------------------------------------------
+ * Look-ups
+ * ------------------------------------------------------------------------ */
+
+static const CachedSettings *
+look_up(char kind, const char *name)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) name, strlen(name), kind);
+	CachedSettings *entry;
+	CachedSettings fresh;
+
+	prepare_cache();
+	entry = hash_search(cache, &hash, HASH_FIND, NULL);
+	if (entry != NULL && entry->kind == kind && strcmp(entry->name, name) == 0)
+		return entry;
+
+	/* read first: it may fail, or announce changes itself */
+	memset(&fresh, 0, sizeof(fresh));
+	fresh.hash = hash;
+	fresh.kind = kind;
+	fresh.name = MemoryContextStrdup(cache_context, name);
+	fresh.function.concurrency = fresh.queue.concurrency = -1;
+	fresh.function.discard_after = fresh.queue.discard_after = -1;
+	policy_unset(&fresh.function.policy);
+	policy_unset(&fresh.queue.policy);
+	fresh.queue.found = kind == 'q' && strcmp(name, DEFAULT_QUEUE) == 0;
+	read_settings(&fresh);
+	entry = hash_search(cache, &hash, HASH_ENTER, NULL);
+	*entry = fresh;
+	return entry;
+}
+
+const FunctionSettings *
+function_settings(const char *signature)
+{
+	return &look_up('f', signature)->function;
+}
+
+const QueueSettings *
+queue_settings(const char *name)
+{
+	return &look_up('q', name)->queue;
+}
+
+/* Only limits and pauses make a lane of their own */
+int64
+job_lane(const char *signature, const char *queue)
+{
+	const FunctionSettings *function = function_settings(signature);
+	int32		function_id = function->paused || function->concurrency >= 0 ? function->id : 0;
+	const QueueSettings *settings = queue_settings(queue);
+	int32		queue_id = settings->paused || settings->concurrency >= 0 ? settings->id : 0;
+
+	return LANE(function_id, queue_id);
+}
+
+/* A number among the job's own options; false: it is not there */
+static bool
+option(const Jsonb *options, const char *name, double *value)
+{
+	JsonbValue	found;
+
+	if (options == NULL || !JB_ROOT_IS_OBJECT(options) ||
+		getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &options->root),
+									 name, strlen(name), &found) == NULL ||
+		found.type != jbvNumeric)
+		return false;
+	*value = DatumGetFloat8(DirectFunctionCall1(numeric_float8,
+												NumericGetDatum(found.val.numeric)));
+	return true;
+}
+
+/*
+ * Job over function over queue over default, each field by itself.
+ */
+void
+job_policy(const Job *job, JobPolicy *policy)
+{
+	JobPolicy	function = function_settings(text_to_cstring(job->function))->policy;
+	JobPolicy	queue = queue_settings(text_to_cstring(job->queue))->policy;
+	double		value;
+
+#define WEIGH(field) \
+	(policy->field = option(job->options, #field, &value) ? value : \
+	 function.field >= 0 ? function.field : \
+	 queue.field >= 0 ? queue.field : default_policy.field)
+	WEIGH(max_attempts);
+	WEIGH(initial_interval);
+	WEIGH(multiplier);
+	WEIGH(max_interval);
+	WEIGH(randomization);
+	WEIGH(max_duration);
+#undef WEIGH
+}
