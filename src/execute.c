@@ -230,6 +230,7 @@ call_by_query(FunctionEntry *entry, Call *call, Datum *values, bool *nulls)
 
 	for (int i = 0; i < entry->nargs; i++)
 		null_flags[i] = nulls[i] ? 'n' : ' ';
+	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	if (SPI_execute_with_args(call->query, entry->nargs, entry->arg_types, values, null_flags,
 							  false, 0) != SPI_OK_SELECT)
@@ -250,6 +251,7 @@ call_by_query(FunctionEntry *entry, Call *call, Datum *values, bool *nulls)
 		}
 	}
 	SPI_finish();
+	PopActiveSnapshot();
 	return result != NULL ? keep_result(result) : NULL;
 }
 

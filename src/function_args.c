@@ -68,7 +68,7 @@ prepare_conversion(Conversion *conversion, Oid type, MemoryContext context)
 	fmgr_info_cxt(input, &conversion->input, context);
 }
 
-static pg_noinline List *
+static List *
 read_defaults(Oid function)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
@@ -85,7 +85,7 @@ read_defaults(Oid function)
 	return list;
 }
 
-static Conversions *
+static pg_noinline Conversions *
 prepare(FunctionEntry *entry)
 {
 	Conversions *result;
