@@ -296,6 +296,9 @@ extern FunctionEntry *function_resolve_name(const char *name);
 /* By stored signature, at run time; NULL when it is gone */
 extern FunctionEntry *function_by_signature(const char *signature);
 
+/* Is it 'fn(bigint)' and not 'fn'? */
+extern bool function_name_has_types(const char *given);
+
 /* By OID, with all the checks of function_resolve() but for the arguments */
 extern FunctionEntry *function_by_oid(Oid function);
 

@@ -353,7 +353,7 @@ find_by_types(const char *given, int nargs, Oid *types)
 	int			nvariadic;
 	FuncDetailCode code;
 
-	if (strchr(given, '(') != NULL)
+	if (function_name_has_types(given))
 		return function_resolve_name(given);
 	name = compat_qualified_name(given);
 	code = func_get_detail(name, NIL, NIL, nargs, types, false, true, false, &function,

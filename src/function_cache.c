@@ -284,6 +284,28 @@ check_may_execute(const FunctionEntry *entry)
  * By name
  * ------------------------------------------------------------------------ */
 
+/* Where the types begin in what may be a signature; NULL: it is a mere name */
+static const char *
+types_in(const char *given)
+{
+	bool		quoted = false;
+
+	for (const char *p = given; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		else if (*p == '(' && !quoted)
+			return p;
+	}
+	return NULL;
+}
+
+bool
+function_name_has_types(const char *given)
+{
+	return types_in(given) != NULL;
+}
+
 /* Signatures of a list of candidates, for a hint */
 static char *
 list_signatures(FuncCandidateList candidates)
@@ -446,7 +468,7 @@ find_function(const char *given, Jsonb *args, bool use_args)
 
 	if (known != NULL)
 		return entry_of(known->function);
-	if (strchr(given, '(') != NULL)
+	if (types_in(given) != NULL)
 		function = find_by_given_signature(given);
 	else
 	{
@@ -517,17 +539,10 @@ function_by_oid(Oid function)
 static List *
 name_of_signature(const char *signature)
 {
-	bool		quoted = false;
-	const char *p;
+	const char *types = types_in(signature);
 
-	for (p = signature; *p != '\0' && (quoted || *p != '('); p++)
-	{
-		if (*p == '"')
-			quoted = !quoted;
-	}
-	if (*p != '(')
-		return NIL;
-	return compat_qualified_name(pnstrdup(signature, p - signature));
+	return types == NULL ? NIL :
+		compat_qualified_name(pnstrdup(signature, types - signature));
 }
 
 FunctionEntry *

@@ -321,9 +321,29 @@ guard_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
 		prev_fmgr_hook(event, flinfo, private);
 }
 
+/*
+ * What was announced and then rolled back is announced to nobody, and we may
+ * have looked meanwhile.
+ */
+static void
+guard_xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT && changed_here)
+		stale = true;
+}
+
+static void
+guard_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && changed_here)
+		stale = true;
+}
+
 void
 guard_init(void)
 {
+	RegisterXactCallback(guard_xact_callback, NULL);
+	RegisterSubXactCallback(guard_subxact_callback, NULL);
 	prev_needs_fmgr_hook = needs_fmgr_hook;
 	needs_fmgr_hook = guard_needs_fmgr_hook;
 	prev_fmgr_hook = fmgr_hook;

@@ -68,6 +68,7 @@ static MemoryContext cache_context = NULL;
 static MemoryContext retired_context = NULL;
 static bool stale = true;
 static uint64 generation = 1;
+static bool changed_here = false;	/* by this transaction */
 static Oid	function_table = InvalidOid;
 static Oid	queue_table = InvalidOid;
 
@@ -85,6 +86,36 @@ forget_settings(Datum arg, Oid relation)
 	}
 }
 
+/*
+ * What this transaction has changed and read is rolled back: nobody else hears
+ * of it.
+ */
+static void
+forget_rolled_back(void)
+{
+	if (!changed_here)
+		return;
+	stale = true;
+	generation++;
+}
+
+static void
+settings_xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		forget_rolled_back();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		changed_here = false;
+}
+
+static void
+settings_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
+						  void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_rolled_back();
+}
+
 static void
 prepare_cache(void)
 {
@@ -93,6 +124,8 @@ prepare_cache(void)
 
 	if (!registered)
 	{
+		RegisterXactCallback(settings_xact_callback, NULL);
+		RegisterSubXactCallback(settings_subxact_callback, NULL);
 		CacheRegisterRelcacheCallback(forget_settings, (Datum) 0);
 		registered = true;
 	}
@@ -124,6 +157,8 @@ settings_invalidate(void)
 {
 	CacheInvalidateRelcacheByRelid(catalog_oid(CAT_FUNCTION));
 	CacheInvalidateRelcacheByRelid(catalog_oid(CAT_QUEUE));
+	prepare_cache();			/* registers what a rollback calls */
+	changed_here = true;
 	stale = true;
 	generation++;
 }

@@ -38,6 +38,7 @@ SELECT "guard odd()"();
 SELECT guard_free();
 -- whoever has been there before
 \c -
+SET client_min_messages = warning;
 SET search_path = guard_test, pg_catalog;
 SELECT guard_sql();
 SELECT guard_plpgsql();

@@ -132,7 +132,7 @@ REVOKE rights_bob FROM rights_alice;
 -- What a view's own functions say when they are called
 SET ROLE rights_alice;
 SELECT count(*) FROM defer.running_jobs();
-SELECT kind, count(*), bool_and(role = 'rights_alice'::regrole) AS mine FROM defer.processes() GROUP BY kind;
+SELECT kind, count(*) > 0 AS some, bool_and(role = 'rights_alice'::regrole) AS mine FROM defer.processes() GROUP BY kind;
 RESET ROLE;
 SELECT min(id) FILTER (WHERE state = 'scheduled') AS later,
        min(id) FILTER (WHERE state = 'running') AS running,
