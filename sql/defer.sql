@@ -96,6 +96,8 @@ CREATE TABLE defer.claim (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE defer.claim IS 'batches of jobs taken by workers';
 
+-- Partitions have indexes of their own, and not of the partitioned tables: a dump
+-- attaches a partition and then makes its indexes, which would be there already.
 CREATE TABLE defer.job_history (
 	id				bigint NOT NULL,
 	owner			regrole NOT NULL,
@@ -121,11 +123,11 @@ CREATE TABLE defer.job_history (
 	sqlstate		text,
 	error			text
 ) PARTITION BY RANGE (finished_at);
-CREATE INDEX job_history_id_idx ON defer.job_history (id);
 COMMENT ON TABLE defer.job_history IS 'finished jobs, a partition for each UTC day of finish; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled, d discarded';
 COMMENT ON COLUMN defer.job_history.attempt IS 'attempts that were started';
 CREATE TABLE defer.job_history_default PARTITION OF defer.job_history DEFAULT;
+CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);
 COMMENT ON TABLE defer.job_history_default IS 'finished jobs of days that have no partition yet';
 
 CREATE TABLE defer.attempt (
@@ -142,11 +144,11 @@ CREATE TABLE defer.attempt (
 	context		text,
 	retry_at	timestamptz
 ) PARTITION BY RANGE (finished_at);
-CREATE INDEX attempt_job_id_idx ON defer.attempt (job_id);
 COMMENT ON TABLE defer.attempt IS 'attempts that did not succeed; look at defer.attempts instead';
 COMMENT ON COLUMN defer.attempt.outcome IS
 	'failed, timed_out, crashed, conflict (class 40, retried at once), snoozed, cancelled, interrupted (the server or the process was stopped)';
 CREATE TABLE defer.attempt_default PARTITION OF defer.attempt DEFAULT;
+CREATE INDEX attempt_default_job_id_idx ON defer.attempt_default (job_id);
 COMMENT ON TABLE defer.attempt_default IS 'attempts of days that have no partition yet';
 
 CREATE TABLE defer.log (
@@ -157,9 +159,9 @@ CREATE TABLE defer.log (
 	level		text NOT NULL,
 	message		text NOT NULL
 ) PARTITION BY RANGE (at);
-CREATE INDEX log_job_id_idx ON defer.log (job_id);
 COMMENT ON TABLE defer.log IS 'what jobs said; look at defer.logs instead';
 CREATE TABLE defer.log_default PARTITION OF defer.log DEFAULT;
+CREATE INDEX log_default_job_id_idx ON defer.log_default (job_id);
 COMMENT ON TABLE defer.log_default IS 'messages of days that have no partition yet';
 
 CREATE SEQUENCE defer.function_id_seq AS integer;

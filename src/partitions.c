@@ -38,12 +38,13 @@ typedef struct Parent
 {
 	const char *name;
 	const char *column;			/* that it is partitioned by */
+	const char *key;			/* that its partitions have an index on */
 } Parent;
 
 static const Parent parents[] = {
-	{"job_history", "finished_at"},
-	{"attempt", "finished_at"},
-	{"log", "at"},
+	{"job_history", "finished_at", "id"},
+	{"attempt", "finished_at", "job_id"},
+	{"log", "at", "job_id"},
 };
 
 static int64
@@ -140,6 +141,7 @@ make_partition(const Parent *parent, int64 day)
 				 name, parent->name));
 	run(psprintf("WITH moved AS (DELETE FROM defer.%s_default WHERE %s RETURNING *)"
 				 " INSERT INTO defer.%s SELECT * FROM moved", parent->name, range, name));
+	run(psprintf("CREATE INDEX %s_%s_idx ON defer.%s (%s)", name, parent->key, name, parent->key));
 	run(psprintf("ALTER TABLE defer.%s ATTACH PARTITION defer.%s FOR VALUES FROM ('%s') TO ('%s')",
 				 parent->name, name, day_start(day), day_start(day + 1)));
 }

@@ -37,7 +37,6 @@ is($node->safe_psql('postgres',
 
 # One slow job among short ones, in one batch: the short ones do not wait
 $node->safe_psql('postgres', q{
-	TRUNCATE effect;
 	BEGIN;
 	SELECT defer.enqueue('quick') FROM generate_series(1, 1000);
 	SELECT defer.enqueue('slow');

@@ -77,12 +77,10 @@ $node->safe_psql('other', q{
 	CREATE ROLE gone LOGIN;
 	GRANT USAGE ON SCHEMA defer TO gone;
 	CREATE FUNCTION temporary() RETURNS void LANGUAGE sql AS 'SELECT';
-	SELECT defer.pause('temporary');
-	SELECT defer.enqueue('temporary', max_attempts => 1);
+	SELECT defer.enqueue('temporary', delay => '1 second', max_attempts => 1);
 	SET ROLE gone;
-	SELECT defer.command('SELECT 1', run_at => now() + interval '1 second');
+	SELECT defer.command('SELECT 1', delay => '1 second');
 	RESET ROLE;
-	SELECT defer.resume('temporary');
 	DROP FUNCTION temporary();
 	REVOKE USAGE ON SCHEMA defer FROM gone;
 	DROP ROLE gone});
