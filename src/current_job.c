@@ -82,6 +82,10 @@ defer_snooze(PG_FUNCTION_ARGS)
 	require_job("defer.snooze()");
 	require_argument(fcinfo, 0, "delay");
 	wait = setting_interval("delay", PG_GETARG_INTERVAL_P(0));
+	if (wait == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"delay\" must be more than 0")));
 	current_job.snooze = true;
 	current_job.give_up = false;
 	current_job.snooze_for = wait;

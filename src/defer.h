@@ -140,7 +140,6 @@ typedef struct FunctionEntry
 	int			ndefaults;		/* how many of the last have defaults */
 	Oid		   *arg_types;
 	char	  **arg_names;		/* "" where unnamed */
-	void	   *call;			/* execute.c's prepared call, in entry_context */
 	void	   *conversions;	/* function_args.c's, in entry_context */
 	MemoryContext entry_context;
 } FunctionEntry;
@@ -345,7 +344,8 @@ extern int64 backoff_interval(const JobPolicy *policy, int32 failed, double rand
 /* ------------------------------------------------------------------------
  * execute.c: run one job's work inside the transaction that the worker has
  * opened (a procedure or VACUUM may have replaced it on return); errors are
- * thrown.  Result as JSON or NULL, in the current memory context.
+ * thrown.  Result as JSON or NULL, in the current memory context, which must
+ * outlive transactions.
  * ------------------------------------------------------------------------ */
 extern Jsonb *execute_job(const Job *job);
 extern void command_check(const char *sql); /* at enqueue: one statement, allowed kind */

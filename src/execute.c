@@ -2,31 +2,39 @@
  * execute.c
  *		A job's work, inside the transaction that the worker has opened.
  *
- * A plain function is called directly: no plan, no parser.  Sets, rows and
- * records are asked for in a prepared query.  Procedures and commands go
- * through a portal, as a client's statement does: so they may commit, and a
- * VACUUM finds itself at the top level.
+ * A function that returns one value is called directly: no plan, no parser.
+ * What returns rows, procedures and commands go through a portal, as a
+ * client's statement does: so procedures may commit, and a VACUUM finds itself
+ * at the top level.
+ *
+ * The result is what to_jsonb() makes of a function's value; an array of that
+ * for a set; an object of a procedure's OUT parameters; and for a command its
+ * tag, as in {"command": "DELETE 5"}.  NULL, void and what is larger than
+ * defer.max_payload are not kept.
+ *
+ * Whatever is called may have catalogs change, roll back or commit: nothing of
+ * the function's cache entry is used after that.
  */
 #include "defer.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "parser/analyze.h"
-#include "parser/parser.h"
 #include "pgstat.h"
 #include "tcop/cmdtag.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -34,261 +42,140 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-/* A function made ready to be called; kept in its FunctionEntry */
+/* A function and its arguments, on their own */
 typedef struct Call
 {
-	bool		direct;			/* by fmgr; else by a query */
-	FmgrInfo	function;
-	FmgrInfo	to_jsonb;		/* of its result type */
-	char	   *query;			/* of functions that return rows, and of procedures */
+	Oid			function;
+	Oid			result_type;
+	bool		strict;
+	int			nargs;
+	Oid		   *types;
+	Datum	   *values;
+	bool	   *nulls;
 } Call;
 
 /* ------------------------------------------------------------------------
  * Results
  * ------------------------------------------------------------------------ */
 
+static inline bool
+too_large(Size size)
+{
+	return size > (Size) defer_max_payload * 1024;
+}
+
+static void
+warn_not_kept(void)
+{
+	ereport(WARNING,
+			(errmsg("the job's result is not kept: it is larger than %d kB", defer_max_payload),
+			 errhint("Keep it in a table, or raise defer.max_payload.")));
+}
+
 /* A result that is too large is not kept, and the job's log says so */
 static Jsonb *
 keep_result(Jsonb *result)
 {
-	Size		size = VARSIZE(result);
-
-	if (size <= (Size) defer_max_payload * 1024)
+	if (!too_large(VARSIZE(result)))
 		return result;
-	ereport(WARNING,
-			(errmsg("the job's result of %zu bytes is not kept", size),
-			 errhint("defer.max_payload is %d kB.", defer_max_payload)));
+	warn_not_kept();
 	return NULL;
 }
 
-static Jsonb *
-to_jsonb_result(FmgrInfo *to_jsonb, Datum value)
-{
-	return keep_result(DatumGetJsonbP(FunctionCall1(to_jsonb, value)));
-}
-
-/* ------------------------------------------------------------------------
- * Calling functions
- * ------------------------------------------------------------------------ */
-
-/* "$1, $2::type, VARIADIC $3" for a query; OUT arguments of procedures as NULL */
-static char *
-argument_list(HeapTuple tuple)
-{
-	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
-	StringInfoData list;
-	Oid		   *types;
-	char	  **names;
-	char	   *modes;
-	int			n = get_func_arg_info(tuple, &types, &names, &modes);
-	int			input = 0;
-
-	initStringInfo(&list);
-	for (int i = 0; i < n; i++)
-	{
-		char		mode = modes != NULL ? modes[i] : PROARGMODE_IN;
-
-		if (mode == PROARGMODE_TABLE ||
-			(mode == PROARGMODE_OUT && form->prokind != PROKIND_PROCEDURE))
-			continue;
-		if (list.len > 0)
-			appendStringInfoString(&list, ", ");
-		if (mode == PROARGMODE_OUT)
-			appendStringInfo(&list, "NULL::%s", format_type_be_qualified(types[i]));
-		else
-			appendStringInfo(&list, "%s$%d", mode == PROARGMODE_VARIADIC ? "VARIADIC " : "",
-							 ++input);
-	}
-	return list.data;
-}
-
-static char *
-build_query(FunctionEntry *entry, MemoryContext context)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(entry->oid));
-	Form_pg_proc form;
-	char	   *name;
-	char	   *query;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", entry->oid);
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	name = quote_qualified_identifier(get_namespace_name(form->pronamespace),
-									  NameStr(form->proname));
-	query = psprintf(entry->kind == JOB_PROCEDURE ? "CALL %s(%s)" :
-					 "SELECT pg_catalog.to_jsonb(x) FROM %s(%s) x",
-					 name, argument_list(tuple));
-	ReleaseSysCache(tuple);
-	return MemoryContextStrdup(context, query);
-}
-
-static Call *
-prepare_call(FunctionEntry *entry)
-{
-	Call	   *call;
-
-	if (entry->call != NULL)
-		return entry->call;
-	call = MemoryContextAllocZero(entry->entry_context, sizeof(Call));
-	call->direct = entry->kind == JOB_FUNCTION && !entry->returns_set &&
-		get_typtype(entry->result_type) != TYPTYPE_COMPOSITE &&
-		entry->result_type != RECORDOID;
-	if (call->direct)
-	{
-		fmgr_info_cxt(entry->oid, &call->function, entry->entry_context);
-		if (entry->result_type != VOIDOID)
-			prepare_to_jsonb(&call->to_jsonb, entry->result_type, entry->entry_context);
-	}
-	else
-		call->query = build_query(entry, entry->entry_context);
-	entry->call = call;
-	return call;
-}
-
-static Jsonb *
-call_directly(FunctionEntry *entry, Call *call, Datum *values, bool *nulls)
-{
-	LOCAL_FCINFO(fcinfo, FUNC_MAX_ARGS);
-	PgStat_FunctionCallUsage usage;
-	Jsonb	   *result = NULL;
-	Datum		value;
-
-	if (entry->strict)
-	{
-		for (int i = 0; i < entry->nargs; i++)
-		{
-			if (nulls[i])
-				return NULL;
-		}
-	}
-	InitFunctionCallInfoData(*fcinfo, &call->function, entry->nargs, InvalidOid, NULL, NULL);
-	for (int i = 0; i < entry->nargs; i++)
-	{
-		fcinfo->args[i].value = values[i];
-		fcinfo->args[i].isnull = nulls[i];
-	}
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_init_function_usage(fcinfo, &usage);
-	value = FunctionCallInvoke(fcinfo);
-	pgstat_end_function_usage(&usage, true);
-	if (!fcinfo->isnull && entry->result_type != VOIDOID)
-		result = to_jsonb_result(&call->to_jsonb, value);
-	PopActiveSnapshot();
-	return result;
-}
-
-/* The rows of a query as a JSON array, as long as they are not too many */
-static Jsonb *
-rows_to_array(MemoryContext context)
-{
-	JsonbParseState *state = NULL;
-	JsonbValue *array;
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Jsonb	   *result;
-
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		JsonbValue	element;
-		bool		isnull;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-		JsonbValue	scalar;
-
-		if (isnull)
-			element.type = jbvNull;
-		else
-		{
-			Jsonb	   *row = DatumGetJsonbP(value);
-
-			if (JB_ROOT_IS_SCALAR(row) && JsonbExtractScalar(&row->root, &scalar))
-				element = scalar;
-			else
-			{
-				element.type = jbvBinary;
-				element.val.binary.data = &row->root;
-				element.val.binary.len = VARSIZE(row) - VARHDRSZ;
-			}
-		}
-		(void) pushJsonbValue(&state, WJB_ELEM, &element);
-	}
-	array = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	result = JsonbValueToJsonb(array);
-	MemoryContextSwitchTo(old);
-	return result;
-}
-
 /*
- * A function that returns rows.  It runs to its end, whatever becomes of its
- * result: of more rows than could be kept, none is.
+ * Would it be in vain, or even impossible, to make JSON of the value?  Nearly
+ * all types are longer as JSON; only JSON itself may be shorter.
  */
-static Jsonb *
-call_by_query(FunctionEntry *entry, Call *call, Datum *values, bool *nulls)
+static bool
+value_too_large(Datum value, Oid type)
 {
-	MemoryContext context = CurrentMemoryContext;
-	char	   *null_flags = palloc(entry->nargs + 1);
-	Jsonb	   *result = NULL;
+	return get_typlen(type) == -1 && type != JSONOID && too_large(toast_raw_datum_size(value));
+}
 
-	for (int i = 0; i < entry->nargs; i++)
-		null_flags[i] = nulls[i] ? 'n' : ' ';
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	if (SPI_execute_with_args(call->query, entry->nargs, entry->arg_types, values, null_flags,
-							  false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not call the function");
-	if (entry->returns_set)
-		result = rows_to_array(context);
-	else if (SPI_processed > 0)
+static Jsonb *
+value_to_result(Datum value, Oid type)
+{
+	if (value_too_large(value, type))
 	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!isnull)
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-
-			result = DatumGetJsonbPCopy(value);
-			MemoryContextSwitchTo(old);
-		}
+		warn_not_kept();
+		return NULL;
 	}
-	SPI_finish();
-	PopActiveSnapshot();
-	return result != NULL ? keep_result(result) : NULL;
+	return keep_result(type == JSONBOID ? DatumGetJsonbPCopy(value) :
+					   argument_to_jsonb(value, type));
 }
 
 /* ------------------------------------------------------------------------
- * Statements
+ * Rows
  * ------------------------------------------------------------------------ */
 
-/* Keeps the first row, as JSON */
+/* Makes JSON of rows: of each row's only column, or of one whole row */
 typedef struct RowReceiver
 {
 	DestReceiver pub;
-	MemoryContext context;
-	Jsonb	   *row;
+	bool		whole;
+	MemoryContext context;		/* of what is kept */
+	MemoryContext row_context;	/* of one row's conversion */
+	TupleDesc	desc;
+	List	   *rows;			/* Jsonb, or NULL */
+	Size		bytes;
+	bool		overflow;		/* too large: nothing is kept */
 } RowReceiver;
+
+static Jsonb *
+row_to_jsonb(RowReceiver *receiver, TupleTableSlot *slot)
+{
+	Oid			type = receiver->whole ? RECORDOID : TupleDescAttr(receiver->desc, 0)->atttypid;
+	bool		isnull = false;
+	Datum		value = receiver->whole ? ExecFetchSlotHeapTupleDatum(slot) :
+		slot_getattr(slot, 1, &isnull);
+
+	if (isnull)
+		return NULL;
+	if (value_too_large(value, type))
+	{
+		receiver->overflow = true;
+		return NULL;
+	}
+	return argument_to_jsonb(value, type);
+}
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	RowReceiver *receiver = (RowReceiver *) self;
-	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+	MemoryContext old;
+	Jsonb	   *row;
 
-	if (receiver->row == NULL)
+	if (receiver->overflow)
+		return true;			/* the function runs to its end all the same */
+	old = MemoryContextSwitchTo(receiver->row_context);
+	row = row_to_jsonb(receiver, slot);
+	receiver->bytes += row != NULL ? VARSIZE(row) : sizeof(JEntry);
+	if (too_large(receiver->bytes))
+		receiver->overflow = true;
+	MemoryContextSwitchTo(receiver->context);
+	if (!receiver->overflow)
 	{
-		FmgrInfo	to_jsonb;
-
-		prepare_to_jsonb(&to_jsonb, RECORDOID, receiver->context);
-		receiver->row = DatumGetJsonbP(FunctionCall1(&to_jsonb,
-													 ExecFetchSlotHeapTupleDatum(slot)));
+		if (row != NULL)
+			row = memcpy(palloc(VARSIZE(row)), row, VARSIZE(row));
+		receiver->rows = lappend(receiver->rows, row);
+	}
+	else
+	{
+		receiver->rows = NIL;
+		MemoryContextReset(receiver->context);
 	}
 	MemoryContextSwitchTo(old);
+	MemoryContextReset(receiver->row_context);
 	return true;
 }
 
 static void
 receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
-	BlessTupleDesc(desc);
+	RowReceiver *receiver = (RowReceiver *) self;
+
+	receiver->desc = receiver->whole ? BlessTupleDesc(desc) : desc;
 }
 
 static void
@@ -296,35 +183,63 @@ receiver_nothing(DestReceiver *self)
 {
 }
 
+static RowReceiver *
+make_receiver(bool whole)
+{
+	RowReceiver *receiver = palloc0(sizeof(RowReceiver));
+
+	receiver->pub.receiveSlot = receive_row;
+	receiver->pub.rStartup = receiver_startup;
+	receiver->pub.rShutdown = receiver_nothing;
+	receiver->pub.rDestroy = receiver_nothing;
+	receiver->pub.mydest = DestNone;
+	receiver->whole = whole;
+	receiver->context = AllocSetContextCreate(CurrentMemoryContext, "defer rows",
+											  ALLOCSET_DEFAULT_SIZES);
+	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "defer row",
+												  ALLOCSET_DEFAULT_SIZES);
+	return receiver;
+}
+
 static void
-fill_position(void *arg)
+push_row(JsonbParseState **state, Jsonb *row)
 {
-	const char *sql = arg;
-	int			position = geterrposition();
+	JsonbValue	element;
 
-	if (position > 0)
+	if (row == NULL)
+		element.type = jbvNull;
+	else if (!JB_ROOT_IS_SCALAR(row) || !JsonbExtractScalar(&row->root, &element))
 	{
-		errposition(0);
-		internalerrposition(position);
-		internalerrquery(sql);
+		element.type = jbvBinary;
+		element.val.binary.data = &row->root;
+		element.val.binary.len = VARSIZE(row) - VARHDRSZ;
 	}
+	(void) pushJsonbValue(state, WJB_ELEM, &element);
 }
 
-/* Positions of errors are in this text, not in the statement of whoever calls us */
-static List *
-parse(const char *sql)
+/* The rows that were received: an array, or the whole row */
+static Jsonb *
+received_result(RowReceiver *receiver)
 {
-	ErrorContextCallback callback;
-	List	   *list;
+	JsonbParseState *state = NULL;
+	ListCell   *cell;
 
-	callback.callback = fill_position;
-	callback.arg = unconstify(char *, sql);
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	list = pg_parse_query(sql);
-	error_context_stack = callback.previous;
-	return list;
+	if (receiver->overflow)
+	{
+		warn_not_kept();
+		return NULL;
+	}
+	if (receiver->whole)
+		return receiver->rows != NIL ? linitial(receiver->rows) : NULL;
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, receiver->rows)
+		push_row(&state, lfirst(cell));
+	return keep_result(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
 }
+
+/* ------------------------------------------------------------------------
+ * Statements
+ * ------------------------------------------------------------------------ */
 
 /*
  * Run one statement as if a client had sent it; "receiver" may be NULL.  It may
@@ -356,47 +271,250 @@ run_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *types, 
 	PortalDefineQuery(portal, NULL, sql, CreateCommandTag(stmt->stmt), plans, NULL);
 	PortalStart(portal, params, 0, InvalidSnapshot);
 	InitializeQueryCompletion(completion);
-	if (receiver == NULL)
-		receiver = None_Receiver;
-	(void) compat_portal_run(portal, receiver, completion);
+	(void) compat_portal_run(portal, receiver != NULL ? receiver : None_Receiver, completion);
 	PortalDrop(portal, false);
-	CommandCounterIncrement();
 	MemoryContextSwitchTo(context);
 }
 
-/* CALL; the result is what its OUT arguments are */
-static Jsonb *
-call_procedure(FunctionEntry *entry, Datum *values, bool *nulls)
-{
-	char	   *sql = pstrdup(prepare_call(entry)->query);
-	int			nargs = entry->nargs;
-	Oid		   *types = palloc(Max(nargs, 1) * sizeof(Oid));
-	ParamListInfo params = makeParamList(nargs);
-	RowReceiver receiver = {
-		.pub = {.receiveSlot = receive_row,.rStartup = receiver_startup,
-		.rShutdown = receiver_nothing,.rDestroy = receiver_nothing,.mydest = DestNone},
-		.context = CurrentMemoryContext,
-	};
-	QueryCompletion completion;
-	List	   *list;
+/* ------------------------------------------------------------------------
+ * Functions and procedures
+ * ------------------------------------------------------------------------ */
 
-	for (int i = 0; i < nargs; i++)
+/* As the parser finds it for a call with arguments of these types */
+static Oid
+input_collation(const Call *call)
+{
+	Oid			found = InvalidOid;
+
+	for (int i = 0; i < call->nargs; i++)
 	{
-		types[i] = entry->arg_types[i];
-		params->params[i].value = values[i];
-		params->params[i].isnull = nulls[i];
-		params->params[i].pflags = PARAM_FLAG_CONST;
-		params->params[i].ptype = types[i];
+		Oid			collation = get_typcollation(call->types[i]);
+
+		if (!OidIsValid(collation) || collation == found)
+			continue;
+		if (OidIsValid(found))
+			return DEFAULT_COLLATION_OID;
+		found = collation;
 	}
-	list = pg_parse_query(sql);
-	run_statement(linitial_node(RawStmt, list), sql, params, types, nargs, &receiver.pub,
-				  &completion);
-	return receiver.row != NULL ? keep_result(receiver.row) : NULL;
+	return found;
+}
+
+/* What a call in a query would look like, for functions that ask */
+static Node *
+call_expression(const Call *call, Oid collation)
+{
+	List	   *args = NIL;
+
+	for (int i = 0; i < call->nargs; i++)
+	{
+		Param	   *param = makeNode(Param);
+
+		param->paramkind = PARAM_EXTERN;
+		param->paramid = i + 1;
+		param->paramtype = call->types[i];
+		param->paramtypmod = -1;
+		param->paramcollid = get_typcollation(call->types[i]);
+		param->location = -1;
+		args = lappend(args, param);
+	}
+	return (Node *) makeFuncExpr(call->function, call->result_type, args, InvalidOid, collation,
+								 COERCE_EXPLICIT_CALL);
+}
+
+static Jsonb *
+call_directly(const Call *call)
+{
+	LOCAL_FCINFO(fcinfo, FUNC_MAX_ARGS);
+	FmgrInfo	function;
+	PgStat_FunctionCallUsage usage;
+	Oid			collation = input_collation(call);
+	Jsonb	   *result = NULL;
+	Datum		value;
+
+	if (call->strict)
+	{
+		for (int i = 0; i < call->nargs; i++)
+		{
+			if (call->nulls[i])
+				return NULL;
+		}
+	}
+	fmgr_info(call->function, &function);
+	fmgr_info_set_expr(call_expression(call, collation), &function);
+	InitFunctionCallInfoData(*fcinfo, &function, call->nargs, collation, NULL, NULL);
+	for (int i = 0; i < call->nargs; i++)
+	{
+		fcinfo->args[i].value = call->values[i];
+		fcinfo->args[i].isnull = call->nulls[i];
+	}
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_init_function_usage(fcinfo, &usage);
+	value = FunctionCallInvoke(fcinfo);
+	pgstat_end_function_usage(&usage, true);
+	if (!fcinfo->isnull && call->result_type != VOIDOID)
+		result = value_to_result(value, call->result_type);
+	PopActiveSnapshot();
+	return result;
+}
+
+/* "$1, VARIADIC $2"; a procedure's OUT parameters as NULL */
+static char *
+argument_list(HeapTuple tuple)
+{
+	bool		is_procedure = ((Form_pg_proc) GETSTRUCT(tuple))->prokind == PROKIND_PROCEDURE;
+	StringInfoData list;
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			n = get_func_arg_info(tuple, &types, &names, &modes);
+	int			input = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < n; i++)
+	{
+		char		mode = modes != NULL ? modes[i] : PROARGMODE_IN;
+
+		if (mode == PROARGMODE_TABLE || (mode == PROARGMODE_OUT && !is_procedure))
+			continue;
+		if (list.len > 0)
+			appendStringInfoString(&list, ", ");
+		if (mode == PROARGMODE_OUT)
+			appendStringInfo(&list, "NULL::%s", format_type_be_qualified(types[i]));
+		else
+			appendStringInfo(&list, "%s$%d", mode == PROARGMODE_VARIADIC ? "VARIADIC " : "",
+							 ++input);
+	}
+	return list.data;
+}
+
+static char *
+call_statement(const Call *call, const char *verb)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->function));
+	Form_pg_proc form;
+	char	   *sql;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", call->function);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	sql = psprintf("%s %s(%s)", verb,
+				   quote_qualified_identifier(get_namespace_name(form->pronamespace),
+											  NameStr(form->proname)),
+				   argument_list(tuple));
+	ReleaseSysCache(tuple);
+	return sql;
+}
+
+/* CALL, or SELECT of a function that returns rows, whose values are the rows' only column */
+static Jsonb *
+call_by_statement(const Call *call, const char *verb, bool whole)
+{
+	char	   *sql = call_statement(call, verb);
+	ParamListInfo params = makeParamList(call->nargs);
+	RowReceiver *receiver = make_receiver(whole);
+	bool		is_void = !whole && call->result_type == VOIDOID;
+	QueryCompletion completion;
+
+	for (int i = 0; i < call->nargs; i++)
+	{
+		params->params[i].value = call->values[i];
+		params->params[i].isnull = call->nulls[i];
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = call->types[i];
+	}
+	run_statement(linitial_node(RawStmt, pg_parse_query(sql)), sql, params, call->types,
+				  call->nargs, is_void ? NULL : &receiver->pub, &completion);
+	return is_void ? NULL : received_result(receiver);
+}
+
+/* May the current user still call it? */
+static void
+check_may_call(Oid function, const char *signature)
+{
+	if (!compat_may_execute(function, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", signature),
+				 errhint("The job's owner needs EXECUTE on it also when the job runs.")));
+	if (!compat_may_use_schema(get_func_namespace(function), GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for the schema of function %s", signature),
+				 errhint("The job's owner needs USAGE on it also when the job runs.")));
+	InvokeFunctionExecuteHook(function);
+}
+
+static Jsonb *
+run_function(const Job *job)
+{
+	char	   *signature = text_to_cstring(job->function);
+	FunctionEntry *entry = function_by_signature(signature);
+	bool		returns_set;
+	Call		call;
+
+	if (entry == NULL || entry->kind != job->kind)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("%s %s does not exist",
+						job->kind == JOB_PROCEDURE ? "procedure" : "function", signature),
+				 errhint("It has been dropped or renamed, or its parameters have changed, since the job was enqueued.")));
+	check_may_call(entry->oid, signature);
+
+	returns_set = entry->returns_set;
+	call.function = entry->oid;
+	call.result_type = entry->result_type;
+	call.strict = entry->strict;
+	call.nargs = entry->nargs;
+	call.types = palloc(Max(call.nargs, 1) * sizeof(Oid));
+	memcpy(call.types, entry->arg_types, call.nargs * sizeof(Oid));
+	call.values = palloc0(Max(call.nargs, 1) * sizeof(Datum));
+	call.nulls = palloc0(Max(call.nargs, 1) * sizeof(bool));
+
+	/* domains and defaults may have functions of users, which want a snapshot */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	function_convert_args(entry, job->args, call.values, call.nulls);
+	PopActiveSnapshot();
+
+	if (job->kind == JOB_PROCEDURE)
+		return call_by_statement(&call, "CALL", true);
+	if (returns_set)
+		return call_by_statement(&call, "SELECT", false);
+	return call_directly(&call);
 }
 
 /* ------------------------------------------------------------------------
  * Commands
  * ------------------------------------------------------------------------ */
+
+static void
+fill_position(void *arg)
+{
+	const char *sql = arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(sql);
+	}
+}
+
+/* Positions of errors are in this text, not in the statement of whoever calls us */
+static List *
+parse(const char *sql)
+{
+	ErrorContextCallback callback;
+	List	   *list;
+
+	callback.callback = fill_position;
+	callback.arg = unconstify(char *, sql);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	list = pg_parse_query(sql);
+	error_context_stack = callback.previous;
+	return list;
+}
 
 /* Why a statement cannot be run as a job; NULL: it can */
 static const char *
@@ -405,7 +523,16 @@ unfit_statement(Node *stmt)
 	switch (nodeTag(stmt))
 	{
 		case T_TransactionStmt:
+			if (((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED ||
+				((TransactionStmt *) stmt)->kind == TRANS_STMT_ROLLBACK_PREPARED)
+				return NULL;
 			return "A job is a transaction by itself. For several in one job write a procedure.";
+		case T_LockStmt:
+			return "The lock would be released at once. Take it in the function that needs it.";
+		case T_PrepareStmt:
+		case T_ExecuteStmt:
+		case T_DeallocateStmt:
+			return "Prepared statements end with the job. Use the statement itself.";
 		case T_CopyStmt:
 			if (((CopyStmt *) stmt)->filename == NULL)
 				return "There is no client to copy from or to. Use a file or a program.";
@@ -435,7 +562,9 @@ parse_command(const char *sql)
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 list == NIL ?
 				 errmsg("the command is empty") :
-				 errmsg("a command is one statement, and this is %d", list_length(list)),
+				 errmsg("a command is one statement, and these are %d", list_length(list)),
+				 list == NIL ?
+				 errhint("Give one SQL statement, as in 'VACUUM my_table'.") :
 				 errhint("For several statements use a DO block, a function or a procedure.")));
 	stmt = linitial_node(RawStmt, list);
 	reason = unfit_statement(stmt->stmt);
@@ -491,6 +620,10 @@ run_command(const Job *job)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("job " INT64_FORMAT " has no statement", job->id)));
 	sql = pnstrdup(found.val.string.val, found.val.string.len);
+
+	/* what runs is the statement: for pg_stat_activity and the server's log */
+	debug_query_string = psprintf("defer job " INT64_FORMAT ": %s", job->id, sql);
+	pgstat_report_activity(STATE_RUNNING, debug_query_string);
 	stmt = parse_command(sql);
 	run_statement(stmt, sql, NULL, NULL, 0, NULL, &completion);
 	return command_result(&completion);
@@ -500,45 +633,11 @@ run_command(const Job *job)
  * Entry point
  * ------------------------------------------------------------------------ */
 
-/* The function of a job, if it is still there and may be executed */
-static FunctionEntry *
-find_function(const Job *job)
-{
-	char	   *signature = text_to_cstring(job->function);
-	FunctionEntry *entry = function_by_signature(signature);
-
-	if (entry == NULL || entry->kind != job->kind)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("%s %s does not exist",
-						job->kind == JOB_PROCEDURE ? "procedure" : "function", signature),
-				 errhint("It has been dropped or renamed, or its parameters have changed, since the job was enqueued.")));
-	if (!compat_may_execute(entry->oid, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for function %s", signature)));
-	InvokeFunctionExecuteHook(entry->oid);
-	return entry;
-}
-
 Jsonb *
 execute_job(const Job *job)
 {
-	FunctionEntry *entry;
-	Datum	   *values;
-	bool	   *nulls;
-	Call	   *call;
+	Jsonb	   *result = job->kind == JOB_COMMAND ? run_command(job) : run_function(job);
 
-	if (job->kind == JOB_COMMAND)
-		return run_command(job);
-
-	entry = find_function(job);
-	values = palloc(Max(entry->nargs, 1) * sizeof(Datum));
-	nulls = palloc(Max(entry->nargs, 1) * sizeof(bool));
-	function_convert_args(entry, job->args, values, nulls);
-	if (entry->kind == JOB_PROCEDURE)
-		return call_procedure(entry, values, nulls);
-	call = prepare_call(entry);
-	return call->direct ? call_directly(entry, call, values, nulls) :
-		call_by_query(entry, call, values, nulls);
+	CommandCounterIncrement();
+	return result;
 }

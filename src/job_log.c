@@ -8,8 +8,12 @@
  *
  * The server calls emit_log_hook only for messages that would go to its log;
  * without a client it does not even make the others.  So a worker's
- * log_min_messages is "info", and the hook decides itself what the log gets:
- * in a job, what defer.log_level says, else what log_min_messages said before.
+ * log_min_messages is "info", over whatever its role has set, and the hook
+ * decides itself what the log gets: in a job, what defer.log_level says, else
+ * what log_min_messages said before.  Only superusers can change that within a
+ * job, and then do without its messages.
+ *
+ * Messages of level log are for the administrator, and are not collected.
  */
 #include "defer.h"
 
@@ -40,35 +44,71 @@ static Size nbytes = 0;
 static int	server_level = WARNING; /* log_min_messages as it was */
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
-/* May be called in the middle of ereport(): nothing here throws */
+/*
+ * Room for a message of that length, appended to the list; NULL: it is dropped.
+ * May be called in the middle of ereport(): nothing here throws.
+ */
+static char *
+append_message(int elevel, Size length)
+{
+	Message    *message = NULL;
+
+	if (!collecting)
+		return NULL;
+	if (nmessages < MAX_MESSAGES && length <= MAX_BYTES && nbytes <= MAX_BYTES - length)
+		message = MemoryContextAllocExtended(context, offsetof(Message, text) + length + 1,
+											 MCXT_ALLOC_NO_OOM);
+	if (message == NULL)
+	{
+		ndropped++;
+		return NULL;
+	}
+	message->next = NULL;
+	message->at = GetCurrentTimestamp();
+	message->level = elevel;
+	message->text[0] = '\0';
+	*last = message;
+	last = &message->next;
+	nmessages++;
+	nbytes += length;
+	return message->text;
+}
+
 void
 job_log_add(int elevel, const char *message)
 {
-	Size		length = strlen(message);
-	Message    *copy;
+	char	   *text = append_message(elevel, strlen(message));
 
-	if (!collecting)
-		return;
-	if (nmessages >= MAX_MESSAGES || nbytes + length > MAX_BYTES)
+	if (text != NULL)
+		strcpy(text, message);
+}
+
+/* With detail and hint, as psql shows it */
+static void
+add_reported(const ErrorData *edata)
+{
+	static const char *const labels[] = {"", "\nDETAIL:  ", "\nHINT:  "};
+	const char *parts[] = {edata->message, edata->detail, edata->hint};
+	Size		length = 0;
+	char	   *text;
+
+	for (int i = 0; i < lengthof(parts); i++)
 	{
-		ndropped++;
-		return;
+		if (parts[i] != NULL)
+			length += strlen(labels[i]) + strlen(parts[i]);
 	}
-	copy = MemoryContextAllocExtended(context, offsetof(Message, text) + length + 1,
-									  MCXT_ALLOC_NO_OOM);
-	if (copy == NULL)
+	text = append_message(edata->elevel, length);
+	if (text == NULL)
+		return;
+	for (int i = 0; i < lengthof(parts); i++)
 	{
-		ndropped++;
-		return;
+		if (parts[i] == NULL)
+			continue;
+		strcpy(text, labels[i]);
+		text += strlen(text);
+		strcpy(text, parts[i]);
+		text += strlen(text);
 	}
-	copy->next = NULL;
-	copy->at = GetCurrentTimestamp();
-	copy->level = elevel;
-	memcpy(copy->text, message, length + 1);
-	*last = copy;
-	last = &copy->next;
-	nmessages++;
-	nbytes += length;
 }
 
 static void
@@ -77,15 +117,11 @@ collect_message(ErrorData *edata)
 	if (edata->elevel == INFO || edata->elevel == NOTICE || edata->elevel == WARNING)
 	{
 		if (collecting)
-		{
-			if (edata->message != NULL)
-				job_log_add(edata->elevel, edata->message);
-			edata->output_to_server = edata->elevel >= defer_log_level;
-		}
-		else
-			edata->output_to_server = edata->elevel >= server_level;
+			add_reported(edata);
+		edata->output_to_server = edata->elevel >= (collecting ? defer_log_level : server_level);
 	}
-	if (prev_emit_log_hook != NULL)
+	/* as if we had not asked for more messages than the server's log wants */
+	if (edata->output_to_server && prev_emit_log_hook != NULL)
 		prev_emit_log_hook(edata);
 }
 
@@ -93,8 +129,8 @@ void
 job_log_init(void)
 {
 	context = AllocSetContextCreate(TopMemoryContext, "defer job log", ALLOCSET_SMALL_SIZES);
-	server_level = log_min_messages;
-	if (server_level > INFO || server_level == LOG)
+	server_level = log_min_messages == LOG ? FATAL : log_min_messages;
+	if (server_level > INFO)
 		SetConfigOption("log_min_messages", "info", PGC_POSTMASTER, PGC_S_OVERRIDE);
 	prev_emit_log_hook = emit_log_hook;
 	emit_log_hook = collect_message;
@@ -113,15 +149,20 @@ level_name(int level)
 	return level == WARNING ? "warning" : level == NOTICE ? "notice" : "info";
 }
 
-/* Insert what was collected; the attempt may be written again if this fails */
+/*
+ * Insert what was collected.  It is kept, for the job's commit may fail, and
+ * then its failure is written with the same messages.
+ */
 void
 job_log_write(int64 job_id, Oid owner, int32 attempt)
 {
+	collecting = false;
 	for (Message *m = first; m != NULL; m = m->next)
 		log_insert(job_id, owner, attempt, m->at, level_name(m->level), m->text);
 	if (ndropped > 0)
 		log_insert(job_id, owner, attempt, GetCurrentTimestamp(), "warning",
-				   psprintf("%d more messages were not kept", ndropped));
+				   psprintf(ndropped == 1 ? "%d more message was not kept" :
+							"%d more messages were not kept", ndropped));
 }
 
 void

@@ -6,41 +6,50 @@
  * work, which costs nothing when nothing was set.  A procedure that commits
  * ends that level, so after one everything is reset.  Temporary tables,
  * prepared statements, cursors, advisory locks, sequences' cached values are
- * dropped if there are any.
+ * dropped if there are any; random() is given another seed.
  *
- * What procedural languages keep in the process (%_SHARED, GD) and the seed of
- * random() cannot be reset from here.  All jobs of a process belong to one
- * role.
+ * What cannot be reset from here: variables that procedural languages keep in
+ * the process (%_SHARED, GD), named connections of dblink, libraries that were
+ * loaded, and that a setting of one's own (SET my.thing), once made, is '' and
+ * not unknown.  All jobs of a process belong to one role, and the process ends
+ * after a while.
  */
 #include "defer.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "commands/async.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
+#include "fmgr.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/lock.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 
 static uint64 transactions_ended = 0;
 static uint64 ended_before;		/* when the job began */
+static bool aborted = false;	/* some transaction was, since session_between_jobs() */
+static bool touched_temp = false;	/* there may be temporary objects */
 static int	guc_level;
-static Oid	session_user;
-static int	session_context;
-static bool touched_temp = false;
+static Oid	user;				/* whom the job began as */
+static int	security_context;
 
 static void
 count_transactions(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-	{
-		transactions_ended++;
-		if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
-			touched_temp = true;
-	}
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	transactions_ended++;
+	if (event == XACT_EVENT_ABORT)
+		aborted = true;
+	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
+		touched_temp = true;
 }
 
 /* In the job's transaction, before its work */
@@ -55,7 +64,7 @@ session_before_job(void)
 		registered = true;
 	}
 	ended_before = transactions_ended;
-	GetUserIdAndSecContext(&session_user, &session_context);
+	GetUserIdAndSecContext(&user, &security_context);
 	guc_level = NewGUCNestLevel();
 }
 
@@ -69,23 +78,44 @@ reset_settings(void)
 }
 
 /*
- * In the job's last transaction, after its work.  Deferred triggers belong to
- * the job: they run now, under its settings.
+ * In the job's last transaction, after its work.  Cursors and deferred
+ * triggers would have the job's code run at the commit, after what we write
+ * there: so the ones are closed and the others run now, under the job's
+ * settings.  A deferred constraint's error is the job's.
+ *
+ * On return the user is the one that the job began as.
  */
 void
 session_after_job(void)
 {
+	PortalHashTableDeleteAll();
 	AfterTriggerFireDeferred();
+	PortalHashTableDeleteAll();
+	Async_UnlistenAll();
 	if (transactions_ended == ended_before)
 		AtEOXact_GUC(false, guc_level);
 	else
 		reset_settings();
-	SetUserIdAndSecContext(session_user, session_context);
+	SetUserIdAndSecContext(user, security_context);
+	if (GetOuterUserId() != user)
+		ereport(FATAL,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("the session could not be reset after a job")));
 }
 
-/* A procedure committed its settings and then failed */
+/* As at the top of a client's session after an error */
 static void
-reset_after_failure(void)
+clean_up_after_abort(void)
+{
+	aborted = false;
+	jit_reset_after_error();
+	PortalErrorCleanup();
+	compat_release_replication_slots();
+}
+
+/* The job's own transactions may have committed settings, whatever came after */
+static void
+reset_committed_settings(void)
 {
 	StartTransactionCommand();
 	reset_settings();
@@ -95,30 +125,31 @@ reset_after_failure(void)
 static void
 drop_temporary_objects(void)
 {
-	Oid			temp_schema,
-				toast_schema;
-
-	touched_temp = false;
-	GetTempNamespaceState(&temp_schema, &toast_schema);
-	if (!OidIsValid(temp_schema))
-		return;
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 	touched_temp = false;
 }
 
-/* Outside any transaction, however the job ended */
+/*
+ * Outside any transaction, however the job ended.  An error here leaves a
+ * session that nobody may use: it is the end of the process.
+ */
 void
 session_between_jobs(void)
 {
-	/* one transaction ended with the job: more were its own */
+	if (aborted)
+		clean_up_after_abort();
+	/* one transaction has ended with the job: more were its own */
 	if (transactions_ended > ended_before + 1)
-		reset_after_failure();
+		reset_committed_settings();
 	PortalHashTableDeleteAll();
 	DropAllPreparedStatements();
 	if (touched_temp)
 		drop_temporary_objects();
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	ResetSequenceCaches();
+	(void) DirectFunctionCall1(setseed, Float8GetDatum(2 * compat_random() - 1));
 }
