@@ -23,7 +23,6 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "replication/slot.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
@@ -220,18 +219,12 @@ compat_qualified_name(const char *name)
 #endif
 }
 
-/* After an error, as at the top of a client's session; 17 tells which slots to drop */
-static inline void
-compat_release_replication_slots(void)
-{
-	if (MyReplicationSlot != NULL)
-		ReplicationSlotRelease();
+/* Drop the session's temporary replication slots; a macro, for who includes replication/slot.h */
 #if PG_VERSION_NUM >= 170000
-	ReplicationSlotCleanup(false);
+#define compat_drop_temporary_slots() ReplicationSlotCleanup(false)
 #else
-	ReplicationSlotCleanup();
+#define compat_drop_temporary_slots() ReplicationSlotCleanup()
 #endif
-}
 
 /* A client's own process, and not one that works in the background? */
 static inline bool

@@ -26,6 +26,7 @@
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "replication/slot.h"
 #include "storage/lock.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
@@ -110,7 +111,9 @@ clean_up_after_abort(void)
 	aborted = false;
 	jit_reset_after_error();
 	PortalErrorCleanup();
-	compat_release_replication_slots();
+	if (MyReplicationSlot != NULL)
+		ReplicationSlotRelease();
+	compat_drop_temporary_slots();
 }
 
 /* The job's own transactions may have committed settings, whatever came after */
