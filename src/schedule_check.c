@@ -29,15 +29,13 @@ char *
 schedule_shown(const char *text)
 {
 	int			length = pg_mbcliplen(text, strlen(text), SHOWN_BYTES);
-	char	   *copy = palloc(length + 4);
+	char	   *copy = psprintf("%.*s%s", length, text, text[length] != '\0' ? "..." : "");
 
-	memcpy(copy, text, length);
-	for (int i = 0; i < length; i++)
+	for (char *p = copy; *p != '\0'; p++)
 	{
-		if ((unsigned char) copy[i] < ' ' || copy[i] == 0x7f)
-			copy[i] = '?';
+		if ((unsigned char) *p < ' ' || *p == 0x7f)
+			*p = '?';
 	}
-	strcpy(copy + length, text[length] != '\0' ? "..." : "");
 	return copy;
 }
 
