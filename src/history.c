@@ -20,6 +20,7 @@
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
@@ -395,11 +396,33 @@ history_from_slot(TupleTableSlot *slot, Job *job, char *state, Jsonb **result, i
 #undef POINTER
 }
 
+/*
+ * The partitions, locked.  While we waited for a lock one may have been made,
+ * and rows moved into it from the one that we waited for.
+ */
+static List *
+lock_partitions(void)
+{
+	Oid			parent = catalog_oid(CAT_HISTORY);
+	List	   *locked = find_inheritance_children(parent, AccessShareLock);
+
+	for (;;)
+	{
+		List	   *now;
+
+		AcceptInvalidationMessages();
+		now = find_inheritance_children(parent, AccessShareLock);
+		if (equal(now, locked))
+			return now;
+		locked = now;
+	}
+}
+
 /* Look in all partitions, as of now; job may be NULL */
 static bool
 search_history(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt)
 {
-	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), AccessShareLock);
+	List	   *partitions = lock_partitions();
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	bool		found = false;
 
