@@ -139,6 +139,17 @@ compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int nke
 #endif
 }
 
+/* 18 lets primary keys be deferrable, and asks whether that will do */
+static inline Oid
+compat_primary_key_index(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
 /* A set-returning function that fills rsinfo->setResult; 15 has a helper for it */
 static inline void
 compat_materialize_srf(FunctionCallInfo fcinfo)

@@ -315,7 +315,7 @@ read_settings(CachedSettings *entry)
 	ScanKeyEntryInitialize(&key, 0, is_function ? FN_SIGNATURE : QU_NAME,
 						   BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(entry->name));
-	scan = systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true, snapshot, 1, &key);
+	scan = systable_beginscan(rel, compat_primary_key_index(rel), true, snapshot, 1, &key);
 	row.tuple = systable_getnext(scan);
 	row.desc = RelationGetDescr(rel);
 	if (HeapTupleIsValid(row.tuple))

@@ -90,7 +90,8 @@ SELECT defer.await(:id, '30 s') IS NOT NULL AS ran;
 CREATE FUNCTION guard_parallel() RETURNS integer LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN 1; END';
 CREATE TABLE guard_table AS SELECT i FROM pg_catalog.generate_series(1, 1000) i;
 SELECT defer.cron('guard_parallel', '@yearly') > 0 AS made;
-SET force_parallel_mode = regress;
+-- 16 has given this setting another name
+SELECT set_config(name, 'regress', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
