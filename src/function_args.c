@@ -446,8 +446,9 @@ check_shape(const FunctionEntry *entry, Jsonb *args)
 	if (args != NULL && JB_ROOT_IS_ARRAY(args) && given_count(args) > entry->nargs)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("function %s takes %d arguments, not %d", entry->signature, entry->nargs,
-						given_count(args)),
+				 errmsg_plural("function %s takes %d argument, not %d",
+							   "function %s takes %d arguments, not %d", entry->nargs,
+							   entry->signature, entry->nargs, given_count(args)),
 				 errhint("It takes: %s.", list_parameters(entry))));
 	if (args != NULL && JB_ROOT_IS_OBJECT(args) &&
 		(unknown = unknown_name(entry, args)) != NULL)

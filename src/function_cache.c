@@ -306,20 +306,31 @@ function_name_has_types(const char *given)
 	return types_in(given) != NULL;
 }
 
-/* Signatures of a list of candidates, for a hint */
+static int
+compare_strings(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/* Signatures of a list of candidates, for a hint; in an order that stays */
 static char *
 list_signatures(FuncCandidateList candidates)
 {
+	List	   *signatures = NIL;
+	ListCell   *cell;
 	StringInfoData list;
 
-	initStringInfo(&list);
 	for (; candidates != NULL; candidates = candidates->next)
 	{
 		FunctionEntry *entry = entry_of(candidates->oid);
 
 		if (entry != NULL)
-			appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", entry->signature);
+			signatures = lappend(signatures, entry->signature);
 	}
+	list_sort(signatures, compare_strings);
+	initStringInfo(&list);
+	foreach(cell, signatures)
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", (char *) lfirst(cell));
 	return list.data;
 }
 
@@ -355,6 +366,12 @@ no_such_function(const char *given, List *name)
 }
 
 static void
+explain_name(void *arg)
+{
+	errhint("Give the name of a function, as in 'fn' or 'schema.fn(bigint,text)'.");
+}
+
+static void
 explain_signature(void *arg)
 {
 	errhint("Write it as in 'schema.fn(bigint,text)', with the types of all input parameters.");
@@ -364,12 +381,9 @@ explain_signature(void *arg)
 static Oid
 find_by_given_signature(const char *given)
 {
-	ErrorContextCallback callback;
+	ErrorContextCallback callback = {error_context_stack, explain_signature, NULL};
 	Oid			function;
 
-	callback.callback = explain_signature;
-	callback.arg = NULL;
-	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(given)));
 	error_context_stack = callback.previous;
@@ -382,9 +396,14 @@ find_by_given_signature(const char *given)
 static FuncCandidateList
 find_candidates(const char *given)
 {
-	List	   *name = compat_qualified_name(given);
-	FuncCandidateList candidates = FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
+	ErrorContextCallback callback = {error_context_stack, explain_name, NULL};
+	FuncCandidateList candidates;
+	List	   *name;
 
+	error_context_stack = &callback;
+	name = compat_qualified_name(given);
+	error_context_stack = callback.previous;
+	candidates = FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
 	if (candidates == NULL)
 		no_such_function(given, name);
 	return candidates;

@@ -53,7 +53,8 @@ setting_interval(const char *name, const Interval *interval)
 	if (result < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must not be negative", name)));
+				 errmsg("\"%s\" must not be negative", name),
+				 errhint("Give a length of time, such as '90 seconds'.")));
 	return result;
 }
 

@@ -1,0 +1,230 @@
+-- Enqueue: right calls, wrong calls, options
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS defer;
+CREATE SCHEMA enqueue_test;
+CREATE SCHEMA enqueue_hidden;
+SET search_path = enqueue_test, public;
+CREATE ROLE enqueue_user LOGIN;
+GRANT USAGE ON SCHEMA enqueue_test, defer TO enqueue_user;
+
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TYPE pair AS (a integer, b text);
+CREATE DOMAIN small AS integer CHECK (VALUE < 100);
+CREATE FUNCTION one(user_id bigint) RETURNS bigint LANGUAGE sql AS 'SELECT user_id';
+CREATE FUNCTION defaults(a integer, b text DEFAULT 'b', c integer DEFAULT 1 + 2) RETURNS text
+	LANGUAGE sql AS 'SELECT concat_ws('','', a, b, c)';
+CREATE FUNCTION unnamed(integer, text) RETURNS text LANGUAGE sql AS 'SELECT $1 || $2';
+CREATE FUNCTION twice(a integer) RETURNS text LANGUAGE sql AS 'SELECT ''integer''';
+CREATE FUNCTION twice(b text) RETURNS text LANGUAGE sql AS 'SELECT ''text''';
+CREATE FUNCTION twice(a integer, b integer) RETURNS text LANGUAGE sql AS 'SELECT ''two''';
+CREATE FUNCTION types(i integer[], m mood, p pair, s small, j jsonb, t timestamptz, n numeric, x boolean, v text)
+	RETURNS text LANGUAGE sql AS $$ SELECT concat_ws('|', i, m, p, s, j, t = '2026-11-24 12:00+00', n, x, v) $$;
+CREATE FUNCTION many(VARIADIC n integer[]) RETURNS bigint LANGUAGE sql AS 'SELECT sum(x) FROM unnest(n) x';
+CREATE FUNCTION "Odd ""name"("Odd Arg" integer) RETURNS integer LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION outs(a integer, OUT b integer, INOUT c integer) LANGUAGE sql AS 'SELECT a + 1, c + 1';
+CREATE FUNCTION poly(anyelement) RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION strict_one(a integer) RETURNS integer STRICT LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION trig() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE FUNCTION secret() RETURNS void LANGUAGE sql AS 'SELECT';
+REVOKE EXECUTE ON FUNCTION secret() FROM PUBLIC;
+CREATE FUNCTION enqueue_hidden.far_away() RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE PROCEDURE proc(a integer, INOUT b integer) LANGUAGE plpgsql AS 'BEGIN b := a + b; END';
+
+-- What a job becomes: enqueue, run, wait, look
+CREATE FUNCTION run(id bigint) RETURNS jsonb LANGUAGE sql AS $$ SELECT defer.await(id, '30 s') $$;
+
+-- Arguments by position and by name, defaults, typed ones
+SELECT defer.enqueue('one', '[7]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('one', '{"user_id": 8}') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('one', '{"user_id": "9"}') AS id \gset
+SELECT run(:id);
+SELECT defer.later('one', 10) AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('defaults', '[1]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('defaults', '{"a": 1, "c": 9}') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('defaults', '[1, null, 4]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('unnamed', '[1, "x"]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('types', '{"i": [1, 2, null], "m": "sad", "p": {"a": 5, "b": "bee"}, "s": 99, "j": {"k": [1]},
+	"t": "2026-11-24T12:00:00Z", "n": 1.50, "x": true, "v": 42}') AS id \gset
+SELECT run(:id);
+SELECT defer.later('types', '{1,2}'::integer[], 'glad'::mood, ROW(1, 'one')::pair, 5::small, '[]'::jsonb,
+	'2026-11-24 12:00+00'::timestamptz, 1.50, false, NULL::text) AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('many', '[[1, 2, 3]]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('"Odd ""name"', '{"Odd Arg": 3}') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('outs', '[1, 2]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('strict_one', '[null]') AS id \gset
+SELECT run(:id) IS NULL AS nothing;
+SELECT defer.enqueue('proc', '[3, 4]') AS id \gset
+SELECT run(:id);
+SELECT defer.later('secret') AS id \gset
+SELECT run(:id) IS NULL AS nothing;
+
+-- Overloads: by number and names of arguments, by signature, by type
+SELECT defer.enqueue('twice', '[1, 2]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('twice', '{"b": "x"}') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('twice(text)', '[1]') AS id \gset
+SELECT run(:id);
+SELECT defer.enqueue('enqueue_test.twice(integer)', '[1]') AS id \gset
+SELECT run(:id);
+SELECT defer.later('twice', 'x'::text) AS id \gset
+SELECT run(:id);
+SELECT defer.later('twice', 1) AS id \gset
+SELECT run(:id);
+SELECT function, args FROM defer.jobs WHERE id = :id;
+SELECT defer.enqueue('twice', '[1]');
+SELECT defer.enqueue('twice', '[1, 2, 3]');
+SELECT defer.later('twice', 1, 2, 3);
+
+SELECT count(*) AS before FROM defer.jobs WHERE function LIKE 'enqueue_test.%' \gset
+
+-- Wrong calls
+SELECT defer.enqueue(NULL);
+SELECT defer.enqueue('nowhere');
+SELECT defer.enqueue('far_away');
+SELECT defer.enqueue('enqueue_nowhere.one');
+SELECT defer.enqueue('');
+SELECT defer.enqueue('one(bigint', '[1]');
+SELECT defer.enqueue('one(no_such_type)', '[1]');
+SELECT defer.enqueue('one; DROP TABLE x', '[1]');
+SELECT defer.enqueue('one');
+SELECT defer.enqueue('one', '[]');
+SELECT defer.enqueue('one', '[1, 2]');
+SELECT defer.enqueue('one', '{"user": 1}');
+SELECT defer.enqueue('one', '{"user_id": 1, "more": 2}');
+SELECT defer.enqueue('one', '["x"]');
+SELECT defer.enqueue('one', '[1.5]');
+SELECT defer.enqueue('one', '[99999999999999999999]');
+SELECT defer.enqueue('one', '[{"a": 1}]');
+SELECT defer.enqueue('one', '[[1]]');
+SELECT defer.enqueue('one', '1');
+SELECT defer.enqueue('unnamed', '{"a": 1}');
+SELECT defer.enqueue('types', '{"i": [1, [2]], "m": "sad", "p": null, "s": 1, "j": 1, "t": null, "n": 1, "x": true, "v": ""}');
+SELECT defer.enqueue('types', '{"i": [], "m": "angry", "p": null, "s": 1, "j": 1, "t": null, "n": 1, "x": true, "v": ""}');
+SELECT defer.enqueue('types', '{"i": [], "m": "sad", "p": null, "s": 100, "j": 1, "t": null, "n": 1, "x": true, "v": ""}');
+SELECT defer.enqueue('types', '{"i": [], "m": "sad", "p": {"a": "x"}, "s": 1, "j": 1, "t": null, "n": 1, "x": true, "v": ""}');
+SELECT defer.enqueue('trig');
+SELECT defer.enqueue('poly', '[1]');
+SELECT defer.enqueue('pg_catalog.sum(integer)', '[1]');
+SELECT defer.enqueue('one', '[1]', delay => '-1 s');
+SELECT defer.enqueue('one', '[1]', delay => '1 s', run_at => now());
+SELECT defer.enqueue('one', '[1]', run_at => 'infinity');
+SELECT defer.enqueue('one', '[1]', delay => '200 years');
+SELECT defer.enqueue('one', '[1]', queue => 'enqueue nowhere');
+SELECT defer.enqueue('one', '[1]', discard_after => '0');
+SELECT defer.enqueue('one', '[1]', discard_after => '-1 s');
+SELECT defer.enqueue('one', '[1]', key => '');
+SELECT defer.enqueue('one', '[1]', key => repeat('k', 1001));
+SELECT defer.enqueue('one', '[1]', max_attempts => 0);
+SELECT defer.enqueue('one', '[1]', multiplier => 0.9);
+SELECT defer.enqueue('one', '[1]', randomization => 1.1);
+SELECT defer.enqueue('one', '[1]', initial_interval => '-1 s');
+SELECT defer.enqueue('one', '[1]', max_interval => '-1 s');
+SELECT defer.enqueue('one', '[1]', max_duration => '-1 s');
+SELECT defer.enqueue('one', '[1]', metadata => to_jsonb(repeat('x', 2000000)));
+SET ROLE enqueue_user;
+SELECT defer.enqueue('secret');
+SELECT defer.later('secret');
+SELECT defer.enqueue('enqueue_hidden.far_away');
+RESET ROLE;
+BEGIN READ ONLY;
+SELECT defer.enqueue('one', '[1]');
+ROLLBACK;
+-- Commands
+SELECT defer.command(NULL);
+SELECT defer.command('');
+SELECT defer.command('-- nothing');
+SELECT defer.command('SELECT 1; SELECT 2');
+SELECT defer.command('SELEC 1');
+SELECT defer.command('BEGIN');
+SELECT defer.command('COPY pg_class TO STDOUT');
+SELECT defer.command('LISTEN x');
+SELECT defer.command('SELECT 1', delay => '-1 s');
+
+-- Nothing was left behind by any of these
+SELECT count(*) - :before AS more FROM defer.jobs WHERE function LIKE 'enqueue_test.%';
+
+-- Options
+SELECT defer.create_queue('enqueue queue', priority => 4, max_attempts => 2);
+SELECT defer.enqueue('one', '[1]', run_at => '2100-01-01 00:00+00', queue => 'enqueue queue', key => 'k',
+	metadata => '{"m": 1}', max_attempts => 5, discard_after => '1 day') AS id \gset
+SELECT state, queue, priority, run_at = '2100-01-01 00:00+00' AS then, key, metadata, max_attempts,
+	discard_at = '2100-01-02 00:00+00' AS discarded, owner = current_user::regrole AS mine, parent_id
+  FROM defer.jobs WHERE id = :id;
+-- the job's own priority wins over the function's, that over the queue's
+SELECT defer.configure('one', priority => 3);
+SELECT defer.enqueue('one', '[1]', delay => '1 hour', queue => 'enqueue queue') AS a,
+	defer.enqueue('one', '[1]', delay => '1 hour', queue => 'enqueue queue', priority => -1) AS b \gset
+SELECT priority FROM defer.jobs WHERE id IN (:a, :b) ORDER BY id;
+-- a key: one unfinished job of that function; free again when it has ended
+SELECT defer.enqueue('one', '[2]', key => 'k') = :id AS the_same;
+SELECT args FROM defer.jobs WHERE id = :id;
+SELECT defer.enqueue('defaults', '[2]', key => 'k', delay => '1 hour') <> :id AS another_function;
+SELECT defer.cancel(:id);
+SELECT defer.enqueue('one', '[2]', key => 'k', delay => '1 hour') <> :id AS another;
+-- a delay is from now
+SELECT run_at - enqueued_at AS delay FROM defer.jobs WHERE id IN (:a);
+-- what was not begun in time is discarded
+SELECT defer.pause('defaults');
+SELECT defer.enqueue('defaults', '[3]', discard_after => '1 millisecond') AS id \gset
+SELECT pg_sleep(0.01);
+SELECT defer.resume('defaults');
+DO $$ BEGIN
+  FOR i IN 1..3000 LOOP
+    EXIT WHEN EXISTS (SELECT FROM defer.jobs WHERE state = 'discarded' AND function LIKE 'enqueue_test.defaults%');
+    PERFORM pg_sleep(0.01);
+  END LOOP;
+END $$;
+SELECT state, attempt, error FROM defer.jobs WHERE id = :id;
+
+-- Rolled back is never enqueued; a thousand in one statement
+BEGIN;
+SELECT count(defer.enqueue('one', to_jsonb(ARRAY[i]))) FROM generate_series(1, 1000) i;
+ROLLBACK;
+SELECT count(*) FROM defer.jobs WHERE function LIKE 'enqueue_test.one%' AND state = 'queued';
+SELECT count(defer.enqueue('one', jsonb_build_object('user_id', i))) FROM generate_series(1, 1000) i;
+DO $$ BEGIN
+  FOR i IN 1..3000 LOOP
+    EXIT WHEN NOT EXISTS (SELECT FROM defer.jobs WHERE state IN ('queued', 'running') AND function LIKE 'enqueue_test.one%');
+    PERFORM pg_sleep(0.01);
+  END LOOP;
+END $$;
+SELECT state, count(*), count(DISTINCT args), min(result::text::int), max(result::text::int)
+  FROM defer.jobs WHERE function LIKE 'enqueue_test.one%' AND args ? 'user_id' AND args->>'user_id' NOT IN ('8', '9') GROUP BY state;
+-- A job enqueued inside a job knows its parent, and belongs to its owner
+CREATE FUNCTION child() RETURNS text LANGUAGE sql AS 'SELECT current_user::text';
+CREATE FUNCTION parent() RETURNS bigint LANGUAGE sql AS $$ SELECT defer.enqueue('enqueue_test.child') $$;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA enqueue_test TO enqueue_user;
+SET ROLE enqueue_user;
+SELECT defer.enqueue('parent') AS id \gset
+SELECT run(:id)::text::bigint AS child \gset
+SELECT run(:child);
+SELECT parent_id = :id AS parent, owner FROM defer.jobs WHERE id = :child;
+RESET ROLE;
+-- An argument whose type enqueues while it is checked
+CREATE FUNCTION nosy(integer) RETURNS boolean LANGUAGE plpgsql AS
+	$$ BEGIN PERFORM defer.enqueue('enqueue_test.one', '[0]', run_at => '2100-01-01'); RETURN true; END $$;
+CREATE DOMAIN nosy_int AS integer CHECK (nosy(VALUE));
+CREATE FUNCTION takes_nosy(a nosy_int, b text) RETURNS text LANGUAGE sql AS 'SELECT a || b';
+SELECT defer.enqueue('takes_nosy', '[1, "b"]') AS id \gset
+SELECT run(:id);
+SELECT function, args FROM defer.jobs WHERE id = :id;
+
+-- Clean up
+SELECT count(defer.cancel(id)) > 0 AS cancelled FROM defer.jobs WHERE function LIKE 'enqueue\_test.%' AND state IN ('scheduled', 'queued');
+SELECT defer.drop_queue('enqueue queue');
+DELETE FROM defer.function WHERE signature LIKE 'enqueue\_test.%';
+DROP SCHEMA enqueue_test, enqueue_hidden CASCADE;
+REVOKE USAGE ON SCHEMA defer FROM enqueue_user;
+DROP ROLE enqueue_user;
