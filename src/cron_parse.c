@@ -260,16 +260,25 @@ fail_character(Parser *p, int pos)
  * Values
  * ------------------------------------------------------------------------ */
 
-/* Read digits; what is too large for any use stays at a million */
-static int
+/* Read digits; what is too large for any use stays above the longest interval */
+static int64_t
 read_digits(Parser *p)
 {
-	int			number = 0;
+	int64_t		number = 0;
 
 	for (; p->pos < p->end && is_digit(p->text[p->pos]); p->pos++)
-		if (number < 1000000)
+		if (number <= CRON_INTERVAL_MAX)
 			number = number * 10 + (p->text[p->pos] - '0');
-	return number < 1000000 ? number : 1000000;
+	return number <= CRON_INTERVAL_MAX ? number : CRON_INTERVAL_MAX + 1;
+}
+
+/* The same within a field, where no number comes near a million */
+static int
+read_small(Parser *p)
+{
+	int64_t		number = read_digits(p);
+
+	return number < 1000000 ? (int) number : 1000000;
 }
 
 /* A number within bounds; "what" names it in errors */
@@ -285,7 +294,7 @@ read_number(Parser *p, const char *what, int min, int max, int *number)
 			 max);
 		return false;
 	}
-	*number = read_digits(p);
+	*number = read_small(p);
 	if (*number >= min && *number <= max)
 		return true;
 	fail(p, start, p->pos - start, NULL,
@@ -306,7 +315,7 @@ read_value(Parser *p, Value *value)
 	value->is_name = false;
 	if (is_digit(peek(p)))
 	{
-		value->value = read_digits(p);
+		value->value = read_small(p);
 		value->length = p->pos - value->pos;
 		if (value->value >= p->rule->min && value->value <= p->rule->max)
 			return true;
@@ -760,7 +769,7 @@ static bool
 parse_part(Parser *p, int64_t *interval, int64_t *last_unit)
 {
 	int			start = p->pos;
-	int			number = 1;
+	int64_t		number = 1;
 	int			unit;
 	int64_t		seconds;
 

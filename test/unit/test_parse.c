@@ -81,6 +81,8 @@ static const struct
 	{"every\t1 w 1 d 1 h 1 m 1 s", "every 694861 seconds"},
 	{"every 0001 day", "every 24 hrs"},
 	{"every 36525 days", "every 36525 d"},
+	{"every 1000001 seconds", "every 11 d 13 h 46 m 41 s"},
+	{"every 3155760000 seconds", "every 36525 days"},
 };
 
 /* What a text is refused with: offset and length of the place, and words */
@@ -205,6 +207,8 @@ static const struct
 	{"every 5", 7, 0, "unit of time expected", "whole seconds"},
 	{"every 0 seconds", 6, 9, "the interval is out of range", "1 second"},
 	{"every 36526 days", 6, 10, "the interval is out of range", "36525"},
+	{"every 3155760001 seconds", 6, 18, "the interval is out of range", "36525"},
+	{"every 99999999999999999999 s", 6, 22, "the interval is out of range", "36525"},
 	{"every 99999999999 weeks", 6, 17, "the interval is out of range", "36525"},
 	{"every 1.5 hours", 6, 3, "the interval must be a whole number", "smaller unit"},
 	{"every month", 6, 5, "an interval cannot be given in \"month\"", "0 0 1 * *"},
