@@ -485,6 +485,13 @@ CREATE FUNCTION defer.cron_next(schedule text, timezone text DEFAULT 'UTC',
 COMMENT ON FUNCTION defer.cron_next(text, text, timestamptz, integer) IS
 	'the next n (0 to 100000) times of a schedule after an instant, without jitter; less if it fires no more before the year 10000. Errors: schedule or zone is not valid';
 
+CREATE FUNCTION defer.cron_previous(schedule text, timezone text DEFAULT 'UTC',
+									before timestamptz DEFAULT pg_catalog.now(), n integer DEFAULT 5)
+	RETURNS SETOF timestamptz
+	LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'defer_cron_previous';
+COMMENT ON FUNCTION defer.cron_previous(text, text, timestamptz, integer) IS
+	'the last n (0 to 100000) times of a schedule before an instant, without jitter, the latest first; less if it did not fire before in the years from 1 on. Errors: schedule or zone is not valid';
+
 CREATE FUNCTION defer.cron_describe(schedule text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_cron_describe';
 COMMENT ON FUNCTION defer.cron_describe(text) IS

@@ -10,45 +10,50 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(defer_cron_next);
+PG_FUNCTION_INFO_V1(defer_cron_previous);
 PG_FUNCTION_INFO_V1(defer_cron_describe);
 
-/* Most instants that defer.cron_next() returns */
-#define NEXT_MAX		100000
+/* Most instants that one call returns */
+#define TIMES_MAX		100000
 
-typedef struct NextState
+/* Instants of a schedule, one after the other */
+typedef struct TimesState
 {
 	ScheduleClock clock;
-	TimestampTz after;
-} NextState;
+	TimestampTz at;				/* the last one, or where to start */
+} TimesState;
 
-/* defer.cron_next(schedule, timezone, after, n) */
-Datum
-defer_cron_next(PG_FUNCTION_ARGS)
+/*
+ * (schedule, timezone, start, n).  "forward" is the direction; "start" the name
+ * of that parameter.
+ */
+static Datum
+schedule_times(FunctionCallInfo fcinfo, bool forward, const char *start)
 {
 	FuncCallContext *context;
-	NextState  *state;
+	TimesState *state;
 
 	if (SRF_IS_FIRSTCALL())
 	{
 		MemoryContext old;
-		TimestampTz after = PG_GETARG_TIMESTAMPTZ(2);
+		TimestampTz at = PG_GETARG_TIMESTAMPTZ(2);
 		int32		n = PG_GETARG_INT32(3);
 
-		if (TIMESTAMP_NOT_FINITE(after))
+		if (TIMESTAMP_NOT_FINITE(at))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" must be finite", "after")));
-		if (n < 0 || n > NEXT_MAX)
+					 errmsg("\"%s\" must be finite", start)));
+		if (n < 0 || n > TIMES_MAX)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" must be between 0 and %d", "n", NEXT_MAX)));
+					 errmsg("\"%s\" must be between 0 and %d", "n", TIMES_MAX)));
 		context = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
-		state = palloc(sizeof(NextState));
+		state = palloc(sizeof(TimesState));
 		schedule_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &state->clock.cron);
 		state->clock.zone = cron_zone_open(&state->clock.cache,
 										   schedule_check_zone(text_to_cstring(PG_GETARG_TEXT_PP(1))));
-		state->after = after;
+		state->at = at;
 		context->user_fctx = state;
 		context->max_calls = n;
 		MemoryContextSwitchTo(old);
@@ -56,9 +61,24 @@ defer_cron_next(PG_FUNCTION_ARGS)
 	context = SRF_PERCALL_SETUP();
 	state = context->user_fctx;
 	if (context->call_cntr < context->max_calls &&
-		schedule_next(&state->clock, state->after, &state->after))
-		SRF_RETURN_NEXT(context, TimestampTzGetDatum(state->after));
+		(forward ? schedule_next(&state->clock, state->at, &state->at) :
+		 schedule_previous(&state->clock, state->at, &state->at)))
+		SRF_RETURN_NEXT(context, TimestampTzGetDatum(state->at));
 	SRF_RETURN_DONE(context);
+}
+
+/* defer.cron_next(schedule, timezone, after, n) */
+Datum
+defer_cron_next(PG_FUNCTION_ARGS)
+{
+	return schedule_times(fcinfo, true, "after");
+}
+
+/* defer.cron_previous(schedule, timezone, before, n) */
+Datum
+defer_cron_previous(PG_FUNCTION_ARGS)
+{
+	return schedule_times(fcinfo, false, "before");
 }
 
 /* defer.cron_describe(schedule) */

@@ -132,8 +132,9 @@ extern pg_tz *schedule_zone(const char *name);
 /* False: schedule or zone cannot be read, and why */
 extern bool schedule_clock_open(ScheduleClock *clock, const Schedule *schedule, char **error);
 
-/* The next tick after, the last one up to an instant; false: there is none */
+/* The next tick after, the last one before, the last one up to an instant; false: there is none */
 extern bool schedule_next(const ScheduleClock *clock, TimestampTz after, TimestampTz *tick);
+extern bool schedule_previous(const ScheduleClock *clock, TimestampTz before, TimestampTz *tick);
 extern bool schedule_latest(const ScheduleClock *clock, TimestampTz until, TimestampTz *tick);
 
 /*

@@ -93,6 +93,20 @@ schedule_next(const ScheduleClock *clock, TimestampTz after, TimestampTz *tick)
 }
 
 bool
+schedule_previous(const ScheduleClock *clock, TimestampTz before, TimestampTz *tick)
+{
+	int64		seconds = seconds_of(before);
+
+	/* ticks are whole seconds: the one that "before" is in has begun */
+	if (instant_of(seconds) < before)
+		seconds++;
+	if (!cron_previous(&clock->cron, clock->zone, seconds, &seconds))
+		return false;
+	*tick = instant_of(seconds);
+	return true;
+}
+
+bool
 schedule_latest(const ScheduleClock *clock, TimestampTz until, TimestampTz *tick)
 {
 	int64		seconds;
