@@ -4,7 +4,10 @@
  */
 #include "schedule.h"
 
+#include "access/xlog.h"
+#include "common/hashfn.h"
 #include "common/int.h"
+#include "miscadmin.h"
 #include "utils/timestamp.h"
 
 /* From 1970-01-01, where the engine counts from, to 2000-01-01 */
@@ -138,8 +141,23 @@ schedule_set_aside(Schedule *schedule, const char *error)
 }
 
 /*
- * The delay of a tick is drawn anew for each, and ends before the tick after
- * it: ticks run in their order and never pile up.
+ * Which part of its jitter a schedule takes, from 0 to less than 1: always the
+ * same, so that its runs keep their distance, and another one for each
+ * schedule, database and server.
+ */
+static double
+jitter_share(const Schedule *schedule)
+{
+	uint64		seed = GetSystemIdentifier() ^ ((uint64) MyDatabaseId << 32) ^ (uint64) schedule->id;
+	uint64		hash = hash_bytes_extended((const unsigned char *) schedule->name,
+										   strlen(schedule->name), seed);
+
+	return (hash >> 11) / (double) (UINT64CONST(1) << 53);
+}
+
+/*
+ * The delay of a tick ends before the tick after it: ticks run in their order
+ * and never pile up.
  */
 void
 schedule_advance(Schedule *schedule, const ScheduleClock *clock, TimestampTz after,
@@ -159,5 +177,5 @@ schedule_advance(Schedule *schedule, const ScheduleClock *clock, TimestampTz aft
 		return;
 	if (schedule_next(clock, schedule->next_tick, &following))
 		jitter = Min(jitter, following - schedule->next_tick);
-	schedule->next_run_at += (int64) (compat_random() * jitter);
+	schedule->next_run_at += (int64) (jitter_share(schedule) * jitter);
 }
