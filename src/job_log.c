@@ -41,6 +41,7 @@ static Message **last = &first;
 static int	nmessages = 0;
 static int	ndropped = 0;
 static Size nbytes = 0;
+static TimestampTz latest = 0;	/* of the messages */
 static int	server_level = WARNING; /* log_min_messages as it was */
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
@@ -64,7 +65,8 @@ append_message(int elevel, Size length)
 		return NULL;
 	}
 	message->next = NULL;
-	message->at = GetCurrentTimestamp();
+	/* no two at the same time, so that their order is kept */
+	message->at = latest = Max(GetCurrentTimestamp(), latest + 1);
 	message->level = elevel;
 	message->text[0] = '\0';
 	*last = message;
@@ -175,4 +177,5 @@ job_log_end(void)
 	last = &first;
 	nmessages = ndropped = 0;
 	nbytes = 0;
+	latest = 0;
 }

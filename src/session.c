@@ -5,8 +5,9 @@
  * Settings, SET ROLE included, are undone by a nest level around the job's
  * work, which costs nothing when nothing was set.  A procedure that commits
  * ends that level, so after one everything is reset.  Temporary tables,
- * prepared statements, cursors, advisory locks, sequences' cached values are
- * dropped if there are any; random() is given another seed.
+ * prepared statements, cursors, advisory locks, temporary replication slots,
+ * sequences' cached values are dropped if there are any; random() is given
+ * another seed.
  *
  * What cannot be reset from here: variables that procedural languages keep in
  * the process (%_SHARED, GD), named connections of dblink, libraries that were
@@ -113,7 +114,6 @@ clean_up_after_abort(void)
 	PortalErrorCleanup();
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
-	compat_drop_temporary_slots();
 }
 
 /* The job's own transactions may have committed settings, whatever came after */
@@ -153,6 +153,7 @@ session_between_jobs(void)
 	if (touched_temp)
 		drop_temporary_objects();
 	LockReleaseAll(USER_LOCKMETHOD, true);
+	compat_drop_temporary_slots();
 	ResetSequenceCaches();
 	(void) DirectFunctionCall1(setseed, Float8GetDatum(2 * compat_random() - 1));
 }
