@@ -87,8 +87,8 @@ forget_settings(Datum arg, Oid relation)
 }
 
 /*
- * What this transaction has changed and read is rolled back: nobody else hears
- * of it.
+ * What this transaction has changed and read is rolled back, or prepared and may
+ * be: nobody else hears of it.
  */
 static void
 forget_rolled_back(void)
@@ -102,7 +102,7 @@ forget_rolled_back(void)
 static void
 settings_xact_callback(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT)
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		forget_rolled_back();
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
 		changed_here = false;
