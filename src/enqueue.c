@@ -11,9 +11,9 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -23,6 +23,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "functions.h"
 #include "setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_enqueue);
@@ -58,6 +59,7 @@ static const SettingTable policy_table = {
  * Options
  * ------------------------------------------------------------------------ */
 
+/* A time that is over is now: or else it would run before all that wait */
 static TimestampTz
 read_run_at(FunctionCallInfo fcinfo, int first)
 {
@@ -77,16 +79,18 @@ read_run_at(FunctionCallInfo fcinfo, int first)
 					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 					 errmsg("\"run_at\" must be finite"),
 					 errhint("To hold back all jobs of a function use defer.pause().")));
-		return run_at;
+		return Max(run_at, now);
 	}
 	if (!PG_ARGISNULL(first + OPT_DELAY))
 	{
 		Interval   *delay = PG_GETARG_INTERVAL_P(first + OPT_DELAY);
+		TimestampTz run_at;
 
 		(void) setting_interval("delay", delay);
-		return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													   TimestampTzGetDatum(now),
-													   IntervalPGetDatum(delay)));
+		run_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+														 TimestampTzGetDatum(now),
+														 IntervalPGetDatum(delay)));
+		return Max(run_at, now);	/* '1 month -30 days' */
 	}
 	return now;
 }
@@ -139,6 +143,7 @@ read_discard_at(FunctionCallInfo fcinfo, int first, const FunctionSettings *func
 {
 	int64		wait = function->discard_after >= 0 ? function->discard_after :
 		queue->discard_after;
+	TimestampTz discard_at;
 
 	if (!PG_ARGISNULL(first + OPT_DISCARD_AFTER))
 	{
@@ -150,7 +155,12 @@ read_discard_at(FunctionCallInfo fcinfo, int first, const FunctionSettings *func
 	}
 	if (wait < 0)
 		return NO_TIME;
-	return Max(run_at, GetCurrentTransactionStartTimestamp()) + wait;
+	if (pg_add_s64_overflow(run_at, wait, &discard_at) || !IS_VALID_TIMESTAMP(discard_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("\"discard_after\" is out of range after \"run_at\""),
+				 errhint("Give an earlier \"run_at\".")));
+	return discard_at;
 }
 
 static void
@@ -210,6 +220,16 @@ check_payload(const Job *job)
 						 defer_max_payload)));
 }
 
+static void
+check_metadata(const Jsonb *metadata)
+{
+	if (metadata != NULL && !JB_ROOT_IS_OBJECT(metadata))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"metadata\" must be a JSON object"),
+				 errhint("Write it as in '{\"order\": 42}'.")));
+}
+
 /* ------------------------------------------------------------------------
  * The job
  * ------------------------------------------------------------------------ */
@@ -218,7 +238,6 @@ check_payload(const Job *job)
 static int64
 enqueue(FunctionCallInfo fcinfo, int first, char kind, const char *signature, Jsonb *args)
 {
-	static const FmgrInfo no_function = {0};
 	LOCAL_FCINFO(nothing, OPT_POLICY + lengthof(policy_columns));
 	FunctionSettings function = *function_settings(signature);
 	QueueSettings queue;
@@ -226,9 +245,7 @@ enqueue(FunctionCallInfo fcinfo, int first, char kind, const char *signature, Js
 
 	if (first < 0)
 	{
-		FmgrInfo	finfo = no_function;
-
-		InitFunctionCallInfoData(*nothing, &finfo, OPT_POLICY + lengthof(policy_columns),
+		InitFunctionCallInfoData(*nothing, NULL, OPT_POLICY + lengthof(policy_columns),
 								 InvalidOid, NULL, NULL);
 		for (int i = 0; i < nothing->nargs; i++)
 			nothing->args[i].isnull = true;
@@ -252,6 +269,7 @@ enqueue(FunctionCallInfo fcinfo, int first, char kind, const char *signature, Js
 	job.scheduled_for = NO_TIME;
 	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
 	check_payload(&job);
+	check_metadata(job.metadata);
 	job.lane = job_lane(signature, text_to_cstring(job.queue));
 	return job_insert(&job);
 }
@@ -339,74 +357,13 @@ defer_command(PG_FUNCTION_ARGS)
  * defer.later(): typed arguments
  * ------------------------------------------------------------------------ */
 
-/* The function that these types mean, by the rules of a call */
-static FunctionEntry *
-find_by_types(const char *given, int nargs, Oid *types)
-{
-	List	   *name;
-	List	   *defaults = NIL;
-	Oid			function = InvalidOid;
-	Oid			result_type;
-	Oid		   *true_types;
-	Oid			variadic;
-	bool		returns_set;
-	int			nvariadic;
-	FuncDetailCode code;
-
-	if (function_name_has_types(given))
-		return function_resolve_name(given);
-	name = compat_qualified_name(given);
-	code = func_get_detail(name, NIL, NIL, nargs, types, false, true, false, &function,
-						   &result_type, &returns_set, &nvariadic, &variadic, &true_types,
-						   &defaults);
-	if (code == FUNCDETAIL_NOTFOUND || code == FUNCDETAIL_COERCION || !OidIsValid(function))
-		ereport(ERROR,
-				(errcode(code == FUNCDETAIL_MULTIPLE ? ERRCODE_AMBIGUOUS_FUNCTION :
-						 ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg(code == FUNCDETAIL_MULTIPLE ? "function %s is not unique" :
-						"function %s does not exist",
-						func_signature_string(name, nargs, NIL, types)),
-				 errhint("You might need to add explicit type casts, or to give the function as in 'schema.fn(bigint,text)'.")));
-	return function_by_oid(function);
-}
-
-/* An argument as JSON; literals without a type are strings */
-static void
-push_argument(JsonbParseState **state, FunctionCallInfo fcinfo, int number, Oid type)
-{
-	JsonbValue	value;
-	JsonbValue	scalar;
-
-	if (PG_ARGISNULL(number))
-		value.type = jbvNull;
-	else if (type == UNKNOWNOID)
-	{
-		value.type = jbvString;
-		value.val.string.val = pstrdup(PG_GETARG_CSTRING(number));
-		value.val.string.len = strlen(value.val.string.val);
-	}
-	else
-	{
-		Jsonb	   *json = argument_to_jsonb(PG_GETARG_DATUM(number), type);
-
-		if (JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &scalar))
-			value = scalar;
-		else
-		{
-			value.type = jbvBinary;
-			value.val.binary.data = &json->root;
-			value.val.binary.len = VARSIZE(json) - VARHDRSZ;
-		}
-	}
-	(void) pushJsonbValue(state, WJB_ELEM, &value);
-}
-
 Datum
 defer_later(PG_FUNCTION_ARGS)
 {
 	int			nargs = PG_NARGS() - 1;
 	Oid			types[FUNC_MAX_ARGS];
-	JsonbParseState *state = NULL;
+	Datum		values[FUNC_MAX_ARGS];
+	bool		nulls[FUNC_MAX_ARGS];
 	MemoryContext context;
 	FunctionEntry *entry;
 	Jsonb	   *args;
@@ -422,12 +379,18 @@ defer_later(PG_FUNCTION_ARGS)
 	warn_if_not_preloaded();
 	context = begin_call();
 	for (int i = 0; i < nargs; i++)
+	{
 		types[i] = get_fn_expr_argtype(fcinfo->flinfo, i + 1);
-	entry = find_by_types(text_to_cstring(PG_GETARG_TEXT_PP(0)), nargs, types);
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (int i = 0; i < nargs; i++)
-		push_argument(&state, fcinfo, i + 1, types[i]);
-	args = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+		if (!OidIsValid(types[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+					 errmsg("could not determine the type of argument %d", i + 1),
+					 errhint("Use defer.enqueue().")));
+		values[i] = PG_GETARG_DATUM(i + 1);
+		nulls[i] = PG_ARGISNULL(i + 1);
+	}
+	entry = function_resolve_types(text_to_cstring(PG_GETARG_TEXT_PP(0)), nargs, types);
+	args = function_args_from_values(entry, nargs, values, nulls, types);
 	function_check_args(entry, args);
 	check_not_scheduled(entry);
 	id = enqueue(NULL, -1, entry->kind, entry->signature, args);

@@ -7,6 +7,9 @@
  * text; arrays and objects are for arrays and composite types, and json and
  * jsonb take anything as it is.  The same conversion is made twice: at
  * enqueue, so that a wrong call fails there, and when the job runs.
+ *
+ * Converting may run code of users (domains, types), which may enqueue jobs in
+ * turn: nothing about a conversion is kept in static variables.
  */
 #include "defer.h"
 
@@ -28,11 +31,14 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "functions.h"
+
 /* How values of one parameter are made */
 typedef struct Conversion
 {
 	Oid			base;			/* the type, or what its domain is over */
 	Oid			element;		/* of an array, else InvalidOid */
+	struct Conversion *of_element;	/* NULL: no array */
 	bool		is_domain;
 	bool		is_composite;
 	FmgrInfo	input;			/* of the base type */
@@ -47,9 +53,6 @@ typedef struct Conversions
 	List	   *defaults;		/* expressions of the last ndefaults */
 } Conversions;
 
-/* Which argument is being converted; for the message */
-static volatile int current_argument;
-
 /* ------------------------------------------------------------------------
  * Getting ready
  * ------------------------------------------------------------------------ */
@@ -59,6 +62,7 @@ prepare_conversion(Conversion *conversion, Oid type, MemoryContext context)
 {
 	Oid			input;
 
+	memset(conversion, 0, sizeof(Conversion));
 	conversion->typmod = -1;
 	conversion->base = getBaseTypeAndTypmod(type, &conversion->typmod);
 	conversion->is_domain = conversion->base != type;
@@ -66,6 +70,14 @@ prepare_conversion(Conversion *conversion, Oid type, MemoryContext context)
 	conversion->is_composite = type_is_rowtype(conversion->base);
 	getTypeInputInfo(conversion->base, &input, &conversion->input_param);
 	fmgr_info_cxt(input, &conversion->input, context);
+	if (OidIsValid(conversion->element))
+	{
+		conversion->of_element = MemoryContextAlloc(context, sizeof(Conversion));
+		prepare_conversion(conversion->of_element, conversion->element, context);
+		/* a domain over varchar(3)[] says so of the elements */
+		if (!conversion->of_element->is_domain)
+			conversion->of_element->typmod = conversion->typmod;
+	}
 }
 
 static List *
@@ -131,7 +143,7 @@ scalar_text(const JsonbValue *value)
 /* An array's JSON elements, as many levels deep as they go */
 typedef struct Elements
 {
-	Conversion	element;
+	Conversion *element;
 	Oid			type;
 	int			ndims;
 	int			dims[MAXDIM];
@@ -164,8 +176,8 @@ measure(Elements *elements, JsonbContainer *container)
 		if (JsonContainerSize(container) == 0)
 			return;
 		first = getIthJsonbValueFromContainer(container, 0);
-		if (!is_json_array(first) || elements->element.base == JSONBOID ||
-			elements->element.base == JSONOID)
+		if (!is_json_array(first) || elements->element->base == JSONBOID ||
+			elements->element->base == JSONOID)
 			return;
 		container = first->val.binary.data;
 	}
@@ -199,7 +211,7 @@ gather(Elements *elements, JsonbContainer *container, int level)
 			elements->values = repalloc(elements->values, elements->size * sizeof(Datum));
 			elements->nulls = repalloc(elements->nulls, elements->size * sizeof(bool));
 		}
-		elements->values[elements->n] = convert(&elements->element, elements->type, value,
+		elements->values[elements->n] = convert(elements->element, elements->type, value,
 												&elements->nulls[elements->n]);
 		elements->n++;
 	}
@@ -215,7 +227,7 @@ convert_array(Conversion *conversion, JsonbContainer *container)
 	char		align;
 
 	elements.type = conversion->element;
-	prepare_conversion(&elements.element, elements.type, CurrentMemoryContext);
+	elements.element = conversion->of_element;
 	elements.size = 16;
 	elements.values = palloc(elements.size * sizeof(Datum));
 	elements.nulls = palloc(elements.size * sizeof(bool));
@@ -299,9 +311,7 @@ convert(Conversion *conversion, Oid type, JsonbValue *value, bool *isnull)
 	return result;
 }
 
-/*
- * The other way: a value of some type as JSON, as to_jsonb() makes it
- */
+/* A value of some type as JSON, as to_jsonb() makes it */
 Jsonb *
 argument_to_jsonb(Datum value, Oid type)
 {
@@ -414,6 +424,14 @@ function_args_fit(const FunctionEntry *entry, Jsonb *args)
 	return missing_argument(entry, args) < 0;
 }
 
+/* "1 ("user_id")", or "1" of a parameter without name */
+static char *
+argument_label(const FunctionEntry *entry, int i)
+{
+	return entry->arg_names[i][0] != '\0' ?
+		psprintf("%d (\"%s\")", i + 1, entry->arg_names[i]) : psprintf("%d", i + 1);
+}
+
 /* "user_id bigint, [note text]" */
 static char *
 list_parameters(const FunctionEntry *entry)
@@ -431,6 +449,17 @@ list_parameters(const FunctionEntry *entry)
 	return list.data;
 }
 
+void
+function_too_many_args(const FunctionEntry *entry, int given)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg_plural("function %s takes %d argument, not %d",
+						   "function %s takes %d arguments, not %d",
+						   entry->nargs, entry->signature, entry->nargs, given),
+			 errhint("It takes: %s.", list_parameters(entry))));
+}
+
 static void
 check_shape(const FunctionEntry *entry, Jsonb *args)
 {
@@ -444,12 +473,7 @@ check_shape(const FunctionEntry *entry, Jsonb *args)
 						entry->signature),
 				 errhint("Give an array for arguments by position, as in '[1, \"a\"]', or an object for arguments by name.")));
 	if (args != NULL && JB_ROOT_IS_ARRAY(args) && given_count(args) > entry->nargs)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg_plural("function %s takes %d argument, not %d",
-							   "function %s takes %d arguments, not %d", entry->nargs,
-							   entry->signature, entry->nargs, given_count(args)),
-				 errhint("It takes: %s.", list_parameters(entry))));
+		function_too_many_args(entry, given_count(args));
 	if (args != NULL && JB_ROOT_IS_OBJECT(args) &&
 		(unknown = unknown_name(entry, args)) != NULL)
 		ereport(ERROR,
@@ -460,10 +484,8 @@ check_shape(const FunctionEntry *entry, Jsonb *args)
 	if (missing >= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 entry->arg_names[missing][0] != '\0' ?
-				 errmsg("argument \"%s\" of function %s is missing", entry->arg_names[missing],
-						entry->signature) :
-				 errmsg("argument %d of function %s is missing", missing + 1, entry->signature),
+				 errmsg("argument %s of function %s is missing", argument_label(entry, missing),
+						entry->signature),
 				 errhint("It takes: %s.", list_parameters(entry))));
 }
 
@@ -471,27 +493,38 @@ check_shape(const FunctionEntry *entry, Jsonb *args)
  * All arguments
  * ------------------------------------------------------------------------ */
 
-/* The error that the conversion raised, told as what it is: a wrong argument */
-static void
-rethrow_as_argument_error(const FunctionEntry *entry, MemoryContext context)
+/*
+ * Errors that say something of the value.  Others (out of memory, a cancel, what
+ * a domain's function raises) are told as they are.
+ */
+static bool
+is_about_value(int sqlerrcode)
 {
-	int			i = current_argument;
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_DATA_EXCEPTION ||
+		category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		category == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
+void
+function_rethrow_args(const FunctionEntry *entry, int i, MemoryContext context)
+{
 	ErrorData  *error;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
-		error->sqlerrcode != ERRCODE_DATATYPE_MISMATCH)
-		PG_RE_THROW();			/* out of memory, a cancel */
+	if (!is_about_value(error->sqlerrcode) || error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		PG_RE_THROW();
 	FlushErrorState();
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 entry->arg_names[i][0] != '\0' ?
-			 errmsg("argument \"%s\" of function %s cannot be converted to type %s",
-					entry->arg_names[i], entry->signature, format_type_be(entry->arg_types[i])) :
-			 errmsg("argument %d of function %s cannot be converted to type %s",
-					i + 1, entry->signature, format_type_be(entry->arg_types[i])),
+			 errmsg("argument %s of function %s cannot be converted to type %s",
+					argument_label(entry, i), entry->signature,
+					format_type_be(entry->arg_types[i])),
+			 error->detail != NULL ?
+			 errdetail_internal("%s: %s", error->message, error->detail) :
 			 errdetail_internal("%s.", error->message),
 			 error->hint != NULL ? errhint("%s", error->hint) :
 			 errhint("The function takes: %s.", list_parameters(entry))));
@@ -503,15 +536,15 @@ convert_given(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, boo
 {
 	Conversions *conversions = prepare(entry);
 	MemoryContext context = CurrentMemoryContext;
+	volatile int i = 0;
 
 	PG_TRY();
 	{
-		for (int i = 0; i < entry->nargs; i++)
+		for (; i < entry->nargs; i++)
 		{
 			JsonbValue	space;
 			JsonbValue *value = given_value(entry, args, i, &space);
 
-			current_argument = i;
 			given[i] = value != NULL;
 			if (given[i])
 				values[i] = convert(&conversions->parameters[i], entry->arg_types[i], value,
@@ -520,7 +553,7 @@ convert_given(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, boo
 	}
 	PG_CATCH();
 	{
-		rethrow_as_argument_error(entry, context);
+		function_rethrow_args(entry, i, context);
 	}
 	PG_END_TRY();
 }

@@ -1,58 +1,52 @@
 /*
  * function_cache.c
- *		Functions and procedures that jobs run: found by the name that a user gives,
- *		or by the signature that a job carries, and kept until the catalogs change.
- *
- * A signature is the schema-qualified name and the types of the input
- * parameters, those of pg_catalog without their schema: the same text whatever
- * search_path is in force.  It is compared as text with those of the functions
- * of that name, never parsed.
+ *		What is known of functions and procedures that jobs run, kept until the
+ *		catalogs change: the functions by OID, and what names have meant.
  *
  * Entries that have been invalidated may still be in use (a job's function
  * enqueues another job); they are freed when the transaction has ended.
+ *
+ * What a name means depends on who asks, with which search_path, and for a call
+ * with typed arguments on their types.  Answers are remembered with all of
+ * that, and of an overloaded name all the functions that it may mean: a million
+ * enqueues do not look into the catalogs a million times.
  */
 #include "defer.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
-#include "utils/catcache.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/regproc.h"
 #include "utils/syscache.h"
 
-/* Names that are remembered, and the longest search_path with which they are */
-#define NAMES		16
-#define PATH_MAX_LENGTH	16
+#include "functions.h"
 
-/* A name that means one function only, whatever the arguments are */
-typedef struct KnownName
-{
-	char	   *name;			/* NULL: unused */
-	Oid			user;
-	int			npath;
-	Oid			path[PATH_MAX_LENGTH];
-	Oid			function;
-} KnownName;
+/* Answers that are remembered, and the longest name with which they are */
+#define ANSWERS_MAX		500
+#define NAME_MAX_LENGTH 1000
 
 static HTAB *entries = NULL;	/* by OID: EntryRef */
 static MemoryContext cache_context = NULL;
+static HTAB *answers = NULL;
+static MemoryContext answers_context = NULL;	/* in cache_context */
 static List *retired = NIL;		/* contexts of caches that were thrown away */
 static bool stale = true;
-static KnownName *names = NULL; /* in cache_context */
-static int	next_name = 0;
-static char *last_signature = NULL; /* in cache_context */
-static FunctionEntry *last_entry = NULL;
+uint64		function_changes = 0;	/* grows whenever "stale" is set */
+
+/*
+ * A set of hash values of types that entries have: every temporary table makes
+ * and drops types, and must not cost us the cache.
+ */
+#define TYPE_BITS		1024
+static uint64 types_used[TYPE_BITS / 64];
 
 typedef struct EntryRef
 {
@@ -67,7 +61,27 @@ typedef struct EntryRef
 static void
 catalog_changed(Datum arg, int cache, uint32 hash)
 {
+	uint32		bit = hash % TYPE_BITS;
+
+	if (cache == TYPEOID && hash != 0 && (types_used[bit / 64] & (UINT64CONST(1) << bit % 64)) == 0)
+		return;
 	stale = true;
+	function_changes++;
+}
+
+/* Its changes, and those of the types that it is made of, are ours */
+static void
+use_type(Oid type)
+{
+	while (OidIsValid(type))
+	{
+		uint32		bit = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(type)) % TYPE_BITS;
+		Oid			base;
+
+		types_used[bit / 64] |= UINT64CONST(1) << bit % 64;
+		base = getBaseType(type);
+		type = base != type ? base : get_element_type(type);
+	}
 }
 
 static void
@@ -94,6 +108,9 @@ register_callbacks(void)
 	CacheRegisterSyscacheCallback(PROCOID, catalog_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPEOID, catalog_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum) 0);
+	/* rights on schemas come by membership, too */
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum) 0);
 	RegisterXactCallback(free_retired, NULL);
 	registered = true;
 }
@@ -114,12 +131,12 @@ prepare_cache(void)
 		MemoryContextSwitchTo(context);
 	}
 	entries = NULL;
-	last_signature = NULL;
-	last_entry = NULL;
-	next_name = 0;
+	answers = NULL;
+	answers_context = NULL;
+	cache_context = NULL;
 	cache_context = AllocSetContextCreate(CacheMemoryContext, "defer functions",
 										  ALLOCSET_SMALL_SIZES);
-	names = MemoryContextAllocZero(cache_context, NAMES * sizeof(KnownName));
+	memset(types_used, 0, sizeof(types_used));
 	stale = false;
 	control.keysize = sizeof(Oid);
 	control.entrysize = sizeof(EntryRef);
@@ -140,8 +157,8 @@ type_name(Oid type)
 	return strncmp(name, "pg_catalog.", 11) == 0 ? name + 11 : name;
 }
 
-static char *
-signature_of(Form_pg_proc form)
+char *
+function_signature(Form_pg_proc form)
 {
 	char	   *schema = get_namespace_name(form->pronamespace);
 	StringInfoData signature;
@@ -188,9 +205,13 @@ make_entry(HeapTuple tuple)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FunctionEntry *entry = palloc0(sizeof(FunctionEntry));
 
+	/* first: what is read of them from here on is announced to us when it changes */
+	for (int i = 0; i < form->pronargs; i++)
+		use_type(form->proargtypes.values[i]);
+
 	entry->oid = form->oid;
 	entry->entry_context = context;
-	entry->signature = signature_of(form);
+	entry->signature = function_signature(form);
 	entry->kind = form->prokind == PROKIND_PROCEDURE ? JOB_PROCEDURE : JOB_FUNCTION;
 	entry->returns_set = form->proretset;
 	entry->strict = form->proisstrict;
@@ -204,9 +225,8 @@ make_entry(HeapTuple tuple)
 	return entry;
 }
 
-/* NULL: there is no such function */
-static FunctionEntry *
-entry_of(Oid function)
+FunctionEntry *
+function_entry(Oid function)
 {
 	EntryRef   *ref;
 	HeapTuple	tuple;
@@ -227,375 +247,96 @@ entry_of(Oid function)
 }
 
 /* ------------------------------------------------------------------------
- * What can be a job
+ * What names have meant
  * ------------------------------------------------------------------------ */
 
-/* Why a function cannot be run as a job; NULL: it can */
-static const char *
-unfit_function(Form_pg_proc form)
+static Size
+types_size(const Question *question)
 {
-	if (form->prokind == PROKIND_AGGREGATE)
-		return "It is an aggregate function.";
-	if (form->prokind == PROKIND_WINDOW)
-		return "It is a window function.";
-	if (form->prorettype == TRIGGEROID || form->prorettype == EVENT_TRIGGEROID)
-		return "It is a trigger function.";
-	if (get_typtype(form->prorettype) == TYPTYPE_PSEUDO && form->prorettype != VOIDOID &&
-		form->prorettype != RECORDOID)
-		return "Its result is of a pseudo-type.";
-	for (int i = 0; i < form->pronargs; i++)
-	{
-		if (get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO)
-			return "It has a parameter of a pseudo-type.";
-	}
-	return NULL;
+	return Max(question->ntypes, 0) * sizeof(Oid);
 }
 
-static void
-check_fit(Oid function)
+static uint64
+hash_question(const Question *q)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	const char *reason;
+	uint64		hash;
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	reason = unfit_function((Form_pg_proc) GETSTRUCT(tuple));
-	if (reason != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("function %s cannot be run as a job",
-						signature_of((Form_pg_proc) GETSTRUCT(tuple))),
-				 errdetail("%s", reason),
-				 errhint("Wrap it in a function of your own.")));
-	ReleaseSysCache(tuple);
+	hash = hash_bytes_extended((const unsigned char *) q->name, strlen(q->name),
+							   (uint64) q->user << 32 | (uint32) q->ntypes);
+	hash = hash_bytes_extended((const unsigned char *) q->path, q->npath * sizeof(Oid), hash);
+	return hash_bytes_extended((const unsigned char *) q->types, types_size(q), hash);
 }
 
-static void
-check_may_execute(const FunctionEntry *entry)
+static bool
+same_question(const Question *a, const Question *b)
 {
-	if (!compat_may_execute(entry->oid, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for function %s", entry->signature),
-				 errhint("Its owner can GRANT EXECUTE on it.")));
+	return a->user == b->user && a->npath == b->npath && a->ntypes == b->ntypes &&
+		memcmp(a->path, b->path, a->npath * sizeof(Oid)) == 0 &&
+		(a->ntypes <= 0 || memcmp(a->types, b->types, types_size(a)) == 0) &&
+		strcmp(a->name, b->name) == 0;
 }
 
-/* ------------------------------------------------------------------------
- * By name
- * ------------------------------------------------------------------------ */
-
-/* Where the types begin in what may be a signature; NULL: it is a mere name */
-static const char *
-types_in(const char *given)
+/* NULL: not known, or not any more */
+const Answer *
+function_known_answer(const Question *question)
 {
-	bool		quoted = false;
+	Answer	   *answer;
+	uint64		hash;
 
-	for (const char *p = given; *p != '\0'; p++)
-	{
-		if (*p == '"')
-			quoted = !quoted;
-		else if (*p == '(' && !quoted)
-			return p;
-	}
-	return NULL;
-}
-
-bool
-function_name_has_types(const char *given)
-{
-	return types_in(given) != NULL;
-}
-
-static int
-compare_strings(const ListCell *a, const ListCell *b)
-{
-	return strcmp(lfirst(a), lfirst(b));
-}
-
-/* Signatures of a list of candidates, for a hint; in an order that stays */
-static char *
-list_signatures(FuncCandidateList candidates)
-{
-	List	   *signatures = NIL;
-	ListCell   *cell;
-	StringInfoData list;
-
-	for (; candidates != NULL; candidates = candidates->next)
-	{
-		FunctionEntry *entry = entry_of(candidates->oid);
-
-		if (entry != NULL)
-			signatures = lappend(signatures, entry->signature);
-	}
-	list_sort(signatures, compare_strings);
-	initStringInfo(&list);
-	foreach(cell, signatures)
-		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", (char *) lfirst(cell));
-	return list.data;
-}
-
-/* Functions of that name that the search_path does not reach; "" if there are none */
-static char *
-elsewhere(const char *name)
-{
-	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
-	StringInfoData found;
-
-	initStringInfo(&found);
-	for (int i = 0; i < list->n_members && i < 5; i++)
-	{
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
-
-		appendStringInfo(&found, "%s%s", found.len > 0 ? ", " : "", signature_of(form));
-	}
-	ReleaseSysCacheList(list);
-	return found.data;
-}
-
-static void
-no_such_function(const char *given, List *name)
-{
-	char	   *others = name != NIL ? elsewhere(strVal(llast(name))) : "";
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_FUNCTION),
-			 errmsg("function \"%s\" does not exist", given),
-			 others[0] != '\0' ?
-			 errhint("There is %s: give its schema, or add that to search_path.", others) :
-			 errhint("Give the name of a function, as in 'fn' or 'schema.fn(bigint,text)'.")));
-}
-
-static void
-explain_name(void *arg)
-{
-	errhint("Give the name of a function, as in 'fn' or 'schema.fn(bigint,text)'.");
-}
-
-static void
-explain_signature(void *arg)
-{
-	errhint("Write it as in 'schema.fn(bigint,text)', with the types of all input parameters.");
-}
-
-/* 'schema.fn(bigint,text)': the types decide.  The server reads it */
-static Oid
-find_by_given_signature(const char *given)
-{
-	ErrorContextCallback callback = {error_context_stack, explain_signature, NULL};
-	Oid			function;
-
-	error_context_stack = &callback;
-	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(given)));
-	error_context_stack = callback.previous;
-	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
-		no_such_function(given, NIL);	/* "-", or a number */
-	return function;
-}
-
-/* All functions that a name without types may mean; at least one */
-static FuncCandidateList
-find_candidates(const char *given)
-{
-	ErrorContextCallback callback = {error_context_stack, explain_name, NULL};
-	FuncCandidateList candidates;
-	List	   *name;
-
-	error_context_stack = &callback;
-	name = compat_qualified_name(given);
-	error_context_stack = callback.previous;
-	candidates = FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
-	if (candidates == NULL)
-		no_such_function(given, name);
-	return candidates;
-}
-
-/* The candidate that the arguments fit; error if it is not one */
-static Oid
-choose_by_arguments(const char *given, FuncCandidateList candidates, Jsonb *args)
-{
-	Oid			found = InvalidOid;
-	int			n = 0;
-
-	for (FuncCandidateList c = candidates; c != NULL; c = c->next)
-	{
-		FunctionEntry *entry = entry_of(c->oid);
-
-		if (entry != NULL && function_args_fit(entry, args))
-		{
-			found = c->oid;
-			n++;
-		}
-	}
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("no function \"%s\" takes these arguments", given),
-				 errhint("There is %s.", list_signatures(candidates))));
-	if (n > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 errmsg("function name \"%s\" is not unique", given),
-				 errhint("Give the types of its parameters, too: one of %s.",
-						 list_signatures(candidates))));
-	return found;
-}
-
-/* Has this name meant one function only, in this role with this search_path? */
-static KnownName *
-known_name(const char *given, const Oid *path, int npath)
-{
 	prepare_cache();
-	for (int i = 0; i < NAMES; i++)
-	{
-		KnownName  *known = &names[i];
-
-		if (known->name != NULL && known->user == GetUserId() && known->npath == npath &&
-			memcmp(known->path, path, npath * sizeof(Oid)) == 0 &&
-			strcmp(known->name, given) == 0)
-			return known;
-	}
-	return NULL;
+	if (answers == NULL || question->npath > PATH_MAX_LENGTH)
+		return NULL;
+	hash = hash_question(question);
+	answer = hash_search(answers, &hash, HASH_FIND, NULL);
+	return answer != NULL && same_question(question, &answer->question) ? answer : NULL;
 }
 
+/* Somebody asks for a great many names: begin anew */
 static void
-remember_name(const char *given, const Oid *path, int npath, Oid function)
+prepare_answers(void)
 {
-	KnownName  *known = &names[next_name];
+	HASHCTL		control = {0};
 
-	if (npath > PATH_MAX_LENGTH || strlen(given) > 1000)
+	if (answers != NULL && hash_get_num_entries(answers) < ANSWERS_MAX)
 		return;
-	next_name = (next_name + 1) % NAMES;
-	known->name = MemoryContextStrdup(cache_context, given);
-	known->user = GetUserId();
-	known->npath = npath;
-	memcpy(known->path, path, npath * sizeof(Oid));
-	known->function = function;
+	answers = NULL;
+	if (answers_context != NULL)
+		MemoryContextReset(answers_context);
+	else
+		answers_context = AllocSetContextCreate(cache_context, "defer function names",
+												ALLOCSET_SMALL_SIZES);
+	control.keysize = sizeof(uint64);
+	control.entrysize = sizeof(Answer);
+	control.hcxt = answers_context;
+	answers = hash_create("defer function names", 32, &control,
+						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /*
- * Find by whatever the user gave.  "args" decides between several functions of
- * the name if use_args, which otherwise is an error.
+ * Remember an answer, if the catalogs are still as they were when function_changes
+ * was "asked_at": it was found in them as they were then.
  */
-static FunctionEntry *
-find_function(const char *given, Jsonb *args, bool use_args)
+void
+function_remember(const Question *question, uint64 asked_at, const Oid *functions, int n)
 {
-	Oid			path[PATH_MAX_LENGTH + 1];
-	int			npath = fetch_search_path_array(path, PATH_MAX_LENGTH);
-	KnownName  *known = npath <= PATH_MAX_LENGTH ? known_name(given, path, npath) : NULL;
-	FuncCandidateList candidates;
-	Oid			function;
+	MemoryContext old;
+	Answer		answer;
+	Answer	   *kept;
+	bool		found;
 
-	if (known != NULL)
-		return entry_of(known->function);
-	if (types_in(given) != NULL)
-		function = find_by_given_signature(given);
-	else
-	{
-		candidates = find_candidates(given);
-		function = candidates->oid;
-		if (candidates->next != NULL && use_args)
-		{
-			function = choose_by_arguments(given, candidates, args);
-			check_fit(function);
-			return entry_of(function);
-		}
-		if (candidates->next != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-					 errmsg("function name \"%s\" is not unique", given),
-					 errhint("Give the types of its parameters, too: one of %s.",
-							 list_signatures(candidates))));
-	}
-	check_fit(function);
-	prepare_cache();
-	remember_name(given, path, npath, function);
-	return entry_of(function);
-}
-
-static FunctionEntry *
-must_exist(FunctionEntry *entry, const char *given)
-{
-	if (entry == NULL)
-		no_such_function(given, NIL);
-	return entry;
-}
-
-FunctionEntry *
-function_resolve(const char *name, Jsonb *args)
-{
-	FunctionEntry *entry = must_exist(find_function(name, args, true), name);
-
-	check_may_execute(entry);
-	function_check_args(entry, args);
-	return entry;
-}
-
-FunctionEntry *
-function_resolve_name(const char *name)
-{
-	FunctionEntry *entry = must_exist(find_function(name, NULL, false), name);
-
-	check_may_execute(entry);
-	return entry;
-}
-
-FunctionEntry *
-function_by_oid(Oid function)
-{
-	FunctionEntry *entry;
-
-	check_fit(function);
-	entry = entry_of(function);
-	check_may_execute(entry);
-	return entry;
-}
-
-/* ------------------------------------------------------------------------
- * By signature
- * ------------------------------------------------------------------------ */
-
-/* The qualified name in front of the types; NIL: that is no signature of ours */
-static List *
-name_of_signature(const char *signature)
-{
-	const char *types = types_in(signature);
-
-	return types == NULL ? NIL :
-		compat_qualified_name(pnstrdup(signature, types - signature));
-}
-
-FunctionEntry *
-function_by_signature(const char *signature)
-{
-	List	   *name;
-	Oid			schema;
-	CatCList   *list;
-	FunctionEntry *found = NULL;
-
-	prepare_cache();
-	if (last_signature != NULL && strcmp(last_signature, signature) == 0)
-		return last_entry;
-
-	name = name_of_signature(signature);
-	if (list_length(name) != 2)
-		return NULL;
-	schema = get_namespace_oid(strVal(linitial(name)), true);
-	if (!OidIsValid(schema))
-		return NULL;
-	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(strVal(lsecond(name))));
-	for (int i = 0; i < list->n_members && found == NULL; i++)
-	{
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
-
-		if (form->pronamespace == schema && strcmp(signature_of(form), signature) == 0 &&
-			unfit_function(form) == NULL)
-			found = entry_of(form->oid);
-	}
-	ReleaseSysCacheList(list);
-	if (found != NULL && !stale)
-	{
-		last_signature = MemoryContextStrdup(cache_context, signature);
-		last_entry = found;
-	}
-	return found;
+	if (stale || function_changes != asked_at || question->npath > PATH_MAX_LENGTH ||
+		strlen(question->name) > NAME_MAX_LENGTH)
+		return;
+	prepare_answers();
+	old = MemoryContextSwitchTo(answers_context);
+	answer.hash = hash_question(question);
+	answer.question = *question;
+	answer.question.name = pstrdup(question->name);
+	answer.question.types = question->ntypes <= 0 ? NULL :
+		memcpy(palloc(types_size(question)), question->types, types_size(question));
+	answer.n = n;
+	answer.functions = memcpy(palloc(n * sizeof(Oid)), functions, n * sizeof(Oid));
+	kept = hash_search(answers, &answer.hash, HASH_ENTER, &found);
+	*kept = answer;
+	MemoryContextSwitchTo(old);
 }

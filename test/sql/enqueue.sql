@@ -221,8 +221,140 @@ SELECT defer.enqueue('takes_nosy', '[1, "b"]') AS id \gset
 SELECT run(:id);
 SELECT function, args FROM defer.jobs WHERE id = :id;
 
+-- An argument's error is its own, whatever was enqueued while it was checked
+CREATE FUNCTION many_args(a integer, b integer, c integer, d integer) RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE FUNCTION refuse(integer) RETURNS boolean LANGUAGE plpgsql AS
+	$$ BEGIN PERFORM defer.enqueue('enqueue_test.many_args', '[0, 0, 0, 0]', run_at => '2100-01-01'); RETURN false; END $$;
+CREATE DOMAIN refused AS integer CHECK (refuse(VALUE));
+CREATE FUNCTION takes_refused(a refused) RETURNS void LANGUAGE sql AS 'SELECT';
+SELECT defer.enqueue('takes_refused', '[1]');
+SELECT count(*) FROM defer.jobs WHERE function LIKE 'enqueue\_test.many\_args%';
+-- also errors that are not of the value's format; and the length in a domain over an array
+CREATE FUNCTION takes_class(c regclass) RETURNS text LANGUAGE sql AS 'SELECT c::text';
+SELECT defer.enqueue('takes_class', '["enqueue_no_table"]');
+CREATE DOMAIN codes AS varchar(3)[];
+CREATE FUNCTION takes_codes(c codes) RETURNS text LANGUAGE sql AS 'SELECT c::text';
+SELECT defer.enqueue('takes_codes', '[["abc", "abcd"]]');
+SELECT defer.enqueue('takes_codes', '[["abc"]]') AS id \gset
+SELECT run(:id);
+
+-- A function of this session's temporary schema could be another's when the job runs
+CREATE FUNCTION pg_temp.short_lived() RETURNS void LANGUAGE sql AS 'SELECT';
+DO $$ BEGIN
+  PERFORM defer.enqueue('pg_temp.short_lived');
+  RAISE WARNING 'was enqueued';
+EXCEPTION WHEN wrong_object_type THEN
+  RAISE WARNING 'refused';
+END $$;
+DROP FUNCTION pg_temp.short_lived();
+
+-- Overloads of which only some can be jobs; what is known of a name follows the catalogs
+CREATE FUNCTION mixed(a integer) RETURNS text LANGUAGE sql AS 'SELECT ''integer''';
+CREATE FUNCTION mixed(a anyelement, b anyelement) RETURNS text LANGUAGE sql AS 'SELECT ''any''';
+SELECT defer.enqueue('mixed', '[1, 2]');
+SELECT defer.enqueue('mixed', '[1]', run_at => '2100-01-01') AS id \gset
+SELECT function FROM defer.jobs WHERE id = :id;
+BEGIN;
+CREATE FUNCTION mixed(a text, b text) RETURNS text LANGUAGE sql AS 'SELECT ''two''';
+SELECT defer.enqueue('mixed', '[1, 2]', run_at => '2100-01-01') AS id \gset
+SELECT function FROM defer.jobs WHERE id = :id;
+ROLLBACK;
+SELECT defer.enqueue('mixed', '[1, 2]');
+SET search_path = enqueue_hidden, enqueue_test, public;
+SELECT defer.enqueue('mixed', '[1]', run_at => '2100-01-01') AS id \gset
+SELECT function FROM defer.jobs WHERE id = :id;
+CREATE FUNCTION enqueue_hidden.mixed(a integer) RETURNS text LANGUAGE sql AS 'SELECT ''hidden''';
+SELECT defer.enqueue('mixed', '[1]', run_at => '2100-01-01') AS id \gset
+SELECT function FROM defer.jobs WHERE id = :id;
+SET search_path = enqueue_test, public;
+SELECT defer.enqueue('mixed', '[1]', run_at => '2100-01-01') AS id \gset
+SELECT function FROM defer.jobs WHERE id = :id;
+-- types that are renamed
+CREATE TYPE colour AS ENUM ('red');
+CREATE FUNCTION paint(c colour) RETURNS text LANGUAGE sql AS 'SELECT c::text';
+SELECT defer.enqueue('paint', '["red"]', run_at => '2100-01-01') AS id \gset
+ALTER TYPE colour RENAME TO hue;
+ALTER TYPE hue ADD VALUE 'blue';
+CREATE TEMPORARY TABLE enqueue_temporary (x integer);
+DROP TABLE enqueue_temporary;
+SELECT defer.enqueue('paint', '["blue"]', run_at => '2100-01-01') AS id \gset
+SELECT function FROM defer.jobs WHERE id = :id;
+-- a right on a schema goes with the membership that gave it
+CREATE ROLE enqueue_group;
+GRANT USAGE ON SCHEMA enqueue_hidden TO enqueue_group;
+GRANT enqueue_group TO enqueue_user;
+SET ROLE enqueue_user;
+SELECT defer.enqueue('enqueue_hidden.far_away', run_at => '2100-01-01') > 0 AS enqueued;
+RESET ROLE;
+REVOKE enqueue_group FROM enqueue_user;
+SET ROLE enqueue_user;
+SELECT defer.enqueue('enqueue_hidden.far_away', run_at => '2100-01-01') > 0 AS enqueued;
+RESET ROLE;
+REVOKE ALL ON SCHEMA enqueue_hidden FROM enqueue_group;
+DROP ROLE enqueue_group;
+
+-- Typed arguments arrive as they were, whatever the settings of this session
+CREATE TABLE here (x integer);
+CREATE FUNCTION arrive(t timestamptz, r daterange, i interval, f float8, j jsonb, c regclass, d date)
+	RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws('|', t = '2020-02-01 05:00+00', lower(r) = '2020-02-01', i = interval '-1 day -02:03',
+		f = 0.1::float8 + 0.2::float8, jsonb_typeof(j), c = 'enqueue_test.here'::regclass, d = '2020-02-03') $$;
+SET TimeZone = 'America/New_York';
+SET DateStyle = 'SQL, DMY';
+SET IntervalStyle = 'sql_standard';
+SET extra_float_digits = -10;
+SELECT defer.later('arrive', timestamp '2020-02-01 00:00', daterange('2020-02-01', '2020-03-01'),
+	interval '-1 day' - interval '02:03', 0.1::float8 + 0.2::float8, '{"a": 1}', 'here'::regclass, '03/02/2020') AS id \gset
+SELECT current_setting('DateStyle') AS datestyle, current_setting('IntervalStyle') AS intervalstyle,
+	current_setting('extra_float_digits') AS digits, current_setting('search_path') AS search_path;
+RESET TimeZone;
+RESET DateStyle;
+RESET IntervalStyle;
+RESET extra_float_digits;
+SELECT args FROM defer.jobs WHERE id = :id;
+SELECT run(:id);
+SELECT defer.later('one', 'x');
+SELECT defer.later('nowhere', 1);
+SELECT defer.later('far_away');
+SELECT defer.later('one', 1, 2);
+SELECT defer.later('one(bigint)', 1, 2);
+SELECT defer.later('one', VARIADIC ARRAY[1]);
+SELECT defer.later(NULL);
+
+-- Metadata is an object; a time that is over is now
+SELECT defer.enqueue('one', '[1]', metadata => '[1]');
+SELECT defer.enqueue('one', '[1]', metadata => 'null');
+SELECT defer.enqueue('one', '[1]', run_at => '294276-12-31', discard_after => '1 year');
+BEGIN;
+SELECT defer.enqueue('one', '[1]', run_at => '2000-01-01') AS id \gset
+SELECT run_at = enqueued_at AS now FROM defer.jobs WHERE id = :id;
+ROLLBACK;
+-- a queue that only others may use
+SELECT defer.create_queue('enqueue theirs');
+SET ROLE enqueue_user;
+SELECT defer.enqueue('one', '[1]', queue => 'enqueue theirs');
+SELECT defer.command('SELECT 1', queue => 'enqueue theirs');
+RESET ROLE;
+SELECT defer.drop_queue('enqueue theirs');
+-- the same key twice in one transaction
+BEGIN;
+SELECT defer.enqueue('one', '[1]', key => 'twice', run_at => '2100-01-01')
+	= defer.enqueue('one', '[2]', key => 'twice', run_at => '2100-01-01') AS the_same;
+ROLLBACK;
+-- by a SECURITY DEFINER function: the job is its owner's
+CREATE FUNCTION as_definer() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS
+	$$ SELECT defer.enqueue('enqueue_test.one', '[1]', run_at => '2100-01-01') $$;
+SET ROLE enqueue_user;
+SELECT as_definer() AS id \gset
+RESET ROLE;
+SELECT owner = current_user::regrole AS of_definer FROM defer.jobs WHERE id = :id;
+-- options of a command
+SELECT defer.command('SELECT 1', run_at => '2100-01-01', key => 'k', priority => 2, metadata => '{}') AS id \gset
+SELECT function, args, priority, key, metadata FROM defer.jobs WHERE id = :id;
+SELECT defer.cancel(:id);
+
 -- Clean up
-SELECT count(defer.cancel(id)) > 0 AS cancelled FROM defer.jobs WHERE function LIKE 'enqueue\_test.%' AND state IN ('scheduled', 'queued');
+SELECT count(defer.cancel(id)) > 0 AS cancelled FROM defer.jobs WHERE function LIKE 'enqueue\_%' AND state IN ('scheduled', 'queued');
 SELECT defer.drop_queue('enqueue queue');
 DELETE FROM defer.function WHERE signature LIKE 'enqueue\_test.%';
 DROP SCHEMA enqueue_test, enqueue_hidden CASCADE;

@@ -1,0 +1,480 @@
+/*
+ * function_names.c
+ *		The function that a user means by a name, or a job by its signature, and
+ *		whether it can be a job.
+ *
+ * A signature is the schema-qualified name and the types of the input
+ * parameters, those of pg_catalog without their schema: the same text whatever
+ * search_path is in force.  It is compared as text with those of the functions
+ * of that name, never parsed.
+ */
+#include "defer.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "functions.h"
+
+/* ------------------------------------------------------------------------
+ * What can be a job
+ * ------------------------------------------------------------------------ */
+
+/* Why a function cannot be run as a job; NULL: it can */
+static const char *
+unfit_function(Form_pg_proc form)
+{
+	/* another session may have such a schema later, with a function of its own */
+	if (isAnyTempNamespace(form->pronamespace))
+		return "It is in a temporary schema, which belongs to this session.";
+	if (form->prokind == PROKIND_AGGREGATE)
+		return "It is an aggregate function.";
+	if (form->prokind == PROKIND_WINDOW)
+		return "It is a window function.";
+	if (form->prorettype == TRIGGEROID || form->prorettype == EVENT_TRIGGEROID)
+		return "It is a trigger function.";
+	if (get_typtype(form->prorettype) == TYPTYPE_PSEUDO && form->prorettype != VOIDOID &&
+		form->prorettype != RECORDOID)
+		return "Its result is of a pseudo-type.";
+	for (int i = 0; i < form->pronargs; i++)
+	{
+		if (get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO)
+			return "It has a parameter of a pseudo-type.";
+	}
+	return NULL;
+}
+
+static bool
+is_fit(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		fit;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	fit = unfit_function((Form_pg_proc) GETSTRUCT(tuple)) == NULL;
+	ReleaseSysCache(tuple);
+	return fit;
+}
+
+/* Error that says why; one that has just been dropped is left to function_entry() */
+static void
+check_fit(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	const char *reason;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	reason = unfit_function((Form_pg_proc) GETSTRUCT(tuple));
+	if (reason != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("function %s cannot be run as a job",
+						function_signature((Form_pg_proc) GETSTRUCT(tuple))),
+				 errdetail("%s", reason),
+				 errhint("Wrap it in a function of your own.")));
+	ReleaseSysCache(tuple);
+}
+
+static void
+check_may_execute(const FunctionEntry *entry)
+{
+	if (!compat_may_execute(entry->oid, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", entry->signature),
+				 errhint("Its owner can GRANT EXECUTE on it.")));
+}
+
+/* ------------------------------------------------------------------------
+ * By name
+ * ------------------------------------------------------------------------ */
+
+/* Where the types begin in what may be a signature; NULL: it is a mere name */
+static const char *
+types_in(const char *given)
+{
+	bool		quoted = false;
+
+	for (const char *p = given; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		else if (*p == '(' && !quoted)
+			return p;
+	}
+	return NULL;
+}
+
+bool
+function_name_has_types(const char *given)
+{
+	return types_in(given) != NULL;
+}
+
+static int
+compare_strings(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/* Signatures of functions, for a hint; in an order that stays */
+static char *
+list_signatures(const Oid *functions, int n)
+{
+	List	   *signatures = NIL;
+	ListCell   *cell;
+	StringInfoData list;
+
+	for (int i = 0; i < n; i++)
+	{
+		FunctionEntry *entry = function_entry(functions[i]);
+
+		if (entry != NULL)
+			signatures = lappend(signatures, entry->signature);
+	}
+	list_sort(signatures, compare_strings);
+	initStringInfo(&list);
+	foreach(cell, signatures)
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", (char *) lfirst(cell));
+	return list.data;
+}
+
+/* Functions of that name that the search_path does not reach; "" if there are none */
+static char *
+elsewhere(const char *name)
+{
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
+	StringInfoData found;
+	int			n = 0;
+
+	initStringInfo(&found);
+	for (int i = 0; i < list->n_members && n < 5; i++)
+	{
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		if (unfit_function(form) == NULL)
+			appendStringInfo(&found, "%s%s", n++ > 0 ? ", " : "", function_signature(form));
+	}
+	ReleaseSysCacheList(list);
+	return found.data;
+}
+
+static void
+no_such_function(const char *given, List *name)
+{
+	char	   *others = name != NIL ? elsewhere(strVal(llast(name))) : "";
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("function \"%s\" does not exist", given),
+			 others[0] != '\0' ?
+			 errhint("There is %s: give its schema, or add that to search_path.", others) :
+			 errhint("Give the name of a function, as in 'fn' or 'schema.fn(bigint,text)'.")));
+}
+
+static void
+not_unique(const char *given, const Oid *functions, int n)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
+			 errmsg("function name \"%s\" is not unique", given),
+			 errhint("Give the types of its parameters, too: one of %s.",
+					 list_signatures(functions, n))));
+}
+
+static void
+explain_name(void *arg)
+{
+	errhint("Give the name of a function, as in 'fn' or 'schema.fn(bigint,text)'.");
+}
+
+/* A name without types, taken apart */
+static List *
+read_name(const char *given)
+{
+	ErrorContextCallback callback = {error_context_stack, explain_name, NULL};
+	List	   *name;
+
+	error_context_stack = &callback;
+	name = compat_qualified_name(given);
+	error_context_stack = callback.previous;
+	return name;
+}
+
+static void
+explain_signature(void *arg)
+{
+	errhint("Write it as in 'schema.fn(bigint,text)', with the types of all input parameters.");
+}
+
+/* 'schema.fn(bigint,text)': the types decide.  The server reads it */
+static Oid
+find_by_given_signature(const char *given)
+{
+	ErrorContextCallback callback = {error_context_stack, explain_signature, NULL};
+	Oid			function;
+
+	error_context_stack = &callback;
+	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(given)));
+	error_context_stack = callback.previous;
+	return function;
+}
+
+/*
+ * All functions that a name without types may mean, at least one.  Those that
+ * cannot be jobs do not count beside others that can.
+ */
+static int
+find_by_name(const char *given, Oid **functions)
+{
+	List	   *name = read_name(given);
+	FuncCandidateList candidates = FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
+	int			n = 0;
+	int			nfit = 0;
+
+	if (candidates == NULL)
+		no_such_function(given, name);
+	for (FuncCandidateList c = candidates; c != NULL; c = c->next)
+		n++;
+	*functions = palloc(n * sizeof(Oid));
+	for (FuncCandidateList c = candidates; c != NULL; c = c->next)
+	{
+		if (is_fit(c->oid))
+			(*functions)[nfit++] = c->oid;
+	}
+	if (nfit > 0)
+		return nfit;
+	(*functions)[0] = candidates->oid;	/* the caller says what is wrong with it */
+	return 1;
+}
+
+/* The function that the server would call with arguments of these types */
+static Oid
+find_by_types(const char *given, int ntypes, const Oid *types)
+{
+	List	   *name = read_name(given);
+	List	   *defaults = NIL;
+	Oid			function = InvalidOid;
+	Oid			result_type;
+	Oid			variadic;
+	Oid		   *true_types;
+	bool		returns_set;
+	int			nvariadic;
+	FuncDetailCode code;
+
+	if (FuncnameGetCandidates(name, -1, NIL, false, false, false, true) == NULL)
+		no_such_function(given, name);
+	code = func_get_detail(name, NIL, NIL, ntypes, unconstify(Oid *, types), false, true, false,
+						   &function, &result_type, &returns_set, &nvariadic, &variadic,
+						   &true_types, &defaults);
+	if (code == FUNCDETAIL_NOTFOUND || code == FUNCDETAIL_COERCION || !OidIsValid(function))
+		ereport(ERROR,
+				(errcode(code == FUNCDETAIL_MULTIPLE ? ERRCODE_AMBIGUOUS_FUNCTION :
+						 ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg(code == FUNCDETAIL_MULTIPLE ? "function %s is not unique" :
+						"function %s does not exist",
+						func_signature_string(name, ntypes, NIL, types)),
+				 errhint("You might need to add explicit type casts, or to give the function as in 'schema.fn(bigint,text)'.")));
+	return function;
+}
+
+/* The one that the arguments fit; error if it is not one */
+static Oid
+choose_by_arguments(const char *given, const Oid *functions, int n, Jsonb *args)
+{
+	Oid			found = InvalidOid;
+	int			nfound = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		FunctionEntry *entry = function_entry(functions[i]);
+
+		if (entry != NULL && function_args_fit(entry, args))
+		{
+			found = functions[i];
+			nfound++;
+		}
+	}
+	if (nfound == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("no function \"%s\" takes these arguments", given),
+				 errhint("There is %s.", list_signatures(functions, n))));
+	if (nfound > 1)
+		not_unique(given, functions, n);
+	return found;
+}
+
+static void
+ask(Question *question, const char *name, int ntypes, const Oid *types)
+{
+	question->name = name;
+	question->ntypes = ntypes;
+	question->types = types;
+	question->user = ntypes == STORED_SIGNATURE ? InvalidOid : GetUserId();
+	question->npath = ntypes == STORED_SIGNATURE ? 0 :
+		fetch_search_path_array(question->path, PATH_MAX_LENGTH + 1);
+}
+
+/* ------------------------------------------------------------------------
+ * By what users give
+ * ------------------------------------------------------------------------ */
+
+/* All functions that the name may mean, known or looked up; each can be a job */
+static int
+find_functions(const char *given, int ntypes, const Oid *types, const Oid **functions)
+{
+	Question	question;
+	const Answer *answer;
+	uint64		asked_at;
+	Oid		   *found;
+	int			n = 1;
+
+	if (types_in(given) != NULL)
+		ntypes = ANY_TYPES;		/* it says which itself */
+	ask(&question, given, ntypes, ntypes >= 0 ? types : NULL);
+	answer = function_known_answer(&question);
+	if (answer != NULL)
+	{
+		*functions = answer->functions;
+		return answer->n;
+	}
+
+	asked_at = function_changes;
+	found = palloc(sizeof(Oid));
+	if (types_in(given) != NULL)
+		*found = find_by_given_signature(given);
+	else if (ntypes >= 0)
+		*found = find_by_types(given, ntypes, types);
+	else
+		n = find_by_name(given, &found);
+	if (n == 1)
+		check_fit(found[0]);
+	function_remember(&question, asked_at, found, n);
+	*functions = found;
+	return n;
+}
+
+/* Its entry; error if it is gone by now, or the user may not execute it */
+static FunctionEntry *
+check_entry(Oid function, const char *given)
+{
+	FunctionEntry *entry = function_entry(function);
+
+	if (entry == NULL)
+		no_such_function(given, NIL);
+	check_may_execute(entry);
+	return entry;
+}
+
+FunctionEntry *
+function_resolve(const char *name, Jsonb *args)
+{
+	const Oid  *functions;
+	int			n = find_functions(name, ANY_TYPES, NULL, &functions);
+	FunctionEntry *entry;
+
+	entry = check_entry(n == 1 ? functions[0] : choose_by_arguments(name, functions, n, args), name);
+	function_check_args(entry, args);
+	return entry;
+}
+
+FunctionEntry *
+function_resolve_name(const char *name)
+{
+	const Oid  *functions;
+	int			n = find_functions(name, ANY_TYPES, NULL, &functions);
+
+	if (n > 1)
+		not_unique(name, functions, n);
+	return check_entry(functions[0], name);
+}
+
+FunctionEntry *
+function_resolve_types(const char *name, int ntypes, const Oid *types)
+{
+	const Oid  *functions;
+
+	(void) find_functions(name, ntypes, types, &functions);
+	return check_entry(functions[0], name);
+}
+
+FunctionEntry *
+function_by_oid(Oid function)
+{
+	check_fit(function);
+	return check_entry(function, psprintf("%u", function));
+}
+
+/* ------------------------------------------------------------------------
+ * By signature
+ * ------------------------------------------------------------------------ */
+
+/* The qualified name in front of the types; NIL: that is no signature of ours */
+static List *
+name_of_signature(const char *signature)
+{
+	const char *types = types_in(signature);
+
+	return types == NULL ? NIL :
+		compat_qualified_name(pnstrdup(signature, types - signature));
+}
+
+/* InvalidOid: there is no such function any more */
+static Oid
+find_by_stored_signature(const char *signature)
+{
+	List	   *name = name_of_signature(signature);
+	Oid			schema;
+	CatCList   *list;
+	Oid			found = InvalidOid;
+
+	if (list_length(name) != 2)
+		return InvalidOid;
+	schema = get_namespace_oid(strVal(linitial(name)), true);
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(strVal(lsecond(name))));
+	for (int i = 0; i < list->n_members && !OidIsValid(found); i++)
+	{
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		if (form->pronamespace == schema && strcmp(function_signature(form), signature) == 0 &&
+			unfit_function(form) == NULL)
+			found = form->oid;
+	}
+	ReleaseSysCacheList(list);
+	return found;
+}
+
+FunctionEntry *
+function_by_signature(const char *signature)
+{
+	Question	question;
+	const Answer *answer;
+	uint64		asked_at;
+	Oid			function;
+
+	ask(&question, signature, STORED_SIGNATURE, NULL);
+	answer = function_known_answer(&question);
+	if (answer != NULL)
+		return function_entry(answer->functions[0]);
+	asked_at = function_changes;
+	function = find_by_stored_signature(signature);
+	if (!OidIsValid(function))
+		return NULL;
+	function_remember(&question, asked_at, &function, 1);
+	return function_entry(function);
+}
