@@ -207,10 +207,9 @@ pool_can_grow(void)
 
 /* Set the scheduler of this database to work, if there is reason to */
 static void
-tell_scheduler(bool grow, TimestampTz next_due)
+tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 {
 	DatabaseSlot *db;
-	bool		wake = false;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	db = database_slot(MyDatabaseId, pending.installed);
@@ -251,6 +250,7 @@ pending_commit(void)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next_due = DT_NOEND;
 	bool		grow = false;
+	bool		cancel = false;
 
 	for (int i = 0; i < pending.nlimits; i++)
 		limit_set(MyDatabaseId, pending.limits[i].kind, pending.limits[i].id,
@@ -266,7 +266,7 @@ pending_commit(void)
 		if (lane->low.run_at > now)
 			next_due = Min(next_due, lane->low.run_at);
 		else if (!limits_have_room(MyDatabaseId, lane->lane))
-			grow = grow || lane_cancels_at_limit(MyDatabaseId, lane->lane);
+			cancel = cancel || lane_cancels_at_limit(MyDatabaseId, lane->lane);
 		else if (wake_idle_workers(MyDatabaseId, lane->owner, lane->count) < lane->count)
 			grow = true;
 	}
@@ -279,9 +279,9 @@ pending_commit(void)
 			for (int i = 0; i < pending.nfinals; i++)
 				await_wake(MyDatabaseId, pending.finals[i]);
 	}
-	if (grow || next_due != DT_NOEND || pending.rescan || pending.release ||
+	if (grow || cancel || next_due != DT_NOEND || pending.rescan || pending.release ||
 		pending.installed || pending.next_schedule != DT_NOEND)
-		tell_scheduler(grow, next_due);
+		tell_scheduler(grow, cancel, next_due);
 }
 
 static void

@@ -43,8 +43,8 @@
 #define TICK			100
 
 /* A job that was told to stop is told again so often, and then ended with the process */
-#define STOP_AGAIN_TICKS	5
-#define STOP_DIE_TICKS		50
+#define STOP_AGAIN_TICKS	3
+#define STOP_DIE_TICKS		8
 
 /* Jobs of a batch should take about so long in all (microseconds) */
 #define BATCH_TIME		(10 * 1000)

@@ -1,0 +1,126 @@
+# Concurrency limits, priorities, time limits, more lanes than shared memory has
+# room for.
+use strict;
+use warnings;
+
+use DeferTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_server('main', q{defer.max_workers = 8
+defer.shared_slots = 64});
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION defer;
+	CREATE TABLE gate (open boolean);
+	CREATE TABLE ran (what text, n int, at timestamptz DEFAULT clock_timestamp());
+	CREATE FUNCTION nap() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.02)';
+	CREATE FUNCTION free() RETURNS void LANGUAGE sql AS 'SELECT';
+	CREATE FUNCTION note(n int) RETURNS void LANGUAGE sql AS $$ INSERT INTO ran VALUES ('note', n) $$;
+	CREATE FUNCTION gated() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+	END $$;
+	CREATE FUNCTION deaf() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		LOOP
+			BEGIN
+				PERFORM pg_sleep(0.1);
+			EXCEPTION WHEN query_canceled THEN NULL;
+			END;
+		END LOOP;
+	END $$;
+	-- the largest number of jobs that ran at one time
+	CREATE FUNCTION most(pattern text) RETURNS bigint LANGUAGE sql AS $$
+		WITH run AS (SELECT started_at, finished_at FROM defer.jobs WHERE function LIKE pattern AND finished_at IS NOT NULL)
+		SELECT max((SELECT count(*) FROM run b WHERE b.started_at <= a.started_at AND b.finished_at > a.started_at))
+		  FROM run a $$;
+});
+
+# A limit of a function; others do not wait behind what it holds back
+$node->safe_psql('postgres', q{SELECT defer.configure('nap', concurrency => 2)});
+$node->safe_psql('postgres', q{
+	SELECT count(defer.enqueue('nap')) FROM generate_series(1, 100);
+	SELECT defer.enqueue('free')});
+until_ok($node, q{SELECT state = 'succeeded' FROM defer.jobs WHERE function LIKE '%free()'}, 'an unlimited job');
+is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM defer.jobs WHERE function LIKE '%nap()' AND state = 'queued'}),
+	't', 'ran while limited ones waited');
+settled($node, 'limited jobs end');
+is($node->safe_psql('postgres', q{SELECT most('%nap()')}), '2', 'two at a time');
+
+# A limit of a queue, over jobs of several functions
+$node->safe_psql('postgres', q{
+	SELECT defer.configure('nap', reset => true);
+	SELECT defer.create_queue('narrow', concurrency => 3);
+	CREATE FUNCTION queue_nap() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.02)';
+	SELECT count(defer.enqueue('queue_nap', queue => 'narrow')) FROM generate_series(1, 60)});
+settled($node, 'jobs of a limited queue end');
+is($node->safe_psql('postgres', q{SELECT most('%queue_nap()')}), '3', 'three at a time');
+
+# At the limit: cancel
+$node->safe_psql('postgres', q{
+	SELECT defer.configure('gated', concurrency => 1, at_limit => 'cancel');
+	SELECT defer.enqueue('gated')});
+until_ok($node, q{SELECT state = 'running' FROM defer.jobs WHERE function LIKE '%gated()'}, 'one runs');
+$node->safe_psql('postgres', q{SELECT count(defer.enqueue('gated')) FROM generate_series(1, 5)});
+until_ok($node, q{SELECT count(*) = 5 FROM defer.jobs WHERE function LIKE '%gated()' AND state = 'cancelled'},
+	'those that find no room are cancelled');
+$node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
+settled($node, 'the one that runs ends');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('gated')});
+settled($node, 'and there is room again');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE function LIKE '%gated()' AND state = 'succeeded'}),
+	'2', 'it ran');
+
+# A limit that comes while jobs wait in the lane without one, and goes
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION late_nap() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.02)';
+	SELECT defer.pause('late_nap');
+	SELECT count(defer.enqueue('late_nap')) FROM generate_series(1, 40);
+	SELECT defer.configure('late_nap', concurrency => 1);
+	SELECT defer.resume('late_nap')});
+settled($node, 'jobs from before the limit end');
+is($node->safe_psql('postgres', q{SELECT most('%late_nap()')}), '1', 'one at a time');
+
+# Priority: smaller first, then the oldest
+$node->safe_psql('postgres', q{
+	SELECT defer.configure('note', concurrency => 1);
+	SELECT defer.pause('note');
+	SELECT defer.enqueue('note', '[3]', priority => 5), defer.enqueue('note', '[4]', priority => 5),
+		defer.enqueue('note', '[1]', priority => -5), defer.enqueue('note', '[2]');
+	SELECT defer.resume('note')});
+settled($node, 'jobs of several priorities end');
+is($node->safe_psql('postgres', q{SELECT string_agg(n::text, ',' ORDER BY at) FROM ran WHERE what = 'note'}),
+	'1,2,3,4', 'by priority');
+
+# More lanes than there is room for
+$node->safe_psql('postgres', q{
+	SELECT defer.configure('note', reset => true);
+	SELECT count(defer.enqueue('note', to_jsonb(ARRAY[i]), priority => i)) FROM generate_series(1, 300) i});
+settled($node, 'jobs of 300 priorities end, with room for 64');
+
+# Time limits: one that hears, one that does not
+my $job = $node->safe_psql('postgres', q{
+	CREATE FUNCTION long() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(600)';
+	SELECT defer.enqueue('long', max_duration => '200 ms', max_attempts => 2, initial_interval => '1 ms')});
+settled($node, 'a job over its time ends');
+is($node->safe_psql('postgres', "SELECT state, attempt FROM defer.jobs WHERE id = $job"), 'failed|2', 'it has failed');
+is($node->safe_psql('postgres', "SELECT string_agg(outcome || sqlstate, ',') FROM defer.attempts WHERE job_id = $job"),
+	'timed_out57014,timed_out57014', 'its attempts have timed out');
+$job = $node->safe_psql('postgres', q{SELECT defer.enqueue('deaf', max_duration => '100 ms', max_attempts => 1)});
+settled($node, 'a job that does not hear ends, with its process');
+is($node->safe_psql('postgres', "SELECT j.state, a.outcome FROM defer.jobs j JOIN defer.attempts a ON a.job_id = j.id WHERE j.id = $job"),
+	'failed|timed_out', 'it has timed out');
+$job = $node->safe_psql('postgres', q{SELECT defer.enqueue('deaf')});
+until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $job", 'another one runs');
+$node->safe_psql('postgres', "SELECT defer.cancel($job, force => true)");
+settled($node, 'and is cancelled by force');
+is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $job"), 'cancelled', 'it is cancelled');
+
+# What was reserved under limits has been given back
+$node->safe_psql('postgres', q{
+	SELECT defer.configure('free', concurrency => 1);
+	SELECT count(defer.enqueue('free', queue => 'narrow')) FROM generate_series(1, 500)});
+settled($node, 'limited jobs after all that');
+$node->stop;
+done_testing();
