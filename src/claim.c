@@ -660,7 +660,7 @@ batch_claim(int max, TimestampTz *look_again)
 	PG_TRY();
 	{
 		/* where those that find no room are cancelled, none waits in a batch */
-		bool		one = lane_cancels_at_limit(MyDatabaseId, choice.lane);
+		bool		one = lane_may_cancel(MyDatabaseId, choice.lane);
 
 		bookkeeping_begin();
 		settle_in_transaction();
@@ -687,6 +687,10 @@ batch_claim(int max, TimestampTz *look_again)
 
 	/* what is left is due later: whoever is free then must be told */
 	if (next.run_at > now && next.run_at < my_database->next_wake)
+		wake_scheduler(MyDatabaseId);
+
+	/* we may have taken the last room: the scheduler cancels what finds none */
+	else if (took && next.run_at <= now && lane_cancels_at_limit(MyDatabaseId, choice.lane))
 		wake_scheduler(MyDatabaseId);
 	return took;
 }

@@ -371,9 +371,8 @@ limit_set_cancel(Oid database, int32 function_id, bool cancel)
 	LWLockRelease(shared->lanes_lock);
 }
 
-/* Is the function of that lane at its limit, not paused, and are such jobs cancelled? */
-bool
-lane_cancels_at_limit(Oid database, int64 lane)
+static bool
+lane_cancels(Oid database, int64 lane, bool only_at_limit)
 {
 	LimitSlot  *slot;
 	bool		cancels = false;
@@ -383,9 +382,24 @@ lane_cancels_at_limit(Oid database, int64 lane)
 	LWLockAcquire(shared->lanes_lock, LW_SHARED);
 	slot = limit_slot(database, 'f', LANE_FUNCTION(lane), false);
 	if (slot != NULL)
-		cancels = slot->cancel && slot->limit > 0 && slot->running >= slot->limit;
+		cancels = slot->cancel && slot->limit > 0 &&
+			(!only_at_limit || slot->running >= slot->limit);
 	LWLockRelease(shared->lanes_lock);
 	return cancels;
+}
+
+/* Are jobs of that lane's function cancelled where they find no room? */
+bool
+lane_may_cancel(Oid database, int64 lane)
+{
+	return lane_cancels(database, lane, false);
+}
+
+/* Is the function of that lane at its limit, not paused, and are such jobs cancelled? */
+bool
+lane_cancels_at_limit(Oid database, int64 lane)
+{
+	return lane_cancels(database, lane, true);
 }
 
 /*

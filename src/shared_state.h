@@ -242,6 +242,7 @@ extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy
 /* Limits */
 extern void limit_set(Oid database, char kind, int32 id, int32 limit);
 extern void limit_set_cancel(Oid database, int32 function_id, bool cancel);
+extern bool lane_may_cancel(Oid database, int64 lane);
 extern bool lane_cancels_at_limit(Oid database, int64 lane);
 extern bool limits_reserve(Oid database, int64 lane);
 extern void limits_release(Oid database, int64 lane);
