@@ -691,7 +691,7 @@ SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedu
   FROM defer.schedule s
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.schedules IS
-	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the jitter that was drawn for it. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not';
+	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not';
 
 CREATE VIEW defer.functions WITH (security_barrier) AS
 SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.multiplier, f.max_interval, f.randomization,
