@@ -71,6 +71,13 @@ $node->safe_psql('postgres', q{SELECT defer.enqueue('gated')});
 settled($node, 'and there is room again');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE function LIKE '%gated()' AND state = 'succeeded'}),
 	'2', 'it ran');
+$node->safe_psql('postgres', q{
+	DELETE FROM gate;
+	SELECT count(defer.enqueue('gated')) FROM generate_series(1, 5)});
+until_ok($node, q{SELECT count(*) = 9 FROM defer.jobs WHERE function LIKE '%gated()' AND state = 'cancelled'},
+	'of those that come together, too');
+$node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
+settled($node, 'and the one that found room ends');
 
 # A limit that comes while jobs wait in the lane without one, and goes
 $node->safe_psql('postgres', q{
