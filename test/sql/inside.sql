@@ -552,6 +552,9 @@ SELECT inside_error('SELECT defer.snooze(''1 s'')');
 SELECT inside_error('SELECT defer.give_up()');
 
 RESET ROLE;
+-- jobs that wait for another attempt
+SELECT count(defer.cancel(id)) >= 0 AS cancelled FROM defer.jobs
+ WHERE owner::text LIKE 'inside%' AND state IN ('queued', 'scheduled', 'retrying');
 DROP SCHEMA inside_other CASCADE;
 DROP SCHEMA inside CASCADE;
 DROP OWNED BY inside_owner, inside_group, inside_setting;
