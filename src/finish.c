@@ -250,7 +250,10 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		}
 		report_failure(&job, attempt, &verdict, error);
 		if (verdict.state == 0)
+		{
+			job.discard_at = NO_TIME;	/* it has begun in time */
 			free_row(&job, verdict.retry_at);
+		}
 		else
 			end_row(&job, verdict.state, started_at, sqlstate, error->message);
 	}
@@ -289,5 +292,8 @@ finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts)
 	if (last)
 		end_row(job, STATE_FAILED, started_at, text_to_cstring(job->sqlstate), error->message);
 	else
+	{
+		job->discard_at = NO_TIME;
 		free_row(job, now);
+	}
 }

@@ -79,10 +79,11 @@ append_message(int elevel, Size length)
 void
 job_log_add(int elevel, const char *message)
 {
-	char	   *text = append_message(elevel, strlen(message));
+	Size		length = strlen(message);
+	char	   *text = append_message(elevel, length);
 
 	if (text != NULL)
-		strcpy(text, message);
+		memcpy(text, message, length + 1);
 }
 
 /* With detail and hint, as psql shows it */
@@ -104,12 +105,8 @@ add_reported(const ErrorData *edata)
 		return;
 	for (int i = 0; i < lengthof(parts); i++)
 	{
-		if (parts[i] == NULL)
-			continue;
-		strcpy(text, labels[i]);
-		text += strlen(text);
-		strcpy(text, parts[i]);
-		text += strlen(text);
+		if (parts[i] != NULL)
+			text += sprintf(text, "%s%s", labels[i], parts[i]);
 	}
 }
 

@@ -10,8 +10,9 @@
  * have been idle for a while.
  *
  * Where several roles have jobs, a quarter of defer.max_workers is left to
- * roles that have no worker yet.  If even that is used up a worker of the
- * largest pool is asked to leave after its job.
+ * roles that have no worker yet.  When no more can be started, idle workers of
+ * other roles are asked to leave; and if none is idle, and a role has no worker
+ * at all, one of the largest pool after its job.
  */
 #include "defer.h"
 
@@ -33,7 +34,7 @@
 #define HELP_AFTER		(50 * 1000)
 
 /* Look again at roles that may not log in, and at no free background worker */
-#define OWNER_DELAY		(60 * USECS_PER_SEC)
+#define OWNER_DELAY		(10 * USECS_PER_SEC)
 #define NO_SLOT_DELAY	(5 * USECS_PER_SEC)
 
 /* A worker that was started and has not shown up after so long never will */
@@ -423,41 +424,70 @@ owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
 	return false;
 }
 
-/* All workers are in use, and this role has none: somebody has to make room */
 static void
-ask_for_room(void)
+ask_to_leave(WorkerSlot *slot)
+{
+	slot->leave = true;
+	SetLatch(slot->latch);
+}
+
+/* A worker of the largest pool, if that has more than one; workers_lock is held */
+static WorkerSlot *
+busiest_pool_member(void)
 {
 	WorkerSlot *chosen = NULL;
 	int			largest = 1;
 
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 		bool		idle;
 		int			n;
 
-		if (slot->leave && slot->state != WORKER_FREE)
-		{
-			/* somebody is about to */
-			chosen = NULL;
-			break;
-		}
-		if ((slot->state != WORKER_IDLE && slot->state != WORKER_BUSY) || slot->awaiting)
+		if (slot->state != WORKER_BUSY || slot->awaiting)
 			continue;
 		n = count_workers(slot->database, slot->owner, &idle);
-		if (slot->state == WORKER_IDLE)
-			n += shared->nworker_slots;
 		if (n > largest)
 		{
 			largest = n;
 			chosen = slot;
 		}
 	}
-	if (chosen != NULL)
+	return chosen;
+}
+
+/*
+ * All workers that there may be are there, and this pool wants more.  Those of
+ * others that idle can go at once.  One that works is asked to go after its
+ * job if this pool has none at all.
+ */
+static void
+ask_for_room(const Pool *pool, int64 want)
+{
+	int64		asked = 0;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nworker_slots; i++)
 	{
-		chosen->leave = true;
-		SetLatch(chosen->latch);
+		if (worker_slots[i].state != WORKER_FREE && worker_slots[i].leave)
+			asked++;
+	}
+	for (int i = 0; i < shared->nworker_slots && asked < want; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state != WORKER_IDLE || slot->leave || slot->woken ||
+			(slot->database == MyDatabaseId && slot->owner == pool->owner))
+			continue;
+		ask_to_leave(slot);
+		asked++;
+	}
+	if (asked == 0 && pool->workers == 0)
+	{
+		WorkerSlot *slot = busiest_pool_member();
+
+		if (slot != NULL)
+			ask_to_leave(slot);
 	}
 	LWLockRelease(shared->workers_lock);
 }
@@ -475,11 +505,8 @@ grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *l
 		return;
 	if (room <= 0)
 	{
-		if (pool->workers == 0)
-		{
-			ask_for_room();
-			*look_again = Min(*look_again, now + 5 * GROW_DELAY);
-		}
+		ask_for_room(pool, want);
+		*look_again = Min(*look_again, now + (pool->workers == 0 ? 1 : 5) * GROW_DELAY);
 		return;
 	}
 	if (!owner_can_run(pool->owner, now, look_again))

@@ -1,0 +1,54 @@
+# Workers of several roles share what there may be of them: none waits for
+# another role's idle workers.
+use strict;
+use warnings;
+
+use DeferTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_server('main', q{defer.max_workers = 4
+defer.worker_idle_timeout = '1h'});
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION defer;
+	CREATE ROLE ann LOGIN;
+	CREATE ROLE ben LOGIN;
+	GRANT USAGE ON SCHEMA defer TO ann, ben;
+	CREATE TABLE gate (open boolean);
+	GRANT SELECT ON gate TO PUBLIC;
+	CREATE FUNCTION nap() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.2)';
+	CREATE FUNCTION gated() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+	END $$;
+	CREATE FUNCTION quick() RETURNS void LANGUAGE sql AS 'SELECT';
+});
+
+# ann's workers take all that there is, and idle from then on
+$node->safe_psql('postgres', q{SET ROLE ann; SELECT count(defer.enqueue('nap')) FROM generate_series(1, 20)});
+settled($node, "ann's jobs end");
+is($node->safe_psql('postgres', q{SELECT count(*) > 1 FROM defer.workers WHERE kind = 'worker' AND role = 'ann'::regrole}),
+	't', 'and her workers idle');
+
+# ben's one worker is busy; his next jobs are not for an hour from now
+$node->safe_psql('postgres', q{SET ROLE ben; SELECT defer.enqueue('gated')});
+until_ok($node, q{SELECT state = 'running' FROM defer.jobs WHERE function LIKE '%gated()'}, "ben's job runs");
+$node->safe_psql('postgres', q{SET ROLE ann; SELECT count(defer.enqueue('nap')) FROM generate_series(1, 20)});
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE function LIKE '%nap()' AND state <> 'succeeded')},
+	"ann's workers are back");
+$node->safe_psql('postgres', q{SET ROLE ben; SELECT count(defer.enqueue('quick')) FROM generate_series(1, 10)});
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE function LIKE '%quick()' AND state <> 'succeeded')},
+	"ben's other jobs run");
+$node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
+settled($node, 'all end');
+
+# Another database comes, too
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', q{
+	CREATE EXTENSION defer;
+	CREATE FUNCTION quick() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.enqueue('quick')});
+settled($node, 'jobs of another database', 'other');
+$node->stop;
+done_testing();
