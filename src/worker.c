@@ -690,8 +690,7 @@ defer_worker_main(Datum arg)
 	before_shmem_exit(worker_wind_up, (Datum) 0);
 	started_at = GetCurrentTimestamp();
 	set_up_session();
-	connected = true;
-	worker_set_state(WORKER_BUSY);
+	connected = true;			/* and counts as idle until the first claim */
 
 	scratch = AllocSetContextCreate(TopMemoryContext, "defer job", ALLOCSET_DEFAULT_SIZES);
 	main_loop(scratch);
