@@ -78,7 +78,8 @@ sql/defer--$(EXTVERSION).sql: sql/defer.sql defer.control
 clean: clean-unit
 .PHONY: clean-unit
 clean-unit:
-	@if [ -f test/unit/Makefile ]; then $(MAKE) --no-print-directory -C test/unit clean; fi
+	@for folder in test/unit test/modules; do \
+		if [ -f $$folder/Makefile ]; then $(MAKE) --no-print-directory -C $$folder clean; fi; done
 	rm -f sql/defer--$(EXTVERSION).sql.tmp
 
 endif

@@ -151,6 +151,18 @@ build()
 	grep -A 6 'warning:' "$log" >&2 || true
 }
 
+# Build what tests load by its path, for who runs them; it is not installed
+build_test_modules()
+{
+	local log=$WORK/log/modules.log
+
+	if ! as_user make -C "$SRC/test/modules" all >"$log" 2>&1; then
+		cat "$log" >&2
+		die "the build of the test modules failed"
+	fi
+	grep -A 6 'warning:' "$log" >&2 || true
+}
+
 # start_server [name [line of postgresql.conf ...]]: initdb and start, in
 # $WORK/data<name>; the superuser is "postgres", the only door is the socket
 start_server()

@@ -8,7 +8,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_server until_ok settled check_history);
+use File::Basename qw(dirname);
+use File::Spec;
+
+our @EXPORT = qw(new_server until_ok settled check_history test_library);
 
 # A started server with defer; more settings as text
 sub new_server
@@ -26,6 +29,12 @@ $settings
 });
 	$node->start;
 	return $node;
+}
+
+# The library with functions that only tests need (test/modules), without suffix
+sub test_library
+{
+	return File::Spec->rel2abs(dirname(__FILE__) . '/../modules/defer_test');
 }
 
 # Wait until the query's answer is "t"

@@ -1,16 +1,14 @@
 # Random work and random faults, and then the history checker.
 #
-# Clients are processes of their own that run scripts of statements with psql;
-# what the server acknowledged is what psql printed, in a file that no fault
-# reaches.  All choices come from the seed: the same seed is the same sequence
-# of statements for each client, and of faults.  What of it is reached in
-# the given time, and what a fault meets, is up to the machine.
+# All choices come from the seed: the same seed is the same sequence of
+# statements for each client (see HistoryChecker), and of faults.  What of it is
+# reached in the given time, and what a fault meets, is up to the machine.
 package Stress;
 use strict;
 use warnings;
 
 use Exporter 'import';
-use POSIX ();
+use HistoryChecker;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -182,7 +180,6 @@ sub client
 	srand($seed * 1000 + $number);
 	while (time() < $until)
 	{
-		my $script = "$file.sql";
 		my @statements;
 
 		for (1 .. 2 + any(15))
@@ -190,14 +187,7 @@ sub client
 			push @statements, $role eq 'postgres' && rand() < 0.35
 			  ? control_statement() : enqueue_statement();
 		}
-		open(my $handle, '>', $script) or die "$script: $!";
-		print $handle "$_\n" for @statements;
-		close($handle);
-		my $begun = time();
-		system("psql -XAtq -U $role -d '"
-			  . $node->connstr('postgres') . "' -f $script >>$file 2>>$file.err");
-		# the server is away
-		usleep(100_000) if time() - $begun < 0.05;
+		run_script($node, $role, $file, @statements);
 	}
 	return;
 }
@@ -259,15 +249,7 @@ sub stress_run
 		push @files, $file;
 		open(my $handle, '>', $file) or die "$file: $!";
 		close($handle);
-		my $child = fork();
-		die "could not fork: $!" unless defined $child;
-		if ($child == 0)
-		{
-			eval { client($node, $number, $option{seed}, $until, $file) };
-			print STDERR $@ if $@;
-			POSIX::_exit($@ ? 1 : 0);
-		}
-		push @children, $child;
+		push @children, fork_client(sub { client($node, $number, $option{seed}, $until, $file) });
 	}
 
 	srand($option{seed} * 1000 + 999);
@@ -286,115 +268,15 @@ sub stress_run
 }
 
 # ------------------------------------------------------------------------
-# The history checker
+# The check
 # ------------------------------------------------------------------------
-
-# Load what clients have in their files
-sub load_acknowledged
-{
-	my ($node, @files) = @_;
-
-	$node->safe_psql('postgres', q{
-		CREATE TABLE IF NOT EXISTS acknowledged (id bigint);
-		CREATE TABLE IF NOT EXISTS cancelled (id bigint);
-		TRUNCATE acknowledged, cancelled});
-	for my $file (@files)
-	{
-		my %ids = (ack => '', cancelled => '');
-
-		open(my $handle, '<', $file) or die "$file: $!";
-		while (my $line = <$handle>)
-		{
-			$ids{$1} .= "$2\n" if $line =~ /^(ack|cancelled) (\d+)$/;
-		}
-		close($handle);
-		for my $table ([ ack => 'acknowledged' ], [ cancelled => 'cancelled' ])
-		{
-			open(my $copy, '>', "$file.$table->[1]") or die $!;
-			print $copy $ids{ $table->[0] };
-			close($copy);
-			$node->safe_psql('postgres', "\\copy $table->[1] FROM '$file.$table->[1]'");
-		}
-	}
-	return;
-}
-
-sub nothing
-{
-	my ($node, $query, $what) = @_;
-
-	is($node->safe_psql('postgres', "$query LIMIT 10"), '', $what);
-	return;
-}
 
 sub stress_check
 {
 	my ($node, @files) = @_;
 
-	load_acknowledged($node, @files);
-	# what a client began and could not end
-	for my $gid (split /\n/, $node->safe_psql('postgres', 'SELECT gid FROM pg_prepared_xacts'))
-	{
-		$node->safe_psql('postgres', "COMMIT PREPARED '$gid'");
-	}
-	$node->safe_psql('postgres', q{
-		SELECT defer.unschedule(name) FROM defer.schedules;
-		SELECT defer.resume(function) FROM defer.functions WHERE paused;
-		SELECT defer.resume_queue(queue) FROM defer.queues WHERE paused});
-	my $settled = $node->poll_query_until('postgres', 'SELECT NOT EXISTS (SELECT FROM defer.job j
-		WHERE NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = j.id))');
-
-	ok($settled, 'each job ends');
-	diag($node->safe_psql('postgres',
-			'SELECT id, function, state, run_at - now(), attempt, pid FROM defer.jobs
-			  WHERE finished_at IS NULL LIMIT 20; TABLE defer.claim; TABLE defer.workers; TABLE defer.health'))
-	  unless $settled;
-	ok($node->poll_query_until('postgres',
-			'SELECT NOT EXISTS (SELECT FROM defer.claim) AND NOT EXISTS (SELECT FROM defer.job)'),
-		'no claim is left');
-	nothing($node, 'SELECT id, count(*) FROM defer.job_history GROUP BY id HAVING count(*) > 1',
-		'no job has ended twice');
-	nothing($node, 'SELECT a.id FROM acknowledged a LEFT JOIN defer.job_history h USING (id) WHERE h.id IS NULL',
-		'none that was acknowledged is lost');
-	nothing($node, q{SELECT h.id, h.function FROM defer.job_history h WHERE h.metadata = '"rolled back"'},
-		'none that was rolled back is there');
-	nothing($node, q{SELECT c.id, h.state FROM cancelled c JOIN defer.job_history h USING (id) WHERE h.state <> 'c'},
-		'what was cancelled stayed so');
-	nothing($node, q{SELECT h.id, h.function, h.state, h.attempt, count(e.job)
-		  FROM defer.job_history h LEFT JOIN effect e ON e.job = h.id
-		 GROUP BY 1, 2, 3, 4 HAVING count(e.job) <> (h.state = 's')::int},
-		'each effect once for each success, and none otherwise');
-	nothing($node, 'SELECT e.job FROM effect e LEFT JOIN defer.job_history h ON h.id = e.job WHERE h.id IS NULL',
-		'no effect of nothing');
-	nothing($node, q{SELECT e.job, e.what, count(h.id) FROM effect e LEFT JOIN defer.job_history h ON h.parent_id = e.job
-		 WHERE e.what IS NOT NULL GROUP BY 1, 2 HAVING count(h.id) <> e.what::int},
-		'each fan-out is whole, and there once');
-	nothing($node, q{SELECT c.id, c.parent_id FROM defer.job_history c JOIN defer.job_history p ON p.id = c.parent_id
-		 WHERE p.state <> 's'}, 'none is a child of a job that did not succeed');
-	nothing($node, q{SELECT h.schedule_id, h.scheduled_for, count(*) FROM defer.job_history h
-		 WHERE h.scheduled_for IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1},
-		'each tick has one row');
-	nothing($node, q{SELECT h.scheduled_for, h.before FROM (SELECT h.scheduled_for,
-				lag(h.scheduled_for) OVER (ORDER BY h.scheduled_for) AS before
-			  FROM defer.job_history h WHERE h.function LIKE '%s_tick()' AND h.scheduled_for IS NOT NULL) h
-		 WHERE h.scheduled_for <> h.before + interval '1 second'},
-		'no tick is missing');
-	nothing($node, q{SELECT w.pid, w.kind, w.job_id FROM defer.workers w
-		 WHERE w.job_id IS NOT NULL OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = w.pid)},
-		'nothing runs without a process');
-	nothing($node, q{SELECT h.id, h.attempt FROM defer.job_history h
-		 WHERE h.state = 'f' AND h.attempt < 8 AND h.sqlstate = '57P01'
-		   AND (SELECT count(*) FROM defer.attempt a WHERE a.job_id = h.id AND a.outcome = 'crashed') < 3},
-		'none is given up before it has crashed three times');
-	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
-
-	is(join("\n", $log =~ /^.*(?:PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11)\b).*$/mg), '',
-		'no crash of ours');
-	note('jobs: ' . $node->safe_psql('postgres', q{SELECT string_agg(state || ' ' || n, ', ') FROM
-		(SELECT state, count(*) AS n FROM defer.jobs GROUP BY 1 ORDER BY 1) s}));
-	note('attempts without success: ' . $node->safe_psql('postgres', q{SELECT string_agg(outcome || ' ' || n, ', ') FROM
-		(SELECT outcome, count(*) AS n FROM defer.attempts GROUP BY 1 ORDER BY 1) s}));
-	note($node->safe_psql('postgres', 'SELECT count(*) FROM acknowledged') . ' acknowledged');
+	quiesce($node);
+	history_ok($node, \@files, max_attempts => 8, fan_out => 1, ticks => ['s_tick']);
 	return;
 }
 

@@ -1,0 +1,77 @@
+/*
+ * defer_test.c
+ *		What tests need and SQL cannot do: functions that take their process with
+ *		them, and background workers that only hold their slot.
+ *
+ * Loaded by its path from the TAP tests, never installed.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/wait_event.h"
+
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(crash);
+PG_FUNCTION_INFO_V1(hold_slots);
+PGDLLEXPORT void holder_main(Datum arg);
+
+/* Die, as the argument says */
+Datum
+crash(PG_FUNCTION_ARGS)
+{
+	char	   *how = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (strcmp(how, "null") == 0)
+		*(volatile int *) NULL = 1;
+	else if (strcmp(how, "abort") == 0)
+		abort();
+	else if (strcmp(how, "kill") == 0)
+		kill(getpid(), SIGKILL);
+	else if (strcmp(how, "exit") == 0)
+		_exit(0);
+	else
+		elog(ERROR, "what is \"%s\"?", how);
+	PG_RETURN_VOID();
+}
+
+/* A background worker that does nothing, until it is terminated */
+void
+holder_main(Datum arg)
+{
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	for (;;)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* hold_slots(library): take all background workers that are free; returns how many */
+Datum
+hold_slots(PG_FUNCTION_ARGS)
+{
+	BackgroundWorker worker = {0};
+	int			held = 0;
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	text_to_cstring_buffer(PG_GETARG_TEXT_PP(0), worker.bgw_library_name,
+						   sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "holder_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "slot holder", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "slot holder", BGW_MAXLEN);
+	while (RegisterDynamicBackgroundWorker(&worker, NULL))
+		held++;
+	PG_RETURN_INT32(held);
+}

@@ -1,0 +1,92 @@
+# Jobs that take the server down with them, each time: they are given up, and
+# those that ran in other workers are not blamed.
+use strict;
+use warnings;
+
+use DeferTest;
+use HistoryChecker;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $library = test_library();
+my $node = new_server('main', q{defer.max_workers = 6
+log_min_messages = warning});
+
+$node->safe_psql('postgres', qq{
+	CREATE EXTENSION defer;
+	CREATE TABLE effect (job bigint);
+	CREATE FUNCTION crash(how text) RETURNS void LANGUAGE c AS '$library', 'crash';
+	CREATE FUNCTION poison(how text) RETURNS void LANGUAGE plpgsql AS \$\$
+	BEGIN
+		INSERT INTO effect VALUES (defer.current_job());
+		PERFORM crash(how);
+	END \$\$;
+	CREATE FUNCTION late_poison() RETURNS void LANGUAGE plpgsql AS \$\$
+	BEGIN
+		INSERT INTO effect VALUES (defer.current_job());
+		PERFORM pg_sleep(0.3);
+		PERFORM crash('null');
+	END \$\$;
+	CREATE FUNCTION nap() RETURNS void LANGUAGE sql AS
+		'INSERT INTO effect VALUES (defer.current_job()); SELECT pg_sleep(0.5)';
+	CREATE FUNCTION quick() RETURNS void LANGUAGE sql AS
+		'INSERT INTO effect VALUES (defer.current_job())'});
+
+sub enqueue
+{
+	my ($sql) = @_;
+
+	return $node->safe_psql('postgres', "BEGIN; $sql; COMMIT");
+}
+
+# What has become of the poison, and were the others left alone?
+sub given_up
+{
+	my ($what, $poison, $bystanders) = @_;
+
+	settled($node, "$what: all jobs end");
+	is($node->safe_psql('postgres', "SELECT state, sqlstate FROM defer.jobs WHERE id IN ($poison) GROUP BY 1, 2"),
+		'failed|57P01', "$what: poison has failed");
+	is($node->safe_psql('postgres', qq{
+		SELECT j.id, j.attempt, count(*) FROM defer.jobs j LEFT JOIN defer.attempts a ON a.job_id = j.id AND a.outcome = 'crashed'
+		 WHERE j.id IN ($poison) GROUP BY 1, 2 HAVING count(*) <> j.attempt OR count(*) NOT BETWEEN 3 AND 6}),
+		'', "$what: after three crashes, and few more in company");
+	is($node->safe_psql('postgres', "SELECT state, count(*) FROM defer.jobs WHERE function LIKE '%.$bystanders->[0]()' GROUP BY 1"),
+		"succeeded|$bystanders->[1]", "$what: bystanders have succeeded");
+	history_ok($node, [], what => $what, crashes => 1);
+	return;
+}
+
+# In the midst of long jobs, which are running at each crash
+my $poison = enqueue(q{
+	DO $$BEGIN PERFORM defer.enqueue('nap') FROM generate_series(1, 10); END$$;
+	SELECT defer.enqueue('late_poison')});
+given_up('beside long jobs', $poison, [ nap => 10 ]);
+is($node->safe_psql('postgres', q{SELECT max(attempt) <= 3 FROM defer.jobs WHERE function LIKE '%.nap()'}), 't',
+	'until suspects are run one by one those beside it have lost two attempts');
+
+# In one batch with many: nobody knows at first who of them it was
+$poison = enqueue(q{
+	DO $$BEGIN PERFORM defer.enqueue('quick') FROM generate_series(1, 200); END$$;
+	SELECT defer.enqueue('poison', '["null"]');
+	DO $$BEGIN PERFORM defer.enqueue('quick') FROM generate_series(1, 200); END$$});
+given_up('in a batch', $poison, [ quick => 400 ]);
+
+# Several at the same time, that die in other ways
+$poison = enqueue(q{
+	SELECT string_agg(defer.enqueue('poison', jsonb_build_array(how))::text, ',')
+	  FROM unnest(ARRAY['null', 'abort', 'kill', 'exit']) how;
+	DO $$BEGIN PERFORM defer.enqueue('nap') FROM generate_series(1, 4); END$$});
+given_up('four of them', $poison, [ nap => 14 ]);
+
+# One that may be tried once is tried once
+$poison = enqueue(q{SELECT defer.enqueue('poison', '["null"]', max_attempts => 1)});
+settled($node, 'one attempt: ends');
+is($node->safe_psql('postgres', "SELECT state, attempt FROM defer.jobs WHERE id = $poison"), 'failed|1',
+	'one attempt: it was the only one');
+
+# The server is as it should be
+is($node->safe_psql('postgres', q{SELECT finding FROM defer.health WHERE severity = 'error'}), '', 'nothing is wrong');
+$node->stop;
+done_testing();

@@ -1,0 +1,252 @@
+# Clients that write down what the server acknowledged to them, and the check
+# that the tables agree with that, after whatever has happened meanwhile.
+#
+# A client is a process of its own that runs scripts with psql again and again.
+# What it was told is what psql printed, in a file that no fault reaches:
+# "ack <id>" for a job, "cancelled <id>" for one that was cancelled.
+#
+# Jobs write their id into the table "effect": that is what they are checked by.
+package HistoryChecker;
+use strict;
+use warnings;
+
+use Exporter 'import';
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep time);
+
+our @EXPORT = qw(fork_client run_script client_start clients_stop quiesce history_ok slurp_log);
+
+my $serial = 0;
+
+# ------------------------------------------------------------------------
+# Clients
+# ------------------------------------------------------------------------
+
+# A process that does $work, which must not use Test::More.  Returns its pid.
+sub fork_client
+{
+	my ($work) = @_;
+	my $child = fork();
+
+	die "could not fork: $!" unless defined $child;
+	return $child if $child > 0;
+	eval { $work->() };
+	print STDERR $@ if $@;
+	POSIX::_exit($@ ? 1 : 0);
+}
+
+# Statements by one psql; what it prints is added to the file
+sub run_script
+{
+	my ($node, $role, $file, @statements) = @_;
+	my $begun = time();
+
+	open(my $handle, '>', "$file.sql") or die "$file.sql: $!";
+	print $handle "$_\n" for @statements;
+	close($handle);
+	system("psql -XAtq -U $role -d '" . $node->connstr('postgres') . "' -f $file.sql >>$file 2>>$file.err");
+
+	# the server is away
+	usleep(100_000) if time() - $begun < 0.05;
+	return;
+}
+
+# A client that runs the statements until it is stopped
+sub client_start
+{
+	my ($node, @statements) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/client' . $serial++;
+
+	open(my $handle, '>', $file) or die "$file: $!";
+	close($handle);
+	my $pid = fork_client(sub {
+		run_script($node, 'postgres', $file, @statements) while !-e "$file.stop";
+	});
+	return { pid => $pid, file => $file };
+}
+
+# Returns their files
+sub clients_stop
+{
+	my (@clients) = @_;
+
+	for my $client (@clients)
+	{
+		open(my $handle, '>', "$client->{file}.stop") or die $!;
+		close($handle);
+	}
+	waitpid($_->{pid}, 0) for @clients;
+	return map { $_->{file} } @clients;
+}
+
+# ------------------------------------------------------------------------
+# The check
+# ------------------------------------------------------------------------
+
+sub slurp_log
+{
+	my ($node, $from) = @_;
+
+	return substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $from // 0);
+}
+
+# Nothing new comes, nothing is held: what a client began and could not end is
+# ended, schedules are removed, nothing is paused
+sub quiesce
+{
+	my ($node) = @_;
+
+	for my $gid (split /\n/, $node->safe_psql('postgres', 'SELECT gid FROM pg_prepared_xacts'))
+	{
+		$node->safe_psql('postgres', "COMMIT PREPARED '$gid'");
+	}
+	$node->safe_psql('postgres', q{
+		SELECT defer.unschedule(name) FROM defer.schedules;
+		SELECT defer.resume(function) FROM defer.functions WHERE paused;
+		SELECT defer.resume_queue(queue) FROM defer.queues WHERE paused});
+	return;
+}
+
+# Load what clients have in their files
+sub load_acknowledged
+{
+	my ($node, @files) = @_;
+
+	$node->safe_psql('postgres', q{
+		SET client_min_messages = warning;
+		CREATE TABLE IF NOT EXISTS acknowledged (id bigint);
+		CREATE TABLE IF NOT EXISTS cancelled (id bigint);
+		TRUNCATE acknowledged, cancelled});
+	for my $file (@files)
+	{
+		my %ids = (ack => '', cancelled => '');
+
+		open(my $handle, '<', $file) or die "$file: $!";
+		while (my $line = <$handle>)
+		{
+			$ids{$1} .= "$2\n" if $line =~ /^(ack|cancelled) (\d+)$/;
+		}
+		close($handle);
+		for my $table ([ ack => 'acknowledged' ], [ cancelled => 'cancelled' ])
+		{
+			open(my $copy, '>', "$file.$table->[1]") or die $!;
+			print $copy $ids{ $table->[0] };
+			close($copy);
+			$node->safe_psql('postgres', "\\copy $table->[1] FROM '$file.$table->[1]'");
+		}
+	}
+	return;
+}
+
+# Name of an assertion, and the query that finds what contradicts it
+sub assertions
+{
+	my (%option) = @_;
+	my $max_attempts = $option{max_attempts} // 13;
+	my @list = (
+		[ 'no job has ended twice',
+			'SELECT h.id, count(*) FROM defer.job_history h GROUP BY 1 HAVING count(*) > 1' ],
+		[ 'none that was acknowledged is lost',
+			'SELECT a.id FROM acknowledged a WHERE NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = a.id)' ],
+		[ 'none that was rolled back is there',
+			q{SELECT h.id, h.function FROM defer.job_history h WHERE h.metadata = '"rolled back"'} ],
+		[ 'what was cancelled stayed so',
+			q{SELECT c.id, h.state FROM cancelled c JOIN defer.job_history h USING (id) WHERE h.state <> 'c'} ],
+		[ 'each effect once for each success, and none otherwise',
+			q{SELECT h.id, h.function, h.state, h.attempt, count(e.job)
+				FROM defer.job_history h LEFT JOIN effect e ON e.job = h.id
+			   GROUP BY 1, 2, 3, 4 HAVING count(e.job) <> (h.state = 's')::int} ],
+		[ 'no effect of nothing',
+			'SELECT e.job FROM effect e WHERE NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = e.job)' ],
+		[ 'none is a child of a job that did not succeed',
+			q{SELECT c.id, c.parent_id FROM defer.job_history c JOIN defer.job_history p ON p.id = c.parent_id
+			   WHERE p.state <> 's'} ],
+		[ 'each tick has one row',
+			q{SELECT h.schedule_id, h.scheduled_for, count(*) FROM defer.job_history h
+			   WHERE h.scheduled_for IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1} ],
+		[ 'each attempt but the last is explained',
+			q{SELECT h.id, h.state, h.attempt, count(a.job_id) FROM defer.job_history h
+				LEFT JOIN defer.attempt a ON a.job_id = h.id AND a.outcome IN ('failed', 'timed_out', 'crashed', 'cancelled')
+			   GROUP BY 1, 2, 3 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)} ],
+		[ 'none is given up before it has crashed three times',
+			qq{SELECT h.id, h.attempt FROM defer.job_history h
+			   WHERE h.state = 'f' AND h.attempt < $max_attempts AND h.sqlstate = '57P01'
+				 AND (SELECT count(*) FROM defer.attempt a WHERE a.job_id = h.id AND a.outcome = 'crashed') < 3} ]);
+
+	push @list, [ 'nothing is left',
+		'SELECT j.id FROM defer.job j UNION ALL SELECT c.id FROM defer.claim c' ],
+	  [ 'nothing runs without a process',
+		q{SELECT w.pid, w.kind, w.job_id FROM defer.workers w
+		   WHERE w.job_id IS NOT NULL OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = w.pid)} ]
+	  unless $option{busy};
+
+	# each fan-out has written down how many there were
+	push @list, [ 'each fan-out is whole, and there once',
+		q{SELECT e.job, e.what, count(h.id) FROM effect e LEFT JOIN defer.job_history h ON h.parent_id = e.job
+		   WHERE e.what IS NOT NULL GROUP BY 1, 2 HAVING count(h.id) <> e.what::int} ]
+	  if $option{fan_out};
+
+	# functions that are run each second, and none may be missing
+	push @list, [ "no tick of $_ is missing",
+		qq{SELECT h.scheduled_for, h.before FROM (SELECT h.scheduled_for,
+				lag(h.scheduled_for) OVER (ORDER BY h.scheduled_for) AS before
+			 FROM defer.job_history h WHERE h.function LIKE '%.$_()' AND h.scheduled_for IS NOT NULL) h
+		   WHERE h.scheduled_for <> h.before + interval '1 second'} ]
+	  for @{ $option{ticks} // [] };
+	return @list;
+}
+
+# Wait until what there is has ended, then check it all.  Options:
+#   what          put before the name of each assertion
+#   busy => 1     schedules go on: only jobs of others must have ended
+#   max_attempts  as configured for the jobs
+#   fan_out => 1  effect.what is the number of a job's children
+#   ticks => []   functions that are scheduled each second, catching up all
+#   crashes => 1  jobs were meant to crash the server
+sub history_ok
+{
+	my ($node, $files, %option) = @_;
+	my $what = defined $option{what} ? "$option{what}: " : '';
+	my $mine = $option{busy} ? 'j.schedule_id IS NULL AND' : '';
+
+	ok($node->poll_query_until('postgres', 'SELECT true'), "${what}the server is there");
+	load_acknowledged($node, @$files);
+	my $settled = $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM defer.job j
+		WHERE $mine NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = j.id))");
+
+	ok($settled, "${what}each job ends");
+	diag($node->safe_psql('postgres',
+			'SELECT id, function, state, run_at - now(), attempt, pid FROM defer.jobs
+			  WHERE finished_at IS NULL LIMIT 20; TABLE defer.claim; TABLE defer.workers; TABLE defer.health'))
+	  unless $settled;
+	$node->poll_query_until('postgres',
+		'SELECT NOT EXISTS (SELECT FROM defer.claim) AND NOT EXISTS (SELECT FROM defer.job)')
+	  if !$option{busy};
+
+	# one statement: they all see the same
+	my @assertions = assertions(%option);
+	my %wrong;
+
+	for my $line (split /\n/, $node->safe_psql('postgres', join("\nUNION ALL\n",
+		map { "(SELECT $_, wrong::text FROM ($assertions[$_][1] LIMIT 10) wrong)" } 0 .. $#assertions)))
+	{
+		my ($number, $row) = split /\|/, $line, 2;
+
+		push @{ $wrong{$number} }, $row;
+	}
+	is(join("\n", @{ $wrong{$_} // [] }), '', $what . $assertions[$_][0]) for 0 .. $#assertions;
+	is(join("\n", slurp_log($node) =~ /^.*(?:PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11)\b).*$/mg), '',
+		"${what}no crash of ours")
+	  unless $option{crashes};
+	note('jobs: ' . $node->safe_psql('postgres', q{SELECT string_agg(state || ' ' || n, ', ') FROM
+		(SELECT state, count(*) AS n FROM defer.jobs GROUP BY 1 ORDER BY 1) s}));
+	note('attempts without success: ' . $node->safe_psql('postgres', q{SELECT string_agg(outcome || ' ' || n, ', ') FROM
+		(SELECT outcome, count(*) AS n FROM defer.attempts GROUP BY 1 ORDER BY 1) s}));
+	note($node->safe_psql('postgres', 'SELECT count(*) FROM acknowledged') . ' acknowledged');
+	return;
+}
+
+1;
