@@ -69,6 +69,8 @@ $(error $(PG_CONFIG) not found: install the server's development package (Debian
 endif
 include $(PGXS)
 
+include src/cli/Makefile.cli
+
 $(OBJS): $(wildcard src/*.h)
 
 sql/defer--$(EXTVERSION).sql: sql/defer.sql defer.control

@@ -129,6 +129,10 @@ private_server()
 		[ "$file" = "$share/extension" ] || ln -s "$file" "$root$share/"
 	done
 	ln -s "$include" "$root$include"
+	# libpq and its headers: the program in src/cli is built with them
+	for file in "$("$config" --includedir)" "$("$config" --libdir)"; do
+		[ -e "$root$file" ] || { mkdir -p "$root${file%/*}" && ln -s "$file" "$root$file"; }
+	done
 	rm -f "$root$lib"/defer.* "$root$share"/extension/defer{.control,--*.sql}
 	BIN=$root$bin
 	export PG_CONFIG=$BIN/pg_config PATH=$BIN:$PATH
