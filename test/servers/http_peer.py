@@ -50,9 +50,10 @@ Paths; all answer whatever the method is, and after reading the request:
   /auth?user=&password=   401 unless it is that by Basic authentication
 
 The log has a JSON object a line: {"event": "connect" | "request" | "close", "time",
-"connection", "port"}; a request has method, target, path, query, version, headers
-(an object, names in small letters), header_list, key (the Idempotency-Key), body
-(base64), length, and "complete": false if the connection ended within its body.
+"connection", "port"}.  A connect has server, the address that was reached; a request
+has method, target, path, query, version, headers (an object, names in small letters),
+header_list, key (the Idempotency-Key), body (base64), length, and "complete": false
+if the connection ended within its body.
 """
 
 import argparse
@@ -142,8 +143,8 @@ class Connection:
         self.peer.log.write(event, connection=self.number, port=self.label, **values)
 
     async def run(self):
-        client = self.writer.get_extra_info("peername")
-        self.write_log("connect", client=client[0] if client else None)
+        server = self.writer.get_extra_info("sockname")
+        self.write_log("connect", server=server[0] if server else None)
         try:
             while True:
                 request = await self.read_request()
