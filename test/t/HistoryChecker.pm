@@ -54,7 +54,7 @@ sub run_script
 	return;
 }
 
-# A client that runs the statements until it is stopped
+# A client that runs the statements until it is stopped, or the test has ended
 sub client_start
 {
 	my ($node, @statements) = @_;
@@ -62,8 +62,9 @@ sub client_start
 
 	open(my $handle, '>', $file) or die "$file: $!";
 	close($handle);
+	my $parent = $$;
 	my $pid = fork_client(sub {
-		run_script($node, 'postgres', $file, @statements) while !-e "$file.stop";
+		run_script($node, 'postgres', $file, @statements) while !-e "$file.stop" && getppid() == $parent;
 	});
 	return { pid => $pid, file => $file };
 }
