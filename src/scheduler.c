@@ -355,6 +355,13 @@ defer_scheduler_main(Datum arg)
 	on_shmem_exit(scheduler_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname("defer scheduler");
+
+	/*
+	 * Nobody outside waits for what we commit.  A synchronous standby that is
+	 * away must not keep us from starting workers: what it has not got of us
+	 * is done again there, should it take over.
+	 */
+	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
 	check_database();
 
 	turn = AllocSetContextCreate(TopMemoryContext, "defer scheduler", ALLOCSET_DEFAULT_SIZES);

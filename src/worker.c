@@ -428,6 +428,9 @@ worker_wind_up(int code, Datum arg)
 	running = NULL;
 	worker_set_state(WORKER_LEAVING);
 	AbortOutOfAnyTransaction();
+
+	/* nothing can interrupt us any more: do not wait for a standby */
+	synchronous_commit = Min(synchronous_commit, SYNCHRONOUS_COMMIT_LOCAL_FLUSH);
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unsettled()))
 		return;
