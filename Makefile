@@ -47,10 +47,18 @@ ifneq ($(filter true 1,$(CI) $(WERROR)),)
 PG_CFLAGS += -Werror
 endif
 
+# libcurl sends deliveries
+CURL_CONFIG ?= curl-config
+PG_CPPFLAGS += $(shell $(CURL_CONFIG) --cflags)
+CURL_LIBS := $(shell $(CURL_CONFIG) --libs)
+ifeq ($(CURL_LIBS),)
+$(error $(CURL_CONFIG) not found: install the development package of libcurl (Debian: libcurl4-openssl-dev) or set CURL_CONFIG)
+endif
+
 # From 16 on PGXS hides our symbols from other libraries.  Before, at least
 # make sure that we call our own.
 comma := ,
-SHLIB_LINK = $(if $(filter linux,$(PORTNAME)),$(if $(filter 14 15,$(MAJORVERSION)),-Wl$(comma)-Bsymbolic))
+SHLIB_LINK = $(CURL_LIBS) $(if $(filter linux,$(PORTNAME)),$(if $(filter 14 15,$(MAJORVERSION)),-Wl$(comma)-Bsymbolic))
 
 # expected/ is at the top: pg_regress up to 15 looks for it in --outputdir, from
 # 16 on in --expecteddir, both "."

@@ -74,7 +74,7 @@ CREATE UNIQUE INDEX job_schedule_idx ON defer.job (schedule_id, scheduled_for) W
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job.lane IS
-	'0, or the concurrency limits the job is under: number of the limited function << 32 | number of the limited queue';
+	'0, or the concurrency limits the job is under: number of the limited function << 32 | number of the limited queue; of deliveries the same with the sign bit set';
 COMMENT ON COLUMN defer.job.claim IS
 	'the claim (row of defer.claim) of the worker that has taken the job; NULL when it is free to be taken';
 COMMENT ON COLUMN defer.job.attempt IS 'attempts that have ended without success and count';
@@ -82,7 +82,7 @@ COMMENT ON COLUMN defer.job.crashes IS 'attempts known to have ended with the pr
 COMMENT ON COLUMN defer.job.suspect IS
 	'0; 1: may have been running when the server crashed, taken alone; 2: did so twice in company, runs while no other such job does';
 COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures and deadlocks, which are not attempts';
-COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command';
+COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command; deliveries: h HTTP, e e-mail, s Slack';
 COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_duration; times in microseconds';
 COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
@@ -247,6 +247,23 @@ COMMENT ON COLUMN defer.schedule.next_tick IS 'the next time the schedule names'
 COMMENT ON COLUMN defer.schedule.next_run_at IS 'next_tick and the schedule''s jitter: when its job is enqueued';
 COMMENT ON COLUMN defer.schedule.last_error IS 'why the schedule does not go on, when it does not';
 
+CREATE TABLE defer.endpoint (
+	name		text NOT NULL,
+	owner		regrole NOT NULL,
+	granted		regrole[] NOT NULL DEFAULT '{}',
+	kind		text NOT NULL,
+	url			text NOT NULL,
+	headers		jsonb,
+	username	text,
+	password	text,
+	secret		text,
+	sender		text,
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT endpoint_pkey PRIMARY KEY (name)
+);
+COMMENT ON TABLE defer.endpoint IS 'addresses and credentials of deliveries; look at defer.endpoints instead';
+COMMENT ON COLUMN defer.endpoint.granted IS 'roles that may use the endpoint besides its owner; 0 stands for everybody';
+
 SELECT pg_catalog.pg_extension_config_dump('defer.origin', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
@@ -259,6 +276,7 @@ SELECT pg_catalog.pg_extension_config_dump('defer.function', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.function_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.endpoint', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule_id_seq', '');
 
@@ -309,6 +327,87 @@ CREATE FUNCTION defer.command(sql text, run_at timestamptz DEFAULT NULL, delay i
 COMMENT ON FUNCTION defer.command(text, timestamptz, interval, text, integer, text, interval, jsonb,
 	integer, interval, double precision, interval, double precision, interval) IS
 	'enqueues a job that runs one SQL statement of any kind, VACUUM and CREATE INDEX CONCURRENTLY included, with the options of defer.enqueue(). A statement that cannot be rolled back may be run again after a crash. Errors: it does not parse, is more than one, or cannot be run without a client';
+
+------------------------------------------------------------------------------
+-- Deliveries
+------------------------------------------------------------------------------
+
+-- Whatever reaches the network needs a grant of its own: these are not for
+-- PUBLIC.  They are written so that each name is one function, and GRANT EXECUTE
+-- ON FUNCTION defer.http TO app is enough.
+
+CREATE FUNCTION defer.endpoint(name text, kind text, url text DEFAULT NULL, headers jsonb DEFAULT NULL,
+							   username text DEFAULT NULL, password text DEFAULT NULL,
+							   secret text DEFAULT NULL, sender text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_endpoint';
+COMMENT ON FUNCTION defer.endpoint(text, text, text, jsonb, text, text, text, text) IS
+	'makes an endpoint, an address with its credentials, or changes the one of yours of that name: what is given; NULL leaves as is. kind: http, slack or email. url: http(s)://, of a Slack webhook, or smtp(s)://. headers, username and password (HTTP: Basic), secret (HTTP: requests are signed with it as Standard Webhooks has it), sender (e-mail: From). Jobs carry the name only, and nobody can read the rest back. Takes effect when you commit';
+
+CREATE FUNCTION defer.drop_endpoint(name text) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_drop_endpoint';
+COMMENT ON FUNCTION defer.drop_endpoint(text) IS
+	'removes an endpoint of yours, when you commit; deliveries that name it fail when they are due. False: there is none of that name';
+
+CREATE FUNCTION defer.grant_endpoint(name text, role text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_grant_endpoint';
+COMMENT ON FUNCTION defer.grant_endpoint(text, text) IS
+	'lets a role and its members send with an endpoint of yours; "public" lets every role. The role''s name is taken as it is, without quotes. Takes effect when you commit';
+
+CREATE FUNCTION defer.revoke_endpoint(name text, role text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_revoke_endpoint';
+COMMENT ON FUNCTION defer.revoke_endpoint(text, text) IS
+	'takes back what defer.grant_endpoint() gave; deliveries of that role that are not sent yet fail. No error if there is nothing to take. Takes effect when you commit';
+
+CREATE FUNCTION defer.http(method text, url text, body "any" DEFAULT NULL, headers jsonb DEFAULT NULL,
+							endpoint text DEFAULT NULL, timeout interval DEFAULT '30 s',
+							connect_timeout interval DEFAULT '10 s', follow_redirects integer DEFAULT 0,
+							max_response integer DEFAULT 262144,
+							run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
+							queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
+							discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
+							max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+							multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+							randomization double precision DEFAULT NULL,
+							max_duration interval DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_http';
+COMMENT ON FUNCTION defer.http(text, text, "any", jsonb, text, interval, interval, integer, integer,
+	timestamptz, interval, text, integer, text, interval,
+	jsonb, integer, interval, double precision, interval, double precision, interval) IS
+	'enqueues an HTTP request and returns the job''s id; it is sent when you have committed, at least once, with a header Idempotency-Key that is the same each time. body: text, json, jsonb or bytea. headers: a JSON object. With an endpoint, url is what comes after its URL. max_response: bytes of the answer that are kept. Result: {"status", "headers", "body" or "base64"}. 2xx succeeds; 408, 425, 429, 5xx and network errors are tried again, after Retry-After if that is up to an hour; others fail at once. Further options as of defer.enqueue()';
+
+CREATE FUNCTION defer.email(recipients "any", subject text, body text DEFAULT NULL, html text DEFAULT NULL,
+							cc text[] DEFAULT NULL, bcc text[] DEFAULT NULL, reply_to text DEFAULT NULL,
+							sender text DEFAULT NULL, endpoint text DEFAULT NULL, timeout interval DEFAULT '60 s',
+							run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
+							queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
+							discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
+							max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+							multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+							randomization double precision DEFAULT NULL,
+							max_duration interval DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_email';
+COMMENT ON FUNCTION defer.email("any", text, text, text, text[], text[], text, text, text, interval,
+	timestamptz, interval, text, integer, text, interval,
+	jsonb, integer, interval, double precision, interval, double precision, interval) IS
+	'enqueues an e-mail and returns the job''s id; it is sent when you have committed, at least once, with a Message-ID that is the same each time. recipients: text or an array of text, name@example.com or Some Name <name@example.com>. body, html: one of them or both. By the server of the endpoint, or of defer.smtp_url; from sender, the endpoint''s or defer.smtp_from. It goes to all recipients or none. 5xx answers of the server fail at once, all else is tried again. Further options as of defer.enqueue()';
+
+CREATE FUNCTION defer.slack(endpoint text, text text, blocks jsonb DEFAULT NULL, timeout interval DEFAULT '30 s',
+							run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
+							queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
+							discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
+							max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+							multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+							randomization double precision DEFAULT NULL,
+							max_duration interval DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_slack';
+COMMENT ON FUNCTION defer.slack(text, text, jsonb, interval,
+	timestamptz, interval, text, integer, text, interval,
+	jsonb, integer, interval, double precision, interval, double precision, interval) IS
+	'enqueues a message to the Slack webhook of an endpoint and returns the job''s id; it is sent when you have committed, at least once. text: with Slack''s markup. blocks: a JSON array of blocks of Slack''s Block Kit; text is then what notifications show. Answers are treated as those of defer.http(). Further options as of defer.enqueue()';
+
+CREATE FUNCTION defer.endpoint_address(url text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_endpoint_address';
+COMMENT ON FUNCTION defer.endpoint_address(text) IS 'scheme and host of a URL; the rest may be a secret';
 
 ------------------------------------------------------------------------------
 -- Inside a job
@@ -693,6 +792,16 @@ SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedu
 COMMENT ON VIEW defer.schedules IS
 	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not';
 
+CREATE VIEW defer.endpoints WITH (security_barrier) AS
+SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address, e.owner, e.granted, e.sender,
+	e.headers IS NOT NULL AS has_headers, e.username IS NOT NULL AS has_username,
+	e.password IS NOT NULL AS has_password, e.secret IS NOT NULL AS has_secret, e.created_at
+  FROM defer.endpoint e
+ WHERE defer.may_see(e.owner)
+	OR EXISTS (SELECT FROM pg_catalog.unnest(e.granted) g WHERE g = 0::oid OR defer.may_see(g));
+COMMENT ON VIEW defer.endpoints IS
+	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, - is everybody';
+
 CREATE VIEW defer.functions WITH (security_barrier) AS
 SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.multiplier, f.max_interval, f.randomization,
 	f.max_duration, f.discard_after, f.concurrency, f.at_limit, COALESCE(f.paused, false) AS paused,
@@ -766,7 +875,7 @@ SELECT p.pid, p.kind, d.datname AS database, p.role::regrole AS role, p.job_id, 
   LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
   LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database();
 COMMENT ON VIEW defer.workers IS
-	'the processes of defer on the whole server: kind is launcher, scheduler or worker. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
+	'the processes of defer on the whole server: kind is launcher, scheduler, worker or courier. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
 
 CREATE VIEW defer.health WITH (security_barrier) AS
 WITH server AS MATERIALIZED (
@@ -918,10 +1027,11 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA defer FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA defer TO PUBLIC;
 
 -- Not for everybody who has USAGE:
+REVOKE EXECUTE ON FUNCTION defer.endpoint, defer.http, defer.email, defer.slack FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.activate() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.note_restore() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.run_schedules(timestamptz) FROM PUBLIC;
 
 GRANT SELECT ON defer.jobs, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,
-	defer.workers, defer.health TO PUBLIC, pg_monitor;
+	defer.endpoints, defer.workers, defer.health TO PUBLIC, pg_monitor;
 GRANT USAGE ON SCHEMA defer TO pg_monitor;

@@ -47,6 +47,13 @@ extern void batch_settle(void);
 extern bool batch_unsettled(void);
 extern void batch_release_limits(void);
 
+/* claim.c: fill a batch; in the caller's transaction, for the courier, too */
+extern LaneKey claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now);
+
+/* claim.c: rows of defer.claim; in the caller's transaction */
+extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid);
+extern void claim_row_delete(ItemPointer tid);
+
 /* claim.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
 extern void batch_end_job(void);
@@ -71,7 +78,33 @@ typedef enum FailureKind
 extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
 						   const ErrorData *error);
 
+/* finish.c: how a delivery ended, as the courier sees it */
+typedef enum DeliveryOutcome
+{
+	DELIVERY_DONE,
+	DELIVERY_RETRY,				/* failed, may work later */
+	DELIVERY_REFUSED,			/* failed for good */
+	DELIVERY_CANCELLED,			/* defer.cancel(force => true) */
+	DELIVERY_INTERRUPTED,		/* we had to leave: tried again at once, no attempt */
+	DELIVERY_PUT_OFF			/* not begun, to be tried later, no attempt */
+} DeliveryOutcome;
+
+typedef struct DeliveryEnd
+{
+	DeliveryOutcome outcome;
+	bool		timed_out;		/* DELIVERY_RETRY because of that */
+	int64		wait;			/* microseconds to the next attempt; -1: as the policy says */
+	Jsonb	   *result;			/* NULL: none */
+	int			sqlerrcode;		/* these: unless DELIVERY_DONE */
+	char	   *message;
+	char	   *detail;			/* NULL: none */
+} DeliveryEnd;
+
+/* In the caller's transaction; false: somebody holds the row, try again later */
+extern bool finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end);
+
 /* finish.c: the parts that recovery shares; in the caller's transaction */
+extern void finish_crashed_delivery(Job *job, TimestampTz started_at);
 extern void finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts);
 
 #endif							/* BATCH_H */

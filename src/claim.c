@@ -181,6 +181,8 @@ batch_withdraw(int64 job_id)
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(shared->workers_lock);
+	if (result == BATCH_NOT_CLAIMED && courier_has(MyDatabaseId, job_id, false))
+		result = BATCH_RUNNING;
 	return result;
 }
 
@@ -212,7 +214,7 @@ worker_cancel_job(int64 job_id)
 			kill(slot->pid, SIGINT);
 	}
 	LWLockRelease(shared->workers_lock);
-	return found;
+	return found || courier_has(MyDatabaseId, job_id, true);
 }
 
 /* ------------------------------------------------------------------------
@@ -293,14 +295,7 @@ settle_in_transaction(void)
 			add_leftover(job->job.id, batch.claim_id, false);
 	}
 	if (batch.claim_id != 0)
-	{
-		Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
-		TM_FailureData failure;
-
-		(void) table_tuple_delete(rel, &batch.claim_tid, GetCurrentCommandId(true),
-								  InvalidSnapshot, InvalidSnapshot, false, &failure, false);
-		table_close(rel, NoLock);
-	}
+		claim_row_delete(&batch.claim_tid);
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(scratch);
 }
@@ -330,7 +325,7 @@ batch_release_limits(void)
 	limits_release(MyDatabaseId, batch.lane);
 
 	/* who has waited for room in that lane may be somebody else */
-	if (batch.lane != 0)
+	if (LANE_HAS_LIMITS(batch.lane))
 		wake_scheduler(MyDatabaseId);
 }
 
@@ -365,35 +360,57 @@ bookkeeping_end(void)
  * ------------------------------------------------------------------------ */
 
 /* One row in defer.claim says what was taken, for recovery after a crash */
-static void
-insert_claim_row(Batch *new_batch)
+void
+claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid)
 {
 	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
-	Datum	   *ids = palloc((new_batch->njobs + nleftovers) * sizeof(Datum));
+	Datum	   *elements = palloc(Max(n, 1) * sizeof(Datum));
 	Datum		values[3];
 	bool		nulls[3] = {0};
 	HeapTuple	tuple;
 	Relation	pkey;
-	int			n = 0;
 
-	for (int i = 0; i < new_batch->njobs; i++)
-		ids[n++] = Int64GetDatum(new_batch->jobs[i].job.id);
-	for (int i = 0; i < nleftovers; i++)
-	{
-		if (!leftovers[i].done)
-			ids[n++] = Int64GetDatum(leftovers[i].job_id);
-	}
-	values[0] = Int64GetDatum(new_batch->claim_id);
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(ids[i]);
+	values[0] = Int64GetDatum(claim_id);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[2] = PointerGetDatum(construct_array(ids, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[2] = PointerGetDatum(construct_array(elements, n, INT8OID, 8, FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	simple_heap_insert(rel, tuple);
-	new_batch->claim_tid = tuple->t_self;
+	*tid = tuple->t_self;
 
 	pkey = index_open(catalog_oid(CAT_CLAIM_PKEY), RowExclusiveLock);
 	index_insert(pkey, values, nulls, &tuple->t_self, rel, UNIQUE_CHECK_YES, false, NULL);
 	index_close(pkey, NoLock);
 	table_close(rel, NoLock);
+}
+
+void
+claim_row_delete(ItemPointer tid)
+{
+	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
+	TM_FailureData failure;
+
+	(void) table_tuple_delete(rel, tid, GetCurrentCommandId(true), InvalidSnapshot,
+							  InvalidSnapshot, false, &failure, false);
+	table_close(rel, NoLock);
+}
+
+static void
+insert_claim_row(Batch *new_batch)
+{
+	int64	   *ids = palloc((new_batch->njobs + nleftovers) * sizeof(int64));
+	int			n = 0;
+
+	for (int i = 0; i < new_batch->njobs; i++)
+		ids[n++] = new_batch->jobs[i].job.id;
+	for (int i = 0; i < nleftovers; i++)
+	{
+		if (!leftovers[i].done)
+			ids[n++] = leftovers[i].job_id;
+	}
+	claim_row_insert(new_batch->claim_id, ids, n, &new_batch->claim_tid);
 }
 
 /*
@@ -489,7 +506,7 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 		pending_job(job->owner, job->lane, job->priority, job->run_at, job->id);
 		return ROW_DONE;
 	}
-	if (job->suspect > 0)
+	if (job->suspect > 0 && my_worker != NULL)
 	{
 		/* alone in its batch, and only if that is possible now */
 		if (new_batch->njobs > 0)
@@ -511,7 +528,7 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
  * Take up to max jobs of a lane.  Returns the first key that was not dealt
  * with; what is before it is taken, or somebody else's affair.
  */
-static LaneKey
+LaneKey
 claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now)
 {
 	LaneScan	scan;
@@ -546,7 +563,7 @@ claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now)
 			others++;
 		if (fate == ROW_SKIPPED && lane_key_before(key, skipped))
 			skipped = key;
-		if (fate == ROW_TAKEN && new_batch->jobs[0].job.suspect > 0)
+		if (fate == ROW_TAKEN && my_worker != NULL && new_batch->jobs[0].job.suspect > 0)
 			max = 1;
 	}
 	lane_scan_close(&scan);
@@ -680,7 +697,7 @@ batch_claim(int max, TimestampTz *look_again)
 
 	took = new_batch->njobs > 0;
 	lane_scan_end(&choice, MyDatabaseId, next, new_batch->njobs, now);
-	new_batch->reserved = took && choice.lane != 0;
+	new_batch->reserved = took && LANE_HAS_LIMITS(choice.lane);
 	new_batch_commit(new_batch);
 	if (!took)
 		worker_release_suspect();
@@ -855,7 +872,7 @@ batch_steal(bool *later)
 	PG_END_TRY();
 
 	took = new_batch->njobs > 0;
-	new_batch->reserved = took && theft.lane != 0;
+	new_batch->reserved = took && LANE_HAS_LIMITS(theft.lane);
 	if (!took)
 		limits_release(MyDatabaseId, theft.lane);
 	new_batch_commit(new_batch);

@@ -17,6 +17,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "common/base64.h"
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"
 #endif
@@ -35,6 +36,27 @@
 #if PG_VERSION_NUM >= 150000
 #define DEFER_HAVE_SHMEM_REQUEST_HOOK 1
 #endif
+
+/* 18 made the bytes unsigned */
+static inline int
+compat_b64_encode(const void *bytes, int length, char *text, int room)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_b64_encode((const uint8 *) bytes, length, text, room);
+#else
+	return pg_b64_encode((const char *) bytes, length, text, room);
+#endif
+}
+
+static inline int
+compat_b64_decode(const char *text, int length, void *bytes, int room)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_b64_decode(text, length, (uint8 *) bytes, room);
+#else
+	return pg_b64_decode(text, length, (char *) bytes, room);
+#endif
+}
 
 /* 16 merged the pg_*_aclcheck and pg_*_ownercheck families */
 static inline bool

@@ -45,6 +45,22 @@ static const SettingTable function_table = {
 	.columns = function_columns,
 };
 
+/* Those of our functions that a job is named after, without their parameters */
+static const char *
+short_name(const char *signature)
+{
+	static const char *const names[] = {HTTP_FUNCTION, EMAIL_FUNCTION, SLACK_FUNCTION, COMMAND_FUNCTION};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		size_t		length = strlen(names[i]);
+
+		if (strncmp(signature, names[i], length) == 0 && signature[length] == '(')
+			return names[i];
+	}
+	return signature;
+}
+
 /* The signature of the function that the user means, if it is theirs */
 static text *
 own_function(FunctionCallInfo fcinfo)
@@ -58,7 +74,7 @@ own_function(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of function %s", entry->signature),
 				 errhint("Settings of a single job are options of defer.enqueue().")));
-	return cstring_to_text(entry->signature);
+	return cstring_to_text(short_name(entry->signature));
 }
 
 /* Write what is given; the first time, make the row */

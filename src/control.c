@@ -234,7 +234,7 @@ check_can_run(const Job *job)
 				 errmsg("role with OID %u does not exist", job->owner),
 				 errdetail("It was the owner of job " INT64_FORMAT ".", job->id),
 				 errhint("Use defer.enqueue() as the role that is to run the job.")));
-	if (job->kind != JOB_COMMAND)
+	if (job->kind == JOB_FUNCTION || job->kind == JOB_PROCEDURE)
 	{
 		FunctionEntry *entry = function_by_signature(function);
 

@@ -142,6 +142,7 @@ static bool
 processes_left(Oid database, bool interrupt)
 {
 	DatabaseSlot *slot;
+	CourierSlot *courier;
 	bool		any = false;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
@@ -164,6 +165,14 @@ processes_left(Oid database, bool interrupt)
 		SetLatch(worker->latch);
 		if (interrupt)
 			kill(worker->pid, SIGTERM);
+	}
+	courier = courier_slot(database);
+	if (courier != NULL && courier->pid != 0)
+	{
+		any = true;
+		SetLatch(courier->latch);
+		if (interrupt)
+			kill(courier->pid, SIGTERM);
 	}
 	LWLockRelease(shared->workers_lock);
 	return any;

@@ -27,6 +27,9 @@
 #define JOB_FUNCTION	'f'
 #define JOB_PROCEDURE	'p'
 #define JOB_COMMAND		'c'
+#define JOB_HTTP		'h'
+#define JOB_EMAIL		'e'
+#define JOB_SLACK		's'
 
 /* How a job ended (job_history.state) */
 #define STATE_SUCCEEDED 's'
@@ -36,6 +39,17 @@
 
 /* The function name that command jobs carry; their statement is args->>'sql' */
 #define COMMAND_FUNCTION "defer.command"
+
+/* Deliveries are jobs that the courier sends; they carry these as function */
+#define HTTP_FUNCTION	"defer.http"
+#define EMAIL_FUNCTION	"defer.email"
+#define SLACK_FUNCTION	"defer.slack"
+
+static inline bool
+kind_is_delivery(char kind)
+{
+	return kind == JOB_HTTP || kind == JOB_EMAIL || kind == JOB_SLACK;
+}
 
 #define DEFAULT_QUEUE	"default"
 
@@ -77,12 +91,16 @@ typedef struct Job
 /*
  * A lane is the set of jobs under the same concurrency limits: number of the
  * limited (or paused) function and of the limited (or paused) queue, 0 where
- * there is none.  Lane 0 is everybody without a limit.
+ * there is none.  Lane 0 is everybody without a limit.  Deliveries, which are
+ * the courier's and not the workers', have the same lanes once more, below 0.
  */
+#define LANE_DELIVERY PG_INT64_MIN
 #define LANE(function_id, queue_id) \
 	(((int64) (function_id) << 32) | (int64) (uint32) (queue_id))
-#define LANE_FUNCTION(lane) ((int32) ((lane) >> 32))
+#define LANE_FUNCTION(lane) ((int32) (((lane) >> 32) & 0x7fffffff))
 #define LANE_QUEUE(lane)	((int32) ((lane) & 0xffffffff))
+#define LANE_IS_DELIVERY(lane) ((lane) < 0)
+#define LANE_HAS_LIMITS(lane) (((lane) & PG_INT64_MAX) != 0)
 
 /* What holds for one job after job, function, queue and defaults are weighed */
 typedef struct JobPolicy
@@ -157,6 +175,11 @@ extern int	defer_max_crashes;
 extern int	defer_log_level;	/* an elevel */
 extern int	defer_max_payload;	/* kB */
 extern bool defer_run_superuser_jobs;
+extern int	defer_max_deliveries;
+extern char *defer_smtp_url;
+extern char *defer_smtp_from;
+extern char *defer_http_allow;
+extern char *defer_http_ca_file;
 extern void settings_define(void);
 
 /* ------------------------------------------------------------------------

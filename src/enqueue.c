@@ -23,6 +23,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "deliveries.h"
 #include "functions.h"
 #include "setting_values.h"
 
@@ -235,8 +236,8 @@ check_metadata(const Jsonb *metadata)
  * ------------------------------------------------------------------------ */
 
 /* "first" is the number of the argument OPT_RUN_AT, or -1: there are no options */
-static int64
-enqueue(FunctionCallInfo fcinfo, int first, char kind, const char *signature, Jsonb *args)
+int64
+enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature, Jsonb *args)
 {
 	LOCAL_FCINFO(nothing, OPT_POLICY + lengthof(policy_columns));
 	FunctionSettings function = *function_settings(signature);
@@ -319,7 +320,7 @@ defer_enqueue(PG_FUNCTION_ARGS)
 	args = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	entry = function_resolve(text_to_cstring(PG_GETARG_TEXT_PP(0)), args);
 	check_not_scheduled(entry);
-	id = enqueue(fcinfo, 2, entry->kind, entry->signature, args);
+	id = enqueue_job(fcinfo, 2, entry->kind, entry->signature, args);
 	end_call(context);
 	PG_RETURN_INT64(id);
 }
@@ -347,7 +348,7 @@ defer_command(PG_FUNCTION_ARGS)
 	value.val.string.val = sql;
 	value.val.string.len = strlen(sql);
 	(void) pushJsonbValue(&state, WJB_VALUE, &value);
-	id = enqueue(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION,
+	id = enqueue_job(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION,
 				 JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	end_call(context);
 	PG_RETURN_INT64(id);
@@ -393,7 +394,7 @@ defer_later(PG_FUNCTION_ARGS)
 	args = function_args_from_values(entry, nargs, values, nulls, types);
 	function_check_args(entry, args);
 	check_not_scheduled(entry);
-	id = enqueue(NULL, -1, entry->kind, entry->signature, args);
+	id = enqueue_job(NULL, -1, entry->kind, entry->signature, args);
 	end_call(context);
 	PG_RETURN_INT64(id);
 }

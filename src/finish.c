@@ -29,6 +29,9 @@
 /* Retries after a conflict that are not attempts */
 #define MAX_CONFLICTS	5
 
+/* A delivery is given up after so many crashes of the server */
+#define DELIVERY_MAX_CRASHES	50
+
 /* What is to become of a job whose attempt did not succeed */
 typedef struct Verdict
 {
@@ -259,6 +262,129 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 	}
 	bookkeeping_end();
 	batch_job->state = JOB_SETTLED;
+}
+
+/* The row of a delivery whose attempt did not succeed */
+static Verdict
+judge_delivery(const Job *job, const JobPolicy *policy, const DeliveryEnd *end)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Verdict		verdict = {"failed", false, 0, NO_TIME};
+
+	switch (end->outcome)
+	{
+		case DELIVERY_DONE:
+			elog(ERROR, "a success is not judged here");
+			break;
+		case DELIVERY_RETRY:
+			if (end->timed_out)
+				verdict.outcome = "timed_out";
+			retry_or_fail(job, policy, now, &verdict);
+			if (verdict.state == 0 && end->wait >= 0)
+				verdict.retry_at = now + end->wait;
+			break;
+		case DELIVERY_REFUSED:
+			verdict.counts = true;
+			verdict.state = STATE_FAILED;
+			break;
+		case DELIVERY_CANCELLED:
+			verdict.outcome = "cancelled";
+			verdict.counts = true;
+			verdict.state = STATE_CANCELLED;
+			break;
+		case DELIVERY_INTERRUPTED:
+			verdict.outcome = "interrupted";
+			verdict.retry_at = now;
+			break;
+		case DELIVERY_PUT_OFF:
+			verdict.outcome = NULL;
+			verdict.retry_at = now + end->wait;
+			break;
+	}
+	return verdict;
+}
+
+bool
+finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end)
+{
+	Job			job;
+	JobPolicy	policy;
+	Verdict		verdict;
+	ErrorData	error = {0};
+	char	   *sqlstate;
+
+	switch (job_lock(taken->id, true, &job))
+	{
+		case JOB_BUSY:
+			return false;
+		case JOB_GONE:
+			return true;
+		case JOB_LOCKED:
+			break;
+	}
+	if (job.claim != taken->claim)
+		return true;			/* somebody has changed it by hand */
+	if (end->outcome == DELIVERY_DONE)
+	{
+		history_insert(&job, STATE_SUCCEEDED, job.attempt + 1, started_at, end->result, NULL, NULL);
+		job_delete(job.id);
+		if (job.schedule_id != 0)
+			pending_release();
+		return true;
+	}
+
+	job_policy(&job, &policy);
+	verdict = judge_delivery(&job, &policy, end);
+	job.suspect = 0;
+	if (verdict.outcome == NULL)
+	{
+		free_row(&job, verdict.retry_at);
+		return true;
+	}
+	error.elevel = ERROR;
+	error.sqlerrcode = end->sqlerrcode;
+	error.message = end->message;
+	error.detail = end->detail;
+	sqlstate = pstrdup(unpack_sql_state(end->sqlerrcode));
+	attempt_insert(&job, job.attempt + 1, started_at, verdict.outcome, &error, verdict.retry_at);
+	report_failure(&job, job.attempt + 1, &verdict, &error);
+	if (verdict.counts)
+		job.attempt++;
+	job.sqlstate = cstring_to_text(sqlstate);
+	job.error = cstring_to_text(end->message);
+	if (verdict.state == 0)
+	{
+		job.discard_at = NO_TIME;	/* it has begun in time */
+		free_row(&job, verdict.retry_at);
+	}
+	else
+	{
+		history_insert(&job, verdict.state, job.attempt, started_at, end->result, sqlstate,
+					   end->message);
+		job_delete(job.id);
+		if (job.schedule_id != 0)
+			pending_release();
+	}
+	return true;
+}
+
+/*
+ * The server or the courier went while a delivery was under way.  That is not
+ * its fault, so it does not use up an attempt, but it is not done for ever.
+ */
+void
+finish_crashed_delivery(Job *job, TimestampTz started_at)
+{
+	ErrorData  *error = made_up_error(FAILURE_CRASHED, NULL);
+	bool		last = ++job->crashes >= DELIVERY_MAX_CRASHES;
+	TimestampTz now = GetCurrentTimestamp();
+
+	attempt_insert(job, job->attempt + 1, started_at, "crashed", error, last ? NO_TIME : now);
+	job->discard_at = NO_TIME;
+	if (last)
+		end_row(job, STATE_FAILED, started_at, unpack_sql_state(error->sqlerrcode), error->message);
+	else
+		free_row(job, now);
 }
 
 /*

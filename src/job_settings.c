@@ -377,6 +377,17 @@ queue_settings(const char *name)
 	return &look_up('q', name)->queue;
 }
 
+/* Signatures of functions end with a parenthesis: this is quick for them */
+static bool
+is_delivery(const char *signature)
+{
+	size_t		length = strlen(signature);
+
+	return length > 0 && signature[length - 1] != ')' &&
+		(strcmp(signature, HTTP_FUNCTION) == 0 || strcmp(signature, EMAIL_FUNCTION) == 0 ||
+		 strcmp(signature, SLACK_FUNCTION) == 0);
+}
+
 /* Only limits and pauses make a lane of their own */
 int64
 job_lane(const char *signature, const char *queue)
@@ -386,7 +397,7 @@ job_lane(const char *signature, const char *queue)
 	const QueueSettings *settings = queue_settings(queue);
 	int32		queue_id = settings->paused || settings->concurrency >= 0 ? settings->id : 0;
 
-	return LANE(function_id, queue_id);
+	return LANE(function_id, queue_id) | (is_delivery(signature) ? LANE_DELIVERY : 0);
 }
 
 /* A number among the job's own options; false: it is not there */

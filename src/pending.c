@@ -190,6 +190,12 @@ pool_can_grow(void)
 	int			working = 0;
 	bool		idle;
 
+	for (int i = 0; i < pending.nlanes; i++)
+	{
+		if (LANE_IS_DELIVERY(pending.lanes[i].lane))
+			return true;		/* the courier was not there */
+	}
+
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
 		if (worker_slots[i].state != WORKER_FREE && !worker_slots[i].awaiting)
@@ -267,6 +273,8 @@ pending_commit(void)
 			next_due = Min(next_due, lane->low.run_at);
 		else if (!limits_have_room(MyDatabaseId, lane->lane))
 			cancel = cancel || lane_cancels_at_limit(MyDatabaseId, lane->lane);
+		else if (LANE_IS_DELIVERY(lane->lane))
+			grow = !wake_courier(MyDatabaseId) || grow;
 		else if (wake_idle_workers(MyDatabaseId, lane->owner, lane->count) < lane->count)
 			grow = true;
 	}

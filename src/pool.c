@@ -279,7 +279,7 @@ pool_of(List **pools, Oid owner)
 /* Jobs that are due and have room, by role; lowers *look_again to the next that will be */
 static void
 count_ready(List **pools, const LaneChoice *lanes, int n, TimestampTz now,
-			TimestampTz *look_again)
+			TimestampTz *look_again, bool *deliveries)
 {
 	for (int i = 0; i < n; i++)
 	{
@@ -287,7 +287,11 @@ count_ready(List **pools, const LaneChoice *lanes, int n, TimestampTz now,
 
 		if (lane->low.run_at > now)
 			*look_again = Min(*look_again, lane->low.run_at);
-		else if (limits_have_room(MyDatabaseId, lane->lane))
+		else if (!limits_have_room(MyDatabaseId, lane->lane))
+			continue;
+		else if (LANE_IS_DELIVERY(lane->lane))
+			*deliveries = true;
+		else
 			pool_of(pools, lane->owner)->ready += Max(lane->ready, 1);
 	}
 }
@@ -534,6 +538,7 @@ pool_maintain(TimestampTz now)
 	ListCell   *cell;
 	int			working = 0;
 	bool		others = false;
+	bool		deliveries = false;
 	int			n;
 
 	if (children == NULL)
@@ -545,7 +550,12 @@ pool_maintain(TimestampTz now)
 
 	n = lanes_of_database(MyDatabaseId, &lanes);
 	cancel_at_limits(lanes, n, now);
-	count_ready(&pools, lanes, n, now, &look_again);
+	count_ready(&pools, lanes, n, now, &look_again, &deliveries);
+	if (deliveries && !courier_maintain(now, &look_again))
+	{
+		note_no_slots(true);
+		look_again = Min(look_again, now + NO_SLOT_DELAY);
+	}
 	for (int i = 1; i < n; i++)
 		others = others || lanes[i].owner != lanes[0].owner;
 	count_pools(&pools, now, &working, &others);

@@ -1,6 +1,6 @@
 /*
  * processes.h
- *		The processes of defer: launcher, schedulers, workers; and what starts,
+ *		The processes of defer: launcher, schedulers, workers, couriers; and what starts,
  *		stops and cleans up after them.
  */
 #ifndef PROCESSES_H
@@ -30,6 +30,10 @@ extern TimestampTz pool_maintain(TimestampTz now);
 
 /* worker.c */
 extern PGDLLEXPORT void defer_worker_main(Datum arg);
+
+/* courier.c */
+extern PGDLLEXPORT void defer_courier_main(Datum arg);
+extern bool courier_maintain(TimestampTz now, TimestampTz *look_again);
 
 /* recovery.c: claims that nobody works on; true: some could not be settled yet */
 extern bool recover_claims(bool after_crash);

@@ -55,6 +55,7 @@ typedef struct Orphan
 /* What was running when the server crashed */
 typedef struct Scene
 {
+	int			unfinished_all; /* deliveries included */
 	int			unfinished;
 	int			suspects;
 } Scene;
@@ -80,7 +81,7 @@ claim_is_live(int64 id)
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(shared->workers_lock);
-	return live;
+	return live || courier_has_claim(MyDatabaseId, id);
 }
 
 static Orphan *
@@ -188,6 +189,9 @@ survey(List *orphans, Scene *scene)
 			if (!job_read(orphan->jobs[i], &job) || !is_orphaned(&job, orphan) ||
 				history_exists(job.id))
 				continue;
+			scene->unfinished_all++;
+			if (kind_is_delivery(job.kind))
+				continue;		/* crashes no server */
 			orphan->nunfinished++;
 			scene->unfinished++;
 			if (job.suspect > 0)
@@ -202,6 +206,11 @@ free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
 	bool		alone = orphan->nunfinished == 1;
 	bool		named = false;
 
+	if (kind_is_delivery(job->kind))
+	{
+		finish_crashed_delivery(job, orphan->claimed_at);
+		return;
+	}
 	if (after_crash)
 	{
 		if (job->suspect == 0)
@@ -283,10 +292,10 @@ recover_claims(bool after_crash)
 		}
 		bookkeeping_end();
 	}
-	if (scene.unfinished > 0)
+	if (scene.unfinished_all > 0)
 		ereport(LOG,
 				(errmsg("defer has set free %d jobs that were taken when %s",
-						scene.unfinished, after_crash ? "the server stopped" : "a worker ended")));
+						scene.unfinished_all, after_crash ? "the server stopped" : "a worker ended")));
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(scratch);
 	return !complete;

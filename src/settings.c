@@ -13,6 +13,10 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "mail_address.h"
+#include "network_rules.h"
+#include "shared_state.h"
+
 int			defer_max_workers = 8;
 int			defer_shared_slots = 1024;
 bool		defer_enabled = true;
@@ -23,6 +27,11 @@ int			defer_max_crashes = 3;
 int			defer_log_level = WARNING;
 int			defer_max_payload = 1024;
 bool		defer_run_superuser_jobs = true;
+int			defer_max_deliveries = 1500;
+char	   *defer_smtp_url = NULL;
+char	   *defer_smtp_from = NULL;
+char	   *defer_http_allow = NULL;
+char	   *defer_http_ca_file = NULL;
 
 static const struct config_enum_entry log_levels[] = {
 	{"debug", DEBUG1, false},
@@ -32,6 +41,42 @@ static const struct config_enum_entry log_levels[] = {
 	{"error", ERROR, false},
 	{NULL, 0, false}
 };
+
+/* Text settings: what cannot be read is not taken */
+
+static bool
+check_http_allow(char **value, void **extra, GucSource source)
+{
+	NetworkList list;
+	char		problem[128];
+
+	if (*value == NULL || networks_parse(*value, &list, problem, sizeof(problem)))
+		return true;
+	GUC_check_errdetail("%s.", problem);
+	GUC_check_errhint("Write addresses and networks separated by commas: 127.0.0.1, 10.0.0.0/8, ::1.");
+	return false;
+}
+
+static bool
+check_smtp_url(char **value, void **extra, GucSource source)
+{
+	if (*value == NULL || **value == '\0' || strncmp(*value, "smtp://", 7) == 0 ||
+		strncmp(*value, "smtps://", 8) == 0)
+		return true;
+	GUC_check_errhint("Write smtp://host:port or smtps://host:port, with user:password@ before the host if the server wants that.");
+	return false;
+}
+
+static bool
+check_smtp_from(char **value, void **extra, GucSource source)
+{
+	const char *problem;
+
+	if (*value == NULL || **value == '\0' || mail_address_valid(*value, &problem))
+		return true;
+	GUC_check_errdetail("%s.", problem);
+	return false;
+}
 
 void
 settings_define(void)
@@ -93,6 +138,31 @@ settings_define(void)
 							 "Off: such jobs fail.",
 							 &defer_run_superuser_jobs, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.max_deliveries",
+							"Sets how many deliveries a database has under way at the same time.",
+							"A role may have three quarters of them.",
+							&defer_max_deliveries, 1500, 4, TRANSFERS_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("defer.smtp_url",
+							   "Sets the server that takes e-mails without an endpoint.",
+							   "smtp://host:port, or smtps:// for TLS from the start; user:password@ before the host.",
+							   &defer_smtp_url, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_smtp_url, NULL, NULL);
+	DefineCustomStringVariable("defer.smtp_from",
+							   "Sets the sender of e-mails that name none.",
+							   NULL,
+							   &defer_smtp_from, "",
+							   PGC_SIGHUP, 0, check_smtp_from, NULL, NULL);
+	DefineCustomStringVariable("defer.http_allow",
+							   "Sets networks that are not public and to which deliveries may go all the same.",
+							   "Addresses and networks, separated by commas.",
+							   &defer_http_allow, "",
+							   PGC_SIGHUP, 0, check_http_allow, NULL, NULL);
+	DefineCustomStringVariable("defer.http_ca_file",
+							   "Sets the file of certificate authorities to trust instead of the system's.",
+							   NULL,
+							   &defer_http_ca_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("defer");
 #else

@@ -20,6 +20,7 @@
 SharedState *shared = NULL;
 WorkerSlot *worker_slots = NULL;
 DatabaseSlot *database_slots = NULL;
+CourierSlot *courier_slots = NULL;
 AwaiterSlot *awaiter_slots = NULL;
 
 WorkerSlot *my_worker = NULL;
@@ -46,6 +47,7 @@ shared_arrays_size(void)
 
 	size = add_size(size, MAXALIGN(mul_size(worker_slot_count(), sizeof(WorkerSlot))));
 	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(DatabaseSlot))));
+	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(CourierSlot))));
 	size = add_size(size, MAXALIGN(mul_size(defer_shared_slots, sizeof(AwaiterSlot))));
 	return size;
 }
@@ -79,6 +81,8 @@ shared_state_startup(void)
 	memory += MAXALIGN(mul_size(worker_slot_count(), sizeof(WorkerSlot)));
 	database_slots = (DatabaseSlot *) memory;
 	memory += MAXALIGN(mul_size(max_worker_processes, sizeof(DatabaseSlot)));
+	courier_slots = (CourierSlot *) memory;
+	memory += MAXALIGN(mul_size(max_worker_processes, sizeof(CourierSlot)));
 	awaiter_slots = (AwaiterSlot *) memory;
 
 	if (!found)
@@ -95,6 +99,8 @@ shared_state_startup(void)
 		pg_atomic_init_u32(&shared->nguarded, 0);
 		for (int i = 0; i < shared->nworker_slots; i++)
 			SpinLockInit(&worker_slots[i].mutex);
+		for (int i = 0; i < shared->ndatabase_slots; i++)
+			SpinLockInit(&courier_slots[i].mutex);
 	}
 
 	control.keysize = sizeof(LaneTag);
@@ -320,6 +326,83 @@ worker_end_await(void)
 }
 
 /* ------------------------------------------------------------------------
+ * Couriers
+ * ------------------------------------------------------------------------ */
+
+CourierSlot *
+courier_slot(Oid database)
+{
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
+		if (courier_slots[i].database == database)
+			return &courier_slots[i];
+	}
+	return NULL;
+}
+
+bool
+wake_courier(Oid database)
+{
+	CourierSlot *slot;
+	bool		there;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = courier_slot(database);
+	there = slot != NULL && slot->pid != 0;
+	if (there)
+		SetLatch(slot->latch);
+	LWLockRelease(shared->workers_lock);
+	return there;
+}
+
+/* Does the courier have that job under way?  If so, and "cancel", it is told to stop it */
+bool
+courier_has(Oid database, int64 job_id, bool cancel)
+{
+	CourierSlot *slot;
+	bool		found = false;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = courier_slot(database);
+	if (slot != NULL && slot->pid != 0)
+	{
+		SpinLockAcquire(&slot->mutex);
+		for (int i = 0; i < slot->nentries && !found; i++)
+		{
+			if (slot->entries[i].job_id == job_id)
+			{
+				found = true;
+				if (cancel)
+					slot->entries[i].cancel = true;
+			}
+		}
+		SpinLockRelease(&slot->mutex);
+		if (found && cancel)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(shared->workers_lock);
+	return found;
+}
+
+bool
+courier_has_claim(Oid database, int64 claim_id)
+{
+	CourierSlot *slot;
+	bool		found = false;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = courier_slot(database);
+	if (slot != NULL && slot->pid != 0)
+	{
+		SpinLockAcquire(&slot->mutex);
+		found = slot->claim_id == claim_id;
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(shared->workers_lock);
+	return found;
+}
+
+/* ------------------------------------------------------------------------
  * Limits
  * ------------------------------------------------------------------------ */
 
@@ -412,7 +495,7 @@ limits_have_room_locked(Oid database, int64 lane)
 {
 	LimitSlot  *slot;
 
-	if (lane == 0)
+	if (!LANE_HAS_LIMITS(lane))
 		return true;
 	if (LANE_FUNCTION(lane) != 0 &&
 		(slot = limit_slot(database, 'f', LANE_FUNCTION(lane), false)) != NULL &&
@@ -454,7 +537,7 @@ limits_reserve(Oid database, int64 lane)
 {
 	bool		room;
 
-	if (lane == 0)
+	if (!LANE_HAS_LIMITS(lane))
 		return true;
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
 	room = limits_have_room_locked(database, lane);
@@ -467,7 +550,7 @@ limits_reserve(Oid database, int64 lane)
 void
 limits_release(Oid database, int64 lane)
 {
-	if (lane == 0)
+	if (!LANE_HAS_LIMITS(lane))
 		return;
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
 	limits_add_locked(database, lane, -1);
@@ -552,16 +635,21 @@ lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int
 	}
 }
 
-/*
- * Choose the lane that a worker of that role takes jobs from: the smallest
- * priority, then the oldest, of those that are due and have room.  Its limits
- * are reserved for the worker, and a scan of it has begun: lane_scan_end() or
- * lane_scan_abort() must follow.  *look_again is lowered to when a lane whose
- * rows were locked is to be tried again.
- */
-bool
-lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
-			TimestampTz *look_again)
+static bool
+is_one_of(Oid role, const Oid *roles, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (roles[i] == role)
+			return true;
+	}
+	return false;
+}
+
+/* The lanes of one role, or (InvalidOid) of all but some */
+static bool
+choose_lane(Oid database, Oid owner, bool deliveries, const Oid *excluded, int nexcluded,
+			TimestampTz now, LaneChoice *choice, TimestampTz *look_again)
 {
 	HASH_SEQ_STATUS scan;
 	LaneSlot   *slot;
@@ -571,8 +659,10 @@ lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
 	hash_seq_init(&scan, lane_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
-		if (slot->tag.database != database || slot->tag.owner != owner ||
-			slot->low.run_at > now)
+		if (slot->tag.database != database || slot->low.run_at > now ||
+			LANE_IS_DELIVERY(slot->tag.lane) != deliveries ||
+			(OidIsValid(owner) && slot->tag.owner != owner) ||
+			is_one_of(slot->tag.owner, excluded, nexcluded))
 			continue;
 		if (best != NULL &&
 			(slot->tag.priority > best->tag.priority ||
@@ -588,7 +678,7 @@ lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
 	}
 	if (best != NULL)
 	{
-		choice->owner = owner;
+		choice->owner = best->tag.owner;
 		choice->lane = best->tag.lane;
 		choice->priority = best->tag.priority;
 		choice->low = best->low;
@@ -599,6 +689,29 @@ lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
 	}
 	LWLockRelease(shared->lanes_lock);
 	return best != NULL;
+}
+
+/*
+ * Choose the lane that a worker of that role takes jobs from: the smallest
+ * priority, then the oldest, of those that are due and have room.  Its limits
+ * are reserved for one job, and a scan of it has begun: lane_scan_end() or
+ * lane_scan_abort() must follow.  *look_again is lowered to when a lane whose
+ * rows were locked is to be tried again.
+ */
+bool
+lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
+			TimestampTz *look_again)
+{
+	Assert(OidIsValid(owner));
+	return choose_lane(database, owner, false, NULL, 0, now, choice, look_again);
+}
+
+/* The same for the courier: deliveries of any role but these */
+bool
+lane_choose_delivery(Oid database, const Oid *excluded, int nexcluded, TimestampTz now,
+					 LaneChoice *choice, TimestampTz *look_again)
+{
+	return choose_lane(database, InvalidOid, true, excluded, nexcluded, now, choice, look_again);
 }
 
 /*

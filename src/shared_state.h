@@ -146,6 +146,38 @@ typedef struct WorkerSlot
 	BatchEntry	entries[BATCH_MAX];
 } WorkerSlot;
 
+/* Most deliveries that a database has under way at the same time */
+#define TRANSFERS_MAX	2048
+
+/* A delivery that the courier has taken */
+typedef struct TransferEntry
+{
+	int64		job_id;			/* 0: the entry is free */
+	TimestampTz started_at;
+	Oid			owner;			/* of the job */
+	bool		cancel;			/* stop it by force */
+} TransferEntry;
+
+/*
+ * The courier of a database; the slot is given out when one is started.  All
+ * that it has taken runs: nothing waits in a batch.
+ */
+typedef struct CourierSlot
+{
+	/* under workers_lock */
+	Oid			database;		/* InvalidOid: the slot is nobody's */
+	uint32		generation;		/* grows each time the slot is given out */
+	pid_t		pid;			/* 0 while starting */
+	Latch	   *latch;
+	TimestampTz since;
+
+	/* under mutex */
+	slock_t		mutex;
+	int64		claim_id;		/* row of defer.claim, 0: none */
+	int			nentries;		/* entries from here on are free */
+	TransferEntry entries[TRANSFERS_MAX];
+} CourierSlot;
+
 typedef struct DatabaseSlot
 {
 	/* under workers_lock */
@@ -189,13 +221,14 @@ typedef struct SharedState
 	pg_atomic_uint32 nawaiters; /* awaiter slots in use */
 	pg_atomic_uint32 nguarded;	/* bits set in any database's guard */
 	int			nworker_slots;
-	int			ndatabase_slots;
+	int			ndatabase_slots;	/* and courier slots */
 	int			nawaiter_slots;
 } SharedState;
 
 extern SharedState *shared;		/* NULL: not in shared_preload_libraries */
 extern WorkerSlot *worker_slots;	/* [shared->nworker_slots] */
 extern DatabaseSlot *database_slots;	/* [shared->ndatabase_slots] */
+extern CourierSlot *courier_slots;	/* [shared->ndatabase_slots] */
 extern AwaiterSlot *awaiter_slots;	/* [shared->nawaiter_slots] */
 
 /* This process' slots, NULL if it has none */
@@ -221,6 +254,12 @@ extern void worker_set_progress(float4 progress);
 extern void worker_begin_await(void);
 extern void worker_end_await(void);
 
+/* Couriers */
+extern CourierSlot *courier_slot(Oid database); /* the caller holds workers_lock; NULL: none */
+extern bool wake_courier(Oid database); /* false: there is none, or not yet */
+extern bool courier_has(Oid database, int64 job_id, bool cancel);
+extern bool courier_has_claim(Oid database, int64 claim_id);
+
 /* Lanes */
 extern void lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int64 count);
 typedef struct LaneChoice
@@ -233,6 +272,8 @@ typedef struct LaneChoice
 } LaneChoice;
 extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
 						TimestampTz *look_again);
+extern bool lane_choose_delivery(Oid database, const Oid *excluded, int nexcluded, TimestampTz now,
+								 LaneChoice *choice, TimestampTz *look_again);
 extern void lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 						  TimestampTz now);
 extern void lane_scan_abort(const LaneChoice *choice, Oid database);

@@ -169,7 +169,7 @@ copy_processes(Process **result)
 
 	/* not under the lock: palloc may fail */
 	processes = palloc0(sizeof(Process) *
-						(1 + shared->ndatabase_slots + shared->nworker_slots));
+						(1 + 2 * shared->ndatabase_slots + shared->nworker_slots));
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	if (shared->launcher_pid != 0)
 	{
@@ -188,6 +188,17 @@ copy_processes(Process **result)
 		processes[n].database = slot->database;
 		processes[n++].since = slot->scheduler_since;
 	}
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
+		CourierSlot *slot = &courier_slots[i];
+
+		if (!OidIsValid(slot->database) || slot->pid == 0)
+			continue;
+		processes[n].kind = "courier";
+		processes[n].pid = slot->pid;
+		processes[n].database = slot->database;
+		processes[n++].since = slot->since;
+	}
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
 		if (worker_slots[i].state != WORKER_FREE && worker_slots[i].pid != 0)
@@ -198,15 +209,69 @@ copy_processes(Process **result)
 	return n;
 }
 
+/* Copy what the courier of this database has under way; returns how many there are */
+static int
+copy_transfers(TransferEntry **result, int *pid)
+{
+	TransferEntry *entries;
+	CourierSlot *slot;
+	int			n = 0;
+
+	if (shared == NULL)
+		return 0;
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = courier_slot(MyDatabaseId);
+	if (slot == NULL || slot->pid == 0)
+	{
+		LWLockRelease(shared->workers_lock);
+		return 0;
+	}
+	LWLockRelease(shared->workers_lock);
+
+	/* not under the lock: palloc may fail */
+	entries = palloc(TRANSFERS_MAX * sizeof(TransferEntry));
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = courier_slot(MyDatabaseId);
+	if (slot != NULL && slot->pid != 0)
+	{
+		*pid = slot->pid;
+		SpinLockAcquire(&slot->mutex);
+		for (int i = 0; i < slot->nentries; i++)
+		{
+			if (slot->entries[i].job_id != 0)
+				entries[n++] = slot->entries[i];
+		}
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(shared->workers_lock);
+	*result = entries;
+	return n;
+}
+
 /* The jobs that run in this database, of roles that the user may see */
 Datum
 defer_running_jobs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Process    *processes = NULL;
+	TransferEntry *transfers = NULL;
+	int			pid = 0;
 	int			n;
 
 	compat_materialize_srf(fcinfo);
+	n = copy_transfers(&transfers, &pid);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[4] = {0};
+		bool		nulls[4] = {false, false, false, true};
+
+		if (!role_may_see(transfers[i].owner))
+			continue;
+		values[0] = Int64GetDatum(transfers[i].job_id);
+		values[1] = Int32GetDatum(pid);
+		values[2] = TimestampTzGetDatum(transfers[i].started_at);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 	n = copy_processes(&processes);
 	for (int i = 0; i < n; i++)
 	{

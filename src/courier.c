@@ -1,0 +1,961 @@
+/*
+ * courier.c
+ *		The process that sends deliveries: one a database, while there are any.
+ *
+ * It claims deliveries of all roles, has many of them under way at the same
+ * time, and writes down what came of those that have ended, many in one
+ * transaction.  No transaction is open while it waits for the network.  A
+ * delivery is at least once: if the process or the server goes in the middle
+ * of one, nobody knows whether it has arrived, and it is sent again under the
+ * same key.
+ *
+ * The claim is one row of defer.claim as long as the process lives; it names
+ * all that is under way.  Recovery finds it if nobody is left to settle it.
+ */
+#include "defer.h"
+
+#include <sys/resource.h>
+
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "deliveries.h"
+#include "jobs.h"
+#include "processes.h"
+#include "shared_state.h"
+#include "transfer.h"
+
+/* Jobs that one claim takes, and ends that one transaction writes */
+#define CLAIM_MAX		200
+#define RECORD_MAX		200
+
+/* Waits (milliseconds): for a row that somebody holds, after an error of our own */
+#define BUSY_WAIT		20
+#define ERROR_WAIT		1000
+
+/* A courier that was started and has not shown up after so long never will */
+#define START_TIMEOUT	(60 * USECS_PER_SEC)
+
+/* Open files that are not for transfers */
+#define OTHER_FILES		100
+
+/* One delivery that is under way */
+typedef struct Delivery
+{
+	MemoryContext context;		/* of all that belongs to it */
+	Job			job;
+	TimestampTz started_at;
+	Transfer   *transfer;		/* NULL: not begun, or could not be */
+	bool		ended;			/* the network is done with it */
+	bool		judged;			/* "end" holds */
+	bool		cancelled;
+	bool		recorded;		/* in the transaction that is under way */
+	int			code;			/* libcurl's */
+	DeliveryEnd end;
+} Delivery;
+
+static CourierSlot *my_courier = NULL;
+
+/* By their entry in the slot */
+static Delivery *deliveries[TRANSFERS_MAX];
+static int	ndeliveries = 0;
+static int	nended = 0;
+static int	capacity;
+
+/* The row of defer.claim */
+static int64 claim_id = 0;
+static ItemPointerData claim_tid;
+static bool claim_written = false;
+
+static int	record_max = RECORD_MAX;	/* 1 while something goes wrong */
+
+/* ------------------------------------------------------------------------
+ * Deliveries
+ * ------------------------------------------------------------------------ */
+
+static text *
+copy_text(const text *value)
+{
+	return value == NULL ? NULL : (text *) memcpy(palloc(VARSIZE_ANY(value)), value, VARSIZE_ANY(value));
+}
+
+static Jsonb *
+copy_json(const Jsonb *value)
+{
+	return (Jsonb *) copy_text((const text *) value);
+}
+
+static Delivery *
+delivery_new(const Job *job)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "defer delivery",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Delivery   *delivery = palloc0(sizeof(Delivery));
+
+	delivery->context = context;
+	delivery->job = *job;
+	delivery->job.function = copy_text(job->function);
+	delivery->job.queue = copy_text(job->queue);
+	delivery->job.args = copy_json(job->args);
+	delivery->job.key = copy_text(job->key);
+	delivery->job.metadata = copy_json(job->metadata);
+	delivery->job.options = copy_json(job->options);
+	delivery->job.sqlstate = copy_text(job->sqlstate);
+	delivery->job.error = copy_text(job->error);
+	delivery->started_at = GetCurrentTimestamp();
+	MemoryContextSwitchTo(old);
+	return delivery;
+}
+
+static void
+delivery_ended(Delivery *delivery, int code)
+{
+	if (delivery->ended)
+		return;
+	delivery->ended = true;
+	delivery->code = code;
+	nended++;
+}
+
+/* It is over and written down: the entry is free */
+static void
+delivery_forget(int entry)
+{
+	Delivery   *delivery = deliveries[entry];
+
+	transfer_free(delivery->transfer);
+	limits_release(MyDatabaseId, delivery->job.lane);
+	if (LANE_HAS_LIMITS(delivery->job.lane))
+		wake_scheduler(MyDatabaseId);	/* workers may wait for the room, too */
+	if (delivery->ended)
+		nended--;
+	MemoryContextDelete(delivery->context);
+	deliveries[entry] = NULL;
+	ndeliveries--;
+	SpinLockAcquire(&my_courier->mutex);
+	my_courier->entries[entry].job_id = 0;
+	while (my_courier->nentries > 0 && my_courier->entries[my_courier->nentries - 1].job_id == 0)
+		my_courier->nentries--;
+	SpinLockRelease(&my_courier->mutex);
+}
+
+/* An end that we give it ourselves */
+static void
+delivery_give_end(Delivery *delivery, DeliveryOutcome outcome, int sqlerrcode, const char *message)
+{
+	memset(&delivery->end, 0, sizeof(DeliveryEnd));
+	delivery->end.outcome = outcome;
+	delivery->end.wait = -1;
+	delivery->end.sqlerrcode = sqlerrcode;
+	delivery->end.message = MemoryContextStrdup(delivery->context, message);
+	delivery->judged = true;
+	delivery_ended(delivery, 0);
+}
+
+/* ------------------------------------------------------------------------
+ * Claiming
+ * ------------------------------------------------------------------------ */
+
+/* Roles that have as many under way as one may have */
+static int
+full_roles(Oid *roles)
+{
+	int			most = Max(capacity / 4 * 3, 1);
+	int			n = 0;
+
+	if (ndeliveries < most)
+		return 0;
+	for (int i = 0; i < TRANSFERS_MAX && n == 0; i++)
+	{
+		int			same = 0;
+
+		for (int e = 0; deliveries[i] != NULL && e < TRANSFERS_MAX; e++)
+		{
+			if (deliveries[e] != NULL && deliveries[e]->job.owner == deliveries[i]->job.owner)
+				same++;
+		}
+		if (same >= most)
+			roles[n++] = deliveries[i]->job.owner;
+	}
+	return n;
+}
+
+/* How many more of that role may be taken */
+static int
+room_for(Oid role)
+{
+	int			most = Max(capacity / 4 * 3, 1);
+	int			same = 0;
+
+	for (int e = 0; e < TRANSFERS_MAX && ndeliveries > 0; e++)
+	{
+		if (deliveries[e] != NULL && deliveries[e]->job.owner == role)
+			same++;
+	}
+	return Min(Min(most - same, capacity - ndeliveries), CLAIM_MAX);
+}
+
+/* Enter the jobs into the slot, before the claim is committed */
+static void
+publish(const Batch *batch_of, int *entries)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			entry = 0;
+
+	SpinLockAcquire(&my_courier->mutex);
+	my_courier->claim_id = claim_id;
+	for (int i = 0; i < batch_of->njobs; i++)
+	{
+		while (my_courier->entries[entry].job_id != 0)
+			entry++;
+		my_courier->entries[entry].job_id = batch_of->jobs[i].job.id;
+		my_courier->entries[entry].owner = batch_of->jobs[i].job.owner;
+		my_courier->entries[entry].started_at = now;
+		my_courier->entries[entry].cancel = false;
+		my_courier->nentries = Max(my_courier->nentries, entry + 1);
+		entries[i] = entry;
+	}
+	SpinLockRelease(&my_courier->mutex);
+}
+
+static void
+unpublish(const int *entries, int n)
+{
+	SpinLockAcquire(&my_courier->mutex);
+	for (int i = 0; i < n; i++)
+		my_courier->entries[entries[i]].job_id = 0;
+	SpinLockRelease(&my_courier->mutex);
+}
+
+/* The row of defer.claim, with the new jobs in it (NULL: none); in a transaction */
+static void
+write_claim(const Batch *batch_of, ItemPointer tid)
+{
+	int64	   *ids = palloc((ndeliveries + BATCH_MAX) * sizeof(int64));
+	int			n = 0;
+
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		if (deliveries[i] != NULL)
+			ids[n++] = deliveries[i]->job.id;
+	}
+	for (int i = 0; i < batch_of->njobs; i++)
+		ids[n++] = batch_of->jobs[i].job.id;
+	if (claim_written)
+		claim_row_delete(&claim_tid);
+	claim_row_insert(claim_id, ids, n, tid);
+}
+
+/* Take what is due, of one lane.  False: there is nothing, or no room for it */
+static bool
+claim_some(TimestampTz *look_again)
+{
+	static Batch *fresh = NULL;
+	const TimestampTz now = GetCurrentTimestamp();
+	int			entries[BATCH_MAX];
+	Oid			full[1];
+	LaneChoice	choice;
+	LaneKey		next = LANE_KEY_NONE;
+	ItemPointerData tid;
+	volatile int reserved = 1;	/* by lane_choose_delivery() */
+	volatile int published = 0;
+	int			max;
+
+	if (ndeliveries >= capacity || !defer_enabled ||
+		!lane_choose_delivery(MyDatabaseId, full, full_roles(full), now, &choice, look_again))
+		return false;
+	if (fresh == NULL)
+	{
+		fresh = MemoryContextAllocZero(TopMemoryContext, sizeof(Batch));
+		fresh->context = AllocSetContextCreate(TopMemoryContext, "defer claim",
+											   ALLOCSET_DEFAULT_SIZES);
+	}
+	MemoryContextReset(fresh->context);
+	fresh->njobs = 0;
+	max = Max(room_for(choice.owner), 1);
+	while (LANE_HAS_LIMITS(choice.lane) && reserved < max &&
+		   limits_reserve(MyDatabaseId, choice.lane))
+		reserved++;
+	if (LANE_HAS_LIMITS(choice.lane))
+		max = reserved;
+
+	PG_TRY();
+	{
+		bookkeeping_begin();
+		if (claim_id == 0)
+			claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
+		fresh->claim_id = claim_id;
+		fresh->lane = choice.lane;
+		next = claim_lane(fresh, &choice, max, now);
+		if (fresh->njobs > 0)
+		{
+			write_claim(fresh, &tid);
+			publish(fresh, entries);
+			published = fresh->njobs;
+			ForceSyncCommit();
+		}
+		bookkeeping_end();
+	}
+	PG_CATCH();
+	{
+		unpublish(entries, published);
+		lane_scan_abort(&choice, MyDatabaseId);
+		for (; reserved > 1; reserved--)
+			limits_release(MyDatabaseId, choice.lane);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (fresh->njobs > 0)
+	{
+		claim_tid = tid;
+		claim_written = true;
+	}
+	lane_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
+	for (; reserved > Max(fresh->njobs, 1); reserved--)
+		limits_release(MyDatabaseId, choice.lane);
+	for (int i = 0; i < fresh->njobs; i++)
+	{
+		Delivery   *delivery = delivery_new(&fresh->jobs[i].job);
+
+		deliveries[entries[i]] = delivery;
+		ndeliveries++;
+	}
+	if (next.run_at > now && next.run_at < my_database->next_wake)
+		wake_scheduler(MyDatabaseId);
+	return fresh->njobs > 0;
+}
+
+/* ------------------------------------------------------------------------
+ * Beginning
+ * ------------------------------------------------------------------------ */
+
+/* Make and start the transfer; in a transaction */
+static void
+begin_delivery(Delivery *delivery, int entry)
+{
+	MemoryContext context = MemoryContextSwitchTo(delivery->context);
+
+	delivery->started_at = GetCurrentTimestamp();
+	delivery->transfer = delivery_prepare(&delivery->job, &delivery->end);
+	if (delivery->transfer == NULL)
+	{
+		delivery->judged = true;
+		delivery_ended(delivery, 0);
+	}
+	else
+		delivery->transfer->entry = entry;
+	MemoryContextSwitchTo(context);
+}
+
+/*
+ * Begin all that were claimed.  One that raises an error, whatever that is,
+ * ends with it, and the rest goes on.
+ */
+static void
+begin_deliveries(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	bookkeeping_begin();
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		Delivery   *delivery = deliveries[i];
+
+		if (delivery == NULL || delivery->transfer != NULL || delivery->ended)
+			continue;
+		PG_TRY();
+		{
+			begin_delivery(delivery, i);
+		}
+		PG_CATCH();
+		{
+			ErrorData  *error;
+
+			MemoryContextSwitchTo(delivery->context);
+			error = CopyErrorData();
+			FlushErrorState();
+			AbortOutOfAnyTransaction();
+			MemoryContextSwitchTo(context);
+			delivery_give_end(delivery, DELIVERY_RETRY, error->sqlerrcode, error->message);
+			bookkeeping_begin();
+		}
+		PG_END_TRY();
+	}
+	bookkeeping_end();
+
+	/* and only now, with no transaction open, to the network */
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		Delivery   *delivery = deliveries[i];
+
+		if (delivery == NULL || delivery->transfer == NULL || delivery->ended ||
+			delivery->transfer->running)
+			continue;
+		if (!transfer_start(delivery->transfer))
+			delivery_give_end(delivery, DELIVERY_RETRY, ERRCODE_DELIVERY_NETWORK,
+							  delivery->transfer->error);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Ending
+ * ------------------------------------------------------------------------ */
+
+static void
+collect_ended(void)
+{
+	Transfer   *transfer;
+	CURLcode	code;
+
+	while ((transfer = transfers_ended(&code)) != NULL)
+		delivery_ended(deliveries[transfer->entry], code);
+}
+
+/* Those that defer.cancel(force => true) was called for */
+static void
+collect_cancelled(void)
+{
+	static bool cancel[TRANSFERS_MAX];
+	int			n;
+	bool		any = false;
+
+	if (ndeliveries == 0)
+		return;
+	SpinLockAcquire(&my_courier->mutex);
+	n = my_courier->nentries;
+	for (int i = 0; i < n; i++)
+	{
+		cancel[i] = my_courier->entries[i].cancel;
+		any = any || cancel[i];
+	}
+	SpinLockRelease(&my_courier->mutex);
+	for (int i = 0; any && i < n; i++)
+	{
+		Delivery   *delivery = deliveries[i];
+
+		if (!cancel[i] || delivery == NULL || delivery->ended)
+			continue;
+		transfer_free(delivery->transfer);
+		delivery->transfer = NULL;
+		delivery_give_end(delivery, DELIVERY_CANCELLED, ERRCODE_QUERY_CANCELED,
+						  "job was cancelled while it ran");
+	}
+}
+
+/* In a transaction */
+static void
+record(Delivery *delivery)
+{
+	MemoryContext context = MemoryContextSwitchTo(delivery->context);
+
+	if (!delivery->judged)
+		delivery_judge(&delivery->job, delivery->transfer, delivery->code, &delivery->end);
+	delivery->recorded = finish_delivery(&delivery->job, delivery->started_at, &delivery->end);
+	MemoryContextSwitchTo(context);
+}
+
+/*
+ * Write the ends, as many as one transaction takes.  False: some rows are held
+ * by others.  If it fails, one is tried at a time, so that one that cannot be
+ * written holds up no other; such a one ends with that error instead.
+ */
+static bool
+record_ended(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile int last = -1;
+	volatile bool failed = false;
+	volatile int tried = 0;
+	volatile bool busy = false;
+
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		if (deliveries[i] != NULL)
+			deliveries[i]->recorded = false;
+	}
+	PG_TRY();
+	{
+		bookkeeping_begin();
+		for (int i = 0; i < TRANSFERS_MAX && tried < record_max; i++)
+		{
+			Delivery   *delivery = deliveries[i];
+
+			if (delivery == NULL || !delivery->ended)
+				continue;
+			last = i;
+			record(delivery);
+			tried++;
+			busy = busy || !delivery->recorded;
+		}
+		bookkeeping_end();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		Delivery   *delivery = last >= 0 ? deliveries[last] : NULL;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(context);
+		if (record_max == 1 && delivery != NULL && !delivery->judged)
+			delivery_give_end(delivery, DELIVERY_RETRY, error->sqlerrcode, error->message);
+		failed = true;
+	}
+	PG_END_TRY();
+	if (failed)
+	{
+		bool		installed;
+
+		record_max = 1;
+		bookkeeping_begin();
+		installed = catalog_installed();
+		bookkeeping_end();
+		if (!installed)
+			proc_exit(EXIT_DONE);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ERROR_WAIT,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		return true;
+	}
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		if (deliveries[i] != NULL && deliveries[i]->ended && deliveries[i]->recorded)
+			delivery_forget(i);
+	}
+	if (nended == 0)
+		record_max = RECORD_MAX;
+	return !busy;
+}
+
+/* ------------------------------------------------------------------------
+ * Coming and going
+ * ------------------------------------------------------------------------ */
+
+/* On the way out, while there still is a database connection */
+static void
+courier_wind_up(int code, Datum arg)
+{
+	bool		installed;
+
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(TopMemoryContext);
+	if (my_database->database != MyDatabaseId || (ndeliveries == 0 && !claim_written))
+		return;
+	bookkeeping_begin();
+	installed = catalog_installed();
+	bookkeeping_end();
+	if (!installed)
+		return;
+	collect_ended();
+	bookkeeping_begin();
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		Delivery   *delivery = deliveries[i];
+
+		if (delivery == NULL)
+			continue;
+		if (!delivery->ended)
+			delivery_give_end(delivery, DELIVERY_INTERRUPTED, ERRCODE_ADMIN_SHUTDOWN,
+							  "the server, or work on the database, has stopped the job");
+		record(delivery);
+	}
+	if (claim_written)
+		claim_row_delete(&claim_tid);
+	bookkeeping_end();
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		if (deliveries[i] != NULL && deliveries[i]->recorded)
+			delivery_forget(i);
+	}
+	claim_written = false;
+	pgstat_report_stat(true);
+}
+
+static void
+courier_detach(int code, Datum arg)
+{
+	DatabaseSlot *database;
+
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		if (deliveries[i] != NULL)
+			limits_release(MyDatabaseId, deliveries[i]->job.lane);
+	}
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	database = database_slot(my_courier->database, false);
+	SpinLockAcquire(&my_courier->mutex);
+	my_courier->claim_id = 0;
+	for (int i = 0; i < my_courier->nentries; i++)
+		my_courier->entries[i].job_id = 0;
+	my_courier->nentries = 0;
+	SpinLockRelease(&my_courier->mutex);
+	my_courier->pid = 0;
+	my_courier->latch = NULL;
+	my_courier->database = InvalidOid;
+	if (database != NULL)
+	{
+		if (ndeliveries > 0 || claim_written)
+			database->orphans = true;
+		wake_scheduler_locked(database);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/* Take the slot that the scheduler has prepared; false: it thinks we never came */
+static bool
+courier_attach(int index, uint32 generation)
+{
+	CourierSlot *slot = &courier_slots[index];
+	bool		ours = false;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	if (OidIsValid(slot->database) && slot->generation == generation && slot->pid == 0)
+	{
+		my_database = database_slot(slot->database, false);
+		if (my_database != NULL && !my_database->withdrawn)
+		{
+			ours = true;
+			slot->pid = MyProcPid;
+			slot->latch = MyLatch;
+			slot->since = GetCurrentTimestamp();
+			my_courier = slot;
+		}
+		else
+			slot->database = InvalidOid;
+	}
+	LWLockRelease(shared->workers_lock);
+	return ours;
+}
+
+/* Nobody may count on us any more; false: there is something to do after all */
+static bool
+stop_idling(void)
+{
+	TimestampTz ignored = DT_NOEND;
+	LaneChoice	choice;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_courier->pid = 0;		/* whoever enqueues now calls the scheduler */
+	LWLockRelease(shared->workers_lock);
+	if (!defer_enabled ||
+		!lane_choose_delivery(MyDatabaseId, NULL, 0, GetCurrentTimestamp(), &choice, &ignored))
+		return true;
+	lane_scan_abort(&choice, MyDatabaseId);
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_courier->pid = MyProcPid;
+	LWLockRelease(shared->workers_lock);
+	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * The process
+ * ------------------------------------------------------------------------ */
+
+/* As many as the setting says, if the system lets us have so many files open */
+static void
+set_capacity(void)
+{
+	struct rlimit limit;
+
+	capacity = Min(defer_max_deliveries, TRANSFERS_MAX);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < capacity + OTHER_FILES + max_files_per_process)
+	{
+		limit.rlim_cur = limit.rlim_max == RLIM_INFINITY
+			? capacity + OTHER_FILES + max_files_per_process
+			: Min(limit.rlim_max, capacity + OTHER_FILES + max_files_per_process);
+		(void) setrlimit(RLIMIT_NOFILE, &limit);
+		(void) getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur != RLIM_INFINITY)
+		capacity = Min(capacity, Max((int) limit.rlim_cur - 3 * OTHER_FILES, 4));
+}
+
+static void
+apply_settings(void)
+{
+	NetworkList allowed = {0};
+	char		problem[128];
+
+	if (!networks_parse(defer_http_allow != NULL ? defer_http_allow : "", &allowed, problem,
+						sizeof(problem)))
+		allowed.n = 0;
+	transfers_configure(&allowed, defer_http_ca_file);
+	set_capacity();
+}
+
+static void
+reload_settings(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	apply_settings();
+}
+
+static bool
+asked_to_leave(void)
+{
+	return my_database->withdrawn || my_database->database != MyDatabaseId;
+}
+
+/* Claim, begin; errors here are our own, and waited out */
+static bool
+take_work(TimestampTz *look_again)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool took = false;
+	volatile bool failed = false;
+
+	PG_TRY();
+	{
+		took = claim_some(look_again);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(context);
+		failed = true;
+	}
+	PG_END_TRY();
+	if (failed)
+	{
+		bool		installed;
+
+		bookkeeping_begin();
+		installed = catalog_installed();
+		bookkeeping_end();
+		if (!installed)
+			proc_exit(EXIT_DONE);
+		*look_again = GetCurrentTimestamp() + ERROR_WAIT * 1000;
+	}
+	if (took)
+		begin_deliveries();
+	return took;
+}
+
+static long
+wait_until(TimestampTz due, TimestampTz now)
+{
+	return due == DT_NOEND ? -1 : TimestampDifferenceMilliseconds(now, due) + 1;
+}
+
+static void
+main_loop(MemoryContext scratch)
+{
+	TimestampTz idle_since = 0;
+
+	for (;;)
+	{
+		TimestampTz look_again = DT_NOEND;
+		TimestampTz now;
+		bool		took = false;
+		bool		written = true;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		reload_settings();
+		MemoryContextReset(scratch);
+		MemoryContextSwitchTo(scratch);
+		SetCurrentStatementStartTimestamp();
+		collect_ended();
+		collect_cancelled();
+		if (nended > 0)
+			written = record_ended();
+		if (asked_to_leave())
+		{
+			if (ndeliveries == 0)
+				return;
+		}
+		else
+			took = take_work(&look_again);
+		now = GetCurrentTimestamp();
+		if (took || ndeliveries > 0)
+			idle_since = 0;
+		else if (idle_since == 0)
+			idle_since = now;
+		else if (now - idle_since >= (int64) defer_worker_idle_timeout * 1000 && stop_idling())
+			return;
+		if (took || (nended > 0 && written))
+			look_again = now;	/* there may be more */
+		if (!written)
+			look_again = Min(look_again, now + BUSY_WAIT * 1000);
+		if (idle_since != 0)
+			look_again = Min(look_again, idle_since + (int64) defer_worker_idle_timeout * 1000);
+		pgstat_report_stat(false);
+		transfers_wait(wait_until(look_again, now) - (look_again == now ? 1 : 0));
+	}
+}
+
+void
+defer_courier_main(Datum arg)
+{
+	int			index = DatumGetInt32(arg);
+	uint32		generation;
+	MemoryContext scratch;
+
+	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/* before there is a connection, and detached after it is gone */
+	if (!courier_attach(index, generation))
+		proc_exit(EXIT_DONE);
+	on_shmem_exit(courier_detach, (Datum) 0);
+	BackgroundWorkerInitializeConnectionByOid(my_courier->database, InvalidOid, 0);
+	before_shmem_exit(courier_wind_up, (Datum) 0);
+	pgstat_report_appname("defer courier");
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	/* a repeated delivery is worse than a wait for the disk; nobody else is waited for */
+	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
+	transfers_init();
+	apply_settings();
+
+	scratch = AllocSetContextCreate(TopMemoryContext, "defer courier", ALLOCSET_DEFAULT_SIZES);
+	main_loop(scratch);
+	proc_exit(EXIT_DONE);
+}
+
+/* ------------------------------------------------------------------------
+ * For the scheduler
+ * ------------------------------------------------------------------------ */
+
+/* Take a slot for a courier; -1: there is none */
+static int
+take_slot(uint32 *generation)
+{
+	int			found = -1;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->ndatabase_slots && found < 0; i++)
+	{
+		CourierSlot *slot = &courier_slots[i];
+
+		if (OidIsValid(slot->database))
+			continue;
+		slot->database = MyDatabaseId;
+		slot->generation++;
+		slot->pid = 0;
+		slot->latch = NULL;
+		slot->since = GetCurrentTimestamp();
+		slot->claim_id = 0;
+		slot->nentries = 0;
+		memset(slot->entries, 0, sizeof(slot->entries));
+		*generation = slot->generation;
+		found = i;
+	}
+	LWLockRelease(shared->workers_lock);
+	return found;
+}
+
+static bool
+start_courier(BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+	MemoryContext context;
+	uint32		generation;
+	int			index = take_slot(&generation);
+	bool		started;
+
+	if (index < 0)
+		return false;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = Int32GetDatum(index);
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &generation, sizeof(generation));
+	strlcpy(worker.bgw_library_name, "defer", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "defer_courier_main", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "defer courier of database %u", MyDatabaseId);
+	strlcpy(worker.bgw_type, "defer courier", BGW_MAXLEN);
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	started = RegisterDynamicBackgroundWorker(&worker, handle);
+	MemoryContextSwitchTo(context);
+	if (!started)
+	{
+		*handle = NULL;
+		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+		if (courier_slots[index].generation == generation && courier_slots[index].pid == 0)
+			courier_slots[index].database = InvalidOid;
+		LWLockRelease(shared->workers_lock);
+	}
+	return started;
+}
+
+/*
+ * There are deliveries to send: see to it that somebody does.  False: no
+ * background worker could be had.  *look_again is lowered to when to come back.
+ */
+bool
+courier_maintain(TimestampTz now, TimestampTz *look_again)
+{
+	static BackgroundWorkerHandle *handle = NULL;
+	static TimestampTz not_before = 0;
+	static int	failures = 0;
+	CourierSlot *slot;
+	pid_t		pid;
+	bool		starting = false;
+
+	if (wake_courier(MyDatabaseId))
+	{
+		failures = 0;
+		return true;
+	}
+	if (handle != NULL && GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED)
+	{
+		pfree(handle);
+		handle = NULL;
+	}
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = courier_slot(MyDatabaseId);
+	if (slot != NULL && slot->pid == 0)
+	{
+		/* one that is on its way out still holds its slot */
+		starting = handle != NULL || slot->since > now - START_TIMEOUT;
+		if (handle == NULL && slot->latch == NULL)
+		{
+			slot->database = InvalidOid;
+			starting = false;
+			failures = Min(failures + 1, 6);
+			not_before = now + (USECS_PER_SEC << (failures - 1));
+		}
+	}
+	LWLockRelease(shared->workers_lock);
+	if (starting)
+	{
+		*look_again = Min(*look_again, now + 100 * 1000);
+		return true;
+	}
+	if (not_before > now)
+	{
+		*look_again = Min(*look_again, not_before);
+		return true;
+	}
+	return start_courier(&handle);
+}

@@ -1,0 +1,452 @@
+/*
+ * send.c
+ *		defer.http(), defer.email(), defer.slack(): a delivery as a job, in the
+ *		caller's transaction.  Checked here as far as it can be; sent by the courier.
+ */
+#include "defer.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "deliveries.h"
+#include "setting_values.h"
+
+PG_FUNCTION_INFO_V1(defer_http);
+PG_FUNCTION_INFO_V1(defer_email);
+PG_FUNCTION_INFO_V1(defer_slack);
+
+/* Most recipients of an e-mail */
+#define RECIPIENTS_MAX	1000
+
+#define REDIRECTS_MAX	20
+
+enum
+{
+	HTTP_METHOD, HTTP_URL, HTTP_BODY, HTTP_HEADERS, HTTP_ENDPOINT, HTTP_TIMEOUT,
+	HTTP_CONNECT_TIMEOUT, HTTP_FOLLOW_REDIRECTS, HTTP_MAX_RESPONSE, HTTP_OPTIONS
+};
+
+enum
+{
+	MAIL_RECIPIENTS, MAIL_SUBJECT, MAIL_BODY, MAIL_HTML, MAIL_CC, MAIL_BCC, MAIL_REPLY_TO,
+	MAIL_SENDER, MAIL_ENDPOINT, MAIL_TIMEOUT, MAIL_OPTIONS
+};
+
+enum
+{
+	SLACK_ENDPOINT, SLACK_TEXT, SLACK_BLOCKS, SLACK_TIMEOUT, SLACK_OPTIONS
+};
+
+/* ------------------------------------------------------------------------
+ * Arguments
+ * ------------------------------------------------------------------------ */
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+push_timeout(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *name)
+{
+	int64		timeout;
+
+	if (PG_ARGISNULL(n))
+		return;
+	timeout = setting_interval(name, PG_GETARG_INTERVAL_P(n));
+	if (timeout < 1000 || timeout > DELIVERY_TIMEOUT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be from 1 millisecond to 1 hour", name)));
+	push_number(state, name, timeout);
+}
+
+/* Messages are large, many may be sent by one statement: memory of a call goes with it */
+static MemoryContext
+begin_call(const char *command)
+{
+	PreventCommandIfReadOnly(command);
+	warn_if_not_preloaded();
+	return MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "defer send",
+													   ALLOCSET_DEFAULT_SIZES));
+}
+
+static Datum
+end_call(MemoryContext outer, int64 id)
+{
+	MemoryContextDelete(MemoryContextSwitchTo(outer));
+	PG_RETURN_INT64(id);
+}
+
+/* ------------------------------------------------------------------------
+ * HTTP
+ * ------------------------------------------------------------------------ */
+
+static char *
+http_method(FunctionCallInfo fcinfo)
+{
+	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+	char	   *method;
+
+	require_argument(fcinfo, HTTP_METHOD, "method");
+	method = text_argument(fcinfo, HTTP_METHOD);
+	for (int i = 0; i < lengthof(methods); i++)
+	{
+		if (pg_strcasecmp(method, methods[i]) == 0)
+			return pstrdup(methods[i]);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is not a method", method),
+			 errhint("Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")));
+}
+
+/* With an endpoint: nothing, or what comes after its URL */
+static char *
+http_url(FunctionCallInfo fcinfo, const char *endpoint)
+{
+	char	   *url = text_argument(fcinfo, HTTP_URL);
+
+	if (endpoint == NULL)
+	{
+		require_argument(fcinfo, HTTP_URL, "url");
+		return check_url(url, http_schemes, "url");
+	}
+	if (url == NULL || url[0] == '\0')
+		return NULL;
+	if (url[0] != '/' && url[0] != '?')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("with an endpoint \"url\" must begin with / or ?"),
+				 errdetail("It is what comes after the URL of the endpoint.")));
+	check_no_control(url, "url");
+	(void) check_url(psprintf("http://endpoint%s", url), http_schemes, "url");
+	return url;
+}
+
+/* The type of an "any" argument; domains are what they are over */
+static Oid
+argument_type(FunctionCallInfo fcinfo, int n)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
+
+	return OidIsValid(type) ? getBaseType(type) : UNKNOWNOID;
+}
+
+/* An "any" argument that is text; its type is one of these */
+static char *
+any_text(FunctionCallInfo fcinfo, int n, Oid type)
+{
+	if (type == UNKNOWNOID)
+		return pstrdup(PG_GETARG_CSTRING(n));
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+push_http_body(JsonbParseState **state, FunctionCallInfo fcinfo)
+{
+	Oid			type = argument_type(fcinfo, HTTP_BODY);
+
+	if (PG_ARGISNULL(HTTP_BODY))
+		return;
+	switch (type)
+	{
+		case UNKNOWNOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			push_text(state, "body", any_text(fcinfo, HTTP_BODY, type));
+			break;
+		case JSONOID:
+			push_text(state, "body", text_to_cstring(PG_GETARG_TEXT_PP(HTTP_BODY)));
+			push_number(state, "is_json", 1);
+			break;
+		case JSONBOID:
+			{
+				Jsonb	   *json = PG_GETARG_JSONB_P(HTTP_BODY);
+
+				push_text(state, "body", JsonbToCString(NULL, &json->root, VARSIZE(json)));
+				push_number(state, "is_json", 1);
+				break;
+			}
+		case BYTEAOID:
+			{
+				bytea	   *bytes = PG_GETARG_BYTEA_PP(HTTP_BODY);
+				int			length = VARSIZE_ANY_EXHDR(bytes);
+				int			room;
+				char	   *encoded;
+
+				if (length > defer_max_payload * 1024)
+					ereport(ERROR,
+							(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							 errmsg("\"body\" of %d bytes is too large for a job", length),
+							 errhint("defer.max_payload is %d kB.", defer_max_payload)));
+				room = pg_b64_enc_len(length) + 1;
+				encoded = palloc(room);
+				length = compat_b64_encode(VARDATA_ANY(bytes), length, encoded, room);
+				push_bytes(state, "base64", encoded, Max(length, 0));
+				break;
+			}
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("\"body\" must be text, json, jsonb or bytea, not %s", format_type_be(type)),
+					 errhint("Use to_jsonb().")));
+	}
+}
+
+static void
+push_http_limits(JsonbParseState **state, FunctionCallInfo fcinfo, const char *endpoint)
+{
+	int32		redirects = PG_ARGISNULL(HTTP_FOLLOW_REDIRECTS) ? 0 :
+		PG_GETARG_INT32(HTTP_FOLLOW_REDIRECTS);
+
+	push_timeout(state, fcinfo, HTTP_TIMEOUT, "timeout");
+	push_timeout(state, fcinfo, HTTP_CONNECT_TIMEOUT, "connect_timeout");
+	if (redirects < 0 || redirects > REDIRECTS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"follow_redirects\" must be from 0 to %d", REDIRECTS_MAX)));
+	if (redirects > 0 && endpoint != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"follow_redirects\" and \"endpoint\" are both given"),
+				 errdetail("Credentials of an endpoint do not follow a redirect.")));
+	if (redirects > 0)
+		push_number(state, "redirects", redirects);
+	if (!PG_ARGISNULL(HTTP_MAX_RESPONSE))
+	{
+		if (PG_GETARG_INT32(HTTP_MAX_RESPONSE) < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"max_response\" must not be negative")));
+		push_number(state, "max_response", PG_GETARG_INT32(HTTP_MAX_RESPONSE));
+	}
+}
+
+Datum
+defer_http(PG_FUNCTION_ARGS)
+{
+	MemoryContext outer = begin_call("defer.http()");
+	JsonbParseState *state = NULL;
+	char	   *method = http_method(fcinfo);
+	char	   *endpoint = text_argument(fcinfo, HTTP_ENDPOINT);
+	char	   *url = http_url(fcinfo, endpoint);
+
+	if (endpoint != NULL)
+		endpoint_check(endpoint, "http");
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "method", method);
+	if (url != NULL)
+		push_text(&state, "url", url);
+	if (endpoint != NULL)
+		push_text(&state, "endpoint", endpoint);
+	push_http_body(&state, fcinfo);
+	if (!PG_ARGISNULL(HTTP_HEADERS))
+	{
+		check_headers(PG_GETARG_JSONB_P(HTTP_HEADERS));
+		push_json(&state, "headers", PG_GETARG_JSONB_P(HTTP_HEADERS));
+	}
+	push_http_limits(&state, fcinfo, endpoint);
+	return end_call(outer,
+					enqueue_job(fcinfo, HTTP_OPTIONS, JOB_HTTP, HTTP_FUNCTION,
+								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));
+}
+
+/* ------------------------------------------------------------------------
+ * E-mail
+ * ------------------------------------------------------------------------ */
+
+/* Addresses as a JSON array; returns how many */
+static int
+push_addresses(JsonbParseState **state, const char *key, const char *parameter, Datum *values,
+			   bool *nulls, int n)
+{
+	JsonbParseState *array = NULL;
+	int			count = 0;
+
+	(void) pushJsonbValue(&array, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue	value;
+		char	   *address;
+
+		if (nulls != NULL && nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("\"%s\" must not contain NULL", parameter)));
+		address = TextDatumGetCString(values[i]);
+		check_mail_address(address, parameter);
+		value.type = jbvString;
+		value.val.string.val = address;
+		value.val.string.len = strlen(address);
+		(void) pushJsonbValue(&array, WJB_ELEM, &value);
+		count++;
+	}
+	push_json(state, key, JsonbValueToJsonb(pushJsonbValue(&array, WJB_END_ARRAY, NULL)));
+	return count;
+}
+
+static int
+push_address_array(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *key,
+				   const char *parameter)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
+					  &count);
+	return push_addresses(state, key, parameter, values, nulls, count);
+}
+
+/* One address or an array of them */
+static int
+push_recipients(JsonbParseState **state, FunctionCallInfo fcinfo)
+{
+	Oid			type = argument_type(fcinfo, MAIL_RECIPIENTS);
+	Datum		one;
+
+	require_argument(fcinfo, MAIL_RECIPIENTS, "recipients");
+	switch (type)
+	{
+		case UNKNOWNOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			one = CStringGetTextDatum(any_text(fcinfo, MAIL_RECIPIENTS, type));
+			return push_addresses(state, "to", "recipients", &one, NULL, 1);
+		case TEXTARRAYOID:
+		case VARCHARARRAYOID:
+			return push_address_array(state, fcinfo, MAIL_RECIPIENTS, "to", "recipients");
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("\"recipients\" must be text or an array of text, not %s",
+							format_type_be(type))));
+	}
+}
+
+static void
+push_one_line(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *name)
+{
+	char	   *value;
+
+	require_argument(fcinfo, n, name);
+	value = text_argument(fcinfo, n);
+	check_no_control(value, name);
+	if (strlen(value) > 1000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must have at most 1000 bytes", name)));
+	push_text(state, name, value);
+}
+
+static void
+push_address(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *key,
+			 const char *parameter)
+{
+	char	   *address = text_argument(fcinfo, n);
+
+	if (address == NULL)
+		return;
+	check_mail_address(address, parameter);
+	push_text(state, key, address);
+}
+
+/* Nobody should find out on Monday that there is no mail server */
+static void
+check_mail_settings(FunctionCallInfo fcinfo, const char *endpoint)
+{
+	if (endpoint != NULL)
+		endpoint_check(endpoint, "email");
+	else if (defer_smtp_url == NULL || defer_smtp_url[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no mail server is known"),
+				 errhint("Name an endpoint of kind email, or have the administrator set defer.smtp_url.")));
+	else if (PG_ARGISNULL(MAIL_SENDER) && (defer_smtp_from == NULL || defer_smtp_from[0] == '\0'))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"sender\" must be given"),
+				 errhint("Or have the administrator set defer.smtp_from.")));
+}
+
+Datum
+defer_email(PG_FUNCTION_ARGS)
+{
+	MemoryContext outer = begin_call("defer.email()");
+	JsonbParseState *state = NULL;
+	char	   *endpoint = text_argument(fcinfo, MAIL_ENDPOINT);
+	int			recipients;
+
+	check_mail_settings(fcinfo, endpoint);
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	recipients = push_recipients(&state, fcinfo);
+	recipients += push_address_array(&state, fcinfo, MAIL_CC, "cc", "cc");
+	recipients += push_address_array(&state, fcinfo, MAIL_BCC, "bcc", "bcc");
+	if (recipients == 0 || recipients > RECIPIENTS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an e-mail must have from 1 to %d recipients", RECIPIENTS_MAX)));
+	push_one_line(&state, fcinfo, MAIL_SUBJECT, "subject");
+	if (PG_ARGISNULL(MAIL_BODY) && PG_ARGISNULL(MAIL_HTML))
+		require_argument(fcinfo, MAIL_BODY, "body");
+	if (!PG_ARGISNULL(MAIL_BODY))
+		push_text(&state, "body", text_argument(fcinfo, MAIL_BODY));
+	if (!PG_ARGISNULL(MAIL_HTML))
+		push_text(&state, "html", text_argument(fcinfo, MAIL_HTML));
+	push_address(&state, fcinfo, MAIL_REPLY_TO, "reply_to", "reply_to");
+	push_address(&state, fcinfo, MAIL_SENDER, "from", "sender");
+	if (endpoint != NULL)
+		push_text(&state, "endpoint", endpoint);
+	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout");
+	return end_call(outer,
+					enqueue_job(fcinfo, MAIL_OPTIONS, JOB_EMAIL, EMAIL_FUNCTION,
+								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));
+}
+
+/* ------------------------------------------------------------------------
+ * Slack
+ * ------------------------------------------------------------------------ */
+
+Datum
+defer_slack(PG_FUNCTION_ARGS)
+{
+	MemoryContext outer = begin_call("defer.slack()");
+	JsonbParseState *state = NULL;
+	char	   *endpoint;
+
+	require_argument(fcinfo, SLACK_ENDPOINT, "endpoint");
+	require_argument(fcinfo, SLACK_TEXT, "text");
+	endpoint = text_argument(fcinfo, SLACK_ENDPOINT);
+	endpoint_check(endpoint, "slack");
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "endpoint", endpoint);
+	push_text(&state, "text", text_argument(fcinfo, SLACK_TEXT));
+	if (!PG_ARGISNULL(SLACK_BLOCKS))
+	{
+		Jsonb	   *blocks = PG_GETARG_JSONB_P(SLACK_BLOCKS);
+
+		if (!JB_ROOT_IS_ARRAY(blocks) || JB_ROOT_IS_SCALAR(blocks))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"blocks\" must be a JSON array"),
+					 errhint("It holds blocks of Slack's Block Kit.")));
+		push_json(&state, "blocks", blocks);
+	}
+	push_timeout(&state, fcinfo, SLACK_TIMEOUT, "timeout");
+	return end_call(outer,
+					enqueue_job(fcinfo, SLACK_OPTIONS, JOB_SLACK, SLACK_FUNCTION,
+								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));
+}
