@@ -12,6 +12,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 
 #include "setting_values.h"
@@ -45,20 +47,21 @@ static const SettingTable function_table = {
 	.columns = function_columns,
 };
 
-/* Those of our functions that a job is named after, without their parameters */
-static const char *
-short_name(const char *signature)
+/*
+ * Commands and deliveries are named after one of our functions, without its
+ * parameters.  Those are the administrator's to configure.
+ */
+static bool
+is_ours(const char *name)
 {
 	static const char *const names[] = {HTTP_FUNCTION, EMAIL_FUNCTION, SLACK_FUNCTION, COMMAND_FUNCTION};
 
 	for (int i = 0; i < lengthof(names); i++)
 	{
-		size_t		length = strlen(names[i]);
-
-		if (strncmp(signature, names[i], length) == 0 && signature[length] == '(')
-			return names[i];
+		if (strcmp(name, names[i]) == 0)
+			return true;
 	}
-	return signature;
+	return false;
 }
 
 /* The signature of the function that the user means, if it is theirs */
@@ -66,15 +69,26 @@ static text *
 own_function(FunctionCallInfo fcinfo)
 {
 	FunctionEntry *entry;
+	char	   *name;
 
 	require_argument(fcinfo, 0, "function");
-	entry = function_resolve_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (is_ours(name))
+	{
+		if (!has_privs_of_role(GetUserId(), catalog_owner()))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("must be owner of extension defer to configure %s", name),
+					 errhint("Settings of a single job are options of the function.")));
+		return cstring_to_text(name);
+	}
+	entry = function_resolve_name(name);
 	if (!compat_owns_function(entry->oid, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of function %s", entry->signature),
 				 errhint("Settings of a single job are options of defer.enqueue().")));
-	return cstring_to_text(short_name(entry->signature));
+	return cstring_to_text(entry->signature);
 }
 
 /* Write what is given; the first time, make the row */

@@ -156,7 +156,7 @@ kind_name(char kind)
 static Size
 body_limit(const Job *job)
 {
-	int64		wanted = delivery_number(job->args, "max_response", 256 * 1024);
+	int64		wanted = delivery_number(job->args, "max_response", HTTP_DEFAULT_MAX_RESPONSE);
 	int64		most = (int64) defer_max_payload * 1024;
 
 	/* as base64 it is a third longer, and there are the headers */

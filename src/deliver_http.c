@@ -25,9 +25,6 @@
 #include "retry_after.h"
 #include "transfer.h"
 
-#define DEFAULT_TIMEOUT			(30 * USECS_PER_SEC)
-#define DEFAULT_CONNECT_TIMEOUT (10 * USECS_PER_SEC)
-
 /* A server may put us off for so long at most (seconds) */
 #define RETRY_AFTER_MAX		SECS_PER_HOUR
 
@@ -119,8 +116,9 @@ request_body(const Job *job, char **body, const char **type)
 
 	if (text != NULL)
 	{
-		*type = delivery_number(job->args, "is_json", 0) != 0 ? "application/json" :
-			"text/plain; charset=utf-8";
+		*type = delivery_text(job->args, "type");
+		if (*type == NULL)
+			*type = "text/plain; charset=utf-8";
 		*body = to_utf8(text);
 		return strlen(*body);
 	}
@@ -224,7 +222,7 @@ set_options(const Job *job, Transfer *transfer, bool secret)
 {
 	CURL	   *easy = transfer->easy;
 	int64		redirects = secret ? 0 : delivery_number(job->args, "redirects", 0);
-	int64		connect = delivery_number(job->args, "connect_timeout", DEFAULT_CONNECT_TIMEOUT);
+	int64		connect = delivery_number(job->args, "connect_timeout", HTTP_DEFAULT_CONNECT_TIMEOUT);
 
 #if LIBCURL_VERSION_NUM >= 0x075500
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -239,7 +237,7 @@ set_options(const Job *job, Transfer *transfer, bool secret)
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, redirects > 0 ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long) redirects);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) delivery_timeout(job, DEFAULT_TIMEOUT));
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) delivery_timeout(job, HTTP_DEFAULT_TIMEOUT));
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) Max(connect / 1000, 1));
 }
 

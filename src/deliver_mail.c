@@ -24,8 +24,6 @@
 #include "mail_address.h"
 #include "transfer.h"
 
-#define DEFAULT_TIMEOUT (60 * USECS_PER_SEC)
-
 /* Room for a name or a subject in a header */
 #define HEADER_MAX		8192
 
@@ -124,37 +122,15 @@ add_body(const Job *job, Transfer *transfer)
 {
 	const char *body = delivery_text(job->args, "body");
 	const char *html = delivery_text(job->args, "html");
-	curl_mimepart *part;
-	curl_mime  *choice;
 
 	transfer->mime = curl_mime_init(transfer->easy);
 	if (transfer->mime == NULL)
 		return false;
-	if (html == NULL)
-	{
-		if (!add_text(transfer->mime, body != NULL ? body : "", "text/plain; charset=utf-8"))
-			return false;
-	}
-	else
-	{
-		choice = curl_mime_init(transfer->easy);
-		if (choice == NULL)
-			return false;
-		if ((body != NULL && !add_text(choice, body, "text/plain; charset=utf-8")) ||
-			!add_text(choice, html, "text/html; charset=utf-8"))
-		{
-			curl_mime_free(choice);
-			return false;
-		}
-		part = curl_mime_addpart(transfer->mime);
-		if (part == NULL || curl_mime_subparts(part, choice) != CURLE_OK)
-		{
-			curl_mime_free(choice);
-			return false;
-		}
-		if (curl_mime_type(part, "multipart/alternative") != CURLE_OK)
-			return false;
-	}
+	if ((body != NULL && !add_text(transfer->mime, body, "text/plain; charset=utf-8")) ||
+		(html != NULL && !add_text(transfer->mime, html, "text/html; charset=utf-8")) ||
+		(body != NULL && html != NULL &&
+		 !add_header(transfer, "Content-Type", "multipart/alternative")))
+		return false;
 	return curl_easy_setopt(transfer->easy, CURLOPT_MIMEPOST, transfer->mime) == CURLE_OK;
 }
 
@@ -285,7 +261,7 @@ mail_prepare(const Job *job, const Endpoint *endpoint, Transfer *transfer, Deliv
 	}
 	curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, transfer->recipients);
 	curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) delivery_timeout(job, DEFAULT_TIMEOUT));
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) delivery_timeout(job, MAIL_DEFAULT_TIMEOUT));
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
 	return true;
 }
@@ -294,15 +270,15 @@ mail_prepare(const Job *job, const Endpoint *endpoint, Transfer *transfer, Deliv
  * The answer
  * ------------------------------------------------------------------------ */
 
-/* The server's last line as it can be shown; NULL: there is none */
+/* A line of the server as it can be shown; NULL: there is none */
 static char *
-last_line(const Transfer *transfer)
+shown_line(const TransferBuffer *answer)
 {
 	char	   *line;
 
-	if (transfer->head.length < 3)
+	if (answer->length < 3)
 		return NULL;
-	line = pnstrdup(transfer->head.data, Min(strcspn(transfer->head.data, "\r\n"), 500));
+	line = pnstrdup(answer->data, Min(strcspn(answer->data, "\r\n"), 500));
 	for (char *c = line; *c != '\0'; c++)
 	{
 		if ((unsigned char) *c < 0x20 || (unsigned char) *c > 0x7e)
@@ -315,7 +291,7 @@ void
 mail_judge(const Job *job, Transfer *transfer, int code, DeliveryEnd *end)
 {
 	long		status = 0;
-	char	   *line = last_line(transfer);
+	char	   *line = shown_line(code == CURLE_OK ? &transfer->head : &transfer->body);
 
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (code == CURLE_OK)

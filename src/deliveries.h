@@ -4,8 +4,8 @@
  *
  * What is to be sent is in the arguments of the job, an object:
  *
- *	http	method, url, body or json or base64, headers, endpoint, timeout,
- *			connect_timeout, redirects, max_response
+ *	http	method, url, body (and its type) or base64, headers, endpoint,
+ *			timeout, connect_timeout, redirects, max_response
  *	email	to, cc, bcc, reply_to, from, subject, body, html, endpoint, timeout
  *	slack	endpoint, text, blocks, timeout
  *
@@ -19,8 +19,14 @@
 
 #include "batch.h"
 
-/* Largest time-out of a delivery (microseconds) */
+/* Largest time-out of a delivery, and those by default (microseconds) */
 #define DELIVERY_TIMEOUT_MAX	USECS_PER_HOUR
+#define HTTP_DEFAULT_TIMEOUT	(30 * USECS_PER_SEC)
+#define HTTP_DEFAULT_CONNECT_TIMEOUT (10 * USECS_PER_SEC)
+#define MAIL_DEFAULT_TIMEOUT	(60 * USECS_PER_SEC)
+
+/* Bytes of an answer that are kept by default */
+#define HTTP_DEFAULT_MAX_RESPONSE	(256 * 1024)
 
 /* SQLSTATEs: answered, but not with success; could not reach or talk to the peer */
 #define ERRCODE_DELIVERY_ANSWER		MAKE_SQLSTATE('D', 'F', '0', '2', '0')

@@ -55,7 +55,8 @@ text_argument(FunctionCallInfo fcinfo, int n)
 }
 
 static void
-push_timeout(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *name)
+push_timeout(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *name,
+			 int64 by_itself)
 {
 	int64		timeout;
 
@@ -66,7 +67,8 @@ push_timeout(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be from 1 millisecond to 1 hour", name)));
-	push_number(state, name, timeout);
+	if (timeout != by_itself)
+		push_number(state, name, timeout);
 }
 
 /* Messages are large, many may be sent by one statement: memory of a call goes with it */
@@ -167,14 +169,14 @@ push_http_body(JsonbParseState **state, FunctionCallInfo fcinfo)
 			break;
 		case JSONOID:
 			push_text(state, "body", text_to_cstring(PG_GETARG_TEXT_PP(HTTP_BODY)));
-			push_number(state, "is_json", 1);
+			push_text(state, "type", "application/json");
 			break;
 		case JSONBOID:
 			{
 				Jsonb	   *json = PG_GETARG_JSONB_P(HTTP_BODY);
 
 				push_text(state, "body", JsonbToCString(NULL, &json->root, VARSIZE(json)));
-				push_number(state, "is_json", 1);
+				push_text(state, "type", "application/json");
 				break;
 			}
 		case BYTEAOID:
@@ -209,8 +211,9 @@ push_http_limits(JsonbParseState **state, FunctionCallInfo fcinfo, const char *e
 	int32		redirects = PG_ARGISNULL(HTTP_FOLLOW_REDIRECTS) ? 0 :
 		PG_GETARG_INT32(HTTP_FOLLOW_REDIRECTS);
 
-	push_timeout(state, fcinfo, HTTP_TIMEOUT, "timeout");
-	push_timeout(state, fcinfo, HTTP_CONNECT_TIMEOUT, "connect_timeout");
+	push_timeout(state, fcinfo, HTTP_TIMEOUT, "timeout", HTTP_DEFAULT_TIMEOUT);
+	push_timeout(state, fcinfo, HTTP_CONNECT_TIMEOUT, "connect_timeout",
+				 HTTP_DEFAULT_CONNECT_TIMEOUT);
 	if (redirects < 0 || redirects > REDIRECTS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -228,7 +231,8 @@ push_http_limits(JsonbParseState **state, FunctionCallInfo fcinfo, const char *e
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"max_response\" must not be negative")));
-		push_number(state, "max_response", PG_GETARG_INT32(HTTP_MAX_RESPONSE));
+		if (PG_GETARG_INT32(HTTP_MAX_RESPONSE) != HTTP_DEFAULT_MAX_RESPONSE)
+			push_number(state, "max_response", PG_GETARG_INT32(HTTP_MAX_RESPONSE));
 	}
 }
 
@@ -239,10 +243,11 @@ defer_http(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 	char	   *method = http_method(fcinfo);
 	char	   *endpoint = text_argument(fcinfo, HTTP_ENDPOINT);
-	char	   *url = http_url(fcinfo, endpoint);
+	char	   *url;
 
 	if (endpoint != NULL)
 		endpoint_check(endpoint, "http");
+	url = http_url(fcinfo, endpoint);
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "method", method);
 	if (url != NULL)
@@ -410,7 +415,7 @@ defer_email(PG_FUNCTION_ARGS)
 	push_address(&state, fcinfo, MAIL_SENDER, "from", "sender");
 	if (endpoint != NULL)
 		push_text(&state, "endpoint", endpoint);
-	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout");
+	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout", MAIL_DEFAULT_TIMEOUT);
 	return end_call(outer,
 					enqueue_job(fcinfo, MAIL_OPTIONS, JOB_EMAIL, EMAIL_FUNCTION,
 								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));
@@ -445,7 +450,7 @@ defer_slack(PG_FUNCTION_ARGS)
 					 errhint("It holds blocks of Slack's Block Kit.")));
 		push_json(&state, "blocks", blocks);
 	}
-	push_timeout(&state, fcinfo, SLACK_TIMEOUT, "timeout");
+	push_timeout(&state, fcinfo, SLACK_TIMEOUT, "timeout", HTTP_DEFAULT_TIMEOUT);
 	return end_call(outer,
 					enqueue_job(fcinfo, SLACK_OPTIONS, JOB_SLACK, SLACK_FUNCTION,
 								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));

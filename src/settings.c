@@ -74,7 +74,7 @@ check_smtp_from(char **value, void **extra, GucSource source)
 
 	if (*value == NULL || **value == '\0' || mail_address_valid(*value, &problem))
 		return true;
-	GUC_check_errdetail("%s.", problem);
+	GUC_check_errdetail("It is not an e-mail address: %s.", problem);
 	return false;
 }
 

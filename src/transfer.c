@@ -171,7 +171,8 @@ on_body(char *data, size_t size, size_t n, void *context)
 
 /*
  * A line of the headers.  An answer begins with its status: the one before, of
- * a redirect or "100 Continue", is forgotten.
+ * a redirect or "100 Continue", is forgotten.  Of a mail server's answers the
+ * last that says no is kept, too, in the place of the body.
  */
 static size_t
 on_header(char *data, size_t size, size_t n, void *context)
@@ -186,6 +187,12 @@ on_header(char *data, size_t size, size_t n, void *context)
 	}
 	if (!buffer_add(&transfer->head, data, length))
 		return 0;
+	if (transfer->is_mail && (data[0] == '4' || data[0] == '5'))
+	{
+		transfer->body.length = 0;
+		if (!buffer_add(&transfer->body, data, length))
+			return 0;
+	}
 	return length;
 }
 

@@ -37,7 +37,7 @@ typedef struct Transfer
 	bool		trusted;		/* an address that the administrator has set */
 	bool		is_mail;		/* the headers are a server's answers by SMTP */
 	TransferBuffer head;		/* of the last answer */
-	TransferBuffer body;
+	TransferBuffer body;		/* of e-mail: the last answer that said no */
 	bool		refused;		/* an address was refused by the rules */
 	char		refused_address[64];
 	char		error[CURL_ERROR_SIZE];

@@ -130,7 +130,7 @@ private_server()
 	done
 	ln -s "$include" "$root$include"
 	# libpq and its headers: the program in src/cli is built with them
-	for file in "$("$config" --includedir)" "$("$config" --libdir)"; do
+	for file in "$("$config" --includedir)"/* "$("$config" --libdir)"/libpq.*; do
 		[ -e "$root$file" ] || { mkdir -p "$root${file%/*}" && ln -s "$file" "$root$file"; }
 	done
 	rm -f "$root$lib"/defer.* "$root$share"/extension/defer{.control,--*.sql}

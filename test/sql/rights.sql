@@ -88,6 +88,10 @@ BEGIN
   PERFORM defer.trigger(name || '_cron');
 END $outer$;
 
+SELECT defer.endpoint('alice_endpoint', 'slack', 'https://hooks.example.com/alice-secret');
+SELECT defer.endpoint('bob_endpoint', 'slack', 'https://hooks.example.com/bob-secret');
+SELECT defer.grant_endpoint('alice_endpoint', 'rights_alice');
+SELECT defer.grant_endpoint('bob_endpoint', 'rights_bob');
 SELECT defer.create_queue('alice_queue');
 SELECT defer.create_queue('bob_queue');
 SELECT defer.grant_queue('alice_queue', 'rights_alice');
@@ -210,6 +214,7 @@ SET ROLE rights_bob;
 SELECT defer.unschedule('bob_cron');
 RESET ROLE;
 SELECT defer.drop_queue('alice_queue'), defer.drop_queue('bob_queue');
+SELECT defer.drop_endpoint('alice_endpoint'), defer.drop_endpoint('bob_endpoint');
 DROP SCHEMA rights CASCADE;
 REVOKE USAGE ON SCHEMA defer FROM rights_alice, rights_bob;
 DROP ROLE rights_alice, rights_bob, rights_nobody, rights_monitor;
