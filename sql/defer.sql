@@ -577,6 +577,12 @@ CREATE FUNCTION defer.trigger(name text) RETURNS bigint
 COMMENT ON FUNCTION defer.trigger(text) IS
 	'enqueues a run of a schedule to begin once you have committed, besides its times and whatever its overlap, and returns the job''s id. name: of the schedule, or of a function that has one schedule. The job belongs to the owner of the schedule. Error if there is no such schedule that you may manage, or if its function or queue has gone';
 
+CREATE FUNCTION defer.import_pg_cron(deactivate boolean DEFAULT true)
+	RETURNS TABLE (jobid bigint, name text, schedule text, imported boolean, note text)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_import_pg_cron';
+COMMENT ON FUNCTION defer.import_pg_cron(boolean) IS
+	'makes a schedule of each job of pg_cron in this database: your own, as a superuser all. One that was imported before is changed in place, and stays active or not. What is imported is what pg_cron runs; note says where that is not what the text says, and how to get what was meant, or why a job was not imported, which never stops the others. deactivate: switch the jobs off in pg_cron; with false they go on there, and new schedules are not active here. Errors: pg_cron is not installed here, or you may not read its jobs or switch them off. Takes effect when you commit';
+
 CREATE FUNCTION defer.cron_next(schedule text, timezone text DEFAULT 'UTC',
 								after timestamptz DEFAULT pg_catalog.now(), n integer DEFAULT 5)
 	RETURNS SETOF timestamptz

@@ -99,6 +99,20 @@ extern bool schedule_make_job(const Schedule *schedule, TimestampTz at, Job *job
 							  const char **sqlstate, char **error);
 
 /*
+ * schedule_sql.c: for import_pg_cron.c, which has checked who may
+ */
+
+/* The schedule of a role with a name, locked; false: there is none */
+extern bool schedule_lock_by_name(Oid owner, const char *name, Schedule *s);
+
+/*
+ * Make the schedule of that owner and name, or change the one that is there;
+ * returns its id.  "named" is false if nobody has chosen the name: then it must
+ * not hit a schedule of something else.  "quiet": no NOTICE.
+ */
+extern int64 schedule_make(Schedule *s, bool named, bool quiet);
+
+/*
  * schedule_runs.c; all as of now
  */
 

@@ -40,8 +40,8 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
  * ------------------------------------------------------------------------ */
 
 /* The schedule of a role with a name, locked */
-static bool
-lock_own_schedule(Oid owner, const char *name, Schedule *s)
+bool
+schedule_lock_by_name(Oid owner, const char *name, Schedule *s)
 {
 	Oid			types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
@@ -246,7 +246,7 @@ interval_same(const Interval *a, const Interval *b)
  * write_schedule().
  */
 static bool
-save_schedule(Schedule *s, const Schedule *before)
+save_schedule(Schedule *s, const Schedule *before, bool quiet)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	ScheduleClock clock;
@@ -269,7 +269,8 @@ save_schedule(Schedule *s, const Schedule *before)
 	schedule_write_times(s);
 	if (s->active)
 		pending_schedule(s->next_run_at);
-	announce(s, &clock);
+	if (!quiet)
+		announce(s, &clock);
 	return true;
 }
 
@@ -286,13 +287,9 @@ signature_changed(const Schedule *s)
 		guard_changed(entry->oid);
 }
 
-/*
- * Make the schedule of that name, or change the one that is there.  "named" is
- * false if nobody has chosen the name: then it must not hit a schedule of
- * something else.
- */
-static int64
-make_schedule(Schedule *s, bool named)
+/* See schedule.h */
+int64
+schedule_make(Schedule *s, bool named, bool quiet)
 {
 	CronSchedule cron;
 
@@ -301,7 +298,7 @@ make_schedule(Schedule *s, bool named)
 	for (int i = 0; i < 3; i++)
 	{
 		Schedule	before;
-		bool		there = lock_own_schedule(s->owner, s->name, &before);
+		bool		there = schedule_lock_by_name(s->owner, s->name, &before);
 
 		s->id = 0;
 		if (there)
@@ -317,7 +314,7 @@ make_schedule(Schedule *s, bool named)
 			s->last_tick = before.last_tick;
 			s->last_run_at = before.last_run_at;
 		}
-		if (!save_schedule(s, there ? &before : NULL))
+		if (!save_schedule(s, there ? &before : NULL, quiet))
 			continue;
 		if (there)
 			signature_changed(&before);
@@ -352,7 +349,7 @@ defer_cron(PG_FUNCTION_ARGS)
 	schedule_read_options(fcinfo, 3, &s);
 	s.allow_direct = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
 	warn_if_not_preloaded();
-	PG_RETURN_INT64(make_schedule(&s, !PG_ARGISNULL(2)));
+	PG_RETURN_INT64(schedule_make(&s, !PG_ARGISNULL(2), false));
 }
 
 /*
@@ -374,7 +371,7 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	command_check(s.command);
 	schedule_read_options(fcinfo, 3, &s);
 	warn_if_not_preloaded();
-	PG_RETURN_INT64(make_schedule(&s, true));
+	PG_RETURN_INT64(schedule_make(&s, true, false));
 }
 
 /* What a schedule runs: to change it is to act as its owner */
@@ -436,7 +433,7 @@ defer_alter_cron(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(10))
 		s.allow_direct = PG_GETARG_BOOL(10);
 	alter_work(fcinfo, 11, 12, &s);
-	if (!save_schedule(&s, &before))
+	if (!save_schedule(&s, &before, false))
 		no_such_schedule(name);
 	signature_changed(&before);
 	signature_changed(&s);

@@ -30,6 +30,7 @@ extern void test_describe(void);
 extern void test_next(void);
 extern void test_oracle(void);
 extern void test_parse(void);
+extern void test_pg_cron(void);
 extern void test_published(void);
 extern void test_tzif(void);
 extern void test_zones(void);

@@ -119,6 +119,7 @@ main(int argc, char **argv)
 		{"zones", test_zones},
 		{"oracle", test_oracle},
 		{"backoff", test_backoff},
+		{"pg_cron", test_pg_cron},
 	};
 	size_t		i;
 	int			j;

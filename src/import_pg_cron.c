@@ -1,0 +1,525 @@
+/*
+ * import_pg_cron.c
+ *		defer.import_pg_cron(): the jobs of pg_cron become schedules of ours.
+ *
+ * What pg_cron runs is what is imported, and a note says so where that is not
+ * what the text says: pg_cron ignores what it does not understand, we refuse it
+ * (see pg_cron_read.c).  Each job is a subtransaction: what is wrong with one
+ * does not stop the others.
+ */
+#include "schedule.h"
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "postmaster/postmaster.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "job_owner.h"
+#include "pg_cron_jobs.h"
+
+PG_FUNCTION_INFO_V1(defer_import_pg_cron);
+
+/* How far ahead changes of clocks are looked at: a year and some */
+#define CLOCK_DAYS	400
+
+/* Width of a change of clocks that is looked at: not that of a missing day */
+#define CLOCK_WIDTH	(4 * SECS_PER_HOUR)
+
+/* What holds for all jobs */
+typedef struct Import
+{
+	PgCron		cron;
+	bool		deactivate;		/* asked to switch the jobs off in pg_cron */
+	MemoryContext context;		/* of all this */
+} Import;
+
+/* A row of the answer; in the context of the import */
+typedef struct Outcome
+{
+	char	   *name;
+	char	   *schedule;
+	bool		imported;
+	StringInfoData note;
+} Outcome;
+
+/* ------------------------------------------------------------------------
+ * Notes
+ * ------------------------------------------------------------------------ */
+
+/* A sentence of the note */
+static void
+note(Outcome *outcome, const char *format,...) pg_attribute_printf(2, 3);
+
+static void
+note(Outcome *outcome, const char *format,...)
+{
+	StringInfo	s = &outcome->note;
+
+	if (s->len > 0)
+		appendStringInfoChar(s, ' ');
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(s, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(s, needed);
+	}
+}
+
+/* A schedule of ours in English */
+static char *
+english(const char *text)
+{
+	CronSchedule cron;
+	char		description[CRON_DESCRIPTION_MAX];
+
+	if (!cron_parse(text, &cron, NULL))
+		return "";
+	cron_describe(&cron, description, sizeof(description));
+	return pstrdup(description);
+}
+
+static char *
+piece(const char *text, PgCronPiece p)
+{
+	return schedule_shown(pnstrdup(text + p.pos, p.length));
+}
+
+/* The call that changes the schedule as the note says, for whoever pastes it */
+static char *
+alter_call(const Schedule *s, const char *option, const char *value)
+{
+	return psprintf("SELECT defer.alter_cron(%s, %s => %s);%s",
+					quote_literal_cstr(s->name), option, value,
+					s->owner == GetUserId() ? "" :
+					psprintf(" as the role %s", quote_identifier(GetUserNameFromId(s->owner, false))));
+}
+
+/* What pg_cron makes of a text that it takes otherwise than it is written */
+static void
+note_reading(Outcome *outcome, const char *text, const PgCronSchedule *theirs)
+{
+	if (theirs->ignored.length > 0)
+		note(outcome, "It ignores \"%s\".", piece(text, theirs->ignored));
+	if (theirs->rest.length > 0)
+		note(outcome, "It ignores what follows the %s, \"%s\".",
+			 theirs->macro ? "name" : "fifth field", piece(text, theirs->rest));
+	if (theirs->reversed.length > 0)
+		note(outcome, "The range \"%s\" goes down, and does not wrap around in pg_cron.",
+			 piece(text, theirs->reversed));
+	if (theirs->large_step)
+		note(outcome, "A step is larger than any value of its field; pg_cron refuses that from 1.6.5 on.");
+}
+
+static char *
+times(int n)
+{
+	static const char *const words[] = {"never", "once", "twice"};
+
+	return n < lengthof(words) ? pstrdup(words[n]) : psprintf("%d times", n);
+}
+
+/*
+ * Where the clock is changed the same fields are run at other times: pg_cron
+ * takes what the wall clock shows, we run each fixed time once.
+ */
+static void
+note_clocks(Outcome *outcome, const Import *import, const PgCronSchedule *theirs,
+			const Schedule *s)
+{
+	ScheduleClock clock;
+	int64		now = (int64) timestamptz_to_time_t(GetCurrentTimestamp());
+	int64		at = now;
+	char	   *error;
+
+	if (!schedule_clock_open(&clock, s, &error) || clock.zone == NULL ||
+		clock.cron.interval > 0 || clock.cron.minutes_star || clock.cron.hours_star)
+		return;
+	for (int i = 0; i < 10; i++)
+	{
+		int32		before;
+		int32		after;
+		int32		width;
+		int			their_runs = 0;
+		int			our_runs = 0;
+		int64		change;
+		int64		from;
+
+		clock.zone->lookup(clock.zone->arg, at, &before, &from, &change);
+		if (change > now + CLOCK_DAYS * SECS_PER_DAY)
+			return;
+		clock.zone->lookup(clock.zone->arg, change, &after, &from, &at);
+		at = change;
+		width = Min(abs(after - before), CLOCK_WIDTH);
+		for (int64 t = change - width; t < change + width; t += SECS_PER_MINUTE)
+		{
+			int64		next;
+
+			their_runs += pg_cron_matches(theirs, &import->cron.rules, t + (t < change ? before : after));
+			our_runs += cron_next(&clock.cron, clock.zone, t - 1, &next) && next == t;
+		}
+		if (their_runs == our_runs)
+			continue;
+		note(outcome, "Around the change of clocks at %s pg_cron would run it %s, defer runs it %s.",
+			 timestamptz_to_str(time_t_to_timestamptz((pg_time_t) change)),
+			 times(their_runs), times(our_runs));
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * One job
+ * ------------------------------------------------------------------------ */
+
+static char *
+default_name(const PgCronJob *job)
+{
+	return psprintf("pg_cron " INT64_FORMAT, job->id);
+}
+
+/* The name of the schedule: that of the job, if it has one that we take */
+static char *
+choose_name(const Import *import, const PgCronJob *job, Outcome *outcome)
+{
+	char	   *name;
+	const char *unusable = NULL;
+
+	if (job->name != NULL)
+	{
+		if (job->name[0] == '\0' || strlen(job->name) > 200)
+			unusable = "must have 1 to 200 bytes";
+		for (const char *c = job->name; *c != '\0'; c++)
+		{
+			if ((unsigned char) *c < ' ' || *c == 0x7f)
+				unusable = "must not contain control characters";
+		}
+		if (unusable == NULL)
+			return job->name;
+		note(outcome, "Renamed: the name of a schedule %s.", unusable);
+	}
+	name = default_name(job);
+	for (uint64 i = 0; i < import->cron.njobs; i++)
+	{
+		const PgCronJob *other = &import->cron.jobs[i];
+
+		if (other->name != NULL && strcmp(other->name, name) == 0 &&
+			strcmp(other->user, job->user) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("job " INT64_FORMAT " of that role is called \"%s\"", other->id, name)));
+	}
+	return name;
+}
+
+/* Whose it is, and where: false, and a note, if it is not for us */
+static bool
+is_ours(const PgCronJob *job, Outcome *outcome, Oid *owner)
+{
+	*owner = get_role_oid(job->user, true);
+	if (!OidIsValid(*owner))
+		note(outcome, "Not imported: the role \"%s\" does not exist.", job->user);
+	else if (*owner != GetUserId() && !superuser())
+		note(outcome, "Not imported: it belongs to the role \"%s\", and only superusers import the jobs of others.", job->user);
+	else if (strcmp(job->database, get_database_name(MyDatabaseId)) != 0)
+		note(outcome, "Not imported: it runs in the database \"%s\". Make the schedule there, with defer.cron_command() as the role \"%s\".",
+			 job->database, job->user);
+	else if (!pg_cron_is_here(job))
+		note(outcome, "Not imported: it runs on the server at \"%s\", port %d, and this one is at port %d.",
+			 job->node, job->port, PostPortNumber);
+	else
+		return true;
+	return false;
+}
+
+/*
+ * The schedule: what pg_cron runs, or else (*never) what was meant.  False, and
+ * a note, if there is neither.
+ */
+static bool
+choose_schedule(const Import *import, const PgCronJob *job, Outcome *outcome,
+				PgCronSchedule *theirs, char *text, bool *never)
+{
+	bool		readable = pg_cron_parse(job->schedule, &import->cron.rules, theirs);
+	CronError	error;
+	CronSchedule ours;
+
+	*never = false;
+	if (readable && theirs->reboot)
+	{
+		note(outcome, "Not imported: pg_cron runs it when the server starts, which defer has no schedule for.");
+		return false;
+	}
+	if (readable && cron_parse(job->schedule, &ours, NULL) &&
+		pg_cron_same(theirs, &import->cron.rules, &ours))
+	{
+		strlcpy(text, job->schedule, PG_CRON_TEXT);
+		return true;
+	}
+	if (readable && pg_cron_write(job->schedule, theirs, &import->cron.rules, text))
+	{
+		char		meant[PG_CRON_TEXT];
+
+		/* rather as the author would have */
+		if (pg_cron_meant(job->schedule, meant) && cron_parse(meant, &ours, NULL) &&
+			pg_cron_same(theirs, &import->cron.rules, &ours))
+			strlcpy(text, meant, PG_CRON_TEXT);
+		return true;
+	}
+
+	*never = true;
+	if (!readable)
+		note(outcome, "pg_cron cannot read \"%s\", and never runs it.", schedule_shown(job->schedule));
+	else
+		note(outcome, "pg_cron never runs \"%s\".", schedule_shown(job->schedule));
+	note_reading(outcome, job->schedule, theirs);
+	if (pg_cron_meant(job->schedule, text))
+		return true;
+	(void) cron_parse(job->schedule, &ours, &error);
+	note(outcome, "Not imported: %s. %s", error.message, error.hint);
+	return false;
+}
+
+/* What is imported instead of the text, and how to get what was meant */
+static void
+note_schedule(const PgCronJob *job, Outcome *outcome, const PgCronSchedule *theirs,
+			  const Schedule *s, bool never, bool was_there)
+{
+	char		meant[PG_CRON_TEXT];
+
+	if (never)
+	{
+		note(outcome, "Imported%s as it was presumably meant: %s.",
+			 was_there ? "" : ", not active,", english(s->schedule));
+		if (!s->active)
+			note(outcome, "To run it: %s", alter_call(s, "active", "true"));
+		return;
+	}
+	if (strcmp(s->schedule, job->schedule) == 0)
+		return;
+	if (!pg_cron_meant(job->schedule, meant))
+		meant[0] = '\0';
+	if (strcmp(s->schedule, meant) == 0)
+	{
+		note(outcome, "Written \"%s\" here.", s->schedule);
+		return;
+	}
+	note(outcome, "pg_cron runs \"%s\" as \"%s\" (%s), and so it was imported.",
+		 schedule_shown(job->schedule), s->schedule, english(s->schedule));
+	note_reading(outcome, job->schedule, theirs);
+	if (meant[0] != '\0')
+		note(outcome, "If \"%s\" was meant: %s", english(meant),
+			 alter_call(s, "schedule", quote_literal_cstr(meant)));
+}
+
+/* What the schedule was already, if it was */
+static bool
+find_before(Schedule *s, Schedule *before)
+{
+	if (!schedule_lock_by_name(s->owner, s->name, before))
+		return false;
+	if (before->kind != JOB_COMMAND)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("there is a schedule \"%s\" of %s", s->name, before->function)));
+	/* what pg_cron does not know stays as it is */
+	s->overlap = before->overlap;
+	s->catch_up = before->catch_up;
+	s->catch_up_window = before->catch_up_window;
+	s->jitter = before->jitter;
+	s->queue = before->queue;
+	s->has_priority = before->has_priority;
+	s->priority = before->priority;
+	s->active = before->active;
+	return true;
+}
+
+static void
+note_active(const Import *import, const PgCronJob *job, Outcome *outcome, const Schedule *s,
+			bool never, bool was_there)
+{
+	const char *state = NULL;
+
+	if (!job->active && !was_there)
+		note(outcome, "Not active, as in pg_cron.");
+	if (s->active && job->active && import->cron.loaded && !import->deactivate && !never)
+		note(outcome, "It runs twice: it is active here and in pg_cron.");
+	switch (owner_state(s->owner))
+	{
+		case OWNER_SUPERUSER:
+			state = "Its runs fail: defer.run_superuser_jobs is off.";
+			break;
+		case OWNER_NO_LOGIN:
+			state = "Its runs wait: its role may not log in.";
+			break;
+		case OWNER_NO_CONNECT:
+			state = "Its runs wait: its role may not connect to this database.";
+			break;
+		default:
+			break;
+	}
+	if (state != NULL)
+		note(outcome, "%s", state);
+}
+
+static void
+import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
+{
+	PgCronSchedule theirs;
+	Schedule	s;
+	Schedule	before;
+	char		text[PG_CRON_TEXT];
+	bool		never;
+	bool		was_there;
+
+	schedule_default_options(&s);
+	s.kind = JOB_COMMAND;
+	s.function = COMMAND_FUNCTION;
+	s.command = job->command;
+	s.schedule = text;
+	s.timezone = pstrdup(import->cron.zone);
+	s.overlap = "queue";
+	s.catch_up = "none";
+	if (!is_ours(job, outcome, &s.owner))
+		return;
+	s.name = choose_name(import, job, outcome);
+	outcome->name = MemoryContextStrdup(import->context, s.name);
+	if (!choose_schedule(import, job, outcome, &theirs, text, &never))
+		return;
+	s.timezone = pstrdup(pg_get_timezone_name(schedule_check_zone(s.timezone)));
+	command_check(s.command);
+	s.active = job->active && !never && import->deactivate;
+	was_there = find_before(&s, &before);
+	(void) schedule_make(&s, true, true);
+	if (import->deactivate && import->cron.loaded && job->active)
+		pg_cron_switch_off(job);
+	outcome->schedule = MemoryContextStrdup(import->context, text);
+	outcome->imported = true;
+	note_schedule(job, outcome, &theirs, &s, never, was_there);
+	if (!never)
+		note_clocks(outcome, import, &theirs, &s);
+	note_active(import, job, outcome, &s, never, was_there);
+}
+
+/* Nothing of the job is imported: why */
+static void
+note_error(Outcome *outcome, const ErrorData *error)
+{
+	resetStringInfo(&outcome->note);
+	outcome->imported = false;
+	note(outcome, "Not imported: %s.", error->message);
+	if (error->detail != NULL)
+		note(outcome, "%s", error->detail);
+	if (error->hint != NULL)
+		note(outcome, "%s", error->hint);
+}
+
+/* In a subtransaction: an error undoes this job and no other */
+static void
+try_job(const Import *import, const PgCronJob *job, Outcome *outcome)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resource_owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		import_job(import, job, outcome);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		/* not the job's fault: somebody wants us to stop */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		note_error(outcome, error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resource_owner;
+}
+
+/* ------------------------------------------------------------------------
+ * All of them
+ * ------------------------------------------------------------------------ */
+
+static void
+put_outcome(ReturnSetInfo *result, const PgCronJob *job, const Outcome *outcome)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = Int64GetDatum(job->id);
+	values[1] = CStringGetTextDatum(outcome->name != NULL ? outcome->name :
+									job->name != NULL ? job->name : default_name(job));
+	values[2] = CStringGetTextDatum(outcome->imported ? outcome->schedule : job->schedule);
+	values[3] = BoolGetDatum(outcome->imported);
+	nulls[4] = outcome->note.len == 0;
+	if (!nulls[4])
+		values[4] = CStringGetTextDatum(outcome->note.data);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+report(const Import *import, uint64 imported)
+{
+	ereport(NOTICE,
+			(errmsg("imported " UINT64_FORMAT " of " UINT64_FORMAT " jobs of pg_cron",
+					imported, import->cron.njobs),
+			 imported == 0 ? 0 :
+			 !import->cron.loaded ? errdetail("The server has not loaded pg_cron: it runs none of them. Its version is taken for 1.%d, its time zone for UTC.",
+										 import->cron.rules.minor) :
+			 import->deactivate ? errdetail("They are switched off in pg_cron, and run here, once you commit.") :
+			 errdetail("pg_cron goes on running them; new ones are not active here.")));
+}
+
+/* defer.import_pg_cron(deactivate) */
+Datum
+defer_import_pg_cron(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext scratch;
+	uint64		imported = 0;
+	Import		import = {0};
+
+	PreventCommandIfReadOnly("defer.import_pg_cron()");
+	compat_materialize_srf(fcinfo);
+	import.deactivate = PG_ARGISNULL(0) || PG_GETARG_BOOL(0);
+	import.context = CurrentMemoryContext;
+	pg_cron_open(&import.cron, import.deactivate);
+	warn_if_not_preloaded();
+
+	scratch = AllocSetContextCreate(import.context, "defer import", ALLOCSET_DEFAULT_SIZES);
+	for (uint64 i = 0; i < import.cron.njobs; i++)
+	{
+		Outcome		outcome = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		initStringInfo(&outcome.note);
+		MemoryContextSwitchTo(scratch);
+		try_job(&import, &import.cron.jobs[i], &outcome);
+		MemoryContextSwitchTo(import.context);
+		MemoryContextReset(scratch);
+		put_outcome(result, &import.cron.jobs[i], &outcome);
+		imported += outcome.imported;
+	}
+	report(&import, imported);
+	PG_RETURN_NULL();
+}
