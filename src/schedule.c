@@ -417,7 +417,11 @@ next_due(TimestampTz now)
 		elog(ERROR, "could not read the next tick");
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
-		next = Max(DatumGetTimestampTz(value), now + USECS_PER_SEC);
+	{
+		next = DatumGetTimestampTz(value);
+		if (next <= now)
+			next = now + USECS_PER_SEC;
+	}
 	SPI_finish();
 	own_sql_end(&own);
 	return next;

@@ -124,6 +124,14 @@ SELECT count(DISTINCT defer.run_schedules('2031-01-01 02:07:10+00')) AS turns_at
 SELECT * FROM fates;
 ROLLBACK;
 
+-- Seconds, met in the middle of one: the next tick is not put off
+BEGIN;
+UPDATE defer.schedule SET active = false;
+SELECT make('seconds', '* * * * * *');
+SELECT begin_at('2031-01-01 00:00+00');
+SELECT defer.run_schedules('2031-01-01 00:00:01.4+00') AS next;
+ROLLBACK;
+
 -- A clock that is set back a little: what has fired does not fire again, and then it goes on
 BEGIN;
 UPDATE defer.schedule SET active = false;
