@@ -7,13 +7,14 @@
 #   make demo             the marketplace story on a throwaway server
 #   make check            all tests on throwaway servers
 #   make check-versions   the same on PostgreSQL 15, 17 and 18
+#   make bench            throughput, latency and the like beside other queues
 #   make lint             cppcheck and clang-tidy
 #   make format           pg_bsd_indent over src/
 #
 # Everything but the first line works on a machine that has only make, and
 # leaves nothing behind: the server is a private copy under /tmp.
 
-TOOLS = demo check check-versions lint format
+TOOLS = demo check check-versions bench lint format
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
