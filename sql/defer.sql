@@ -264,6 +264,52 @@ CREATE TABLE defer.endpoint (
 COMMENT ON TABLE defer.endpoint IS 'addresses and credentials of deliveries; look at defer.endpoints instead';
 COMMENT ON COLUMN defer.endpoint.granted IS 'roles that may use the endpoint besides its owner; 0 stands for everybody';
 
+CREATE SEQUENCE defer.alert_id_seq AS integer;
+COMMENT ON SEQUENCE defer.alert_id_seq IS 'numbers of alerts';
+CREATE TABLE defer.alert (
+	id				integer NOT NULL DEFAULT pg_catalog.nextval('defer.alert_id_seq'::pg_catalog.regclass),
+	name			text NOT NULL,
+	owner			regrole NOT NULL,
+	endpoint		text,
+	recipients		text[],
+	function		text,
+	states			text[] NOT NULL,
+	group_window	interval NOT NULL,
+	recovered		boolean NOT NULL,
+	show_args		boolean NOT NULL,
+	schedules		boolean NOT NULL,
+	backlog			interval,
+	workers			boolean NOT NULL,
+	last_sent_at	timestamptz,
+	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT alert_pkey PRIMARY KEY (id),
+	CONSTRAINT alert_owner_name_key UNIQUE (owner, name)
+);
+COMMENT ON TABLE defer.alert IS 'rules for alerts; look at defer.alerts instead';
+COMMENT ON COLUMN defer.alert.function IS 'signature, or defer.http and the like; NULL: all';
+
+-- What is to be told: written in the transaction that ends a job, deleted in the
+-- one that enqueues the message.
+CREATE TABLE defer.alert_event (
+	alert_id	integer NOT NULL,
+	kind		"char" NOT NULL,
+	subject		text NOT NULL,
+	job_id		bigint,
+	at			timestamptz NOT NULL,
+	message		text
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE defer.alert_event IS 'what alerts have not told yet';
+COMMENT ON COLUMN defer.alert_event.kind IS
+	'final state as in defer.job_history, or k tick that did not run, b backlog, w no worker, r recovered';
+
+CREATE TABLE defer.alert_failing (
+	alert_id	integer NOT NULL,
+	subject		text NOT NULL,
+	since		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT alert_failing_pkey PRIMARY KEY (alert_id, subject)
+);
+COMMENT ON TABLE defer.alert_failing IS 'what alerts have told of and has not recovered';
+
 SELECT pg_catalog.pg_extension_config_dump('defer.origin', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
@@ -277,6 +323,8 @@ SELECT pg_catalog.pg_extension_config_dump('defer.function_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.endpoint', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.alert', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.alert_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule_id_seq', '');
 
@@ -404,6 +452,20 @@ COMMENT ON FUNCTION defer.slack(text, text, jsonb, interval,
 	timestamptz, interval, text, integer, text, interval,
 	jsonb, integer, interval, double precision, interval, double precision, interval) IS
 	'enqueues a message to the Slack webhook of an endpoint and returns the job''s id; it is sent when you have committed, at least once. text: with Slack''s markup. blocks: a JSON array of blocks of Slack''s Block Kit; text is then what notifications show. Answers are treated as those of defer.http(). Further options as of defer.enqueue()';
+
+CREATE FUNCTION defer.alert(name text, endpoint text DEFAULT NULL, on_states text[] DEFAULT '{failed}',
+							function text DEFAULT NULL, group_window interval DEFAULT '1 min',
+							recipients text[] DEFAULT NULL, recovered boolean DEFAULT true,
+							show_args boolean DEFAULT true, schedules boolean DEFAULT false,
+							backlog interval DEFAULT NULL, workers boolean DEFAULT false) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alert';
+COMMENT ON FUNCTION defer.alert(text, text, text[], text, interval, text[], boolean, boolean, boolean, interval, boolean) IS
+	'makes a rule that tells of jobs, yours and those of roles you are a member of, or replaces the one of yours of that name. endpoint: where messages go; or e-mail by defer.smtp_url to recipients. on_states: final states to tell of. function: of that only. group_window: what happens within it after the first event, up to 1 day, is one message. recovered: also tell when a function succeeds again. show_args: arguments of up to five jobs are in the message. schedules: ticks that did not run, too. backlog: also when a ready job has waited so long, at least 1 second. workers: also when no background worker is free. Takes effect when you commit';
+
+CREATE FUNCTION defer.drop_alert(name text) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_drop_alert';
+COMMENT ON FUNCTION defer.drop_alert(text) IS
+	'removes an alert of that name, yours or of a role that you are a member of, with what it has not told yet, when you commit. False: there is none';
 
 CREATE FUNCTION defer.endpoint_address(url text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_endpoint_address';
@@ -808,6 +870,16 @@ SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address, e.owner, e.gran
 COMMENT ON VIEW defer.endpoints IS
 	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, - is everybody';
 
+CREATE VIEW defer.alerts WITH (security_barrier) AS
+SELECT a.name, a.owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,
+	a.show_args, a.schedules, a.backlog, a.workers, a.created_at, a.last_sent_at,
+	(SELECT pg_catalog.count(*) FROM defer.alert_event e WHERE e.alert_id = a.id) AS untold,
+	ARRAY(SELECT f.subject FROM defer.alert_failing f WHERE f.alert_id = a.id ORDER BY f.subject) AS failing
+  FROM defer.alert a
+ WHERE defer.may_see(a.owner);
+COMMENT ON VIEW defer.alerts IS
+	'the alerts you may see. untold: events that are collected for the next message. failing: functions and conditions that a message was sent about and that have not recovered since';
+
 CREATE VIEW defer.functions WITH (security_barrier) AS
 SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.multiplier, f.max_interval, f.randomization,
 	f.max_duration, f.discard_after, f.concurrency, f.at_limit, COALESCE(f.paused, false) AS paused,
@@ -1033,11 +1105,11 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA defer FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA defer TO PUBLIC;
 
 -- Not for everybody who has USAGE:
-REVOKE EXECUTE ON FUNCTION defer.endpoint, defer.http, defer.email, defer.slack FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION defer.alert, defer.endpoint, defer.http, defer.email, defer.slack FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.activate() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.note_restore() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.run_schedules(timestamptz) FROM PUBLIC;
 
 GRANT SELECT ON defer.jobs, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,
-	defer.endpoints, defer.workers, defer.health TO PUBLIC, pg_monitor;
+	defer.alerts, defer.endpoints, defer.workers, defer.health TO PUBLIC, pg_monitor;
 GRANT USAGE ON SCHEMA defer TO pg_monitor;

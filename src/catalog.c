@@ -43,6 +43,9 @@ static const char *const object_names[CAT_N] = {
 	[CAT_SCHEDULE] = "schedule",
 	[CAT_INSTALLATION] = "installation",
 	[CAT_ORIGIN] = "origin",
+	[CAT_ALERT] = "alert",
+	[CAT_ALERT_EVENT] = "alert_event",
+	[CAT_ALERT_FAILING] = "alert_failing",
 };
 
 static Oid	object_oids[CAT_N];

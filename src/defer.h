@@ -205,6 +205,9 @@ typedef enum CatalogObject
 	CAT_SCHEDULE,
 	CAT_INSTALLATION,
 	CAT_ORIGIN,
+	CAT_ALERT,
+	CAT_ALERT_EVENT,
+	CAT_ALERT_FAILING,
 	CAT_N
 } CatalogObject;
 
@@ -251,6 +254,7 @@ extern void pending_final(int64 job_id);	/* wake who awaits it */
 extern void pending_scheduled_function(Oid function);	/* guard.c's set grows */
 extern void pending_release(void);	/* a schedule's run has ended: look for held ones */
 extern void pending_installed(void);	/* CREATE EXTENSION */
+extern void pending_alert(void);	/* scheduler, look at alerts */
 extern void pending_rescan(void);	/* scheduler, look at all tables again (activate()) */
 extern void pending_init(void);
 

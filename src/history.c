@@ -30,6 +30,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "alert.h"
 #include "jobs.h"
 
 /* Columns of defer.job_history */
@@ -256,6 +257,8 @@ history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at
 	SET_IF(HIST_ERROR, error != NULL, text_datum(error));
 	direct_insert(day_partition(CAT_HISTORY_DEFAULT, now), HIST_NATTS, values, nulls);
 	pending_final(job->id);
+	if (alerts_wanted(state))
+		alerts_note(job, state, started_at);
 }
 
 void

@@ -52,6 +52,7 @@ static struct
 	bool		release;
 	bool		installed;
 	bool		rescan;
+	bool		alert;
 	TimestampTz next_schedule;
 	PendingLane lanes[MAX_LANES];
 	PendingLimit limits[MAX_LIMITS];
@@ -66,7 +67,7 @@ pending_reset(void)
 	pending.any = false;
 	pending.nlanes = pending.nlimits = pending.nfinals = pending.nguarded = 0;
 	pending.last = 0;
-	pending.release = pending.installed = pending.rescan = false;
+	pending.release = pending.installed = pending.rescan = pending.alert = false;
 	pending.next_schedule = DT_NOEND;
 }
 
@@ -174,6 +175,13 @@ pending_installed(void)
 }
 
 void
+pending_alert(void)
+{
+	pending_begin();
+	pending.alert = true;
+}
+
+void
 pending_rescan(void)
 {
 	pending_begin();
@@ -227,6 +235,8 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			wake = db->rescan = true;
 		if (pending.release)
 			wake = db->release = true;
+		if (pending.alert && !db->alert)
+			wake = db->alert = true;
 		if (pending.next_schedule < db->next_schedule)
 		{
 			db->next_schedule = pending.next_schedule;
@@ -288,7 +298,7 @@ pending_commit(void)
 				await_wake(MyDatabaseId, pending.finals[i]);
 	}
 	if (grow || cancel || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.installed || pending.next_schedule != DT_NOEND)
+		pending.alert || pending.installed || pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, cancel, next_due);
 }
 

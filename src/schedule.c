@@ -31,6 +31,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "alert.h"
 #include "batch.h"
 
 /* Schedules in a transaction, and runs that one schedule may start in it */
@@ -211,6 +212,9 @@ process_schedule(Schedule *s, TimestampTz now)
 	else
 		run_ticks(s, &clock, now);
 	schedule_write_times(s);
+	if (s->last_error != NULL)
+		alerts_note_schedule(s->owner, s->function,
+							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
 	CommandCounterIncrement();
 }
 
@@ -355,6 +359,9 @@ recheck_schedule(Schedule *s, TimestampTz now)
 	else
 		schedule_advance(s, &clock, after, now);
 	schedule_write_times(s);
+	if (s->last_error != NULL)
+		alerts_note_schedule(s->owner, s->function,
+							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
 }
 
 /* Some of those whose next tick is in the future; returns the last id, 0 at the end */

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "alert.h"
 #include "batch.h"
 #include "jobs.h"
 #include "processes.h"
@@ -44,6 +45,9 @@
 /* Rows of a batch are locked by somebody; there are more lanes than slots */
 #define RETRY_DELAY		USECS_PER_SEC
 
+/* Events for alerts are collected for so long before they are looked at */
+#define ALERT_DELAY		(100 * 1000)
+
 typedef enum ChoreName
 {
 	CHORE_LOAD,					/* limits, guard, lanes from the tables */
@@ -52,6 +56,7 @@ typedef enum ChoreName
 	CHORE_SCHEDULES,
 	CHORE_RELEASE,
 	CHORE_POOL,
+	CHORE_ALERTS,
 	CHORE_N
 } ChoreName;
 
@@ -178,6 +183,14 @@ chore_pool(TimestampTz now)
 	return pool_maintain(now);
 }
 
+static TimestampTz
+chore_alerts(TimestampTz now)
+{
+	if (!defer_enabled)
+		return DT_NOEND;
+	return alerts_maintain(now);
+}
+
 static Chore chores[CHORE_N] = {
 	[CHORE_LOAD] = {"read its tables", chore_load},
 	[CHORE_RECOVER] = {"settle the claims of processes that are gone", chore_recover},
@@ -185,6 +198,7 @@ static Chore chores[CHORE_N] = {
 	[CHORE_SCHEDULES] = {"run its schedules", chore_schedules},
 	[CHORE_RELEASE] = {"release runs of schedules", chore_release},
 	[CHORE_POOL] = {"start workers", chore_pool},
+	[CHORE_ALERTS] = {"send alerts", chore_alerts},
 };
 
 static void
@@ -286,6 +300,12 @@ take_requests(TimestampTz now)
 		chores[CHORE_RELEASE].due = now;
 		my_database->release = false;
 	}
+	if (my_database->alert)
+	{
+		/* they come in swarms: not for each of them */
+		chores[CHORE_ALERTS].due = Min(chores[CHORE_ALERTS].due, now + ALERT_DELAY);
+		my_database->alert = false;
+	}
 	if (my_database->orphans)
 	{
 		chores[CHORE_RECOVER].due = now;
@@ -336,7 +356,7 @@ reload_settings(TimestampTz now)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
-	chores[CHORE_SCHEDULES].due = chores[CHORE_PARTITIONS].due = now;
+	chores[CHORE_SCHEDULES].due = chores[CHORE_PARTITIONS].due = chores[CHORE_ALERTS].due = now;
 }
 
 void

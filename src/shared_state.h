@@ -188,6 +188,7 @@ typedef struct DatabaseSlot
 	bool		recovered;		/* claims of before the last server start were looked at */
 	bool		rescan;			/* look at all tables again */
 	bool		release;		/* look for held runs of schedules */
+	bool		alert;			/* there are events for alerts, or other rules */
 	bool		orphans;		/* a worker went without settling its batch */
 	bool		overflow;		/* more lanes than shared_slots: look in the table */
 	bool		no_slots;		/* no background worker could be registered */

@@ -2,6 +2,7 @@
 -- Nothing is sent here: the jobs are in a queue that is paused; test/t has peers.
 \set VERBOSITY default
 SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS defer;
 DROP ROLE IF EXISTS delivery_app, delivery_other;
 RESET client_min_messages;
 CREATE ROLE delivery_app LOGIN;

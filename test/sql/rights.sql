@@ -92,6 +92,12 @@ SELECT defer.endpoint('alice_endpoint', 'slack', 'https://hooks.example.com/alic
 SELECT defer.endpoint('bob_endpoint', 'slack', 'https://hooks.example.com/bob-secret');
 SELECT defer.grant_endpoint('alice_endpoint', 'rights_alice');
 SELECT defer.grant_endpoint('bob_endpoint', 'rights_bob');
+GRANT EXECUTE ON FUNCTION defer.alert TO rights_alice, rights_bob;
+SET ROLE rights_alice;
+SELECT defer.alert('alice_alert', 'alice_endpoint', group_window => '1 day');
+SET ROLE rights_bob;
+SELECT defer.alert('bob_alert', 'bob_endpoint', group_window => '1 day');
+RESET ROLE;
 SELECT defer.create_queue('alice_queue');
 SELECT defer.create_queue('bob_queue');
 SELECT defer.grant_queue('alice_queue', 'rights_alice');
@@ -197,6 +203,10 @@ SELECT rights.attempt($$SELECT defer.pause_queue('bob_queue')$$);
 SELECT rights.attempt($$SELECT defer.alter_queue('bob_queue', concurrency => 1)$$);
 SELECT rights.attempt($$SELECT defer.grant_queue('bob_queue', 'rights_alice')$$);
 SELECT rights.attempt($$SELECT defer.drop_queue('bob_queue')$$);
+SELECT rights.attempt($$SELECT defer.drop_alert('bob_alert')$$);
+SELECT rights.attempt($$SELECT defer.drop_endpoint('bob_endpoint')$$);
+SELECT rights.attempt($$SELECT defer.grant_endpoint('bob_endpoint', 'rights_alice')$$);
+SELECT rights.attempt($$SELECT defer.alert('a', 'bob_endpoint')$$);
 RESET ROLE;
 
 -- Nothing of it has had an effect
@@ -214,6 +224,8 @@ SET ROLE rights_bob;
 SELECT defer.unschedule('bob_cron');
 RESET ROLE;
 SELECT defer.drop_queue('alice_queue'), defer.drop_queue('bob_queue');
+SELECT defer.drop_alert('alice_alert'), defer.drop_alert('bob_alert');
+REVOKE EXECUTE ON FUNCTION defer.alert FROM rights_alice, rights_bob;
 SELECT defer.drop_endpoint('alice_endpoint'), defer.drop_endpoint('bob_endpoint');
 DROP SCHEMA rights CASCADE;
 REVOKE USAGE ON SCHEMA defer FROM rights_alice, rights_bob;
