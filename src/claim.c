@@ -337,6 +337,10 @@ batch_unsettled(void)
 
 static MemoryContext bookkeeping_context;
 
+/*
+ * The snapshot is for what is kept out of line: values that are read, and those
+ * of rows that are updated or deleted.
+ */
 void
 bookkeeping_begin(void)
 {
@@ -345,12 +349,14 @@ bookkeeping_begin(void)
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
 	XactDeferrable = false;
+	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 /* Commit, and go on in the memory context that bookkeeping_begin() found */
 void
 bookkeeping_end(void)
 {
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(bookkeeping_context);
 }

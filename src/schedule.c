@@ -395,7 +395,6 @@ begin(bool own_transactions)
 		return;
 	SetCurrentStatementStartTimestamp();
 	bookkeeping_begin();
-	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 static void
