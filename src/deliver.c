@@ -278,7 +278,9 @@ delivery_network_error(Transfer *transfer, int code, const char *what, DeliveryE
 {
 	const char *problem = transfer->error[0] != '\0' ? transfer->error :
 		curl_easy_strerror((CURLcode) code);
+	long		status = 0;
 
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	end->sqlerrcode = ERRCODE_DELIVERY_NETWORK;
 	if (transfer->refused)
 	{
@@ -291,6 +293,9 @@ delivery_network_error(Transfer *transfer, int code, const char *what, DeliveryE
 	switch (code)
 	{
 		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* a redirect to another scheme; without an answer: one that is not HTTP */
+			end->outcome = status == 0 ? DELIVERY_RETRY : DELIVERY_REFUSED;
+			break;
 		case CURLE_URL_MALFORMAT:
 		case CURLE_TOO_MANY_REDIRECTS:
 			end->outcome = DELIVERY_REFUSED;

@@ -42,8 +42,7 @@ sub until_ok
 {
 	my ($node, $query, $what, $database) = @_;
 
-	ok($node->poll_query_until($database // 'postgres', $query), $what);
-	return;
+	return ok($node->poll_query_until($database // 'postgres', $query), $what);
 }
 
 # Wait until no job is left that is not finished
