@@ -14,6 +14,12 @@
 /* Longest line of a header with encoded words */
 #define LINE_MAX_LENGTH		76
 
+/* Longest name before an address */
+#define NAME_MAX_LENGTH		200
+
+/* Where the value begins at most, in a header of addresses */
+#define NAME_COLUMN			20
+
 /* Bytes of text in one encoded word: "=?UTF-8?B?" and "?=" around 4 for 3 */
 #define WORD_BYTES			42
 
@@ -88,6 +94,27 @@ valid_domain(const char *text, size_t length, const char **problem)
 	return true;
 }
 
+static bool
+contains(const char *text, size_t length, const char *characters)
+{
+	for (size_t i = 0; i < length; i++)
+	{
+		if (strchr(characters, text[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Would mail go to one of several that are written there?  Not if it is in quotes */
+static bool
+holds_address(const char *name, size_t length)
+{
+	if (length >= 2 && name[0] == '"' && name[length - 1] == '"')
+		return false;
+	return contains(name, length, "<>") ||
+		(contains(name, length, "@") && contains(name, length, ",;"));
+}
+
 /* Where the bare address is, and the name before it (length 0: there is none) */
 static bool
 split(const char *text, const char **bare, size_t *bare_length, const char **name,
@@ -124,14 +151,14 @@ split(const char *text, const char **bare, size_t *bare_length, const char **nam
 	while (*name < open && **name == ' ')
 		(*name)++;
 	*name_length = open - *name;
-	if (*name_length >= 2 && (*name)[0] == '"' && (*name)[*name_length - 1] == '"')
-	{
-		(*name)++;
-		*name_length -= 2;
-	}
-	if (*name_length > 200)
+	if (*name_length > NAME_MAX_LENGTH)
 	{
 		*problem = "the name is longer than 200 bytes";
+		return false;
+	}
+	if (holds_address(*name, *name_length))
+	{
+		*problem = "there is more than one address in it";
 		return false;
 	}
 	return true;
@@ -244,14 +271,14 @@ put_encoded(Line *line, const char *text, size_t length, size_t column)
 
 		while (end > begin && end < length && ((unsigned char) text[end] & 0xc0) == 0x80)
 			end--;
+		if (end == begin && room == WORD_BYTES)
+			end = begin + room < length ? begin + room : length;	/* not UTF-8 */
 		if (end > begin)
 		{
 			put(line, "=?UTF-8?B?", 10);
 			put_base64(line, (const unsigned char *) text + begin, end - begin);
 			put(line, "?=", 2);
 		}
-		else if (room == WORD_BYTES)
-			end = begin + room < length ? begin + room : length;	/* not UTF-8 */
 		if (end < length)
 			put(line, "\r\n ", 3);
 		begin = end;
@@ -271,6 +298,38 @@ is_plain(const char *text, size_t length)
 	return strstr(text, "=?") == NULL;
 }
 
+/* Of "..." what is in it; "out" has room for as much as there is.  Returns its length */
+static size_t
+unquote(const char *name, size_t length, char *out)
+{
+	size_t		n = 0;
+
+	if (length >= 2 && name[0] == '"' && name[length - 1] == '"')
+	{
+		size_t		i = 1;
+
+		while (i < length - 1 && name[i] != '"')
+		{
+			if (name[i] == '\\' && i + 1 < length - 1)
+				i++;
+			out[n++] = name[i++];
+		}
+		if (i == length - 1)
+			return n;
+	}
+	/* it is not, or not only */
+	memcpy(out, name, length);
+	return length;
+}
+
+static bool
+line_done(const Line *line)
+{
+	if (line->full)
+		line->buffer[0] = '\0';
+	return !line->full;
+}
+
 bool
 mail_text_header(const char *text, size_t column, char *buffer, size_t size)
 {
@@ -282,7 +341,7 @@ mail_text_header(const char *text, size_t column, char *buffer, size_t size)
 		put(&line, text, length);
 	else
 		put_encoded(&line, text, length, column);
-	return !line.full;
+	return line_done(&line);
 }
 
 bool
@@ -294,29 +353,32 @@ mail_address_header(const char *text, char *buffer, size_t size)
 			   *problem;
 	size_t		bare_length,
 				name_length;
+	char		plain[NAME_MAX_LENGTH + 1];
 
 	buffer[0] = '\0';
-	if (!split(text, &bare, &bare_length, &name, &name_length, &problem))
+	if (!mail_address_valid(text, &problem) ||
+		!split(text, &bare, &bare_length, &name, &name_length, &problem))
 		return false;
-	if (name_length > 0)
+	name_length = unquote(name, name_length, plain);
+	plain[name_length] = '\0';
+	if (name_length > 0 && is_plain(plain, name_length))
 	{
-		if (is_plain(name, name_length))
+		put(&line, "\"", 1);
+		for (size_t i = 0; i < name_length; i++)
 		{
-			put(&line, "\"", 1);
-			for (size_t i = 0; i < name_length; i++)
-			{
-				if (name[i] == '"' || name[i] == '\\')
-					put(&line, "\\", 1);
-				put(&line, name + i, 1);
-			}
-			put(&line, "\"", 1);
+			if (plain[i] == '"' || plain[i] == '\\')
+				put(&line, "\\", 1);
+			put(&line, plain + i, 1);
 		}
-		else
-			put_encoded(&line, name, name_length, 20);
-		put(&line, " ", 1);
+		put(&line, "\" ", 2);
+	}
+	else if (name_length > 0)
+	{
+		put_encoded(&line, plain, name_length, NAME_COLUMN);
+		put(&line, "\r\n ", 3);	/* a line with an encoded word is a short one */
 	}
 	put(&line, "<", 1);
 	put(&line, bare, bare_length);
 	put(&line, ">", 1);
-	return !line.full;
+	return line_done(&line);
 }

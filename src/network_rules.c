@@ -204,6 +204,9 @@ address_allowed(const struct sockaddr *socket_address, const NetworkList *allowe
 		return false;
 	for (int i = 0; i < allowed->n; i++)
 	{
+		/* ::/0 is all of IPv6, and lets in no IPv4 that is written in it */
+		if (is_v4(address) && allowed->networks[i].bits < 96)
+			continue;
 		if (in_network(address, &allowed->networks[i]))
 			return true;
 	}

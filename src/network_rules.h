@@ -33,7 +33,8 @@ extern bool networks_parse(const char *text, NetworkList *list, char *problem, s
 
 /*
  * Is that an address of the public Internet, or in the list?  What wraps an
- * IPv4 address is judged by that address.
+ * IPv4 address is public if that address is; in the list, networks of IPv6 do
+ * not stand for addresses of IPv4, but for those that wrap one.
  */
 extern bool address_allowed(const struct sockaddr *address, const NetworkList *allowed);
 

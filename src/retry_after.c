@@ -7,13 +7,34 @@
 #include "retry_after.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
+
+typedef struct HttpDate
+{
+	int			year;
+	int			month;			/* 1 to 12; 0: there is no such month */
+	int			day;
+	int			hour;
+	int			minute;
+	int			second;
+} HttpDate;
 
 static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
+}
+
+static bool
+is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool
+is_leap(int64_t year)
+{
+	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
 /* Days since 1970-01-01 of a date of the Gregorian calendar */
@@ -33,6 +54,14 @@ days_from_civil(int64_t year, int month, int day)
 }
 
 static int
+days_in_month(int64_t year, int month)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+
+	return days[month - 1] + (month == 2 && is_leap(year));
+}
+
+static int
 month_number(const char *name)
 {
 	static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -45,47 +74,92 @@ month_number(const char *name)
 	return 0;
 }
 
+/*
+ * Compare with a form, all of it: Y, D, h, m and s are one digit each of year,
+ * day and time, e a digit of the day or a space, b the first letter of a month.
+ */
+static bool
+read_form(const char *text, const char *form, HttpDate *date)
+{
+	memset(date, 0, sizeof(HttpDate));
+	for (; *form != '\0'; form++, text++)
+	{
+		int			digit = is_digit(*text) ? *text - '0' : -1;
+
+		if (strchr("YDhms", *form) != NULL && digit < 0)
+			return false;
+		switch (*form)
+		{
+			case 'Y':
+				date->year = date->year * 10 + digit;
+				break;
+			case 'D':
+				date->day = date->day * 10 + digit;
+				break;
+			case 'e':
+				if (digit < 0 && *text != ' ')
+					return false;
+				date->day = digit < 0 ? 0 : digit;
+				break;
+			case 'h':
+				date->hour = date->hour * 10 + digit;
+				break;
+			case 'm':
+				date->minute = date->minute * 10 + digit;
+				break;
+			case 's':
+				date->second = date->second * 10 + digit;
+				break;
+			case 'b':
+				if (strlen(text) < 3)
+					return false;
+				date->month = month_number(text);
+				text += 2;
+				break;
+			default:
+				if (*text != *form)
+					return false;
+		}
+	}
+	return *text == '\0';
+}
+
+/* Two digits: the year that is less than 50 years away */
+static int
+whole_year(int year, int64_t now)
+{
+	int			this_year = (int) (1970 + now / 31556952);
+
+	year += this_year / 100 * 100;
+	if (year > this_year + 50)
+		return year - 100;
+	if (year < this_year - 50)
+		return year + 100;
+	return year;
+}
+
 /* An HTTP date as seconds since 1970; false: it is not one */
 static bool
 http_date(const char *value, int64_t now, int64_t *seconds)
 {
-	char		month[4];
-	const char *comma = strchr(value, ',');
-	int			day,
-				year,
-				hour,
-				minute,
-				second;
-	int			used = 0;
-	int			number;
+	HttpDate	date;
 
-	if (comma != NULL &&
-		sscanf(comma, ", %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day, month, &year, &hour,
-			   &minute, &second, &used) == 6 && used > 0)
-		value = comma;
-	else if (comma != NULL &&
-			 sscanf(comma, ", %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &day, month, &year, &hour,
-					&minute, &second, &used) == 6 && used > 0)
-	{
-		/* two digits: not more than 50 years ahead */
-		int64_t		this_year = 1970 + now / 31556952;
-
-		value = comma;
-		year += (int) (this_year / 100 * 100);
-		if (year > this_year + 50)
-			year -= 100;
-	}
-	else if (comma != NULL ||
-			 sscanf(value, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", month, &day, &hour,
-					&minute, &second, &year, &used) != 6 || used == 0)
+	/* the name of the day says nothing that the date does not */
+	if (!is_letter(*value))
 		return false;
-	if (value[used] != '\0')
+	while (is_letter(*value))
+		value++;
+	if (read_form(value, ", DD-b-YY hh:mm:ss GMT", &date))
+		date.year = whole_year(date.year, now);
+	else if (!read_form(value, ", DD b YYYY hh:mm:ss GMT", &date) &&
+			 !read_form(value, " b eD hh:mm:ss YYYY", &date))
 		return false;
-	number = month_number(month);
-	if (number == 0 || day < 1 || day > 31 || year < 1970 || year > 9999 || hour < 0 ||
-		hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
+	if (date.month == 0 || date.year < 1970 || date.day < 1 ||
+		date.day > days_in_month(date.year, date.month) || date.hour > 23 ||
+		date.minute > 59 || date.second > 60)
 		return false;
-	*seconds = days_from_civil(year, number, day) * 86400 + hour * 3600 + minute * 60 + second;
+	*seconds = days_from_civil(date.year, date.month, date.day) * 86400 +
+		date.hour * 3600 + date.minute * 60 + date.second;
 	return true;
 }
 

@@ -15,33 +15,24 @@
  *		a text of fields is what naive.c reads in it: next is a match, and
  *		within some hours there is no earlier one, second by second.
  *
- * With clang this is a libFuzzer target; otherwise the main() below reads files
- * and folders that are named, or the standard input.
+ * With clang this is a libFuzzer target; otherwise replay.c calls it.
  */
 #include "cron.h"
+#include "fuzz.h"
 #include "naive.h"
 #include "tzif.h"
 #include "zone_names.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define HEADER	9
 
 /* How far the naive search goes, in seconds */
 #define WINDOW	20000
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static const char *current_text = "";
-
-#define must(condition) \
-	((condition) ? (void) 0 : \
-	 (fprintf(stderr, "%s:%d: failed for \"%s\": %s\n", __FILE__, __LINE__, \
-			  current_text, #condition), abort()))
 
 static void
 check_error(const char *text, const CronError *err)
@@ -193,69 +184,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_naive(text, &s, zone, t);
 	return 0;
 }
-
-#ifndef LIBFUZZER
-static int	n_inputs;
-
-static void
-run_stream(FILE *file)
-{
-	static uint8_t data[65536];
-	size_t		size = fread(data, 1, sizeof(data), file);
-
-	LLVMFuzzerTestOneInput(data, size);
-	n_inputs++;
-}
-
-static void
-run_path(const char *path)
-{
-	struct stat st;
-	struct dirent *entry;
-	DIR		   *dir;
-	FILE	   *file;
-
-	if (stat(path, &st) != 0)
-	{
-		perror(path);
-		exit(1);
-	}
-	if (S_ISDIR(st.st_mode))
-	{
-		dir = opendir(path);
-		while (dir != NULL && (entry = readdir(dir)) != NULL)
-		{
-			char		name[4096];
-
-			if (entry->d_name[0] == '.')
-				continue;
-			snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-			run_path(name);
-		}
-		if (dir != NULL)
-			closedir(dir);
-		return;
-	}
-	file = fopen(path, "rb");
-	if (file == NULL)
-	{
-		perror(path);
-		exit(1);
-	}
-	run_stream(file);
-	fclose(file);
-}
-
-int
-main(int argc, char **argv)
-{
-	int			i;
-
-	for (i = 1; i < argc; i++)
-		run_path(argv[i]);
-	if (argc == 1)
-		run_stream(stdin);
-	printf("%d passed, 0 failed\n", n_inputs);	/* else it has aborted */
-	return n_inputs == 0;
-}
-#endif

@@ -27,11 +27,14 @@ extern const char *show_time(int64_t t);	/* one of a few static buffers */
 /* The test files */
 extern void test_backoff(void);
 extern void test_describe(void);
+extern void test_mail_address(void);
+extern void test_network_rules(void);
 extern void test_next(void);
 extern void test_oracle(void);
 extern void test_parse(void);
 extern void test_pg_cron(void);
 extern void test_published(void);
+extern void test_retry_after(void);
 extern void test_tzif(void);
 extern void test_zones(void);
 
