@@ -128,6 +128,10 @@ COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled
 COMMENT ON COLUMN defer.job_history.attempt IS 'attempts that were started';
 CREATE TABLE defer.job_history_default PARTITION OF defer.job_history DEFAULT;
 CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);
+CREATE INDEX job_history_default_function_idx ON defer.job_history_default (function COLLATE "C", id);
+CREATE INDEX job_history_default_parent_idx ON defer.job_history_default (parent_id, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX job_history_default_schedule_idx ON defer.job_history_default (schedule_id, id) WHERE schedule_id IS NOT NULL;
+CREATE INDEX job_history_default_trouble_idx ON defer.job_history_default (id) WHERE state <> 's' OR error IS NOT NULL;
 COMMENT ON TABLE defer.job_history_default IS 'finished jobs of days that have no partition yet';
 
 CREATE TABLE defer.attempt (
@@ -727,6 +731,48 @@ CREATE FUNCTION defer.schedule_next_runs(schedule text, timezone text, after tim
 COMMENT ON FUNCTION defer.schedule_next_runs(text, text, timestamptz, integer) IS
 	'the next n (0 to 1000) times of a schedule after an instant, without jitter; NULL when schedule or zone cannot be read';
 
+-- Jobs by what they are.  A condition on anything but the id makes defer.jobs read
+-- all of history; these use indexes.
+
+CREATE FUNCTION defer.find_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
+								parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL,
+								metadata jsonb DEFAULT NULL, error text DEFAULT NULL,
+								since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+								before bigint DEFAULT NULL, n integer DEFAULT 50) RETURNS SETOF bigint
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 50 AS 'MODULE_PATHNAME', 'defer_find_jobs';
+COMMENT ON FUNCTION defer.find_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, integer) IS
+	'ids of the newest n (0 to 10000) jobs you may see that are like that, the newest first; before: with smaller ids than that, the next page. function: a signature as in defer.jobs. metadata: contains that. error: has that text in it, or that SQLSTATE. since, until: finished at or after and before, or, if unfinished, enqueued. Quick with a long history unless metadata, queue or a time alone leave few jobs of many. Errors: no such state, n out of range';
+
+CREATE FUNCTION defer.child_states(parent_id bigint, OUT state text, OUT jobs bigint) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 8 AS 'MODULE_PATHNAME', 'defer_child_states';
+COMMENT ON FUNCTION defer.child_states(bigint) IS
+	'how many jobs that a job has enqueued, and that you may see, are in each state';
+
+-- Counters: see statistics.c
+
+CREATE FUNCTION defer.job_statistics(OUT owner oid, OUT function text, OUT queue text,
+		OUT succeeded bigint, OUT failed bigint, OUT cancelled bigint, OUT discarded bigint, OUT skipped_ticks bigint,
+		OUT attempts_failed bigint, OUT attempts_timed_out bigint, OUT attempts_crashed bigint, OUT attempts_conflict bigint,
+		OUT attempts_snoozed bigint, OUT attempts_interrupted bigint, OUT attempts_cancelled bigint,
+		OUT durations bigint[], OUT duration_seconds double precision,
+		OUT delays bigint[], OUT delay_seconds double precision) RETURNS SETOF record
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 50 AS 'MODULE_PATHNAME', 'defer_job_statistics';
+COMMENT ON FUNCTION defer.job_statistics() IS
+	'counters of this database, for roles that the current role may see; look at defer.statistics instead';
+
+CREATE FUNCTION defer.statistics_bounds() RETURNS double precision[]
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_statistics_bounds';
+COMMENT ON FUNCTION defer.statistics_bounds() IS
+	'upper bounds, in seconds, of the classes that defer.statistics counts durations and delays in, but for the last class, which has none';
+
+CREATE VIEW defer.statistics WITH (security_barrier) AS
+SELECT s.owner::regrole AS owner, s.function, s.queue, s.succeeded, s.failed, s.cancelled, s.discarded, s.skipped_ticks,
+	s.attempts_failed, s.attempts_timed_out, s.attempts_crashed, s.attempts_conflict, s.attempts_snoozed,
+	s.attempts_interrupted, s.attempts_cancelled, s.durations, s.duration_seconds, s.delays, s.delay_seconds
+  FROM defer.job_statistics() s;
+COMMENT ON VIEW defer.statistics IS
+	'what has ended since the server was started, by role, function and queue; at once, however long the history is. The counters only grow, and begin anew with the server. skipped_ticks: times of schedules at which no job ran. attempts_*: attempts that did not succeed. durations, delays: how many jobs, by the bounds of defer.statistics_bounds(), took so long in their last attempt, and waited so long for it; *_seconds: their sums. An empty function: those of functions that found no room';
+
 -- Copies: see activate.c
 
 CREATE FUNCTION defer.activate() RETURNS void
@@ -822,7 +868,8 @@ SELECT j.id, j.owner, j.function, j.queue, j.run_at, j.schedule_id, j.scheduled_
 		WHEN j.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
 		ELSE 'queued' END AS state) x
  WHERE defer.may_see(j.owner) AND (j.claim IS NULL OR NOT defer.has_ended(j.id));
-COMMENT ON VIEW defer.live_jobs IS 'unfinished jobs you may see, for other views; look at defer.jobs instead';
+COMMENT ON VIEW defer.live_jobs IS
+	'unfinished jobs you may see, with little about each: to count them. ready: could begin now';
 
 CREATE VIEW defer.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at
@@ -880,14 +927,13 @@ SELECT a.name, a.owner, a.endpoint, a.recipients, a.states AS on_states, a.funct
 COMMENT ON VIEW defer.alerts IS
 	'the alerts you may see. untold: events that are collected for the next message. failing: functions and conditions that a message was sent about and that have not recovered since';
 
-CREATE VIEW defer.functions WITH (security_barrier) AS
+-- Without history, and so at once however long it is
+
+CREATE VIEW defer.live_functions WITH (security_barrier) AS
 SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.multiplier, f.max_interval, f.randomization,
 	f.max_duration, f.discard_after, f.concurrency, f.at_limit, COALESCE(f.paused, false) AS paused,
 	COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.queued, 0) AS queued,
-	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying,
-	COALESCE(h.succeeded, 0) AS succeeded, COALESCE(h.failed, 0) AS failed,
-	COALESCE(h.cancelled, 0) AS cancelled, COALESCE(h.discarded, 0) AS discarded,
-	l.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
+	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying, l.oldest_ready
   FROM (SELECT j.function,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
@@ -895,6 +941,44 @@ SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.mult
 			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,
 			pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest_ready
 		  FROM defer.live_jobs j GROUP BY j.function) l
+  FULL JOIN (SELECT t.signature AS function, t.queue, t.priority, t.max_attempts, t.initial_interval, t.multiplier,
+			t.max_interval, t.randomization, t.max_duration, t.discard_after, t.concurrency, t.at_limit, t.paused
+		  FROM defer.function t WHERE defer.may_configure(t.signature)) f USING (function);
+COMMENT ON VIEW defer.live_functions IS
+	'functions that have settings, or unfinished jobs of yours: as defer.functions, without what is finished';
+
+CREATE VIEW defer.live_queues WITH (security_barrier) AS
+SELECT queue, q.owner, q.granted, q.priority, q.max_attempts, q.initial_interval, q.multiplier, q.max_interval, q.randomization,
+	q.max_duration, q.discard_after, q.concurrency, COALESCE(q.paused, false) AS paused,
+	COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.queued, 0) AS queued,
+	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying, l.oldest_ready
+  FROM (SELECT j.queue,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,
+			pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest_ready
+		  FROM defer.live_jobs j GROUP BY j.queue) l
+  FULL JOIN (SELECT d.name AS queue, t.owner, t.granted, t.priority, t.max_attempts, t.initial_interval, t.multiplier,
+			t.max_interval, t.randomization, t.max_duration, t.discard_after, t.concurrency, t.paused
+		  FROM (SELECT text 'default' AS name
+				UNION
+				SELECT v.name FROM defer.queue v
+				 WHERE defer.may_see(v.owner)
+					OR EXISTS (SELECT FROM pg_catalog.unnest(v.granted) g WHERE g = 0::oid OR defer.may_see(g))) d
+		  LEFT JOIN defer.queue t ON t.name = d.name) q USING (queue);
+COMMENT ON VIEW defer.live_queues IS
+	'queues that you own or may use, and "default": as defer.queues, without what is finished';
+
+CREATE VIEW defer.functions WITH (security_barrier) AS
+SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.multiplier, f.max_interval, f.randomization,
+	f.max_duration, f.discard_after, f.concurrency, f.at_limit, COALESCE(f.paused, false) AS paused,
+	COALESCE(f.scheduled, 0) AS scheduled, COALESCE(f.queued, 0) AS queued,
+	COALESCE(f.running, 0) AS running, COALESCE(f.retrying, 0) AS retrying,
+	COALESCE(h.succeeded, 0) AS succeeded, COALESCE(h.failed, 0) AS failed,
+	COALESCE(h.cancelled, 0) AS cancelled, COALESCE(h.discarded, 0) AS discarded,
+	f.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
+  FROM defer.live_functions f
   FULL JOIN (SELECT j.function,
 			pg_catalog.count(*) FILTER (WHERE j.state = 's') AS succeeded,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'f') AS failed,
@@ -904,28 +988,19 @@ SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.mult
 			pg_catalog.percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY j.finished_at - j.started_at) AS durations
 		  FROM defer.job_history j
 		 WHERE j.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(j.owner)
-		 GROUP BY j.function) h USING (function)
-  FULL JOIN (SELECT t.signature AS function, t.queue, t.priority, t.max_attempts, t.initial_interval, t.multiplier,
-			t.max_interval, t.randomization, t.max_duration, t.discard_after, t.concurrency, t.at_limit, t.paused
-		  FROM defer.function t WHERE defer.may_configure(t.signature)) f USING (function);
+		 GROUP BY j.function) h USING (function);
 COMMENT ON VIEW defer.functions IS
 	'functions that have settings, or jobs of yours that are unfinished or ended during the last day. Settings: those of defer.configure(), NULL is the default. scheduled, queued, running, retrying: jobs as of now; succeeded, failed, cancelled, discarded and the durations: of the last day. oldest_ready: since when the job waits that waits longest for a worker';
 
 CREATE VIEW defer.queues WITH (security_barrier) AS
 SELECT queue, q.owner, q.granted, q.priority, q.max_attempts, q.initial_interval, q.multiplier, q.max_interval, q.randomization,
 	q.max_duration, q.discard_after, q.concurrency, COALESCE(q.paused, false) AS paused,
-	COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.queued, 0) AS queued,
-	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying,
+	COALESCE(q.scheduled, 0) AS scheduled, COALESCE(q.queued, 0) AS queued,
+	COALESCE(q.running, 0) AS running, COALESCE(q.retrying, 0) AS retrying,
 	COALESCE(h.succeeded, 0) AS succeeded, COALESCE(h.failed, 0) AS failed,
 	COALESCE(h.cancelled, 0) AS cancelled, COALESCE(h.discarded, 0) AS discarded,
-	l.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
-  FROM (SELECT j.queue,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,
-			pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest_ready
-		  FROM defer.live_jobs j GROUP BY j.queue) l
+	q.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
+  FROM defer.live_queues q
   FULL JOIN (SELECT j.queue,
 			pg_catalog.count(*) FILTER (WHERE j.state = 's') AS succeeded,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'f') AS failed,
@@ -935,15 +1010,7 @@ SELECT queue, q.owner, q.granted, q.priority, q.max_attempts, q.initial_interval
 			pg_catalog.percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY j.finished_at - j.started_at) AS durations
 		  FROM defer.job_history j
 		 WHERE j.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(j.owner)
-		 GROUP BY j.queue) h USING (queue)
-  FULL JOIN (SELECT d.name AS queue, t.owner, t.granted, t.priority, t.max_attempts, t.initial_interval, t.multiplier,
-			t.max_interval, t.randomization, t.max_duration, t.discard_after, t.concurrency, t.paused
-		  FROM (SELECT text 'default' AS name
-				UNION
-				SELECT v.name FROM defer.queue v
-				 WHERE defer.may_see(v.owner)
-					OR EXISTS (SELECT FROM pg_catalog.unnest(v.granted) g WHERE g = 0::oid OR defer.may_see(g))) d
-		  LEFT JOIN defer.queue t ON t.name = d.name) q USING (queue);
+		 GROUP BY j.queue) h USING (queue);
 COMMENT ON VIEW defer.queues IS
 	'queues that you own or may use, and "default". granted: roles that may use it, - is everybody. Settings: NULL is the default. Counts and durations as in defer.functions, of jobs that you may see';
 
@@ -1111,5 +1178,6 @@ REVOKE EXECUTE ON FUNCTION defer.note_restore() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.run_schedules(timestamptz) FROM PUBLIC;
 
 GRANT SELECT ON defer.jobs, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,
-	defer.alerts, defer.endpoints, defer.workers, defer.health TO PUBLIC, pg_monitor;
+	defer.alerts, defer.endpoints, defer.workers, defer.health, defer.live_jobs, defer.live_functions, defer.live_queues,
+	defer.statistics TO PUBLIC, pg_monitor;
 GRANT USAGE ON SCHEMA defer TO pg_monitor;

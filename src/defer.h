@@ -259,6 +259,19 @@ extern void pending_rescan(void);	/* scheduler, look at all tables again (activa
 extern void pending_init(void);
 
 /* ------------------------------------------------------------------------
+ * statistics.c: counters of what has ended, for monitoring
+ *
+ * What a transaction counts is added when it has committed.
+ * ------------------------------------------------------------------------ */
+extern Size statistics_shared_size(void);
+extern void statistics_startup(void);	/* in the postmaster, under AddinShmemInitLock */
+extern void statistics_forget_dropped(List *databases); /* keeps those of these OIDs */
+extern void statistics_job_ended(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
+extern void statistics_attempt_ended(const Job *job, const char *outcome);
+extern void statistics_commit(void);	/* throws nothing */
+extern void statistics_forget(void);
+
+/* ------------------------------------------------------------------------
  * jobs.c: rows of defer.job, job_history, attempt, log, by direct table access
  * ------------------------------------------------------------------------ */
 extern void job_from_tuple(Job *job, HeapTuple tuple, TupleDesc desc);	/* pointers into the current memory context */

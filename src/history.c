@@ -26,6 +26,7 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -67,6 +68,23 @@ typedef struct KnownPartition
 
 static KnownPartition known[CAT_N];
 
+/* A table with more indexes is not "plain" */
+#define MAX_INDEXES		16
+
+/* How rows get into the indexes of a table */
+typedef struct InsertPlan
+{
+	Oid			relation;		/* InvalidOid: to be looked up */
+	bool		plain;			/* we can do without an executor */
+	List	   *indexes;		/* of OIDs */
+	List	   *conditions;		/* of each index; NULL: none */
+	MemoryContext context;		/* has the lists */
+} InsertPlan;
+
+static InsertPlan insert_plans[4];
+static unsigned int next_insert_plan = 0;
+static unsigned int forgotten = 0;	/* counts what has been invalidated */
+
 /* ------------------------------------------------------------------------
  * Which partition
  * ------------------------------------------------------------------------ */
@@ -78,6 +96,12 @@ forget_partitions(Datum arg, Oid relation)
 	{
 		if (relation == InvalidOid || known[i].relation == relation)
 			known[i].relation = InvalidOid;
+	}
+	forgotten++;
+	for (int i = 0; i < lengthof(insert_plans); i++)
+	{
+		if (relation == InvalidOid || insert_plans[i].relation == relation)
+			insert_plans[i].relation = InvalidOid;
 	}
 }
 
@@ -131,7 +155,7 @@ day_partition(CatalogObject which, TimestampTz at)
  * Insert
  * ------------------------------------------------------------------------ */
 
-/* The general way, for tables whose indexes have expressions or predicates */
+/* The general way, for tables whose indexes have expressions and the like */
 static void
 insert_with_executor(Relation rel, TupleTableSlot *slot)
 {
@@ -149,7 +173,7 @@ insert_with_executor(Relation rel, TupleTableSlot *slot)
 static void
 insert_plain_index_entry(Relation rel, Oid index_oid, TupleTableSlot *slot)
 {
-	Relation	index = index_open(index_oid, NoLock);
+	Relation	index = index_open(index_oid, RowExclusiveLock);
 	IndexInfo  *info = BuildIndexInfo(index);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
@@ -166,6 +190,130 @@ insert_plain_index_entry(Relation rel, Oid index_oid, TupleTableSlot *slot)
 }
 
 /*
+ * Is an index's condition made of what partitions.c writes: "column IS NOT
+ * NULL", a "char" that differs from a constant, and AND and OR of such?
+ */
+static bool
+condition_is_plain(Node *node)
+{
+	if (node == NULL)
+		return true;
+	if (IsA(node, List) || IsA(node, BoolExpr))
+	{
+		List	   *members = IsA(node, List) ? (List *) node : ((BoolExpr *) node)->args;
+		ListCell   *cell;
+
+		if (IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop == NOT_EXPR)
+			return false;
+		foreach(cell, members)
+		{
+			if (!condition_is_plain(lfirst(cell)))
+				return false;
+		}
+		return true;
+	}
+	if (IsA(node, NullTest))
+		return IsA(((NullTest *) node)->arg, Var) && !((NullTest *) node)->argisrow;
+	if (IsA(node, OpExpr))
+	{
+		OpExpr	   *test = (OpExpr *) node;
+
+		return get_opcode(test->opno) == F_CHARNE && IsA(linitial(test->args), Var) &&
+			IsA(lsecond(test->args), Const) && !((Const *) lsecond(test->args))->constisnull;
+	}
+	return false;
+}
+
+/* Does it hold for a row? */
+static bool
+condition_holds(Node *node, TupleTableSlot *slot)
+{
+	Datum		value;
+	bool		isnull;
+
+	if (node == NULL)
+		return true;
+	if (IsA(node, List) || IsA(node, BoolExpr))
+	{
+		bool		any = IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop == OR_EXPR;
+		List	   *members = IsA(node, List) ? (List *) node : ((BoolExpr *) node)->args;
+		ListCell   *cell;
+
+		foreach(cell, members)
+		{
+			if (condition_holds(lfirst(cell), slot) == any)
+				return any;
+		}
+		return !any;
+	}
+	if (IsA(node, NullTest))
+	{
+		NullTest   *test = (NullTest *) node;
+
+		(void) slot_getattr(slot, ((Var *) test->arg)->varattno, &isnull);
+		return isnull == (test->nulltesttype == IS_NULL);
+	}
+	value = slot_getattr(slot, ((Var *) linitial(((OpExpr *) node)->args))->varattno, &isnull);
+	return !isnull &&
+		DatumGetChar(value) != DatumGetChar(((Const *) lsecond(((OpExpr *) node)->args))->constvalue);
+}
+
+/*
+ * The indexes of a table that we insert into, looked up once.  Whatever
+ * changes them sends a relcache invalidation for the table.
+ */
+static InsertPlan *
+insert_plan(Relation rel)
+{
+	InsertPlan *plan = NULL;
+	unsigned int forgotten_before = forgotten;
+	List	   *indexes;
+	ListCell   *cell;
+	MemoryContext old;
+
+	for (int i = 0; i < lengthof(insert_plans); i++)
+	{
+		if (insert_plans[i].relation == RelationGetRelid(rel))
+			return &insert_plans[i];
+		if (plan == NULL && insert_plans[i].relation == InvalidOid)
+			plan = &insert_plans[i];
+	}
+	if (plan == NULL)
+		plan = &insert_plans[next_insert_plan++ % lengthof(insert_plans)];
+	plan->relation = InvalidOid;
+	if (plan->context == NULL)
+		plan->context = AllocSetContextCreate(TopMemoryContext, "defer indexes",
+											  ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(plan->context);
+	plan->indexes = NIL;
+	plan->conditions = NIL;
+	plan->plain = true;
+
+	indexes = RelationGetIndexList(rel);
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		Node	   *condition = (Node *) RelationGetIndexPredicate(index);
+
+		if (RelationGetIndexExpressions(index) != NIL || !condition_is_plain(condition) ||
+			index->rd_index->indisexclusion || !index->rd_index->indimmediate)
+			plan->plain = false;
+		old = MemoryContextSwitchTo(plan->context);
+		plan->indexes = lappend_oid(plan->indexes, lfirst_oid(cell));
+		plan->conditions = lappend(plan->conditions, copyObject(condition));
+		MemoryContextSwitchTo(old);
+		index_close(index, NoLock);
+	}
+	if (list_length(indexes) > MAX_INDEXES)
+		plan->plain = false;
+	list_free(indexes);
+	/* if something has changed meanwhile it is for this time only */
+	if (forgotten == forgotten_before)
+		plan->relation = RelationGetRelid(rel);
+	return plan;
+}
+
+/*
  * Insert a row into one of our tables, with its indexes.  This is once a job:
  * plain indexes are written without an executor.
  */
@@ -175,9 +323,7 @@ direct_insert(Oid relation, int natts, Datum *values, bool *nulls)
 	Relation	rel = table_open(relation, RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	int			all = slot->tts_tupleDescriptor->natts;
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *cell;
-	bool		plain;
+	InsertPlan *plan;
 
 	if (all < natts)
 		ereport(ERROR,
@@ -192,25 +338,25 @@ direct_insert(Oid relation, int natts, Datum *values, bool *nulls)
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
 
-	plain = true;
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
-
-		if (RelationGetIndexExpressions(index) != NIL ||
-			RelationGetIndexPredicate(index) != NIL ||
-			index->rd_index->indisexclusion || !index->rd_index->indimmediate)
-			plain = false;
-		index_close(index, NoLock);
-	}
-	if (!plain)
+	plan = insert_plan(rel);
+	if (!plan->plain)
 		insert_with_executor(rel, slot);
 	else
 	{
-		foreach(cell, indexes)
-			insert_plain_index_entry(rel, lfirst_oid(cell), slot);
+		Oid			wanted[MAX_INDEXES];
+		int			n = 0;
+		ListCell   *index;
+		ListCell   *condition;
+
+		/* inserting may reset the plan: first all that is read from it */
+		forboth(index, plan->indexes, condition, plan->conditions)
+		{
+			if (condition_holds(lfirst(condition), slot))
+				wanted[n++] = lfirst_oid(index);
+		}
+		for (int i = 0; i < n; i++)
+			insert_plain_index_entry(rel, wanted[i], slot);
 	}
-	list_free(indexes);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 }
@@ -259,6 +405,7 @@ history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at
 	pending_final(job->id);
 	if (alerts_wanted(state))
 		alerts_note(job, state, started_at);
+	statistics_job_ended(job, state, started_at, now);
 }
 
 void
@@ -282,6 +429,7 @@ attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char
 	SET_IF(ATT_CONTEXT, error != NULL && error->context != NULL, text_datum(error->context));
 	SET_IF(ATT_RETRY_AT, retry_at != NO_TIME, TimestampTzGetDatum(retry_at));
 	direct_insert(day_partition(CAT_ATTEMPT_DEFAULT, now), ATT_NATTS, values, nulls);
+	statistics_attempt_ended(job, outcome);
 }
 
 void

@@ -135,6 +135,7 @@ forget_dropped(List *databases)
 			slot->database = InvalidOid;
 	}
 	LWLockRelease(shared->workers_lock);
+	statistics_forget_dropped(databases);
 }
 
 static void

@@ -38,13 +38,32 @@ typedef struct Parent
 {
 	const char *name;
 	const char *column;			/* that it is partitioned by */
-	const char *key;			/* that its partitions have an index on */
+	const char *const *indexes; /* of its partitions: end of the name, what;
+								 * NULL ends them */
 } Parent;
 
+/*
+ * As in sql/defer.sql.  history.c evaluates the conditions by itself, and knows
+ * only what stands here; find_jobs.c says which index is for what.
+ */
+static const char *const history_indexes[] = {
+	"id", "(id)",
+	"function", "(function COLLATE \"C\", id)",
+	"parent", "(parent_id, id) WHERE parent_id IS NOT NULL",
+	"schedule", "(schedule_id, id) WHERE schedule_id IS NOT NULL",
+	"trouble", "(id) WHERE state OPERATOR(pg_catalog.<>) 's' OR error IS NOT NULL",
+	NULL
+};
+
+static const char *const job_id_index[] = {
+	"job_id", "(job_id)",
+	NULL
+};
+
 static const Parent parents[] = {
-	{"job_history", "finished_at", "id"},
-	{"attempt", "finished_at", "job_id"},
-	{"log", "at", "job_id"},
+	{"job_history", "finished_at", history_indexes},
+	{"attempt", "finished_at", job_id_index},
+	{"log", "at", job_id_index},
 };
 
 static int64
@@ -133,15 +152,24 @@ make_partition(const Parent *parent, int64 day)
 						" WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND c.relname OPERATOR(pg_catalog.=) '%s'",
 						name)))
 		return;
-	run(psprintf("LOCK TABLE defer.%s_default IN ACCESS EXCLUSIVE MODE", parent->name));
 	run(psprintf("CREATE TABLE defer.%s (LIKE defer.%s INCLUDING DEFAULTS INCLUDING STORAGE)",
 				 name, parent->name));
 	revoke_all(name);
 	run(psprintf("COMMENT ON TABLE defer.%s IS 'partition of defer.%s for one UTC day'",
 				 name, parent->name));
+	for (int i = 0; parent->indexes[i] != NULL; i += 2)
+		run(psprintf("CREATE INDEX %s_%s_idx ON defer.%s %s", name, parent->indexes[i], name,
+					 parent->indexes[i + 1]));
+
+	/*
+	 * Whoever has seen which partitions there are, and then waits for the lock
+	 * of the default one, would miss the rows that are moved.  So that they
+	 * wait before they look, the parent is locked first.
+	 */
+	run(psprintf("LOCK TABLE ONLY defer.%s IN ACCESS EXCLUSIVE MODE", parent->name));
+	run(psprintf("LOCK TABLE defer.%s_default IN ACCESS EXCLUSIVE MODE", parent->name));
 	run(psprintf("WITH moved AS (DELETE FROM defer.%s_default WHERE %s RETURNING *)"
 				 " INSERT INTO defer.%s SELECT * FROM moved", parent->name, range, name));
-	run(psprintf("CREATE INDEX %s_%s_idx ON defer.%s (%s)", name, parent->key, name, parent->key));
 	run(psprintf("ALTER TABLE defer.%s ATTACH PARTITION defer.%s FOR VALUES FROM ('%s') TO ('%s')",
 				 parent->name, name, day_start(day), day_start(day + 1)));
 }

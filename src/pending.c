@@ -315,6 +315,7 @@ pending_xact_callback(XactEvent event, void *arg)
 			if (pending.any && shared != NULL)
 				pending_commit();
 			pending.any = false;
+			statistics_commit();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
@@ -325,6 +326,7 @@ pending_xact_callback(XactEvent event, void *arg)
 			 */
 			job_table_forget();
 			pending.any = false;
+			statistics_forget();
 			break;
 		default:
 			break;

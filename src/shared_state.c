@@ -60,8 +60,9 @@ shared_state_request(void)
 
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(LaneSlot)));
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(LimitSlot)));
+	size = add_size(size, statistics_shared_size());
 	RequestAddinShmemSpace(size);
-	RequestNamedLWLockTranche("defer", 2);
+	RequestNamedLWLockTranche("defer", 3);
 }
 
 /* Runs in the postmaster; with EXEC_BACKEND in each process */
@@ -91,6 +92,7 @@ shared_state_startup(void)
 		locks = GetNamedLWLockTranche("defer");
 		shared->workers_lock = &locks[0].lock;
 		shared->lanes_lock = &locks[1].lock;
+		shared->counters_lock = &locks[2].lock;
 		shared->nworker_slots = worker_slot_count();
 		shared->ndatabase_slots = max_worker_processes;
 		shared->nawaiter_slots = defer_shared_slots;
@@ -111,6 +113,7 @@ shared_state_startup(void)
 	control.entrysize = sizeof(LimitSlot);
 	limit_table = ShmemInitHash("defer limits", defer_shared_slots, defer_shared_slots,
 								&control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	statistics_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 

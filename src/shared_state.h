@@ -11,6 +11,7 @@
  *					state, awaiters
  *	lanes_lock		lanes and limits
  *	slot->mutex		(spinlock) the batch in a worker slot
+ *	counters_lock	which counters there are (statistics.c)
  *
  * None is held while anything else is waited for, and no error can be thrown
  * under slot->mutex.
@@ -213,6 +214,7 @@ typedef struct SharedState
 {
 	LWLock	   *workers_lock;
 	LWLock	   *lanes_lock;
+	LWLock	   *counters_lock;
 	pid_t		launcher_pid;
 	Latch	   *launcher_latch;
 	TimestampTz launcher_since;

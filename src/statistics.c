@@ -1,0 +1,389 @@
+/*
+ * statistics.c
+ *		Counters of what has ended, for each role, function and queue, in shared
+ *		memory: for monitoring, which asks every few seconds and must not read
+ *		millions of rows of history each time.
+ *
+ * They begin with the server's start (also after a crash of it) and only
+ * grow.  A transaction collects what it adds and adds it when it has committed,
+ * so they never tell of anything that was rolled back; as in pending.c, a
+ * rolled back subtransaction is not taken out, and prepared transactions are
+ * not counted.  When there is no room for one more function its jobs are
+ * counted under an empty name.
+ */
+#include "defer.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "jobs.h"
+#include "shared_state.h"
+
+/* Upper bounds of the histograms' buckets (microseconds); one more is open */
+static const int64 bounds[] = {
+	100, 1000, 5 * 1000, 10 * 1000, 50 * 1000, 100 * 1000, 500 * 1000,
+	INT64CONST(1) * USECS_PER_SEC, INT64CONST(5) * USECS_PER_SEC, INT64CONST(10) * USECS_PER_SEC,
+	INT64CONST(30) * USECS_PER_SEC, USECS_PER_MINUTE, 5 * USECS_PER_MINUTE, 15 * USECS_PER_MINUTE,
+	USECS_PER_HOUR
+};
+
+#define NBUCKETS	(lengthof(bounds) + 1)
+
+static const char *const outcomes[] = {
+	"failed", "timed_out", "crashed", "conflict", "snoozed", "interrupted", "cancelled"
+};
+
+#define NOUTCOMES	lengthof(outcomes)
+
+static const char states[] = {STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_DISCARDED};
+
+#define NSTATES		lengthof(states)
+
+/* Where each kind of counter begins */
+enum
+{
+	COUNT_STATES = 0,
+	COUNT_SKIPPED = COUNT_STATES + NSTATES, /* ticks of schedules that made no job to run */
+	COUNT_OUTCOMES,
+	COUNT_DURATIONS = COUNT_OUTCOMES + NOUTCOMES,
+	COUNT_DURATION_SUM = COUNT_DURATIONS + NBUCKETS,	/* microseconds */
+	COUNT_DELAYS,
+	COUNT_DELAY_SUM = COUNT_DELAYS + NBUCKETS,
+	NCOUNTERS
+};
+
+/* No padding; the names are in it as their hash */
+typedef struct CounterTag
+{
+	Oid			database;
+	Oid			owner;
+	uint64		names;			/* 0: those that found no room */
+} CounterTag;
+
+typedef struct CounterSlot
+{
+	CounterTag	tag;
+	char		function[256];	/* cut if it is longer */
+	char		queue[NAMEDATALEN];
+	pg_atomic_uint64 counters[NCOUNTERS];
+} CounterSlot;
+
+/* What this transaction will add to one slot */
+typedef struct Addition
+{
+	CounterTag	tag;
+	const text *function;
+	const text *queue;
+	int64		counters[NCOUNTERS];
+} Addition;
+
+/* Slots are added under counters_lock, and counted in under a share of it */
+static HTAB *counter_table = NULL;
+
+/* In TopTransactionContext */
+static Addition *additions = NULL;
+static int	nadditions = 0;
+static int	size = 0;
+
+PG_FUNCTION_INFO_V1(defer_job_statistics);
+PG_FUNCTION_INFO_V1(defer_statistics_bounds);
+
+/* ------------------------------------------------------------------------
+ * Shared memory
+ * ------------------------------------------------------------------------ */
+
+/* More than that is not needed where there are many lanes or waiting sessions */
+static int
+slot_count(void)
+{
+	return Min(defer_shared_slots, 4096);
+}
+
+Size
+statistics_shared_size(void)
+{
+	return hash_estimate_size(slot_count(), sizeof(CounterSlot));
+}
+
+void
+statistics_startup(void)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(CounterTag);
+	control.entrysize = sizeof(CounterSlot);
+	counter_table = ShmemInitHash("defer counters", slot_count(), slot_count(),
+								  &control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+}
+
+static void
+copy_name(char *to, size_t room, const text *name)
+{
+	size_t		len = VARSIZE_ANY_EXHDR(name);
+
+	if (len >= room)
+		len = pg_mbcliplen(VARDATA_ANY(name), len, room - 1);
+	memcpy(to, VARDATA_ANY(name), len);
+	to[len] = '\0';
+}
+
+/* Find or make a slot; NULL: there is no room.  Nothing is thrown. */
+static CounterSlot *
+counter_slot(const CounterTag *tag, const text *function, const text *queue)
+{
+	CounterSlot *slot;
+	bool		found;
+
+	/* some are left for those without a name */
+	if (tag->names != 0 && hash_get_num_entries(counter_table) >= slot_count() - slot_count() / 8)
+		return hash_search(counter_table, tag, HASH_FIND, NULL);
+	slot = hash_search(counter_table, tag, HASH_ENTER_NULL, &found);
+	if (slot != NULL && !found)
+	{
+		slot->function[0] = slot->queue[0] = '\0';
+		if (tag->names != 0)
+		{
+			copy_name(slot->function, sizeof(slot->function), function);
+			copy_name(slot->queue, sizeof(slot->queue), queue);
+		}
+		for (int i = 0; i < NCOUNTERS; i++)
+			pg_atomic_init_u64(&slot->counters[i], 0);
+	}
+	return slot;
+}
+
+/* Databases that are gone need no counters; the launcher tells which are there */
+void
+statistics_forget_dropped(List *databases)
+{
+	HASH_SEQ_STATUS scan;
+	CounterSlot *slot;
+
+	LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, counter_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (!list_member_oid(databases, slot->tag.database))
+			hash_search(counter_table, &slot->tag, HASH_REMOVE, NULL);
+	}
+	LWLockRelease(shared->counters_lock);
+}
+
+/* ------------------------------------------------------------------------
+ * Counting
+ * ------------------------------------------------------------------------ */
+
+/* What this transaction adds for jobs like this one */
+static Addition *
+addition(const Job *job)
+{
+	CounterTag	tag = {MyDatabaseId, job->owner, 0};
+	Addition   *found;
+	MemoryContext old;
+
+	tag.names = hash_bytes_extended((unsigned char *) VARDATA_ANY(job->function),
+									VARSIZE_ANY_EXHDR(job->function), 0);
+	tag.names = hash_bytes_extended((unsigned char *) VARDATA_ANY(job->queue),
+									VARSIZE_ANY_EXHDR(job->queue), tag.names) | 1;
+	/* the last one is the likely one */
+	for (int i = nadditions - 1; i >= 0; i--)
+	{
+		if (memcmp(&additions[i].tag, &tag, sizeof(tag)) == 0)
+			return &additions[i];
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	if (nadditions == size)
+	{
+		int			more = size == 0 ? 2 : size * 2;
+
+		additions = size == 0 ? palloc(more * sizeof(Addition)) :
+			repalloc(additions, more * sizeof(Addition));
+		size = more;
+	}
+	found = &additions[nadditions];
+	memset(found, 0, sizeof(Addition));
+	found->tag = tag;
+	found->function = DatumGetTextPCopy(PointerGetDatum(job->function));
+	found->queue = DatumGetTextPCopy(PointerGetDatum(job->queue));
+	nadditions++;
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+static void
+add_time(int64 *counters, int buckets, int sum, int64 time)
+{
+	int			bucket = 0;
+
+	time = Max(time, 0);
+	while (bucket < lengthof(bounds) && time > bounds[bucket])
+		bucket++;
+	counters[buckets + bucket]++;
+	counters[sum] += time;
+}
+
+/* A job has ended: its row of history is written */
+void
+statistics_job_ended(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at)
+{
+	Addition   *add;
+
+	if (counter_table == NULL)
+		return;
+	add = addition(job);
+	for (int i = 0; i < NSTATES; i++)
+	{
+		if (states[i] == state)
+			add->counters[COUNT_STATES + i]++;
+	}
+	if (state == STATE_DISCARDED && job->schedule_id != 0)
+		add->counters[COUNT_SKIPPED]++;
+	if (started_at != NO_TIME)
+	{
+		add_time(add->counters, COUNT_DURATIONS, COUNT_DURATION_SUM, finished_at - started_at);
+		if (!TIMESTAMP_NOT_FINITE(job->run_at))
+			add_time(add->counters, COUNT_DELAYS, COUNT_DELAY_SUM, started_at - job->run_at);
+	}
+}
+
+/* An attempt has not succeeded: its row is written */
+void
+statistics_attempt_ended(const Job *job, const char *outcome)
+{
+	if (counter_table == NULL)
+		return;
+	for (int i = 0; i < NOUTCOMES; i++)
+	{
+		if (strcmp(outcomes[i], outcome) == 0)
+			addition(job)->counters[COUNT_OUTCOMES + i]++;
+	}
+}
+
+/* The transaction is gone, and with it what it would have added */
+void
+statistics_forget(void)
+{
+	additions = NULL;
+	nadditions = size = 0;
+}
+
+/* The transaction has committed: nothing may be thrown */
+void
+statistics_commit(void)
+{
+	if (nadditions == 0)
+		return;
+	for (int i = 0; i < nadditions; i++)
+	{
+		Addition   *add = &additions[i];
+		CounterSlot *slot;
+
+		LWLockAcquire(shared->counters_lock, LW_SHARED);
+		slot = hash_search(counter_table, &add->tag, HASH_FIND, NULL);
+		if (slot == NULL)
+		{
+			LWLockRelease(shared->counters_lock);
+			LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
+			slot = counter_slot(&add->tag, add->function, add->queue);
+			if (slot == NULL)
+			{
+				add->tag.names = 0;
+				slot = counter_slot(&add->tag, NULL, NULL);
+			}
+		}
+		for (int j = 0; slot != NULL && j < NCOUNTERS; j++)
+		{
+			if (add->counters[j] != 0)
+				pg_atomic_fetch_add_u64(&slot->counters[j], add->counters[j]);
+		}
+		LWLockRelease(shared->counters_lock);
+	}
+	statistics_forget();
+}
+
+/* ------------------------------------------------------------------------
+ * Looking
+ * ------------------------------------------------------------------------ */
+
+static Datum
+counter_array(CounterSlot *slot, int first)
+{
+	Datum		values[NBUCKETS];
+
+	for (int i = 0; i < NBUCKETS; i++)
+		values[i] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->counters[first + i]));
+	return PointerGetDatum(construct_array(values, NBUCKETS, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* The counters of this database, of roles that the caller may see */
+Datum
+defer_job_statistics(PG_FUNCTION_ARGS)
+{
+#define NCOLUMNS (3 + NSTATES + 1 + NOUTCOMES + 4)
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	CounterSlot *slots = NULL;
+	CounterSlot *slot;
+	HASH_SEQ_STATUS scan;
+	int			n = 0;
+
+	compat_materialize_srf(fcinfo);
+	if (counter_table == NULL)
+		return (Datum) 0;
+	/* not under the lock: memory, and the roles' catalogs */
+	slots = palloc_extended(mul_size(slot_count(), sizeof(CounterSlot)), MCXT_ALLOC_HUGE);
+	LWLockAcquire(shared->counters_lock, LW_SHARED);
+	hash_seq_init(&scan, counter_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.database == MyDatabaseId && n < slot_count())
+			memcpy(&slots[n++], slot, sizeof(CounterSlot));
+	}
+	LWLockRelease(shared->counters_lock);
+
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[NCOLUMNS];
+		bool		nulls[NCOLUMNS] = {0};
+		int			column = 0;
+
+		slot = &slots[i];
+		if (!role_may_see(slot->tag.owner))
+			continue;
+		values[column++] = ObjectIdGetDatum(slot->tag.owner);
+		values[column++] = CStringGetTextDatum(slot->function);
+		values[column++] = CStringGetTextDatum(slot->queue);
+		for (int j = COUNT_STATES; j < COUNT_DURATIONS; j++)
+			values[column++] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->counters[j]));
+		values[column++] = counter_array(slot, COUNT_DURATIONS);
+		values[column++] = Float8GetDatum(pg_atomic_read_u64(&slot->counters[COUNT_DURATION_SUM]) / 1e6);
+		values[column++] = counter_array(slot, COUNT_DELAYS);
+		values[column++] = Float8GetDatum(pg_atomic_read_u64(&slot->counters[COUNT_DELAY_SUM]) / 1e6);
+		Assert(column == NCOLUMNS);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	pfree(slots);
+	return (Datum) 0;
+}
+
+/* The upper bounds of the histograms' buckets but the last, in seconds */
+Datum
+defer_statistics_bounds(PG_FUNCTION_ARGS)
+{
+	Datum		values[lengthof(bounds)];
+
+	for (int i = 0; i < lengthof(bounds); i++)
+		values[i] = Float8GetDatum(bounds[i] / 1e6);
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, lengthof(bounds), FLOAT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
