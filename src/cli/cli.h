@@ -163,6 +163,7 @@ typedef struct Table
 extern void table_init(Table *table, const Column *columns, int ncolumns);
 extern void table_cell(Table *table, const char *value);
 extern void table_cell_printf(Table *table, const char *format,...) CLI_PRINTF(2, 3);
+extern void table_cell_count(Table *table, double count);
 extern void table_cell_seconds(Table *table, const PGresult *res, int row, const char *column);
 extern void table_cell_time(Table *table, const char *timestamp, const char *today);
 extern int	table_rows(const Table *table);
@@ -191,6 +192,7 @@ extern void json_key_string(Json *json, const char *key, const char *value);
 extern void json_value(Json *json, const PGresult *res, int row, int column);
 extern void json_members(Json *json, const PGresult *res, int row);
 extern void json_row(Json *json, const PGresult *res, int row);
+extern void json_row_but(Json *json, const PGresult *res, int row, const char *but);
 extern void json_rows(Json *json, const PGresult *res);
 extern void json_print(Json *json);
 extern void json_text(Buffer *out, const char *value);
@@ -236,7 +238,22 @@ extern void complain(const char *format,...) CLI_PRINTF(1, 2);
 extern void usage_error(const char *format,...) CLI_PRINTF(1, 2) CLI_NORETURN;
 extern void finish_output(void);
 
-/* --- the commands, a file each; see main.c --- */
+/* --- what several commands show: show.c --- */
+
+extern const char *const live_queues_sql;
+extern const char *const running_jobs_sql;
+extern const char *const job_columns;	/* of defer.jobs j, for a SELECT */
+extern void show_progress(Buffer *out, double fraction, int width);
+extern void queues_table(Table *table, const PGresult *res);
+extern void running_table(Table *table, const PGresult *res);
+extern void jobs_table(Table *table, const PGresult *res);
+extern char *resolve_time(PGconn *conn, const char *what, const char *text);
+
+/* --- wait.c: until jobs have ended --- */
+
+extern int	wait_for_job(PGconn *conn, const char *id, double timeout, bool with_children);
+
+/* --- the commands, a file each; see commands.h --- */
 
 extern int	cmd_status(int argc, char **argv);
 extern int	cmd_top(int argc, char **argv);

@@ -231,6 +231,21 @@ json_row(Json *json, const PGresult *res, int row)
 	json_close(json, '}');
 }
 
+/* The same without one of its columns */
+void
+json_row_but(Json *json, const PGresult *res, int row, const char *but)
+{
+	json_open(json, '{');
+	for (int i = 0; i < PQnfields(res); i++)
+	{
+		if (strcmp(PQfname(res, i), but) == 0)
+			continue;
+		json_key(json, PQfname(res, i));
+		json_value(json, res, row, i);
+	}
+	json_close(json, '}');
+}
+
 void
 json_rows(Json *json, const PGresult *res)
 {

@@ -55,6 +55,16 @@ table_cell_printf(Table *table, const char *format,...)
 }
 
 void
+table_cell_count(Table *table, double count)
+{
+	Buffer		cell = {0};
+
+	buffer_add(&cell, "");
+	format_count(&cell, count);
+	add_cell(table, cell.data);
+}
+
+void
 table_cell_seconds(Table *table, const PGresult *res, int row, const char *column)
 {
 	Buffer		cell = {0};

@@ -1,0 +1,314 @@
+/*
+ * cmd_job.c
+ *		defer job ID: everything about one job.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LABEL_WIDTH 15
+
+static const char *const attempts_sql =
+"SELECT a.attempt, a.started_at, a.finished_at,"
+" EXTRACT(epoch FROM a.finished_at - a.started_at)::pg_catalog.float8 AS duration, a.outcome, a.sqlstate,"
+" a.message, a.detail, a.hint, a.context, a.retry_at"
+" FROM defer.attempts a WHERE a.job_id = $1::pg_catalog.int8 ORDER BY a.finished_at, a.attempt";
+
+static const char *const logs_sql =
+"SELECT l.attempt, l.at, l.level, l.message"
+" FROM defer.logs l WHERE l.job_id = $1::pg_catalog.int8 ORDER BY l.at, l.attempt";
+
+static const char *const children_sql =
+"SELECT c.state, c.jobs FROM defer.child_states($1::pg_catalog.int8) c";
+
+static const char *const parent_sql =
+"SELECT j.id, j.function, j.state FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8";
+
+static void
+label(const char *name)
+{
+	printf("%s%s%s%*s", colour(BOLD), name, colour(PLAIN), LABEL_WIDTH - (int) strlen(name), "");
+}
+
+/* A line, or a block of lines, if there is anything to tell */
+static void
+field(const char *name, const char *value, TextMode mode)
+{
+	Buffer		text = {0};
+	Buffer		out = {0};
+
+	if (value == NULL || value[0] == '\0')
+		return;
+	text_escape(&text, value, mode);
+	text_indent(&out, text.data, LABEL_WIDTH);
+	label(name);
+	printf("%s\n", out.data);
+	buffer_free(&text);
+	buffer_free(&out);
+}
+
+static void
+print_head(const PGresult *job, const PGresult *parent)
+{
+	const char *state = result_text(job, 0, "state");
+	Buffer		line = {0};
+
+	label("job");
+	printf("%s%s%s %s\n", colour(state_colour(state)), state, colour(PLAIN), result_text(job, 0, "id"));
+	field("function", result_value(job, 0, "function"), TEXT_LINE);
+	field("arguments", result_value(job, 0, "args"), TEXT_BLOCK);
+	field("result", result_value(job, 0, "result"), TEXT_BLOCK);
+	if (result_value(job, 0, "error") != NULL)
+	{
+		buffer_printf(&line, "%s: %s", result_text(job, 0, "sqlstate"), result_text(job, 0, "error"));
+		field(strcmp(state, "succeeded") == 0 ? "earlier error" : "error", line.data, TEXT_BLOCK);
+	}
+	if (result_value(job, 0, "progress") != NULL)
+	{
+		buffer_reset(&line);
+		show_progress(&line, result_number(job, 0, "progress"), 30);
+		field("progress", line.data, TEXT_LINE);
+	}
+	buffer_reset(&line);
+	buffer_printf(&line, "%s of %s", result_text(job, 0, "attempt"), result_text(job, 0, "max_attempts"));
+	field("attempts", line.data, TEXT_LINE);
+	field("role", result_value(job, 0, "owner"), TEXT_LINE);
+	buffer_reset(&line);
+	buffer_printf(&line, "%s, priority %s", result_text(job, 0, "queue"), result_text(job, 0, "priority"));
+	field("queue", line.data, TEXT_LINE);
+	field("key", result_value(job, 0, "key"), TEXT_LINE);
+	field("metadata", result_value(job, 0, "metadata"), TEXT_BLOCK);
+	field("schedule", result_value(job, 0, "schedule"), TEXT_LINE);
+	field("process", result_value(job, 0, "pid"), TEXT_LINE);
+	if (parent != NULL && PQntuples(parent) > 0)
+	{
+		buffer_reset(&line);
+		buffer_printf(&line, "%s %s (%s)", result_text(parent, 0, "id"), result_text(parent, 0, "function"),
+					  result_text(parent, 0, "state"));
+		field("parent", line.data, TEXT_LINE);
+	}
+	else
+		field("parent", result_value(job, 0, "parent_id"), TEXT_LINE);
+	buffer_free(&line);
+}
+
+/* --- the time line --- */
+
+static void
+event(Table *table, const char *at, const char *what, const char *detail)
+{
+	if (at == NULL)
+		return;
+	table_cell_time(table, at, NULL);
+	table_cell(table, what);
+	table_cell(table, detail);
+}
+
+/* An attempt that did not succeed: its outcome, when it ended, and why */
+static void
+attempt_events(Table *table, const PGresult *attempts, int row)
+{
+	Buffer		what = {0};
+	Buffer		detail = {0};
+
+	buffer_printf(&what, "attempt %s", result_text(attempts, row, "attempt"));
+	event(table, result_value(attempts, row, "started_at"), what.data, "started");
+	buffer_add(&detail, result_text(attempts, row, "outcome"));
+	if (result_value(attempts, row, "duration") != NULL)
+	{
+		buffer_add(&detail, " after ");
+		format_seconds(&detail, result_number(attempts, row, "duration"));
+	}
+	if (result_value(attempts, row, "message") != NULL)
+		buffer_printf(&detail, ": %s", result_text(attempts, row, "message"));
+	event(table, result_value(attempts, row, "finished_at"), what.data, detail.data);
+	buffer_free(&what);
+	buffer_free(&detail);
+}
+
+static void
+print_time_line(const PGresult *job, const PGresult *attempts)
+{
+	static const Column columns[] = {
+		{"TIME", COLUMN_TEXT, 0, 0}, {"", COLUMN_STATE, 0, 0}, {"", COLUMN_TEXT, 20, 0},
+	};
+	const char *state = result_text(job, 0, "state");
+	const char *started = result_value(job, 0, "started_at");
+	Table		table;
+	bool		ended = result_value(job, 0, "finished_at") != NULL;
+	int			n = PQntuples(attempts);
+
+	table_init(&table, columns, lengthof(columns));
+	event(&table, result_value(job, 0, "scheduled_for"), "tick", "of the schedule");
+	event(&table, result_value(job, 0, "enqueued_at"), "enqueued", NULL);
+	for (int row = 0; row < n; row++)
+		attempt_events(&table, attempts, row);
+	if (started != NULL &&
+		(n == 0 || strcmp(started, result_text(attempts, n - 1, "started_at")) != 0))
+		event(&table, started, "started", NULL);
+	if (ended)
+	{
+		Buffer		took = {0};
+
+		buffer_add(&took, "");
+		if (result_value(job, 0, "duration") != NULL && strcmp(state, "succeeded") == 0)
+		{
+			buffer_add(&took, "after ");
+			format_seconds(&took, result_number(job, 0, "duration"));
+		}
+		event(&table, result_value(job, 0, "finished_at"), state, took.data);
+		buffer_free(&took);
+	}
+	else if (started == NULL || strcmp(state, "running") != 0)
+		event(&table, result_value(job, 0, "run_at"), "may begin", NULL);
+	if (!ended)
+		event(&table, result_value(job, 0, "discard_at"), "discarded", "unless it has begun");
+	printf("\n");
+	table_print(&table);
+	table_free(&table);
+}
+
+static void
+print_attempts(const PGresult *attempts)
+{
+	for (int row = 0; row < PQntuples(attempts); row++)
+	{
+		const char *outcome = result_text(attempts, row, "outcome");
+
+		printf("\n%sattempt %s%s: %s%s%s\n", colour(BOLD), result_text(attempts, row, "attempt"), colour(PLAIN),
+			   colour(state_colour(outcome)), outcome, colour(PLAIN));
+		field("  sqlstate", result_value(attempts, row, "sqlstate"), TEXT_LINE);
+		field("  message", result_value(attempts, row, "message"), TEXT_BLOCK);
+		field("  detail", result_value(attempts, row, "detail"), TEXT_BLOCK);
+		field("  hint", result_value(attempts, row, "hint"), TEXT_BLOCK);
+		field("  context", result_value(attempts, row, "context"), TEXT_BLOCK);
+		field("  next", result_value(attempts, row, "retry_at"), TEXT_LINE);
+	}
+}
+
+static void
+print_logs(const PGresult *logs)
+{
+	if (PQntuples(logs) == 0)
+		return;
+	printf("\n%slogs%s\n", colour(BOLD), colour(PLAIN));
+	for (int row = 0; row < PQntuples(logs); row++)
+	{
+		const char *level = result_text(logs, row, "level");
+		Buffer		line = {0};
+		Buffer		text = {0};
+
+		format_time(&line, result_text(logs, row, "at"), NULL);
+		buffer_printf(&line, "  %2s  %s%-7s%s  ", result_text(logs, row, "attempt"),
+					  colour(state_colour(level)), level, colour(PLAIN));
+		text_escape(&text, result_text(logs, row, "message"), TEXT_BLOCK);
+		text_indent(&line, text.data == NULL ? "" : text.data, 34);
+		printf("%s\n", line.data);
+		buffer_free(&line);
+		buffer_free(&text);
+	}
+}
+
+static void
+print_children(const PGresult *children, const char *id)
+{
+	double		total = 0;
+
+	if (PQntuples(children) == 0)
+		return;
+	for (int row = 0; row < PQntuples(children); row++)
+		total += result_number(children, row, "jobs");
+	printf("\n");
+	label("children");
+	printf("%.0f:", total);
+	for (int row = 0; row < PQntuples(children); row++)
+	{
+		const char *state = result_text(children, row, "state");
+
+		printf("%s %s %s%s%s", row > 0 ? "," : "", result_text(children, row, "jobs"),
+			   colour(state_colour(state)), state, colour(PLAIN));
+	}
+	printf("  %s(defer jobs --parent %s)%s\n", colour(DIM), id, colour(PLAIN));
+}
+
+static void
+print_json(const PGresult *job, const PGresult *attempts, const PGresult *logs, const PGresult *parent,
+		   const PGresult *children)
+{
+	Json		json = {.lines = true};
+
+	json_open(&json, '{');
+	json_members(&json, job, 0);
+	json_key(&json, "attempts");
+	json_rows(&json, attempts);
+	json_key(&json, "logs");
+	json_rows(&json, logs);
+	json_key(&json, "parent");
+	if (parent != NULL && PQntuples(parent) > 0)
+		json_row(&json, parent, 0);
+	else
+		json_raw(&json, NULL);
+	json_key(&json, "children");
+	json_open(&json, '{');
+	for (int row = 0; row < PQntuples(children); row++)
+	{
+		json_key(&json, result_text(children, row, "state"));
+		json_raw(&json, result_text(children, row, "jobs"));
+	}
+	json_close(&json, '}');
+	json_close(&json, '}');
+	json_print(&json);
+}
+
+int
+cmd_job(int argc, char **argv)
+{
+	PGconn	   *conn;
+	PGresult   *job;
+	PGresult   *attempts;
+	PGresult   *logs;
+	PGresult   *children;
+	PGresult   *parent = NULL;
+	const char *id;
+	char	   *sql;
+
+	argv = options_parse(argc, argv, NULL, 1, 1, NULL);
+	id = argv[0];
+	check_number("the job's id", id);
+	conn = connect_server();
+	sql = xprintf("SELECT %s FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8", job_columns);
+	job = query(conn, sql, 1, &id);
+	if (PQntuples(job) == 0)
+	{
+		complain("there is no job %s that you may see", id);
+		return CLI_NOTHING_DONE;
+	}
+	attempts = query(conn, attempts_sql, 1, &id);
+	logs = query(conn, logs_sql, 1, &id);
+	children = query(conn, children_sql, 1, &id);
+	if (result_value(job, 0, "parent_id") != NULL)
+	{
+		const char *parent_id = result_text(job, 0, "parent_id");
+
+		parent = query(conn, parent_sql, 1, &parent_id);
+	}
+	if (json_wanted)
+		print_json(job, attempts, logs, parent, children);
+	else
+	{
+		print_head(job, parent);
+		print_time_line(job, attempts);
+		print_children(children, id);
+		print_attempts(attempts);
+		print_logs(logs);
+	}
+	PQclear(job);
+	PQclear(attempts);
+	PQclear(logs);
+	PQclear(children);
+	PQclear(parent);
+	PQfinish(conn);
+	free(sql);
+	return CLI_OK;
+}

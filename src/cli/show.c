@@ -1,0 +1,181 @@
+/*
+ * show.c
+ *		What several commands show: queues, running jobs, lists of jobs.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const live_queues_sql =
+"SELECT q.queue, q.paused, q.concurrency, q.queued, q.running, q.retrying, q.scheduled, q.oldest_ready,"
+" EXTRACT(epoch FROM pg_catalog.statement_timestamp() - q.oldest_ready)::pg_catalog.float8"
+" AS oldest_ready_seconds"
+" FROM defer.live_queues q ORDER BY q.queue";
+
+const char *const running_jobs_sql =
+"SELECT j.id, j.function, j.args, j.queue, j.owner::pg_catalog.text AS owner, j.attempt, j.started_at, j.progress, j.pid,"
+" EXTRACT(epoch FROM j.duration)::pg_catalog.float8 AS duration"
+" FROM defer.jobs j WHERE j.id = ANY"
+" (ARRAY(SELECT r.job_id FROM defer.running_jobs() r))"
+" AND j.state = 'running' ORDER BY j.started_at, j.id";
+
+/* A job as --json and "defer job" show it; lengths of time in seconds */
+const char *const job_columns =
+"j.id, j.state, j.function, j.args, j.queue, j.priority, j.owner::pg_catalog.text AS owner, j.run_at, j.enqueued_at,"
+" j.started_at, j.finished_at, EXTRACT(epoch FROM j.duration)::pg_catalog.float8 AS duration,"
+" j.attempt, j.max_attempts, j.result, j.error, j.sqlstate, j.key, j.metadata, j.parent_id, j.schedule,"
+" j.scheduled_for, j.discard_at, j.progress, j.pid";
+
+void
+queues_table(Table *table, const PGresult *res)
+{
+	static const Column columns[] = {
+		{"QUEUE", COLUMN_TEXT, 12, 0},
+		{"", COLUMN_STATE, 0, 3},
+		{"QUEUED", COLUMN_NUMBER, 0, 0},
+		{"RUNNING", COLUMN_NUMBER, 0, 0},
+		{"RETRYING", COLUMN_NUMBER, 0, 0},
+		{"SCHEDULED", COLUMN_NUMBER, 0, 2},
+		{"LIMIT", COLUMN_NUMBER, 0, 4},
+		{"OLDEST READY", COLUMN_NUMBER, 0, 1},
+	};
+	static const char *const counts[] = {"queued", "running", "retrying", "scheduled"};
+
+	table_init(table, columns, lengthof(columns));
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		table_cell(table, result_text(res, row, "queue"));
+		table_cell(table, result_true(res, row, "paused") ? "paused" : "");
+		for (size_t i = 0; i < lengthof(counts); i++)
+			table_cell_count(table, result_number(res, row, counts[i]));
+		table_cell(table, result_value(res, row, "concurrency"));
+		table_cell_seconds(table, res, row, "oldest_ready_seconds");
+	}
+}
+
+/* [#####.....] 50 % */
+void
+show_progress(Buffer *out, double fraction, int width)
+{
+	int			full = (int) (fraction * width + 0.5);
+
+	if (width > 0)
+	{
+		buffer_char(out, '[');
+		buffer_repeat(out, "#", full);
+		buffer_repeat(out, ".", width - full);
+		buffer_add(out, "] ");
+	}
+	buffer_printf(out, "%3d %%", (int) (fraction * 100));
+}
+
+void
+running_table(Table *table, const PGresult *res)
+{
+	static const Column columns[] = {
+		{"JOB", COLUMN_NUMBER, 0, 0},
+		{"FUNCTION", COLUMN_TEXT, 14, 0},
+		{"ARGS", COLUMN_TEXT, 8, 2},
+		{"QUEUE", COLUMN_TEXT, 8, 4},
+		{"ROLE", COLUMN_TEXT, 8, 5},
+		{"PID", COLUMN_NUMBER, 0, 6},
+		{"TRY", COLUMN_NUMBER, 0, 3},
+		{"FOR", COLUMN_NUMBER, 0, 0},
+		{"PROGRESS", COLUMN_TEXT, 0, 1},
+	};
+
+	table_init(table, columns, lengthof(columns));
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		Buffer		progress = {0};
+
+		table_cell(table, result_text(res, row, "id"));
+		table_cell(table, result_text(res, row, "function"));
+		table_cell(table, result_value(res, row, "args"));
+		table_cell(table, result_text(res, row, "queue"));
+		table_cell(table, result_text(res, row, "owner"));
+		table_cell(table, result_value(res, row, "pid"));
+		table_cell(table, result_value(res, row, "attempt"));
+		table_cell_seconds(table, res, row, "duration");
+		buffer_add(&progress, "");
+		if (result_value(res, row, "progress") != NULL)
+			show_progress(&progress, result_number(res, row, "progress"), 10);
+		table_cell(table, progress.data);
+		buffer_free(&progress);
+	}
+}
+
+void
+jobs_table(Table *table, const PGresult *res)
+{
+	static const Column columns[] = {
+		{"JOB", COLUMN_NUMBER, 0, 0},
+		{"STATE", COLUMN_STATE, 0, 0},
+		{"FUNCTION", COLUMN_TEXT, 16, 0},
+		{"ARGS", COLUMN_TEXT, 8, 2},
+		{"QUEUE", COLUMN_TEXT, 8, 5},
+		{"TRY", COLUMN_NUMBER, 0, 4},
+		{"AT", COLUMN_TEXT, 0, 1},
+		{"TOOK", COLUMN_NUMBER, 0, 3},
+		{"ERROR", COLUMN_TEXT, 14, 2},
+	};
+
+	table_init(table, columns, lengthof(columns));
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		const char *state = result_text(res, row, "state");
+		const char *at = "run_at";
+		Buffer		note = {0};
+
+		if (result_value(res, row, "finished_at") != NULL)
+			at = "finished_at";
+		else if (strcmp(state, "running") == 0 && result_value(res, row, "started_at") != NULL)
+			at = "started_at";
+		buffer_add(&note, "");
+		if (result_value(res, row, "error") != NULL && strcmp(state, "succeeded") != 0)
+			buffer_add(&note, result_text(res, row, "error"));
+		else if (result_value(res, row, "progress") != NULL)
+			show_progress(&note, result_number(res, row, "progress"), 10);
+		table_cell(table, result_text(res, row, "id"));
+		table_cell(table, state);
+		table_cell(table, result_text(res, row, "function"));
+		table_cell(table, result_value(res, row, "args"));
+		table_cell(table, result_text(res, row, "queue"));
+		table_cell_printf(table, "%s/%s", result_text(res, row, "attempt"), result_text(res, row, "max_attempts"));
+		table_cell_time(table, result_value(res, row, at), result_value(res, row, "today"));
+		table_cell_seconds(table, res, row, "duration");
+		table_cell(table, note.data);
+		buffer_free(&note);
+	}
+}
+
+/*
+ * What the user gives as a time: "2h" is two hours ago, anything else is for
+ * the server to read.  As text that the server takes as a timestamptz.
+ */
+char *
+resolve_time(PGconn *conn, const char *what, const char *text)
+{
+	char	   *end;
+	char		seconds[64];
+	const char *values[1] = {text};
+	PGresult   *res;
+	char	   *result;
+
+	if (text == NULL)
+		return NULL;
+	(void) strtod(text, &end);
+	if (end != text && strpbrk(text, "-:/") == NULL)
+	{
+		snprintf(seconds, sizeof(seconds), "%.6f", parse_seconds(what, text));
+		values[0] = seconds;
+		res = query(conn, "SELECT (pg_catalog.now() - pg_catalog.make_interval(secs => $1::pg_catalog.float8))"
+					"::pg_catalog.text", 1, values);
+	}
+	else
+		res = query(conn, "SELECT $1::pg_catalog.timestamptz::pg_catalog.text", 1, values);
+	result = xstrdup(PQgetvalue(res, 0, 0));
+	PQclear(res);
+	return result;
+}
