@@ -71,14 +71,21 @@ static KnownPartition known[CAT_N];
 /* A table with more indexes is not "plain" */
 #define MAX_INDEXES		16
 
+typedef struct InsertIndex
+{
+	Oid			index;
+	IndexInfo  *info;
+	Node	   *condition;		/* NULL: none */
+} InsertIndex;
+
 /* How rows get into the indexes of a table */
 typedef struct InsertPlan
 {
 	Oid			relation;		/* InvalidOid: to be looked up */
 	bool		plain;			/* we can do without an executor */
-	List	   *indexes;		/* of OIDs */
-	List	   *conditions;		/* of each index; NULL: none */
-	MemoryContext context;		/* has the lists */
+	int			n;
+	InsertIndex indexes[MAX_INDEXES];
+	MemoryContext context;		/* has what they point to */
 } InsertPlan;
 
 static InsertPlan insert_plans[4];
@@ -171,21 +178,19 @@ insert_with_executor(Relation rel, TupleTableSlot *slot)
 
 /* What is left of that for a plain index */
 static void
-insert_plain_index_entry(Relation rel, Oid index_oid, TupleTableSlot *slot)
+insert_plain_index_entry(Relation rel, const InsertIndex *into, TupleTableSlot *slot)
 {
-	Relation	index = index_open(index_oid, RowExclusiveLock);
-	IndexInfo  *info = BuildIndexInfo(index);
+	Relation	index = index_open(into->index, RowExclusiveLock);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
-	if (info->ii_ReadyForInserts)
+	if (index->rd_index->indisready)
 	{
-		FormIndexDatum(info, slot, NULL, values, nulls);
+		FormIndexDatum(into->info, slot, NULL, values, nulls);
 		index_insert(index, values, nulls, &slot->tts_tid, rel,
 					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
-					 false, info);
+					 false, into->info);
 	}
-	pfree(info);
 	index_close(index, NoLock);
 }
 
@@ -285,8 +290,7 @@ insert_plan(Relation rel)
 		plan->context = AllocSetContextCreate(TopMemoryContext, "defer indexes",
 											  ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(plan->context);
-	plan->indexes = NIL;
-	plan->conditions = NIL;
+	plan->n = 0;
 	plan->plain = true;
 
 	indexes = RelationGetIndexList(rel);
@@ -296,16 +300,21 @@ insert_plan(Relation rel)
 		Node	   *condition = (Node *) RelationGetIndexPredicate(index);
 
 		if (RelationGetIndexExpressions(index) != NIL || !condition_is_plain(condition) ||
-			index->rd_index->indisexclusion || !index->rd_index->indimmediate)
+			index->rd_rel->relam != BTREE_AM_OID || index->rd_index->indisexclusion ||
+			!index->rd_index->indimmediate || plan->n == MAX_INDEXES)
 			plan->plain = false;
-		old = MemoryContextSwitchTo(plan->context);
-		plan->indexes = lappend_oid(plan->indexes, lfirst_oid(cell));
-		plan->conditions = lappend(plan->conditions, copyObject(condition));
-		MemoryContextSwitchTo(old);
+		else
+		{
+			InsertIndex *into = &plan->indexes[plan->n++];
+
+			old = MemoryContextSwitchTo(plan->context);
+			into->index = lfirst_oid(cell);
+			into->info = BuildIndexInfo(index);
+			into->condition = copyObject(condition);
+			MemoryContextSwitchTo(old);
+		}
 		index_close(index, NoLock);
 	}
-	if (list_length(indexes) > MAX_INDEXES)
-		plan->plain = false;
 	list_free(indexes);
 	/* if something has changed meanwhile it is for this time only */
 	if (forgotten == forgotten_before)
@@ -343,19 +352,15 @@ direct_insert(Oid relation, int natts, Datum *values, bool *nulls)
 		insert_with_executor(rel, slot);
 	else
 	{
-		Oid			wanted[MAX_INDEXES];
-		int			n = 0;
-		ListCell   *index;
-		ListCell   *condition;
-
-		/* inserting may reset the plan: first all that is read from it */
-		forboth(index, plan->indexes, condition, plan->conditions)
+		/*
+		 * Opening an index may hear of a change and make the plan invalid, but
+		 * its memory is ours until insert_plan() is called again.
+		 */
+		for (int i = 0; i < plan->n; i++)
 		{
-			if (condition_holds(lfirst(condition), slot))
-				wanted[n++] = lfirst_oid(index);
+			if (condition_holds(plan->indexes[i].condition, slot))
+				insert_plain_index_entry(rel, &plan->indexes[i], slot);
 		}
-		for (int i = 0; i < n; i++)
-			insert_plain_index_entry(rel, wanted[i], slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
