@@ -85,7 +85,7 @@ make_workdir()
 	trap 'exit 143' TERM HUP
 	SRC=$WORK/src
 	mkdir "$SRC" "$WORK/sockets" "$WORK/log"
-	tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
+	tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./src/cli/defer \
 		--exclude=./results --exclude=./output_iso --exclude=./tmp_check . |
 		tar -xf - --no-same-owner -C "$SRC" || die "cannot copy the source"
 	[ "$(id -u)" -ne 0 ] || chown -R "$SERVER_USER": "$WORK"
