@@ -798,9 +798,7 @@ check_conditions(List *rule_list, TimestampTz now)
 static void
 begin(OwnSql *own)
 {
-	bookkeeping_begin();
-	XactIsoLevel = XACT_REPEATABLE_READ;
-	PushActiveSnapshot(GetTransactionSnapshot());
+	bookkeeping_begin_at(XACT_REPEATABLE_READ);
 	own_sql_begin(own);
 	SPI_connect();
 }
@@ -810,7 +808,6 @@ end(OwnSql *own)
 {
 	SPI_finish();
 	own_sql_end(own);
-	PopActiveSnapshot();
 	bookkeeping_end();
 }
 

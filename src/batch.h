@@ -61,6 +61,7 @@ extern void batch_leave_job(int index);
 
 /* Begin a transaction for our own writes, whatever the role's defaults are */
 extern void bookkeeping_begin(void);
+extern void bookkeeping_begin_at(int isolation);
 extern void bookkeeping_end(void);
 
 /* finish.c; in the job's transaction; returns the state it has after the commit */

@@ -338,18 +338,24 @@ batch_unsettled(void)
 static MemoryContext bookkeeping_context;
 
 /*
- * The snapshot is for what is kept out of line: values that are read, and those
- * of rows that are updated or deleted.
+ * The snapshot is not for what we read, which is mostly as of now: a row whose
+ * values are stored out of line can be neither read nor deleted without one.
  */
 void
-bookkeeping_begin(void)
+bookkeeping_begin_at(int isolation)
 {
 	bookkeeping_context = CurrentMemoryContext;
 	StartTransactionCommand();
-	XactIsoLevel = XACT_READ_COMMITTED;
+	XactIsoLevel = isolation;
 	XactReadOnly = false;
 	XactDeferrable = false;
 	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+bookkeeping_begin(void)
+{
+	bookkeeping_begin_at(XACT_READ_COMMITTED);
 }
 
 /* Commit, and go on in the memory context that bookkeeping_begin() found */

@@ -9,8 +9,8 @@
  * of one, nobody knows whether it has arrived, and it is sent again under the
  * same key.
  *
- * The claim is one row of defer.claim as long as the process lives; it names
- * all that is under way.  Recovery finds it if nobody is left to settle it.
+ * Each claim has its row in defer.claim until the last of its jobs has ended.
+ * Recovery finds it if nobody is left to settle it.
  */
 #include "defer.h"
 
@@ -51,10 +51,20 @@
 /* Open files that are not for transfers */
 #define OTHER_FILES		100
 
+/* A claim: its row in defer.claim */
+typedef struct Claim
+{
+	int64		id;
+	ItemPointerData tid;
+	int			left;			/* deliveries of it that are under way */
+	int			ending;			/* of these, by the transaction that is open */
+} Claim;
+
 /* One delivery that is under way */
 typedef struct Delivery
 {
 	MemoryContext context;		/* of all that belongs to it */
+	Claim	   *claim;
 	Job			job;
 	TimestampTz started_at;
 	Transfer   *transfer;		/* NULL: not begun, or could not be */
@@ -73,11 +83,6 @@ static Delivery *deliveries[TRANSFERS_MAX];
 static int	ndeliveries = 0;
 static int	nended = 0;
 static int	capacity;
-
-/* The row of defer.claim */
-static int64 claim_id = 0;
-static ItemPointerData claim_tid;
-static bool claim_written = false;
 
 static int	record_max = RECORD_MAX;	/* 1 while something goes wrong */
 
@@ -98,7 +103,7 @@ copy_json(const Jsonb *value)
 }
 
 static Delivery *
-delivery_new(const Job *job)
+delivery_new(const Job *job, Claim *claim)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "defer delivery",
 												  ALLOCSET_SMALL_SIZES);
@@ -106,6 +111,7 @@ delivery_new(const Job *job)
 	Delivery   *delivery = palloc0(sizeof(Delivery));
 
 	delivery->context = context;
+	delivery->claim = claim;
 	delivery->job = *job;
 	delivery->job.function = copy_text(job->function);
 	delivery->job.queue = copy_text(job->queue);
@@ -136,6 +142,8 @@ delivery_forget(int entry)
 {
 	Delivery   *delivery = deliveries[entry];
 
+	if (--delivery->claim->left == 0)
+		pfree(delivery->claim);
 	transfer_free(delivery->transfer);
 	limits_release(MyDatabaseId, delivery->job.lane);
 	if (LANE_HAS_LIMITS(delivery->job.lane))
@@ -216,12 +224,12 @@ publish(const Batch *batch_of, int *entries)
 	int			entry = 0;
 
 	SpinLockAcquire(&my_courier->mutex);
-	my_courier->claim_id = claim_id;
 	for (int i = 0; i < batch_of->njobs; i++)
 	{
 		while (my_courier->entries[entry].job_id != 0)
 			entry++;
 		my_courier->entries[entry].job_id = batch_of->jobs[i].job.id;
+		my_courier->entries[entry].claim_id = batch_of->claim_id;
 		my_courier->entries[entry].owner = batch_of->jobs[i].job.owner;
 		my_courier->entries[entry].started_at = now;
 		my_courier->entries[entry].cancel = false;
@@ -240,23 +248,15 @@ unpublish(const int *entries, int n)
 	SpinLockRelease(&my_courier->mutex);
 }
 
-/* The row of defer.claim, with the new jobs in it (NULL: none); in a transaction */
+/* The row of defer.claim; in a transaction */
 static void
 write_claim(const Batch *batch_of, ItemPointer tid)
 {
-	int64	   *ids = palloc((ndeliveries + BATCH_MAX) * sizeof(int64));
-	int			n = 0;
+	int64		ids[BATCH_MAX];
 
-	for (int i = 0; i < TRANSFERS_MAX; i++)
-	{
-		if (deliveries[i] != NULL)
-			ids[n++] = deliveries[i]->job.id;
-	}
 	for (int i = 0; i < batch_of->njobs; i++)
-		ids[n++] = batch_of->jobs[i].job.id;
-	if (claim_written)
-		claim_row_delete(&claim_tid);
-	claim_row_insert(claim_id, ids, n, tid);
+		ids[i] = batch_of->jobs[i].job.id;
+	claim_row_insert(batch_of->claim_id, ids, batch_of->njobs, tid);
 }
 
 /* Take what is due, of one lane.  False: there is nothing, or no room for it */
@@ -270,6 +270,7 @@ claim_some(TimestampTz *look_again)
 	LaneChoice	choice;
 	LaneKey		next = LANE_KEY_NONE;
 	ItemPointerData tid;
+	Claim	   *claim;
 	volatile int reserved = 1;	/* by lane_choose_delivery() */
 	volatile int published = 0;
 	int			max;
@@ -295,9 +296,7 @@ claim_some(TimestampTz *look_again)
 	PG_TRY();
 	{
 		bookkeeping_begin();
-		if (claim_id == 0)
-			claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		fresh->claim_id = claim_id;
+		fresh->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		fresh->lane = choice.lane;
 		next = claim_lane(fresh, &choice, max, now);
 		if (fresh->njobs > 0)
@@ -319,20 +318,18 @@ claim_some(TimestampTz *look_again)
 	}
 	PG_END_TRY();
 
-	if (fresh->njobs > 0)
-	{
-		claim_tid = tid;
-		claim_written = true;
-	}
 	lane_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
 	for (; reserved > Max(fresh->njobs, 1); reserved--)
 		limits_release(MyDatabaseId, choice.lane);
-	for (int i = 0; i < fresh->njobs; i++)
+	if (fresh->njobs > 0)
 	{
-		Delivery   *delivery = delivery_new(&fresh->jobs[i].job);
-
-		deliveries[entries[i]] = delivery;
-		ndeliveries++;
+		claim = MemoryContextAllocZero(TopMemoryContext, sizeof(Claim));
+		claim->id = fresh->claim_id;
+		claim->tid = tid;
+		claim->left = fresh->njobs;
+		for (int i = 0; i < fresh->njobs; i++)
+			deliveries[entries[i]] = delivery_new(&fresh->jobs[i].job, claim);
+		ndeliveries += fresh->njobs;
 	}
 	if (next.run_at > now && next.run_at < my_database->next_wake)
 		wake_scheduler(MyDatabaseId);
@@ -456,6 +453,19 @@ collect_cancelled(void)
 	}
 }
 
+static void
+begin_record(void)
+{
+	for (int i = 0; i < TRANSFERS_MAX; i++)
+	{
+		if (deliveries[i] != NULL)
+		{
+			deliveries[i]->recorded = false;
+			deliveries[i]->claim->ending = 0;
+		}
+	}
+}
+
 /* In a transaction */
 static void
 record(Delivery *delivery)
@@ -465,6 +475,8 @@ record(Delivery *delivery)
 	if (!delivery->judged)
 		delivery_judge(&delivery->job, delivery->transfer, delivery->code, &delivery->end);
 	delivery->recorded = finish_delivery(&delivery->job, delivery->started_at, &delivery->end);
+	if (delivery->recorded && ++delivery->claim->ending == delivery->claim->left)
+		claim_row_delete(&delivery->claim->tid);
 	MemoryContextSwitchTo(context);
 }
 
@@ -482,11 +494,7 @@ record_ended(void)
 	volatile int tried = 0;
 	volatile bool busy = false;
 
-	for (int i = 0; i < TRANSFERS_MAX; i++)
-	{
-		if (deliveries[i] != NULL)
-			deliveries[i]->recorded = false;
-	}
+	begin_record();
 	PG_TRY();
 	{
 		bookkeeping_begin();
@@ -557,7 +565,7 @@ courier_wind_up(int code, Datum arg)
 
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(TopMemoryContext);
-	if (my_database->database != MyDatabaseId || (ndeliveries == 0 && !claim_written))
+	if (my_database->database != MyDatabaseId || ndeliveries == 0)
 		return;
 	bookkeeping_begin();
 	installed = catalog_installed();
@@ -565,6 +573,7 @@ courier_wind_up(int code, Datum arg)
 	if (!installed)
 		return;
 	collect_ended();
+	begin_record();
 	bookkeeping_begin();
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
@@ -577,15 +586,12 @@ courier_wind_up(int code, Datum arg)
 							  "the server, or work on the database, has stopped the job");
 		record(delivery);
 	}
-	if (claim_written)
-		claim_row_delete(&claim_tid);
 	bookkeeping_end();
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		if (deliveries[i] != NULL && deliveries[i]->recorded)
 			delivery_forget(i);
 	}
-	claim_written = false;
 	pgstat_report_stat(true);
 }
 
@@ -602,7 +608,6 @@ courier_detach(int code, Datum arg)
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	database = database_slot(my_courier->database, false);
 	SpinLockAcquire(&my_courier->mutex);
-	my_courier->claim_id = 0;
 	for (int i = 0; i < my_courier->nentries; i++)
 		my_courier->entries[i].job_id = 0;
 	my_courier->nentries = 0;
@@ -612,7 +617,7 @@ courier_detach(int code, Datum arg)
 	my_courier->database = InvalidOid;
 	if (database != NULL)
 	{
-		if (ndeliveries > 0 || claim_written)
+		if (ndeliveries > 0)
 			database->orphans = true;
 		wake_scheduler_locked(database);
 	}
@@ -863,7 +868,6 @@ take_slot(uint32 *generation)
 		slot->pid = 0;
 		slot->latch = NULL;
 		slot->since = GetCurrentTimestamp();
-		slot->claim_id = 0;
 		slot->nentries = 0;
 		memset(slot->entries, 0, sizeof(slot->entries));
 		*generation = slot->generation;

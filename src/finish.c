@@ -17,6 +17,7 @@
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "batch.h"
@@ -52,6 +53,7 @@ BatchJobState
 finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 {
 	int32		attempt = job->job.attempt + 1;
+	bool		deleted;
 
 	history_insert(&job->job, STATE_SUCCEEDED, attempt, started_at, result, NULL, NULL);
 	job_log_write(job->job.id, job->job.owner, attempt);
@@ -60,8 +62,13 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 	if (job->job.key == NULL && job->job.schedule_id == 0)
 		return JOB_SUCCEEDED;
 
+	/* values stored out of line cannot be deleted without a snapshot */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	deleted = job_delete_at(&job->tid);
+	PopActiveSnapshot();
+
 	/* somebody may hold it locked: then it is as with the others */
-	return job_delete_at(&job->tid) ? JOB_SETTLED : JOB_SUCCEEDED;
+	return deleted ? JOB_SETTLED : JOB_SUCCEEDED;
 }
 
 /* ------------------------------------------------------------------------

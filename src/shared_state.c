@@ -398,7 +398,8 @@ courier_has_claim(Oid database, int64 claim_id)
 	if (slot != NULL && slot->pid != 0)
 	{
 		SpinLockAcquire(&slot->mutex);
-		found = slot->claim_id == claim_id;
+		for (int i = 0; i < slot->nentries && !found; i++)
+			found = slot->entries[i].job_id != 0 && slot->entries[i].claim_id == claim_id;
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(shared->workers_lock);

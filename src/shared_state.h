@@ -154,6 +154,7 @@ typedef struct WorkerSlot
 typedef struct TransferEntry
 {
 	int64		job_id;			/* 0: the entry is free */
+	int64		claim_id;		/* row of defer.claim */
 	TimestampTz started_at;
 	Oid			owner;			/* of the job */
 	bool		cancel;			/* stop it by force */
@@ -174,7 +175,6 @@ typedef struct CourierSlot
 
 	/* under mutex */
 	slock_t		mutex;
-	int64		claim_id;		/* row of defer.claim, 0: none */
 	int			nentries;		/* entries from here on are free */
 	TransferEntry entries[TRANSFERS_MAX];
 } CourierSlot;
