@@ -1,0 +1,162 @@
+# Alerts: messages that arrive, grouped; recovery; nothing lost in a crash;
+# never an alert about an alert; backlog, schedules, workers.
+use strict;
+use warnings;
+
+use lib 'test/t';
+use DeferTest;
+use JSON::PP;
+use MIME::Base64;
+use Peers;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $missing = Peers->can('missing') ? (Peers::missing('http') // Peers::missing('smtp')) : 'peers';
+plan skip_all => "$missing is not there" if $missing;
+
+my $http = Peers->http;
+my $mail = Peers->smtp;
+my $node = new_server('alerts', qq{
+defer.http_allow = '127.0.0.0/8'
+defer.smtp_url = '@{[ $mail->url('plain') ]}'
+defer.smtp_from = 'Jobs <jobs\@example.com>'
+defer.log_level = error
+});
+
+$node->safe_psql('postgres', qq{
+CREATE EXTENSION defer;
+CREATE FUNCTION work(n integer) RETURNS integer LANGUAGE plpgsql AS
+  'BEGIN IF n > 0 THEN RAISE EXCEPTION ''broken <!channel> %'', n; END IF; RETURN n; END';
+CREATE FUNCTION slow() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(3600)';
+CREATE FUNCTION tick() RETURNS void LANGUAGE sql AS '';
+SELECT defer.configure('work', max_attempts => 1);
+SELECT defer.endpoint('team', 'slack', '@{[ $http->url('/record') ]}?slack');
+SELECT defer.endpoint('hook', 'http', '@{[ $http->url('/record') ]}?hook');
+});
+
+# The bodies that came for a query string, decoded
+sub messages
+{
+	my ($which) = @_;
+
+	return map { decode_json(decode_base64($_->{body})) }
+	  grep { $_->{target} =~ /\?$which$/ } $http->requests('/record');
+}
+
+sub wait_for
+{
+	my ($which, $n, $what) = @_;
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if scalar(my @all = messages($which)) >= $n;
+		select(undef, undef, undef, 0.1);
+	}
+	my @all = messages($which);
+	is(scalar @all, $n, $what);
+	return @all;
+}
+
+# Ten thousand failures are one message for each rule
+$node->safe_psql('postgres', q{
+SELECT defer.alert('ops', 'team', function => 'work', group_window => '1 s');
+SELECT defer.alert('hooks', 'hook', group_window => '1 s', show_args => false);
+SELECT defer.alert('mails', recipients => '{"Ops <ops@example.com>"}', group_window => '1 s');
+BEGIN;
+SELECT count(defer.enqueue('work', jsonb_build_array(n))) FROM generate_series(1, 10000) n;
+SELECT count(defer.enqueue('work', '[-1]')) FROM generate_series(1, 100) n;
+COMMIT});
+settled($node, 'ten thousand jobs have failed');
+until_ok($node, q{SELECT bool_and(untold = 0 AND last_sent_at IS NOT NULL) FROM defer.alerts}, 'all is told');
+settled($node, 'the messages are sent');
+my $told = $node->safe_psql('postgres',
+	q{SELECT count(*) FROM defer.jobs WHERE function = 'defer.slack' AND metadata->>'alert' = 'ops'});
+cmp_ok($told, '<=', 3, 'in few messages');
+my ($slack) = wait_for('slack', $told, 'which have arrived at Slack');
+like($slack->{text}, qr/^\d+ jobs failed in database postgres$/, 'with a headline');
+my $text = $slack->{blocks}[0]{text}{text};
+like($text, qr/`public\.work\(integer\)`: \d+ failed/, 'counts');
+like($text, qr/job \d+ `public\.work\(integer\)` `\[\d+\]`, 1 attempt, .* s: broken &lt;!channel&gt; \d+ \(P0001\)/,
+	'samples, in which nothing is mark-up');
+unlike($text, qr/<!channel>/, 'nobody is called by an error message');
+my ($hook) = messages('hook');
+is($hook->{status}, 'firing', 'the other endpoint was told, too');
+is($hook->{events}[0]{event}, 'failed', 'what');
+is(scalar @{ $hook->{samples} }, 5, 'five samples');
+ok(!defined $hook->{samples}[0]{args}, 'without arguments if so wanted');
+my $total = 0;
+$total += $_->{events}[0]{count} for grep { $_->{status} eq 'firing' } messages('hook');
+is($total, 10000, 'each failure is counted once');
+my ($letter) = $mail->mails;
+like($letter->{subject}, qr/^\d+ jobs failed in database postgres$/, 'an e-mail has come');
+
+# Recovery
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
+until_ok($node, q{SELECT bool_and(failing = '{}' AND untold = 0) FROM defer.alerts}, 'recovered');
+settled($node, 'that is sent');
+my @recovered = grep { $_->{status} eq 'recovered' } messages('hook');
+is(scalar @recovered, 1, 'one word of recovery');
+is($recovered[0]{events}[0]{subject}, 'public.work(integer)', 'of what');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
+settled($node, 'another success');
+is($node->safe_psql('postgres', q{SELECT sum(untold) FROM defer.alerts}), '0', 'is not told');
+
+# A message that cannot be sent makes no message
+$node->safe_psql('postgres', qq{
+SELECT defer.drop_alert(name) FROM defer.alerts;
+SELECT defer.endpoint('nobody', 'http', '@{[ $http->url('/status/404') ]}');
+SELECT defer.alert('all', 'nobody', on_states => '{failed,succeeded,cancelled,discarded}', group_window => '0');
+SELECT defer.enqueue('work', '[1]')});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.jobs WHERE metadata->>'alert' = 'all' AND state = 'failed'},
+	'a message has failed');
+settled($node, 'nothing is left to do');
+is($node->safe_psql('postgres', q{SELECT untold FROM defer.alerts}), '0', 'no event about it');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE metadata->>'alert' = 'all'}),
+	'1', 'and no message about it');
+
+# An immediate stop between the failure and the message loses nothing
+$http->clear;
+$node->safe_psql('postgres', q{
+SELECT defer.drop_alert('all');
+SELECT defer.alert('crash', 'hook', group_window => '2 s');
+SELECT count(defer.enqueue('work', '[7]')) FROM generate_series(1, 50)});
+settled($node, 'fifty have failed');
+$node->stop('immediate');
+$node->start;
+my $seen = 0;
+until_ok($node, q{SELECT untold = 0 AND last_sent_at IS NOT NULL FROM defer.alerts}, 'told after the crash');
+settled($node, 'and sent');
+# A failure whose commit was lost with the crash is a failure once more afterwards
+my %id;
+$id{ $_->{alert} } += $_->{events}[0]{count} for grep { $_->{status} eq 'firing' } messages('hook');
+cmp_ok($id{crash}, '>=', $node->safe_psql('postgres',
+	q{SELECT count(*) FROM defer.jobs WHERE function LIKE '%work%' AND args = '[7]' AND state = 'failed'}),
+	'each failure of the history is told');
+
+# Jobs that wait too long
+$http->clear;
+$node->append_conf('postgresql.conf', 'defer.max_workers = 1');
+$node->restart;
+$node->safe_psql('postgres', q{
+SELECT defer.drop_alert('crash');
+SELECT defer.alert('late', 'hook', on_states => '{}', backlog => '1 s', group_window => '0');
+SELECT defer.enqueue('slow');
+SELECT count(defer.enqueue('work', '[-1]')) FROM generate_series(1, 3)});
+my ($late) = wait_for('hook', 1, 'a backlog is told');
+is($late->{events}[0]{event}, 'backlog', 'as such');
+like($late->{events}[0]{message}, qr/^3 jobs are ready and have waited for longer than 1 s/, 'how many');
+$node->safe_psql('postgres', q{SELECT defer.cancel(id, force => true) FROM defer.jobs WHERE function LIKE '%slow%'});
+my (undef, $over) = wait_for('hook', 2, 'and its end');
+is($over->{status}, 'recovered', 'as recovery');
+
+# A tick that found the last run still going
+$http->clear;
+$node->safe_psql('postgres', q{
+SELECT defer.drop_alert('late');
+SELECT defer.alert('ticks', 'hook', on_states => '{}', schedules => true, group_window => '0');
+SELECT defer.cron_command('sleeper', '* * * * * *', 'SELECT pg_sleep(3600)')});
+my ($skipped) = wait_for('hook', 1, 'a tick that did not run is told');
+is($skipped->{events}[0]{event}, 'skipped', 'as such');
+$node->safe_psql('postgres', q{SELECT defer.unschedule('sleeper'), defer.drop_alert('ticks')});
+$node->stop;
+done_testing();
