@@ -716,7 +716,7 @@ COMMENT ON FUNCTION defer.processes() IS
 
 CREATE FUNCTION defer.server_state(OUT preloaded boolean, OUT enabled boolean, OUT active boolean, OUT recovery boolean,
 		OUT launcher boolean, OUT scheduler boolean, OUT no_slots boolean, OUT overflow boolean,
-		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean)
+		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean, OUT refused boolean)
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'defer_server_state';
 COMMENT ON FUNCTION defer.server_state() IS
 	'how defer stands on this server and in this database; look at defer.health instead';
@@ -1065,6 +1065,10 @@ UNION ALL
 SELECT 'error', 'a worker could not be started: all background workers of the server are in use',
 	'Raise max_worker_processes (now ' || pg_catalog.current_setting('max_worker_processes') || ') and restart the server.'
   FROM server s WHERE s.no_slots AND s.scheduler
+UNION ALL
+SELECT 'error', 'workers are started and cannot connect to this database: jobs of their roles wait',
+	'The server''s log says why; it may be max_connections, or a CONNECTION LIMIT. They are tried again, at least every minute.'
+  FROM server s WHERE s.refused AND s.scheduler
 UNION ALL
 SELECT 'warning', 'defer.shared_slots is too small for the roles, priorities and limits of waiting jobs: some are looked for in the table, slowly',
 	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'

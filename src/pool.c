@@ -37,6 +37,9 @@
 #define OWNER_DELAY		(10 * USECS_PER_SEC)
 #define NO_SLOT_DELAY	(5 * USECS_PER_SEC)
 
+/* The server's log hears of no free background worker at most so often */
+#define COMPLAIN_DELAY	(10 * USECS_PER_MINUTE)
+
 /* A worker that was started and has not shown up after so long never will */
 #define START_TIMEOUT	(60 * USECS_PER_SEC)
 
@@ -50,6 +53,7 @@ typedef struct Pool
 	int64		ready;			/* jobs; an estimate */
 	int			workers;
 	int			idle;			/* of them */
+	bool		connected;		/* one of them, at least */
 } Pool;
 
 /* What to remember about a role whose workers cannot be started */
@@ -110,6 +114,15 @@ forget_trouble(Oid owner)
 	}
 }
 
+/* Have its workers not been able to connect, though the role may? */
+static bool
+owner_refused(Oid owner)
+{
+	Trouble    *trouble = trouble_of(owner, false);
+
+	return trouble != NULL && trouble->failures > 0;
+}
+
 /* ------------------------------------------------------------------------
  * Starting workers
  * ------------------------------------------------------------------------ */
@@ -156,20 +169,32 @@ give_back_slot(int index, uint32 generation)
 	LWLockRelease(shared->workers_lock);
 }
 
+/* For defer.health: did this turn want for anything? */
 static void
-note_no_slots(bool none)
+note_wants(bool no_slots, bool refused)
 {
-	if (my_database->no_slots == none)
+	if (my_database->no_slots == no_slots && my_database->refused == refused)
 		return;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_database->no_slots = none;
+	my_database->no_slots = no_slots;
+	my_database->refused = refused;
 	LWLockRelease(shared->workers_lock);
-	if (none)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no background worker is free to run jobs"),
-				 errhint("Raise max_worker_processes (now %d) and restart the server.",
-						 max_worker_processes)));
+}
+
+/* One warning, however often slots come free and are taken again */
+static void
+complain_no_slots(TimestampTz now)
+{
+	static TimestampTz last = 0;
+
+	if (last != 0 && now >= last && now - last < COMPLAIN_DELAY)
+		return;
+	last = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no background worker is free to run jobs"),
+			 errhint("Raise max_worker_processes (now %d) and restart the server.",
+					 max_worker_processes)));
 }
 
 static bool
@@ -248,6 +273,11 @@ reap_children(TimestampTz now)
 		{
 			Trouble    *trouble = trouble_of(failed, true);
 
+			if (trouble->failures == 0)
+				ereport(WARNING,
+						(errmsg("a worker for jobs of the role with OID %u could not connect to the database with OID %u",
+								failed, MyDatabaseId),
+						 errhint("It is tried again, at least every minute. The process itself has said why.")));
 			trouble->failures = Min(trouble->failures + 1, 6);
 			trouble->not_before = now + (USECS_PER_SEC << (trouble->failures - 1));
 		}
@@ -326,6 +356,8 @@ count_pools(List **pools, TimestampTz now, int *working, bool *others)
 		pool->workers++;
 		if (slot->state == WORKER_STARTING || slot->state == WORKER_IDLE)
 			pool->idle++;
+		if (slot->state != WORKER_STARTING)
+			pool->connected = true;
 	}
 	LWLockRelease(shared->workers_lock);
 }
@@ -496,8 +528,11 @@ ask_for_room(const Pool *pool, int64 want)
 	LWLockRelease(shared->workers_lock);
 }
 
-/* Start as many workers as make sense now; adds them to *working */
-static void
+/*
+ * Start as many workers as make sense now; adds them to *working.  False: the
+ * server has no background worker left.
+ */
+static bool
 grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *look_again)
 {
 	int			reserve = others && pool->workers > 0 && defer_max_workers > 1
@@ -506,27 +541,27 @@ grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *l
 	int64		room = defer_max_workers - reserve - *working;
 
 	if (want <= 0)
-		return;
+		return true;
 	if (room <= 0)
 	{
 		ask_for_room(pool, want);
 		*look_again = Min(*look_again, now + (pool->workers == 0 ? 1 : 5) * GROW_DELAY);
-		return;
+		return true;
 	}
 	if (!owner_can_run(pool->owner, now, look_again))
-		return;
+		return true;
 	for (int i = 0; i < Min(want, room); i++)
 	{
 		if (!start_worker(pool->owner))
 		{
-			note_no_slots(true);
+			complain_no_slots(now);
 			*look_again = Min(*look_again, now + NO_SLOT_DELAY);
-			return;
+			return false;
 		}
-		note_no_slots(false);
 		(*working)++;
 	}
 	*look_again = Min(*look_again, now + GROW_DELAY);
+	return true;
 }
 
 TimestampTz
@@ -539,6 +574,8 @@ pool_maintain(TimestampTz now)
 	int			working = 0;
 	bool		others = false;
 	bool		deliveries = false;
+	bool		no_slots = false;
+	bool		refused = false;
 	int			n;
 
 	if (children == NULL)
@@ -546,14 +583,18 @@ pool_maintain(TimestampTz now)
 										  shared->nworker_slots * sizeof(Child));
 	reap_children(now);
 	if (!defer_enabled)
+	{
+		note_wants(false, false);
 		return DT_NOEND;
+	}
 
 	n = lanes_of_database(MyDatabaseId, &lanes);
 	cancel_at_limits(lanes, n, now);
 	count_ready(&pools, lanes, n, now, &look_again, &deliveries);
 	if (deliveries && !courier_maintain(now, &look_again))
 	{
-		note_no_slots(true);
+		complain_no_slots(now);
+		no_slots = true;
 		look_again = Min(look_again, now + NO_SLOT_DELAY);
 	}
 	for (int i = 1; i < n; i++)
@@ -565,12 +606,15 @@ pool_maintain(TimestampTz now)
 	{
 		Pool	   *pool = lfirst(cell);
 
-		if (pool->workers > 0)
+		if (pool->connected)
 			forget_trouble(pool->owner);
 		if (pool->ready == 0)
 			continue;
 		(void) wake_idle_workers(MyDatabaseId, pool->owner, pool->ready);
-		grow_pool(pool, others, now, &working, &look_again);
+		if (!grow_pool(pool, others, now, &working, &look_again))
+			no_slots = true;
+		refused = refused || owner_refused(pool->owner);
 	}
+	note_wants(no_slots, refused);
 	return look_again;
 }

@@ -193,6 +193,7 @@ typedef struct DatabaseSlot
 	bool		orphans;		/* a worker went without settling its batch */
 	bool		overflow;		/* more lanes than shared_slots: look in the table */
 	bool		no_slots;		/* no background worker could be registered */
+	bool		refused;		/* workers of a role that has jobs could not connect */
 	pid_t		scheduler_pid;
 	Latch	   *scheduler_latch;
 	TimestampTz scheduler_since;

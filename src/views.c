@@ -332,11 +332,12 @@ Datum
 defer_server_state(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
-	Datum		values[11];
-	bool		nulls[11] = {0};
+	Datum		values[12];
+	bool		nulls[12] = {0};
 	bool		launcher = false;
 	bool		scheduler = false;
 	bool		no_slots = false;
+	bool		refused = false;
 	bool		overflow = false;
 	int			workers = 0;
 
@@ -353,6 +354,7 @@ defer_server_state(PG_FUNCTION_ARGS)
 		{
 			scheduler = slot->scheduler_pid != 0;
 			no_slots = slot->no_slots;
+			refused = slot->refused;
 			overflow = slot->overflow;
 		}
 		for (int i = 0; i < shared->nworker_slots; i++)
@@ -373,6 +375,7 @@ defer_server_state(PG_FUNCTION_ARGS)
 	values[8] = Int32GetDatum(workers);
 	values[9] = Int32GetDatum(defer_max_workers);
 	values[10] = BoolGetDatum(defer_run_superuser_jobs);
+	values[11] = BoolGetDatum(refused);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
