@@ -25,6 +25,9 @@
 #define MAX_FINALS	32
 #define MAX_GUARDED	16
 
+/* A scheduler that waits for room in its pools looks more often than that */
+#define LOOKS_SOON	(200 * 1000)
+
 typedef struct PendingLane
 {
 	Oid			owner;
@@ -190,12 +193,15 @@ pending_rescan(void)
 
 /*
  * Is there something that the scheduler can do for jobs that found no idle
- * worker?  The caller holds workers_lock.
+ * worker?  If all workers that there may be are there it can make room among
+ * those of others as they become idle, for which it looks now and then once it
+ * knows.  The caller holds workers_lock.
  */
 static bool
-pool_can_grow(void)
+pool_can_grow(const DatabaseSlot *db)
 {
 	int			working = 0;
+	bool		others = false;
 	bool		idle;
 
 	for (int i = 0; i < pending.nlanes; i++)
@@ -206,10 +212,14 @@ pool_can_grow(void)
 
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
-		if (worker_slots[i].state != WORKER_FREE && !worker_slots[i].awaiting)
-			working++;
+		if (worker_slots[i].state == WORKER_FREE || worker_slots[i].awaiting)
+			continue;
+		working++;
+		others = others || worker_slots[i].database != MyDatabaseId ||
+			worker_slots[i].owner != pending.lanes[0].owner;
 	}
-	if (working < defer_max_workers)
+	if (working < defer_max_workers ||
+		(others && db->next_wake > GetCurrentTimestamp() + LOOKS_SOON))
 		return true;
 	for (int i = 0; i < pending.nlanes; i++)
 	{
@@ -245,7 +255,7 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 		if (db->overflow || next_due < db->next_wake)
 			wake = true;
 		if (grow && !wake)
-			wake = pool_can_grow();
+			wake = pool_can_grow(db);
 		if (wake)
 			wake_scheduler_locked(db);
 	}

@@ -40,6 +40,8 @@ until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE function LIKE 
 $node->safe_psql('postgres', q{SET ROLE ben; SELECT count(defer.enqueue('quick')) FROM generate_series(1, 10)});
 until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE function LIKE '%quick()' AND state <> 'succeeded')},
 	"ben's other jobs run");
+is($node->safe_psql('postgres', q{SELECT max(started_at - run_at) < '30 s' FROM defer.jobs WHERE function LIKE '%quick()'}),
+	't', 'and not only because the scheduler looks each minute');
 $node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
 settled($node, 'all end');
 
