@@ -6,7 +6,6 @@ use warnings;
 use lib 'test/t';
 use DeferTest;
 use JSON::PP;
-use MIME::Base64;
 use Peers;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -39,7 +38,7 @@ sub messages
 {
 	my ($which) = @_;
 
-	return map { decode_json(decode_base64($_->{body})) }
+	return map { decode_json($_->{body}) }
 	  grep { $_->{target} =~ /\?$which$/ } $http->requests('/record');
 }
 
@@ -119,7 +118,7 @@ $http->clear;
 $node->safe_psql('postgres', q{
 SELECT defer.drop_alert('all');
 SELECT defer.alert('crash', 'hook', group_window => '2 s');
-SELECT count(defer.enqueue('work', '[7]')) FROM generate_series(1, 50)});
+SELECT count(defer.enqueue('work', '[10007]')) FROM generate_series(1, 50)});
 settled($node, 'fifty have failed');
 $node->stop('immediate');
 $node->start;
@@ -130,7 +129,7 @@ settled($node, 'and sent');
 my %id;
 $id{ $_->{alert} } += $_->{events}[0]{count} for grep { $_->{status} eq 'firing' } messages('hook');
 cmp_ok($id{crash}, '>=', $node->safe_psql('postgres',
-	q{SELECT count(*) FROM defer.jobs WHERE function LIKE '%work%' AND args = '[7]' AND state = 'failed'}),
+	q{SELECT count(*) FROM defer.jobs WHERE function LIKE '%work%' AND args = '[10007]' AND state = 'failed'}),
 	'each failure of the history is told');
 
 # Jobs that wait too long
