@@ -1,3 +1,417 @@
+/*
+ * metrics.c
+ *		What monitoring wants to know, in the text format of Prometheus.
+ *
+ * Nothing in here reads the history: counters and histograms are those of
+ * defer.statistics, which begin with the server's start and are in shared
+ * memory; the rest is about what is there now.  So it can be asked every few
+ * seconds, however long the history is.  Everything is as the role that is
+ * connected may see it; the server's own processes are all there for members of
+ * pg_monitor only.
+ */
 #include "cli.h"
-bool metrics_collect(PGconn *conn, Buffer *out, Buffer *error) { return true; }
-int cmd_metrics(int argc, char **argv) { return 0; }
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A label of a sample, and the column that has its value */
+typedef struct Label
+{
+	const char *name;
+	const char *column;
+} Label;
+
+typedef struct Metrics
+{
+	PGconn	   *conn;
+	Buffer	   *out;
+	Buffer	   *error;
+	bool		failed;
+} Metrics;
+
+static const char *const live_sql =
+"SELECT j.function, j.queue, j.state, pg_catalog.count(*) AS jobs"
+" FROM defer.live_jobs j GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+
+static const char *const oldest_sql =
+"SELECT q.queue, COALESCE(EXTRACT(epoch FROM pg_catalog.statement_timestamp() - q.oldest_ready), 0)"
+"::pg_catalog.float8 AS seconds, q.paused::pg_catalog.int4 AS paused, q.concurrency"
+" FROM defer.live_queues q ORDER BY 1";
+
+/* One row for each function and queue, whatever the roles */
+static const char *const counters_sql =
+"SELECT s.function, s.queue, pg_catalog.sum(s.succeeded) AS succeeded, pg_catalog.sum(s.failed) AS failed,"
+" pg_catalog.sum(s.cancelled) AS cancelled, pg_catalog.sum(s.discarded) AS discarded,"
+" pg_catalog.sum(s.skipped_ticks) AS skipped_ticks, pg_catalog.sum(s.attempts_failed) AS attempts_failed,"
+" pg_catalog.sum(s.attempts_timed_out) AS attempts_timed_out, pg_catalog.sum(s.attempts_crashed) AS attempts_crashed,"
+" pg_catalog.sum(s.attempts_conflict) AS attempts_conflict, pg_catalog.sum(s.attempts_snoozed) AS attempts_snoozed,"
+" pg_catalog.sum(s.attempts_interrupted) AS attempts_interrupted,"
+" pg_catalog.sum(s.attempts_cancelled) AS attempts_cancelled"
+" FROM defer.statistics s GROUP BY 1, 2 ORDER BY 1, 2";
+
+static const char *const deliveries_sql =
+"SELECT k.kind, COALESCE(pg_catalog.sum(s.succeeded), 0) AS succeeded, COALESCE(pg_catalog.sum(s.failed), 0) AS failed,"
+" COALESCE(pg_catalog.sum(s.cancelled), 0) AS cancelled, COALESCE(pg_catalog.sum(s.discarded), 0) AS discarded"
+" FROM pg_catalog.unnest(ARRAY['http', 'email', 'slack']) k(kind)"
+" LEFT JOIN defer.statistics s ON s.function = 'defer.' || k.kind GROUP BY 1 ORDER BY 1";
+
+/* One row for each bucket: how many took no longer than le */
+static const char *const histogram_sql =
+"WITH bounds AS (SELECT b.le, b.i FROM pg_catalog.unnest(defer.statistics_bounds()) WITH ORDINALITY b(le, i)"
+" UNION ALL SELECT NULL, pg_catalog.cardinality(defer.statistics_bounds()) + 1),"
+" counts AS (SELECT s.function, s.queue, c.i, pg_catalog.sum(c.n) AS n"
+" FROM defer.statistics s, pg_catalog.unnest(CASE WHEN $1 = 'duration' THEN s.durations ELSE s.delays END)"
+" WITH ORDINALITY c(n, i) GROUP BY 1, 2, 3),"
+" sums AS (SELECT s.function, s.queue,"
+" pg_catalog.sum(CASE WHEN $1 = 'duration' THEN s.duration_seconds ELSE s.delay_seconds END) AS seconds"
+" FROM defer.statistics s GROUP BY 1, 2)"
+" SELECT c.function, c.queue, COALESCE(b.le::pg_catalog.text, '+Inf') AS le, b.le IS NULL AS last, s.seconds,"
+" pg_catalog.sum(c.n) OVER (PARTITION BY c.function, c.queue ORDER BY c.i) AS jobs"
+" FROM counts c JOIN bounds b USING (i) JOIN sums s USING (function, queue) ORDER BY 1, 2, c.i";
+
+static const char *const server_sql =
+"SELECT (s.preloaded AND s.enabled AND s.active AND NOT s.recovery AND s.launcher AND s.scheduler)"
+"::pg_catalog.int4 AS up, s.max_workers, s.no_slots::pg_catalog.int4 AS no_slots,"
+" defer.version() AS version,"
+" (SELECT pg_catalog.count(*) FROM defer.workers w WHERE w.kind = 'worker') AS workers,"
+" (SELECT pg_catalog.count(*) FROM defer.workers w WHERE w.kind = 'worker' AND w.job_id IS NOT NULL) AS busy"
+" FROM defer.server_state() s";
+
+static const char *const schedules_sql =
+"SELECT s.name, s.owner::pg_catalog.text AS owner, s.active::pg_catalog.int4 AS active,"
+" (s.last_error IS NOT NULL)::pg_catalog.int4 AS stopped,"
+" EXTRACT(epoch FROM s.last_run_at)::pg_catalog.float8 AS last_run,"
+" EXTRACT(epoch FROM s.next_run_at)::pg_catalog.float8 AS next_run,"
+" GREATEST(0, CASE WHEN s.active THEN EXTRACT(epoch FROM pg_catalog.statement_timestamp() - s.next_run_at) END)"
+"::pg_catalog.float8 AS late"
+" FROM defer.schedules s WHERE s.next_run_at IS NULL OR pg_catalog.isfinite(s.next_run_at) ORDER BY 1, 2";
+
+static const char *const findings_sql =
+"SELECT s.severity, pg_catalog.count(h.severity) AS findings"
+" FROM pg_catalog.unnest(ARRAY['error', 'warning', 'info']) s(severity)"
+" LEFT JOIN defer.health h ON h.severity = s.severity GROUP BY 1 ORDER BY 1";
+
+/*
+ * What keeps vacuum from removing rows: snapshots of sessions, prepared
+ * transactions, slots.  Others' are seen by superusers and pg_monitor.
+ */
+static const char *const snapshot_sql =
+"SELECT COALESCE(pg_catalog.max(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - x.since)), 0)"
+"::pg_catalog.float8 AS seconds,"
+" COALESCE(pg_catalog.max(pg_catalog.age(x.xmin)), 0) AS transactions"
+" FROM (SELECT a.xact_start AS since, a.backend_xmin AS xmin FROM pg_catalog.pg_stat_activity a"
+" WHERE a.backend_xmin IS NOT NULL AND a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()"
+" UNION ALL SELECT p.prepared, p.transaction FROM pg_catalog.pg_prepared_xacts p"
+" WHERE p.database = pg_catalog.current_database()"
+" UNION ALL SELECT NULL, r.xmin FROM pg_catalog.pg_replication_slots r WHERE r.xmin IS NOT NULL) x";
+
+/* ------------------------------------------------------------------------
+ * The text format
+ * ------------------------------------------------------------------------ */
+
+static void
+family(Metrics *metrics, const char *name, const char *type, const char *help)
+{
+	buffer_printf(metrics->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A label's value: backslash, quote and line feed escaped; always UTF-8 */
+static void
+add_label_value(Buffer *out, const char *value)
+{
+	size_t		left = strlen(value);
+
+	while (left > 0)
+	{
+		uint32_t	code;
+		size_t		len = utf8_length(value, left, &code);
+
+		if (len == 0)
+		{
+			buffer_add(out, "\xef\xbf\xbd");
+			len = 1;
+		}
+		else if (code == '\n')
+			buffer_add(out, "\\n");
+		else if (code == '"' || code == '\\')
+			buffer_printf(out, "\\%c", (char) code);
+		else if (code < 0x20 || (code >= 0x7f && code <= 0x9f))
+			buffer_printf(out, "\\\\x%02x", (unsigned) code);
+		else
+			buffer_add_len(out, value, len);
+		value += len;
+		left -= len;
+	}
+}
+
+/*
+ * One sample: the value is that of a column, NULL is none.  extra is a label
+ * whose value is a constant, or NULL.
+ */
+static void
+sample(Metrics *metrics, const char *name, const PGresult *res, int row, const Label *labels,
+	   const char *extra, const char *extra_value, const char *column)
+{
+	const char *value = result_value(res, row, column);
+	const char *separator = "{";
+
+	if (value == NULL)
+		return;
+	buffer_add(metrics->out, name);
+	for (; labels != NULL && labels->name != NULL; labels++)
+	{
+		buffer_printf(metrics->out, "%s%s=\"", separator, labels->name);
+		add_label_value(metrics->out, result_text(res, row, labels->column));
+		buffer_char(metrics->out, '"');
+		separator = ",";
+	}
+	if (extra != NULL)
+	{
+		buffer_printf(metrics->out, "%s%s=\"%s\"", separator, extra, extra_value);
+		separator = ",";
+	}
+	buffer_printf(metrics->out, "%s %s\n", separator[0] == ',' ? "}" : "", value);
+}
+
+static PGresult *
+ask(Metrics *metrics, const char *sql, int n, const char *const *values)
+{
+	PGresult   *res;
+
+	if (metrics->failed)
+		return NULL;
+	res = query_try(metrics->conn, sql, n, values);
+	if (PQresultStatus(res) == PGRES_TUPLES_OK)
+		return res;
+	result_error(metrics->error, metrics->conn, res);
+	PQclear(res);
+	metrics->failed = true;
+	return NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * What there is
+ * ------------------------------------------------------------------------ */
+
+static const Label job_labels[] = {{"function", "function"}, {"queue", "queue"}, {NULL}};
+
+static void
+add_live_jobs(Metrics *metrics)
+{
+	static const Label labels[] = {{"function", "function"}, {"queue", "queue"}, {"state", "state"}, {NULL}};
+	static const Label queue_label[] = {{"queue", "queue"}, {NULL}};
+	PGresult   *jobs = ask(metrics, live_sql, 0, NULL);
+	PGresult   *queues = ask(metrics, oldest_sql, 0, NULL);
+
+	if (!metrics->failed)
+	{
+		family(metrics, "defer_jobs", "gauge", "Unfinished jobs by state, function and queue.");
+		for (int row = 0; row < PQntuples(jobs); row++)
+			sample(metrics, "defer_jobs", jobs, row, labels, NULL, NULL, "jobs");
+		family(metrics, "defer_oldest_ready_seconds", "gauge",
+			   "For how long the job has waited that waits longest for a worker; 0 if none does.");
+		for (int row = 0; row < PQntuples(queues); row++)
+			sample(metrics, "defer_oldest_ready_seconds", queues, row, queue_label, NULL, NULL, "seconds");
+		family(metrics, "defer_queue_paused", "gauge", "1 if the queue is paused.");
+		for (int row = 0; row < PQntuples(queues); row++)
+			sample(metrics, "defer_queue_paused", queues, row, queue_label, NULL, NULL, "paused");
+	}
+	PQclear(jobs);
+	PQclear(queues);
+}
+
+/* A family with a sample for each of several columns, told apart by a label */
+static void
+add_counters(Metrics *metrics, const PGresult *res, const char *name, const char *help,
+			 const char *label, const char *const *columns, size_t n, size_t skip)
+{
+	family(metrics, name, "counter", help);
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		for (size_t i = 0; i < n; i++)
+			sample(metrics, name, res, row, job_labels, label, columns[i] + skip, columns[i]);
+	}
+}
+
+static void
+add_histogram(Metrics *metrics, const char *what, const char *name, const char *help)
+{
+	PGresult   *res = ask(metrics, histogram_sql, 1, &what);
+	char	   *bucket;
+	char	   *sum;
+	char	   *count;
+	static const Label labels[] = {{"function", "function"}, {"queue", "queue"}, {"le", "le"}, {NULL}};
+
+	if (res == NULL)
+		return;
+	bucket = xprintf("%s_bucket", name);
+	sum = xprintf("%s_sum", name);
+	count = xprintf("%s_count", name);
+	family(metrics, name, "histogram", help);
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		sample(metrics, bucket, res, row, labels, NULL, NULL, "jobs");
+		if (!result_true(res, row, "last"))
+			continue;
+		sample(metrics, sum, res, row, job_labels, NULL, NULL, "seconds");
+		sample(metrics, count, res, row, job_labels, NULL, NULL, "jobs");
+	}
+	free(bucket);
+	free(sum);
+	free(count);
+	PQclear(res);
+}
+
+/* The same jobs are among the others, too, as functions without arguments */
+static void
+add_deliveries(Metrics *metrics, const char *const *states, size_t n)
+{
+	static const Label labels[] = {{"kind", "kind"}, {NULL}};
+	PGresult   *res = ask(metrics, deliveries_sql, 0, NULL);
+
+	if (res == NULL)
+		return;
+	family(metrics, "defer_deliveries_ended_total", "counter",
+		   "Deliveries that have ended, by kind and state, since the start of the server.");
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		for (size_t i = 0; i < n; i++)
+			sample(metrics, "defer_deliveries_ended_total", res, row, labels, "state", states[i], states[i]);
+	}
+	PQclear(res);
+}
+
+static void
+add_ended_jobs(Metrics *metrics)
+{
+	static const char *const states[] = {"succeeded", "failed", "cancelled", "discarded"};
+	static const char *const attempts[] = {
+		"attempts_failed", "attempts_timed_out", "attempts_crashed", "attempts_conflict", "attempts_snoozed",
+		"attempts_interrupted", "attempts_cancelled"
+	};
+	PGresult   *res = ask(metrics, counters_sql, 0, NULL);
+
+	if (res == NULL)
+		return;
+	add_counters(metrics, res, "defer_jobs_ended_total", "Jobs that have ended, by state, since the start of the server.",
+				 "state", states, lengthof(states), 0);
+	add_counters(metrics, res, "defer_attempts_not_succeeded_total",
+				 "Attempts that did not succeed, by outcome, since the start of the server.",
+				 "outcome", attempts, lengthof(attempts), strlen("attempts_"));
+	family(metrics, "defer_ticks_skipped_total", "counter",
+		   "Times of schedules at which no job ran: skipped, or missed, since the start of the server.");
+	for (int row = 0; row < PQntuples(res); row++)
+		sample(metrics, "defer_ticks_skipped_total", res, row, job_labels, NULL, NULL, "skipped_ticks");
+	PQclear(res);
+	add_deliveries(metrics, states, lengthof(states));
+	add_histogram(metrics, "duration", "defer_job_duration_seconds",
+				  "How long the last attempts of jobs took that have ended since the start of the server.");
+	add_histogram(metrics, "delay", "defer_job_pickup_delay_seconds",
+				  "How long jobs waited for their last attempt after it could begin.");
+}
+
+static void
+add_schedules(Metrics *metrics)
+{
+	static const Label labels[] = {{"schedule", "name"}, {"role", "owner"}, {NULL}};
+	static const struct
+	{
+		const char *name;
+		const char *column;
+		const char *help;
+	}			gauges[] = {
+		{"defer_schedule_active", "active", "1 if the schedule is active."},
+		{"defer_schedule_stopped", "stopped", "1 if the schedule does not go on because of an error."},
+		{"defer_schedule_last_run_timestamp_seconds", "last_run", "When it last fired."},
+		{"defer_schedule_next_run_timestamp_seconds", "next_run", "When it fires next."},
+		{"defer_schedule_late_seconds", "late", "For how long it should have fired already; 0 if it is not late."},
+	};
+	PGresult   *res = ask(metrics, schedules_sql, 0, NULL);
+
+	for (size_t i = 0; res != NULL && i < lengthof(gauges); i++)
+	{
+		family(metrics, gauges[i].name, "gauge", gauges[i].help);
+		for (int row = 0; row < PQntuples(res); row++)
+			sample(metrics, gauges[i].name, res, row, labels, NULL, NULL, gauges[i].column);
+	}
+	PQclear(res);
+}
+
+static void
+add_server(Metrics *metrics)
+{
+	static const Label severity[] = {{"severity", "severity"}, {NULL}};
+	PGresult   *server = ask(metrics, server_sql, 0, NULL);
+	PGresult   *findings = ask(metrics, findings_sql, 0, NULL);
+	PGresult   *snapshot = ask(metrics, snapshot_sql, 0, NULL);
+
+	if (!metrics->failed)
+	{
+		family(metrics, "defer_info", "gauge", "Always 1; the version of the library is its label.");
+		buffer_add(metrics->out, "defer_info{version=\"");
+		add_label_value(metrics->out, result_text(server, 0, "version"));
+		buffer_add(metrics->out, "\"} 1\n");
+		family(metrics, "defer_up", "gauge", "1 if jobs are run in this database.");
+		sample(metrics, "defer_up", server, 0, NULL, NULL, NULL, "up");
+		family(metrics, "defer_workers", "gauge", "Workers on the whole server.");
+		sample(metrics, "defer_workers", server, 0, NULL, NULL, NULL, "workers");
+		family(metrics, "defer_workers_busy", "gauge", "Workers that run a job.");
+		sample(metrics, "defer_workers_busy", server, 0, NULL, NULL, NULL, "busy");
+		family(metrics, "defer_workers_limit", "gauge", "The setting defer.max_workers.");
+		sample(metrics, "defer_workers_limit", server, 0, NULL, NULL, NULL, "max_workers");
+		family(metrics, "defer_worker_slots_exhausted", "gauge",
+			   "1 if a worker could not be started because max_worker_processes are in use.");
+		sample(metrics, "defer_worker_slots_exhausted", server, 0, NULL, NULL, NULL, "no_slots");
+		family(metrics, "defer_findings", "gauge", "Rows of defer.health, by severity.");
+		for (int row = 0; row < PQntuples(findings); row++)
+			sample(metrics, "defer_findings", findings, row, severity, NULL, NULL, "findings");
+		family(metrics, "defer_oldest_snapshot_seconds", "gauge",
+			   "Age of the oldest transaction that keeps deleted rows from being removed; 0 if there is none.");
+		sample(metrics, "defer_oldest_snapshot_seconds", snapshot, 0, NULL, NULL, NULL, "seconds");
+		family(metrics, "defer_oldest_snapshot_transactions", "gauge",
+			   "How many transactions have begun since the oldest snapshot was taken, replication slots included.");
+		sample(metrics, "defer_oldest_snapshot_transactions", snapshot, 0, NULL, NULL, NULL, "transactions");
+	}
+	PQclear(server);
+	PQclear(findings);
+	PQclear(snapshot);
+}
+
+/*
+ * All of it.  False: a query did not work, error says why, and what is in out
+ * is to be thrown away.  No state is kept between calls.
+ */
+bool
+metrics_collect(PGconn *conn, Buffer *out, Buffer *error)
+{
+	Metrics		metrics = {.conn = conn, .out = out, .error = error};
+
+	buffer_add(out, "");
+	add_server(&metrics);
+	add_live_jobs(&metrics);
+	add_ended_jobs(&metrics);
+	add_schedules(&metrics);
+	return !metrics.failed;
+}
+
+int
+cmd_metrics(int argc, char **argv)
+{
+	PGconn	   *conn;
+	Buffer		out = {0};
+	Buffer		error = {0};
+	bool		lost;
+
+	options_parse(argc, argv, NULL, 0, 0, NULL);
+	conn = connect_server();
+	if (!metrics_collect(conn, &out, &error))
+	{
+		lost = PQstatus(conn) != CONNECTION_OK;
+		complain("%s", error.data);
+		return lost ? CLI_NO_CONNECTION : CLI_REFUSED;
+	}
+	fputs(out.data, stdout);
+	buffer_free(&out);
+	PQfinish(conn);
+	return CLI_OK;
+}
