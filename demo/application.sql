@@ -1,33 +1,37 @@
--- What a marketplace already has, before defer: users, products, and a place for the mail that goes out.
--- Run with -v users=10000.
+-- What a marketplace already has, before defer: users and products.
+-- Run with -v users=1000.
 
 CREATE TABLE product (
 	id			bigint PRIMARY KEY,
 	category	int NOT NULL,
+	name		text NOT NULL,
+	price		numeric NOT NULL,
 	sold		int NOT NULL		-- last week
 );
 INSERT INTO product
-	SELECT p, p % 40, (p * 7919) % 1000 FROM generate_series(1, 2000) p;
+	SELECT p, p % 10,
+		   ('{Oak,Linen,Copper,Walnut,Felt,Glass,Clay,Wool,Birch}'::text[])[1 + p / 10 % 9] || ' ' ||
+		   ('{bowl,lamp,chair,kettle,rug,clock,vase,mirror,shelf,teapot}'::text[])[1 + p % 10] || ' by ' ||
+		   ('{Ada,Björn,Chloé,Dmitri,Eşref,Fernão,Gülcan}'::text[])[1 + p / 90 % 7],
+		   10 + p * 31 % 190, (p * 7919) % 1000
+	  FROM generate_series(1, 630) p;
 CREATE INDEX ON product (category, sold DESC);
 
 CREATE TABLE app_user (
-	id				bigint PRIMARY KEY,
-	email			text,			-- one of them has none
-	favourite		int NOT NULL,	-- category
-	weekly_product_recommendations boolean NOT NULL,
-	mailbox_busy	boolean NOT NULL	-- refuses our first attempt
+	id			bigint PRIMARY KEY,
+	name		text NOT NULL,
+	email		text,				-- one of them has none
+	favourite	int NOT NULL,		-- category
+	weekly_product_recommendations boolean NOT NULL
 );
-INSERT INTO app_user
-	SELECT u, 'user' || u || '@shop.example', u % 40, true, u % 100 = 0
-	  FROM generate_series(1, :users) u;
+INSERT INTO app_user		-- half of them want it
+	SELECT u, ('{Zoë,Agnès,Bora,Çiğdem,Dana,Émile,Fabián}'::text[])[1 + u % 7],
+		   'user' || u || '@shop.example', u % 10, u <= :users
+	  FROM generate_series(1, 2 * :users) u;
 UPDATE app_user SET email = NULL WHERE id = :users / 2 + 1;
-INSERT INTO app_user		-- and as many who do not want it
-	SELECT u, 'user' || u || '@shop.example', u % 40, false, false
-	  FROM generate_series(:users + 1, 2 * :users) u;
 
 CREATE TABLE recommendation (
 	user_id		bigint PRIMARY KEY,		-- twice would be an error
-	products	bigint[] NOT NULL,
-	mailed_to	text NOT NULL
+	products	bigint[] NOT NULL
 );
 ANALYZE;

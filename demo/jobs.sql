@@ -1,29 +1,25 @@
--- The whole of it, on top of the application: two functions, a policy, a schedule.
+-- The whole of it, on top of the application: two functions.
 
--- one user: compute, send
+-- one user: compute, keep, send
 CREATE FUNCTION compute_product_recommendation(user_id bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	who		app_user;
 	best	bigint[];
-	nth		int;
+	list	text;
 BEGIN
 	SELECT * INTO STRICT who FROM app_user u WHERE u.id = user_id;
-	SELECT array_agg(p.id) INTO best
-	  FROM (SELECT id FROM product WHERE category = who.favourite
+	SELECT array_agg(p.id), string_agg(format('* %s, € %s', p.name, p.price), E'\n')
+	  INTO best, list
+	  FROM (SELECT * FROM product WHERE category = who.favourite
 			 ORDER BY sold DESC LIMIT 3) p;
 
-	INSERT INTO recommendation VALUES (who.id, best, coalesce(who.email, ''));
-
+	INSERT INTO recommendation VALUES (who.id, best);
 	IF who.email IS NULL THEN
 		RAISE EXCEPTION 'user % has no e-mail address', who.id;
-	ELSIF who.mailbox_busy THEN
-		SELECT attempt INTO nth FROM defer.jobs WHERE id = defer.current_job();
-		IF nth = 1 THEN
-			RAISE EXCEPTION 'mailbox of % is busy', who.email;
-		END IF;
-		RAISE NOTICE 'mailbox of % took it at attempt %', who.email, nth;
 	END IF;
+	PERFORM defer.email(who.email, format('%s, chosen for you this week', who.name),
+						format(E'Dear %s,\n\nthis week you might like\n\n%s\n', who.name, list));
 END $$;
 
 -- each Monday: one job for each user who wants it

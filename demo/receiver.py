@@ -2,12 +2,13 @@
 """The other end of the demonstration: an SMTP server and a webhook on 127.0.0.1
 that print what arrives.
 
-usage: receiver.py --ports FILE [--show N]
+usage: receiver.py --ports FILE [--show N] [--busy N]
 
 Needs Debian's python3-aiosmtpd.  FILE is written when it is ready: {"smtp": port,
 "http": port, "pid": pid} in one line.  Of the mails the first N (3) are shown,
-and as many of the messages to each path of the webhook.  On SIGTERM it prints how
-many came, and ends.
+and as many of the messages to each path of the webhook.  Every Nth mailbox of
+--busy is busy when it is first written to (450).  On SIGUSR1 it prints how many
+came, and shows the first N of what comes then; on SIGTERM it ends.
 """
 
 import argparse
@@ -31,8 +32,10 @@ WIDTH = 100
 
 
 class Receiver:
-    def __init__(self, show):
+    def __init__(self, show, busy):
         self.show = show
+        self.busy = busy
+        self.mailboxes = set()
         self.count = collections.Counter()
         self.known = set()
 
@@ -54,6 +57,15 @@ class Receiver:
         print(flush=True)
 
     # Mails
+
+    async def handle_RCPT(self, _server, _session, envelope, address, _options):
+        if address not in self.mailboxes:
+            self.mailboxes.add(address)
+            if self.busy and len(self.mailboxes) % self.busy == 0:
+                self.count["mailbox", "busy"] += 1
+                return "450 4.2.1 mailbox is busy, try again later"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server, _session, envelope):
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
@@ -135,8 +147,12 @@ class Receiver:
             print("%s %s%s%s" % (f"{n:,}", name,
                                  " (above: the first %d)" % self.show if n > self.show else "",
                                  ", %d of them more than once" % again if again else ""))
+        busy = self.count["mailbox", "busy"]
+        if busy:
+            print("%s mailbox%s busy at first (450)" % (f"{busy:,}", " was" if busy == 1 else "es were"))
         if not self.count:
             print("nothing arrived")
+        self.count.clear()
         sys.stdout.flush()
 
 
@@ -144,8 +160,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--ports", required=True)
     parser.add_argument("--show", type=int, default=3)
+    parser.add_argument("--busy", type=int, default=0)
     args = parser.parse_args()
-    receiver = Receiver(args.show)
+    receiver = Receiver(args.show, args.busy)
     logging.disable()
 
     async def run():
@@ -153,6 +170,7 @@ def main():
         end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end.set)
+        loop.add_signal_handler(signal.SIGUSR1, receiver.summary)
         smtp = await loop.create_server(
             lambda: SMTP(receiver, hostname="localhost", loop=loop), "127.0.0.1", 0)
         http = await asyncio.start_server(receiver.webhook, "127.0.0.1", 0, limit=1 << 24)

@@ -1,1 +1,0 @@
-SELECT name, function, schedule, description, next_runs FROM defer.schedules;
