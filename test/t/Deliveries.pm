@@ -31,6 +31,15 @@ $settings
 	return $node;
 }
 
+# SQL as psql takes it, if there is Perl text in it
+sub bytes
+{
+	my ($sql) = @_;
+
+	utf8::encode($sql) if utf8::is_utf8($sql);
+	return $sql;
+}
+
 sub quoted
 {
 	my ($text) = @_;
@@ -65,7 +74,7 @@ sub send_all
 {
 	my ($node, @cases) = @_;
 	my @ids = split /\n/, $node->safe_psql('postgres',
-		join("\n", 'BEGIN;', (map { "SELECT $_->{call};" } @cases), 'COMMIT;'));
+		bytes(join("\n", 'BEGIN;', (map { "SELECT $_->{call};" } @cases), 'COMMIT;')));
 
 	is(scalar(@ids), scalar(@cases), 'all are enqueued');
 	$cases[$_]{id} = $ids[$_] for 0 .. $#cases;
@@ -117,7 +126,7 @@ sub refused
 	my ($node, $call, $error, $what, @psql) = @_;
 	my ($out, $err);
 
-	$node->psql('postgres', "SELECT $call", stdout => \$out, stderr => \$err, @psql);
+	$node->psql('postgres', bytes("SELECT $call"), stdout => \$out, stderr => \$err, @psql);
 	like($err, $error, $what // "refused: $call");
 	return;
 }
