@@ -374,7 +374,7 @@ note_active(const Import *import, const PgCronJob *job, Outcome *outcome, const 
 static void
 import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 {
-	PgCronSchedule theirs;
+	PgCronSchedule theirs = {0};
 	Schedule	s;
 	Schedule	before;
 	char		text[PG_CRON_TEXT];
@@ -410,13 +410,13 @@ import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 	note_active(import, job, outcome, &s, never, was_there);
 }
 
-/* Nothing of the job is imported: why */
+/* Nothing of the job is imported: why.  The message may quote what its owner wrote */
 static void
 note_error(Outcome *outcome, const ErrorData *error)
 {
 	resetStringInfo(&outcome->note);
 	outcome->imported = false;
-	note(outcome, "Not imported: %s.", error->message);
+	note(outcome, "Not imported: %s.", schedule_shown(error->message));
 	if (error->detail != NULL)
 		note(outcome, "%s", error->detail);
 	if (error->hint != NULL)
@@ -444,8 +444,7 @@ try_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		/* not the job's fault: somebody wants us to stop */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();

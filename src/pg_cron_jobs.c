@@ -28,6 +28,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -84,7 +85,7 @@ library_switch(const char *name)
 static void
 not_installed(void)
 {
-	const char *database = library_setting("cron.database_name");
+	const char *database = superuser() ? library_setting("cron.database_name") : NULL;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -290,6 +291,8 @@ pg_cron_switch_off(const PgCronJob *job)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("pg_cron has the job no more")));
+		/* pg_cron reads them anew, even if triggers are off in this session */
+		CacheInvalidateRelcacheByRelid(get_relname_relid("job", get_namespace_oid("cron", false)));
 	}
 	else
 		run("SELECT cron.alter_job($1, NULL::pg_catalog.text, NULL::pg_catalog.text,"
