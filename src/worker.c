@@ -225,13 +225,20 @@ report_own_error(MemoryContext context)
 	MemoryContextSwitchTo(context);
 }
 
+/* The timer and whoever has work for us set our latch: wait all the same */
 static void
 pause_after_error(void)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ERROR_WAIT,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	const TimestampTz until = GetCurrentTimestamp() + ERROR_WAIT * INT64CONST(1000);
+	long		wait;
+
+	while ((wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(wait, ERROR_WAIT), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /* Write down how the attempt ended, however long that takes (a full disk) */
