@@ -136,6 +136,7 @@ $other->safe_psql('postgres', $setup);
 $client = client_start($other, @load);
 until_ok($other, q{SELECT count(*) > 10 FROM effect}, 'WAL: jobs run');
 fill('wal', 0);
+$other->psql('postgres', 'SELECT pg_switch_wal()') for 1 .. 5;	# the segments that are there already
 wait_for_text($other->logfile, 0, qr/PANIC: .*No space left on device/, 'WAL: the server gives up');
 for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 {
