@@ -111,6 +111,34 @@ http_method(FunctionCallInfo fcinfo)
 			 errhint("Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")));
 }
 
+/* Is "." or ".." a part of the path, plain or as %2e?  It would lead out of it */
+static bool
+has_dot_segment(const char *path)
+{
+	int			dots = 0;		/* of the part so far; negative: there is more in it */
+
+	for (;; path++)
+	{
+		if (*path == '\0' || *path == '?' || *path == '#' || *path == '/')
+		{
+			if (dots == 1 || dots == 2)
+				return true;
+			if (*path != '/')
+				return false;
+			dots = 0;
+		}
+		else if (dots >= 0 && *path == '.')
+			dots++;
+		else if (dots >= 0 && pg_strncasecmp(path, "%2e", 3) == 0)
+		{
+			dots++;
+			path += 2;
+		}
+		else
+			dots = -1;
+	}
+}
+
 /* With an endpoint: nothing, or what comes after its URL */
 static char *
 http_url(FunctionCallInfo fcinfo, const char *endpoint)
@@ -130,6 +158,10 @@ http_url(FunctionCallInfo fcinfo, const char *endpoint)
 				 errmsg("with an endpoint \"url\" must begin with / or ?"),
 				 errdetail("It is what comes after the URL of the endpoint.")));
 	check_no_control(url, "url");
+	if (has_dot_segment(url))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("with an endpoint \"url\" must not have \".\" or \"..\" in its path")));
 	(void) check_url(psprintf("http://endpoint%s", url), http_schemes, "url");
 	return url;
 }

@@ -79,6 +79,9 @@ SELECT defer.http('GET', 'https://example.com/', follow_redirects => 21);
 SELECT defer.http('GET', 'https://example.com/', max_response => -1);
 SELECT defer.http('GET', 'https://example.com/', endpoint => 'nowhere');
 SELECT defer.http('GET', 'https://example.com/', endpoint => 'crm');
+SELECT defer.http('GET', '/x/../../y', endpoint => 'crm');
+SELECT defer.http('GET', '/%2E.', endpoint => 'crm');
+SELECT defer.http('GET', '/x/.?y', endpoint => 'crm');
 SELECT defer.http('GET', '/x', endpoint => 'crm', follow_redirects => 1);
 SELECT defer.http('GET', '/x', endpoint => 'team');
 SELECT defer.http('GET', 'https://example.com/', queue => 'none');
@@ -88,6 +91,9 @@ SELECT defer.http('POST', 'https://example.com/', body => '{"a": [1, 2]}'::jsonb
 SELECT defer.http('PUT', 'https://example.com/', body => '\x0001ff'::bytea, follow_redirects => 3, max_response => 100, queue => 'held') AS d \gset
 SELECT defer.http('POST', '/orders', body => '{ "a":1 }'::json, endpoint => 'crm', key => 'k', queue => 'held') AS e \gset
 SELECT defer.http('POST', '/orders', endpoint => 'crm', key => 'k', queue => 'held') = :e AS same_key;
+BEGIN;
+SELECT defer.http('GET', '/.../a..b/..c?x=/../y', endpoint => 'crm', queue => 'held') IS NOT NULL AS dots_elsewhere;
+ROLLBACK;
 
 -- Slack, e-mail
 SELECT defer.slack(NULL, 'x');
