@@ -48,7 +48,7 @@ extern bool batch_unsettled(void);
 extern void batch_release_limits(void);
 
 /* claim.c: fill a batch; in the caller's transaction, for the courier, too */
-extern LaneKey claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now);
+extern LaneKey claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now);
 
 /* claim.c: rows of defer.claim; in the caller's transaction */
 extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid);

@@ -541,7 +541,7 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
  * with; what is before it is taken, or somebody else's affair.
  */
 LaneKey
-claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now)
+claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now)
 {
 	LaneScan	scan;
 	LaneKey		next = LANE_KEY_NONE;
@@ -549,6 +549,13 @@ claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now)
 	Size		bytes = 0;
 	int			others = 0;
 
+	lane_scan_begin(choice, MyDatabaseId);
+	if (choice->low.run_at > now)
+	{
+		/* others were quicker */
+		lane_scan_advance(choice, MyDatabaseId, choice->low);
+		return choice->low;
+	}
 	lane_scan_open(&scan, choice);
 	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
 	{
@@ -579,7 +586,10 @@ claim_lane(Batch *new_batch, const LaneChoice *choice, int max, TimestampTz now)
 			max = 1;
 	}
 	lane_scan_close(&scan);
-	return lane_key_before(skipped, next) ? skipped : next;
+	if (lane_key_before(skipped, next))
+		next = skipped;
+	lane_scan_advance(choice, MyDatabaseId, next);
+	return next;
 }
 
 /* The new batch is built beside the old one, which is still to be settled */

@@ -563,6 +563,7 @@ courier_wind_up(int code, Datum arg)
 {
 	bool		installed;
 
+	lane_scan_abandon(MyDatabaseId);
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || ndeliveries == 0)

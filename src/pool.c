@@ -406,7 +406,9 @@ fail_jobs(Oid owner, OwnerState state, TimestampTz now)
 
 			bookkeeping_begin();
 			why = owner_failure(owner, state, &sqlstate);
+			lane_scan_begin(&choice, MyDatabaseId);
 			(void) lane_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
+			lane_scan_advance(&choice, MyDatabaseId, next);
 			bookkeeping_end();
 		}
 		PG_CATCH();

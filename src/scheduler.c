@@ -245,6 +245,7 @@ scheduler_detach(int code, Datum arg)
 {
 	Oid			database = my_database->database;
 
+	lane_scan_abandon(database);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	my_database->scheduler_pid = 0;
 	my_database->scheduler_latch = NULL;

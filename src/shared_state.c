@@ -14,6 +14,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "shared_state.h"
 
@@ -99,6 +100,11 @@ shared_state_startup(void)
 		pg_atomic_init_u64(&shared->flush_point, 0);
 		pg_atomic_init_u32(&shared->nawaiters, 0);
 		pg_atomic_init_u32(&shared->nguarded, 0);
+		for (int i = 0; i < GATES; i++)
+		{
+			pg_atomic_init_u32(&shared->gates[i].holder, 0);
+			ConditionVariableInit(&shared->gates[i].open);
+		}
 		for (int i = 0; i < shared->nworker_slots; i++)
 			SpinLockInit(&worker_slots[i].mutex);
 		for (int i = 0; i < shared->ndatabase_slots; i++)
@@ -639,6 +645,46 @@ lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int
 	}
 }
 
+/* The lane that this process has chosen and is not done with */
+static LaneChoice chosen;
+static bool has_chosen = false;
+static Gate *my_gate = NULL;
+
+static void
+gate_enter(const LaneTag *tag)
+{
+	Gate	   *gate = &shared->gates[tag_hash(tag, sizeof(LaneTag)) % GATES];
+	uint32		nobody = 0;
+
+	Assert(my_gate == NULL);
+	if (!pg_atomic_compare_exchange_u32(&gate->holder, &nobody, MyProcPid))
+	{
+		ConditionVariablePrepareToSleep(&gate->open);
+		for (;;)
+		{
+			nobody = 0;
+			if (pg_atomic_compare_exchange_u32(&gate->holder, &nobody, MyProcPid))
+				break;
+			ConditionVariableSleep(&gate->open, PG_WAIT_EXTENSION);
+		}
+		ConditionVariableCancelSleep();
+	}
+	my_gate = gate;
+}
+
+static void
+gate_leave(void)
+{
+	Gate	   *gate = my_gate;
+
+	if (gate == NULL)
+		return;
+	my_gate = NULL;
+	pg_atomic_write_u32(&gate->holder, 0);
+	pg_memory_barrier();
+	ConditionVariableSignal(&gate->open);
+}
+
 static bool
 is_one_of(Oid role, const Oid *roles, int n)
 {
@@ -688,8 +734,9 @@ choose_lane(Oid database, Oid owner, bool deliveries, const Oid *excluded, int n
 		choice->low = best->low;
 		choice->ready = best->ready;
 		limits_add_locked(database, best->tag.lane, 1);
-		if (best->scanners++ == 0)
-			best->scan_low = LANE_KEY_NONE;
+		best->scanners++;
+		chosen = *choice;
+		has_chosen = true;
 	}
 	LWLockRelease(shared->lanes_lock);
 	return best != NULL;
@@ -719,6 +766,47 @@ lane_choose_delivery(Oid database, const Oid *excluded, int nexcluded, Timestamp
 }
 
 /*
+ * The scan begins, from the lane's lowest key as it is now, when nobody else
+ * takes jobs of the lane: lane_scan_advance() must follow.
+ */
+void
+lane_scan_begin(LaneChoice *choice, Oid database)
+{
+	LaneTag		tag;
+	LaneSlot   *slot;
+
+	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
+	gate_enter(&tag);
+	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
+	if (slot != NULL)
+	{
+		choice->low = slot->low;
+		slot->scan_low = LANE_KEY_NONE;
+	}
+	chosen = *choice;
+	LWLockRelease(shared->lanes_lock);
+}
+
+/*
+ * All rows before "next" are dealt with, once we commit: let the next one in.
+ */
+void
+lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next)
+{
+	LaneTag		tag;
+	LaneSlot   *slot;
+
+	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
+	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
+	if (slot != NULL)
+		slot->low = lane_key_before(slot->scan_low, next) ? slot->scan_low : next;
+	LWLockRelease(shared->lanes_lock);
+	gate_leave();
+}
+
+/*
  * A scan has ended; "next" is the first key that it did not deal with.  The
  * limits stay reserved if something was taken.  If nothing was though jobs are
  * due, others hold them locked: leave the lane alone for a moment.
@@ -730,13 +818,13 @@ lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 	LaneTag		tag;
 	LaneSlot   *slot;
 
+	has_chosen = false;
 	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
 	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
 	if (slot != NULL)
 	{
 		Assert(slot->scanners > 0);
-		slot->low = lane_key_before(slot->scan_low, next) ? slot->scan_low : next;
 		slot->ready = Max(slot->ready - taken, 0);
 		if (taken == 0 && next.run_at <= now)
 			slot->retry_at = now + 50 * 1000;
@@ -755,6 +843,7 @@ lane_scan_abort(const LaneChoice *choice, Oid database)
 	LaneTag		tag;
 	LaneSlot   *slot;
 
+	has_chosen = false;
 	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
 	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
@@ -770,6 +859,16 @@ lane_scan_abort(const LaneChoice *choice, Oid database)
 	}
 	limits_add_locked(database, choice->lane, -1);
 	LWLockRelease(shared->lanes_lock);
+	gate_leave();
+}
+
+/* The process ends in the middle of whatever it was doing */
+void
+lane_scan_abandon(Oid database)
+{
+	ConditionVariableCancelSleep();
+	if (has_chosen)
+		lane_scan_abort(&chosen, database);
 }
 
 /* The database has no jobs for us any more */
@@ -880,13 +979,21 @@ await_unregister(int slot)
 void
 await_wake(Oid database, int64 job_id)
 {
+	uint32		left;
+
 	if (pg_atomic_read_u32(&shared->nawaiters) == 0)
 		return;
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->nawaiter_slots; i++)
+
+	/* the first free slot is taken: those in use are at the front */
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	left = pg_atomic_read_u32(&shared->nawaiters);
+	for (int i = 0; i < shared->nawaiter_slots && left > 0; i++)
 	{
 		AwaiterSlot *slot = &awaiter_slots[i];
 
+		if (!OidIsValid(slot->database))
+			continue;
+		left--;
 		if (slot->database == database && (slot->job_id == job_id || job_id == 0))
 		{
 			slot->done = true;

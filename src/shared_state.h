@@ -23,6 +23,7 @@
 
 #include "access/xlogdefs.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
@@ -66,14 +67,16 @@ typedef struct LaneTag
  * Every free job that is committed and whose commit callback has run has a
  * key of "low" or higher: so scans begin there.  Only a scan may raise "low",
  * and not over what others lowered it to meanwhile ("scan_low"), nor over a
- * row that it found locked.
+ * row that it found locked.  It does so when it has read its rows, before it
+ * commits, so that the next one begins behind them; if it cannot commit it
+ * takes that back.
  */
 typedef struct LaneSlot
 {
 	LaneTag		tag;
 	LaneKey		low;
-	int32		scanners;		/* scans under way */
-	LaneKey		scan_low;		/* lowest of the keys added since the first of them began */
+	int32		scanners;		/* who has chosen the lane and is not done with it */
+	LaneKey		scan_low;		/* lowest of the keys added since the last scan began */
 	int64		ready;			/* jobs added less jobs taken: an estimate */
 	TimestampTz retry_at;		/* a scan met only locked rows: not before then */
 } LaneSlot;
@@ -211,6 +214,18 @@ typedef struct AwaiterSlot
 	bool		done;
 } AwaiterSlot;
 
+/*
+ * Who takes jobs of a lane: one at a time, or all would read the same rows from
+ * the lane's lowest key on.  Several lanes may share a gate.
+ */
+#define GATES	64
+
+typedef struct Gate
+{
+	pg_atomic_uint32 holder;	/* pid; 0: it is open */
+	ConditionVariable open;
+} Gate;
+
 typedef struct SharedState
 {
 	LWLock	   *workers_lock;
@@ -224,6 +239,7 @@ typedef struct SharedState
 	pg_atomic_uint64 flush_point;	/* end of the last commit that ended a job */
 	pg_atomic_uint32 nawaiters; /* awaiter slots in use */
 	pg_atomic_uint32 nguarded;	/* bits set in any database's guard */
+	Gate		gates[GATES];
 	int			nworker_slots;
 	int			ndatabase_slots;	/* and courier slots */
 	int			nawaiter_slots;
@@ -278,9 +294,12 @@ extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *ch
 						TimestampTz *look_again);
 extern bool lane_choose_delivery(Oid database, const Oid *excluded, int nexcluded, TimestampTz now,
 								 LaneChoice *choice, TimestampTz *look_again);
+extern void lane_scan_begin(LaneChoice *choice, Oid database);
+extern void lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next);
 extern void lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 						  TimestampTz now);
 extern void lane_scan_abort(const LaneChoice *choice, Oid database);
+extern void lane_scan_abandon(Oid database);
 extern void lanes_forget(Oid database);
 extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy */
 

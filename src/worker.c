@@ -434,6 +434,7 @@ worker_wind_up(int code, Datum arg)
 	job_serial = 0;
 	running = NULL;
 	worker_set_state(WORKER_LEAVING);
+	lane_scan_abandon(MyDatabaseId);
 	AbortOutOfAnyTransaction();
 
 	/* nothing can interrupt us any more: do not wait for a standby */
