@@ -45,6 +45,7 @@ shmem_startup(void)
 	if (prev_shmem_startup_hook != NULL)
 		prev_shmem_startup_hook();
 	shared_state_startup();
+	restored_at_start();
 }
 
 void

@@ -310,6 +310,28 @@ start_schedulers(TimestampTz now)
 	return look_again;
 }
 
+/*
+ * After a restore: has each database been looked into by its scheduler?  One
+ * that is not to be served has given its slot back.
+ */
+static bool
+all_checked(void)
+{
+	bool		all = to_probe == NIL;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->ndatabase_slots && all; i++)
+	{
+		DatabaseSlot *slot = &database_slots[i];
+
+		if (OidIsValid(slot->database) && (slot->wanted || slot->withdrawn))
+			all = slot->scheduler_pid != 0 && slot->checked && !slot->withdrawn;
+	}
+	all = all && !shared->probe;
+	LWLockRelease(shared->workers_lock);
+	return all;
+}
+
 /* ------------------------------------------------------------------------
  * The process
  * ------------------------------------------------------------------------ */
@@ -386,6 +408,8 @@ defer_launcher_main(Datum arg)
 		reap_children(now);
 		probe_next();
 		look_again = start_schedulers(now);
+		if (shared->restored && all_checked())
+			restored_done();
 		if (look_again != DT_NOEND)
 			wait = TimestampDifferenceMilliseconds(now, look_again) + 1;
 		(void) WaitLatch(MyLatch,

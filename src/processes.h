@@ -38,6 +38,11 @@ extern bool courier_maintain(TimestampTz now, TimestampTz *look_again);
 /* recovery.c: claims that nobody works on; true: some could not be settled yet */
 extern bool recover_claims(bool after_crash);
 
+/* restored.c: a server restored from a base backup */
+extern void restored_at_start(void);
+extern void restored_mark_database(void);
+extern void restored_done(void);
+
 /* database_ddl.c: out of the way of DDL on databases, and of DROP EXTENSION */
 extern void database_ddl_init(void);
 

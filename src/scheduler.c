@@ -113,10 +113,23 @@ check_database(void)
 	bool		serve;
 
 	bookkeeping_begin();
-	serve = catalog_installed() && catalog_is_active();
+	serve = catalog_installed();
+	if (serve && shared->restored)
+	{
+		restored_mark_database();
+		CommandCounterIncrement();
+	}
+	serve = serve && catalog_is_active();
 	bookkeeping_end();
 	if (serve)
+	{
+		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+		my_database->checked = true;
+		if (shared->restored && shared->launcher_latch != NULL)
+			SetLatch(shared->launcher_latch);
+		LWLockRelease(shared->workers_lock);
 		return;
+	}
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	my_database->wanted = false;
 	LWLockRelease(shared->workers_lock);
@@ -273,7 +286,7 @@ scheduler_attach(Oid database)
 		my_database->scheduler_pid == 0)
 	{
 		wanted = true;
-		my_database->starting = false;
+		my_database->starting = my_database->checked = false;
 		my_database->no_slots = false;
 		my_database->scheduler_pid = MyProcPid;
 		my_database->scheduler_latch = MyLatch;

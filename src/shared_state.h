@@ -189,6 +189,7 @@ typedef struct DatabaseSlot
 	bool		wanted;			/* the launcher wants a scheduler there */
 	bool		withdrawn;		/* DDL on the database wants us out */
 	bool		starting;		/* a scheduler was launched, is not attached */
+	bool		checked;		/* the scheduler has found that the database is to be served */
 	bool		recovered;		/* claims of before the last server start were looked at */
 	bool		rescan;			/* look at all tables again */
 	bool		release;		/* look for held runs of schedules */
@@ -236,6 +237,7 @@ typedef struct SharedState
 	TimestampTz launcher_since;
 	bool		probe;			/* launcher: look at all databases again */
 	bool		shutting_down;	/* the server is */
+	bool		restored;		/* from a base backup, and not all databases know it yet */
 	pg_atomic_uint64 flush_point;	/* end of the last commit that ended a job */
 	pg_atomic_uint32 nawaiters; /* awaiter slots in use */
 	pg_atomic_uint32 nguarded;	/* bits set in any database's guard */
