@@ -16,7 +16,9 @@
 #error "the courier needs epoll: defer runs on Linux"
 #endif
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -40,6 +42,10 @@ static int	epoll_fd = -1;
 static int64 curl_due = -1;		/* microseconds of the monotonic clock; -1: never */
 static NetworkList allowed_networks;
 static char *certificates = NULL;
+#if LIBCURL_VERSION_NUM < 0x075000
+static bool configured = false;
+static bool rules_changed = false;	/* connections that are kept are not used any more */
+#endif
 
 static int64
 monotonic_now(void)
@@ -132,6 +138,37 @@ on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *addres
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/*
+ * Connected, and nothing sent yet.  A connection that was kept may be from before
+ * the administrator changed the rules.
+ */
+static int
+on_connected(void *context, char *address, char *own_address, int port, int own_port)
+{
+	Transfer   *transfer = context;
+	struct sockaddr_storage there = {0};
+	bool		known = false;
+
+	if (inet_pton(AF_INET, address, &((struct sockaddr_in *) &there)->sin_addr) == 1)
+	{
+		there.ss_family = AF_INET;
+		known = true;
+	}
+	else if (inet_pton(AF_INET6, address, &((struct sockaddr_in6 *) &there)->sin6_addr) == 1)
+	{
+		there.ss_family = AF_INET6;
+		known = true;
+	}
+	if (transfer->trusted ||
+		(known && address_allowed((struct sockaddr *) &there, &allowed_networks)))
+		return CURL_PREREQFUNC_OK;
+	transfer->refused = true;
+	strlcpy(transfer->refused_address, address, sizeof(transfer->refused_address));
+	return CURL_PREREQFUNC_ABORT;
+}
+#endif
 
 /* Keep what there is room for; false: no memory */
 static bool
@@ -228,6 +265,11 @@ transfers_init(void)
 void
 transfers_configure(const NetworkList *allowed, const char *ca_file)
 {
+#if LIBCURL_VERSION_NUM < 0x075000
+	rules_changed = rules_changed ||
+		(configured && memcmp(&allowed_networks, allowed, sizeof(NetworkList)) != 0);
+	configured = true;
+#endif
 	allowed_networks = *allowed;
 	free(certificates);
 	certificates = ca_file != NULL && ca_file[0] != '\0' ? strdup(ca_file) : NULL;
@@ -254,6 +296,12 @@ transfer_new(size_t body_limit)
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+#if LIBCURL_VERSION_NUM >= 0x075000
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+#else
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long) rules_changed);
+#endif
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
