@@ -270,6 +270,19 @@ mask_secrets(const Endpoint *endpoint, char *data, size_t length)
 	path = strstr(endpoint->url, "://");
 	if (path != NULL && (path = strchr(path + 3, '/')) != NULL)
 		mask(path, data, length);
+	/* and the values of its query, by themselves */
+	if (path != NULL && (path = strchr(path, '?')) != NULL)
+	{
+		char	   *rest = pstrdup(path + 1);
+		char	   *pair;
+
+		while ((pair = strsep(&rest, "&")) != NULL)
+		{
+			char	   *value = strchr(pair, '=');
+
+			mask(value != NULL ? value + 1 : pair, data, length);
+		}
+	}
 }
 
 /* No answer at all, or not a whole one */

@@ -232,7 +232,7 @@ set_options(const Job *job, Transfer *transfer, bool secret)
 	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	/* no CURLOPT_PIPEWAIT: all would wait for the first answer of a host that hangs */
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "defer/" DEFER_VERSION);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, redirects > 0 ? 1L : 0L);
