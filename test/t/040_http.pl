@@ -139,7 +139,7 @@ check_all($node, @sent);
 
 	for my $case (@sent)
 	{
-		my ($request) = grep { $_->{key} =~ /(?<!\d)$case->{id}(?!\d)/ } values %by_key;
+		my ($request) = grep { $_->{key} =~ /-$case->{id}\z/ } values %by_key;
 		my $want = $case->{want};
 
 		ok($request, "$case->{name}: arrived") or next;
