@@ -26,6 +26,17 @@ enum
 	JOB_NATTS = JOB_ERROR
 };
 
+/* Columns of defer.job_history */
+enum
+{
+	HIST_ID = 1, HIST_OWNER, HIST_STATE, HIST_KIND, HIST_PRIORITY, HIST_ATTEMPT,
+	HIST_RUN_AT, HIST_ENQUEUED_AT, HIST_STARTED_AT, HIST_FINISHED_AT,
+	HIST_PARENT_ID, HIST_SCHEDULE_ID, HIST_SCHEDULED_FOR, HIST_DISCARD_AT,
+	HIST_FUNCTION, HIST_QUEUE, HIST_ARGS, HIST_KEY, HIST_METADATA, HIST_OPTIONS,
+	HIST_RESULT, HIST_SQLSTATE, HIST_ERROR,
+	HIST_NATTS = HIST_ERROR
+};
+
 /*
  * defer.job opened for writing.  It stays open to the end of the transaction,
  * or until a utility command is run that may want to change the table.
