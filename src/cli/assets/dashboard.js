@@ -1,0 +1,180 @@
+// What the pages do without this is enough to read and to act.  This adds: live
+// updates while the page is seen, local times in charts, a question before what
+// cannot be undone.
+(function () {
+	"use strict";
+
+	var content = document.getElementById("content");
+	var spoken = document.getElementById("spoken");
+	var state = { on: true, busy: false, last: 0, failures: 0 };
+
+	// ---- Make one tree like the other, and touch only what differs: focus,
+	// selection, scrolling and opened details stay.
+
+	function same(a, b) {
+		return a.nodeType === b.nodeType && a.nodeName === b.nodeName &&
+			(a.nodeType !== 1 || (a.id || "") === (b.id || ""));
+	}
+
+	function attributes(from, to) {
+		var i, name;
+		for (i = from.attributes.length - 1; i >= 0; i--) {
+			name = from.attributes[i].name;
+			if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) {
+				from.removeAttribute(name);
+			}
+		}
+		for (i = 0; i < to.attributes.length; i++) {
+			name = to.attributes[i].name;
+			if (from.getAttribute(name) !== to.attributes[i].value) {
+				from.setAttribute(name, to.attributes[i].value);
+			}
+		}
+	}
+
+	function morph(from, to) {
+		var a = from.firstChild, b = to.firstChild, next;
+		while (b) {
+			next = b.nextSibling;
+			if (!a) {
+				from.appendChild(document.importNode(b, true));
+			} else if (!same(a, b)) {
+				var fresh = document.importNode(b, true);
+				from.replaceChild(fresh, a);
+				a = fresh.nextSibling;
+			} else {
+				if (a.nodeType === 3) {
+					if (a.data !== b.data) { a.data = b.data; }
+				} else if (a.nodeType === 1 && a.nodeName !== "FORM" && !a.contains(document.activeElement) || a.nodeType === 1 && a.nodeName !== "FORM") {
+					if (!/^(INPUT|SELECT|TEXTAREA)$/.test(a.nodeName)) {
+						attributes(a, b);
+						morph(a, b);
+					}
+				} else if (a.nodeName === "FORM" && !a.isEqualNode(b) && a.classList.contains("action")) {
+					attributes(a, b);
+					morphForm(a, b);
+				}
+				a = a.nextSibling;
+			}
+			b = next;
+		}
+		while (a) {
+			next = a.nextSibling;
+			from.removeChild(a);
+			a = next;
+		}
+	}
+
+	// A form with a button: its hidden fields, too
+	function morphForm(a, b) {
+		var fresh = document.importNode(b, true);
+		var had = a.contains(document.activeElement);
+		a.replaceChildren.apply(a, Array.prototype.slice.call(fresh.childNodes));
+		if (had && a.querySelector("button")) { a.querySelector("button").focus(); }
+	}
+
+	// ---- Times in charts: where the reader is
+
+	function localTimes(root) {
+		root.querySelectorAll("text[data-time]").forEach(function (text) {
+			var t = new Date(text.getAttribute("data-time"));
+			var old = text.textContent;
+			var options = /[A-Z]/.test(old) ? { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false }
+				: { hour: "2-digit", minute: "2-digit", hour12: false };
+			if (/\d\d:\d\d:\d\d$/.test(old)) { options.second = "2-digit"; }
+			text.textContent = t.toLocaleString([], options);
+		});
+	}
+
+	// ---- Live
+
+	function selecting() {
+		var s = window.getSelection();
+		return s && !s.isCollapsed && content.contains(s.anchorNode);
+	}
+
+	function say(root) {
+		root.querySelectorAll("[data-say]").forEach(function (element) {
+			var was = document.getElementById(element.id);
+			if (was && was.textContent !== element.textContent) {
+				spoken.textContent = "Now " + element.textContent;
+			}
+		});
+	}
+
+	function mark(text, title) {
+		var b = document.getElementById("live-button");
+		if (b) {
+			b.textContent = text;
+			b.title = title;
+			b.parentNode.className = "live " + (state.failures ? "lost" : state.on ? "on" : "off");
+			b.setAttribute("aria-pressed", state.on ? "true" : "false");
+		}
+	}
+
+	function update() {
+		var begun = performance.now();
+		state.busy = true;
+		fetch(location.href, { headers: { "X-Fragment": "1" }, credentials: "same-origin", cache: "no-store" }).then(function (answer) {
+			if (answer.status === 401) { location.href = "/login"; throw new Error("logged out"); }
+			if (!answer.ok && answer.status !== 404) { throw new Error("status " + answer.status); }
+			return answer.text();
+		}).then(function (text) {
+			var fresh = new DOMParser().parseFromString("<div id=\"content\">" + text + "</div>", "text/html").getElementById("content");
+			localTimes(fresh);
+			if (!selecting()) {
+				say(fresh);
+				morph(content, fresh);
+			}
+			state.failures = 0;
+			mark(state.on ? "Live" : "Paused", "updated each second; press to pause");
+		}).catch(function () {
+			state.failures++;
+			mark("No answer", "the dashboard or its database does not answer");
+		}).finally(function () {
+			state.busy = false;
+			state.last = performance.now();
+			// a slow server is asked less often
+			state.wait = Math.max(1000, 5 * (state.last - begun)) * (state.failures ? Math.min(10, 1 + state.failures) : 1);
+		});
+	}
+
+	function tick() {
+		if (state.on && !state.busy && !document.hidden && performance.now() - state.last >= (state.wait || 1000)) {
+			update();
+		}
+	}
+
+	// ---- Begin
+
+	document.addEventListener("submit", function (event) {
+		var question = event.target.getAttribute("data-confirm");
+		if (question && !window.confirm(question)) { event.preventDefault(); }
+	});
+
+	// empty filters stay out of the address
+	document.querySelectorAll("form.filters").forEach(function (form) {
+		form.addEventListener("submit", function () {
+			form.querySelectorAll("input, select").forEach(function (field) { field.disabled = field.value === ""; });
+			setTimeout(function () { form.querySelectorAll(":disabled").forEach(function (field) { field.disabled = false; }); }, 0);
+		});
+	});
+
+	var login = document.getElementById("login");
+	if (login) {
+		if (location.search) { history.replaceState(null, "", "/login"); }
+		if (login.hasAttribute("data-send")) { login.submit(); }
+	}
+
+	if (content) {
+		localTimes(content);
+		document.getElementById("live").hidden = false;
+		document.getElementById("live-button").addEventListener("click", function () {
+			state.on = !state.on;
+			mark(state.on ? "Live" : "Paused", "");
+		});
+		state.last = performance.now();
+		setInterval(tick, 250);
+		mark("Live", "updated each second; press to pause");
+	}
+})();

@@ -1,0 +1,183 @@
+/*
+ * dashboard_chart.c
+ *		Charts, as SVG within the page: bars of what succeeded, with what failed
+ *		on top of it.
+ *
+ * Colours come from the style sheet.  Each has its numbers as text, too, for
+ * those who do not see it.
+ */
+#include "dashboard.h"
+
+#include <math.h>
+#include <string.h>
+
+#define WIDTH		720.0
+#define HEIGHT		180.0
+#define LEFT		46.0
+#define BOTTOM		20.0
+#define TOP			8.0
+
+static double
+highest(const double *good, const double *bad, int n)
+{
+	double		most = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (good[i] + bad[i] > most)
+			most = good[i] + bad[i];
+	}
+	return most;
+}
+
+/* The next 1, 2 or 5 times a power of ten */
+static double
+round_up(double value)
+{
+	double		unit;
+
+	if (value <= 4)
+		return 4;
+	unit = pow(10, floor(log10(value)));
+	if (value <= unit)
+		return unit;
+	if (value <= 2 * unit)
+		return 2 * unit;
+	if (value <= 4 * unit)
+		return 4 * unit;
+	if (value <= 6 * unit)
+		return 6 * unit;
+	if (value <= 8 * unit)
+		return 8 * unit;
+	return 10 * unit;
+}
+
+static void
+short_count(Buffer *out, double value)
+{
+	if (value >= 1e6)
+		buffer_printf(out, "%.3gM", value / 1e6);
+	else if (value >= 1e4)
+		buffer_printf(out, "%.3gk", value / 1e3);
+	else
+		format_count(out, value);
+}
+
+/* What a bar is called: when, how many */
+static void
+bar_title(Buffer *out, double at, double step, double good, double bad)
+{
+	time_t		t = (time_t) at;
+	struct tm	tm;
+	char		when[40];
+
+	gmtime_r(&t, &tm);
+	strftime(when, sizeof(when), step >= 3600 ? "%b %d, %H:%M" : step >= 60 ? "%H:%M" : "%H:%M:%S", &tm);
+	buffer_printf(out, "<title>%s UTC: ", when);
+	format_count(out, round(good));
+	buffer_add(out, " succeeded, ");
+	format_count(out, round(bad));
+	buffer_add(out, " failed</title>");
+}
+
+/* The hour under each few bars; times are UTC, and a script makes them local */
+static void
+time_axis(Buffer *out, double start, double step, int n)
+{
+	double		bar = (WIDTH - LEFT) / n;
+	int			every = n / 6 > 0 ? n / 6 : 1;
+
+	for (int i = every / 2; i < n; i += every)
+	{
+		time_t		t = (time_t) (start + i * step);
+		struct tm	tm;
+		char		text[40];
+		char		iso[40];
+
+		gmtime_r(&t, &tm);
+		strftime(text, sizeof(text), step * n > 86400 * 1.5 ? "%b %d %H:%M" : step >= 20 ? "%H:%M" : "%H:%M:%S", &tm);
+		strftime(iso, sizeof(iso), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		html(out, "<text class=\"tick\" data-time=\"%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>",
+			 iso, LEFT + (i + 0.5) * bar, HEIGHT - 5, text);
+	}
+}
+
+/* A chart of n bars, each step seconds long, the first beginning at start */
+void
+chart_bars(Buffer *out, const double *good, const double *bad, int n,
+		   double start, double step, const char *title)
+{
+	double		top = round_up(highest(good, bad, n));
+	double		height = HEIGHT - TOP - BOTTOM;
+	double		bar = (WIDTH - LEFT) / n;
+
+	html(out, "<svg class=\"chart\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%s\">",
+		 WIDTH, HEIGHT, title);
+	for (int i = 0; i <= 4; i += 2)
+	{
+		double		y = TOP + height - height * i / 4;
+
+		html(out, "<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH, y, y);
+		html(out, "<text class=\"tick\" x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">", LEFT - 6, y + 4);
+		short_count(out, top * i / 4);
+		buffer_add(out, "</text>");
+	}
+	for (int i = 0; i < n; i++)
+	{
+		double		tall = good[i] / top * height;
+		double		tall_bad = bad[i] / top * height;
+		double		x = LEFT + i * bar + bar * 0.1;
+
+		/* what is there must be seen */
+		if (bad[i] > 0 && tall_bad < 2)
+			tall_bad = 2;
+		if (good[i] > 0 && tall < 1)
+			tall = 1;
+		if (good[i] <= 0 && bad[i] <= 0)
+			continue;
+		buffer_add(out, "<g class=\"bar\">");
+		bar_title(out, start + i * step, step, good[i], bad[i]);
+		html(out, "<rect class=\"hit\" x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\"/>",
+			 LEFT + i * bar, TOP, bar, height);
+		if (good[i] > 0)
+			html(out, "<rect class=\"good\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/>",
+				 x, TOP + height - tall, bar * 0.8, tall);
+		if (bad[i] > 0)
+			html(out, "<rect class=\"bad\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/>",
+				 x, TOP + height - tall - tall_bad, bar * 0.8, tall_bad);
+		buffer_add(out, "</g>");
+	}
+	time_axis(out, start, step, n);
+	buffer_add(out, "</svg>");
+}
+
+/* A small one without axes, for the row of a table */
+void
+chart_spark(Buffer *out, const double *good, const double *bad, int n, const char *title)
+{
+	double		top = highest(good, bad, n);
+	double		height = 24;
+
+	html(out, "<svg class=\"spark\" viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"%s\" preserveAspectRatio=\"none\">",
+		 n * 4, height, title);
+	html(out, "<line class=\"grid\" x1=\"0\" x2=\"%d\" y1=\"23.5\" y2=\"23.5\"/>", n * 4);
+	for (int i = 0; i < n; i++)
+	{
+		/* by the root, so that the quiet hours beside a busy one are seen */
+		double		all = good[i] + bad[i];
+		double		tall = all > 0 ? sqrt(all / top) * height : 0;
+		double		tall_bad = bad[i] > 0 ? tall * bad[i] / all : 0;
+
+		if (all <= 0)
+			continue;
+		if (tall < 1.5)
+			tall = 1.5;
+		if (bad[i] > 0 && tall_bad < 1.5)
+			tall_bad = 1.5;
+		if (good[i] > 0)
+			html(out, "<rect class=\"good\" x=\"%d\" y=\"%.1f\" width=\"3\" height=\"%.1f\"/>", i * 4, height - tall, tall);
+		if (bad[i] > 0)
+			html(out, "<rect class=\"bad\" x=\"%d\" y=\"%.1f\" width=\"3\" height=\"%.1f\"/>", i * 4, height - tall_bad, tall_bad);
+	}
+	buffer_add(out, "</svg>");
+}

@@ -1,0 +1,358 @@
+/*
+ * html.c
+ *		Text that is shown as text, and numbers and times as people read them.
+ *
+ * Everything that comes from the database or from the browser goes through
+ * html_text() (html() does that with each %s).  Control characters and those that
+ * change the direction of text are made visible by text.c first: a name that
+ * looks like another one is a trap, too.
+ */
+#include "dashboard.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+escape(Buffer *out, const char *value, TextMode mode)
+{
+	Buffer		text = {0};
+
+	if (value == NULL || value[0] == '\0')
+		return;
+	text_escape(&text, value, mode);
+	for (const char *c = text.data; *c != '\0'; c++)
+	{
+		switch (*c)
+		{
+			case '&':
+				buffer_add(out, "&amp;");
+				break;
+			case '<':
+				buffer_add(out, "&lt;");
+				break;
+			case '>':
+				buffer_add(out, "&gt;");
+				break;
+			case '"':
+				buffer_add(out, "&quot;");
+				break;
+			case '\'':
+				buffer_add(out, "&#39;");
+				break;
+			default:
+				buffer_char(out, *c);
+		}
+	}
+	buffer_free(&text);
+}
+
+/* Append a value as text, also within the quotes of an attribute; NULL is "" */
+void
+html_text(Buffer *out, const char *value)
+{
+	escape(out, value, TEXT_LINE);
+}
+
+/* The same with its line feeds, for <pre> */
+void
+html_block(Buffer *out, const char *value)
+{
+	escape(out, value, TEXT_BLOCK);
+}
+
+/*
+ * Append markup in which each %s is escaped.  Numbers (%d, %lld, %.1f, ...) are
+ * as in printf.  %% is a percent sign.
+ */
+void
+html(Buffer *out, const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	while (*format != '\0')
+	{
+		size_t		plain = strcspn(format, "%");
+		size_t		spec;
+		char		one[32];
+
+		buffer_add_len(out, format, plain);
+		format += plain;
+		if (*format == '\0')
+			break;
+		spec = 1 + strcspn(format + 1, "sdufgxc%") + 1;
+		if (format[1] == '%')
+			buffer_char(out, '%');
+		else if (strncmp(format, "%s", 2) == 0)
+			html_text(out, va_arg(args, const char *));
+		else if (spec < sizeof(one))
+		{
+			memcpy(one, format, spec);
+			one[spec] = '\0';
+			/* the format's own check is that of html() */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wformat-security"
+			if (strchr("fg", one[spec - 1]) != NULL)
+				buffer_printf(out, one, va_arg(args, double));
+			else if (strstr(one, "ll") != NULL)
+				buffer_printf(out, one, va_arg(args, long long));
+			else
+				buffer_printf(out, one, va_arg(args, int));
+#pragma GCC diagnostic pop
+		}
+		format += spec;
+	}
+	va_end(args);
+}
+
+/* Append a value as a part of an address: percent-encoded */
+void
+html_url(Buffer *out, const char *value)
+{
+	for (; value != NULL && *value != '\0'; value++)
+	{
+		unsigned char c = *value;
+
+		if (isalnum(c) || strchr("-_.~", c) != NULL)
+			buffer_char(out, (char) c);
+		else
+			buffer_printf(out, "%%%02X", c);
+	}
+}
+
+/*
+ * JSON as the server writes jsonb, broken into lines where that helps.  It is
+ * only text for us: whatever it is, it is escaped.
+ */
+void
+html_json(Buffer *out, const char *json)
+{
+	Buffer		pretty = {0};
+	int			depth = 0;
+	bool		string = false;
+	bool		broken = strlen(json) > 60;
+
+	buffer_add(&pretty, "");
+	for (const char *c = json; *c != '\0'; c++)
+	{
+		bool		before = string;
+
+		if (*c == '"')
+			string = !string;
+		else if (string && *c == '\\' && c[1] != '\0')
+		{
+			buffer_add_len(&pretty, c, 2);
+			c++;
+			continue;
+		}
+		if (before || string || !broken)
+			buffer_char(&pretty, *c);
+		else if ((*c == '{' || *c == '[') && c[1] != '}' && c[1] != ']')
+		{
+			buffer_char(&pretty, *c);
+			buffer_char(&pretty, '\n');
+			buffer_repeat(&pretty, "  ", ++depth < 100 ? depth : 100);
+		}
+		else if ((*c == '}' || *c == ']') && c > json && c[-1] != '{' && c[-1] != '[')
+		{
+			buffer_char(&pretty, '\n');
+			depth--;
+			buffer_repeat(&pretty, "  ", depth < 0 ? 0 : depth < 100 ? depth : 100);
+			buffer_char(&pretty, *c);
+		}
+		else if (*c == ',')
+		{
+			buffer_add(&pretty, ",\n");
+			buffer_repeat(&pretty, "  ", depth < 0 ? 0 : depth < 100 ? depth : 100);
+			if (c[1] == ' ')
+				c++;
+		}
+		else
+			buffer_char(&pretty, *c);
+	}
+	html_block(out, pretty.data);
+	buffer_free(&pretty);
+}
+
+/* ------------------------------------------------------------------------
+ * Times
+ * ------------------------------------------------------------------------ */
+
+/* A timestamptz (DateStyle ISO) as seconds since 1970; NAN: it is none */
+double
+parse_time(const char *timestamp)
+{
+	struct tm	tm = {0};
+	double		seconds;
+	int			used = 0;
+	int			zone_hours = 0;
+	int			zone_minutes = 0;
+	int			n;
+	const char *zone;
+	double		result;
+
+	if (timestamp == NULL ||
+		sscanf(timestamp, "%d-%d-%d %d:%d:%lf%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+			   &tm.tm_hour, &tm.tm_min, &seconds, &used) < 6)
+		return NAN;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	result = (double) timegm(&tm) + seconds;
+	zone = timestamp + used;
+	n = sscanf(zone, "%d:%d", &zone_hours, &zone_minutes);
+	if (n >= 1)
+		result -= zone_hours * 3600.0 + (zone[0] == '-' ? -60.0 : 60.0) * zone_minutes;
+	return result;
+}
+
+static void
+relative(Buffer *out, double seconds)
+{
+	double		s = fabs(seconds);
+	Buffer		length = {0};
+
+	if (s < 1)
+	{
+		buffer_add(out, "now");
+		return;
+	}
+	if (s < 60)
+		buffer_printf(&length, "%.0f s", floor(s));
+	else if (s < 3600)
+		buffer_printf(&length, "%.0f min", floor(s / 60));
+	else if (s < 86400)
+		buffer_printf(&length, "%.0f h %.0f min", floor(s / 3600), floor(fmod(s, 3600) / 60));
+	else if (s < 86400 * 100.0)
+		buffer_printf(&length, "%.0f d %.0f h", floor(s / 86400), floor(fmod(s, 86400) / 3600));
+	else
+		buffer_printf(&length, "%.0f days", floor(s / 86400));
+	if (seconds >= 0)
+		html(out, "%s ago", length.data);
+	else
+		html(out, "in %s", length.data);
+	buffer_free(&length);
+}
+
+/* Open <time>; the whole of it is in the title */
+static bool
+open_time(Buffer *out, const char *timestamp)
+{
+	Buffer		iso = {0};
+
+	if (timestamp == NULL || timestamp[0] == '\0')
+	{
+		buffer_add(out, "<span class=\"none\">\xe2\x80\x93</span>");
+		return false;
+	}
+	if (isnan(parse_time(timestamp)))
+	{
+		html_text(out, timestamp);	/* infinity */
+		return false;
+	}
+	format_iso(&iso, timestamp);
+	html(out, "<time datetime=\"%s\" title=\"%s\">", iso.data, timestamp);
+	buffer_free(&iso);
+	return true;
+}
+
+/* How long ago, or how soon */
+void
+html_time(Buffer *out, const char *timestamp, double now)
+{
+	if (!open_time(out, timestamp))
+		return;
+	relative(out, now - parse_time(timestamp));
+	buffer_add(out, "</time>");
+}
+
+/* The date and time of day, with how far away that is if it is near */
+void
+html_clock(Buffer *out, const char *timestamp, double now)
+{
+	Buffer		text = {0};
+
+	if (!open_time(out, timestamp))
+		return;
+	format_time(&text, timestamp, NULL);
+	html(out, "%s</time> <span class=\"quiet\">", text.data);
+	relative(out, now - parse_time(timestamp));
+	buffer_add(out, "</span>");
+	buffer_free(&text);
+}
+
+void
+html_seconds(Buffer *out, double seconds)
+{
+	Buffer		text = {0};
+
+	format_seconds(&text, seconds);
+	html_text(out, text.data);
+	buffer_free(&text);
+}
+
+void
+html_count(Buffer *out, double count)
+{
+	format_count(out, count);
+}
+
+/* A count that may be an estimate: to three digits, and marked */
+void
+html_count_about(Buffer *out, double count, bool about)
+{
+	if (about && count >= 1000)
+	{
+		double		unit = pow(10, floor(log10(count)) - 2);
+
+		buffer_add(out, "<span class=\"about\" title=\"estimated from a sample\">\xe2\x89\x88</span>");
+		count = round(count / unit) * unit;
+	}
+	format_count(out, round(count));
+}
+
+/* ------------------------------------------------------------------------
+ * Names and states
+ * ------------------------------------------------------------------------ */
+
+/* A signature, its schema and its parameters in a quieter tone */
+void
+html_function(Buffer *out, const char *signature)
+{
+	const char *open = strchr(signature, '(');
+	const char *dot = NULL;
+	char	   *copy;
+
+	if (signature[0] == '"' || open == NULL || strchr(signature, '"') != NULL)
+	{
+		html(out, "<span class=\"fn\">%s</span>", signature);
+		return;
+	}
+	dot = memchr(signature, '.', open - signature);
+	copy = xstrdup(signature);
+	copy[open - signature] = '\0';
+	buffer_add(out, "<span class=\"fn\">");
+	if (dot != NULL)
+	{
+		if (strncmp(copy, "public.", 7) != 0)
+		{
+			buffer_add(out, "<span class=\"quiet\">");
+			copy[dot - signature] = '\0';
+			html(out, "%s.</span>", copy);
+		}
+		html_text(out, copy + (dot + 1 - signature));
+	}
+	else
+		html_text(out, copy);
+	html(out, "<span class=\"quiet\">%s</span></span>", open);
+	free(copy);
+}
+
+/* A state, an outcome or a severity: its word, with a mark in its colour */
+void
+html_state(Buffer *out, const char *state)
+{
+	html(out, "<span class=\"state is-%s\">%s</span>", state, state);
+}
