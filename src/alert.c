@@ -387,8 +387,7 @@ check_destination(FunctionCallInfo fcinfo)
 				 errhint("Make an endpoint with defer.endpoint().")));
 	if (name != NULL)
 	{
-		endpoint = endpoint_read(name);
-		endpoint_check(name, endpoint != NULL ? endpoint->kind : "any");
+		endpoint = endpoint_check(name, NULL);
 		if ((strcmp(endpoint->kind, "email") == 0) != has_recipients)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

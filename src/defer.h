@@ -338,9 +338,6 @@ extern FunctionEntry *function_by_signature(const char *signature);
 /* Is it 'fn(bigint)' and not 'fn'? */
 extern bool function_name_has_types(const char *given);
 
-/* By OID, with all the checks of function_resolve() but for the arguments */
-extern FunctionEntry *function_by_oid(Oid function);
-
 /* ------------------------------------------------------------------------
  * function_args.c: JSON arguments to the values of parameters
  * ------------------------------------------------------------------------ */

@@ -77,8 +77,8 @@ typedef struct Endpoint
 
 extern Endpoint *endpoint_read(const char *name);	/* NULL: there is none */
 extern bool endpoint_usable_by(const Endpoint *endpoint, Oid role);
-/* At the call: error if there is none of that kind that the current user may use */
-extern void endpoint_check(const char *name, const char *kind);
+/* At the call: error if there is none of that kind (NULL: any) that the current user may use */
+extern Endpoint *endpoint_check(const char *name, const char *kind);
 
 /* ------------------------------------------------------------------------
  * deliver.c: what all kinds have in common

@@ -125,7 +125,7 @@ endpoint_usable_by(const Endpoint *endpoint, Oid role)
 	return false;
 }
 
-void
+Endpoint *
 endpoint_check(const char *name, const char *kind)
 {
 	Endpoint   *endpoint = endpoint_read(name);
@@ -135,15 +135,17 @@ endpoint_check(const char *name, const char *kind)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("endpoint \"%s\" does not exist", name),
 				 errhint("Make it with defer.endpoint().")));
+	Assert(endpoint != NULL);
 	if (!endpoint_usable_by(endpoint, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for endpoint \"%s\"", name),
 				 errhint("Its owner can allow it with defer.grant_endpoint().")));
-	if (strcmp(endpoint->kind, kind) != 0)
+	if (kind != NULL && strcmp(endpoint->kind, kind) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("endpoint \"%s\" is of kind %s, not %s", name, endpoint->kind, kind)));
+	return endpoint;
 }
 
 /* ------------------------------------------------------------------------

@@ -374,7 +374,10 @@ check_entry(Oid function, const char *given)
 	FunctionEntry *entry = function_entry(function);
 
 	if (entry == NULL)
+	{
 		no_such_function(given, NIL);
+		pg_unreachable();
+	}
 	check_may_execute(entry);
 	return entry;
 }
@@ -409,13 +412,6 @@ function_resolve_types(const char *name, int ntypes, const Oid *types)
 
 	(void) find_functions(name, ntypes, types, &functions);
 	return check_entry(functions[0], name);
-}
-
-FunctionEntry *
-function_by_oid(Oid function)
-{
-	check_fit(function);
-	return check_entry(function, psprintf("%u", function));
 }
 
 /* ------------------------------------------------------------------------

@@ -278,7 +278,7 @@ defer_http(PG_FUNCTION_ARGS)
 	char	   *url;
 
 	if (endpoint != NULL)
-		endpoint_check(endpoint, "http");
+		(void) endpoint_check(endpoint, "http");
 	url = http_url(fcinfo, endpoint);
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "method", method);
@@ -406,7 +406,7 @@ static void
 check_mail_settings(FunctionCallInfo fcinfo, const char *endpoint)
 {
 	if (endpoint != NULL)
-		endpoint_check(endpoint, "email");
+		(void) endpoint_check(endpoint, "email");
 	else if (defer_smtp_url == NULL || defer_smtp_url[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -467,7 +467,7 @@ defer_slack(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, SLACK_ENDPOINT, "endpoint");
 	require_argument(fcinfo, SLACK_TEXT, "text");
 	endpoint = text_argument(fcinfo, SLACK_ENDPOINT);
-	endpoint_check(endpoint, "slack");
+	(void) endpoint_check(endpoint, "slack");
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "endpoint", endpoint);
 	push_text(&state, "text", text_argument(fcinfo, SLACK_TEXT));
