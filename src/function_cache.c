@@ -30,7 +30,7 @@
 #include "functions.h"
 
 /* Answers that are remembered, and the longest name with which they are */
-#define ANSWERS_MAX		500
+#define ANSWERS_MAX		20000
 #define NAME_MAX_LENGTH 1000
 
 static HTAB *entries = NULL;	/* by OID: EntryRef */
