@@ -52,7 +52,7 @@ def _unit_bars(cases, series, top, left, width, body):
     positive = [v for v in everything if v > 0]
     highest = max(positive, default=1)
     lowest = min(positive, default=1)
-    log = len(positive) > 1 and highest / lowest > 200
+    log = len(positive) > 1 and highest / lowest > 2000
     if log:
         low = math.floor(math.log10(lowest)) - 0.3
         high = math.ceil(math.log10(highest))
