@@ -563,6 +563,7 @@ courier_wind_up(int code, Datum arg)
 {
 	bool		installed;
 
+	transfers_stop();
 	lane_scan_abandon(MyDatabaseId);
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(TopMemoryContext);

@@ -12,6 +12,8 @@
  */
 #include "transfer.h"
 
+#include "transfer_threads.h"
+
 #ifndef HAVE_SYS_EPOLL_H
 #error "the courier needs epoll: defer runs on Linux"
 #endif
@@ -39,6 +41,7 @@
 
 static CURLM *multi = NULL;
 static int	epoll_fd = -1;
+static int	wake_fd = -1;		/* in it; transfer_threads.c's */
 static int64 curl_due = -1;		/* microseconds of the monotonic clock; -1: never */
 static NetworkList allowed_networks;
 static char *certificates = NULL;
@@ -128,15 +131,19 @@ static curl_socket_t
 on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	Transfer   *transfer = context;
+	curl_socket_t fd;
 
-	if (!transfer->trusted && !address_allowed(&address->addr, &allowed_networks))
+	if (!transfer->trusted && !address_allowed(&address->addr, &transfer->allowed))
 	{
 		transfer->refused = true;
 		address_print(&address->addr, transfer->refused_address,
 					  sizeof(transfer->refused_address));
 		return CURL_SOCKET_BAD;
 	}
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd >= 0 && transfer->thread != NULL)
+		threads_note_socket(transfer, fd);
+	return fd;
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075000
@@ -162,7 +169,7 @@ on_connected(void *context, char *address, char *own_address, int port, int own_
 		known = true;
 	}
 	if (transfer->trusted ||
-		(known && address_allowed((struct sockaddr *) &there, &allowed_networks)))
+		(known && address_allowed((struct sockaddr *) &there, &transfer->allowed)))
 		return CURL_PREREQFUNC_OK;
 	transfer->refused = true;
 	strlcpy(transfer->refused_address, address, sizeof(transfer->refused_address));
@@ -240,6 +247,7 @@ on_header(char *data, size_t size, size_t n, void *context)
 void
 transfers_init(void)
 {
+	struct epoll_event event = {0};
 	sigset_t	saved;
 
 	block_signals(&saved);
@@ -255,6 +263,14 @@ transfers_init(void)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create an epoll descriptor: %m")));
+	ReserveExternalFD();
+	event.events = EPOLLIN;
+	if (threads_init(&wake_fd))
+		event.data.fd = wake_fd;
+	if (wake_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create an event descriptor: %m")));
 	ReserveExternalFD();
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -291,6 +307,7 @@ transfer_new(size_t body_limit)
 	}
 	transfer->head.limit = HEAD_MAX;
 	transfer->body.limit = body_limit;
+	transfer->allowed = allowed_networks;
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -319,6 +336,20 @@ transfer_new(size_t body_limit)
 	return transfer;
 }
 
+/* May run in a thread */
+void
+transfer_destroy(Transfer *transfer)
+{
+	curl_easy_cleanup(transfer->easy);
+	curl_slist_free_all(transfer->headers);
+	curl_slist_free_all(transfer->recipients);
+	curl_mime_free(transfer->mime);
+	free(transfer->request_body);
+	free(transfer->head.data);
+	free(transfer->body.data);
+	free(transfer);
+}
+
 void
 transfer_free(Transfer *transfer)
 {
@@ -327,17 +358,31 @@ transfer_free(Transfer *transfer)
 	if (transfer == NULL)
 		return;
 	block_signals(&saved);
-	if (transfer->running)
-		(void) curl_multi_remove_handle(multi, transfer->easy);
-	curl_easy_cleanup(transfer->easy);
+	if (transfer->is_mail)
+		threads_free(transfer);
+	else
+	{
+		if (transfer->running)
+		{
+#if LIBCURL_VERSION_NUM >= 0x075700
+			/* or it would wait for the thread that looks up the name */
+			curl_easy_setopt(transfer->easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+			(void) curl_multi_remove_handle(multi, transfer->easy);
+		}
+		transfer_destroy(transfer);
+	}
 	restore_signals(&saved);
-	curl_slist_free_all(transfer->headers);
-	curl_slist_free_all(transfer->recipients);
-	curl_mime_free(transfer->mime);
-	free(transfer->request_body);
-	free(transfer->head.data);
-	free(transfer->body.data);
-	free(transfer);
+}
+
+void
+transfers_stop(void)
+{
+	sigset_t	saved;
+
+	block_signals(&saved);
+	threads_stop();
+	restore_signals(&saved);
 }
 
 bool
@@ -348,6 +393,15 @@ transfer_start(Transfer *transfer)
 
 	if (transfer->headers != NULL)
 		curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+	if (transfer->is_mail)
+	{
+		block_signals(&saved);
+		transfer->running = threads_start(transfer);
+		restore_signals(&saved);
+		if (!transfer->running)
+			strlcpy(transfer->error, "no thread could be made", sizeof(transfer->error));
+		return transfer->running;
+	}
 	block_signals(&saved);
 	code = curl_multi_add_handle(multi, transfer->easy);
 	restore_signals(&saved);
@@ -386,6 +440,8 @@ look_at_sockets(void)
 	{
 		int			what = 0;
 
+		if (events[i].data.fd == wake_fd)
+			continue;			/* transfers_ended() asks */
 		if (events[i].events & EPOLLIN)
 			what |= CURL_CSELECT_IN;
 		if (events[i].events & EPOLLOUT)
@@ -430,8 +486,12 @@ Transfer *
 transfers_ended(CURLcode *code)
 {
 	CURLMsg    *message;
+	Transfer   *mail;
 	int			left;
 
+	mail = threads_ended(code);
+	if (mail != NULL)
+		return mail;
 	while ((message = curl_multi_info_read(multi, &left)) != NULL)
 	{
 		Transfer   *transfer;

@@ -43,6 +43,15 @@ typedef struct Transfer
 	char		error[CURL_ERROR_SIZE];
 	int			entry;			/* the caller's */
 	bool		running;
+	NetworkList allowed;		/* networks that are not public, and may be */
+
+	/* transfer_threads.c's; under its lock */
+	struct Thread *thread;		/* that runs it; NULL: none */
+	CURLcode	code;			/* when it has left the thread */
+	struct Transfer *next;
+	int			state;			/* a ThreadState */
+	bool		abort;
+	bool		orphan;			/* the thread is to free it */
 } Transfer;
 
 /* Once a process */
@@ -66,6 +75,9 @@ extern bool transfer_header(Transfer *transfer, const char *line);
  * and do what can be done.
  */
 extern void transfers_wait(long timeout);
+
+/* The process ends: no thread must be left that uses libcurl */
+extern void transfers_stop(void);
 
 /* A transfer that has ended, each once; NULL: none */
 extern Transfer *transfers_ended(CURLcode *code);

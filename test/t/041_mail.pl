@@ -289,5 +289,24 @@ $node->safe_psql('postgres', qq{SELECT count(defer.email('user' || i || '\@examp
 settled($node, 'sixty mails are sent');
 is(scalar(() = $mail->mails), 60, 'and have arrived');
 note(scalar(() = $mail->events('connect')) . ' connections');
+# A mail server that does not answer holds up nobody else, and cancelling ends it
+$mail->clear;
+use_server('plain');
+for my $where ('hangdata', 'hang')
+{
+	my $mail_id = $node->safe_psql('postgres',
+		"SELECT defer.email('$where\@example.org', 's', 'x', max_attempts => 1, timeout => '4 s')");
+
+	$mail->wait_for_events($where eq 'hang' ? 2 : 1, 'refused', "$where: the server has it");
+	my $other = $node->safe_psql('postgres',
+		q{SELECT defer.email('bob@example.org', 's', 'x', max_attempts => 1)});
+
+	until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $other", "$where: another mail is sent");
+	is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $mail_id"), 'running', "$where: meanwhile");
+	$node->safe_psql('postgres', "SELECT defer.cancel($mail_id, force => true)");
+	settled($node, "$where: it ends");
+	is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $mail_id"), 'cancelled', "$where: cancelled");
+}
+
 $node->stop;
 done_testing();
