@@ -132,11 +132,12 @@ page_statement(const Search *search)
 {
 	StringInfoData sql;
 
+	/* a limit in each part, so that each is read in the order of an index */
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT u.id, u.owner FROM (");
 	if (search->live)
 	{
-		appendStringInfoString(&sql, "SELECT j.id, j.owner FROM defer.job j WHERE"
+		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job j WHERE"
 							   " (j.claim IS NULL OR NOT defer.has_ended(j.id))");
 		add_conditions(&sql, search);
 		if (given(search, ARG_STATES))
@@ -145,12 +146,13 @@ page_statement(const Search *search)
 			appendStringInfoString(&sql, " AND j.enqueued_at >= $8");
 		if (given(search, ARG_UNTIL))
 			appendStringInfoString(&sql, " AND j.enqueued_at < $9");
+		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	if (search->live && search->ended)
 		appendStringInfoString(&sql, " UNION ALL ");
 	if (search->ended)
 	{
-		appendStringInfoString(&sql, "SELECT j.id, j.owner FROM defer.job_history j WHERE true");
+		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job_history j WHERE true");
 		add_conditions(&sql, search);
 		if (given(search, ARG_STATES))
 			appendStringInfo(&sql, " AND %s = ANY ($1)", ended_state);
@@ -160,6 +162,7 @@ page_statement(const Search *search)
 			appendStringInfoString(&sql, " AND j.finished_at >= $8");
 		if (given(search, ARG_UNTIL))
 			appendStringInfoString(&sql, " AND j.finished_at < $9");
+		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	appendStringInfoString(&sql, ") u ORDER BY u.id DESC LIMIT $11");
 	return sql.data;

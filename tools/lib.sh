@@ -126,7 +126,10 @@ private_server()
 	ln -s "$lib"/* "$root$lib/"
 	ln -s "$share"/extension/* "$root$share/extension/"
 	for file in "$share"/*; do
-		[ "$file" = "$share/extension" ] || ln -s "$file" "$root$share/"
+		case ${file##*/} in
+		extension | man) ;;		# things are installed there
+		*) ln -s "$file" "$root$share/" ;;
+		esac
 	done
 	ln -s "$include" "$root$include"
 	# libpq and its headers: the program in src/cli is built with them

@@ -85,8 +85,7 @@ buffer_repeat(Buffer *buffer, const char *string, int times)
 		buffer_add(buffer, string);
 }
 
-static void
-CLI_PRINTF(2, 0)
+void
 buffer_vprintf(Buffer *buffer, const char *format, va_list args)
 {
 	va_list		again;
@@ -99,7 +98,7 @@ buffer_vprintf(Buffer *buffer, const char *format, va_list args)
 	if (len < 0)
 		return;
 	buffer_reserve(buffer, len);
-	vsnprintf(buffer->data + buffer->len, len +1, format, args);
+	vsnprintf(buffer->data + buffer->len, len + 1, format, args);
 	buffer->len +=len;
 }
 

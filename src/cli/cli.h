@@ -65,6 +65,7 @@ extern void buffer_add(Buffer *buffer, const char *string);
 extern void buffer_add_len(Buffer *buffer, const char *string, size_t len);
 extern void buffer_char(Buffer *buffer, char c);
 extern void buffer_repeat(Buffer *buffer, const char *string, int times);
+extern void buffer_vprintf(Buffer *buffer, const char *format, va_list args) CLI_PRINTF(2, 0);
 extern void buffer_printf(Buffer *buffer, const char *format,...) CLI_PRINTF(2, 3);
 extern void buffer_reset(Buffer *buffer);
 extern void buffer_free(Buffer *buffer);
@@ -79,6 +80,7 @@ typedef enum TextMode
 } TextMode;
 
 extern size_t utf8_length(const char *string, size_t left, uint32_t *code);
+extern bool text_is_dangerous(uint32_t code);
 extern void text_escape(Buffer *out, const char *value, TextMode mode);
 extern int	text_width(const char *escaped);
 extern void text_cut(Buffer *out, const char *escaped, int width);
@@ -104,6 +106,7 @@ extern Colour state_colour(const char *state);
 extern void format_seconds(Buffer *out, double seconds);
 extern void format_count(Buffer *out, double count);
 extern void format_time(Buffer *out, const char *timestamp, const char *today);
+extern void format_time_exact(Buffer *out, const char *timestamp);
 extern void format_iso(Buffer *out, const char *timestamp);
 
 /* --- connect.c: connections, and queries on them --- */

@@ -98,9 +98,13 @@ print_head(const PGresult *job, const PGresult *parent)
 static void
 event(Table *table, const char *at, const char *what, const char *detail)
 {
+	Buffer		time = {0};
+
 	if (at == NULL)
 		return;
-	table_cell_time(table, at, NULL);
+	format_time_exact(&time, at);
+	table_cell(table, time.data);
+	buffer_free(&time);
 	table_cell(table, what);
 	table_cell(table, detail);
 }

@@ -79,6 +79,27 @@ format_time(Buffer *out, const char *timestamp, const char *today)
 	}
 }
 
+/* The same to the millisecond, always with the day */
+void
+format_time_exact(Buffer *out, const char *timestamp)
+{
+	size_t		from = out->len;
+	const char *fraction = strchr(timestamp, '.');
+
+	format_time(out, timestamp, NULL);
+	if (strchr(timestamp, ' ') == NULL || out->len == from)
+		return;
+	buffer_char(out, '.');
+	for (int i = 0; i < 3; i++)
+	{
+		bool		digit = fraction != NULL && fraction[1] >= '0' && fraction[1] <= '9';
+
+		buffer_char(out, digit ? *++fraction : '0');
+		if (!digit)
+			fraction = NULL;
+	}
+}
+
 /* The same as ISO 8601 and RFC 3339 want it: 2026-11-24T22:10:21.5+01:00 */
 void
 format_iso(Buffer *out, const char *timestamp)

@@ -21,6 +21,17 @@
 #define NUMERICOID		1700
 #define JSONBOID		3802
 
+/* Also what need not be escaped in JSON: a terminal may read this, too */
+static void
+json_escape(Buffer *out, uint32_t code)
+{
+	if (code >= 0x10000)
+		buffer_printf(out, "\\u%04x\\u%04x", (unsigned) (0xd7c0 + (code >> 10)),
+					  (unsigned) (0xdc00 + (code & 0x3ff)));
+	else
+		buffer_printf(out, "\\u%04x", (unsigned) code);
+}
+
 /* Append a string with its quotes; what is not valid becomes U+FFFD */
 void
 json_text(Buffer *out, const char *value)
@@ -42,11 +53,8 @@ json_text(Buffer *out, const char *value)
 			buffer_printf(out, "\\%c", (char) code);
 		else if (code == '\n')
 			buffer_add(out, "\\n");
-		/* escaped where it need not be: a terminal may read this, too */
-		else if (code < 0x20 || (code >= 0x7f && code <= 0x9f) ||
-				 (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-				 (code >= 0x2060 && code <= 0x206f))
-			buffer_printf(out, "\\u%04x", (unsigned) code);
+		else if (text_is_dangerous(code))
+			json_escape(out, code);
 		else
 			buffer_add_len(out, value, len);
 		value += len;
@@ -154,10 +162,8 @@ json_from_server(Buffer *out, const char *value)
 		}
 		else if (code == '\n' || code == '\t' || code == '\r')
 			buffer_char(out, ' ');	/* json, not jsonb: between values */
-		else if (code < 0x20 || (code >= 0x7f && code <= 0x9f) ||
-				 (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-				 (code >= 0x2060 && code <= 0x206f))
-			buffer_printf(out, "\\u%04x", (unsigned) code);
+		else if (text_is_dangerous(code))
+			json_escape(out, code);
 		else
 			buffer_add_len(out, value, len);
 		value += len;

@@ -135,8 +135,8 @@ add_label_value(Buffer *out, const char *value)
 			buffer_add(out, "\\n");
 		else if (code == '"' || code == '\\')
 			buffer_printf(out, "\\%c", (char) code);
-		else if (code < 0x20 || (code >= 0x7f && code <= 0x9f))
-			buffer_printf(out, "\\\\x%02x", (unsigned) code);
+		else if (text_is_dangerous(code))
+			buffer_printf(out, "\\\\u%04x", (unsigned) code);
 		else
 			buffer_add_len(out, value, len);
 		value += len;

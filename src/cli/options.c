@@ -34,18 +34,31 @@ static const Option global_options[] = {
 	{NULL}
 };
 
-/* "defer: " and a message, in one piece, on stderr */
+/* "defer: " and a message, made harmless: arguments may be in it */
+static void CLI_PRINTF(1, 0)
+complain_about(const char *format, va_list args)
+{
+	Buffer		text = {0};
+	Buffer		out = {0};
+
+	buffer_add(&text, "");
+	buffer_add(&out, "defer: ");
+	buffer_vprintf(&text, format, args);
+	text_escape(&out, text.data, TEXT_BLOCK);
+	fflush(stdout);
+	fprintf(stderr, "%s\n", out.data);
+	buffer_free(&text);
+	buffer_free(&out);
+}
+
 void
 complain(const char *format,...)
 {
 	va_list		args;
 
-	fflush(stdout);
-	fprintf(stderr, "defer: ");
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	complain_about(format, args);
 	va_end(args);
-	fputc('\n', stderr);
 }
 
 void
@@ -53,11 +66,10 @@ usage_error(const char *format,...)
 {
 	va_list		args;
 
-	fprintf(stderr, "defer: ");
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	complain_about(format, args);
 	va_end(args);
-	fprintf(stderr, "\nTry \"defer %s%s--help\".\n",
+	fprintf(stderr, "Try \"defer %s%s--help\".\n",
 			current_command != NULL ? current_command->name : "",
 			current_command != NULL ? " " : "");
 	exit(CLI_USAGE);

@@ -54,8 +54,8 @@ utf8_length(const char *string, size_t left, uint32_t *code)
 }
 
 /* Must it not reach a terminal? */
-static bool
-is_dangerous(uint32_t code)
+bool
+text_is_dangerous(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code <= 0x9f) ||
 		code == 0x00ad ||		/* soft hyphen */
@@ -112,7 +112,7 @@ text_escape(Buffer *out, const char *value, TextMode mode)
 			buffer_char(out, '\n');
 		else if (mode == TEXT_BLOCK && code == '\t')
 			buffer_add(out, "    ");
-		else if (is_dangerous(code) || (code >= 0x80 && !stdout_is_utf8))
+		else if (text_is_dangerous(code) || (code >= 0x80 && !stdout_is_utf8))
 			escape_code(out, code);
 		else
 			buffer_add_len(out, value, len);

@@ -1,0 +1,555 @@
+# The program "defer": each command, JSON, exit codes, hostile text; top and the
+# bar of wait in a real terminal.
+use strict;
+use warnings;
+
+use DeferTest;
+use IPC::Run;
+use JSON::PP ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+delete @ENV{qw(NO_COLOR COLUMNS LANG LC_ALL LC_CTYPE PGAPPNAME)};
+$ENV{LC_ALL} = 'C.UTF-8';
+$ENV{TERM} = 'xterm';
+
+my $node = new_server('main', q{defer.max_workers = 4});
+my $connection = $node->connstr('postgres');
+
+# Run it; returns exit code, standard output and standard error
+sub run_defer
+{
+	my @arguments = @_;
+	my ($out, $err) = ('', '');
+	my $input = ref $arguments[0] eq 'SCALAR' ? ${ shift @arguments } : '';
+
+	IPC::Run::run([ 'defer', '-d', $connection, @arguments ], '<', \$input, '>', \$out, '2>', \$err);
+	return ($? >> 8, $out, $err);
+}
+
+# ... and it must end like that
+sub defer_ok
+{
+	my ($expected, $what, @arguments) = @_;
+	my ($code, $out, $err) = run_defer(@arguments);
+
+	is($code, $expected, "$what: exit code") or diag("$out$err");
+	return wantarray ? ($out, $err) : $out;
+}
+
+# ... and write JSON, which is returned
+sub defer_json
+{
+	my ($what, @arguments) = @_;
+	my ($code, $out, $err) = run_defer(@arguments, '--json');
+	my $json = eval { JSON::PP->new->utf8->allow_nonref->decode($out) };
+
+	ok(defined $json, "$what: JSON") or diag("$@\n$out$err");
+	return $json;
+}
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION defer;
+	CREATE TABLE gate (open boolean);
+	CREATE FUNCTION add(a int, b int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT a + b';
+	CREATE FUNCTION boom(what text) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		RAISE NOTICE 'about to %', what;
+		RAISE EXCEPTION 'no: %', what USING ERRCODE = 'DF900', DETAIL = 'the detail', HINT = 'the hint';
+	END $$;
+	CREATE FUNCTION gated() RETURNS text LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM defer.progress(0.42);
+		WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+		RETURN 'opened';
+	END $$;
+	CREATE FUNCTION fan(n int) RETURNS bigint LANGUAGE sql AS $$
+		SELECT count(defer.enqueue('add', jsonb_build_array(i))) FROM generate_series(1, n) i $$;
+	CREATE FUNCTION tick() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.configure('boom', max_attempts => 2, initial_interval => '10 ms', randomization => 0);
+	SELECT defer.cron('tick', '30 3 * * *', name => 'nightly', timezone => 'Europe/Paris');
+	SELECT defer.create_queue('side', concurrency => 2)});
+
+# ----------------------------------------------------------------------------
+# Help, usage, connections
+# ----------------------------------------------------------------------------
+
+my @commands = qw(status top jobs job schedules enqueue trigger cancel rerun reschedule pause resume wait metrics);
+
+like(defer_ok(0, 'help', '--help'), qr/Commands:.*enqueue.*Exit codes/s, 'help lists commands');
+like(defer_ok(0, 'version', '--version'), qr/^defer \d+\.\d+/, 'version');
+for my $command (@commands)
+{
+	my $help = defer_ok(0, "help of $command", $command, '--help');
+
+	like($help, qr/^usage: defer .*$command/, "help of $command: synopsis");
+	like($help, qr/Examples:\n  .*defer/, "help of $command: examples");
+	is(defer_ok(0, "help $command", 'help', $command), $help, "the same by \"help $command\"");
+}
+for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['job', 'x'], [ 'job', '1', '2' ],
+	['jobs', '--limit', 'x'], ['jobs', '--limit'], ['jobs', '--limit', '0'], ['jobs', '--state', 'a;b'],
+	['top', '--interval', '1 parsec'], ['status', '--json=x'], ['status', '--color=pink'],
+	['reschedule', '1', '--at', 'now', '--delay', '1s'], ['enqueue', 'add', '[1]', '--timeout', '1s'],
+	['pause', '-Q', '-S', 'x'], ['cancel', '1x'])
+{
+	my ($out, $err) = defer_ok(3, "wrong: @$wrong", @$wrong);
+
+	like($err, qr/^defer: .*\nTry "defer .*--help"/s, "wrong: @$wrong: says so");
+	is($out, '', "wrong: @$wrong: nothing else");
+}
+
+my ($code, $out, $err) = run_defer('status', '-h', '/nonexistent', '-d', 'postgres');
+is($code, 2, 'no connection');
+like($err, qr/^defer: .*nonexistent/, 'no connection: why');
+sql('CREATE DATABASE bare');
+($code, $out, $err) = run_defer('-d', $node->connstr('bare'), 'status');
+is($code, 1, 'no extension');
+like($err, qr/not installed in the database "bare"/, 'no extension: says so');
+
+my ($host, $port) = ($node->host, $node->port);
+my $file = PostgreSQL::Test::Utils::tempdir() . '/service';
+append_to_file($file, "[here]\nhost=$host\nport=$port\ndbname=postgres\n");
+{
+	local %ENV = (%ENV, PGSERVICEFILE => $file, PGSERVICE => 'here');
+	command_like([ 'defer', 'status' ], qr/in postgres as/, 'a service');
+}
+{
+	local %ENV = (%ENV, PGHOST => $host, PGPORT => $port, PGDATABASE => 'postgres');
+	command_like([ 'defer', 'status' ], qr/in postgres as/, 'variables');
+}
+command_like([ 'defer', '-h', $host, '-p', $port, '--dbname', 'postgres', 'status' ], qr/in postgres as/, 'options');
+command_like([ 'defer', 'status', '--host', $host, "--port=$port", '-dpostgres' ], qr/in postgres as/,
+	'options behind the command');
+(my $encoded = $host) =~ s{([^A-Za-z0-9])}{sprintf '%%%02X', ord $1}ge;
+command_like([ 'defer', '-d', "postgresql:///postgres?host=$encoded&port=$port", 'status' ], qr/in postgres as/, 'a URI');
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'defer'}), '0', 'no connection is left');
+
+# ----------------------------------------------------------------------------
+# Jobs
+# ----------------------------------------------------------------------------
+
+# enqueue
+my $added = defer_ok(0, 'enqueue', 'enqueue', 'add', '[20, 22]');
+chomp $added;
+like($added, qr/^\d+$/, 'enqueue writes the id');
+is(defer_ok(0, 'wait', 'wait', $added), "42\n", 'wait writes the result');
+is(defer_ok(0, 'enqueue --wait', 'enqueue', 'add', '{"a": 5}', '--wait'), "6\n", 'enqueue and wait');
+is(defer_ok(0, 'standard input', \"[1,\n 2]", 'enqueue', 'add', '-', '--wait'), "3\n", 'arguments from standard input');
+is(defer_ok(0, 'command', 'enqueue', '--command', 'VACUUM gate', '--wait', '--quiet'), '', 'a command, quietly');
+my $later = defer_json('enqueue with options', 'enqueue', 'add', '[1]', '--delay', '1 day', '--queue', 'side',
+	'--priority', '7', '--key', 'k', '--metadata', '{"tenant": 7}', '--discard-after', '1 hour', '--max-attempts', '3',
+	'--max-duration', '1 min', '--initial-interval', '2 s', '--multiplier', '3', '--max-interval', '1 h',
+	'--randomization', '0.1')->{id};
+is(sql("SELECT state, queue, priority, key, metadata, max_attempts, discard_at - run_at FROM defer.jobs WHERE id = $later"),
+	'scheduled|side|7|k|{"tenant": 7}|3|01:00:00', 'options of enqueue arrive');
+is(defer_json('the same key', 'enqueue', 'add', '[1]', '--key', 'k', '--run-at', 'tomorrow')->{id}, $later, 'a key');
+(undef, $err) = defer_ok(1, 'no such function', 'enqueue', 'gone');
+like($err, qr/^defer: function "gone" does not exist\nHINT:/, 'no such function: the message of the server');
+defer_ok(1, 'bad JSON', 'enqueue', 'add', '[1');
+defer_ok(1, 'bad arguments', 'enqueue', 'add', '["x"]');
+
+# A job that fails
+my $failed = defer_json('enqueue', 'enqueue', 'boom', '["try"]')->{id};
+(undef, $err) = defer_ok(5, 'wait for one that fails', 'wait', $failed);
+is($err, "defer: job $failed failed: no: try\n", 'its error');
+is(defer_json('wait for one that fails', 'wait', $failed)->{sqlstate}, 'DF900', 'its SQLSTATE');
+my $job = defer_json('job', 'job', $failed);
+is($job->{state}, 'failed', 'job: state');
+is_deeply($job->{args}, ['try'], 'job: arguments');
+is(scalar @{ $job->{attempts} }, 2, 'job: attempts');
+is($job->{attempts}[1]{detail}, 'the detail', 'job: detail of an attempt');
+is_deeply([ map { $_->{message} } @{ $job->{logs} } ], [ 'about to try', 'about to try' ], 'job: logs');
+like($job->{enqueued_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d$/, 'job: times as in RFC 3339');
+$out = defer_ok(0, 'job', 'job', $failed);
+like($out, qr/error +DF900: no: try.*attempt 2 +failed after .*attempt 2: failed.*hint +the hint.*PL\/pgSQL function.*logs\n.*about to try/s,
+	'job: for people');
+unlike($out, qr/\e/, 'job: no colours in a pipe');
+like(defer_ok(0, 'job', 'job', $failed, '--color=always'), qr/\e\[31mfailed\e\[0m/, 'colours if they are wanted');
+(undef, $err) = defer_ok(4, 'no such job', 'job', '999999');
+like($err, qr/no job 999999/, 'no such job: says so');
+
+# Fan-out
+my $fan = defer_json('enqueue', 'enqueue', 'fan', '[30]')->{id};
+my $waited = defer_json('wait for a fan-out', 'wait', $fan);
+is_deeply($waited->{children}, { jobs => 30, ended => 30, not_succeeded => 0 }, 'wait: children');
+$job = defer_json('parent', 'job', $fan);
+is_deeply($job->{children}, { succeeded => 30 }, 'job: children');
+like(defer_ok(0, 'parent', 'job', $fan), qr/children +30: 30 succeeded/, 'job: children, for people');
+my $child = sql("SELECT min(id) FROM defer.jobs WHERE parent_id = $fan");
+is(defer_json('child', 'job', $child)->{parent}{id}, $fan, 'job: parent');
+is(scalar @{ defer_json('children', 'jobs', '--parent', $fan, '-n', '100')->{jobs} }, 30, 'jobs of a parent');
+
+# jobs
+is(defer_json('failed', 'jobs', '--state', 'failed,cancelled')->{jobs}[0]{id}, $failed, 'jobs by state');
+is(defer_json('error', 'jobs', '--error', 'NO: TR')->{jobs}[0]{id}, $failed, 'jobs by error');
+is(defer_json('SQLSTATE', 'jobs', '--error', 'DF900')->{jobs}[0]{id}, $failed, 'jobs by SQLSTATE');
+is(defer_json('function', 'jobs', '--function', 'boom')->{jobs}[0]{id}, $failed, 'jobs by function');
+is(defer_json('function', 'jobs', '--function', 'public.boom')->{jobs}[0]{id}, $failed, 'jobs by function and schema');
+is(defer_json('function', 'jobs', '--function', 'public.boom(text)')->{jobs}[0]{id}, $failed, 'jobs by signature');
+is(defer_json('queue', 'jobs', '--queue', 'side')->{jobs}[0]{id}, $later, 'jobs by queue');
+is(defer_json('metadata', 'jobs', '--metadata', '{"tenant": 7}')->{jobs}[0]{id}, $later, 'jobs by metadata');
+is(scalar @{ defer_json('since', 'jobs', '--since', '1h', '--function', 'boom')->{jobs} }, 1, 'jobs since');
+is(scalar @{ defer_json('until', 'jobs', '--until', '1h')->{jobs} }, 0, 'jobs until');
+is(scalar @{ defer_json('times', 'jobs', '--since', '2001-01-01', '--until', '2001-01-02 12:00')->{jobs} }, 0, 'jobs by times');
+defer_ok(1, 'no function of that name', 'jobs', '--function', 'gone');
+defer_ok(1, 'no such state', 'jobs', '--state', 'gone');
+defer_ok(1, 'no such time', 'jobs', '--since', 'yesteryear');
+my (@seen, $before);
+do
+{
+	my $page = defer_json('page', 'jobs', '--limit', '7', '--parent', $fan, defined $before ? ('--before', $before) : ());
+
+	push @seen, map { $_->{id} } @{ $page->{jobs} };
+	$before = $page->{next};
+} while (defined $before);
+is(join(',', @seen), sql("SELECT string_agg(id::text, ',' ORDER BY id DESC) FROM defer.jobs WHERE parent_id = $fan"),
+	'pages: each job once, the newest first');
+like(defer_ok(0, 'jobs', 'jobs', '--state', 'failed'), qr/^ *JOB +STATE.*\n *$failed +failed +public\.boom\(text\) +\["try"\] .*no: try\n$/,
+	'jobs: a table');
+
+# ----------------------------------------------------------------------------
+# Control
+# ----------------------------------------------------------------------------
+
+my $gated = defer_json('enqueue', 'enqueue', 'gated')->{id};
+until_ok($node, "SELECT progress > 0.4 FROM defer.jobs WHERE id = $gated", 'a job runs');
+(undef, $err) = defer_ok(8, 'wait with a timeout', 'wait', $gated, '--timeout', '100ms');
+like($err, qr/job $gated has not ended in time, it is running/, 'wait with a timeout: says so');
+defer_ok(4, 'cancel of a running one', 'cancel', $gated);
+like(defer_ok(0, 'status', 'status'), qr/QUEUE.*\ndefault +0 +1 +0 +0.*\nside +0 +0 +0 +1 +2.*JOB .*\n *$gated +public\.gated\(\).*\[####\.+\]  42 %/s,
+	'status: queues and running jobs');
+my $status = defer_json('status', 'status');
+is($status->{running}[0]{id}, $gated, 'status: running');
+is($status->{max_workers}, 4, 'status: workers');
+is(defer_json('top', 'top', '-n', '1')->{running}[0]{id}, $gated, 'top: running');
+like(defer_ok(0, 'top in a pipe', 'top', '-n', '1'), qr/^defer top - postgres .* of 4 workers.*\n.*1 running, 0 retrying, 1 scheduled/, 'top in a pipe');
+is(defer_ok(0, 'cancel by force', 'cancel', '--force', $gated), "cancelled $gated\n", 'cancel by force');
+defer_ok(6, 'wait for a cancelled one', 'wait', $gated);
+is_deeply(defer_json('cancel of several', 'cancel', $later, $later, '999999'),
+	[ { argument => $later, done => JSON::PP::true }, { argument => $later, done => JSON::PP::false },
+		{ argument => '999999', error => 'job 999999 does not exist', sqlstate => '42704' } ], 'cancel of several');
+($code) = run_defer('cancel', $later, '999999', '--json');
+is($code, 1, 'an error is worse than nothing done');
+my $rerun = defer_ok(0, 'rerun', 'rerun', $added);
+is(defer_ok(0, 'the new one', 'wait', $rerun =~ s/\n//r), "42\n", 'rerun');
+my $waiting = defer_json('enqueue', 'enqueue', 'add', '[7]', '--delay', '1 day')->{id};
+is(defer_ok(0, 'reschedule', 'reschedule', $waiting, '--at', '2100-01-01 00:00+00'), "rescheduled $waiting\n", 'reschedule');
+is(sql("SELECT run_at = '2100-01-01 00:00+00' FROM defer.jobs WHERE id = $waiting"), 't', 'reschedule: when');
+defer_ok(0, 'reschedule by a delay', 'reschedule', $waiting, '--delay', '2 hours');
+is(sql("SELECT run_at BETWEEN now() + '1 hour' AND now() + '2 hours' FROM defer.jobs WHERE id = $waiting"), 't', 'reschedule: in a while');
+defer_ok(0, 'reschedule to now', 'reschedule', $waiting);
+is(defer_ok(0, 'run now', 'wait', $waiting), "8\n", 'reschedule: now');
+defer_ok(4, 'reschedule of one that has ended', 'reschedule', $waiting);
+my $ticked = defer_ok(0, 'trigger', 'trigger', 'nightly');
+defer_ok(0, 'a run of a schedule', 'wait', $ticked =~ s/\n//r);
+is(defer_json('runs', 'jobs', '--schedule', 'nightly')->{jobs}[0]{id}, $ticked =~ s/\n//r, 'jobs of a schedule');
+defer_ok(1, 'trigger of nothing', 'trigger', 'gone');
+
+is(defer_ok(0, 'pause', 'pause', 'add'), "paused function add\n", 'pause');
+is(sql(q{SELECT paused FROM defer.functions WHERE function LIKE '%add(%'}), 't', 'a function is paused');
+defer_ok(0, 'resume', 'resume', 'add');
+is(sql(q{SELECT paused FROM defer.functions WHERE function LIKE '%add(%'}), 'f', 'and goes on');
+defer_ok(0, 'pause a queue', 'pause', '--queue', 'side');
+like(defer_ok(0, 'status', 'status'), qr/\nside +paused/, 'status: paused');
+defer_ok(0, 'resume a queue', 'resume', '--queue', 'side');
+is(sql(q{SELECT paused FROM defer.queues WHERE queue = 'side'}), 'f', 'a queue goes on');
+defer_ok(0, 'pause a schedule', 'pause', '--schedule', 'nightly', '-q');
+like(defer_ok(0, 'schedules', 'schedules'), qr/\nnightly +inactive +30 3/, 'schedules: inactive');
+defer_ok(0, 'resume a schedule', 'resume', '--schedule', 'nightly', '-q');
+defer_ok(1, 'pause of nothing', 'pause', 'gone');
+like(defer_ok(0, 'schedules', 'schedules'), qr/^NAME.*\nnightly .*At 03:30, every day.*Europe\/Paris/, 'schedules: a table');
+like(defer_ok(0, 'one schedule', 'schedules', 'nightly'), qr/in words +At 03:30, every day\n.*next times +\d{4}.*(\n +\d{4}.*){4}\n$/s, 'schedules: one');
+my $schedule = defer_json('schedules', 'schedules', 'nightly')->{schedules}[0];
+is(scalar @{ $schedule->{next_runs} }, 5, 'schedules: the next five times');
+defer_ok(4, 'no such schedule', 'schedules', 'gone');
+
+# Health and exit codes
+is_deeply([ run_defer('status', '--check', '--quiet') ], [ 10, '', '' ], 'status --check: warnings, as a job has failed');
+sql('DELETE FROM defer.job_history WHERE state = \'f\'');
+is_deeply([ run_defer('status', '--check', '--quiet') ], [ 0, '', '' ], 'status --check: all is well');
+sql('ALTER SYSTEM SET defer.enabled = off');
+sql('SELECT pg_reload_conf()');
+until_ok($node, q{SELECT count(*) > 0 FROM defer.health}, 'switched off');
+($code, $out) = run_defer('status', '--check');
+is($code, 10, 'status --check: switched off');
+like($out, qr/warning +defer.enabled is off/, 'status: findings');
+sql('ALTER SYSTEM RESET defer.enabled');
+sql('SELECT pg_reload_conf()');
+until_ok($node, q{SELECT count(*) = 0 FROM defer.health}, 'switched on');
+
+# ----------------------------------------------------------------------------
+# Roles, search_path
+# ----------------------------------------------------------------------------
+
+sql(q{
+	CREATE ROLE app LOGIN;
+	GRANT USAGE ON SCHEMA defer TO app;
+	CREATE SCHEMA app AUTHORIZATION app;
+	CREATE FUNCTION app.work(n int) RETURNS int LANGUAGE sql AS 'SELECT -n';
+	ALTER ROLE app SET search_path = app, evil, public;
+	CREATE SCHEMA evil AUTHORIZATION app;
+	SET ROLE app;
+	CREATE FUNCTION evil.trap(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$;
+	CREATE OPERATOR evil.= (FUNCTION = evil.trap, LEFTARG = text, RIGHTARG = text);
+	CREATE FUNCTION evil.count(bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$;
+	RESET ROLE;
+	ALTER ROLE app SET search_path = app, evil, pg_catalog, public});
+is(defer_ok(0, 'as another role', '-U', 'app', 'enqueue', 'work', '[5]', '--wait'), "-5\n",
+	'functions are found with the search_path of the role');
+is(join(',', map { $_->{function} } @{ defer_json('jobs of a role', '-U', 'app', 'jobs')->{jobs} }), 'app.work(integer)',
+	'a role sees its own jobs');
+for my $command ([ 'status' ], [ 'top', '-n', '1' ], [ 'schedules' ], [ 'jobs', '-f', 'work' ], [ 'metrics' ])
+{
+	my (undef, $trapped) = defer_ok(0, "@$command with a hostile search_path", '-U', 'app', @$command);
+	is($trapped, '', "@$command with a hostile search_path: no error");
+}
+defer_ok(4, 'a job of another', '-U', 'app', 'job', $added);
+defer_ok(1, 'cancel of another\'s', '-U', 'app', 'cancel', $added);
+sql('CREATE ROLE stranger LOGIN');
+(undef, $err) = defer_ok(1, 'no right to the schema', '-U', 'stranger', 'status');
+like($err, qr/role "stranger" may not use defer/, 'no right to the schema: says so');
+
+# ----------------------------------------------------------------------------
+# Hostile text
+# ----------------------------------------------------------------------------
+
+my $evil = "e\e]0;owned\a\e[2J\\x\"'%s\$(touch /tmp/x)\x{9}\x{d}\x{7f}\x{c2}\x{9b}31m\x{e2}\x{80}\x{ae}\n\x{e2}\x{82}\x{ac}";
+sub literal { return "E'" . join('', map { sprintf '\\x%02x', ord } split //, $_[0]) . "'"; }
+my $text = literal($evil);
+# Names of queues and schedules may not have control characters
+my $mild = "q\"'%s\$(touch /tmp/x)\\x\x{e2}\x{80}\x{ae}\x{e2}\x{82}\x{ac}";
+my $name = literal($mild);
+sql(qq{
+	DO \$do\$
+	BEGIN
+		EXECUTE format('CREATE FUNCTION %I() RETURNS text LANGUAGE plpgsql AS %L', $text, format(
+			'BEGIN PERFORM defer.log(%L); PERFORM defer.progress(0.5); RAISE %L USING DETAIL = %L, HINT = %L; END',
+			$text, replace($text, '%', '%%'), $text, $text));
+		EXECUTE format('CREATE FUNCTION %I() RETURNS text LANGUAGE sql AS %L', $text || 'good', format('SELECT %L::text', $text));
+		PERFORM defer.create_queue($name || 'queue');
+		PERFORM defer.cron_command($name || 'schedule', '0 0 29 2 *', 'SELECT ' || quote_literal($text));
+	END \$do\$});
+my $signature = sql(qq{SELECT quote_ident($text)});
+my $bad = sql(qq{SELECT defer.enqueue('public.' || quote_ident($text) || '()', max_attempts => 1, metadata => jsonb_build_object($text, $text), queue => $name || 'queue', key => $text)});
+my $good = sql(qq{SELECT defer.enqueue('public.' || quote_ident($text || 'good') || '()')});
+my $held = sql(qq{SELECT defer.enqueue('add', '[1]', delay => '1 day', queue => $name || 'queue')});
+defer_ok(5, 'hostile job', 'wait', $bad, '-q');
+defer_ok(0, 'hostile result', 'wait', $good);
+for my $command ([ 'status' ], [ 'top', '-n', '1' ], [ 'jobs' ], [ 'job', $bad ], [ 'job', $good ], [ 'schedules' ],
+	[ 'schedules', "${mild}schedule" ], [ 'wait', $bad ], [ 'wait', $good ], [ 'metrics' ], [ 'enqueue', $evil ],
+	[ 'trigger', "$evil-gone" ], [ 'pause', '-Q', "${mild}queue" ], [ 'resume', '-Q', "${mild}queue" ],
+	[ 'jobs', '-f', $evil ], [ $evil ], [ 'status', "--$evil" ], [ 'status', $evil ], [ 'jobs', '-n', $evil ],
+	[ 'status', '-d', "dbname='" . ($evil =~ s/(['\\])/\\$1/gr) . "'" ])
+{
+	(my $what = $command->[0]) =~ s/[^a-z]//g;
+	for my $format ([], ['--json'], ['--color=always'])
+	{
+		($code, $out, $err) = run_defer(@$command, @$format);
+		my $all = $out . $err;
+		$all =~ s/\e\[\d*m//g if "@$format" =~ /always/;
+		unlike($all, qr/[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]/, "$what @$format: nothing that a terminal obeys");
+		ok(defined eval { JSON::PP->new->utf8->decode($out) }, "$what: JSON with hostile text")
+			if "@$format" eq '--json' && $out ne '' && $what ne 'metrics';
+	}
+}
+$job = defer_json('hostile', 'job', $bad);
+is($job->{error}, JSON::PP->new->utf8->allow_nonref->decode('"' . join('', map { sprintf ord($_) > 127 ? '%s' : '\\u%04x', ord($_) > 127 ? $_ : ord } split //, $evil) . '"'),
+	'JSON has the text as it is');
+sql('SELECT defer.cancel(id) FROM defer.jobs WHERE state = \'scheduled\'');
+
+# ----------------------------------------------------------------------------
+# Metrics
+# ----------------------------------------------------------------------------
+
+$node->restart;
+$fan = defer_json('enqueue', 'enqueue', 'fan', '[50]')->{id};
+defer_ok(0, 'fan-out', 'wait', $fan);
+defer_ok(5, 'a failure', 'enqueue', 'boom', '["x"]', '--wait', '-q');
+$held = defer_json('enqueue', 'enqueue', 'add', '[1]', '--delay', '1 day', '--queue', 'side')->{id};
+until_ok($node, q{SELECT sum(succeeded) >= 51 AND sum(failed) = 1 FROM defer.statistics}, 'counted');
+my $metrics = defer_ok(0, 'metrics', 'metrics');
+my %value;
+$value{$1} = $2 while $metrics =~ /^([a-z_]+(?:\{.*\})?) (\S+)$/mg;
+is($value{'defer_up'}, 1, 'metrics: up');
+is($value{'defer_jobs{function="public.add(integer,integer)",queue="side",state="scheduled"}'}, 1, 'metrics: unfinished jobs');
+for my $row (split /\n/, sql(q{SELECT function, queue, state, count(*) FROM defer.jobs
+	WHERE finished_at > pg_postmaster_start_time() GROUP BY 1, 2, 3}))
+{
+	my ($function, $queue, $state, $n) = split /\|/, $row;
+	is($value{qq{defer_jobs_ended_total{function="$function",queue="$queue",state="$state"}}}, $n, "metrics: $state jobs of $function");
+}
+my $of = 'function="public.add(integer,integer)",queue="default"';
+is($value{"defer_job_duration_seconds_count{$of}"}, 50, 'metrics: durations');
+is($value{"defer_job_duration_seconds_bucket{$of,le=\"+Inf\"}"}, 50, 'metrics: the last bucket has all');
+my @buckets = map { $value{"defer_job_duration_seconds_bucket{$of,le=\"$_\"}"} } qw(0.0001 0.001 0.005 0.01 0.05 0.1 0.5 1 5 10 30 60 300 900 3600);
+is(scalar(grep { !defined } @buckets), 0, 'metrics: all buckets');
+is("@buckets", join(' ', sort { $a <=> $b } @buckets), 'metrics: buckets are cumulative');
+for my $bound (0.001, 0.01, 1)
+{
+	is($value{"defer_job_duration_seconds_bucket{$of,le=\"$bound\"}"},
+		sql("SELECT count(*) FROM defer.jobs WHERE function = 'public.add(integer,integer)' AND parent_id = $fan AND duration <= interval '$bound s'"),
+		"metrics: jobs of up to $bound s");
+}
+my $sum = sql("SELECT sum(extract(epoch FROM duration)) FROM defer.jobs WHERE function = 'public.add(integer,integer)' AND parent_id = $fan");
+cmp_ok(abs($value{"defer_job_duration_seconds_sum{$of}"} - $sum), '<', 1e-6, 'metrics: sum of durations');
+is($value{"defer_job_pickup_delay_seconds_count{$of}"}, 50, 'metrics: delays');
+is($value{'defer_attempts_not_succeeded_total{function="public.boom(text)",queue="default",outcome="failed"}'}, 2, 'metrics: attempts');
+is($value{'defer_workers_limit'}, 4, 'metrics: limit of workers');
+is($value{'defer_findings{severity="warning"}'}, sql(q{SELECT count(*) FROM defer.health WHERE severity = 'warning'}), 'metrics: findings');
+is($value{'defer_schedule_active{schedule="nightly",role="' . sql('SELECT current_user') . '"}'}, 1, 'metrics: schedules');
+my ($promtool) = grep { -x } map { "$_/promtool" } split(/:/, $ENV{PATH}), '/usr/bin', $ENV{PROMTOOL_DIR} // ();
+SKIP:
+{
+	skip 'promtool is not installed (Debian package prometheus)', 1 unless $promtool;
+	my ($good_out, $good_err) = ('', '');
+	IPC::Run::run([ $promtool, 'check', 'metrics' ], '<', \$metrics, '>', \$good_out, '2>', \$good_err);
+	is("$?$good_out$good_err", '0', 'promtool accepts the metrics, and has nothing to remark');
+}
+sql("SELECT defer.cancel($held)");
+
+# ----------------------------------------------------------------------------
+# In a terminal
+# ----------------------------------------------------------------------------
+
+my ($socket, @tmux);
+
+SKIP:
+{
+	$socket = PostgreSQL::Test::Utils::tempdir_short() . '/tmux';
+	@tmux = ('tmux', '-S', $socket, '-f', '/dev/null');
+
+	skip 'tmux is not installed', 1 if system('tmux -V >/dev/null 2>&1') != 0;
+
+	sub tmux
+	{
+		my @arguments = @_;
+		my ($got, $error) = ('', '');
+
+		IPC::Run::run([ @tmux, @arguments ], '<', \undef, '>', \$got, '2>', \$error) or diag("tmux @arguments: $error");
+		return $got;
+	}
+
+	# Wait until the screen looks like that
+	sub screen_like
+	{
+		my ($pattern, $what, @how) = @_;
+		my $screen = '';
+
+		for (1 .. 300)
+		{
+			$screen = tmux('capture-pane', '-p', @how);
+			last if $screen =~ $pattern;
+			sleep 0.1;
+		}
+		like($screen, $pattern, $what);
+		return $screen;
+	}
+
+	sql(q{TRUNCATE gate});
+	$gated = defer_json('enqueue', 'enqueue', 'gated')->{id};
+	until_ok($node, "SELECT progress > 0.4 FROM defer.jobs WHERE id = $gated", 'a job runs');
+
+	# Whatever becomes of the test
+	END { my $status = $?; system(@tmux, 'kill-server') if @tmux && -e $socket; $? = $status; }
+
+	# Started here, so that its server inherits our environment
+	$ENV{DEFER_TEST} = "defer -d '$connection'";
+	tmux('new-session', '-d', '-x', '110', '-y', '24', 'env PS1="ready> " sh');
+	screen_like(qr/ready>/, 'a shell');
+	my $modes = sub {
+		tmux('send-keys', 'clear; echo modes $(stty -g | cksum).', 'Enter');
+		return screen_like(qr/^modes \d+ \d+\.$/m, 'modes of the terminal') =~ /^(modes \d+ \d+)\.$/m ? $1 : undef;
+	};
+	my $modes_before = $modes->();
+	tmux('send-keys', 'clear; eval "$DEFER_TEST top --interval 200ms"; echo ended $?', 'Enter');
+	my $screen = screen_like(qr/^defer top - postgres.*^ *JOB .*$gated +public\.gated\(\).*\[####\.+\]  42 %/ms, 'top draws');
+	is(tmux('display-message', '-p', '#{alternate_on}#{cursor_flag}'), "10\n", 'top: a screen of its own, without a cursor');
+	my ($clock) = $screen =~ /(\d\d:\d\d:\d\d)/;
+	screen_like(qr/^defer top - postgres (?!$clock)\d\d:\d\d:\d\d/, 'top draws again');
+	like(tmux('capture-pane', '-p', '-e'), qr/\e\[1m.*defer top/s, 'top: bold on a terminal');
+	my $started = sql(q{SELECT defer.enqueue('add', '[1]', delay => '1 day') FROM generate_series(1, 3)});
+	screen_like(qr/^.*3 scheduled/m, 'top follows');
+
+	# A smaller window
+	tmux('resize-window', '-x', '50', '-y', '9');
+	$screen = screen_like(qr/^defer top.*^ *JOB +FUNCTION/ms, 'top after a resize');
+	cmp_ok(length($_), '<=', 50, 'top fits') for grep { /\S/ } split /\n/, $screen =~ s/\xe2\x80\xa6/./gr;
+	cmp_ok(scalar(split /\n/, $screen), '<=', 9, 'top: not more lines than there are');
+	tmux('resize-window', '-x', '140', '-y', '30');
+	screen_like(qr/$gated +public\.gated\(\) +default +\S+ +\d+ /, 'top after a resize to more');
+
+	# The server goes away and comes back
+	$node->stop('immediate');
+	screen_like(qr/Trying again/, 'top: the server is gone');
+	$node->start;
+	screen_like(qr/^defer top(?!.*Trying again)/s, 'top: it is back');
+	until_ok($node, "SELECT progress > 0.4 FROM defer.jobs WHERE id = $gated", 'the job runs again');
+
+	# The end, by key and by signal; the terminal is as before
+	tmux('send-keys', 'q');
+	screen_like(qr/^ended 0$/m, 'top ends');
+	is(tmux('display-message', '-p', '#{alternate_on}#{cursor_flag}'), "01\n", 'top gives the screen back');
+	is($modes->(), $modes_before, 'top: modes of the terminal as before');
+	for my $how ('C-c', 'TERM')
+	{
+		tmux('send-keys', 'clear; eval "$DEFER_TEST top --interval 60s"; echo ended $?', 'Enter');
+		screen_like(qr/^defer top/, "top before $how");
+		if ($how eq 'TERM')
+		{
+			my $shell = tmux('display-message', '-p', '#{pane_pid}') + 0;
+			my ($top) = `ps -o pid= --ppid $shell` =~ /(\d+)/;
+			kill 'TERM', $top;
+		}
+		else
+		{
+			tmux('send-keys', $how);
+		}
+		screen_like(qr/^ended 0$/m, "top ends on $how");
+		is(tmux('display-message', '-p', '#{alternate_on}#{cursor_flag}'), "01\n", "top gives the screen back on $how");
+	}
+
+	# The bar of wait, colours and NO_COLOR
+	tmux('send-keys', "clear; eval \"\$DEFER_TEST wait $gated\"; echo ended \$?", 'Enter');
+	screen_like(qr/^\[#+\.+\]  42 %  job $gated running, attempt \d+ of 13/m, 'wait draws a bar');
+	sql('INSERT INTO gate VALUES (true)');
+	screen_like(qr/^"opened"\nended 0$/m, 'wait ends with the result');
+	tmux('send-keys', "clear; eval \"\$DEFER_TEST wait $fan\"; echo ended \$?", 'Enter');
+	screen_like(qr/\] 100 %  50 of 50, .*\n50\nended 0$/m, 'wait shows the children');
+	tmux('send-keys', 'clear; eval "$DEFER_TEST jobs -s succeeded -n 1"; echo ended $?', 'Enter');
+	screen_like(qr/\e\[32m *succeeded/, 'colours on a terminal', '-e');
+	screen_like(qr/More: --before \d+/, 'the next page on a terminal');
+	tmux('send-keys', 'clear; eval "NO_COLOR=1 $DEFER_TEST jobs -s succeeded -n 1"; echo ended $?', 'Enter');
+	$screen = screen_like(qr/ended 0/, 'NO_COLOR', '-e');
+	unlike($screen, qr/\e\[32m/, 'NO_COLOR: none');
+
+	# A password is asked for on the terminal, and not shown
+	sql(q{CREATE ROLE secret LOGIN PASSWORD 'opensesame' IN ROLE pg_monitor});
+	my $hba = $node->data_dir . '/pg_hba.conf';
+	my $rules = slurp_file($hba);
+	unlink $hba;
+	append_to_file($hba, "local all secret scram-sha-256\n$rules");
+	$node->reload;
+	until_ok($node, q{SELECT count(*) > 0 FROM pg_hba_file_rules WHERE user_name = '{secret}'}, 'a password is needed');
+	my ($refused) = run_defer('-U', 'secret', '-w', 'status');
+	is($refused, 2, '--no-password');
+	tmux('send-keys', 'clear; eval "$DEFER_TEST -U secret status"; echo ended $?', 'Enter');
+	screen_like(qr/^Password for user secret:/m, 'a password is asked for');
+	tmux('send-keys', 'opensesame', 'Enter');
+	$screen = screen_like(qr/in postgres as secret.*^ended 0$/ms, 'and is good');
+	unlike($screen, qr/opensesame/, 'it is not shown');
+	my $pass = PostgreSQL::Test::Utils::tempdir() . '/pgpass';
+	append_to_file($pass, "*:*:*:secret:opensesame\n");
+	chmod 0600, $pass;
+	{
+		local $ENV{PGPASSFILE} = $pass;
+		($refused) = run_defer('-U', 'secret', '-w', 'status');
+		is($refused, 0, '.pgpass');
+	}
+}
+
+$node->stop;
+done_testing();
