@@ -11,12 +11,6 @@ SELECT defer.configure('defer.email',
 \o
 
 \qecho
-\qecho '-- Not more than twenty mails at a time: mail servers like that'
-\o /dev/null
-SELECT defer.configure('defer.email', concurrency => 20);
-\o
-
-\qecho
 \qecho '-- If a user cannot be served, Slack is told; what happens within three seconds is one message'
 \o /dev/null
 SELECT defer.endpoint('team', 'slack', :'slack_url');
