@@ -783,6 +783,14 @@ CREATE FUNCTION defer.history_sample(since timestamptz, most integer DEFAULT 200
 COMMENT ON FUNCTION defer.history_sample(timestamptz, integer, boolean) IS
 	'jobs you may see that ended since then: all of them with weight 1, or, if there are many more than most (1 to 1000000), about as many, each with the number of jobs that it stands for. children: only those that a job enqueued. Takes some 50 ms for 20000 rows, however long the history is';
 
+CREATE FUNCTION defer.throughput(since timestamptz, step interval, steps integer, OUT at timestamptz,
+		OUT succeeded double precision, OUT failed double precision, OUT cancelled double precision,
+		OUT discarded double precision, OUT estimated boolean)
+	RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 60 AS 'MODULE_PATHNAME', 'defer_throughput';
+COMMENT ON FUNCTION defer.throughput(timestamptz, interval, integer) IS
+	'how many jobs you may see ended in each of so many steps (1 to 1000) from a time on; estimated if there are some 100000 or more since then, within a few percent. Takes milliseconds, however long the history is';
+
 CREATE FUNCTION defer.live_rows(most integer, OUT weight double precision, OUT id bigint, OUT state text, OUT due boolean,
 		OUT claimed boolean, OUT function text, OUT queue text, OUT parent_id bigint, OUT run_at timestamptz)
 	RETURNS SETOF record

@@ -135,6 +135,12 @@ page_statement(const Search *search)
 	/* a limit in each part, so that each is read in the order of an index */
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT u.id, u.owner FROM (");
+
+	/*
+	 * Each part is ordered and limited by itself: the planner does not carry
+	 * the order of the whole into parts that have conditions, and would read
+	 * and sort all of their rows.
+	 */
 	if (search->live)
 	{
 		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job j WHERE"

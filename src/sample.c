@@ -2,7 +2,8 @@
  * sample.c
  *		Numbers about very many jobs with bounded work, for what asks each second.
  *
- * defer.history_sample() and defer.live_rows() return all rows if there are not
+ * defer.throughput() counts what has ended, step by step.  defer.history_sample()
+ * and defer.live_rows() return all rows if there are not
  * too many.  Else they return those of some blocks, each with a weight: how
  * many rows it stands for.  So sum(weight) is the count, exactly or nearly.
  *
@@ -57,13 +58,18 @@ typedef struct Part
 	BlockNumber nblocks;		/* of the table, so up to here */
 } Part;
 
+/* Blocks that are read to count */
+#define COUNT_BLOCKS	4000
+
+/* Most steps of a chart */
+#define STEPS_MAX		1000
+
 /* Where rows go, and which */
 typedef struct Sink
 {
 	ReturnSetInfo *rsinfo;
 	TimestampTz since;			/* of history: ended at this time or later */
 	bool		children;		/* only those with a parent */
-	bool		history;		/* else rows of defer.job */
 	TimestampTz now;
 	Oid			owner;			/* the last one that was asked about */
 	bool		visible;		/* and the answer */
@@ -71,6 +77,7 @@ typedef struct Sink
 
 PG_FUNCTION_INFO_V1(defer_history_sample);
 PG_FUNCTION_INFO_V1(defer_live_rows);
+PG_FUNCTION_INFO_V1(defer_throughput);
 
 /* ------------------------------------------------------------------------
  * Rows of a block
@@ -91,7 +98,7 @@ read_block(Relation rel, BlockNumber block, double weight, RowCallback callback,
 	/* a row that was visible stays where it is as long as the block is pinned */
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
-	for (OffsetNumber i = FirstOffsetNumber; i <= PageGetMaxOffsetNumber(page); i++)
+	for (int i = FirstOffsetNumber; i <= (int) PageGetMaxOffsetNumber(page); i++)
 	{
 		ItemId		item = PageGetItemId(page, i);
 		HeapTupleData tuple;
@@ -160,11 +167,12 @@ may_see(Sink *sink, Oid owner)
 	return sink->visible;
 }
 
+static const char *const ended_states[] = {"succeeded", "failed", "cancelled", "discarded"};
+static const char ended_letters[] = "sfcd";
+
 static void
 put_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 {
-	static const char *const states[] = {"succeeded", "failed", "cancelled", "discarded"};
-	static const char letters[] = "sfcd";
 	Sink	   *sink = arg;
 	Datum		row[MaxTupleAttributeNumber];
 	bool		isnull[MaxTupleAttributeNumber];
@@ -177,10 +185,10 @@ put_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 		(sink->children && isnull[HIST_PARENT_ID - 1]) ||
 		!may_see(sink, DatumGetObjectId(row[HIST_OWNER - 1])))
 		return;
-	letter = strchr(letters, DatumGetChar(row[HIST_STATE - 1]));
+	letter = strchr(ended_letters, DatumGetChar(row[HIST_STATE - 1]));
 	values[0] = Float8GetDatum(weight);
 	values[1] = row[HIST_ID - 1];
-	values[2] = CStringGetTextDatum(letter != NULL ? states[letter - letters] : "");
+	values[2] = CStringGetTextDatum(letter != NULL ? ended_states[letter - ended_letters] : "");
 	values[3] = row[HIST_FUNCTION - 1];
 	values[4] = row[HIST_QUEUE - 1];
 	values[5] = row[HIST_PARENT_ID - 1];
@@ -288,9 +296,8 @@ first_block(Relation rel, BlockNumber nblocks, TimestampTz since)
 
 /* The power of 2 that leaves few enough blocks */
 static BlockNumber
-choose_stride(uint64 nblocks, int rows)
+choose_stride(uint64 nblocks, int wanted)
 {
-	uint64		wanted = Max(rows / ROWS_IN_BLOCK, 16);
 	BlockNumber stride = 1;
 
 	while (nblocks / stride > wanted)
@@ -298,21 +305,23 @@ choose_stride(uint64 nblocks, int rows)
 	return stride;
 }
 
-/* Is it the partition of a day that was over before then? */
+/* Is it the partition of a day that was over before then?  See partitions.c for names */
 static bool
 is_over(Relation rel, TimestampTz since)
 {
 	const char *name = RelationGetRelationName(rel);
-	const char *suffix = strstr(name, "_p");
+	int64		day = since / USECS_PER_DAY - (since % USECS_PER_DAY < 0 ? 1 : 0);
+	char		of_day[NAMEDATALEN];
 	int			year,
 				month,
-				day;
-	int64		since_day = since / USECS_PER_DAY - (since % USECS_PER_DAY < 0 ? 1 : 0);
+				dom;
 
-	if (suffix == NULL || strlen(suffix) != 10 ||
-		sscanf(suffix, "_p%4d%2d%2d", &year, &month, &day) != 3)
+	if (TIMESTAMP_NOT_FINITE(since))
 		return false;
-	return date2j(year, month, day) - POSTGRES_EPOCH_JDATE < since_day;
+	j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &dom);
+	snprintf(of_day, sizeof(of_day), "job_history_p%04d%02d%02d", year, month, dom);
+	return strlen(name) == strlen(of_day) && strncmp(name, "job_history_p", 13) == 0 &&
+		strcmp(name, of_day) < 0;
 }
 
 /* ------------------------------------------------------------------------
@@ -331,41 +340,125 @@ row_count(FunctionCallInfo fcinfo, int arg)
 	return rows;
 }
 
-/* defer.history_sample(since, most, children) */
-Datum
-defer_history_sample(PG_FUNCTION_ARGS)
+/* The partitions that have what ended since then, from the block on that matters */
+static int
+open_history(TimestampTz since, Part **result, uint64 *nblocks)
 {
-	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,.since = PG_GETARG_TIMESTAMPTZ(0),
-	.children = PG_GETARG_BOOL(2),.history = true};
-	int			rows = row_count(fcinfo, 1);
-	List	   *partitions;
+	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), AccessShareLock);
+	Part	   *parts = palloc(sizeof(Part) * Max(list_length(partitions), 1));
 	ListCell   *cell;
-	Part	   *parts;
 	int			n = 0;
-	uint64		nblocks = 0;
 
-	compat_materialize_srf(fcinfo);
-	partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), AccessShareLock);
-	parts = palloc(sizeof(Part) * Max(list_length(partitions), 1));
+	*nblocks = 0;
 	foreach(cell, partitions)
 	{
 		Relation	rel = table_open(lfirst_oid(cell), AccessShareLock);
 		Part	   *part = &parts[n];
 
-		if (rel->rd_rel->relam != HEAP_TABLE_AM_OID || is_over(rel, sink.since))
+		if (rel->rd_rel->relam != HEAP_TABLE_AM_OID || is_over(rel, since))
 		{
 			table_close(rel, AccessShareLock);
 			continue;
 		}
 		part->rel = rel;
 		part->nblocks = RelationGetNumberOfBlocks(rel);
-		part->from = first_block(rel, part->nblocks, sink.since);
-		nblocks += part->nblocks - part->from;
+		part->from = first_block(rel, part->nblocks, since);
+		*nblocks += part->nblocks - part->from;
 		n++;
 	}
-	read_parts(parts, n, choose_stride(nblocks, rows), put_history_row, &sink);
+	*result = parts;
+	return n;
+}
+
+static void
+close_parts(Part *parts, int n)
+{
 	for (int i = 0; i < n; i++)
 		table_close(parts[i].rel, AccessShareLock);
+	pfree(parts);
+}
+
+/* defer.history_sample(since, most, children) */
+Datum
+defer_history_sample(PG_FUNCTION_ARGS)
+{
+	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,.since = PG_GETARG_TIMESTAMPTZ(0),
+	.children = PG_GETARG_BOOL(2)};
+	int			rows = row_count(fcinfo, 1);
+	Part	   *parts;
+	uint64		nblocks;
+	int			n;
+
+	compat_materialize_srf(fcinfo);
+	n = open_history(sink.since, &parts, &nblocks);
+	read_parts(parts, n, choose_stride(nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_history_row, &sink);
+	close_parts(parts, n);
+	return (Datum) 0;
+}
+
+/* Counts by step and state */
+typedef struct Counts
+{
+	Sink		sink;			/* who asks, since when */
+	int64		step;			/* microseconds */
+	int			nsteps;
+	double		jobs[STEPS_MAX][lengthof(ended_states)];
+} Counts;
+
+static void
+count_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
+{
+	Counts	   *counts = arg;
+	bool		isnull;
+	TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple, HIST_FINISHED_AT, desc, &isnull));
+	int64		step = (at - counts->sink.since) / counts->step;
+	const char *letter;
+
+	if (at < counts->sink.since || step >= counts->nsteps ||
+		!may_see(&counts->sink, DatumGetObjectId(heap_getattr(tuple, HIST_OWNER, desc, &isnull))))
+		return;
+	letter = strchr(ended_letters, DatumGetChar(heap_getattr(tuple, HIST_STATE, desc, &isnull)));
+	if (letter != NULL && *letter != '\0')
+		counts->jobs[step][letter - ended_letters] += weight;
+}
+
+/* defer.throughput(since, step, steps) */
+Datum
+defer_throughput(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Counts	   *counts = palloc0(sizeof(Counts));
+	Interval   *step = PG_GETARG_INTERVAL_P(1);
+	Part	   *parts;
+	uint64		nblocks;
+	BlockNumber stride;
+	int			n;
+
+	counts->sink.since = PG_GETARG_TIMESTAMPTZ(0);
+	counts->step = step->time + step->day * USECS_PER_DAY;
+	counts->nsteps = PG_GETARG_INT32(2);
+	if (counts->step <= 0 || step->month != 0 || TIMESTAMP_NOT_FINITE(counts->sink.since) ||
+		counts->nsteps < 1 || counts->nsteps > STEPS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there must be between 1 and %d steps, longer than 0 and without months, from a finite time on",
+						STEPS_MAX)));
+	compat_materialize_srf(fcinfo);
+	n = open_history(counts->sink.since, &parts, &nblocks);
+	stride = choose_stride(nblocks, COUNT_BLOCKS);
+	read_parts(parts, n, stride, count_history_row, counts);
+	close_parts(parts, n);
+	for (int i = 0; i < counts->nsteps; i++)
+	{
+		Datum		values[2 + lengthof(ended_states)];
+		bool		nulls[2 + lengthof(ended_states)] = {0};
+
+		values[0] = TimestampTzGetDatum(counts->sink.since + i * counts->step);
+		for (int j = 0; j < lengthof(ended_states); j++)
+			values[1 + j] = Float8GetDatum(counts->jobs[i][j]);
+		values[1 + lengthof(ended_states)] = BoolGetDatum(stride > 1);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 	return (Datum) 0;
 }
 
@@ -413,7 +506,7 @@ defer_live_rows(PG_FUNCTION_ARGS)
 	{
 		tuplestore_clear(sink.rsinfo->setResult);
 		part.nblocks = RelationGetNumberOfBlocks(part.rel);
-		read_parts(&part, 1, choose_stride(part.nblocks, rows), put_live_row, &sink);
+		read_parts(&part, 1, choose_stride(part.nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_live_row, &sink);
 	}
 	table_close(part.rel, AccessShareLock);
 	return (Datum) 0;

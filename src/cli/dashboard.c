@@ -216,7 +216,7 @@ cmd_dashboard(int argc, char **argv)
 	announce(first_origin(given));
 	while (received <= 0)
 	{
-		struct timespec pause = {.tv_sec = 20};
+		struct timespec pause = {.tv_sec = 5};
 
 		received = sigtimedwait(&signals, NULL, &pause);
 		sessions_sweep();

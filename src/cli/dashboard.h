@@ -174,6 +174,10 @@ extern void job_table_head(Page *page);
 
 /* --- dashboard_lists.c --- */
 
+extern void table_begin(Page *page, const char *const *titles, const char *class);
+extern void table_end(Page *page);
+extern void cell_seconds(Page *page, const PGresult *res, int row, const char *column);
+extern void cell_count(Page *page, const PGresult *res, int row, const char *column, const char *class);
 extern void page_functions(Page *page);
 extern void page_function(Page *page, const char *signature);
 extern void page_schedules(Page *page);

@@ -333,6 +333,7 @@ do_login(Request *request, Answer *answer)
 {
 	Session    *session = NULL;
 	Buffer		error = {0};
+	bool		guess = true;
 
 	buffer_add(&error, "");
 	if (!login_allowed())
@@ -347,12 +348,16 @@ do_login(Request *request, Answer *answer)
 			session = session_login(form_field(request, "role"), form_field(request, "password"), &error);
 	}
 	else if (equal_secret(dashboard.token, form_field(request, "token")))
+	{
+		guess = false;
 		session = session_login(NULL, NULL, &error);
+	}
 	else
 		buffer_add(&error, "That is not the token that was printed when the dashboard was started.");
 	if (session == NULL)
 	{
-		login_failed();
+		if (guess)
+			login_failed();
 		show_login(answer, request, MHD_HTTP_FORBIDDEN, error.data);
 	}
 	else

@@ -10,7 +10,7 @@
 
 #define SPARK_BARS	24
 
-static void
+void
 cell_seconds(Page *page, const PGresult *res, int row, const char *column)
 {
 	buffer_add(page->out, "<td class=\"num\">");
@@ -19,7 +19,7 @@ cell_seconds(Page *page, const PGresult *res, int row, const char *column)
 	buffer_add(page->out, "</td>");
 }
 
-static void
+void
 cell_count(Page *page, const PGresult *res, int row, const char *column, const char *class)
 {
 	double		count = result_number(res, row, column);
@@ -29,7 +29,7 @@ cell_count(Page *page, const PGresult *res, int row, const char *column, const c
 	buffer_add(page->out, "</td>");
 }
 
-static void
+void
 table_begin(Page *page, const char *const *titles, const char *class)
 {
 	html(page->out, "<div class=\"scroll\"><table class=\"%s\"><thead><tr>", class);
@@ -42,7 +42,7 @@ table_begin(Page *page, const char *const *titles, const char *class)
 	buffer_add(page->out, "</tr></thead><tbody>\n");
 }
 
-static void
+void
 table_end(Page *page)
 {
 	buffer_add(page->out, "</tbody></table></div>\n");
@@ -84,17 +84,18 @@ activity(const PGresult *res, int row, double *good, double *bad)
 	memset(bad, 0, SPARK_BARS * sizeof(double));
 	while (*at != '\0')
 	{
-		int			hour;
-		double		g;
-		double		b;
-		size_t		len = strcspn(at, ",");
+		char	   *end;
+		long		hour = strtol(at, &end, 10);
+		double		hour_good = strtod(end, &end);
+		double		hour_bad = strtod(end, &end);
 
-		if (sscanf(at, "%d %lf %lf", &hour, &g, &b) == 3 && hour >= 0 && hour < SPARK_BARS)
+		if (hour >= 0 && hour < SPARK_BARS)
 		{
-			good[SPARK_BARS - 1 - hour] = g;
-			bad[SPARK_BARS - 1 - hour] = b;
+			good[SPARK_BARS - 1 - hour] = hour_good;
+			bad[SPARK_BARS - 1 - hour] = hour_bad;
 		}
-		at += len + (at[len] == ',');
+		at = end + strcspn(end, ",");
+		at += *at == ',';
 	}
 }
 

@@ -282,7 +282,7 @@ progress_bar(Page *page, const double *by_state, double total, const char *label
 	{
 		double		width = by_state[i] / total * 1000;
 
-		if (by_state[i] > 0 && i < 6)
+		if (i < 6 && by_state[i] > 0)
 			html(out, "<rect class=\"fill-%s\" x=\"%.2f\" width=\"%.2f\" height=\"10\"/>", progress_states[i], x, width < 2 ? 2 : width);
 		x += width;
 	}
@@ -439,25 +439,53 @@ range_links(Page *page, const Range *range)
 	buffer_add(page->out, "</nav>");
 }
 
-/* What ended: a bar for each step; the same rows by function */
+/* The first row is all of them together */
+static void
+overview_functions(Page *page, const PGresult *res)
+{
+	static const char *const titles[] = {"Function", "#Succeeded", "#Failed", "#Average", "#95 %", NULL};
+	Buffer	   *out = page->out;
+
+	buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-top\"><h2 id=\"h-top\">Busiest functions</h2>\n");
+	if (PQntuples(res) <= 1)
+		empty_note(page, "Nothing ended in this time.");
+	else
+	{
+		table_begin(page, titles, "busiest");
+		for (int i = 1; i < PQntuples(res); i++)
+		{
+			const char *name = result_text(res, i, "function");
+
+			page->estimated = result_true(res, i, "estimated");
+			buffer_add(out, "<tr><td><a href=\"/function?name=");
+			html_url(out, name);
+			buffer_add(out, "\">");
+			html_function(out, name);
+			buffer_add(out, "</a></td>");
+			cell_count(page, res, i, "good", "");
+			cell_count(page, res, i, "bad", "is-bad");
+			cell_seconds(page, res, i, "avg");
+			cell_seconds(page, res, i, "p95");
+			buffer_add(out, "</tr>\n");
+		}
+		table_end(page);
+	}
+	buffer_add(out, "</section>\n");
+}
+
+/* What ended: a bar for each step; and by function */
 static void
 overview_ended(Page *page)
 {
-	static const char *const sql =
-	"WITH h AS MATERIALIZED (SELECT * FROM defer.history_sample(pg_catalog.to_timestamp($1::float8))),"
-	" t AS (SELECT pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY pg_catalog.date_part('epoch', finished_at - started_at)) AS p95,"
-	" pg_catalog.avg(pg_catalog.date_part('epoch', finished_at - started_at)) AS avg FROM h)"
-	" SELECT 'bar' AS what, pg_catalog.floor((pg_catalog.date_part('epoch', finished_at) - $1::float8) / $2::float8)::text AS key,"
-	" pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS good,"
-	" pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS bad, NULL::float8 AS avg, NULL::float8 AS p95, NULL::boolean AS estimated"
-	" FROM h GROUP BY 2"
-	" UNION ALL (SELECT 'function', function, pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS good,"
-	" pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS bad,"
-	" pg_catalog.avg(pg_catalog.date_part('epoch', finished_at - started_at)),"
-	" pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY pg_catalog.date_part('epoch', finished_at - started_at)), NULL"
-	" FROM h GROUP BY 2 ORDER BY pg_catalog.sum(weight) DESC LIMIT 8)"
-	" UNION ALL SELECT 'total', NULL, pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded'),"
-	" pg_catalog.sum(weight) FILTER (WHERE state = 'failed'), (SELECT avg FROM t), (SELECT p95 FROM t), pg_catalog.max(weight) > 1 FROM h";
+	static const char *const steps_sql =
+	"SELECT * FROM defer.throughput(pg_catalog.to_timestamp($1::float8), $2 * interval '1 second', $3::integer)";
+	static const char *const functions_sql =
+	"WITH h AS MATERIALIZED (SELECT function, state, weight, pg_catalog.date_part('epoch', finished_at - started_at) AS took"
+	" FROM defer.history_sample(pg_catalog.to_timestamp($1::float8), 8000))"
+	" SELECT function, pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS good,"
+	" pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS bad, pg_catalog.avg(took) AS avg,"
+	" pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY took) AS p95, pg_catalog.max(weight) > 1 AS estimated"
+	" FROM h GROUP BY GROUPING SETS ((), (function)) ORDER BY function IS NOT NULL, pg_catalog.sum(weight) DESC LIMIT 9";
 	const Range *range = chosen_range(page);
 	double		step = range->seconds / range->bars;
 
@@ -466,99 +494,56 @@ overview_ended(Page *page)
 	double		start = end - range->seconds;
 	char		since[40];
 	char		width[40];
-	const char *values[] = {since, width};
+	char		bars[20];
+	const char *values[] = {since, width, bars};
 	double		good[100] = {0};
 	double		bad[100] = {0};
+	double		succeeded = 0;
+	double		failed = 0;
+	bool		estimated = false;
 	Buffer	   *out = page->out;
 	PGresult   *res;
-	int			total = -1;
+	PGresult   *functions;
 
 	snprintf(since, sizeof(since), "%.0f", start);
 	snprintf(width, sizeof(width), "%.0f", step);
-	res = page_query(page, sql, 2, values);
+	snprintf(bars, sizeof(bars), "%d", range->bars);
+	res = page_query(page, steps_sql, 3, values);
+	functions = page_query(page, functions_sql, 1, values);
 	buffer_add(out, "<section class=\"card throughput\" aria-labelledby=\"h-throughput\"><div class=\"head\"><h2 id=\"h-throughput\">Throughput</h2>");
 	range_links(page, range);
 	buffer_add(out, "</div>\n");
 	if (page_result(page, res))
 	{
-		for (int i = 0; i < PQntuples(res); i++)
+		for (int i = 0; i < PQntuples(res) && i < range->bars; i++)
 		{
-			const char *what = result_text(res, i, "what");
-			int			bar = (int) strtol(result_text(res, i, "key"), NULL, 10);
-
-			if (strcmp(what, "total") == 0)
-				total = i;
-			else if (strcmp(what, "bar") == 0 && bar >= 0 && bar < range->bars)
-			{
-				good[bar] = result_number(res, i, "good");
-				bad[bar] = result_number(res, i, "bad");
-			}
+			succeeded += good[i] = result_number(res, i, "succeeded");
+			failed += bad[i] = result_number(res, i, "failed");
+			estimated = result_true(res, i, "estimated");
 		}
-		page->estimated = total >= 0 && result_true(res, total, "estimated");
 		chart_bars(out, good, bad, range->bars, start, step, "Jobs that ended, over time");
-		if (total >= 0)
+		buffer_add(out, "<p class=\"legend\"><span class=\"key good\"></span><strong>");
+		html_count_about(out, succeeded, estimated);
+		buffer_add(out, "</strong> succeeded <span class=\"key bad\"></span><strong>");
+		html_count_about(out, failed, estimated);
+		buffer_add(out, "</strong> failed");
+		if (succeeded + failed > 0 && page_result(page, functions) && PQntuples(functions) > 0)
 		{
-			double		succeeded = result_number(res, total, "good");
-			double		failed = result_number(res, total, "bad");
-
-			buffer_add(out, "<p class=\"legend\"><span class=\"key good\"></span><strong>");
-			html_count_about(out, succeeded, page->estimated);
-			buffer_add(out, "</strong> succeeded <span class=\"key bad\"></span><strong>");
-			html_count_about(out, failed, page->estimated);
-			buffer_add(out, "</strong> failed");
-			if (succeeded + failed > 0)
-			{
-				double		rate = (good[range->bars - 2] + bad[range->bars - 2]) / step;
-
-				buffer_add(out, " <span class=\"quiet\">\xc2\xb7</span> <strong>");
-				html_count(out, rate);
-				html(out, "</strong>/s of late <span class=\"quiet\">\xc2\xb7</span> average <strong>");
-				html_seconds(out, result_number(res, total, "avg"));
-				buffer_add(out, "</strong>, 95 % within <strong>");
-				html_seconds(out, result_number(res, total, "p95"));
-				buffer_add(out, "</strong>");
-			}
-			buffer_add(out, "</p>\n");
+			/* the last bar has only begun */
+			buffer_add(out, " <span class=\"quiet\">\xc2\xb7</span> <strong>");
+			html_count(out, (good[range->bars - 2] + bad[range->bars - 2]) / step);
+			buffer_add(out, "</strong>/s of late <span class=\"quiet\">\xc2\xb7</span> average <strong>");
+			html_seconds(out, result_number(functions, 0, "avg"));
+			buffer_add(out, "</strong>, 95 % within <strong>");
+			html_seconds(out, result_number(functions, 0, "p95"));
+			buffer_add(out, "</strong>");
 		}
+		buffer_add(out, "</p>\n");
 	}
-	buffer_add(out, "</section>\n");
-
-	buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-top\"><h2 id=\"h-top\">Busiest functions</h2>\n");
-	if (total > 0 && PQntuples(res) > 1)
-	{
-		bool		any = false;
-
-		for (int i = 0; i < PQntuples(res); i++)
-		{
-			const char *name = result_text(res, i, "key");
-
-			if (strcmp(result_text(res, i, "what"), "function") != 0)
-				continue;
-			if (!any)
-				buffer_add(out, "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Function</th><th scope=\"col\" class=\"num\">Succeeded</th>"
-						   "<th scope=\"col\" class=\"num\">Failed</th><th scope=\"col\" class=\"num\">Average</th><th scope=\"col\" class=\"num\">95 %</th></tr></thead><tbody>\n");
-			any = true;
-			buffer_add(out, "<tr><td><a href=\"/function?name=");
-			html_url(out, name);
-			buffer_add(out, "\">");
-			html_function(out, name);
-			buffer_add(out, "</a></td><td class=\"num\">");
-			html_count_about(out, result_number(res, i, "good"), page->estimated);
-			html(out, "</td><td class=\"num%s\">", result_number(res, i, "bad") > 0 ? " is-bad" : "");
-			html_count_about(out, result_number(res, i, "bad"), page->estimated);
-			buffer_add(out, "</td><td class=\"num\">");
-			html_seconds(out, result_number(res, i, "avg"));
-			buffer_add(out, "</td><td class=\"num\">");
-			html_seconds(out, result_number(res, i, "p95"));
-			buffer_add(out, "</td></tr>\n");
-		}
-		if (any)
-			buffer_add(out, "</tbody></table></div>\n");
-	}
-	else
-		empty_note(page, "Nothing ended in this time.");
 	buffer_add(out, "</section>\n");
 	PQclear(res);
+	overview_functions(page, functions);
+	PQclear(functions);
 }
 
 static void

@@ -17,12 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_SESSIONS		64
+#define MAX_SESSIONS		32
 
 /* Seconds: a session that nobody uses ends; any ends; a connection is closed */
 #define IDLE_END			(8 * 3600)
 #define OLD_END				(7 * 86400)
-#define IDLE_DISCONNECT		60
+#define IDLE_DISCONNECT		15
 
 /* Failed logins within a minute, after which nobody may try */
 #define MAX_FAILURES		10

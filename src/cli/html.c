@@ -181,31 +181,50 @@ html_json(Buffer *out, const char *json)
  * Times
  * ------------------------------------------------------------------------ */
 
+/* The number that *text begins with, and what must stand behind it; false: it does not */
+static bool
+read_number(const char **text, char separator, int *number)
+{
+	char	   *end;
+	long		value = strtol(*text, &end, 10);
+
+	if (end == *text || (separator != '\0' && *end != separator))
+		return false;
+	*number = (int) value;
+	*text = end + (separator != '\0');
+	return true;
+}
+
 /* A timestamptz (DateStyle ISO) as seconds since 1970; NAN: it is none */
 double
 parse_time(const char *timestamp)
 {
 	struct tm	tm = {0};
+	const char *at = timestamp;
+	char	   *end;
 	double		seconds;
-	int			used = 0;
-	int			zone_hours = 0;
-	int			zone_minutes = 0;
-	int			n;
-	const char *zone;
-	double		result;
+	int			hours = 0;
+	int			minutes = 0;
+	bool		west;
 
 	if (timestamp == NULL ||
-		sscanf(timestamp, "%d-%d-%d %d:%d:%lf%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-			   &tm.tm_hour, &tm.tm_min, &seconds, &used) < 6)
+		!read_number(&at, '-', &tm.tm_year) || !read_number(&at, '-', &tm.tm_mon) ||
+		!read_number(&at, ' ', &tm.tm_mday) || !read_number(&at, ':', &tm.tm_hour) ||
+		!read_number(&at, ':', &tm.tm_min))
+		return NAN;
+	seconds = strtod(at, &end);
+	if (end == at)
 		return NAN;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	result = (double) timegm(&tm) + seconds;
-	zone = timestamp + used;
-	n = sscanf(zone, "%d:%d", &zone_hours, &zone_minutes);
-	if (n >= 1)
-		result -= zone_hours * 3600.0 + (zone[0] == '-' ? -60.0 : 60.0) * zone_minutes;
-	return result;
+	at = end;
+	west = *at == '-';
+	if (read_number(&at, '\0', &hours) && *at == ':')
+	{
+		at++;
+		(void) read_number(&at, '\0', &minutes);
+	}
+	return (double) timegm(&tm) + seconds - hours * 3600.0 - (west ? -60.0 : 60.0) * minutes;
 }
 
 static void

@@ -23,6 +23,12 @@ SELECT sum(weight) = 200000 AS exact, bool_and(weight = 1) FROM defer.history_sa
 SELECT sum(weight) AS "a twelfth of an hour", bool_and(weight = 1), bool_and(finished_at >= t.since) AS none_older
   FROM (SELECT max(finished_at) - interval '299.9 seconds' AS since FROM defer.job_history) t, defer.history_sample(t.since);
 
+SELECT count(*) AS steps, bool_and(succeeded BETWEEN 7000 AND 8000) AS succeeded, bool_and(failed BETWEEN 600 AND 1100) AS failed,
+    sum(cancelled) AS cancelled, sum(discarded) AS discarded
+  FROM defer.throughput(date_trunc('day', now(), 'UTC') - interval '2 days', '1 hour', 24);
+SELECT * FROM defer.throughput(now(), '1 hour', 0);
+SELECT * FROM defer.throughput(now(), '1 month', 1);
+
 -- the same sample again
 SELECT count(*) FROM (
   (SELECT id FROM defer.history_sample(now() - interval '3 days') EXCEPT SELECT id FROM defer.history_sample(now() - interval '3 days'))) x;

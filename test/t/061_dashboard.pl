@@ -1,0 +1,338 @@
+# defer dashboard, as a browser and as somebody with bad intentions speak to it:
+# logins, where requests may come from, forms, what is shown as text, rights.
+use strict;
+use warnings;
+
+use lib 'test/t';
+use DeferTest;
+use HTTP::Tiny;
+use IO::Socket::INET;
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+if (system('defer help 2>/dev/null | grep -qw dashboard') != 0)
+{
+	plan skip_all => 'built without the dashboard';
+}
+
+my $node = new_server('dashboard', q{max_connections = 60});
+my $hostile = q{"<script>alert('name')</script>"};
+
+$node->safe_psql('postgres', qq{
+CREATE EXTENSION defer;
+CREATE ROLE dash_user LOGIN PASSWORD 'right';
+GRANT USAGE ON SCHEMA defer TO dash_user;
+CREATE FUNCTION work(n integer) RETURNS integer LANGUAGE plpgsql AS
+  'BEGIN RAISE NOTICE ''<b>said</b> %'', n; IF n > 0 THEN RAISE EXCEPTION ''<img src=x onerror=alert(1)> "quoted" & %'', n
+    USING DETAIL = ''</pre><script>alert(2)</script>''; END IF; RETURN n; END';
+CREATE FUNCTION $hostile() RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION slow() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(3600)';
+CREATE FUNCTION fan() RETURNS bigint LANGUAGE sql AS 'SELECT count(defer.enqueue(''work'', ''[0]'')) FROM generate_series(1, 20)';
+CREATE FUNCTION tick() RETURNS void LANGUAGE sql AS '';
+SELECT defer.configure('work', max_attempts => 1);
+SELECT defer.cron('tick', '0 4 * * *', name => '<i>tick</i>', allow_direct => true);
+SELECT defer.create_queue('</td>queue');
+});
+my $failed = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[1]', metadata => '{"<u>": "</code>"}', key => '<key>')});
+my $fan = $node->safe_psql('postgres', q{SELECT defer.enqueue('fan')});
+my $later = $node->safe_psql('postgres', qq{SELECT defer.enqueue('$hostile', delay => '1 day')} =~ s/'"/'"/r
+	=~ s/'name'/''name''/r);
+settled_but($node, 1);
+
+# Wait until only so many jobs are unfinished
+sub settled_but
+{
+	my ($server, $n) = @_;
+
+	return until_ok($server, "SELECT count(*) = $n FROM defer.live_jobs", "all but $n have ended");
+}
+
+# Start it; returns what it tells, with the handle
+sub dashboard
+{
+	my ($options, %more) = @_;
+	my ($out, $err) = ('', '');
+	my @command = ('defer', '-h', $node->host, '-p', $node->port, '-d', 'postgres', '--json',
+		'dashboard', '--http-port', '0', @$options);
+	local $ENV{PGUSER} = $more{user} if $more{user};
+	my $handle = IPC::Run::start(\@command, '<', \undef, '>', \$out, '2>', \$err,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+
+	$handle->pump until $out =~ /\n/ || !$handle->pumpable;
+	like($out, qr/^\{.*\}\n$/, 'it says where it is') or BAIL_OUT("the dashboard did not start: $err");
+	return { %{ decode_json($out) }, handle => $handle };
+}
+
+sub stop
+{
+	my ($dash) = @_;
+
+	$dash->{handle}->signal('TERM');
+	$dash->{handle}->finish;
+	is($dash->{handle}->result(0), 0, 'SIGTERM ends it');
+	return;
+}
+
+my $http = HTTP::Tiny->new(max_redirect => 0, timeout => 60);
+
+sub get
+{
+	my ($dash, $path, %headers) = @_;
+
+	return $http->get("http://127.0.0.1:$dash->{port}$path",
+		{ headers => { ($dash->{cookie} ? (Cookie => $dash->{cookie}) : ()), %headers } });
+}
+
+sub post
+{
+	my ($dash, $path, $form, %headers) = @_;
+	my %all = (Origin => "http://127.0.0.1:$dash->{port}",
+		'Content-Type' => 'application/x-www-form-urlencoded',
+		($dash->{cookie} ? (Cookie => $dash->{cookie}) : ()), %headers);
+
+	delete $all{$_} for grep { !defined $all{$_} } keys %all;
+	return $http->post("http://127.0.0.1:$dash->{port}$path",
+		{ headers => \%all, content => ref $form ? $http->www_form_urlencode($form) : $form });
+}
+
+sub login
+{
+	my ($dash, %form) = @_;
+	my $answer = post($dash, '/login', \%form);
+
+	is($answer->{status}, 303, 'login');
+	($dash->{cookie}) = ($answer->{headers}{'set-cookie'} // '') =~ /^([^;]*)/;
+	($dash->{csrf}) = get($dash, '/')->{content} =~ /name="csrf" value="([0-9a-f]{32})"/;
+	return $answer;
+}
+
+# Of a request with that Host
+sub status_for_host
+{
+	my ($host) = @_;
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => our_port()) or return 'no connection';
+
+	print $socket "GET /login HTTP/1.0\r\n" . (defined $host ? "Host: $host\r\n" : '') . "\r\n";
+	my $line = <$socket>;
+	return $line =~ /^HTTP\/1\.[01] (\d+)/ ? $1 : $line;
+}
+
+my $dash = dashboard([]);
+
+sub our_port { return $dash->{port} }
+my $answer;
+
+# --- without a session
+
+is(get($dash, '/')->{headers}{location}, '/login', 'no session: to the login');
+is(get($dash, '/', 'X-Fragment' => 1)->{status}, 401, 'no session: no live update');
+is(get($dash, '/metrics')->{status}, 401, 'no session: no metrics');
+is(post($dash, '/do/cancel', { id => $later })->{status}, 403, 'no session: no action');
+$answer = get($dash, '/login');
+is($answer->{status}, 200, 'the login');
+like($answer->{headers}{'content-security-policy'}, qr/default-src 'none'; style-src 'self'; script-src 'self'.*frame-ancestors 'none'/, 'content security policy');
+unlike($answer->{headers}{'content-security-policy'}, qr/unsafe|data:|\*/, 'nothing loose in it');
+is($answer->{headers}{'x-content-type-options'}, 'nosniff', 'nosniff');
+is($answer->{headers}{'x-frame-options'}, 'DENY', 'no frames');
+is($answer->{headers}{'cache-control'}, 'no-store', 'nothing is stored');
+$answer = get($dash, "/login?token=$dash->{token}");
+ok(!$answer->{headers}{'set-cookie'}, 'a GET with the token does not log in');
+like($answer->{content}, qr/value="$dash->{token}"/, 'it fills in the form');
+like(get($dash, '/login?token=%22%3E%3Cscript%3E')->{content}, qr/value="&quot;&gt;&lt;script&gt;"/, 'a hostile token stays within its quotes');
+
+# --- from elsewhere
+
+is(status_for_host('evil.example'), 421, 'another name: DNS rebinding');
+is(status_for_host("evil.example:$dash->{port}"), 421, 'another name with our port');
+is(status_for_host("localhost:$dash->{port}"), 200, 'localhost');
+is(status_for_host(undef), 421, 'no name');
+for my $origin (undef, 'null', 'http://evil.example', "https://127.0.0.1:$dash->{port}", "http://127.0.0.1:$dash->{port}.evil.example", "http://127.0.0.1")
+{
+	is(post($dash, '/login', { token => $dash->{token} }, Origin => $origin)->{status}, 403,
+		'login from ' . ($origin // 'nowhere') . ': refused');
+}
+
+# --- log in
+
+$answer = post($dash, '/login', { token => 'x' x 32 });
+is($answer->{status}, 403, 'wrong token');
+ok(!$answer->{headers}{'set-cookie'}, 'no cookie');
+$answer = login($dash, token => $dash->{token});
+like($answer->{headers}{'set-cookie'}, qr/^defer_dashboard_\d+=[0-9a-f]{32}; Path=\/; HttpOnly; SameSite=Strict$/, 'the cookie');
+ok($dash->{csrf}, 'forms have a token');
+
+# --- every page; hostile names and texts are text
+
+my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs', '/jobs?state=failed', '/jobs?state=scheduled',
+	'/jobs?state=succeeded', '/jobs?state=running', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
+	'/jobs?since=-1+hour', "/jobs?parent=$fan", '/jobs?schedule=x', '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
+	'/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
+for my $path (@pages)
+{
+	$answer = get($dash, $path);
+	is($answer->{status}, 200, "GET $path");
+	unlike($answer->{content}, qr/<(script>|img src=x|b>said|i>tick|u>|\/td>queue|key>)/, "$path: nothing hostile");
+	unlike($answer->{content}, qr/The server said|took longer/, "$path: no error");
+	unlike($answer->{content}, qr/<[^<>]*\s(style|on\w+)=/, "$path: nothing inline");
+	unlike($answer->{content}, qr/(src|href)="(?!\/)(?!#)/, "$path: nothing from elsewhere");
+	like($answer->{content}, qr/<h1.*<main|<main.*<h1/s, "$path: a heading");
+	my $fragment = get($dash, $path, 'X-Fragment' => 1);
+	unlike($fragment->{content}, qr/<html|<main/, "$path: a part of it");
+}
+like(get($dash, "/job?id=$failed")->{content}, qr/&lt;img src=x onerror=alert\(1\)&gt; &quot;quoted&quot; &amp; 1/, 'error');
+like(get($dash, "/job?id=$failed")->{content}, qr/&lt;b&gt;said&lt;\/b&gt; 1/, 'message');
+like(get($dash, '/jobs?state=scheduled')->{content}, qr/&lt;script&gt;alert\(&#39;name&#39;\)/, 'function');
+like(get($dash, '/jobs?function=%22%3E%3Cscript%3E')->{content}, qr/value="&quot;&gt;&lt;script&gt;"/, 'filter');
+like(get($dash, '/jobs?state=%27;DROP')->{content}, qr/there is no state/, 'a state that there is not');
+like(get($dash, '/jobs?metadata=%7B')->{content}, qr/The server said.*invalid input syntax/s, 'metadata that is no JSON');
+like(get($dash, "/tree?id=$fan")->{content}, qr/20 jobs/, 'the fan-out');
+like(get($dash, "/tree?id=$fan")->{content}, qr/100%.*20 succeeded/s, 'all of it');
+is(get($dash, '/job?id=1%27')->{status}, 404, 'no such id');
+is(get($dash, '/job?id=999999999')->{status}, 404, 'no such job');
+is(get($dash, '/nothing')->{status}, 404, 'no such page');
+is(get($dash, '/../etc/passwd')->{status}, 404, 'no files');
+is($http->request('DELETE', "http://127.0.0.1:$dash->{port}/", { headers => { Cookie => $dash->{cookie} } })->{status}, 405, 'no other method');
+for my $asset ('/dashboard.css', '/dashboard.js', '/icon.svg')
+{
+	is(get($dash, $asset)->{status}, 200, $asset);
+}
+
+# --- actions
+
+is(get($dash, "/do/cancel?id=$later&csrf=$dash->{csrf}")->{status}, 404, 'a GET does nothing');
+is(post($dash, '/do/cancel', { id => $later })->{status}, 403, 'no token in the form');
+is(post($dash, '/do/cancel', { id => $later, csrf => 'a' x 32 })->{status}, 403, 'a wrong one');
+is(post($dash, '/do/cancel', { id => $later, csrf => $dash->{csrf} }, Origin => 'http://evil.example')->{status}, 403, 'from another site');
+is(post($dash, '/do/cancel', { id => $later, csrf => $dash->{csrf} }, Origin => undef)->{status}, 403, 'from nowhere');
+is(post($dash, '/do/cancel', { id => $later, csrf => $dash->{csrf} }, 'Content-Type' => 'text/plain')->{status}, 415, 'no form');
+is(post($dash, '/do/cancel', 'x' x 100000)->{status}, 413, 'too large');
+is(post($dash, '/do/drop-database', { csrf => $dash->{csrf} })->{status}, 404, 'no such action');
+is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $later"), 'scheduled', 'it waits all the same');
+
+# Do it as a page's form does; what is said then
+sub act
+{
+	my ($what, %form) = @_;
+	my $done = post($dash, "/do/$what", { csrf => $dash->{csrf}, back => '/jobs', %form });
+
+	is($done->{status}, 303, "$what: back to a page");
+	return get($dash, $done->{headers}{location})->{content};
+}
+
+like(act('run-now', id => $later), qr/The job is ready to run/, 'run now');
+settled_but($node, 0);
+my ($new) = post($dash, '/do/rerun', { id => $later, csrf => $dash->{csrf} })->{headers}{location} =~ /^\/job\?id=(\d+)$/;
+ok($new && $new > $later, 'run again: to the new job');
+settled_but($node, 0);
+my $cancelled = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', delay => '1 day')});
+like(act('cancel', id => $cancelled), qr/The job is cancelled/, 'cancel');
+is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $cancelled"), 'cancelled', 'it is');
+like(act('cancel', id => $cancelled), qr/was not cancelled/, 'twice');
+my $slow = $node->safe_psql('postgres', q{SELECT defer.enqueue('slow')});
+until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $slow", 'a job that runs');
+like(get($dash, '/jobs?state=running')->{content}, qr/href="\/job\?id=$slow"/, 'it is in the list');
+like(get($dash, '/workers')->{content}, qr/href="\/job\?id=$slow"/, 'and in that of the workers');
+like(act('stop', id => $slow), qr/being stopped/, 'stop');
+settled_but($node, 0);
+like(act('trigger', name => '<i>tick</i>'), qr/A run was enqueued: job \d+/, 'trigger');
+like(act('pause-schedule', name => '<i>tick</i>'), qr/The schedule is paused/, 'pause a schedule');
+is($node->safe_psql('postgres', 'SELECT active FROM defer.schedules'), 'f', 'it is');
+like(act('resume-schedule', name => '<i>tick</i>'), qr/The schedule is active/, 'and again');
+like(act('pause-function', name => 'public.work(integer)'), qr/The function is paused/, 'pause a function');
+is($node->safe_psql('postgres', q{SELECT paused FROM defer.settings WHERE name = 'public.work(integer)'}), 't', 'it is');
+like(get($dash, '/functions')->{content}, qr/is-paused/, 'one sees it');
+like(act('resume-function', name => 'public.work(integer)'), qr/The function goes on/, 'and again');
+like(act('pause-queue', name => '</td>queue'), qr/The queue is paused/, 'pause a queue');
+like(act('resume-queue', name => '</td>queue'), qr/The queue goes on/, 'and again');
+like(act('trigger', name => q{'); DROP TABLE x; --}), qr/does not exist/, 'what the server says');
+for my $back ('//evil.example', 'http://evil.example', '/\\evil.example', "/\r\nX: y", '')
+{
+	is(post($dash, '/do/pause-queue', { name => '</td>queue', back => $back, csrf => $dash->{csrf} })->{headers}{location}, '/', 'back to nowhere else');
+}
+
+# --- metrics
+
+is(get($dash, '/metrics')->{status}, 200, 'metrics, in a session');
+delete $dash->{cookie};
+$answer = get($dash, '/metrics', Authorization => "Bearer $dash->{token}");
+is($answer->{status}, 200, 'metrics, with the token');
+like($answer->{content}, qr/^# TYPE defer_/m, 'in the text format');
+is(get($dash, '/metrics', Authorization => 'Bearer ' . 'x' x 32)->{status}, 401, 'metrics, with a wrong one');
+
+# --- the server away and back; many sessions; logging out
+
+login($dash, token => $dash->{token});
+$node->restart;
+until_ok($node, 'SELECT true', 'the server is back');
+get($dash, '/');
+is(get($dash, '/')->{status}, 200, 'the session goes on after a restart of the server');
+for (1 .. 40)
+{
+	my %other = (%$dash, cookie => undef);
+	post(\%other, '/login', { token => $dash->{token} });
+}
+is(get($dash, '/')->{status}, 303, 'of very many sessions the oldest has gone');
+login($dash, token => $dash->{token});
+is(post($dash, '/logout', { csrf => 'b' x 32 })->{status}, 403, 'nobody logs us out');
+$answer = post($dash, '/logout', { csrf => $dash->{csrf} });
+like($answer->{headers}{'set-cookie'}, qr/Max-Age=0/, 'log out');
+is(get($dash, '/')->{status}, 303, 'the session is over');
+
+# --- guessing
+
+delete $dash->{cookie};
+my @statuses = map { post($dash, '/login', { token => "guess $_" })->{status} } 1 .. 12;
+is($statuses[-1], 429, 'too many guesses');
+is(post($dash, '/login', { token => $dash->{token} })->{status}, 429, 'for a minute nobody comes in');
+stop($dash);
+
+# --- look, change nothing
+
+$dash = dashboard([ '--read-only' ]);
+login($dash, token => $dash->{token});
+is(post($dash, '/do/trigger', { name => '<i>tick</i>', csrf => $dash->{csrf} })->{status}, 403, 'read-only: no action');
+for my $path ('/jobs', "/job?id=$failed", '/functions', '/schedules', '/queues')
+{
+	unlike(get($dash, $path)->{content}, qr/action="\/do\//, "read-only: $path has no buttons");
+}
+stop($dash);
+
+# --- whose rights
+
+$dash = dashboard([], user => 'dash_user');
+login($dash, token => $dash->{token});
+unlike(get($dash, '/jobs')->{content}, qr/href="\/job\?id/, 'a role without jobs sees none');
+is(get($dash, "/job?id=$failed")->{status}, 404, 'nor one by its id');
+like(act('pause-function', name => 'public.work(integer)'), qr/message bad/, 'nor may it pause');
+stop($dash);
+
+# --- with passwords
+
+my $hba = $node->data_dir . '/pg_hba.conf';
+my $rules = slurp_file($hba);
+open(my $file, '>', $hba) or die;
+print $file "local all dash_user scram-sha-256\n$rules";
+close $file;
+$node->reload;
+{
+	local $ENV{PGPASSWORD};
+	delete $ENV{PGPASSWORD};
+	$dash = dashboard([ '--login', 'password' ]);
+	ok(!defined $dash->{token}, 'no token');
+	is(post($dash, '/login', { token => '' })->{status}, 403, 'nor without one');
+	is(post($dash, '/login', { role => 'dash_user', password => 'wrong' })->{status}, 403, 'wrong password');
+	is(post($dash, '/login', { role => 'dash_user host=127.0.0.1', password => 'right' })->{status}, 403, 'a role is a role');
+	login($dash, role => 'dash_user', password => 'right');
+	like(get($dash, '/')->{content}, qr/dash_user/, 'as that role');
+	is(get($dash, "/job?id=$failed")->{status}, 404, 'with its rights');
+	stop($dash);
+}
+
+# --- what it says when it cannot begin
+
+command_fails_like([ 'defer', '-h', $node->host, '-p', $node->port, '-d', 'postgres', 'dashboard', '--origin', 'ftp://x' ], qr/begins with http/, 'no origin');
+command_fails_like([ 'defer', '-h', $node->host, '-p', $node->port, '-d', 'nothing', 'dashboard' ], qr/does not exist/, 'no database');
+
+done_testing();
