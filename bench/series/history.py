@@ -27,6 +27,9 @@ def fill(bench, database):
         columns = [row[0] for row in admin.rows(
             "SELECT attname FROM pg_attribute WHERE attrelid = 'defer.job_history'::regclass AND attnum > 0"
             " AND NOT attisdropped ORDER BY attnum")]
+        today = admin.value("SELECT 'job_history_p' || to_char(now(), 'YYYYMMDD')")
+        indexes = [row[0] for row in admin.rows(
+            f"SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'defer.{today}'::regclass")]
         for back in range(DAYS - 1, -1, -1):
             day = f"date_trunc('day', now(), 'UTC') - interval '{back} days'"
             name = admin.value(f"SELECT 'job_history_p' || to_char(({day}) AT TIME ZONE 'UTC', 'YYYYMMDD')")
@@ -43,7 +46,7 @@ def fill(bench, database):
                       + ", ".join(changed.get(c, "h." + c) for c in columns)
                       + f" FROM (SELECT * FROM defer.job_history LIMIT 1) h, generate_series(0, {each - 1}) g")
             if old:
-                admin.run(f"CREATE INDEX {name}_id_idx ON defer.{name} (id)",
+                admin.run(*(index.replace(today, name) for index in indexes),
                           f"ALTER TABLE defer.job_history ATTACH PARTITION defer.{name}"
                           f" FOR VALUES FROM ('{bounds[0]}') TO ('{bounds[1]}')")
         admin.run("VACUUM ANALYZE defer.job_history", "CHECKPOINT")
