@@ -12,7 +12,8 @@
  * Where several roles have jobs, a quarter of defer.max_workers is left to
  * roles that have no worker yet.  When no more can be started, idle workers of
  * other roles are asked to leave; and if none is idle, and a role has no worker
- * at all, one of the largest pool after its job.
+ * at all, one of the largest pool after its job.  That job may take a day: a
+ * role that still has none after a moment gets one beyond defer.max_workers.
  */
 #include "defer.h"
 
@@ -33,6 +34,9 @@
 /* Waiting behind a job that has run for so long is waiting for us */
 #define HELP_AFTER		(50 * 1000)
 
+/* A role has waited in vain for its first worker (microseconds) */
+#define HUNGRY_AFTER	(500 * 1000)
+
 /* Look again at roles that may not log in, and at no free background worker */
 #define OWNER_DELAY		(10 * USECS_PER_SEC)
 #define NO_SLOT_DELAY	(5 * USECS_PER_SEC)
@@ -42,6 +46,9 @@
 
 /* A worker that was started and has not shown up after so long never will */
 #define START_TIMEOUT	(60 * USECS_PER_SEC)
+
+/* Workers beyond defer.max_workers: each is a role's first, and only for such */
+#define EXTRA_WORKERS	Max(1, defer_max_workers / 4)
 
 /* Rows that are ended in one transaction */
 #define END_ROWS		500
@@ -63,6 +70,8 @@ typedef struct Trouble
 	int			failures;
 	TimestampTz not_before;
 	OwnerState	reported;
+	TimestampTz hungry_since;	/* all workers are taken; 0: it is not so */
+	TimestampTz hungry_seen;	/* that is as of then */
 } Trouble;
 
 /* The worker in the slot of the same number, if this process has started it */
@@ -502,12 +511,17 @@ busiest_pool_member(void)
 static void
 ask_for_room(const Pool *pool, int64 want)
 {
+	bool		asked_busy = false;
 	int64		asked = 0;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
-		if (worker_slots[i].state != WORKER_FREE && worker_slots[i].leave)
+		if (worker_slots[i].state == WORKER_FREE || !worker_slots[i].leave)
+			continue;
+		if (worker_slots[i].state == WORKER_BUSY)
+			asked_busy = true;	/* who knows when it goes */
+		else
 			asked++;
 	}
 	for (int i = 0; i < shared->nworker_slots && asked < want; i++)
@@ -520,7 +534,7 @@ ask_for_room(const Pool *pool, int64 want)
 		ask_to_leave(slot);
 		asked++;
 	}
-	if (asked == 0 && pool->workers == 0)
+	if (asked == 0 && !asked_busy && pool->workers == 0)
 	{
 		WorkerSlot *slot = busiest_pool_member();
 
@@ -528,6 +542,22 @@ ask_for_room(const Pool *pool, int64 want)
 			ask_to_leave(slot);
 	}
 	LWLockRelease(shared->workers_lock);
+}
+
+/* Has a role without any worker been kept waiting by those who have them all? */
+static bool
+is_hungry(const Pool *pool, TimestampTz now)
+{
+	Trouble    *trouble;
+
+	if (pool->workers > 0)
+		return false;
+	trouble = trouble_of(pool->owner, true);
+	if (trouble->hungry_since == 0 || now < trouble->hungry_since ||
+		now - trouble->hungry_seen > HUNGRY_AFTER)
+		trouble->hungry_since = now;
+	trouble->hungry_seen = now;
+	return now - trouble->hungry_since >= HUNGRY_AFTER;
 }
 
 /*
@@ -546,9 +576,15 @@ grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *l
 		return true;
 	if (room <= 0)
 	{
+		bool		hungry = is_hungry(pool, now);
+
 		ask_for_room(pool, want);
-		*look_again = Min(*look_again, now + (pool->workers == 0 ? 1 : 5) * GROW_DELAY);
-		return true;
+		if (!hungry || *working >= defer_max_workers + EXTRA_WORKERS)
+		{
+			*look_again = Min(*look_again, now + (pool->workers == 0 && !hungry ? 1 : 5) * GROW_DELAY);
+			return true;
+		}
+		room = 1;
 	}
 	if (!owner_can_run(pool->owner, now, look_again))
 		return true;
