@@ -6,6 +6,7 @@
 #                         shared_preload_libraries = 'defer'
 #   make demo             the marketplace story on a throwaway server
 #   make check            all tests on throwaway servers
+#   make check-browser    the dashboard in headless Chromium, which it installs
 #   make check-versions   the same on PostgreSQL 15, 17 and 18
 #   make bench            throughput, latency and the like beside other queues
 #   make lint             cppcheck and clang-tidy
@@ -14,7 +15,7 @@
 # Everything but the first line works on a machine that has only make, and
 # leaves nothing behind: the server is a private copy under /tmp.
 
-TOOLS = demo check check-versions bench lint format
+TOOLS = demo check check-browser check-versions bench lint format
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 

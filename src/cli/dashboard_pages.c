@@ -156,7 +156,7 @@ page_write(Page *page)
 		frame_begin(out, page->session, path, entry->title);
 		buffer_add(out, "<main id=\"main\" tabindex=\"-1\">\n");
 		show_message(out, page->session);
-		buffer_add(out, "<div id=\"content\">\n");
+		buffer_add(out, "<div id=\"content\">");
 	}
 	if (page->timed_out)
 		html(out, "<p class=\"message bad\" role=\"alert\">A part of this page took longer than %.1f s and is left out.</p>\n",

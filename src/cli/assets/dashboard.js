@@ -32,36 +32,51 @@
 		}
 	}
 
-	function morph(from, to) {
-		var a = from.firstChild, b = to.firstChild, next;
-		while (b) {
-			next = b.nextSibling;
-			if (!a) {
-				from.appendChild(document.importNode(b, true));
-			} else if (!same(a, b)) {
-				var fresh = document.importNode(b, true);
-				from.replaceChild(fresh, a);
-				a = fresh.nextSibling;
-			} else {
-				if (a.nodeType === 3) {
-					if (a.data !== b.data) { a.data = b.data; }
-				} else if (a.nodeType === 1 && a.nodeName !== "FORM" && !a.contains(document.activeElement) || a.nodeType === 1 && a.nodeName !== "FORM") {
-					if (!/^(INPUT|SELECT|TEXTAREA)$/.test(a.nodeName)) {
-						attributes(a, b);
-						morph(a, b);
-					}
-				} else if (a.nodeName === "FORM" && !a.isEqualNode(b) && a.classList.contains("action")) {
-					attributes(a, b);
-					morphForm(a, b);
+	// Something came before a: it is put there.  Something has gone: so are those
+	// in between.  Else b takes a's place.
+	function align(from, a, b) {
+		var later, i;
+		if (a && same(a, b)) { return a; }
+		for (later = a && a.nextSibling, i = 0; later && i < 8; later = later.nextSibling, i++) {
+			if (b.nodeType === 1 && same(later, b) && later.className === b.className) {
+				while (from.contains(a) && a !== later) {
+					var gone = a;
+					a = a.nextSibling;
+					from.removeChild(gone);
 				}
-				a = a.nextSibling;
+				return later;
 			}
-			b = next;
+		}
+		for (later = b.nextSibling, i = 0; a && later && i < 8; later = later.nextSibling, i++) {
+			if (a.nodeType === 1 && same(a, later) && a.className === later.className) {
+				return from.insertBefore(document.importNode(b, true), a);
+			}
+		}
+		if (!a) { return from.appendChild(document.importNode(b, true)); }
+		var fresh = document.importNode(b, true);
+		from.replaceChild(fresh, a);
+		return fresh;
+	}
+
+	function morph(from, to) {
+		var a = from.firstChild, b, gone;
+		for (b = to.firstChild; b; b = b.nextSibling) {
+			a = align(from, a, b);
+			if (a.nodeType === 3) {
+				if (a.data !== b.data) { a.data = b.data; }
+			} else if (a.nodeName === "FORM") {
+				// what somebody is filling in stays
+				if (a.classList.contains("action") && !a.isEqualNode(b)) { attributes(a, b); morphForm(a, b); }
+			} else if (a.nodeType === 1) {
+				attributes(a, b);
+				morph(a, b);
+			}
+			a = a.nextSibling;
 		}
 		while (a) {
-			next = a.nextSibling;
-			from.removeChild(a);
-			a = next;
+			gone = a;
+			a = a.nextSibling;
+			from.removeChild(gone);
 		}
 	}
 

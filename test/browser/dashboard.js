@@ -1,0 +1,227 @@
+// The dashboard in a real browser: every page, every button, live updates, what
+// is hostile shown as text, a cross-origin POST, the keyboard, narrow and dark.
+//
+//   node dashboard.js URL OTHER_ORIGIN_PORT SQL_COMMAND [SCREENSHOT_FOLDER]
+//
+// URL is the one with the token; SQL_COMMAND runs what is on its standard input.
+"use strict";
+
+const { chromium } = require("playwright-core");
+const { execFileSync } = require("child_process");
+const http = require("http");
+
+const [url, command, shots] = process.argv.slice(2);
+const origin = new URL(url).origin;
+let passed = 0;
+let failed = 0;
+
+function ok(good, what) {
+	if (good) { passed++; } else { failed++; console.log("not ok: " + what); }
+}
+
+function sql(text) {
+	return execFileSync("sh", ["-c", command], { input: text, encoding: "utf8" }).trim();
+}
+
+async function until(what, condition) {
+	for (const end = Date.now() + 60000; Date.now() < end;) {
+		if (await condition()) { ok(true, what); return; }
+		await new Promise((resolve) => setTimeout(resolve, 100));
+	}
+	ok(false, what);
+}
+
+const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
+
+async function open(browser, options) {
+	const context = await browser.newContext(options);
+	const page = await context.newPage();
+	page.problems = [];
+	page.on("console", (message) => { if (message.type() === "error") { page.problems.push(message.text()); } });
+	page.on("pageerror", (error) => page.problems.push(error.message));
+	page.on("request", (request) => { if (!request.url().startsWith(origin)) { page.problems.push("elsewhere: " + request.url()); } });
+	page.on("dialog", (dialog) => dialog.accept());
+	return page;
+}
+
+// Press a button, wait for the page that follows and for what it says
+async function press(page, path, name, says) {
+	await page.goto(origin + path);
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name, exact: true }).first().click()]);
+	const message = await page.locator(".message").first().textContent();
+	ok(says.test(message), `${name} on ${path}: "${message}"`);
+}
+
+async function everyPage(page, jobs) {
+	for (const path of pages.concat(jobs)) {
+		await page.goto(origin + path);
+		ok(await page.locator("h1").count() === 1, path + ": one heading");
+		ok(await page.locator("main").count() === 1, path + ": main");
+		ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), path + ": fits the width");
+		const unnamed = await page.evaluate(() => Array.from(document.querySelectorAll("button, a[href], input:not([type=hidden]), select, [role=img], progress")).filter((e) =>
+			!(e.textContent.trim() || e.getAttribute("aria-label") || e.getAttribute("title") || (e.labels && e.labels.length) || e.querySelector("img[alt]"))).map((e) => e.outerHTML.slice(0, 100)));
+		ok(unnamed.length === 0, path + ": everything has a name: " + unnamed.join(" "));
+		if (shots) { await page.screenshot({ path: `${shots}/${path.replace(/[^a-z0-9]+/gi, "_")}-${page.shotName}.png`, fullPage: true }); }
+	}
+	ok(page.problems.length === 0, "no errors: " + page.problems.join("; "));
+}
+
+async function liveFanOut(page) {
+	sql("SELECT defer.pause('slow_child(int)'); SELECT defer.configure('slow_child(int)', concurrency => 1);");
+	const id = sql("SELECT defer.enqueue('slow_parent')");
+	await until("the parent has ended", () => sql(`SELECT state FROM defer.jobs WHERE id = ${id}`) === "succeeded");
+	await page.goto(origin + "/tree?id=" + id);
+	ok(/^0%/.test(await page.locator(".legend").textContent()), "nothing done yet");
+	await page.evaluate(() => { window.stays = true; });
+	await page.locator("footer").click();
+	await page.locator(".tree a").first().focus();
+	sql("SELECT defer.resume('slow_child(int)')");
+	const seen = new Set();
+	await until("progress comes to the end without reload", async () => {
+		const text = (await page.locator(".legend strong").textContent()).trim();
+		seen.add(text);
+		return text === "100%";
+	});
+	ok(seen.size > 2, "and was seen on its way: " + Array.from(seen).join(" "));
+	ok(await page.evaluate(() => window.stays === true), "it was not loaded anew");
+	ok(await page.evaluate(() => document.activeElement && document.activeElement.matches(".tree a")), "the focus stayed");
+}
+
+async function liveState(page) {
+	const id = sql("SELECT defer.enqueue('work', '[0]', delay => '1 hour')");
+	await page.goto(origin + "/job?id=" + id);
+	sql(`SELECT defer.reschedule(${id})`);
+	await until("the state of a job changes while one looks", async () => /succeeded/.test(await page.locator("#job-state").textContent()));
+	await until("and is said", async () => /Now succeeded/.test(await page.locator("#spoken").textContent()));
+	await page.locator("#live-button").click();
+	ok(await page.locator("#live-button").getAttribute("aria-pressed") === "false", "live can be paused");
+}
+
+async function buttons(page) {
+	const later = sql("SELECT defer.enqueue('work', '[0]', delay => '1 hour')");
+	await press(page, "/job?id=" + later, "Run now", /ready to run/);
+	await until("it has run", () => sql(`SELECT state FROM defer.jobs WHERE id = ${later}`) === "succeeded");
+	await press(page, "/job?id=" + later, "Run again", /enqueued/);
+	ok(!page.url().endsWith("id=" + later), "one is led to the new job");
+	const cancel = sql("SELECT defer.enqueue('work', '[0]', delay => '1 hour')");
+	await press(page, "/job?id=" + cancel, "Cancel", /is cancelled/);
+	const stop = sql("SELECT defer.enqueue('forever')");
+	await until("it runs", () => sql(`SELECT state FROM defer.jobs WHERE id = ${stop}`) === "running");
+	await press(page, "/job?id=" + stop, "Stop", /being stopped/);
+	await until("it is cancelled", () => sql(`SELECT state FROM defer.jobs WHERE id = ${stop}`) === "cancelled");
+	await press(page, "/schedules", "Run now", /run was enqueued/);
+	await press(page, "/schedules", "Pause", /schedule is paused/);
+	await press(page, "/schedules", "Resume", /schedule is active/);
+	await press(page, "/functions", "Pause", /function is paused/);
+	await press(page, "/functions", "Resume", /function goes on/);
+	await press(page, "/queues", "Pause", /queue is paused/);
+	await press(page, "/queues", "Resume", /queue goes on/);
+}
+
+async function hostile(page) {
+	const id = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed'");
+	for (const path of ["/", "/jobs", "/jobs?state=failed", "/functions", "/job?id=" + id]) {
+		await page.goto(origin + path);
+		await page.waitForFunction(() => window.performance.getEntriesByType("resource").some((e) => e.initiatorType === "fetch"));
+		ok(await page.evaluate(() => !window.hacked && document.querySelectorAll("main script, main img[src=x]").length === 0), path + ": nothing hostile came alive");
+	}
+	await page.goto(origin + "/job?id=" + id);
+	ok((await page.locator(".message.bad").first().textContent()).includes("<img src=x onerror=\"window.hacked=1\">"), "the error is there as text");
+}
+
+// A page of another origin, in a browser with our session, sends forms to us
+async function crossOrigin(page, context) {
+	const id = sql("SELECT defer.enqueue('work', '[0]', delay => '1 hour')");
+	const server = http.createServer((request, response) => {
+		response.setHeader("Content-Type", "text/html");
+		response.end(`<form method="post" action="${origin}/do/cancel"><input name="id" value="${id}"><button>Win</button></form>`);
+	});
+	await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const other = await context.newPage();
+	await other.goto(`http://localhost:${server.address().port}/`);
+	const [answer] = await Promise.all([other.waitForNavigation(), other.getByRole("button").click()]);
+	ok(answer.status() === 403, "a form of another site is refused: " + answer.status());
+	await other.goto(`http://localhost:${server.address().port}/`);
+	const fetched = await other.evaluate(async (target) => {
+		try { await fetch(target, { credentials: "include" }); return "read"; } catch (e) { return "refused"; }
+	}, origin + "/jobs");
+	ok(fetched === "refused", "another site cannot read a page");
+	ok(sql(`SELECT state FROM defer.jobs WHERE id = ${id}`) === "scheduled", "the job waits all the same");
+	sql(`SELECT defer.cancel(${id})`);
+	await other.close();
+	server.close();
+}
+
+async function keyboard(page) {
+	await page.goto(origin + "/jobs");
+	await page.keyboard.press("Tab");
+	ok(await page.evaluate(() => document.activeElement.className) === "skip", "the first stop skips the menu");
+	await page.keyboard.press("Enter");
+	ok(await page.evaluate(() => document.activeElement.id) === "main", "to the content");
+	await page.locator("#f-state").selectOption("failed");
+	await page.locator("#f-state").press("Tab");
+	await page.keyboard.press("Enter");
+	await page.waitForURL("**state=failed**");
+	ok(page.url() === origin + "/jobs?state=failed", "empty filters are not in the address: " + page.url());
+	ok(await page.locator("#f-state").inputValue() === "failed", "the filter is filled in");
+}
+
+async function typing(page) {
+	await page.goto(origin + "/jobs");
+	await page.locator("#f-function").fill("half a na");
+	await page.waitForFunction(() => window.performance.getEntriesByType("resource").filter((e) => e.initiatorType === "fetch").length > 1);
+	ok(await page.locator("#f-function").inputValue() === "half a na", "an update does not take away what one types");
+}
+
+(async () => {
+	const browser = await chromium.launch({
+		executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+		args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+	});
+	try {
+		const page = await open(browser, { viewport: { width: 1360, height: 900 } });
+		page.shotName = "light";
+		await page.goto(url);
+		await page.waitForURL(origin + "/");
+		ok(true, "the address with the token logs in");
+		const fan = sql("SELECT min(id) FROM defer.jobs WHERE function LIKE '%slow_parent%'");
+		const bad = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed'");
+		const jobs = ["/job?id=" + fan, "/tree?id=" + fan, "/job?id=" + bad, "/function?name=public.work(integer)"];
+		await everyPage(page, jobs);
+		await buttons(page);
+		await hostile(page);
+		await liveFanOut(page);
+		await liveState(page);
+		await keyboard(page);
+		await typing(page);
+		ok(page.problems.length === 0, "no errors: " + page.problems.join("; "));
+		await crossOrigin(page, page.context());
+		for (const [name, options] of [["dark", { colorScheme: "dark", viewport: { width: 1360, height: 900 } }], ["phone", { viewport: { width: 375, height: 740 } }],
+			["plain", { javaScriptEnabled: false, viewport: { width: 1024, height: 800 } }]]) {
+			const other = await open(browser, options);
+			other.shotName = name;
+			await other.goto(url);
+			if (name === "plain") { await other.getByRole("button", { name: "Log in" }).click(); }
+			await other.waitForURL(origin + "/");
+			if (name !== "plain") {
+				await everyPage(other, jobs);
+			} else {
+				await other.goto(origin + jobs[0]);
+				ok(/slow_parent/.test(await other.locator("h1").textContent()), "without a script a job can be read");
+				await press(other, "/queues", "Pause", /queue is paused/);
+				await press(other, "/queues", "Resume", /queue goes on/);
+			}
+			await other.context().close();
+		}
+		await page.goto(origin + "/");
+		await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Log out" }).click()]);
+		ok(page.url() === origin + "/login", "logged out");
+	} catch (error) {
+		failed++;
+		console.log("broken off: " + error.stack);
+	} finally {
+		await browser.close();
+	}
+	console.log(`${passed} passed, ${failed} failed`);
+	process.exit(failed > 0 ? 1 : 0);
+})();

@@ -1,0 +1,22 @@
+-- What the pages of the browser test show
+CREATE EXTENSION defer;
+CREATE FUNCTION work(n int) RETURNS int LANGUAGE sql AS 'SELECT n';
+CREATE FUNCTION slow_child(n int) RETURNS int LANGUAGE sql AS 'SELECT n FROM pg_sleep(0.2)';
+CREATE FUNCTION slow_parent() RETURNS bigint LANGUAGE sql AS
+  'SELECT count(defer.enqueue(''slow_child'', jsonb_build_array(i))) FROM generate_series(1, 30) i';
+CREATE FUNCTION forever() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(3600)';
+CREATE FUNCTION "<script>window.hacked=1</script>"() RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION '<img src=x onerror="window.hacked=1"> %', E'\x1b[31m \u202e'
+     USING DETAIL = '</pre><script>window.hacked=1</script>', HINT = '"><svg onload=window.hacked=1>'; END $$;
+SELECT defer.create_queue('reports', concurrency => 2);
+SELECT defer.cron_command('nightly', '30 3 * * *', 'SELECT 1', timezone => 'Europe/Paris');
+SELECT defer.enqueue('slow_parent');
+SELECT count(defer.enqueue('work', jsonb_build_array(i), metadata => '{"customer": 17}')) FROM generate_series(1, 300) i;
+SELECT defer.enqueue('"<script>window.hacked=1</script>"', max_attempts => 1);
+DO $$ BEGIN
+  FOR i IN 1..600 LOOP
+    EXIT WHEN NOT EXISTS (SELECT FROM defer.live_jobs);
+    COMMIT;
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END $$;
