@@ -140,32 +140,36 @@ ask_password(const char *user)
 	return xstrdup(line);
 }
 
-static PGconn *
-connect_once(const char *user, const char *password)
+typedef struct Parameters
 {
 	const char *keywords[9];
 	const char *values[9];
-	int			n = 0;
+	int			n;
+} Parameters;
 
-#define PARAMETER(name, value) \
-	do { \
-		if ((value) != NULL) \
-		{ \
-			keywords[n] = (name); \
-			values[n++] = (value); \
-		} \
-	} while (0)
+static void
+add_parameter(Parameters *parameters, const char *keyword, const char *value)
+{
+	if (value == NULL)
+		return;
+	parameters->keywords[parameters->n] = keyword;
+	parameters->values[parameters->n++] = value;
+}
+
+static PGconn *
+connect_once(const char *user, const char *password)
+{
+	Parameters	parameters = {{NULL}};
+
 	/* a URI comes first, so that what is given besides it wins, as in psql */
-	PARAMETER("dbname", connect_options.dbname);
-	PARAMETER("host", connect_options.host);
-	PARAMETER("port", connect_options.port);
-	PARAMETER("user", user);
-	PARAMETER("password", password);
-	PARAMETER("fallback_application_name", "defer");
-	PARAMETER("client_encoding", "UTF8");
-#undef PARAMETER
-	keywords[n] = values[n] = NULL;
-	return PQconnectdbParams(keywords, values, 1);
+	add_parameter(&parameters, "dbname", connect_options.dbname);
+	add_parameter(&parameters, "host", connect_options.host);
+	add_parameter(&parameters, "port", connect_options.port);
+	add_parameter(&parameters, "user", user);
+	add_parameter(&parameters, "password", password);
+	add_parameter(&parameters, "fallback_application_name", "defer");
+	add_parameter(&parameters, "client_encoding", "UTF8");
+	return PQconnectdbParams(parameters.keywords, parameters.values, 1);
 }
 
 /* Make it ours; false: it is of no use to us, and error says why */
