@@ -30,5 +30,5 @@ def run(bench, series):
                 f" FROM generate_series(1, {bench.count(1000000)}) g")
     for number in range(bench.rounds):
         for case, database in databases.items():
-            series.add(case, workload.defer_jobs(bench, database, bench.count(300000)), "jobs/s", number)
+            series.add(case, workload.warm_defer_jobs(bench, database, bench.count(300000)), "jobs/s", number)
     bench.server.drop(*databases.values())

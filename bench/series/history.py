@@ -64,7 +64,7 @@ def run(bench, series):
     count = bench.count(300000)
     for number in range(bench.rounds):
         for case, database in databases.items():
-            series.add(case, workload.defer_jobs(bench, database, count), "jobs/s", number)
+            series.add(case, workload.warm_defer_jobs(bench, database, count), "jobs/s", number)
             if case == WITHOUT:
                 with bench.server.admin(database) as admin:
                     admin.run("TRUNCATE defer.job_history")
