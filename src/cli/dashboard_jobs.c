@@ -760,7 +760,7 @@ job_children(Page *page, const PGresult *job, const char *id, bool always)
 	res = tree_query(page, id, since);
 	if (page_result(page, res) && (PQntuples(res) > 0 || always))
 	{
-		html(page->out, "<section class=\"card\" aria-labelledby=\"h-tree\"><div class=\"head\"><h2 id=\"h-tree\">What it enqueued</h2>%s", "");
+		html(page->out, "<section class=\"card\" aria-labelledby=\"h-tree\"><div class=\"head\"><h2 id=\"h-tree\">What it enqueued</h2>");
 		if (!always)
 			html(page->out, "<a href=\"/tree?id=%s\">Tree</a>", id);
 		buffer_add(page->out, "</div>\n");

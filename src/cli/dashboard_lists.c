@@ -37,7 +37,7 @@ table_begin(Page *page, const char *const *titles, const char *class)
 	{
 		bool		number = (*titles)[0] == '#';
 
-		html(page->out, "<th scope=\"col\"%s>%s</th>", number ? " class=\"num\"" : "", *titles + (number ? 1 : 0));
+		html(page->out, "<th scope=\"col\"%s>%s</th>", number ? " class=num" : "", *titles + (number ? 1 : 0));
 	}
 	buffer_add(page->out, "</tr></thead><tbody>\n");
 }
@@ -247,7 +247,7 @@ schedule_card(Page *page, const PGresult *res, int i)
 	button(page, active ? "pause-schedule" : "resume-schedule", "name", name, active ? "Pause" : "Resume", "small", NULL);
 	buffer_add(out, "</div></div>\n<p class=\"words\">");
 	html(out, "%s <span class=\"quiet\">%s</span></p>\n", result_text(res, i, "description"), result_text(res, i, "timezone"));
-	html(out, "<p><code>%s</code> ", result_text(res, i, "schedule"));
+	html(out, "<p class=\"runs\"><code class=\"cron\">%s</code> ", result_text(res, i, "schedule"));
 	if (result_value(res, i, "command") != NULL)
 		html(out, "<code class=\"cut\">%s</code>", result_text(res, i, "command"));
 	else
@@ -265,7 +265,7 @@ schedule_card(Page *page, const PGresult *res, int i)
 		 result_text(res, i, "overlap"), result_text(res, i, "catch_up"));
 	if (*next == '{' && next[1] != '}')
 	{
-		buffer_add(out, "<details><summary>Next five times</summary><ol class=\"times\">\n");
+		buffer_add(out, "<details open><summary>Next five times</summary><ol class=\"times\">\n");
 		for (next++; *next != '\0' && *next != '}';)
 		{
 			char	   *time;
@@ -337,7 +337,7 @@ page_queues(Page *page)
 			page->estimated = result_true(res, i, "estimated");
 			buffer_add(out, "<tr><td><a href=\"/jobs?queue=");
 			html_url(out, name);
-			html(out, "\">%s</a>%s</td><td>%s</td><td class=\"num\">%s</td><td class=\"num\">%s</td>", name, "",
+			html(out, "\">%s</a></td><td>%s</td><td class=\"num\">%s</td><td class=\"num\">%s</td>", name,
 				 result_text(res, i, "owner"), result_text(res, i, "concurrency"), result_text(res, i, "priority"));
 			cell_count(page, res, i, "running", "is-running");
 			cell_count(page, res, i, "queued", "");

@@ -89,7 +89,7 @@ menu(Buffer *out, const Session *session, const char *path)
 
 		if (!entries[i].in_menu || (strcmp(own, "/alerts") == 0 && !session->has_alerts))
 			continue;
-		html(out, "<li><a href=\"%s\"%s>%s</a></li>\n", own, here ? " aria-current=\"page\"" : "", entries[i].title);
+		html(out, "<li><a href=\"%s\"%s>%s</a></li>\n", own, here ? " aria-current=page" : "", entries[i].title);
 	}
 	buffer_add(out, "</ul></nav>\n");
 }
@@ -170,8 +170,8 @@ page_write(Page *page)
 	buffer_add(out, content.data);
 	buffer_free(&content);
 	if (!page->request->fragment)
-		html(out, "</div>\n<footer><span>defer %s</span> <span>this page took %.0f ms</span>%s</footer>\n</main>\n</body>\n</html>\n",
-			 DEFER_VERSION, monotonic_ms() - begun, "");
+		html(out, "</div>\n<footer><span>defer %s</span> <span>this page took %.0f ms</span></footer>\n</main>\n</body>\n</html>\n",
+			 DEFER_VERSION, monotonic_ms() - begun);
 }
 
 void
@@ -435,7 +435,7 @@ range_links(Page *page, const Range *range)
 	buffer_add(page->out, "<nav class=\"ranges\" aria-label=\"Time shown\">");
 	for (size_t i = 0; i < lengthof(ranges); i++)
 		html(page->out, "<a href=\"/?range=%s\"%s>%s</a>", ranges[i].name,
-			 &ranges[i] == range ? " aria-current=\"true\"" : "", ranges[i].label);
+			 &ranges[i] == range ? " aria-current=true" : "", ranges[i].label);
 	buffer_add(page->out, "</nav>");
 }
 

@@ -26,7 +26,7 @@
 		}
 		for (i = 0; i < to.attributes.length; i++) {
 			name = to.attributes[i].name;
-			if (from.getAttribute(name) !== to.attributes[i].value) {
+			if (from.getAttribute(name) !== to.attributes[i].value && !(name === "open" && from.nodeName === "DETAILS")) {
 				from.setAttribute(name, to.attributes[i].value);
 			}
 		}
