@@ -171,6 +171,7 @@ extern void page_job(Page *page, const char *id);
 extern void page_tree(Page *page, const char *id);
 extern void job_row(Page *page, const PGresult *res, int row);
 extern void job_table_head(Page *page);
+extern void job_leaves(Page *page, const char *list);
 
 /* --- dashboard_lists.c --- */
 

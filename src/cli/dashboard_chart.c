@@ -11,10 +11,10 @@
 #include <math.h>
 #include <string.h>
 
-#define WIDTH		720.0
-#define HEIGHT		180.0
-#define LEFT		46.0
-#define BOTTOM		20.0
+#define WIDTH		1000.0
+#define HEIGHT		190.0
+#define LEFT		52.0
+#define BOTTOM		24.0
 #define TOP			8.0
 
 static double

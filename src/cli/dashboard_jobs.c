@@ -661,6 +661,31 @@ static const char *const tree_sql =
 " CASE WHEN pg_catalog.sum(t.weight) <= 12 THEN pg_catalog.string_agg(t.id || ':' || t.state, ' ' ORDER BY t.id) END AS ids"
 " FROM t GROUP BY t.path, t.function, t.level, t.state ORDER BY t.path, t.level LIMIT 400";
 
+/* "12:failed 13:queued": a link for each */
+void
+job_leaves(Page *page, const char *list)
+{
+	Buffer	   *out = page->out;
+
+	buffer_add(out, "<ul class=\"leaves\">");
+	while (*list != '\0')
+	{
+		size_t		len = strcspn(list, " ");
+		char	   *job = xprintf("%.*s", (int) len, list);
+		char	   *state = strchr(job, ':');
+
+		if (state != NULL)
+		{
+			*state++ = '\0';
+			html(out, "<li><a href=\"/job?id=%s\"><span class=\"state is-%s\">%s</span><span class=\"spoken\"> %s</span></a></li>",
+				 job, state, job, state);
+		}
+		free(job);
+		list += len + (list[len] == ' ');
+	}
+	buffer_add(out, "</ul>");
+}
+
 static void
 show_node(Page *page, const Node *node, const char *id)
 {
@@ -679,21 +704,7 @@ show_node(Page *page, const Node *node, const char *id)
 	buffer_add(out, "</div>\n");
 	progress_bar(page, node->by_state, node->total, "Progress");
 	if (at != NULL && at[0] != '\0')
-	{
-		buffer_add(out, "<ul class=\"leaves\">");
-		while (*at != '\0')
-		{
-			char		job[24] = "";
-			char		state[24] = "";
-			size_t		len = strcspn(at, " ");
-
-			if (sscanf(at, "%23[0-9]:%23[a-z]", job, state) == 2)
-				html(out, "<li><a href=\"/job?id=%s\"><span class=\"state is-%s\">%s</span><span class=\"spoken\"> %s</span></a></li>",
-					 job, state, job, state);
-			at += len + (at[len] == ' ');
-		}
-		buffer_add(out, "</ul>");
-	}
+		job_leaves(page, at);
 	buffer_add(out, "</div></li>\n");
 }
 

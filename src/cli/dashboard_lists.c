@@ -263,6 +263,12 @@ schedule_card(Page *page, const PGresult *res, int i)
 	html_time(out, result_value(res, i, "next_run_at"), page->now);
 	html(out, "</dd></div>\n<div><dt>If the last still runs</dt><dd>%s</dd></div>\n<div><dt>After down-time</dt><dd>%s</dd></div></dl>\n",
 		 result_text(res, i, "overlap"), result_text(res, i, "catch_up"));
+	if (result_value(res, i, "runs") != NULL)
+	{
+		buffer_add(out, "<div><p class=\"label\">Last runs</p>");
+		job_leaves(page, result_text(res, i, "runs"));
+		buffer_add(out, "</div>\n");
+	}
 	if (*next == '{' && next[1] != '}')
 	{
 		buffer_add(out, "<details open><summary>Next five times</summary><ol class=\"times\">\n");
@@ -290,7 +296,15 @@ schedule_card(Page *page, const PGresult *res, int i)
 void
 page_schedules(Page *page)
 {
-	PGresult   *res = page_query(page, "SELECT s.* FROM defer.schedules s ORDER BY s.active DESC, s.next_run_at, s.name LIMIT 200", 0, NULL);
+	/* the last runs only of the first ones: each is a search of its own */
+	static const char *const sql =
+	"WITH s AS MATERIALIZED (SELECT s.*, pg_catalog.row_number() OVER (ORDER BY s.active DESC, s.next_run_at, s.name) AS place"
+	" FROM defer.schedules s ORDER BY place LIMIT 200)"
+	" SELECT s.*, CASE WHEN s.place <= 20 AND s.last_run_at IS NOT NULL THEN"
+	" (SELECT pg_catalog.string_agg(j.id || ':' || j.state, ' ' ORDER BY j.id DESC) FROM defer.jobs j"
+	" WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs(schedule_id => s.id, n => 6)))) END AS runs"
+	" FROM s ORDER BY s.place";
+	PGresult   *res = page_query(page, sql, 0, NULL);
 
 	buffer_add(page->out, "<h1>Schedules</h1>\n");
 	if (page_result(page, res) && PQntuples(res) == 0)

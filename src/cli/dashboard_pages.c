@@ -481,7 +481,7 @@ overview_ended(Page *page)
 	"SELECT * FROM defer.throughput(pg_catalog.to_timestamp($1::float8), $2 * interval '1 second', $3::integer)";
 	static const char *const functions_sql =
 	"WITH h AS MATERIALIZED (SELECT function, state, weight, pg_catalog.date_part('epoch', finished_at - started_at) AS took"
-	" FROM defer.history_sample(pg_catalog.to_timestamp($1::float8), 8000))"
+	" FROM defer.history_sample(pg_catalog.to_timestamp($1::float8), 20000))"
 	" SELECT function, pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS good,"
 	" pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS bad, pg_catalog.avg(took) AS avg,"
 	" pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY took) AS p95, pg_catalog.max(weight) > 1 AS estimated"
@@ -529,9 +529,11 @@ overview_ended(Page *page)
 		buffer_add(out, "</strong> failed");
 		if (succeeded + failed > 0 && page_result(page, functions) && PQntuples(functions) > 0)
 		{
-			/* the last bar has only begun */
+			/* the last two bars, of which the last has only begun */
+			double		passed = fmax(1, step + page->now - (end - step));
+
 			buffer_add(out, " <span class=\"quiet\">\xc2\xb7</span> <strong>");
-			html_count(out, (good[range->bars - 2] + bad[range->bars - 2]) / step);
+			html_count(out, (good[range->bars - 2] + bad[range->bars - 2] + good[range->bars - 1] + bad[range->bars - 1]) / passed);
 			buffer_add(out, "</strong>/s of late <span class=\"quiet\">\xc2\xb7</span> average <strong>");
 			html_seconds(out, result_number(functions, 0, "avg"));
 			buffer_add(out, "</strong>, 95 % within <strong>");

@@ -322,9 +322,9 @@ html_count(Buffer *out, double count)
 void
 html_count_about(Buffer *out, double count, bool about)
 {
-	if (about && count >= 1000)
+	if (about && count >= 1)
 	{
-		double		unit = pow(10, floor(log10(count)) - 2);
+		double		unit = count < 1000 ? 1 : pow(10, floor(log10(count)) - 2);
 
 		buffer_add(out, "<span class=\"about\" title=\"estimated from a sample\">\xe2\x89\x88</span>");
 		count = round(count / unit) * unit;
