@@ -378,6 +378,7 @@ check_destination(FunctionCallInfo fcinfo)
 {
 	char	   *name = text_argument(fcinfo, ARG_ENDPOINT);
 	bool		has_recipients = !PG_ARGISNULL(ARG_RECIPIENTS);
+	const char *kind = "email";
 	Endpoint   *endpoint;
 
 	if (name == NULL && !has_recipients)
@@ -388,6 +389,7 @@ check_destination(FunctionCallInfo fcinfo)
 	if (name != NULL)
 	{
 		endpoint = endpoint_check(name, NULL);
+		kind = endpoint->kind;
 		if ((strcmp(endpoint->kind, "email") == 0) != has_recipients)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -400,6 +402,12 @@ check_destination(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no mail server is known"),
 				 errhint("Name an endpoint of kind email, or have the administrator set defer.smtp_url.")));
+	if (!delivery_allowed(kind, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function defer.%s", kind),
+				 errdetail("Messages of the alert would be sent with it."),
+				 errhint("The administrator can GRANT EXECUTE on it.")));
 	if (has_recipients)
 	{
 		Datum	   *addresses;

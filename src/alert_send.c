@@ -373,8 +373,10 @@ add_sample(StringInfo body, const Sample *sample, bool slack)
 		appendStringInfo(body, " %s", code(sample->args, slack));
 	if (sample->attempts > 0)
 		appendStringInfo(body, ", %d attempt%s", sample->attempts, sample->attempts == 1 ? "" : "s");
-	if (sample->seconds >= 0)
+	if (sample->seconds >= 1)
 		appendStringInfo(body, ", %.3g s", sample->seconds);
+	else if (sample->seconds >= 0)
+		appendStringInfo(body, ", %.3g ms", sample->seconds * 1000);
 	if (sample->error != NULL)
 		appendStringInfo(body, ": %s", plain(sample->error, slack));
 	if (sample->sqlstate != NULL)

@@ -41,6 +41,9 @@
 #define CLAIM_MAX		200
 #define RECORD_MAX		200
 
+/* E-mails that are taken: those that have threads, and as many that wait for one */
+#define MAILS_MAX		64
+
 /* Waits (milliseconds): for a row that somebody holds, after an error of our own */
 #define BUSY_WAIT		20
 #define ERROR_WAIT		1000
@@ -81,6 +84,7 @@ static CourierSlot *my_courier = NULL;
 /* By their entry in the slot */
 static Delivery *deliveries[TRANSFERS_MAX];
 static int	ndeliveries = 0;
+static int	nmails = 0;		/* of them */
 static int	nended = 0;
 static int	capacity;
 
@@ -150,6 +154,8 @@ delivery_forget(int entry)
 		wake_scheduler(MyDatabaseId);	/* workers may wait for the room, too */
 	if (delivery->ended)
 		nended--;
+	if (delivery->job.kind == JOB_EMAIL)
+		nmails--;
 	MemoryContextDelete(delivery->context);
 	deliveries[entry] = NULL;
 	ndeliveries--;
@@ -276,7 +282,7 @@ claim_some(TimestampTz *look_again)
 	int			max;
 
 	if (ndeliveries >= capacity || !defer_enabled ||
-		!lane_choose_delivery(MyDatabaseId, full, full_roles(full), now, &choice, look_again))
+		!lane_choose_delivery(MyDatabaseId, nmails < MAILS_MAX, full, full_roles(full), now, &choice, look_again))
 		return false;
 	if (fresh == NULL)
 	{
@@ -287,6 +293,8 @@ claim_some(TimestampTz *look_again)
 	MemoryContextReset(fresh->context);
 	fresh->njobs = 0;
 	max = Max(room_for(choice.owner), 1);
+	if (LANE_IS_MAIL(choice.lane))
+		max = Min(max, MAILS_MAX - nmails);
 	while (LANE_HAS_LIMITS(choice.lane) && reserved < max &&
 		   limits_reserve(MyDatabaseId, choice.lane))
 		reserved++;
@@ -328,7 +336,11 @@ claim_some(TimestampTz *look_again)
 		claim->tid = tid;
 		claim->left = fresh->njobs;
 		for (int i = 0; i < fresh->njobs; i++)
+		{
 			deliveries[entries[i]] = delivery_new(&fresh->jobs[i].job, claim);
+			if (fresh->jobs[i].job.kind == JOB_EMAIL)
+				nmails++;
+		}
 		ndeliveries += fresh->njobs;
 	}
 	if (next.run_at > now && next.run_at < my_database->next_wake)
@@ -663,7 +675,7 @@ stop_idling(void)
 	my_courier->pid = 0;		/* whoever enqueues now calls the scheduler */
 	LWLockRelease(shared->workers_lock);
 	if (!defer_enabled ||
-		!lane_choose_delivery(MyDatabaseId, NULL, 0, GetCurrentTimestamp(), &choice, &ignored))
+		!lane_choose_delivery(MyDatabaseId, true, NULL, 0, GetCurrentTimestamp(), &choice, &ignored))
 		return true;
 	lane_scan_abort(&choice, MyDatabaseId);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);

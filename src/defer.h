@@ -92,15 +92,18 @@ typedef struct Job
  * A lane is the set of jobs under the same concurrency limits: number of the
  * limited (or paused) function and of the limited (or paused) queue, 0 where
  * there is none.  Lane 0 is everybody without a limit.  Deliveries, which are
- * the courier's and not the workers', have the same lanes once more, below 0.
+ * the courier's and not the workers', have the same lanes once more, below 0, and
+ * e-mails, of which only few are sent at a time, yet again.
  */
 #define LANE_DELIVERY PG_INT64_MIN
+#define LANE_MAIL	(INT64CONST(1) << 62)
 #define LANE(function_id, queue_id) \
 	(((int64) (function_id) << 32) | (int64) (uint32) (queue_id))
-#define LANE_FUNCTION(lane) ((int32) (((lane) >> 32) & 0x7fffffff))
+#define LANE_FUNCTION(lane) ((int32) (((lane) >> 32) & 0x3fffffff))
 #define LANE_QUEUE(lane)	((int32) ((lane) & 0xffffffff))
 #define LANE_IS_DELIVERY(lane) ((lane) < 0)
-#define LANE_HAS_LIMITS(lane) (((lane) & PG_INT64_MAX) != 0)
+#define LANE_IS_MAIL(lane)	(((lane) & LANE_MAIL) != 0)
+#define LANE_HAS_LIMITS(lane) (((lane) & (LANE_MAIL - 1)) != 0)
 
 /* What holds for one job after job, function, queue and defaults are weighed */
 typedef struct JobPolicy

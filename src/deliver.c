@@ -92,13 +92,22 @@ delivery_timeout(const Job *job, int64 otherwise)
  * Before
  * ------------------------------------------------------------------------ */
 
+/* "http", "email" or "slack": may the role send that? */
+bool
+delivery_allowed(const char *kind, Oid role)
+{
+	Oid			oid = LookupFuncName(list_make2(makeString("defer"), makeString(pstrdup(kind))), -1,
+									 NULL, true);
+
+	return OidIsValid(oid) && compat_may_execute(oid, role);
+}
+
 /* May the owner send that now?  If not "end" says what is to become of it */
 static bool
 owner_may_send(const Job *job, const char *function, DeliveryEnd *end)
 {
 	OwnerState	state = owner_state(job->owner);
 	const char *sqlstate = NULL;
-	Oid			oid;
 
 	if (state == OWNER_GONE || state == OWNER_SUPERUSER)
 	{
@@ -114,8 +123,7 @@ owner_may_send(const Job *job, const char *function, DeliveryEnd *end)
 		end->wait = OWNER_WAIT;
 		return false;
 	}
-	oid = LookupFuncName(list_make2(makeString("defer"), makeString(pstrdup(function))), -1, NULL, true);
-	if (!OidIsValid(oid) || !compat_may_execute(oid, job->owner))
+	if (!delivery_allowed(function, job->owner))
 	{
 		delivery_refuse(end, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("permission denied for function defer.%s", function),

@@ -95,6 +95,8 @@ extern char *delivery_key(const Job *job);
  */
 extern struct Transfer *delivery_prepare(const Job *job, DeliveryEnd *end);
 
+extern bool delivery_allowed(const char *kind, Oid role);
+
 /* What came of it; "code" is libcurl's */
 extern void delivery_judge(const Job *job, struct Transfer *transfer, int code, DeliveryEnd *end);
 

@@ -397,7 +397,8 @@ job_lane(const char *signature, const char *queue)
 	const QueueSettings *settings = queue_settings(queue);
 	int32		queue_id = settings->paused || settings->concurrency >= 0 ? settings->id : 0;
 
-	return LANE(function_id, queue_id) | (is_delivery(signature) ? LANE_DELIVERY : 0);
+	return LANE(function_id, queue_id) | (is_delivery(signature) ? LANE_DELIVERY : 0) |
+		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LANE_MAIL : 0);
 }
 
 /* A number among the job's own options; false: it is not there */

@@ -698,8 +698,8 @@ is_one_of(Oid role, const Oid *roles, int n)
 
 /* The lanes of one role, or (InvalidOid) of all but some */
 static bool
-choose_lane(Oid database, Oid owner, bool deliveries, const Oid *excluded, int nexcluded,
-			TimestampTz now, LaneChoice *choice, TimestampTz *look_again)
+choose_lane(Oid database, Oid owner, bool deliveries, bool mails, const Oid *excluded,
+			int nexcluded, TimestampTz now, LaneChoice *choice, TimestampTz *look_again)
 {
 	HASH_SEQ_STATUS scan;
 	LaneSlot   *slot;
@@ -711,6 +711,7 @@ choose_lane(Oid database, Oid owner, bool deliveries, const Oid *excluded, int n
 	{
 		if (slot->tag.database != database || slot->low.run_at > now ||
 			LANE_IS_DELIVERY(slot->tag.lane) != deliveries ||
+			(LANE_IS_MAIL(slot->tag.lane) && !mails) ||
 			(OidIsValid(owner) && slot->tag.owner != owner) ||
 			is_one_of(slot->tag.owner, excluded, nexcluded))
 			continue;
@@ -754,15 +755,15 @@ lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
 			TimestampTz *look_again)
 {
 	Assert(OidIsValid(owner));
-	return choose_lane(database, owner, false, NULL, 0, now, choice, look_again);
+	return choose_lane(database, owner, false, false, NULL, 0, now, choice, look_again);
 }
 
-/* The same for the courier: deliveries of any role but these */
+/* The same for the courier: deliveries of any role but these, with e-mails or without */
 bool
-lane_choose_delivery(Oid database, const Oid *excluded, int nexcluded, TimestampTz now,
+lane_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
 					 LaneChoice *choice, TimestampTz *look_again)
 {
-	return choose_lane(database, InvalidOid, true, excluded, nexcluded, now, choice, look_again);
+	return choose_lane(database, InvalidOid, true, mails, excluded, nexcluded, now, choice, look_again);
 }
 
 /*

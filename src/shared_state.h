@@ -294,7 +294,7 @@ typedef struct LaneChoice
 } LaneChoice;
 extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
 						TimestampTz *look_again);
-extern bool lane_choose_delivery(Oid database, const Oid *excluded, int nexcluded, TimestampTz now,
+extern bool lane_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
 								 LaneChoice *choice, TimestampTz *look_again);
 extern void lane_scan_begin(LaneChoice *choice, Oid database);
 extern void lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next);

@@ -36,6 +36,10 @@ SELECT defer.alert('ops');
 SELECT defer.alert('ops', 'nowhere');
 SELECT defer.alert('ops', recipients => '{a@example.com}');
 SELECT defer.alert('ops', 'post');
+SELECT defer.alert('ops', 'post', recipients => '{a@example.com}');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION defer.email TO alert_app;
+SET ROLE alert_app;
 SELECT defer.alert('ops', 'post', recipients => '{}');
 SELECT defer.alert('ops', 'post', recipients => '{nobody}');
 SELECT defer.alert('ops', 'team', recipients => '{a@example.com}');
@@ -102,5 +106,5 @@ SELECT (SELECT count(*) FROM defer.alert_event) AS events, (SELECT count(*) FROM
 SET client_min_messages = warning;
 DROP SCHEMA alerts CASCADE;
 REVOKE USAGE ON SCHEMA defer FROM alert_app, alert_other;
-REVOKE EXECUTE ON FUNCTION defer.alert, defer.endpoint, defer.slack FROM alert_app, alert_other;
+REVOKE EXECUTE ON FUNCTION defer.alert, defer.endpoint, defer.slack, defer.email FROM alert_app, alert_other;
 DROP ROLE alert_app, alert_other;

@@ -92,7 +92,7 @@ SELECT defer.endpoint('alice_endpoint', 'slack', 'https://hooks.example.com/alic
 SELECT defer.endpoint('bob_endpoint', 'slack', 'https://hooks.example.com/bob-secret');
 SELECT defer.grant_endpoint('alice_endpoint', 'rights_alice');
 SELECT defer.grant_endpoint('bob_endpoint', 'rights_bob');
-GRANT EXECUTE ON FUNCTION defer.alert TO rights_alice, rights_bob;
+GRANT EXECUTE ON FUNCTION defer.alert, defer.slack TO rights_alice, rights_bob;
 SET ROLE rights_alice;
 SELECT defer.alert('alice_alert', 'alice_endpoint', group_window => '1 day');
 SET ROLE rights_bob;
@@ -225,7 +225,7 @@ SELECT defer.unschedule('bob_cron');
 RESET ROLE;
 SELECT defer.drop_queue('alice_queue'), defer.drop_queue('bob_queue');
 SELECT defer.drop_alert('alice_alert'), defer.drop_alert('bob_alert');
-REVOKE EXECUTE ON FUNCTION defer.alert FROM rights_alice, rights_bob;
+REVOKE EXECUTE ON FUNCTION defer.alert, defer.slack FROM rights_alice, rights_bob;
 SELECT defer.drop_endpoint('alice_endpoint'), defer.drop_endpoint('bob_endpoint');
 DROP SCHEMA rights CASCADE;
 REVOKE USAGE ON SCHEMA defer FROM rights_alice, rights_bob;

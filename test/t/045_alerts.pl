@@ -75,7 +75,7 @@ my ($slack) = wait_for('slack', $told, 'which have arrived at Slack');
 like($slack->{text}, qr/^\d+ jobs failed in database postgres$/, 'with a headline');
 my $text = $slack->{blocks}[0]{text}{text};
 like($text, qr/`public\.work\(integer\)`: \d+ failed/, 'counts');
-like($text, qr/job \d+ `public\.work\(integer\)` `\[\d+\]`, 1 attempt, .* s: broken &lt;!channel&gt; \d+ \(P0001\)/,
+like($text, qr/job \d+ `public\.work\(integer\)` `\[\d+\]`, 1 attempt, .* m?s: broken &lt;!channel&gt; \d+ \(P0001\)/,
 	'samples, in which nothing is mark-up');
 unlike($text, qr/<!channel>/, 'nobody is called by an error message');
 my ($hook) = messages('hook');
