@@ -27,9 +27,9 @@
 /* Hexadecimal digits of a token: 128 bits that nobody guesses */
 #define TOKEN_LEN		32
 
-/* Milliseconds that a query of a page may take, and one of an action */
+/* Milliseconds that a query of a page may take, and all of them together */
 #define QUERY_TIMEOUT	1500
-#define ACTION_TIMEOUT	10000
+#define PAGE_TIMEOUT	2500
 
 /* --- html.c --- */
 
@@ -111,6 +111,7 @@ typedef struct Page
 	Session    *session;
 	PGconn	   *conn;
 	struct Request *request;
+	double		begun;			/* monotonic_ms() */
 	double		now;			/* the server's time, seconds since 1970 */
 	bool		timed_out;		/* some query took too long */
 	bool		estimated;		/* some numbers are estimates */

@@ -447,7 +447,7 @@ send_metrics(struct MHD_Connection *connection, Session *session, Answer *answer
 static void
 with_session(Session *session, Request *request, Answer *answer, bool post)
 {
-	Page		page = {.out = &answer->body, .session = session, .request = request};
+	Page		page = {.out = &answer->body,.session = session,.request = request,.begun = monotonic_ms()};
 
 	pthread_mutex_lock(&session->mutex);
 	buffer_add(&page.problem, "");

@@ -129,7 +129,6 @@ page_write(Page *page)
 	Buffer		content = {0};
 	const Entry *entry = NULL;
 	const char *path = page->request->path;
-	double		begun = monotonic_ms();
 	PGresult   *res;
 
 	for (size_t i = 0; i < lengthof(entries); i++)
@@ -159,8 +158,7 @@ page_write(Page *page)
 		buffer_add(out, "<div id=\"content\">");
 	}
 	if (page->timed_out)
-		html(out, "<p class=\"message bad\" role=\"alert\">A part of this page took longer than %.1f s and is left out.</p>\n",
-			 QUERY_TIMEOUT / 1000.0);
+		buffer_add(out, "<p class=\"message bad\" role=\"alert\">A part of this page took too long and is left out.</p>\n");
 	if (page->problem.len > 0)
 	{
 		buffer_add(out, "<p class=\"message bad\" role=\"alert\">The server said: ");
@@ -171,7 +169,7 @@ page_write(Page *page)
 	buffer_free(&content);
 	if (!page->request->fragment)
 		html(out, "</div>\n<footer><span>defer %s</span> <span>this page took %.0f ms</span></footer>\n</main>\n</body>\n</html>\n",
-			 DEFER_VERSION, monotonic_ms() - begun);
+			 DEFER_VERSION, monotonic_ms() - page->begun);
 }
 
 void

@@ -2,7 +2,8 @@
  * dashboard_sql.c
  *		Queries of pages: read only, and with a time limit, each of them.
  *
- * A page with a query that took too long says so and shows the rest.
+ * A page with a query that took too long says so and shows the rest.  If the
+ * server is so slow that several do, the later ones are not even begun.
  */
 #include "dashboard.h"
 
@@ -25,7 +26,7 @@ page_prepare(PGconn *conn, Buffer *error)
 	static const char *const sql =
 	"SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES"
 	" ('application_name', 'defer dashboard'), ('client_min_messages', 'warning'),"
-	" ('default_transaction_read_only', 'on'), ('lock_timeout', '1s'),"
+	" ('default_transaction_read_only', 'on'), ('lock_timeout', '500ms'),"
 	" ('idle_in_transaction_session_timeout', '10s'), ('jit', 'off'),"
 	" ('max_parallel_workers_per_gather', '0'),"
 	" ('statement_timeout', $1)) v (name, value)";
@@ -57,13 +58,20 @@ set_timeout(PGconn *conn, int timeout)
 PGresult *
 page_query(Page *page, const char *sql, int n, const char *const *values)
 {
-	PGresult   *res = query_try(page->conn, sql, n, values);
+	PGresult   *res;
 
+	if (monotonic_ms() - page->begun > PAGE_TIMEOUT)
+	{
+		page->timed_out = true;
+		return PQmakeEmptyPGresult(page->conn, PGRES_FATAL_ERROR);
+	}
+	res = query_try(page->conn, sql, n, values);
 	if (PQresultStatus(res) != PGRES_TUPLES_OK)
 	{
 		const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-		if (state != NULL && strcmp(state, "57014") == 0)
+		/* statement_timeout, lock_timeout */
+		if (state != NULL && (strcmp(state, "57014") == 0 || strcmp(state, "55P03") == 0))
 			page->timed_out = true;
 		else if (page->problem.len == 0)
 			result_error(&page->problem, page->conn, res);
