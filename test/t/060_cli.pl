@@ -357,8 +357,10 @@ for my $command ([ 'status' ], [ 'top', '-n', '1' ], [ 'jobs' ], [ 'job', $bad ]
 	}
 }
 $job = defer_json('hostile', 'job', $bad);
-is($job->{error}, JSON::PP->new->utf8->allow_nonref->decode('"' . join('', map { sprintf ord($_) > 127 ? '%s' : '\\u%04x', ord($_) > 127 ? $_ : ord } split //, $evil) . '"'),
-	'JSON has the text as it is');
+# (JSON::PP of Perl 5.40 loses a 0 that is written as \u0030)
+my $wanted = $evil;
+utf8::decode($wanted);
+is($job->{error}, $wanted, 'JSON has the text as it is');
 sql('SELECT defer.cancel(id) FROM defer.jobs WHERE state = \'scheduled\'');
 
 # ----------------------------------------------------------------------------
