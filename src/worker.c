@@ -578,7 +578,8 @@ set_up_session(void)
 	tick_timeout = RegisterTimeout(USER_TIMEOUT, worker_tick);
 	CacheRegisterSyscacheCallback(AUTHOID, owner_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, owner_changed, (Datum) 0);
-	pgstat_report_appname("defer worker");
+	/* as a setting, so that a job that changes it does not leave it empty */
+	SetConfigOption("application_name", "defer worker", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
 /*
