@@ -112,6 +112,28 @@ is_aborted(Transfer *transfer)
 	return aborted;
 }
 
+/* A multi handle without connections; false: no memory */
+static bool
+make_multi(struct Thread *thread)
+{
+	thread->multi = curl_multi_init();
+	if (thread->multi == NULL)
+		return false;
+	curl_multi_setopt(thread->multi, CURLMOPT_MAXCONNECTS, (long) CONNECTIONS_MAX);
+	return true;
+}
+
+/*
+ * A connection in the middle of a dialogue must not be kept, nor waited for: so
+ * none is.
+ */
+static void
+drop_connections(struct Thread *thread)
+{
+	(void) curl_multi_cleanup(thread->multi);
+	(void) make_multi(thread);
+}
+
 static CURLcode
 run(struct Thread *thread, Transfer *transfer)
 {
@@ -122,6 +144,8 @@ run(struct Thread *thread, Transfer *transfer)
 
 	curl_easy_setopt(transfer->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
 	curl_easy_setopt(transfer->easy, CURLOPT_CLOSESOCKETDATA, thread);
+	if (thread->multi == NULL && !make_multi(thread))
+		return CURLE_OUT_OF_MEMORY;
 	if (curl_multi_add_handle(thread->multi, transfer->easy) != CURLM_OK)
 		return CURLE_FAILED_INIT;
 	while (!is_aborted(transfer))
@@ -137,12 +161,13 @@ run(struct Thread *thread, Transfer *transfer)
 	}
 	if (code != CURLE_OK)
 	{
-		/* a connection in the middle of a dialogue must not be kept, nor waited for */
 		pthread_mutex_lock(&lock);
 		shut_sockets(thread);
 		pthread_mutex_unlock(&lock);
 	}
 	(void) curl_multi_remove_handle(thread->multi, transfer->easy);
+	if (code != CURLE_OK)
+		drop_connections(thread);
 	return code;
 }
 
@@ -197,7 +222,8 @@ thread_main(void *argument)
 	}
 	shut_sockets(thread);
 	pthread_mutex_unlock(&lock);
-	(void) curl_multi_cleanup(thread->multi);
+	if (thread->multi != NULL)
+		(void) curl_multi_cleanup(thread->multi);
 	return NULL;
 }
 
@@ -224,16 +250,8 @@ have_thread(void)
 	thread = calloc(1, sizeof(struct Thread));
 	if (thread == NULL)
 		return nthreads > 0;
-	thread->multi = curl_multi_init();
-	if (thread->multi == NULL)
-	{
-		free(thread);
-		return nthreads > 0;
-	}
-	curl_multi_setopt(thread->multi, CURLMOPT_MAXCONNECTS, (long) CONNECTIONS_MAX);
 	if (pthread_create(&thread->id, NULL, thread_main, thread) != 0)
 	{
-		(void) curl_multi_cleanup(thread->multi);
 		free(thread);
 		return nthreads > 0;
 	}
