@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -40,6 +41,9 @@
 /* What one claim reads at most: bytes of arguments, rows it does not take */
 #define CLAIM_BYTES			(4 * 1024 * 1024)
 #define CLAIM_OTHER_ROWS	1000
+
+/* Transactions of our own wait so long for a lock */
+#define LOCK_TIMEOUT_OWN	"2s"
 
 /* A steal is worth it when the victim's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)
@@ -350,6 +354,13 @@ bookkeeping_begin_at(int isolation)
 	XactReadOnly = false;
 	XactDeferrable = false;
 	PushActiveSnapshot(GetTransactionSnapshot());
+
+	/*
+	 * Whoever locks our tables holds up neither a process that is to leave
+	 * nor those that wait for its place: it is an error, and tried again.
+	 */
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_OWN, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
 }
 
 void

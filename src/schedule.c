@@ -238,11 +238,12 @@ put_off(const Schedule *s, TimestampTz now, const ErrorData *error)
 				   lengthof(types), types, values, NULL, NULL);
 }
 
-/* Not the fault of a schedule: somebody wants us to stop */
+/* Not the fault of a schedule: somebody wants us to stop, or has locked a table of ours */
 static bool
 must_stop(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
 		error->sqlerrcode == ERRCODE_CRASH_SHUTDOWN;
 }
