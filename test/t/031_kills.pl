@@ -72,15 +72,21 @@ for my $type ('defer worker', 'defer scheduler', 'defer launcher', 'client backe
 	my $what = "kill -9 of a $type";
 	my @clients = load_begins($what);
 	my $from = -s $node->logfile;
-	my $pid;
+	my ($pid, $victim);
 
-	# a client may just be between two connections
-	do
+	# one that is there to stay: others may just be on their way out
+	if ($type eq 'client backend')
 	{
-		$pid = $node->safe_psql('postgres',
-			"SELECT max(pid) FROM pg_stat_activity WHERE backend_type = '$type' AND pid <> pg_backend_pid()");
-	} until $pid ne '' && kill('KILL', $pid);
+		$victim = $node->background_psql('postgres', on_error_stop => 0);
+		$pid = $victim->query('SELECT pg_backend_pid()');
+	}
+	else
+	{
+		$pid = $node->safe_psql('postgres', "SELECT max(pid) FROM pg_stat_activity WHERE backend_type = '$type'");
+	}
+	kill('KILL', $pid);
 	note_return($what, $from);
+	eval { $victim->quit } if $victim;
 	load_ends($what, @clients);
 }
 
