@@ -354,20 +354,13 @@ enum
 	ARG_RECOVERED, ARG_SHOW_ARGS, ARG_SCHEDULES, ARG_BACKLOG, ARG_WORKERS, ARG_N
 };
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 /* The function as jobs name it */
 static Datum
 function_argument(FunctionCallInfo fcinfo)
 {
 	char	   *name = text_argument(fcinfo, ARG_FUNCTION);
 
-	if (strcmp(name, HTTP_FUNCTION) == 0 || strcmp(name, EMAIL_FUNCTION) == 0 ||
-		strcmp(name, SLACK_FUNCTION) == 0 || strcmp(name, COMMAND_FUNCTION) == 0)
+	if (name_is_ours(name))
 		return CStringGetTextDatum(name);
 	return CStringGetTextDatum(function_resolve_name(name)->signature);
 }

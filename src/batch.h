@@ -63,6 +63,8 @@ extern void batch_leave_job(int index);
 extern void bookkeeping_begin(void);
 extern void bookkeeping_begin_at(int isolation);
 extern void bookkeeping_end(void);
+extern void report_own_error(MemoryContext context);
+extern bool extension_is_there(void);
 
 /* finish.c; in the job's transaction; returns the state it has after the commit */
 extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);

@@ -378,6 +378,29 @@ bookkeeping_end(void)
 	MemoryContextSwitchTo(bookkeeping_context);
 }
 
+/* Print an error of our own and make sure that nothing of it is left */
+void
+report_own_error(MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	EmitErrorReport();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+}
+
+/* In a transaction of its own: it may have been dropped under us */
+bool
+extension_is_there(void)
+{
+	bool		there;
+
+	bookkeeping_begin();
+	there = catalog_installed();
+	bookkeeping_end();
+	return there;
+}
+
 /* ------------------------------------------------------------------------
  * The new batch
  * ------------------------------------------------------------------------ */

@@ -47,23 +47,6 @@ static const SettingTable function_table = {
 	.columns = function_columns,
 };
 
-/*
- * Commands and deliveries are named after one of our functions, without its
- * parameters.  Those are the administrator's to configure.
- */
-static bool
-is_ours(const char *name)
-{
-	static const char *const names[] = {HTTP_FUNCTION, EMAIL_FUNCTION, SLACK_FUNCTION, COMMAND_FUNCTION};
-
-	for (int i = 0; i < lengthof(names); i++)
-	{
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* The signature of the function that the user means, if it is theirs */
 static text *
 own_function(FunctionCallInfo fcinfo)
@@ -73,8 +56,9 @@ own_function(FunctionCallInfo fcinfo)
 
 	require_argument(fcinfo, 0, "function");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (is_ours(name))
+	if (name_is_ours(name))
 	{
+		/* commands and deliveries: these are the administrator's to configure */
 		if (!has_privs_of_role(GetUserId(), catalog_owner()))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

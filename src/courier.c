@@ -70,6 +70,7 @@ typedef struct Delivery
 	Claim	   *claim;
 	Job			job;
 	TimestampTz started_at;
+	Endpoint   *endpoint;		/* that it is sent with; NULL: none */
 	Transfer   *transfer;		/* NULL: not begun, or could not be */
 	bool		ended;			/* the network is done with it */
 	bool		judged;			/* "end" holds */
@@ -359,7 +360,7 @@ begin_delivery(Delivery *delivery, int entry)
 	MemoryContext context = MemoryContextSwitchTo(delivery->context);
 
 	delivery->started_at = GetCurrentTimestamp();
-	delivery->transfer = delivery_prepare(&delivery->job, &delivery->end);
+	delivery->transfer = delivery_prepare(&delivery->job, &delivery->endpoint, &delivery->end);
 	if (delivery->transfer == NULL)
 	{
 		delivery->judged = true;
@@ -485,7 +486,7 @@ record(Delivery *delivery)
 	MemoryContext context = MemoryContextSwitchTo(delivery->context);
 
 	if (!delivery->judged)
-		delivery_judge(&delivery->job, delivery->transfer, delivery->code, &delivery->end);
+		delivery_judge(&delivery->job, delivery->endpoint, delivery->transfer, delivery->code, &delivery->end);
 	delivery->recorded = finish_delivery(&delivery->job, delivery->started_at, &delivery->end);
 	if (delivery->recorded && ++delivery->claim->ending == delivery->claim->left)
 		claim_row_delete(&delivery->claim->tid);
@@ -541,13 +542,8 @@ record_ended(void)
 	PG_END_TRY();
 	if (failed)
 	{
-		bool		installed;
-
 		record_max = 1;
-		bookkeeping_begin();
-		installed = catalog_installed();
-		bookkeeping_end();
-		if (!installed)
+		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ERROR_WAIT,
 						 PG_WAIT_EXTENSION);
@@ -573,18 +569,13 @@ record_ended(void)
 static void
 courier_wind_up(int code, Datum arg)
 {
-	bool		installed;
-
 	transfers_stop();
 	lane_scan_abandon(MyDatabaseId);
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || ndeliveries == 0)
 		return;
-	bookkeeping_begin();
-	installed = catalog_installed();
-	bookkeeping_end();
-	if (!installed)
+	if (!extension_is_there())
 		return;
 	collect_ended();
 	begin_record();
@@ -752,22 +743,13 @@ take_work(TimestampTz *look_again)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
-		EmitErrorReport();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		MemoryContextSwitchTo(context);
+		report_own_error(context);
 		failed = true;
 	}
 	PG_END_TRY();
 	if (failed)
 	{
-		bool		installed;
-
-		bookkeeping_begin();
-		installed = catalog_installed();
-		bookkeeping_end();
-		if (!installed)
+		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
 		*look_again = GetCurrentTimestamp() + ERROR_WAIT * 1000;
 	}

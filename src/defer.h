@@ -51,6 +51,20 @@ kind_is_delivery(char kind)
 	return kind == JOB_HTTP || kind == JOB_EMAIL || kind == JOB_SLACK;
 }
 
+static inline bool
+name_is_delivery(const char *function)
+{
+	return strcmp(function, HTTP_FUNCTION) == 0 || strcmp(function, EMAIL_FUNCTION) == 0 ||
+		strcmp(function, SLACK_FUNCTION) == 0;
+}
+
+/* Is it one of our functions, which jobs carry without its parameters? */
+static inline bool
+name_is_ours(const char *function)
+{
+	return strcmp(function, COMMAND_FUNCTION) == 0 || name_is_delivery(function);
+}
+
 #define DEFAULT_QUEUE	"default"
 
 /* No time: "no schedule", "no discard_at".  Never a time that users can give */

@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "common/base64.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "nodes/value.h"
@@ -20,7 +21,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "deliveries.h"
 #include "job_owner.h"
@@ -55,7 +55,6 @@ installation_id(void)
 
 	if (id[0] != '\0')
 		return id;
-	PushActiveSnapshot(GetTransactionSnapshot());
 	own_sql_begin(&own);
 	SPI_connect();
 	if (own_sql_run("SELECT i.id::pg_catalog.text FROM defer.installation i",
@@ -63,7 +62,6 @@ installation_id(void)
 		strlcpy(id, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), sizeof(id));
 	SPI_finish();
 	own_sql_end(&own);
-	PopActiveSnapshot();
 	if (id[0] == '\0')
 		elog(ERROR, "defer.installation is empty");
 	return id;
@@ -74,6 +72,12 @@ char *
 delivery_key(const Job *job)
 {
 	return psprintf("%s-" INT64_FORMAT, installation_id(), job->id);
+}
+
+char *
+to_utf8(const char *text)
+{
+	return pg_server_to_any(text, strlen(text), PG_UTF8);
 }
 
 int64
@@ -172,7 +176,7 @@ body_limit(const Job *job)
 }
 
 Transfer *
-delivery_prepare(const Job *job, DeliveryEnd *end)
+delivery_prepare(const Job *job, Endpoint **used, DeliveryEnd *end)
 {
 	const char *kind = kind_name(job->kind);
 	const char *name = delivery_text(job->args, "endpoint");
@@ -182,6 +186,7 @@ delivery_prepare(const Job *job, DeliveryEnd *end)
 
 	memset(end, 0, sizeof(DeliveryEnd));
 	end->wait = -1;
+	*used = NULL;
 	if (!owner_may_send(job, kind, end))
 		return NULL;
 	if (name != NULL && (endpoint = read_endpoint(job, name, kind, end)) == NULL)
@@ -215,6 +220,7 @@ delivery_prepare(const Job *job, DeliveryEnd *end)
 		transfer_free(transfer);
 		return NULL;
 	}
+	*used = endpoint;
 	return transfer;
 }
 
@@ -332,11 +338,8 @@ delivery_network_error(Transfer *transfer, int code, const char *what, DeliveryE
 }
 
 void
-delivery_judge(const Job *job, Transfer *transfer, int code, DeliveryEnd *end)
+delivery_judge(const Job *job, const Endpoint *endpoint, Transfer *transfer, int code, DeliveryEnd *end)
 {
-	const char *name = delivery_text(job->args, "endpoint");
-	const Endpoint *endpoint = name != NULL ? endpoint_read(name) : NULL;
-
 	memset(end, 0, sizeof(DeliveryEnd));
 	end->wait = -1;
 	if (endpoint != NULL)

@@ -87,12 +87,6 @@ add_job_header(const char *name, const char *value, void *context)
 	add_header(name, value, context);
 }
 
-static char *
-to_utf8(const char *text)
-{
-	return pg_server_to_any(text, strlen(text), PG_UTF8);
-}
-
 /* A copy that lives as long as the transfer; false: no memory */
 static bool
 set_body(Transfer *transfer, const char *bytes, size_t length)

@@ -31,12 +31,6 @@
  * The message
  * ------------------------------------------------------------------------ */
 
-static char *
-to_utf8(const char *text)
-{
-	return pg_server_to_any(text, strlen(text), PG_UTF8);
-}
-
 static bool
 add_header(Transfer *transfer, const char *name, const char *value)
 {

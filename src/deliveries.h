@@ -35,6 +35,7 @@
 /* ------------------------------------------------------------------------
  * delivery_args.c: reading and writing the arguments of deliveries
  * ------------------------------------------------------------------------ */
+extern char *text_argument(FunctionCallInfo fcinfo, int n);	/* NULL: it is NULL */
 extern const char *delivery_text(const Jsonb *args, const char *key);	/* NULL: not there */
 extern int64 delivery_number(const Jsonb *args, const char *key, int64 otherwise);
 extern Jsonb *delivery_json(const Jsonb *args, const char *key);	/* array or object; NULL: not there */
@@ -93,14 +94,15 @@ extern char *delivery_key(const Job *job);
  * Make the transfer of a job.  NULL: it cannot be made, and "end" says why.  In
  * a transaction.
  */
-extern struct Transfer *delivery_prepare(const Job *job, DeliveryEnd *end);
+extern struct Transfer *delivery_prepare(const Job *job, Endpoint **used, DeliveryEnd *end);
 
 extern bool delivery_allowed(const char *kind, Oid role);
 
 /* What came of it; "code" is libcurl's */
-extern void delivery_judge(const Job *job, struct Transfer *transfer, int code, DeliveryEnd *end);
+extern void delivery_judge(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, int code, DeliveryEnd *end);
 
 extern void delivery_refuse(DeliveryEnd *end, int sqlerrcode, char *message, char *detail);
+extern char *to_utf8(const char *text);	/* from the database's encoding */
 extern int64 delivery_timeout(const Job *job, int64 otherwise);	/* milliseconds */
 extern void delivery_network_error(struct Transfer *transfer, int code, const char *what, DeliveryEnd *end);
 extern void mask_secrets(const Endpoint *endpoint, char *data, size_t length);

@@ -33,6 +33,12 @@ static const char *const own_headers[] = {
  * Reading
  * ------------------------------------------------------------------------ */
 
+char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
 static bool
 find(const Jsonb *args, const char *key, JsonbValue *value)
 {

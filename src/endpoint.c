@@ -26,7 +26,6 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "deliveries.h"
 #include "setting_values.h"
@@ -74,10 +73,7 @@ endpoint_read(const char *name)
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(name);
 	OwnSql		own;
-	bool		snapshot = !ActiveSnapshotSet();
 
-	if (snapshot)
-		PushActiveSnapshot(GetTransactionSnapshot());
 	own_sql_begin(&own);
 	SPI_connect();
 	if (own_sql_run("SELECT e.kind, e.url, e.username, e.password, e.secret, e.sender, e.headers, e.owner, e.granted"
@@ -107,8 +103,6 @@ endpoint_read(const char *name)
 	}
 	SPI_finish();
 	own_sql_end(&own);
-	if (snapshot)
-		PopActiveSnapshot();
 	return endpoint;
 }
 
@@ -160,12 +154,6 @@ hide_statement(void)
 
 	if (debug_query_string != NULL)
 		pgstat_report_activity(STATE_RUNNING, shown);
-}
-
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
 static void

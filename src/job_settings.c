@@ -383,9 +383,7 @@ is_delivery(const char *signature)
 {
 	size_t		length = strlen(signature);
 
-	return length > 0 && signature[length - 1] != ')' &&
-		(strcmp(signature, HTTP_FUNCTION) == 0 || strcmp(signature, EMAIL_FUNCTION) == 0 ||
-		 strcmp(signature, SLACK_FUNCTION) == 0);
+	return length > 0 && signature[length - 1] != ')' && name_is_delivery(signature);
 }
 
 /* Only limits and pauses make a lane of their own */

@@ -238,7 +238,6 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 		OwnSql		own;
 
 		bookkeeping_begin();
-		PushActiveSnapshot(GetTransactionSnapshot());
 		own_sql_begin(&own);
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
@@ -253,7 +252,6 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 			drop_old(parent, first_kept);
 		SPI_finish();
 		own_sql_end(&own);
-		PopActiveSnapshot();
 		bookkeeping_end();
 		done = true;
 	}

@@ -196,6 +196,16 @@ run_ticks(Schedule *s, const ScheduleClock *clock, TimestampTz now)
 	schedule_advance(s, clock, s->last_tick, now);
 }
 
+/* Who wants to hear of a schedule that does not go on is told with the same commit */
+static void
+write_times(const Schedule *s)
+{
+	schedule_write_times(s);
+	if (s->last_error != NULL)
+		alerts_note_schedule(s->owner, s->function,
+							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
+}
+
 /* Bring one locked schedule up to date */
 static void
 process_schedule(Schedule *s, TimestampTz now)
@@ -211,10 +221,7 @@ process_schedule(Schedule *s, TimestampTz now)
 		schedule_advance(s, &clock, now, now);
 	else
 		run_ticks(s, &clock, now);
-	schedule_write_times(s);
-	if (s->last_error != NULL)
-		alerts_note_schedule(s->owner, s->function,
-							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
+	write_times(s);
 	CommandCounterIncrement();
 }
 
@@ -359,10 +366,7 @@ recheck_schedule(Schedule *s, TimestampTz now)
 		return;
 	else
 		schedule_advance(s, &clock, after, now);
-	schedule_write_times(s);
-	if (s->last_error != NULL)
-		alerts_note_schedule(s->owner, s->function,
-							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
+	write_times(s);
 }
 
 /* Some of those whose next tick is in the future; returns the last id, 0 at the end */
@@ -401,10 +405,8 @@ begin(bool own_transactions)
 static void
 end(bool own_transactions)
 {
-	if (!own_transactions)
-		return;
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	if (own_transactions)
+		bookkeeping_end();
 }
 
 /* When the next schedule is due; one that is locked is looked at again soon */

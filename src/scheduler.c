@@ -141,14 +141,12 @@ chore_load(TimestampTz now)
 {
 	check_database();
 	bookkeeping_begin();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	load_limits("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
 				" f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f", 'f');
 	load_limits("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END"
 				" FROM defer.queue q", 'q');
 	schedule_load_guard();
 	lanes_load(now);
-	PopActiveSnapshot();
 	bookkeeping_end();
 	return my_database->overflow ? now + RETRY_DELAY : DT_NOEND;
 }

@@ -48,12 +48,6 @@ enum
  * Arguments
  * ------------------------------------------------------------------------ */
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 static void
 push_timeout(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *name,
 			 int64 by_itself)

@@ -214,17 +214,6 @@ failure_kind(const ErrorData *error)
 	return FAILURE_ERROR;
 }
 
-/* Print an error of our own and make sure that nothing of it is left */
-static void
-report_own_error(MemoryContext context)
-{
-	MemoryContextSwitchTo(context);
-	EmitErrorReport();
-	FlushErrorState();
-	AbortOutOfAnyTransaction();
-	MemoryContextSwitchTo(context);
-}
-
 /* The timer and whoever has work for us set our latch: wait all the same */
 static void
 pause_after_error(void)
@@ -428,7 +417,6 @@ static void
 worker_wind_up(int code, Datum arg)
 {
 	BatchJob   *job = running;
-	bool		installed;
 
 	ticking = false;
 	job_serial = 0;
@@ -442,10 +430,7 @@ worker_wind_up(int code, Datum arg)
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unsettled()))
 		return;
-	bookkeeping_begin();
-	installed = catalog_installed();
-	bookkeeping_end();
-	if (!installed)
+	if (!extension_is_there())
 		return;
 	if (job != NULL)
 	{
@@ -627,13 +612,8 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 	PG_END_TRY();
 	if (failed)
 	{
-		bool		installed;
-
 		forget_cancel();
-		bookkeeping_begin();
-		installed = catalog_installed();
-		bookkeeping_end();
-		if (!installed)
+		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
 		pause_after_error();
 	}
