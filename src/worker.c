@@ -75,7 +75,8 @@ static volatile int64 deadline = 0; /* microseconds of the monotonic clock; 0: n
 static volatile sig_atomic_t timed_out = false;
 static int	stop_ticks = 0;		/* since the job was told to stop */
 
-static bool owner_stale = true; /* roles or rights have changed */
+static bool owner_stale = true; /* roles, rights or settings have changed */
+static bool superuser_session;	/* was the owner a superuser when we connected? */
 
 /* ------------------------------------------------------------------------
  * The timer, and cancelling
@@ -354,8 +355,38 @@ reload_settings(void)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
+	owner_stale = true;			/* defer.run_superuser_jobs */
 	if (defer_synchronous_commit != synchronous)
 		started_at = 0;			/* it is for a new worker to obey */
+}
+
+static void
+owner_changed(Datum arg, int cache, uint32 hash)
+{
+	owner_stale = true;
+}
+
+/*
+ * May we still run jobs of this role?  If not the scheduler deals with them.
+ *
+ * A session that began as a superuser's keeps some of that (up to PostgreSQL
+ * 16 it may SET SESSION AUTHORIZATION), so it is not for a role that has been
+ * made an ordinary one meanwhile.
+ */
+static bool
+owner_may_run(void)
+{
+	static bool may_run = false;
+
+	AcceptInvalidationMessages();
+	if (!owner_stale)
+		return may_run;
+	owner_stale = false;
+	bookkeeping_begin();
+	may_run = owner_state(my_worker->owner) == OWNER_OK &&
+		superuser_arg(my_worker->owner) == superuser_session;
+	bookkeeping_end();
+	return may_run;
 }
 
 /*
@@ -372,7 +403,7 @@ run_batch(MemoryContext scratch)
 	{
 		CHECK_FOR_INTERRUPTS();
 		reload_settings();
-		if (asked_to_leave())
+		if (asked_to_leave() || !owner_may_run())
 			batch_leave_job(i);
 		else if (run_job(&batch.jobs[i], i, scratch))
 			done++;
@@ -512,28 +543,6 @@ stop_idling(void)
 	return !woken;
 }
 
-static void
-owner_changed(Datum arg, int cache, uint32 hash)
-{
-	owner_stale = true;
-}
-
-/* May we still run jobs of this role?  If not the scheduler deals with them */
-static bool
-owner_may_run(void)
-{
-	OwnerState	state;
-
-	AcceptInvalidationMessages();
-	if (!owner_stale)
-		return true;
-	owner_stale = false;
-	bookkeeping_begin();
-	state = owner_state(my_worker->owner);
-	bookkeeping_end();
-	return state == OWNER_OK;
-}
-
 /* ------------------------------------------------------------------------
  * The process
  * ------------------------------------------------------------------------ */
@@ -558,6 +567,7 @@ set_up_session(void)
 {
 	if (!defer_synchronous_commit)
 		SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	superuser_session = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
 	guard_in_worker = true;
 	job_log_init();
 	tick_timeout = RegisterTimeout(USER_TIMEOUT, worker_tick);
