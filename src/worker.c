@@ -567,6 +567,8 @@ set_up_session(void)
 {
 	if (!defer_synchronous_commit)
 		SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	/* jobs run as their owner, also where ALTER ROLE ... SET role says otherwise */
+	SetConfigOption("role", "none", PGC_USERSET, PGC_S_OVERRIDE);
 	superuser_session = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
 	guard_in_worker = true;
 	job_log_init();
