@@ -157,19 +157,32 @@ type_name(Oid type)
 	return strncmp(name, "pg_catalog.", 11) == 0 ? name + 11 : name;
 }
 
+/*
+ * Stored, and compared with what is stored: so it must not depend on who asks.
+ */
 char *
 function_signature(Form_pg_proc form)
 {
+	const bool	quote_all = quote_all_identifiers;
 	char	   *schema = get_namespace_name(form->pronamespace);
 	StringInfoData signature;
 
 	initStringInfo(&signature);
-	appendStringInfo(&signature, "%s(",
-					 quote_qualified_identifier(schema != NULL ? schema : "?",
-												NameStr(form->proname)));
-	for (int i = 0; i < form->pronargs; i++)
-		appendStringInfo(&signature, "%s%s", i > 0 ? "," : "",
-						 type_name(form->proargtypes.values[i]));
+	PG_TRY();
+	{
+		quote_all_identifiers = false;
+		appendStringInfo(&signature, "%s(",
+						 quote_qualified_identifier(schema != NULL ? schema : "?",
+													NameStr(form->proname)));
+		for (int i = 0; i < form->pronargs; i++)
+			appendStringInfo(&signature, "%s%s", i > 0 ? "," : "",
+							 type_name(form->proargtypes.values[i]));
+	}
+	PG_FINALLY();
+	{
+		quote_all_identifiers = quote_all;
+	}
+	PG_END_TRY();
 	appendStringInfoChar(&signature, ')');
 	return signature.data;
 }

@@ -39,6 +39,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "functions.h"
 #include "shared_state.h"
 
 /* Columns of defer.schedule that are read here by name, as they may have moved */
@@ -122,16 +123,14 @@ signature_of(Oid function, Oid *owner)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc form;
-	char	   *schema;
 	char	   *signature = NULL;
 
 	if (!HeapTupleIsValid(tuple))
 		return NULL;
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	*owner = form->proowner;
-	schema = form->pronargs == 0 ? get_namespace_name(form->pronamespace) : NULL;
-	if (schema != NULL)
-		signature = psprintf("%s()", quote_qualified_identifier(schema, NameStr(form->proname)));
+	if (form->pronargs == 0)
+		signature = function_signature(form);
 	ReleaseSysCache(tuple);
 	return signature;
 }
