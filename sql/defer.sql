@@ -131,7 +131,7 @@ CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);
 CREATE INDEX job_history_default_function_idx ON defer.job_history_default (function COLLATE "C", id);
 CREATE INDEX job_history_default_parent_idx ON defer.job_history_default (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX job_history_default_schedule_idx ON defer.job_history_default (schedule_id, id) WHERE schedule_id IS NOT NULL;
-CREATE INDEX job_history_default_trouble_idx ON defer.job_history_default (id) WHERE state <> 's' OR error IS NOT NULL;
+CREATE INDEX job_history_default_trouble_idx ON defer.job_history_default (id) WHERE state OPERATOR(pg_catalog.<>) 's' OR error IS NOT NULL;
 COMMENT ON TABLE defer.job_history_default IS 'finished jobs of days that have no partition yet';
 
 CREATE TABLE defer.attempt (

@@ -66,9 +66,9 @@ typedef struct Search
 
 /* State of an unfinished job; as in the view defer.jobs */
 static const char *const live_state =
-"CASE WHEN j.claim IS NOT NULL AND j.id = ANY ($12) THEN 'running'"
-" WHEN j.attempt > 0 OR j.conflicts > 0 THEN 'retrying'"
-" WHEN j.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'"
+"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($12) THEN 'running'"
+" WHEN j.attempt OPERATOR(pg_catalog.>) 0 OR j.conflicts OPERATOR(pg_catalog.>) 0 THEN 'retrying'"
+" WHEN j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'scheduled'"
 " ELSE 'queued' END";
 
 static const char *const ended_state =
@@ -111,20 +111,20 @@ static void
 add_conditions(StringInfo sql, const Search *search)
 {
 	if (given(search, ARG_FUNCTION))
-		appendStringInfoString(sql, " AND j.function COLLATE \"C\" = $2");
+		appendStringInfoString(sql, " AND j.function COLLATE \"C\" OPERATOR(pg_catalog.=) $2");
 	if (given(search, ARG_QUEUE))
-		appendStringInfoString(sql, " AND j.queue = $3");
+		appendStringInfoString(sql, " AND j.queue OPERATOR(pg_catalog.=) $3");
 	if (given(search, ARG_PARENT_ID))
-		appendStringInfoString(sql, " AND j.parent_id = $4");
+		appendStringInfoString(sql, " AND j.parent_id OPERATOR(pg_catalog.=) $4");
 	if (given(search, ARG_SCHEDULE_ID))
-		appendStringInfoString(sql, " AND j.schedule_id = $5");
+		appendStringInfoString(sql, " AND j.schedule_id OPERATOR(pg_catalog.=) $5");
 	if (given(search, ARG_METADATA))
-		appendStringInfoString(sql, " AND j.metadata @> $6");
+		appendStringInfoString(sql, " AND j.metadata OPERATOR(pg_catalog.@>) $6");
 	if (given(search, ARG_ERROR))
-		appendStringInfoString(sql, " AND j.error IS NOT NULL AND (j.sqlstate = $7 OR"
-							   " pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($7)) > 0)");
+		appendStringInfoString(sql, " AND j.error IS NOT NULL AND (j.sqlstate OPERATOR(pg_catalog.=) $7 OR"
+							   " pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($7)) OPERATOR(pg_catalog.>) 0)");
 	if (given(search, ARG_BEFORE))
-		appendStringInfoString(sql, " AND j.id < $10");
+		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.<) $10");
 }
 
 static char *
@@ -147,11 +147,11 @@ page_statement(const Search *search)
 							   " (j.claim IS NULL OR NOT defer.has_ended(j.id))");
 		add_conditions(&sql, search);
 		if (given(search, ARG_STATES))
-			appendStringInfo(&sql, " AND %s = ANY ($1)", live_state);
+			appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($1)", live_state);
 		if (given(search, ARG_SINCE))
-			appendStringInfoString(&sql, " AND j.enqueued_at >= $8");
+			appendStringInfoString(&sql, " AND j.enqueued_at OPERATOR(pg_catalog.>=) $8");
 		if (given(search, ARG_UNTIL))
-			appendStringInfoString(&sql, " AND j.enqueued_at < $9");
+			appendStringInfoString(&sql, " AND j.enqueued_at OPERATOR(pg_catalog.<) $9");
 		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	if (search->live && search->ended)
@@ -161,13 +161,13 @@ page_statement(const Search *search)
 		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job_history j WHERE true");
 		add_conditions(&sql, search);
 		if (given(search, ARG_STATES))
-			appendStringInfo(&sql, " AND %s = ANY ($1)", ended_state);
+			appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($1)", ended_state);
 		if (!search->succeeded)
-			appendStringInfoString(&sql, " AND j.state <> 's'");
+			appendStringInfoString(&sql, " AND j.state OPERATOR(pg_catalog.<>) 's'");
 		if (given(search, ARG_SINCE))
-			appendStringInfoString(&sql, " AND j.finished_at >= $8");
+			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.>=) $8");
 		if (given(search, ARG_UNTIL))
-			appendStringInfoString(&sql, " AND j.finished_at < $9");
+			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.<) $9");
 		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	appendStringInfoString(&sql, ") u ORDER BY u.id DESC LIMIT $11");
@@ -338,9 +338,9 @@ defer_child_states(PG_FUNCTION_ARGS)
 	look_who_runs(&search);
 	execute(&search,
 			psprintf("SELECT %s, j.owner, pg_catalog.count(*) FROM defer.job j"
-					 " WHERE j.parent_id = $4 AND j.id > $4 AND (j.claim IS NULL OR NOT defer.has_ended(j.id)) GROUP BY 1, 2"
+					 " WHERE j.parent_id OPERATOR(pg_catalog.=) $4 AND j.id OPERATOR(pg_catalog.>) $4 AND (j.claim IS NULL OR NOT defer.has_ended(j.id)) GROUP BY 1, 2"
 					 " UNION ALL SELECT %s, j.owner, pg_catalog.count(*) FROM defer.job_history j"
-					 " WHERE j.parent_id = $4 GROUP BY 1, 2", live_state, ended_state));
+					 " WHERE j.parent_id OPERATOR(pg_catalog.=) $4 GROUP BY 1, 2", live_state, ended_state));
 	rows = SPI_tuptable;
 	n = SPI_processed;
 	own_sql_end(&own);
