@@ -816,6 +816,25 @@ CREATE TRIGGER note_restore BEFORE INSERT ON defer.schedule
 	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
 COMMENT ON TRIGGER note_restore ON defer.schedule IS 'schedules of a restored dump wait for defer.activate()';
 
+-- Whoever may write all data must not become whoever a row says
+
+CREATE FUNCTION defer.owner_only() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_owner_only';
+COMMENT ON FUNCTION defer.owner_only() IS
+	'trigger: only superusers and the owner of the extension write the table';
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.job
+	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
+COMMENT ON TRIGGER owner_only ON defer.job IS 'also not by pg_write_all_data: rows say as whom something is done';
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.schedule
+	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
+COMMENT ON TRIGGER owner_only ON defer.schedule IS 'also not by pg_write_all_data: rows say as whom something is done';
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.endpoint
+	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
+COMMENT ON TRIGGER owner_only ON defer.endpoint IS 'also not by pg_write_all_data: rows say as whom something is done';
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.alert
+	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
+COMMENT ON TRIGGER owner_only ON defer.alert IS 'also not by pg_write_all_data: rows say as whom something is done';
+
 -- Jobs.  This is the one view that is not a security barrier.  A barrier would be
 -- planned by itself, so that ORDER BY id DESC LIMIT 20 would have to compute and
 -- sort all jobs of a week.  Here it reads 20 rows by index.  Instead of that
@@ -1264,6 +1283,7 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA defer TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.alert, defer.endpoint, defer.http, defer.email, defer.slack FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.activate() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.note_restore() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION defer.owner_only() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION defer.run_schedules(timestamptz) FROM PUBLIC;
 
 GRANT SELECT ON defer.jobs, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,

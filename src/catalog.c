@@ -13,6 +13,8 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -23,6 +25,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
+
+PG_FUNCTION_INFO_V1(defer_owner_only);
 
 static const char *const object_names[CAT_N] = {
 	[CAT_JOB] = "job",
@@ -191,4 +195,27 @@ role_may_see(Oid role)
 {
 	return has_privs_of_role(GetUserId(), role) ||
 		has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
+}
+
+/*
+ * Rows of some tables say as whom something is done, or where secrets go.  No
+ * right on them is granted, but whoever has pg_write_all_data could write them
+ * all the same, and so become any role.  What our own code writes comes by here
+ * as the owner of the extension, or not at all (direct table access).
+ */
+Datum
+defer_owner_only(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager", "defer.owner_only")));
+	if (!has_privs_of_role(GetUserId(), catalog_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s",
+						RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)),
+				 errdetail("Only superusers and the owner of the extension write it; pg_write_all_data is not enough."),
+				 errhint("Use the functions of the schema defer.")));
+	return PointerGetDatum(NULL);
 }
