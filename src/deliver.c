@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "deliveries.h"
@@ -103,7 +104,8 @@ delivery_allowed(const char *kind, Oid role)
 	Oid			oid = LookupFuncName(list_make2(makeString("defer"), makeString(pstrdup(kind))), -1,
 									 NULL, true);
 
-	return OidIsValid(oid) && compat_may_execute(oid, role);
+	return OidIsValid(oid) && compat_may_execute(oid, role) &&
+		compat_may_use_schema(get_func_namespace(oid), role);
 }
 
 /* May the owner send that now?  If not "end" says what is to become of it */
