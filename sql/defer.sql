@@ -695,7 +695,7 @@ COMMENT ON FUNCTION defer.may_see(oid) IS
 CREATE FUNCTION defer.may_configure(function text) RETURNS boolean
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_may_configure';
 COMMENT ON FUNCTION defer.may_configure(text) IS
-	'whether the current role sees the settings of a function, given by its stored signature: it may execute it, or sees everything';
+	'whether the current role sees the settings of a function, given by its stored signature: it may call it, with EXECUTE and USAGE of its schema, or sees everything';
 
 CREATE FUNCTION defer.has_ended(id bigint) RETURNS boolean
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_has_ended';

@@ -20,6 +20,7 @@
 #include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "cron.h"
@@ -77,7 +78,7 @@ defer_may_see(PG_FUNCTION_ARGS)
 }
 
 /*
- * May the current user see the settings of a function?  Who may execute it.
+ * May the current user see the settings of a function?  Who may call it.
  * Those of a function that is gone: who sees everything.
  */
 Datum
@@ -88,7 +89,8 @@ defer_may_configure(PG_FUNCTION_ARGS)
 	if (role_may_see(InvalidOid))
 		PG_RETURN_BOOL(true);
 	entry = function_by_signature(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	PG_RETURN_BOOL(entry != NULL && compat_may_execute(entry->oid, GetUserId()));
+	PG_RETURN_BOOL(entry != NULL && compat_may_execute(entry->oid, GetUserId()) &&
+				   compat_may_use_schema(get_func_namespace(entry->oid), GetUserId()));
 }
 
 /*
