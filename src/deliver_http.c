@@ -19,9 +19,11 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/jsonb.h"
 
 #include "deliveries.h"
+#include "http_headers.h"
 #include "retry_after.h"
 #include "transfer.h"
 
@@ -348,52 +350,71 @@ whole_characters(const char *bytes, size_t length)
 	return length;
 }
 
-/* The headers as an object of lower-case names; of several of a name all, with commas */
+static int
+compare_headers(const void *a, const void *b)
+{
+	const HttpHeader *x = a;
+	const HttpHeader *y = b;
+	int			order = pg_strncasecmp(x->name, y->name, Min(x->name_length, y->name_length));
+
+	if (order == 0)
+		order = (x->name_length > y->name_length) - (x->name_length < y->name_length);
+	/* of one name, as they came */
+	return order != 0 ? order : (x->name > y->name) - (x->name < y->name);
+}
+
+/* Those of an answer that can be kept as text, those of one name beside each other */
+static HttpHeader *
+read_headers(const char *head, int *n)
+{
+	int			room = 64;
+	HttpHeader *headers = palloc(room * sizeof(HttpHeader));
+
+	*n = 0;
+	while (head != NULL && http_next_header(&head, &headers[*n]))
+	{
+		/* a name is ASCII */
+		if (!is_text(headers[*n].value, headers[*n].value_length))
+			continue;
+		if (++*n == room)
+		{
+			room *= 2;
+			headers = repalloc(headers, room * sizeof(HttpHeader));
+		}
+	}
+	qsort(headers, *n, sizeof(HttpHeader), compare_headers);
+	return headers;
+}
+
+/*
+ * The headers as an object of lower-case names; of several of a name all, with
+ * commas.  A server may send thousands of them: none is looked at or copied more
+ * often than it must be.
+ */
 static void
 push_headers(JsonbParseState **state, const char *head)
 {
 	JsonbParseState *object = NULL;
-	List	   *names = NIL;
-	List	   *values = NIL;
-	ListCell   *a,
-			   *b;
+	int			n;
+	HttpHeader *headers = read_headers(head, &n);
 
-	while (head != NULL && *head != '\0')
-	{
-		const char *line_end = head + strcspn(head, "\r\n");
-		const char *colon = memchr(head, ':', line_end - head);
-
-		if (colon != NULL && colon > head && is_text(head, line_end - head))
-		{
-			char	   *name = pnstrdup(head, colon - head);
-			char	   *value;
-			bool		known = false;
-
-			for (char *c = name; *c != '\0'; c++)
-				*c = pg_ascii_tolower((unsigned char) *c);
-			colon++;
-			while (colon < line_end && (*colon == ' ' || *colon == '\t'))
-				colon++;
-			value = pnstrdup(colon, line_end - colon);
-			forboth(a, names, b, values)
-			{
-				if (strcmp(lfirst(a), name) == 0)
-				{
-					lfirst(b) = psprintf("%s, %s", (char *) lfirst(b), value);
-					known = true;
-				}
-			}
-			if (!known)
-			{
-				names = lappend(names, name);
-				values = lappend(values, value);
-			}
-		}
-		head = line_end + strspn(line_end, "\r\n");
-	}
 	(void) pushJsonbValue(&object, WJB_BEGIN_OBJECT, NULL);
-	forboth(a, names, b, values)
-		push_text(&object, lfirst(a), lfirst(b));
+	for (int i = 0; i < n;)
+	{
+		char	   *name = asc_tolower(headers[i].name, headers[i].name_length);
+		int			first = i;
+		StringInfoData value;
+
+		initStringInfo(&value);
+		do
+		{
+			if (i > first)
+				appendStringInfoString(&value, ", ");
+			appendBinaryStringInfo(&value, headers[i].value, (int) headers[i].value_length);
+			i++;
+		} while (i < n && http_header_is(&headers[i], name));
+		push_text(&object, name, value.data);
+	}
 	push_json(state, "headers", JsonbValueToJsonb(pushJsonbValue(&object, WJB_END_OBJECT, NULL)));
 }
 
@@ -446,13 +467,12 @@ answer(const Transfer *transfer, long status)
 static char *
 retry_after_header(const char *head)
 {
-	while (head != NULL && *head != '\0')
-	{
-		size_t		length = strcspn(head, "\r\n");
+	HttpHeader	header;
 
-		if (length > 12 && pg_strncasecmp(head, "retry-after:", 12) == 0)
-			return pnstrdup(head + 12, length - 12);
-		head += length + strspn(head + length, "\r\n");
+	while (head != NULL && http_next_header(&head, &header))
+	{
+		if (http_header_is(&header, "retry-after"))
+			return pnstrdup(header.value, header.value_length);
 	}
 	return NULL;
 }

@@ -15,6 +15,7 @@
 #include "utils/numeric.h"
 
 #include "deliveries.h"
+#include "http_headers.h"
 #include "mail_address.h"
 
 /* Longest URL */
@@ -22,12 +23,6 @@
 
 const char *const http_schemes[] = {"http", "https", NULL};
 const char *const mail_schemes[] = {"smtp", "smtps", NULL};
-
-/* Set by the one who sends, or by libcurl; lower case */
-static const char *const own_headers[] = {
-	"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer",
-	"upgrade", "proxy-authorization", "proxy-connection", "keep-alive",
-};
 
 /* ------------------------------------------------------------------------
  * Reading
@@ -210,27 +205,25 @@ check_no_control(const char *value, const char *parameter)
 static void
 check_header(const char *name, const char *value, void *context)
 {
-	static const char token[] =
-		"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-	if (name[0] == '\0' || strspn(name, token) != strlen(name))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" is not the name of a header", name),
-				 errhint("It has letters, digits and hyphens."),
-				 errhidestmt(true)));
-	for (int i = 0; i < lengthof(own_headers); i++)
+	switch (http_check_header(name, value))
 	{
-		if (pg_strcasecmp(name, own_headers[i]) == 0)
+		case HEADER_GOOD:
+			break;
+		case HEADER_BAD_NAME:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" is not the name of a header", name),
+					 errhint("It has letters, digits and hyphens."),
+					 errhidestmt(true)));
+			break;
+		case HEADER_OWN:
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("header \"%s\" cannot be set", name),
 					 errhint("It follows from the request."),
 					 errhidestmt(true)));
-	}
-	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
-	{
-		if ((*c < 0x20 && *c != '\t') || *c == 0x7f)
+			break;
+		case HEADER_BAD_VALUE:
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("value of header \"%s\" must not contain control characters", name),

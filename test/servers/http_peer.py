@@ -44,7 +44,8 @@ Paths; all answer whatever the method is, and after reading the request:
   /early-hints            103, then 200
   /continue-flood         100 Continue for ever
   /two-lengths            two Content-Length that differ
-  /many-headers?n=        /huge-header?n=
+  /many-headers?n=&name=  one name for all of them, if any
+  /huge-header?n=
   /nul                    NUL, control bytes and invalid UTF-8 in header and body
   /cookie                 200 with Set-Cookie
   /auth?user=&password=   401 unless it is that by Basic authentication
@@ -399,7 +400,9 @@ class Connection:
 
     async def path_many_headers(self, request):
         n = request.number("n", 1000)
-        await self.reply(200, "many\n", ["X-Header-%d: value %d" % (i, i) for i in range(n)])
+        name = request.query.get("name", "")
+        await self.reply(200, "many\n", [name + ":" if name else "X-Header-%d: value %d" % (i, i)
+                                         for i in range(n)])
 
     async def path_huge_header(self, request):
         await self.reply(200, "huge\n", ["X-Huge: " + "h" * request.number("n", 50000)])

@@ -72,6 +72,13 @@ sub all_arrived
 	return;
 }
 
+sub http_get
+{
+	my ($target) = @_;
+
+	return "defer.http('GET', " . quoted($http->url($target)) . ', max_attempts => 1)';
+}
+
 sub courier_pid
 {
 	my ($database) = @_;
@@ -104,6 +111,30 @@ sub courier_pid
 		SELECT defer.enqueue('sends_and_fails', max_attempts => 1)});
 	settled($node, 'all that was committed ends');
 	is(join(' ', map { $_->{query}{tag} } $http->requests('/record')), 'kept', 'what was rolled back is never sent');
+	$node->safe_psql('postgres', 'TRUNCATE defer.job_history, defer.attempt');
+	$http->clear;
+}
+
+# ------------------------------------------------------------------------
+# An answer made to be costly: as many headers of one name as are kept
+# ------------------------------------------------------------------------
+{
+	# This one keeps the courier there
+	my $hanging = $node->safe_psql('postgres', "SELECT $hang");
+	until_ok($node, $courier_runs, 'a courier runs');
+	my $pid = courier_pid();
+	my $peak = sub { return slurp_file("/proc/$pid/status") =~ /^VmPeak:\s+(\d+)/m ? $1 : undef };
+	my $one = $node->safe_psql('postgres', 'SELECT ' . http_get('/record'));
+	until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $one", 'a request is answered');
+	my $before = $peak->();
+	my $many = $node->safe_psql('postgres', 'SELECT ' . http_get('/many-headers?n=15000&name=a'));
+
+	until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $many", 'so is one with 15000 headers');
+	is($node->safe_psql('postgres', "SELECT length(result -> 'headers' ->> 'a') FROM defer.jobs WHERE id = $many"),
+		2 * 14999, 'which are all kept');
+	cmp_ok($peak->() - $before, '<', 64 * 1024, 'without much memory (kB)');
+	$node->safe_psql('postgres', "SELECT defer.cancel($hanging, force => true)");
+	settled($node, 'all end');
 	$node->safe_psql('postgres', 'TRUNCATE defer.job_history, defer.attempt');
 	$http->clear;
 }

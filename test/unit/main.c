@@ -123,6 +123,7 @@ main(int argc, char **argv)
 		{"network_rules", test_network_rules},
 		{"retry_after", test_retry_after},
 		{"mail_address", test_mail_address},
+		{"http_headers", test_http_headers},
 	};
 	size_t		i;
 	int			j;
