@@ -16,8 +16,15 @@ my $setup = q{
 	CREATE TABLE effect (job bigint);
 	CREATE FUNCTION work() RETURNS void LANGUAGE sql AS
 		'INSERT INTO effect VALUES (defer.current_job())';
-	CREATE FUNCTION sleepy() RETURNS void LANGUAGE sql AS
-		'INSERT INTO effect VALUES (defer.current_job()); SELECT pg_sleep(1)';
+	-- ends on the original once the backup is there, and at once in a copy
+	CREATE TABLE backed_up (at timestamptz);
+	CREATE FUNCTION sleepy() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO effect VALUES (defer.current_job());
+		WHILE current_setting('cluster_name') = 'original' AND NOT EXISTS (SELECT FROM backed_up) LOOP
+			PERFORM pg_sleep(0.01);
+		END LOOP;
+	END $$;
 	SELECT defer.cron('work', '* * * * * *', overlap => 'allow')};
 my $restored = q{SELECT EXISTS (SELECT FROM defer.health WHERE finding LIKE '%restored or copied%')};
 
@@ -30,6 +37,7 @@ until_ok($node, q{SELECT count(*) > 0 FROM effect}, 'the original works');
 $node->safe_psql('postgres', q{SELECT count(defer.enqueue('sleepy')) FROM generate_series(1, 4)});
 until_ok($node, q{SELECT EXISTS (SELECT FROM defer.jobs WHERE state = 'running')}, 'jobs run');
 $node->backup('base');
+$node->safe_psql('postgres', 'INSERT INTO backed_up VALUES (now())');
 
 sub still
 {
