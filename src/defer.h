@@ -291,7 +291,6 @@ extern void statistics_forget(void);
 /* ------------------------------------------------------------------------
  * jobs.c: rows of defer.job, job_history, attempt, log, by direct table access
  * ------------------------------------------------------------------------ */
-extern void job_from_tuple(Job *job, HeapTuple tuple, TupleDesc desc);	/* pointers into the current memory context */
 
 /*
  * Insert a job.  id, enqueued_at and claim are set here.  If job->key is set
@@ -351,9 +350,6 @@ extern FunctionEntry *function_resolve_name(const char *name);
 
 /* By stored signature, at run time; NULL when it is gone */
 extern FunctionEntry *function_by_signature(const char *signature);
-
-/* Is it 'fn(bigint)' and not 'fn'? */
-extern bool function_name_has_types(const char *given);
 
 /* ------------------------------------------------------------------------
  * function_args.c: JSON arguments to the values of parameters

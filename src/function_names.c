@@ -117,12 +117,6 @@ types_in(const char *given)
 	return NULL;
 }
 
-bool
-function_name_has_types(const char *given)
-{
-	return types_in(given) != NULL;
-}
-
 static int
 compare_strings(const ListCell *a, const ListCell *b)
 {

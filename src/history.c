@@ -101,12 +101,6 @@ forget_partitions(Datum arg, Oid relation)
 	}
 }
 
-void
-history_forget_partitions(void)
-{
-	forget_partitions((Datum) 0, InvalidOid);
-}
-
 /*
  * The partition for a time; "which" names the default one.  A default that was
  * found for want of a better is looked up again, so that a partition made

@@ -163,18 +163,6 @@ job_from_values(Job *job, Datum *values, bool *nulls)
 }
 
 void
-job_from_tuple(Job *job, HeapTuple tuple, TupleDesc desc)
-{
-	Datum	   *values = palloc(desc->natts * sizeof(Datum));
-	bool	   *nulls = palloc(desc->natts * sizeof(bool));
-
-	heap_deform_tuple(tuple, desc, values, nulls);
-	job_from_values(job, values, nulls);
-	pfree(values);
-	pfree(nulls);
-}
-
-void
 job_from_slot(Job *job, TupleTableSlot *slot)
 {
 	slot_getallattrs(slot);

@@ -86,7 +86,6 @@ extern int	lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char s
 
 /* history.c */
 extern Oid	day_partition(CatalogObject parent, TimestampTz at);
-extern void history_forget_partitions(void);
 
 /* partitions.c: making and dropping the partitions of history, attempt, log */
 extern TimestampTz partitions_maintain(TimestampTz now);

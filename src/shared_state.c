@@ -191,15 +191,6 @@ wake_scheduler(Oid database)
 	LWLockRelease(shared->workers_lock);
 }
 
-void
-wake_launcher(void)
-{
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	if (shared->launcher_latch != NULL)
-		SetLatch(shared->launcher_latch);
-	LWLockRelease(shared->workers_lock);
-}
-
 /* ------------------------------------------------------------------------
  * Workers
  * ------------------------------------------------------------------------ */

@@ -263,7 +263,6 @@ extern void shared_state_startup(void);
 /* Databases; the caller holds workers_lock */
 extern DatabaseSlot *database_slot(Oid database, bool create);	/* NULL: none (or no room) */
 extern void wake_scheduler_locked(DatabaseSlot *slot);
-extern void wake_launcher(void);
 extern void wake_scheduler(Oid database);
 
 /* Workers */
