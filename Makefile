@@ -8,6 +8,10 @@
 #   make check            all tests on throwaway servers
 #   make check-browser    the dashboard in headless Chromium, which it installs
 #   make check-versions   the same on PostgreSQL 15, 17 and 18
+#   make coverage         the tests' coverage of src/ by gcov; fails if a function is
+#                         neither called nor listed with a reason in test/uncovered.txt
+#   make sanitize         the tests with UBSan
+#   make valgrind         those of what uses shared memory, under valgrind
 #   make bench            throughput, latency and the like beside other queues
 #   make lint             cppcheck and clang-tidy
 #   make format           pg_bsd_indent over src/
@@ -15,7 +19,7 @@
 # Everything but the first line works on a machine that has only make, and
 # leaves nothing behind: the server is a private copy under /tmp.
 
-TOOLS = demo check check-browser check-versions bench lint format
+TOOLS = demo check check-browser check-versions coverage sanitize valgrind bench lint format
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
