@@ -547,13 +547,16 @@ stop_idling(void)
  * The process
  * ------------------------------------------------------------------------ */
 
-/* Cancel: see worker_cancel_job(); or pg_cancel_backend() */
+/*
+ * Cancel: see worker_cancel_job(); or pg_cancel_backend().  Neither is for
+ * anything but a job.  lock_timeout is, and sends the same signal.
+ */
 static void
 handle_sigint(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
-	if (job_serial != 0)
+	if (job_serial != 0 || get_timeout_indicator(LOCK_TIMEOUT, false))
 	{
 		InterruptPending = true;
 		QueryCancelPending = true;
