@@ -17,7 +17,9 @@ if (system('defer help 2>/dev/null | grep -qw dashboard') != 0)
 	plan skip_all => 'built without the dashboard';
 }
 
-my $node = new_server('dashboard', q{max_connections = 60});
+my $node = new_server('dashboard', q{max_connections = 60
+defer.smtp_url = 'smtp://localhost:1'
+defer.smtp_from = 'a@example.com'});
 my $hostile = q{"<script>alert('name')</script>"};
 
 $node->safe_psql('postgres', qq{
@@ -343,9 +345,40 @@ $node->reload;
 	stop($dash);
 }
 
+# --- with a token of one's own, and pages that have more than usual
+
+append_to_file($node->data_dir . '/token', "a-token-of-my-own-12345\n");
+$dash = dashboard([ '--token-file', $node->data_dir . '/token' ]);
+is($dash->{token} // 'a-token-of-my-own-12345', 'a-token-of-my-own-12345', 'no other token is made');
+login($dash, token => 'a-token-of-my-own-12345');
+$node->safe_psql('postgres', q{
+	SELECT count(defer.enqueue('work', '[0]')) FROM generate_series(1, 120);
+	SELECT defer.cron('tick', '* * * * * *', name => 'quick', allow_direct => true);
+	SELECT defer.alert('<b>alert</b>', recipients => '{a@example.com}')});
+until_ok($node, q{SELECT count(*) FILTER (WHERE function LIKE '%work(integer)') >= 120 AND count(*) FILTER (WHERE schedule = 'quick') > 0
+	FROM defer.jobs WHERE state = 'succeeded' AND id > } . $later, 'more jobs have ended');
+$answer = get($dash, '/jobs?function=work')->{content};
+like($answer, qr/id="older" href="([^"]*before=\d+)"/, 'more jobs than a page has');
+my ($older) = $answer =~ /id="older" href="([^"]*)"/;
+$older =~ s/&amp;/&/g;
+like(get($dash, $older)->{content}, qr/work\(integer\)/, 'the next page has the others');
+like(get($dash, '/alerts')->{content}, qr/<td>&lt;b&gt;alert/, 'alerts are shown as text');
+like(get($dash, '/schedules')->{content}, qr/class="leaves"><li><a href="\/job\?id=\d+"/, 'the last runs of a schedule');
+stop($dash);
+
 # --- what it says when it cannot begin
 
 command_fails_like([ 'defer', '-h', $node->host, '-p', $node->port, '-d', 'postgres', 'dashboard', '--origin', 'ftp://x' ], qr/begins with http/, 'no origin');
+my $token_file = $node->basedir . '/token';
+for my $case ([ 'short', qr/less than 16/ ], [ '', qr/it is empty/ ])
+{
+	append_to_file($token_file, $case->[0]);
+	command_fails_like([ 'defer', '-h', $node->host, '-p', $node->port, '-d', 'postgres', 'dashboard', '--token-file', $token_file ],
+		$case->[1], "token '$case->[0]'");
+	unlink($token_file) or die "cannot remove $token_file: $!";
+}
+command_fails_like([ 'defer', '-h', $node->host, '-p', $node->port, '-d', 'postgres', 'dashboard', '--token-file', $token_file ],
+	qr/could not read the token/, 'no file');
 command_fails_like([ 'defer', '-h', $node->host, '-p', $node->port, '-d', 'nothing', 'dashboard' ], qr/does not exist/, 'no database');
 
 done_testing();
