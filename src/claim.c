@@ -411,8 +411,9 @@ claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid)
 {
 	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
 	Datum	   *elements = palloc(Max(n, 1) * sizeof(Datum));
-	Datum		values[3];
-	bool		nulls[3] = {0};
+	const int	natts = RelationGetNumberOfAttributes(rel);
+	Datum	   *values = palloc0(Max(natts, 3) * sizeof(Datum));
+	bool	   *nulls = palloc0(Max(natts, 3) * sizeof(bool));
 	HeapTuple	tuple;
 	Relation	pkey;
 
@@ -422,6 +423,8 @@ claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid)
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[2] = PointerGetDatum(construct_array(elements, n, INT8OID, 8, FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
+	for (int i = 3; i < natts; i++)
+		nulls[i] = true;		/* a later version's */
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	simple_heap_insert(rel, tuple);
 	*tid = tuple->t_self;

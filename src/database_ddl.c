@@ -3,8 +3,9 @@
  *		Out of the way of DDL.
  *
  * DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME and
- * SET TABLESPACE want nobody connected to the database, and DROP EXTENSION
- * wants nobody at its tables; all of our processes are.  So before such a
+ * SET TABLESPACE want nobody connected to the database, and DROP EXTENSION and
+ * ALTER EXTENSION ... UPDATE want nobody at its tables; all of our processes
+ * are.  So before such a
  * command is run by somebody who has the right to it, the database is marked
  * as withdrawn: our processes leave, workers after their job if it ends within
  * a second, and none is started.  Afterwards the launcher goes on from what it
@@ -122,6 +123,11 @@ database_wanted_empty(Node *stmt)
 			break;
 		case T_DropStmt:
 			if (drops_extension((DropStmt *) stmt) && catalog_installed() &&
+				has_privs_of_role(GetUserId(), catalog_owner()))
+				return MyDatabaseId;
+			return InvalidOid;
+		case T_AlterExtensionStmt:
+			if (strcmp(((AlterExtensionStmt *) stmt)->extname, "defer") == 0 && catalog_installed() &&
 				has_privs_of_role(GetUserId(), catalog_owner()))
 				return MyDatabaseId;
 			return InvalidOid;

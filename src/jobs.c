@@ -51,15 +51,16 @@ job_table(void)
 	if (opened.rel != NULL)
 		return &opened;
 
-	pkey = catalog_oid(CAT_JOB_PKEY);
-	claim_index = catalog_oid(CAT_JOB_CLAIM_IDX);
-	opened.key_index = catalog_oid(CAT_JOB_KEY_IDX);
 	context = MemoryContextSwitchTo(TopTransactionContext);
 	CurrentResourceOwner = TopTransactionResourceOwner;
 	PG_TRY();
 	{
 		Relation	rel = table_open(catalog_oid(CAT_JOB), RowExclusiveLock);
 
+		/* not before: whoever we have waited for may have made them anew */
+		pkey = catalog_oid(CAT_JOB_PKEY);
+		claim_index = catalog_oid(CAT_JOB_CLAIM_IDX);
+		opened.key_index = catalog_oid(CAT_JOB_KEY_IDX);
 		opened.estate = CreateExecutorState();
 		opened.info = makeNode(ResultRelInfo);
 		InitResultRelInfo(opened.info, rel, 1, NULL, 0);
