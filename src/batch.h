@@ -63,6 +63,8 @@ extern void batch_leave_job(int index);
 extern void bookkeeping_begin(void);
 extern void bookkeeping_begin_at(int isolation);
 extern void bookkeeping_end(void);
+extern bool bookkeeping_is_locked(void);
+extern bool bookkeeping_would_wait(void);
 extern void report_own_error(MemoryContext context);
 extern bool extension_is_there(void);
 

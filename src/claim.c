@@ -27,6 +27,7 @@
 #include "commands/sequence.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -369,6 +370,23 @@ bookkeeping_begin(void)
 	bookkeeping_begin_at(XACT_READ_COMMITTED);
 }
 
+/*
+ * Does anybody hold a lock on our tables that a worker would wait for?  In a
+ * transaction, which keeps those that it gets.
+ */
+bool
+bookkeeping_is_locked(void)
+{
+	static const CatalogObject tables[] = {CAT_JOB, CAT_CLAIM, CAT_HISTORY};
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		if (!ConditionalLockRelationOid(catalog_oid(tables[i]), RowExclusiveLock))
+			return true;
+	}
+	return false;
+}
+
 /* Commit, and go on in the memory context that bookkeeping_begin() found */
 void
 bookkeeping_end(void)
@@ -376,6 +394,18 @@ bookkeeping_end(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(bookkeeping_context);
+}
+
+/* bookkeeping_is_locked(), in a transaction of its own: somebody may come the next moment */
+bool
+bookkeeping_would_wait(void)
+{
+	bool		locked;
+
+	bookkeeping_begin();
+	locked = bookkeeping_is_locked();
+	bookkeeping_end();
+	return locked;
 }
 
 /* Print an error of our own and make sure that nothing of it is left */
@@ -586,6 +616,8 @@ claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now)
 	Size		bytes = 0;
 	int			others = 0;
 
+	/* if it is locked wait here, where that holds up no other database */
+	(void) job_table();
 	lane_scan_begin(choice, MyDatabaseId);
 	if (choice->low.run_at > now)
 	{

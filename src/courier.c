@@ -580,6 +580,8 @@ courier_wind_up(int code, Datum arg)
 	collect_ended();
 	begin_record();
 	bookkeeping_begin();
+	if (bookkeeping_is_locked())
+		return;					/* a wait could not be interrupted: the scheduler finds the claims */
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		Delivery   *delivery = deliveries[i];

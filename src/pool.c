@@ -14,6 +14,10 @@
  * other roles are asked to leave; and if none is idle, and a role has no worker
  * at all, one of the largest pool after its job.  That job may take a day: a
  * role that still has none after a moment gets one beyond defer.max_workers.
+ *
+ * Workers that fail to claim, because somebody has locked our tables, say, are
+ * as good as idle.  While there are such none is added, and while the tables
+ * are locked none is started: it would only keep the place from others.
  */
 #include "defer.h"
 
@@ -41,6 +45,12 @@
 #define OWNER_DELAY		(10 * USECS_PER_SEC)
 #define NO_SLOT_DELAY	(5 * USECS_PER_SEC)
 
+/* Nothing is put off for longer */
+#define MAX_DELAY		USECS_PER_MINUTE
+
+/* Our tables are locked, or what workers write fails: look again */
+#define STUCK_DELAY		(200 * 1000)
+
 /* The server's log hears of no free background worker at most so often */
 #define COMPLAIN_DELAY	(10 * USECS_PER_MINUTE)
 
@@ -60,7 +70,8 @@ typedef struct Pool
 	int64		ready;			/* jobs; an estimate */
 	int			workers;
 	int			idle;			/* of them */
-	bool		connected;		/* one of them, at least */
+	bool		stuck;			/* one of them, at least */
+	bool		connected;		/* likewise */
 } Pool;
 
 /* What to remember about a role whose workers cannot be started */
@@ -156,7 +167,7 @@ take_slot(Oid owner, uint32 *generation)
 		slot->pid = 0;
 		slot->latch = NULL;
 		slot->since = GetCurrentTimestamp();
-		slot->woken = slot->awaiting = slot->leave = false;
+		slot->woken = slot->awaiting = slot->leave = slot->stuck = false;
 		slot->suspect = 0;
 		slot->claim_id = slot->previous_claim_id = slot->current_job = slot->cancel_job = 0;
 		slot->nentries = slot->nwaiting = 0;
@@ -347,7 +358,8 @@ count_pools(List **pools, TimestampTz now, int *working, bool *others)
 
 		if (slot->state == WORKER_FREE)
 			continue;
-		if (!slot->awaiting)
+		/* one that is stuck and idles can be asked for its place */
+		if (!slot->awaiting && !(slot->stuck && slot->state == WORKER_BUSY))
 			(*working)++;
 		if (slot->database != MyDatabaseId)
 		{
@@ -363,6 +375,8 @@ count_pools(List **pools, TimestampTz now, int *working, bool *others)
 		if (slot->awaiting || slot->state == WORKER_LEAVING)
 			continue;
 		pool->workers++;
+		if (slot->stuck)
+			pool->stuck = true;
 		if (slot->state == WORKER_STARTING || slot->state == WORKER_IDLE)
 			pool->idle++;
 		if (slot->state != WORKER_STARTING)
@@ -528,7 +542,7 @@ ask_for_room(const Pool *pool, int64 want)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
-		if (slot->state != WORKER_IDLE || slot->leave || slot->woken ||
+		if (slot->state != WORKER_IDLE || slot->leave || (slot->woken && !slot->stuck) ||
 			(slot->database == MyDatabaseId && slot->owner == pool->owner))
 			continue;
 		ask_to_leave(slot);
@@ -560,6 +574,21 @@ is_hungry(const Pool *pool, TimestampTz now)
 	return now - trouble->hungry_since >= HUNGRY_AFTER;
 }
 
+/* Would workers only wait?  Not looked at each time: we may be woken very often */
+static bool
+tables_are_locked(TimestampTz now)
+{
+	static TimestampTz looked_at = 0;
+	static bool locked = false;
+
+	if (now < looked_at || now - looked_at >= STUCK_DELAY)
+	{
+		locked = bookkeeping_would_wait();
+		looked_at = now;
+	}
+	return locked;
+}
+
 /*
  * Start as many workers as make sense now; adds them to *working.  False: the
  * server has no background worker left.
@@ -574,6 +603,11 @@ grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *l
 
 	if (want <= 0)
 		return true;
+	if (pool->stuck || tables_are_locked(now))
+	{
+		*look_again = Min(*look_again, now + STUCK_DELAY);
+		return true;
+	}
 	if (room <= 0)
 	{
 		bool		hungry = is_hungry(pool, now);

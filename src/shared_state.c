@@ -257,6 +257,20 @@ worker_set_state(WorkerState state)
 	LWLockRelease(shared->workers_lock);
 }
 
+/*
+ * What this worker wants to write fails, or somebody has locked it: until that
+ * is over it is of no use to anybody, and there is no sense in more like it.
+ */
+void
+worker_set_stuck(bool stuck)
+{
+	if (my_worker->stuck == stuck)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_worker->stuck = stuck;
+	LWLockRelease(shared->workers_lock);
+}
+
 void
 worker_set_progress(float4 progress)
 {

@@ -133,6 +133,7 @@ typedef struct WorkerSlot
 	bool		woken;			/* idle, and its latch was set for a job */
 	bool		awaiting;		/* its job waits in defer.await() */
 	bool		leave;			/* another role needs the slot */
+	bool		stuck;			/* its bookkeeping has failed, and is tried again */
 	int16		suspect;		/* of the job it runs: see worker_reserve_suspect() */
 
 	/* under mutex */
@@ -269,6 +270,7 @@ extern void wake_scheduler(Oid database);
 extern int	wake_idle_workers(Oid database, Oid owner, int64 n);	/* returns how many */
 extern int	count_workers(Oid database, Oid owner, bool *idle);	/* not those that await */
 extern void worker_set_state(WorkerState state);
+extern void worker_set_stuck(bool stuck);
 extern bool worker_reserve_suspect(int16 suspect);
 extern void worker_release_suspect(void);
 extern void worker_set_progress(float4 progress);

@@ -205,6 +205,13 @@ lane_is_stale(const Job *job)
 		job_lane(text_to_cstring(job->function), text_to_cstring(job->queue)) != batch.lane;
 }
 
+static bool
+asked_to_leave(void)
+{
+	return my_worker->leave || my_database->withdrawn ||
+		my_database->database != MyDatabaseId || !defer_enabled;
+}
+
 static FailureKind
 failure_kind(const ErrorData *error)
 {
@@ -217,12 +224,13 @@ failure_kind(const ErrorData *error)
 
 /* The timer and whoever has work for us set our latch: wait all the same */
 static void
-pause_after_error(void)
+pause_after_error(bool may_leave)
 {
 	const TimestampTz until = GetCurrentTimestamp() + ERROR_WAIT * INT64CONST(1000);
 	long		wait;
 
-	while ((wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
+	while ((wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0 &&
+		   !(may_leave && asked_to_leave()))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(wait, ERROR_WAIT), PG_WAIT_EXTENSION);
@@ -250,8 +258,9 @@ write_failure(BatchJob *job, FailureKind kind, const ErrorData *error)
 			report_own_error(context);
 		}
 		PG_END_TRY();
+		worker_set_stuck(!written);
 		if (!written)
-			pause_after_error();
+			pause_after_error(false);
 	}
 }
 
@@ -338,13 +347,6 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 /* ------------------------------------------------------------------------
  * A batch
  * ------------------------------------------------------------------------ */
-
-static bool
-asked_to_leave(void)
-{
-	return my_worker->leave || my_database->withdrawn ||
-		my_database->database != MyDatabaseId || !defer_enabled;
-}
 
 static void
 reload_settings(void)
@@ -461,7 +463,9 @@ worker_wind_up(int code, Datum arg)
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unsettled()))
 		return;
-	if (!extension_is_there())
+
+	/* nor for whoever has locked our tables: the scheduler finds the claim */
+	if (!extension_is_there() || bookkeeping_would_wait())
 		return;
 	if (job != NULL)
 	{
@@ -489,7 +493,7 @@ worker_detach(int code, Datum arg)
 	SpinLockRelease(&my_worker->mutex);
 	my_worker->pid = 0;
 	my_worker->latch = NULL;
-	my_worker->awaiting = my_worker->leave = false;
+	my_worker->awaiting = my_worker->leave = my_worker->stuck = false;
 	my_worker->suspect = 0;
 
 	/* one that could not connect is looked at by the scheduler */
@@ -630,8 +634,12 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 		forget_cancel();
 		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
-		pause_after_error();
+		worker_set_state(WORKER_IDLE);	/* whoever wants our place may have it */
+		worker_set_stuck(true);
+		pause_after_error(true);
 	}
+	else
+		worker_set_stuck(false);
 	return took;
 }
 
@@ -701,6 +709,7 @@ defer_worker_main(Datum arg)
 
 	scratch = AllocSetContextCreate(TopMemoryContext, "defer job", ALLOCSET_DEFAULT_SIZES);
 	main_loop(scratch);
-	batch_settle();
+	if (!my_worker->stuck)
+		batch_settle();			/* else worker_wind_up() does, once */
 	proc_exit(EXIT_DONE);
 }
