@@ -64,7 +64,7 @@ endif
 # From 16 on PGXS hides our symbols from other libraries.  Before, at least
 # make sure that we call our own.
 comma := ,
-SHLIB_LINK = $(CURL_LIBS) -lpthread $(if $(filter linux,$(PORTNAME)),$(if $(filter 14 15,$(MAJORVERSION)),-Wl$(comma)-Bsymbolic))
+SHLIB_LINK = $(CURL_LIBS) -lpthread $(if $(filter linux,$(PORTNAME)),-lrt) $(if $(filter linux,$(PORTNAME)),$(if $(filter 14 15,$(MAJORVERSION)),-Wl$(comma)-Bsymbolic))
 
 # expected/ is at the top: pg_regress up to 15 looks for it in --outputdir, from
 # 16 on in --expecteddir, both "."

@@ -5,11 +5,10 @@
  * DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME and
  * SET TABLESPACE want nobody connected to the database, and DROP EXTENSION and
  * ALTER EXTENSION ... UPDATE want nobody at its tables; all of our processes
- * are.  So before such a
- * command is run by somebody who has the right to it, the database is marked
- * as withdrawn: our processes leave, workers after their job if it ends within
- * a second, and none is started.  Afterwards the launcher goes on from what it
- * finds.
+ * are.  So before such a command is run by somebody who has the right to it,
+ * the database is marked as withdrawn: our processes leave, workers after their
+ * job if it ends within a second, and none is started.  Afterwards the launcher
+ * goes on from what it finds.
  *
  * Also here: COMMIT PREPARED, which brings jobs without the callbacks of a
  * commit, and the extension's end.
@@ -33,6 +32,7 @@
 #include "utils/wait_event.h"
 
 #include "jobs.h"
+#include "monotonic.h"
 #include "processes.h"
 
 /* A running job may go on for so long; then it is interrupted (microseconds) */
@@ -208,7 +208,7 @@ set_withdrawn(Oid database, bool withdrawn)
 static void
 withdraw_from(Oid database)
 {
-	const TimestampTz began = GetCurrentTimestamp();
+	const int64 began = monotonic_now();
 	volatile bool interrupted = false;
 
 	set_withdrawn(database, true);
@@ -216,7 +216,7 @@ withdraw_from(Oid database)
 	{
 		for (;;)
 		{
-			int64		waited = GetCurrentTimestamp() - began;
+			int64		waited = monotonic_now() - began;
 			bool		interrupt = !interrupted && waited >= GRACE;
 
 			if (!processes_left(database, interrupt) || waited >= PATIENCE)

@@ -277,6 +277,9 @@ start_schedulers(TimestampTz now)
 		if (OidIsValid(slot->database) && slot->wanted && !slot->withdrawn &&
 			!slot->starting && slot->scheduler_pid == 0 && child->handle == NULL)
 		{
+			/* further off than it ever is: the clock was set back */
+			if (child->not_before > now + (RESTART_DELAY << MAX_DOUBLINGS))
+				child->not_before = now;
 			if (child->database == slot->database && child->not_before > now)
 				look_again = Min(look_again, child->not_before);
 			else

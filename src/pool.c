@@ -455,6 +455,8 @@ owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
 	Trouble    *trouble = trouble_of(owner, false);
 	OwnerState	state;
 
+	if (trouble != NULL && trouble->not_before > now + MAX_DELAY)
+		trouble->not_before = now;	/* the clock was set back */
 	if (trouble != NULL && trouble->not_before > now)
 	{
 		*look_again = Min(*look_again, trouble->not_before);

@@ -17,6 +17,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -34,13 +35,17 @@
 #include "alert.h"
 #include "batch.h"
 #include "jobs.h"
+#include "monotonic.h"
 #include "processes.h"
 
 /* A chore that failed is done again after so long (microseconds) */
 #define FAILURE_DELAY	(5 * USECS_PER_SEC)
 
 /* Something lies in the future: look at the clock at least so often, it may be set */
-#define CLOCK_CHECK		(60 * USECS_PER_SEC)
+#define CLOCK_CHECK		(10 * USECS_PER_SEC)
+
+/* It was set, if it is further behind the monotonic one than before by so much */
+#define CLOCK_SET_BACK	USECS_PER_SEC
 
 /* Rows of a batch are locked by somebody; there are more lanes than slots */
 #define RETRY_DELAY		USECS_PER_SEC
@@ -50,6 +55,7 @@
 
 typedef enum ChoreName
 {
+	CHORE_CLOCK,				/* it was set back */
 	CHORE_LOAD,					/* limits, guard, lanes from the tables */
 	CHORE_RECOVER,
 	CHORE_PARTITIONS,
@@ -202,7 +208,52 @@ chore_alerts(TimestampTz now)
 	return alerts_maintain(now);
 }
 
+/* By how much; 0: nothing to do */
+static int64 clock_set_back = 0;
+
+/*
+ * The clock was set back: what was due by the old one, or is retried, would
+ * wait until the new one has caught up.  It is as far off as it was instead.
+ * What somebody wants to be done at a time stays there.
+ */
+static void
+move_jobs_back(int64 by)
+{
+	Oid			types[] = {INTERVALOID};
+	Interval   *interval = palloc0(sizeof(Interval));
+	Datum		values[] = {IntervalPGetDatum(interval)};
+	OwnSql		own;
+
+	interval->time = by;
+	bookkeeping_begin();
+	own_sql_begin(&own);
+	SPI_connect();
+	if (SPI_execute_with_args("UPDATE defer.job SET run_at = run_at - $1"
+							  " WHERE claim IS NULL AND run_at > pg_catalog.clock_timestamp() AND run_at < 'infinity'"
+							  " AND (attempt > 0 OR run_at <= pg_catalog.clock_timestamp() + $1)",
+							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not move the times of jobs");
+	SPI_finish();
+	own_sql_end(&own);
+	bookkeeping_end();
+}
+
+static TimestampTz
+chore_clock(TimestampTz now)
+{
+	if (clock_set_back == 0)
+		return DT_NOEND;
+	move_jobs_back(clock_set_back);
+	clock_set_back = 0;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->rescan = true;
+	LWLockRelease(shared->workers_lock);
+	SetLatch(MyLatch);
+	return DT_NOEND;
+}
+
 static Chore chores[CHORE_N] = {
+	[CHORE_CLOCK] = {"follow the clock", chore_clock},
 	[CHORE_LOAD] = {"read its tables", chore_load},
 	[CHORE_RECOVER] = {"settle the claims of processes that are gone", chore_recover},
 	[CHORE_PARTITIONS] = {"maintain its partitions", chore_partitions},
@@ -337,6 +388,24 @@ take_requests(TimestampTz now)
 		chores[CHORE_PARTITIONS].due = now;
 }
 
+/* Each time that we wake up: all that is due is due by the old clock */
+static void
+check_clock(TimestampTz now)
+{
+	static int64 ahead = PG_INT64_MIN;	/* of the monotonic one */
+	int64		ahead_now = now - monotonic_now();
+
+	if (ahead != PG_INT64_MIN && ahead - ahead_now > CLOCK_SET_BACK)
+	{
+		clock_set_back += ahead - ahead_now;
+		ereport(LOG,
+				(errmsg("the clock was set back by %.1f s", (double) (ahead - ahead_now) / USECS_PER_SEC)));
+		for (int i = 0; i < CHORE_N; i++)
+			chores[i].due = now;
+	}
+	ahead = ahead_now;
+}
+
 static void
 sleep_until_due(void)
 {
@@ -409,6 +478,7 @@ defer_scheduler_main(Datum arg)
 		MemoryContextSwitchTo(turn);
 		now = GetCurrentTimestamp();
 		reload_settings(now);
+		check_clock(now);
 		take_requests(now);
 		for (int i = 0; i < CHORE_N; i++)
 		{

@@ -650,6 +650,9 @@ lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int
 	}
 }
 
+/* All rows that a scan met were locked: leave the lane alone for so long (microseconds) */
+#define LANE_RETRY	(50 * 1000)
+
 /* The lane that this process has chosen and is not done with */
 static LaneChoice chosen;
 static bool has_chosen = false;
@@ -727,7 +730,7 @@ choose_lane(Oid database, Oid owner, bool deliveries, bool mails, const Oid *exc
 			continue;
 		if (!limits_have_room_locked(database, slot->tag.lane))
 			continue;
-		if (slot->retry_at > now)
+		if (slot->retry_at > now && slot->retry_at <= now + LANE_RETRY)
 			*look_again = Min(*look_again, slot->retry_at);
 		else
 			best = slot;
@@ -833,7 +836,7 @@ lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 		Assert(slot->scanners > 0);
 		slot->ready = Max(slot->ready - taken, 0);
 		if (taken == 0 && next.run_at <= now)
-			slot->retry_at = now + 50 * 1000;
+			slot->retry_at = now + LANE_RETRY;
 		slot->scanners--;
 		lane_drop_if_empty(slot);
 	}

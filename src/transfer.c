@@ -12,6 +12,7 @@
  */
 #include "transfer.h"
 
+#include "monotonic.h"
 #include "transfer_threads.h"
 
 #ifndef HAVE_SYS_EPOLL_H
@@ -27,7 +28,6 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "utils/wait_event.h"
@@ -49,15 +49,6 @@ static char *certificates = NULL;
 static bool configured = false;
 static bool rules_changed = false;	/* connections that are kept are not used any more */
 #endif
-
-static int64
-monotonic_now(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
-}
 
 /* ------------------------------------------------------------------------
  * Into libcurl

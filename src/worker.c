@@ -20,7 +20,6 @@
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "portability/instr_time.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -37,6 +36,7 @@
 
 #include "batch.h"
 #include "job_owner.h"
+#include "monotonic.h"
 #include "processes.h"
 
 /* The timer (milliseconds) */
@@ -64,10 +64,10 @@
 static BatchJob *running = NULL;
 static TimestampTz running_since;
 static bool connected = false;
-static TimestampTz started_at;
+static int64 started_at;	/* monotonic_now() */
+static bool retire = false; /* a new worker is to take over */
 
 /* For the timer */
-static TimeoutId tick_timeout;
 static volatile sig_atomic_t ticking = false;
 static volatile uint32 job_serial = 0;	/* grows with each job; 0 in the low bit while none runs */
 static uint32 tick_serial = 0;	/* as of the last tick */
@@ -81,15 +81,6 @@ static bool superuser_session;	/* was the owner a superuser when we connected? *
 /* ------------------------------------------------------------------------
  * The timer, and cancelling
  * ------------------------------------------------------------------------ */
-
-static int64
-monotonic_now(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
-}
 
 /* In a signal handler: ask the job to stop */
 static void
@@ -125,7 +116,6 @@ worker_tick(void)
 		if (same_job && my_worker->nwaiting > 0 && my_database->scheduler_latch != NULL)
 			SetLatch(my_database->scheduler_latch);
 	}
-	enable_timeout_after(tick_timeout, TICK);
 }
 
 static void
@@ -134,7 +124,7 @@ start_ticking(void)
 	if (ticking)
 		return;
 	ticking = true;
-	enable_timeout_after(tick_timeout, TICK);
+	ticker_start(TICK);
 }
 
 static void
@@ -143,7 +133,7 @@ stop_ticking(void)
 	if (!ticking)
 		return;
 	ticking = false;
-	disable_timeout(tick_timeout, false);
+	ticker_stop();
 }
 
 /* A cancel that came too late must not hit what comes next */
@@ -226,14 +216,14 @@ failure_kind(const ErrorData *error)
 static void
 pause_after_error(bool may_leave)
 {
-	const TimestampTz until = GetCurrentTimestamp() + ERROR_WAIT * INT64CONST(1000);
-	long		wait;
+	const int64 until = monotonic_now() + ERROR_WAIT * INT64CONST(1000);
+	int64		wait;
 
-	while ((wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0 &&
+	while ((wait = (until - monotonic_now()) / 1000) > 0 &&
 		   !(may_leave && asked_to_leave()))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(wait, ERROR_WAIT), PG_WAIT_EXTENSION);
+						 (long) wait, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -359,7 +349,7 @@ reload_settings(void)
 	ProcessConfigFile(PGC_SIGHUP);
 	owner_stale = true;			/* defer.run_superuser_jobs */
 	if (defer_synchronous_commit != synchronous)
-		started_at = 0;			/* it is for a new worker to obey */
+		retire = true;			/* it is for a new worker to obey */
 }
 
 static void
@@ -579,7 +569,7 @@ set_up_session(void)
 	superuser_session = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
 	guard_in_worker = true;
 	job_log_init();
-	tick_timeout = RegisterTimeout(USER_TIMEOUT, worker_tick);
+	ticker_init(worker_tick);
 	CacheRegisterSyscacheCallback(AUTHOID, owner_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, owner_changed, (Datum) 0);
 	/* as a setting, so that a job that changes it does not leave it empty */
@@ -587,18 +577,17 @@ set_up_session(void)
 }
 
 /*
- * Wait for work.  False: there has been none for so long that it is time to go.
+ * Wait for work.  False: there has been none, since that time, for so long that it is time to go.
  */
 static bool
-idle(TimestampTz since, TimestampTz look_again, bool steal_later)
+idle(int64 since, TimestampTz look_again, bool steal_later)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	int64		timeout = defer_worker_idle_timeout - (now - since) / 1000;
+	int64		timeout = defer_worker_idle_timeout - (monotonic_now() - since) / 1000;
 
 	if (timeout <= 0)
 		return false;
 	if (look_again != DT_NOEND)
-		timeout = Min(timeout, TimestampDifferenceMilliseconds(now, look_again) + 1);
+		timeout = Min(timeout, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), look_again) + 1);
 	if (steal_later)
 		timeout = Min(timeout, STEAL_WAIT);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -646,7 +635,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 static void
 main_loop(MemoryContext scratch)
 {
-	TimestampTz idle_since = 0;
+	int64		idle_since = 0;
 	int			max = 1;
 
 	for (;;)
@@ -659,8 +648,8 @@ main_loop(MemoryContext scratch)
 		reload_settings();
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);
-		if (asked_to_leave() || !owner_may_run() ||
-			GetCurrentTimestamp() - started_at > MAX_LIFETIME)
+		if (asked_to_leave() || !owner_may_run() || retire ||
+			monotonic_now() - started_at > MAX_LIFETIME)
 			return;
 		if (idle_since != 0)
 			worker_set_state(WORKER_IDLE);	/* before looking, so that no job slips by */
@@ -678,7 +667,7 @@ main_loop(MemoryContext scratch)
 		}
 		stop_ticking();
 		if (idle_since == 0)
-			idle_since = GetCurrentTimestamp();
+			idle_since = monotonic_now();
 		else if (!idle(idle_since, look_again, steal_later) && stop_idling())
 			return;
 	}
@@ -703,7 +692,7 @@ defer_worker_main(Datum arg)
 	on_shmem_exit(worker_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(my_worker->database, my_worker->owner, 0);
 	before_shmem_exit(worker_wind_up, (Datum) 0);
-	started_at = GetCurrentTimestamp();
+	started_at = monotonic_now();
 	set_up_session();
 	connected = true;			/* and counts as idle until the first claim */
 

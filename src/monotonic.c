@@ -1,0 +1,78 @@
+/*
+ * monotonic.c
+ *		Time that nobody sets, and the timer of a worker.
+ *
+ * PostgreSQL's own timers go by the wall clock: if that is set back by an hour,
+ * what is armed comes an hour late, and nobody would stop a job that is over
+ * its max_duration.  So one of the system's is used, on the monotonic clock;
+ * its signal is one that background workers have no other use for.
+ */
+#include "defer.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include "libpq/pqsignal.h"
+#include "portability/instr_time.h"
+
+#include "monotonic.h"
+
+static timer_t timer;
+static void (*called) (void);	/* each time */
+
+int64
+monotonic_now(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+static void
+handle_sigusr2(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	called();
+	errno = save_errno;
+}
+
+static void
+set_interval(int milliseconds)
+{
+	struct itimerspec when = {0};
+
+	when.it_interval.tv_sec = milliseconds / 1000;
+	when.it_interval.tv_nsec = milliseconds % 1000 * 1000000L;
+	when.it_value = when.it_interval;
+	if (timer_settime(timer, 0, &when, NULL) != 0)
+		elog(FATAL, "could not set a timer: %m");
+}
+
+void
+ticker_init(void (*function) (void))
+{
+	struct sigevent event = {0};
+
+	called = function;
+	pqsignal(SIGUSR2, handle_sigusr2);
+	event.sigev_notify = SIGEV_SIGNAL;
+	event.sigev_signo = SIGUSR2;
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0)
+		ereport(FATAL,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not create a timer: %m")));
+}
+
+void
+ticker_start(int milliseconds)
+{
+	set_interval(milliseconds);
+}
+
+void
+ticker_stop(void)
+{
+	set_interval(0);
+}
