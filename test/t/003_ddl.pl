@@ -91,5 +91,6 @@ like($node->safe_psql('other', q{SELECT error FROM defer.jobs WHERE state = 'fai
 	qr/role .* does not exist/, 'the job of a dropped role');
 $node->safe_psql('other', q{SELECT defer.enqueue('work')});
 settled($node, 'nobody else noticed', 'other');
+check_history($node, 'at the end', 'other');
 $node->stop;
 done_testing();

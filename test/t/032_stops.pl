@@ -1,6 +1,6 @@
 # Stops of the server in the midst of work, at random times; and with a
 # synchronous standby that is not there.  DEFER_STOPS says how many, DEFER_SEED
-# which.
+# when.
 use strict;
 use warnings;
 
@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $stops = $ENV{DEFER_STOPS} || 5;
+my $stops = $ENV{DEFER_STOPS} || 50;
 my $seed = $ENV{DEFER_SEED} || 1 + int(rand(999_999));
 my $node = new_server('main', q{defer.max_workers = 4
 defer.retention = 0});
@@ -50,11 +50,13 @@ sub load_begins
 my @clients = load_begins();
 for my $number (1 .. $stops)
 {
-	my $mode = rand() < 0.7 ? 'immediate' : 'fast';
-
-	usleep(20_000 + rand(400_000));
-	ok($node->stop($mode, fail_ok => 1), "stop $number: $mode");
-	$node->start;
+	# that many immediate ones, and some others between them
+	for my $mode ('immediate', rand() < 0.2 ? 'fast' : ())
+	{
+		usleep(20_000 + rand(400_000));
+		ok($node->stop($mode, fail_ok => 1), "stop $number: $mode");
+		$node->start;
+	}
 }
 push @files, clients_stop(@clients);
 history_ok($node, \@files, what => "after $stops stops", busy => 1, fan_out => 1);

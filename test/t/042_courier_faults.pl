@@ -310,6 +310,29 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE state = 
 $node->safe_psql('postgres', 'REVOKE USAGE ON SCHEMA defer FROM gone; DROP ROLE gone');
 is(scalar($http->requests('/record')), 0, 'and nothing is sent');
 
+# An endpoint that goes, and a queue that cannot
+$node->safe_psql('postgres', 'TRUNCATE defer.job_history, defer.attempt');
+$http->clear;
+$node->safe_psql('postgres', q{SELECT defer.create_queue('in_use'), defer.endpoint('short_lived', 'http', } . quoted($http->url('')) . ')');
+my $options = q{endpoint => 'short_lived', queue => 'in_use', timeout => '1 hour', max_attempts => 1};
+my $under_way = $node->safe_psql('postgres', "SELECT defer.http('POST', '/hang', 'x'::text, $options)");
+my $queued = $node->safe_psql('postgres', "SELECT defer.http('POST', '/record?tag=gone', 'x'::text, delay => '1 hour', $options)");
+my ($out, $err);
+
+$http->wait_for_requests(1, '/hang', 'endpoint: a delivery is under way');
+$node->psql('postgres', q{SELECT defer.drop_queue('in_use')}, stdout => \$out, stderr => \$err);
+like($err, qr/cannot be dropped because it is in use/, 'queue: it has jobs, one of which runs');
+sql_ok(q{SELECT defer.drop_endpoint('short_lived')}, 'endpoint: it is dropped');
+$node->safe_psql('postgres', "SELECT defer.reschedule($queued)");
+until_ok($node, "SELECT finished_at IS NOT NULL FROM defer.jobs WHERE id = $queued", 'endpoint: what was queued ends');
+like($node->safe_psql('postgres', "SELECT state || ': ' || error FROM defer.jobs WHERE id = $queued"), qr/^failed: .*"short_lived" does not exist/,
+	'endpoint: and says why');
+is(state_of($under_way), 'running', 'endpoint: what was under way goes on');
+$node->safe_psql('postgres', "SELECT defer.cancel($under_way, force => true)");
+settled($node, 'endpoint: and can be cancelled');
+sql_ok(q{SELECT defer.drop_queue('in_use')}, 'queue: without jobs it is dropped');
+is(scalar($http->requests('/record')), 0, 'endpoint: nothing else was sent');
+
 my @crashes = slurp_file($node->logfile) =~ /^.*(?:PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11)\b).*$/mg;
 
 is(join("\n", @crashes), '', 'no crash of ours');
