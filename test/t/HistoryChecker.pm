@@ -38,16 +38,17 @@ sub fork_client
 	POSIX::_exit($@ ? 1 : 0);
 }
 
-# Statements by one psql; what it prints is added to the file
+# Statements by one psql, of a role ("role@database"); what it prints is added to the file
 sub run_script
 {
-	my ($node, $role, $file, @statements) = @_;
+	my ($node, $who, $file, @statements) = @_;
+	my ($role, $database) = split /@/, $who;
 	my $begun = time();
 
 	open(my $handle, '>', "$file.sql") or die "$file.sql: $!";
 	print $handle "$_\n" for @statements;
 	close($handle);
-	system("psql -XAtq -U $role -d '" . $node->connstr('postgres') . "' -f $file.sql >>$file 2>>$file.err");
+	system("psql -XAtq -U $role -d '" . $node->connstr($database // 'postgres') . "' -f $file.sql >>$file 2>>$file.err");
 
 	# the server is away
 	usleep(100_000) if time() - $begun < 0.05;
@@ -111,6 +112,23 @@ sub quiesce
 	return;
 }
 
+# Load what a peer has been sent: complete requests, with body and key
+sub load_arrived
+{
+	my ($node, $peer) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/arrived' . $serial++;
+
+	open(my $copy, '>', $file) or die "$file: $!";
+	print $copy "$_->{body}\t$_->{key}\n" for grep { $_->{complete} } $peer->requests('/record');
+	close($copy);
+	$node->safe_psql('postgres', q{
+		SET client_min_messages = warning;
+		DROP TABLE IF EXISTS arrived;
+		CREATE TABLE arrived (body text, key text)});
+	$node->safe_psql('postgres', "\\copy arrived FROM '$file'");
+	return;
+}
+
 # Load what clients have in their files
 sub load_acknowledged
 {
@@ -158,7 +176,7 @@ sub assertions
 			q{SELECT c.id, h.state FROM cancelled c JOIN defer.job_history h USING (id) WHERE h.state <> 'c'} ],
 		[ 'each effect once for each success, and none otherwise',
 			q{SELECT h.id, h.function, h.state, h.attempt, count(e.job)
-				FROM defer.job_history h LEFT JOIN effect e ON e.job = h.id
+				FROM defer.job_history h LEFT JOIN effect e ON e.job = h.id WHERE h.function <> 'defer.http'
 			   GROUP BY 1, 2, 3, 4 HAVING count(e.job) <> (h.state = 's')::int} ],
 		[ 'no effect of nothing',
 			'SELECT e.job FROM effect e WHERE NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = e.job)' ],
@@ -169,13 +187,23 @@ sub assertions
 			q{SELECT h.schedule_id, h.scheduled_for, count(*) FROM defer.job_history h
 			   WHERE h.scheduled_for IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1} ],
 		[ 'each attempt but the last is explained',
-			q{SELECT h.id, h.state, h.attempt, count(a.job_id) FROM defer.job_history h
+			# crashes are not the fault of a delivery, and use no attempt of it
+			q{SELECT h.id, h.state, h.attempt, h.function, count(a.job_id) FROM defer.job_history h
 				LEFT JOIN defer.attempt a ON a.job_id = h.id AND a.outcome IN ('failed', 'timed_out', 'crashed', 'cancelled')
-			   GROUP BY 1, 2, 3 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)} ],
+				 AND NOT (a.outcome = 'crashed' AND h.function = 'defer.http')
+			   GROUP BY 1, 2, 3, 4 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)} ],
 		[ 'none is given up before it has crashed three times',
 			qq{SELECT h.id, h.attempt FROM defer.job_history h
 			   WHERE h.state = 'f' AND h.attempt < $max_attempts AND h.sqlstate = '57P01'
 				 AND (SELECT count(*) FROM defer.attempt a WHERE a.job_id = h.id AND a.outcome = 'crashed') < 3} ]);
+
+	# at least once is what was promised, and under one key
+	push @list, [ 'each delivery that has succeeded has arrived',
+		q{SELECT h.id, h.args->>'body' FROM defer.job_history h WHERE h.function = 'defer.http' AND h.state = 's'
+			 AND NOT EXISTS (SELECT FROM arrived a WHERE a.body = h.args->>'body')} ],
+	  [ 'none has arrived that was rolled back', q{SELECT a.body FROM arrived a WHERE a.body LIKE 'rolled back%'} ],
+	  [ 'copies of a delivery have one key', 'SELECT a.body FROM arrived a GROUP BY 1 HAVING count(DISTINCT a.key) > 1' ]
+	  if $option{deliveries};
 
 	push @list, [ 'nothing is left',
 		'SELECT j.id FROM defer.job j UNION ALL SELECT c.id FROM defer.claim c' ],
@@ -207,6 +235,8 @@ sub assertions
 #   fan_out => 1  effect.what is the number of a job's children
 #   ticks => []   functions that are scheduled each second, catching up all
 #   crashes => 1  jobs were meant to crash the server
+#   log_from      where the server's log is looked at from
+#   deliveries => $peer   jobs of defer.http went there, each with a body of its own
 sub history_ok
 {
 	my ($node, $files, %option) = @_;
@@ -215,6 +245,7 @@ sub history_ok
 
 	ok($node->poll_query_until('postgres', 'SELECT true'), "${what}the server is there");
 	load_acknowledged($node, @$files);
+	load_arrived($node, $option{deliveries}) if $option{deliveries};
 	my $settled = $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM defer.job j
 		WHERE $mine NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = j.id))");
 
@@ -227,11 +258,12 @@ sub history_ok
 		'SELECT NOT EXISTS (SELECT FROM defer.claim) AND NOT EXISTS (SELECT FROM defer.job)')
 	  if !$option{busy};
 
-	# one statement: they all see the same
+	# one statement: they all see the same; there may be millions of rows
+	$node->safe_psql('postgres', 'ANALYZE');
 	my @assertions = assertions(%option);
 	my %wrong;
 
-	for my $line (split /\n/, $node->safe_psql('postgres', join("\nUNION ALL\n",
+	for my $line (split /\n/, $node->safe_psql('postgres', "SET work_mem = '128MB';\n" . join("\nUNION ALL\n",
 		map { "(SELECT $_, wrong::text FROM ($assertions[$_][1] LIMIT 10) wrong)" } 0 .. $#assertions)))
 	{
 		my ($number, $row) = split /\|/, $line, 2;
@@ -239,7 +271,7 @@ sub history_ok
 		push @{ $wrong{$number} }, $row;
 	}
 	is(join("\n", @{ $wrong{$_} // [] }), '', $what . $assertions[$_][0]) for 0 .. $#assertions;
-	is(join("\n", slurp_log($node) =~ /^.*(?:PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11)\b).*$/mg), '',
+	is(join("\n", slurp_log($node, $option{log_from}) =~ /^.*(?:PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11)\b).*$/mg), '',
 		"${what}no crash of ours")
 	  unless $option{crashes};
 	note('jobs: ' . $node->safe_psql('postgres', q{SELECT string_agg(state || ' ' || n, ', ') FROM

@@ -8,16 +8,22 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use DeferTest;
 use HistoryChecker;
+use Peers;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep time);
 
-our @EXPORT = qw(stress_setup stress_run stress_check);
+our @EXPORT = qw(stress_setup stress_run);
 
 my @ROLES = qw(postgres stress_a stress_b);
 my $serial = 0;
+my $peer;
+
+# Long runs are checked, and begin with empty tables again, after so many seconds
+my $ROUND = 600;
 
 # A random whole number below n
 sub any { return int(rand($_[0])); }
@@ -28,11 +34,13 @@ sub stress_setup
 {
 	my ($node) = @_;
 
+	$peer = Peers->http unless Peers::missing('http');
 	$node->safe_psql('postgres', q{
 CREATE EXTENSION defer;
 CREATE ROLE stress_a LOGIN;
 CREATE ROLE stress_b LOGIN;
 GRANT USAGE ON SCHEMA defer TO PUBLIC;
+GRANT EXECUTE ON FUNCTION defer.http TO stress_a, stress_b;
 CREATE TABLE effect (job bigint, what text);
 CREATE TABLE late (job bigint, CONSTRAINT late_key UNIQUE (job) DEFERRABLE INITIALLY DEFERRED);
 GRANT ALL ON effect, late TO PUBLIC;
@@ -89,16 +97,47 @@ SELECT defer.configure('s_limited', concurrency => 2);
 SELECT defer.configure(f, max_attempts => 8, initial_interval => '20 ms', max_interval => '100 ms')
   FROM unnest(ARRAY['s_flaky', 's_late', 's_conflict', 's_work', 's_sleep', 's_fan', 's_snooze',
 					's_limited', 's_keyed', 's_tick', 's_tick_slow', 's_await']) f;
--- each second, and none may be missing
-SELECT defer.cron('s_tick', '* * * * * *', name => 'all', overlap => 'allow', catch_up => 'all');
-SELECT defer.cron('s_tick_slow', '* * * * * *', name => 'slow', overlap => 'queue', catch_up => 'one');
 });
+
+	# another one, for DDL
+	$node->safe_psql('postgres', 'CREATE DATABASE stress_other');
+	$node->safe_psql('stress_other', q{
+CREATE TABLE effect (job bigint);
+CREATE FUNCTION o_work() RETURNS void LANGUAGE plpgsql AS
+	$$BEGIN INSERT INTO effect VALUES (defer.current_job()); PERFORM pg_sleep(random() * 0.02); END$$;
+CREATE EXTENSION defer});
 	return;
+}
+
+# Each second, and none may be missing; quiesce() removes them
+sub schedules
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', q{
+SELECT defer.cron('s_tick', '* * * * * *', name => 'all', overlap => 'allow', catch_up => 'all');
+SELECT defer.cron('s_tick_slow', '* * * * * *', name => 'slow', overlap => 'queue', catch_up => 'one')});
+	return;
+}
+
+# Deliveries, each with a body of its own
+sub delivery_statement
+{
+	my $n = one_of(1, 1, 5);
+	my $body = "'$$." . $serial++ . ".' || i";
+	my $call = "defer.http('POST', '" . $peer->url('/record') . "', %s, max_attempts => 1000, "
+	  . "initial_interval => '20 ms', max_interval => '100 ms'%s) FROM generate_series(1, $n) i";
+
+	return 'BEGIN; SELECT ' . sprintf($call, "'rolled back.' || $body", ", metadata => '\"rolled back\"'") . '; ROLLBACK;'
+	  if rand() < 0.1;
+	return "SELECT 'ack ' || " . sprintf($call, $body, rand() < 0.3 ? ", delay => '" . any(1500) . " ms'" : '') . ';';
 }
 
 # Enqueue: prints "ack <id>" for each job
 sub enqueue_statement
 {
+	return delivery_statement() if rand() < 0.1 && $peer;
+
 	my $options = '';
 	my $n = one_of(1, 1, 1, 1, 5, 50, 300);
 	my $job = one_of(
@@ -194,6 +233,46 @@ sub client
 	return;
 }
 
+# DDL on databases and on the extension, beside a database in use; and settings
+# that are reloaded.  A fault may stop any of it between two statements.
+sub ddl_script
+{
+	return one_of(
+		("\\c stress_other\nSELECT count(defer.enqueue('o_work')) FROM generate_series(1, " . any(300) . ');') x 4,
+		"\\c stress_other\nBEGIN; DROP EXTENSION IF EXISTS defer; TRUNCATE effect; CREATE EXTENSION defer; COMMIT;",
+		"CREATE DATABASE stress_copy TEMPLATE stress_other;\nDROP DATABASE stress_copy;",
+		"CREATE DATABASE stress_copy TEMPLATE stress_other;\n\\c stress_copy\nSELECT defer.activate();\n\\c stress_other\nDROP DATABASE stress_copy;",
+		"ALTER DATABASE stress_other RENAME TO stress_moved;\nALTER DATABASE stress_moved RENAME TO stress_other;",
+		# clients are in the way: we have left it for nothing
+		"ALTER DATABASE postgres RENAME TO stress_away;\nALTER DATABASE stress_away RENAME TO postgres;",
+		'LOCK TABLE ' . one_of(qw(defer.job defer.job defer.claim defer.job_history defer.schedule defer.function))
+		  . ' IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(' . rand(3) . ');',
+		map { "ALTER SYSTEM SET $_->[0] = $_->[1];\nSELECT pg_reload_conf();\nSELECT pg_sleep(" . rand(1) . ");\n"
+			. "ALTER SYSTEM RESET $_->[0];\nSELECT pg_reload_conf();" }
+		  [ 'defer.enabled', 'off' ], [ 'defer.enabled', 'off' ], [ 'defer.synchronous_commit', 'on' ], [ 'defer.worker_idle_timeout', "'50 ms'" ]);
+}
+
+# What a fault has left half done; most of it is an error
+my @half_done = ('ALTER DATABASE stress_away RENAME TO postgres;',
+	'ALTER DATABASE stress_moved RENAME TO stress_other;', 'DROP DATABASE IF EXISTS stress_copy;');
+
+sub ddl_client
+{
+	my ($node, $seed, $until, $file) = @_;
+
+	$ENV{PGOPTIONS} = '-c statement_timeout=5min';
+	srand($seed * 1000 + 998);
+	while (time() < $until)
+	{
+		my $script = ddl_script();
+
+		run_script($node, 'postgres@template1', $file, @half_done);
+		run_script($node, $script =~ /^LOCK/ ? ('postgres', $file, "BEGIN; $script COMMIT;") : ('postgres@template1', $file, $script));
+		usleep(any(200_000));
+	}
+	return;
+}
+
 # ------------------------------------------------------------------------
 # Faults
 # ------------------------------------------------------------------------
@@ -207,6 +286,21 @@ sub pids_of
 	return $status == 0 && defined $out ? split(/\n/, $out) : ();
 }
 
+# Until nobody is left who has the old shared memory
+sub start_again
+{
+	my ($node) = @_;
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if $node->start(fail_ok => 1);
+		# the file of the one that was killed is still there: it is not this one's
+		$node->{_pid} = undef;
+		usleep(100_000);
+	}
+	die 'the server does not start';
+}
+
 sub fault
 {
 	my ($node) = @_;
@@ -216,13 +310,17 @@ sub fault
 		('terminate defer worker') x 4, ('terminate defer scheduler') x 2, 'terminate defer launcher',
 		('terminate client backend') x 2,
 		('cancel defer worker') x 2,
-		'immediate', 'immediate', 'fast');
+		('kill defer courier') x 2, ('terminate defer courier') x 2,
+		'immediate', 'immediate', 'fast', 'kill9');
 	my $which = rand();
 
-	if ($what eq 'immediate' || $what eq 'fast')
+	if ($what =~ /^(immediate|fast|kill9)$/)
 	{
-		$node->stop($what);
-		$node->start;
+		my $workers = 2 + int($which * 6);
+
+		$node->psql('postgres', "ALTER SYSTEM SET defer.max_workers = $workers", timeout => 30) if $workers % 2;
+		$what eq 'kill9' ? $node->kill9 : $node->stop($what, fail_ok => 1);
+		start_again($node);
 		return $what;
 	}
 	my ($verb, $type) = $what =~ /^(\S+) (.*)$/;
@@ -235,23 +333,25 @@ sub fault
 }
 
 # Work and faults for so many seconds.  Returns the clients' files.
-sub stress_run
+sub round_of_work
 {
 	my ($node, %option) = @_;
 	my $until = time() + $option{seconds};
 	my $folder = PostgreSQL::Test::Utils::tempdir();
-	my @files;
+	my @files = map { "$folder/client$_" } 0 .. $option{clients};
 	my @children;
 	my $faults = 0;
 
-	for my $number (0 .. $option{clients} - 1)
+	for my $number (0 .. $option{clients})
 	{
-		my $file = "$folder/client$number";
+		my $file = $files[$number];
 
-		push @files, $file;
 		open(my $handle, '>', $file) or die "$file: $!";
 		close($handle);
-		push @children, fork_client(sub { client($node, $number, $option{seed}, $until, $file) });
+		push @children, fork_client(sub {
+			$number == $option{clients} ? ddl_client($node, $option{seed}, $until, $file)
+			  : client($node, $number, $option{seed}, $until, $file);
+		});
 	}
 
 	srand($option{seed} * 1000 + 999);
@@ -265,6 +365,8 @@ sub stress_run
 	}
 	waitpid($_, 0) for @children;
 	ok($node->poll_query_until('postgres', 'SELECT true'), 'the server is back');
+	is(join('', map { -e "$_.err" ? slurp_file("$_.err") =~ /^.*due to statement timeout.*$/mg : () } $files[-1]), '',
+		'no DDL has hung');
 	note("$faults faults");
 	return @files;
 }
@@ -273,12 +375,53 @@ sub stress_run
 # The check
 # ------------------------------------------------------------------------
 
-sub stress_check
+# Nothing stays that was only set for a while, or made by a fault that came between
+sub put_back
 {
-	my ($node, @files) = @_;
+	my ($node) = @_;
 
+	$node->psql('template1', $_) for @half_done;
+	$node->safe_psql('postgres', "ALTER SYSTEM RESET $_")
+	  for ('defer.enabled', 'defer.synchronous_commit', 'defer.worker_idle_timeout');
+	$node->reload;
+	return;
+}
+
+sub check
+{
+	my ($node, $log_from, @files) = @_;
+
+	put_back($node);
 	quiesce($node);
-	history_ok($node, \@files, max_attempts => 8, fan_out => 1, ticks => ['s_tick']);
+	history_ok($node, \@files, max_attempts => 8, fan_out => 1, ticks => ['s_tick'], log_from => $log_from, $peer ? (deliveries => $peer) : ());
+	$node->safe_psql('stress_other', 'CREATE EXTENSION IF NOT EXISTS defer');
+	settled($node, 'the other database: each job ends', 'stress_other');
+	check_history($node, 'the other database', 'stress_other');
+	return;
+}
+
+# Work, faults and checks, for so many seconds of work
+sub stress_run
+{
+	my ($node, %option) = @_;
+	my $left = $option{seconds};
+
+	for (my $round = 0; $left > 0; $round++)
+	{
+		my $seconds = $left < 1.5 * $ROUND ? $left : $ROUND;
+		my $begun = time();
+		my $log_from = -s $node->logfile;
+
+		schedules($node);
+		my @files = round_of_work($node, %option, seconds => $seconds, seed => $option{seed} + $round);
+
+		check($node, $log_from, @files);
+		note(sprintf('round %d: %.0f s of work, %.0f s until all was done and checked', $round + 1, $seconds, time() - $begun - $seconds));
+		$left -= $seconds;
+		last if !Test::More->builder->is_passing;
+		$node->safe_psql('postgres', 'TRUNCATE defer.job_history, defer.attempt, defer.log, effect, late');
+		$peer->clear if $peer;
+	}
 	return;
 }
 
