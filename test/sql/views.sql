@@ -121,8 +121,10 @@ SELECT defer.schedule_next_runs('* * * * *', 'UTC', now(), 2147483647);
 SELECT defer.schedule_next_runs('0 12 * * *', 'Europe/Paris', '1969-12-31 23:59:59.5+00', 2)
      = '{1970-01-01 11:00+00, 1970-01-02 11:00+00}' AS before_1970;
 
--- One job, and the last ones, are found by index
+-- One job, and the last ones, are found by index; by which kind of scan depends on
+-- whether autovacuum has been there
 SET enable_seqscan = off;
+SET enable_bitmapscan = off;
 CREATE FUNCTION views.plan(sql text) RETURNS TABLE (node text) LANGUAGE plpgsql AS $$
 DECLARE
   plan jsonb;
@@ -140,6 +142,7 @@ SELECT * FROM views.plan('SELECT * FROM defer.jobs WHERE id < 1000 ORDER BY id D
 SELECT * FROM views.plan('SELECT * FROM defer.attempts WHERE job_id = 5');
 SELECT * FROM views.plan('SELECT * FROM defer.logs WHERE job_id = 5');
 RESET enable_seqscan;
+RESET enable_bitmapscan;
 
 -- Clean up
 INSERT INTO views.gate VALUES (true);
