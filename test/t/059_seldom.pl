@@ -9,8 +9,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+# While a table is locked no worker is started: those that are to meet the lock stay
 my $node = new_server('main', q{defer.max_workers = 4
 defer.retention = 0
+defer.worker_idle_timeout = 1h
 autovacuum = off});
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION defer;
