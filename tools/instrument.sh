@@ -85,9 +85,12 @@ instrument_report()
 		cat "$WORK/log/coverage.txt"
 		;;
 	undefined)
-		found=$(cat "$WORK"/log/ubsan.* 2>/dev/null | grep 'runtime error:' |
-			tee "$WORK/log/undefined.txt" | sort -u | wc -l)
-		[ "$found" -eq 0 ] || cat "$WORK"/log/ubsan.* | head -n 200
+		# A program writes where UBSAN_OPTIONS says, a library that is loaded later
+		# to the server's log
+		grep -rhE -A 12 '^[^ ]+: runtime error: ' "$WORK"/log/ubsan.* "$WORK"/log/*.log \
+			"$WORK/tap/tmp_check/log" >"$WORK/log/undefined.txt" 2>/dev/null
+		found=$(grep -E ': runtime error: ' "$WORK/log/undefined.txt" | sort -u | wc -l)
+		head -n 200 "$WORK/log/undefined.txt"
 		;;
 	valgrind)
 		valgrind_errors >"$WORK/log/errors.txt"
