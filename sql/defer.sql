@@ -128,11 +128,52 @@ COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled
 COMMENT ON COLUMN defer.job_history.attempt IS 'attempts that were started';
 CREATE TABLE defer.job_history_default PARTITION OF defer.job_history DEFAULT;
 CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);
-CREATE INDEX job_history_default_function_idx ON defer.job_history_default (function COLLATE "C", id);
 CREATE INDEX job_history_default_parent_idx ON defer.job_history_default (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX job_history_default_schedule_idx ON defer.job_history_default (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX job_history_default_trouble_idx ON defer.job_history_default (id) WHERE state OPERATOR(pg_catalog.<>) 's' OR error IS NOT NULL;
 COMMENT ON TABLE defer.job_history_default IS 'finished jobs of days that have no partition yet';
+
+-- How many jobs have ended, for views that must not read the history: see rollup.c.
+-- first_id and last_id say where in the history jobs of a function are.
+CREATE TABLE defer.job_rollup (
+	hour			timestamptz NOT NULL,
+	owner			regrole NOT NULL,
+	function		text NOT NULL,
+	queue			text NOT NULL,
+	succeeded		bigint NOT NULL,
+	failed			bigint NOT NULL,
+	cancelled		bigint NOT NULL,
+	discarded		bigint NOT NULL,
+	begun			bigint NOT NULL,
+	microseconds	bigint NOT NULL,
+	durations		bigint[] NOT NULL,
+	first_id		bigint NOT NULL,
+	last_id			bigint NOT NULL,
+	CONSTRAINT job_rollup_pkey PRIMARY KEY (hour, owner, function, queue)
+);
+CREATE INDEX job_rollup_function_idx ON defer.job_rollup (function, last_id);
+COMMENT ON TABLE defer.job_rollup IS
+	'finished jobs, counted by hour of finish, owner, function and queue; look at defer.functions and defer.queues instead';
+COMMENT ON COLUMN defer.job_rollup.begun IS 'those with a duration: the others ended before their first attempt';
+COMMENT ON COLUMN defer.job_rollup.microseconds IS 'sum of the durations of their last attempts';
+COMMENT ON COLUMN defer.job_rollup.durations IS 'pairs of a class of durations and the number of jobs in it: see durations.c';
+COMMENT ON COLUMN defer.job_rollup.first_id IS 'lowest id among the jobs that are counted';
+COMMENT ON COLUMN defer.job_rollup.last_id IS 'highest id among the jobs that are counted';
+
+CREATE TABLE defer.job_rollup_new (
+	hour			timestamptz NOT NULL,
+	owner			regrole NOT NULL,
+	functions		text[] NOT NULL,
+	queues			text[] NOT NULL,
+	states			"char"[] NOT NULL,
+	classes			smallint[] NOT NULL,
+	jobs			integer[] NOT NULL,
+	microseconds	bigint[] NOT NULL,
+	first_ids		bigint[] NOT NULL,
+	last_ids		bigint[] NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+COMMENT ON TABLE defer.job_rollup_new IS
+	'counts that the scheduler has not added to defer.job_rollup yet; a row is what one transaction has ended';
 
 CREATE TABLE defer.attempt (
 	job_id		bigint NOT NULL,
@@ -320,6 +361,8 @@ SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_history_default', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.job_rollup', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.job_rollup_new', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.attempt_default', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.log_default', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.function', '');
@@ -773,6 +816,35 @@ SELECT s.owner::regrole AS owner, s.function, s.queue, s.succeeded, s.failed, s.
 COMMENT ON VIEW defer.statistics IS
 	'what has ended since the server was started, by role, function and queue; at once, however long the history is. The counters only grow, and begin anew with the server. skipped_ticks: times of schedules at which no job ran. attempts_*: attempts that did not succeed. durations, delays: how many jobs, by the bounds of defer.statistics_bounds(), took so long in their last attempt, and waited so long for it; *_seconds: their sums. An empty function: those of functions that found no room';
 
+-- Durations of many jobs: see durations.c
+
+CREATE FUNCTION defer.durations(class integer, jobs bigint) RETURNS bigint[]
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_durations';
+COMMENT ON FUNCTION defer.durations(integer, bigint) IS
+	'so many jobs of a class of durations (0 to 207, a quarter of a doubling each, from a microsecond on), as defer.sum_durations() takes them; of class -1: none. Errors: out of range';
+
+CREATE FUNCTION defer.merge_durations(a bigint[], b bigint[]) RETURNS bigint[]
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_merge_durations';
+COMMENT ON FUNCTION defer.merge_durations(bigint[], bigint[]) IS
+	'the jobs of both, by class of durations. Errors: an array is not made of pairs of a class, rising, and a number of jobs';
+
+CREATE AGGREGATE defer.sum_durations(bigint[]) (
+	SFUNC = defer.merge_durations, STYPE = bigint[], COMBINEFUNC = defer.merge_durations,
+	INITCOND = '{}', PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE defer.sum_durations(bigint[]) IS
+	'the jobs of all, by class of durations';
+
+CREATE FUNCTION defer.duration_percentile(durations bigint[], part double precision) RETURNS interval
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_duration_percentile';
+COMMENT ON FUNCTION defer.duration_percentile(bigint[], double precision) IS
+	'how long that part (0 to 1) of the jobs took at most, within a few percent; NULL if there are none. Errors: as of defer.merge_durations(); part is out of range';
+
+CREATE FUNCTION defer.duration_class(duration interval) RETURNS integer
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_duration_class';
+COMMENT ON FUNCTION defer.duration_class(interval) IS
+	'the class of a duration, as defer.durations() takes it';
+
 -- What dashboards and monitoring ask for each second: see sample.c
 
 CREATE FUNCTION defer.history_sample(since timestamptz, most integer DEFAULT 20000, children boolean DEFAULT false,
@@ -1004,6 +1076,37 @@ SELECT a.name, a.owner, a.endpoint, a.recipients, a.states AS on_states, a.funct
 COMMENT ON VIEW defer.alerts IS
 	'the alerts you may see. untold: events that are collected for the next message. failing: functions and conditions that a message was sent about and that have not recovered since';
 
+-- Finished jobs by hour: those that are added up, those that are not yet, and those
+-- whose rows are still in the batch of a worker, which counts them with its next claim.
+-- Nobody is granted this: the views below ask who may see what.
+CREATE VIEW defer.job_counts WITH (security_barrier) AS
+SELECT r.hour, r.owner, r.function, r.queue, r.succeeded, r.failed, r.cancelled, r.discarded, r.begun, r.microseconds,
+	r.durations, r.first_id, r.last_id
+  FROM defer.job_rollup r
+UNION ALL
+SELECT n.hour, n.owner, u.function, u.queue,
+	CASE WHEN u.state = 's' THEN u.jobs ELSE 0 END, CASE WHEN u.state = 'f' THEN u.jobs ELSE 0 END,
+	CASE WHEN u.state = 'c' THEN u.jobs ELSE 0 END, CASE WHEN u.state = 'd' THEN u.jobs ELSE 0 END,
+	CASE WHEN u.class >= 0 THEN u.jobs ELSE 0 END, u.microseconds,
+	defer.durations(u.class, u.jobs), u.first_id, u.last_id
+  FROM defer.job_rollup_new n
+ CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(n.functions), pg_catalog.unnest(n.queues), pg_catalog.unnest(n.states),
+		pg_catalog.unnest(n.classes), pg_catalog.unnest(n.jobs), pg_catalog.unnest(n.microseconds),
+		pg_catalog.unnest(n.first_ids), pg_catalog.unnest(n.last_ids))
+	u(function, queue, state, class, jobs, microseconds, first_id, last_id)
+UNION ALL
+SELECT pg_catalog.date_trunc('hour', h.finished_at, 'UTC'), h.owner, h.function, h.queue,
+	(h.state = 's')::integer, (h.state = 'f')::integer, (h.state = 'c')::integer, (h.state = 'd')::integer,
+	(h.started_at IS NOT NULL)::integer,
+	COALESCE((pg_catalog.date_part('epoch', h.finished_at - h.started_at) * 1000000)::bigint, 0),
+	defer.durations(COALESCE(defer.duration_class(h.finished_at - h.started_at), -1), 1), h.id, h.id
+  FROM (SELECT DISTINCT i.id FROM defer.claim c CROSS JOIN LATERAL pg_catalog.unnest(c.jobs) i(id)) i
+ -- each looked up by index, whatever the planner thinks that there are
+ CROSS JOIN LATERAL (SELECT j.id FROM defer.job j WHERE j.id = i.id AND j.claim IS NOT NULL OFFSET 0) j
+ CROSS JOIN LATERAL (SELECT x.* FROM defer.job_history x WHERE x.id = j.id OFFSET 0) h;
+COMMENT ON VIEW defer.job_counts IS
+	'finished jobs of all roles, counted by hour of finish, owner, function and queue, in several rows each';
+
 -- Without history, and so at once however long it is
 
 CREATE VIEW defer.live_functions WITH (security_barrier) AS
@@ -1054,20 +1157,20 @@ SELECT function, f.queue, f.priority, f.max_attempts, f.initial_interval, f.mult
 	COALESCE(f.running, 0) AS running, COALESCE(f.retrying, 0) AS retrying,
 	COALESCE(h.succeeded, 0) AS succeeded, COALESCE(h.failed, 0) AS failed,
 	COALESCE(h.cancelled, 0) AS cancelled, COALESCE(h.discarded, 0) AS discarded,
-	f.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
+	f.oldest_ready, h.avg_duration,
+	defer.duration_percentile(h.durations, 0.5) AS median_duration,
+	defer.duration_percentile(h.durations, 0.95) AS p95_duration
   FROM defer.live_functions f
-  FULL JOIN (SELECT j.function,
-			pg_catalog.count(*) FILTER (WHERE j.state = 's') AS succeeded,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'f') AS failed,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'c') AS cancelled,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'd') AS discarded,
-			pg_catalog.avg(j.finished_at - j.started_at) AS avg_duration,
-			pg_catalog.percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY j.finished_at - j.started_at) AS durations
-		  FROM defer.job_history j
-		 WHERE j.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(j.owner)
-		 GROUP BY j.function) h USING (function);
+  FULL JOIN (SELECT c.function,
+			pg_catalog.sum(c.succeeded)::bigint AS succeeded, pg_catalog.sum(c.failed)::bigint AS failed,
+			pg_catalog.sum(c.cancelled)::bigint AS cancelled, pg_catalog.sum(c.discarded)::bigint AS discarded,
+			pg_catalog.sum(c.microseconds)::float8 / NULLIF(pg_catalog.sum(c.begun), 0)::float8 * interval '1 microsecond' AS avg_duration,
+			defer.sum_durations(c.durations) AS durations
+		  FROM defer.job_counts c
+		 WHERE c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
+		 GROUP BY c.function) h USING (function);
 COMMENT ON VIEW defer.functions IS
-	'functions that have settings, or jobs of yours that are unfinished or ended during the last day. Settings: those of defer.configure(), NULL is the default. scheduled, queued, running, retrying: jobs as of now; succeeded, failed, cancelled, discarded and the durations: of the last day. oldest_ready: since when the job waits that waits longest for a worker';
+	'functions that have settings, or jobs of yours that are unfinished or ended during the last day. Settings: those of defer.configure(), NULL is the default. scheduled, queued, running, retrying: jobs as of now; succeeded, failed, cancelled, discarded and the durations: of the last day, from the full hour on; median and 95th percentile within a few percent. oldest_ready: since when the job waits that waits longest for a worker';
 
 CREATE VIEW defer.queues WITH (security_barrier) AS
 SELECT queue, q.owner, q.granted, q.priority, q.max_attempts, q.initial_interval, q.multiplier, q.max_interval, q.randomization,
@@ -1076,18 +1179,18 @@ SELECT queue, q.owner, q.granted, q.priority, q.max_attempts, q.initial_interval
 	COALESCE(q.running, 0) AS running, COALESCE(q.retrying, 0) AS retrying,
 	COALESCE(h.succeeded, 0) AS succeeded, COALESCE(h.failed, 0) AS failed,
 	COALESCE(h.cancelled, 0) AS cancelled, COALESCE(h.discarded, 0) AS discarded,
-	q.oldest_ready, h.avg_duration, h.durations[1] AS median_duration, h.durations[2] AS p95_duration
+	q.oldest_ready, h.avg_duration,
+	defer.duration_percentile(h.durations, 0.5) AS median_duration,
+	defer.duration_percentile(h.durations, 0.95) AS p95_duration
   FROM defer.live_queues q
-  FULL JOIN (SELECT j.queue,
-			pg_catalog.count(*) FILTER (WHERE j.state = 's') AS succeeded,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'f') AS failed,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'c') AS cancelled,
-			pg_catalog.count(*) FILTER (WHERE j.state = 'd') AS discarded,
-			pg_catalog.avg(j.finished_at - j.started_at) AS avg_duration,
-			pg_catalog.percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY j.finished_at - j.started_at) AS durations
-		  FROM defer.job_history j
-		 WHERE j.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(j.owner)
-		 GROUP BY j.queue) h USING (queue);
+  FULL JOIN (SELECT c.queue,
+			pg_catalog.sum(c.succeeded)::bigint AS succeeded, pg_catalog.sum(c.failed)::bigint AS failed,
+			pg_catalog.sum(c.cancelled)::bigint AS cancelled, pg_catalog.sum(c.discarded)::bigint AS discarded,
+			pg_catalog.sum(c.microseconds)::float8 / NULLIF(pg_catalog.sum(c.begun), 0)::float8 * interval '1 microsecond' AS avg_duration,
+			defer.sum_durations(c.durations) AS durations
+		  FROM defer.job_counts c
+		 WHERE c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
+		 GROUP BY c.queue) h USING (queue);
 COMMENT ON VIEW defer.queues IS
 	'queues that you own or may use, and "default". granted: roles that may use it, - is everybody. Settings: NULL is the default. Counts and durations as in defer.functions, of jobs that you may see';
 
@@ -1184,11 +1287,11 @@ SELECT 'error', pg_catalog.format('schedule "%s" of role %s does not go on: %s',
 	pg_catalog.format('Put it right with defer.alter_cron(%L, ...), or remove it with defer.unschedule(%L).', s.name, s.name)
   FROM defer.schedule s WHERE s.active AND s.last_error IS NOT NULL AND defer.may_see(s.owner)
 UNION ALL
-SELECT 'warning', pg_catalog.format('%s jobs of %s failed for good during the last day', pg_catalog.count(*), h.function),
-	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs WHERE state = ''failed'' AND function = %L;', h.function)
-  FROM defer.job_history h
- WHERE h.state = 'f' AND h.finished_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(h.owner)
- GROUP BY h.function
+SELECT 'warning', pg_catalog.format('%s jobs of %s failed for good during the last day', pg_catalog.sum(c.failed), c.function),
+	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs WHERE state = ''failed'' AND function = %L;', c.function)
+  FROM defer.job_counts c
+ WHERE c.failed > 0 AND c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
+ GROUP BY c.function
 UNION ALL
 SELECT 'error',
 	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more: its %s jobs cannot run', o.owner, o.waiting)

@@ -51,15 +51,6 @@ PG_FUNCTION_INFO_V1(defer_await);
 /* The column "id" of defer.job_history */
 #define HISTORY_ID 1
 
-/* How a job has ended */
-typedef struct Outcome
-{
-	Job			job;
-	char		state;
-	Jsonb	   *result;
-	int32		attempt;
-} Outcome;
-
 static void
 no_such_job(int64 id)
 {
@@ -75,11 +66,11 @@ no_such_job(int64 id)
 
 /* Has the job ended?  Error if it is not there, or not for our eyes */
 static bool
-job_ended(int64 id, Outcome *outcome)
+job_ended(int64 id, HistoryRow *outcome)
 {
 	Job			job;
 
-	if (!history_read(id, &outcome->job, &outcome->state, &outcome->result, &outcome->attempt))
+	if (!history_read(id, outcome))
 	{
 		if (job_read(id, &job))
 		{
@@ -88,8 +79,7 @@ job_ended(int64 id, Outcome *outcome)
 			return false;
 		}
 		/* it may have ended between the two looks */
-		if (!history_read(id, &outcome->job, &outcome->state, &outcome->result,
-						  &outcome->attempt))
+		if (!history_read(id, outcome))
 			no_such_job(id);
 	}
 	if (!role_may_see(outcome->job.owner))
@@ -182,7 +172,7 @@ time_left(instr_time start, int64 timeout)
 
 /* false: time over.  Timeout in microseconds, negative: none */
 static bool
-wait_registered(int64 id, int slot, int64 timeout, Outcome *outcome)
+wait_registered(int64 id, int slot, int64 timeout, HistoryRow *outcome)
 {
 	instr_time	start;
 	bool		look = true;
@@ -211,7 +201,7 @@ wait_registered(int64 id, int slot, int64 timeout, Outcome *outcome)
  * that no end is missed.
  */
 static bool
-wait_for_end(int64 id, int64 timeout, Outcome *outcome)
+wait_for_end(int64 id, int64 timeout, HistoryRow *outcome)
 {
 	volatile bool ended = false;
 	int			slot = await_register(id);
@@ -322,7 +312,7 @@ error_code_of(const Job *job)
 }
 
 static void
-report_failure(int64 id, const Outcome *outcome)
+report_failure(int64 id, const HistoryRow *outcome)
 {
 	switch (outcome->state)
 	{
@@ -359,7 +349,7 @@ defer_await(PG_FUNCTION_ARGS)
 {
 	int64		id;
 	int64		timeout = -1;
-	Outcome		outcome = {0};
+	HistoryRow	outcome = {0};
 
 	PreventCommandDuringRecovery("defer.await()");
 	require_argument(fcinfo, 0, "id");

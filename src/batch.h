@@ -23,6 +23,8 @@ typedef struct BatchJob
 	Job			job;
 	ItemPointerData tid;		/* of its row as we wrote it last */
 	BatchJobState state;
+	TimestampTz started_at;		/* these: of JOB_SUCCEEDED */
+	TimestampTz finished_at;
 } BatchJob;
 
 /* The process' batch.  Jobs live in "context" until the next batch */

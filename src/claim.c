@@ -38,6 +38,7 @@
 
 #include "batch.h"
 #include "jobs.h"
+#include "rollup.h"
 
 /* What one claim reads at most: bytes of arguments, rows it does not take */
 #define CLAIM_BYTES			(4 * 1024 * 1024)
@@ -258,7 +259,13 @@ settle_row(int64 job_id, int64 claim_id, bool finished)
 			break;
 	}
 	if (finished)
+	{
+		HistoryRow	row;
+
+		if (history_read(job_id, &row))
+			rollup_collect(&row.job, row.state, row.started_at, row.finished_at);
 		job_delete(job_id);
+	}
 	else if (job.claim == claim_id)
 	{
 		job.claim = 0;
@@ -282,6 +289,7 @@ settle_in_transaction(void)
 	MemoryContext context = MemoryContextSwitchTo(scratch);
 
 	nleftovers = ncommitted;
+	rollup_begin();
 	for (int i = 0; i < ncommitted; i++)
 		leftovers[i].done = settle_row(leftovers[i].job_id, leftovers[i].claim_id,
 									   leftovers[i].finished);
@@ -292,13 +300,16 @@ settle_in_transaction(void)
 
 		if (job->state == JOB_SUCCEEDED)
 		{
-			if (!job_delete_at(&job->tid))
+			if (job_delete_at(&job->tid))
+				rollup_collect(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
+			else
 				add_leftover(job->job.id, batch.claim_id, true);
 		}
 		else if (job->state == JOB_TAKEN &&
 				 !settle_row(job->job.id, batch.claim_id, false))
 			add_leftover(job->job.id, batch.claim_id, false);
 	}
+	rollup_write();
 	if (batch.claim_id != 0)
 		claim_row_delete(&batch.claim_tid);
 	MemoryContextSwitchTo(context);

@@ -48,17 +48,16 @@ no_such_job(int64 id)
 static void
 read_job(int64 id, Job *job, bool *finished)
 {
-	char		state;
-	int32		attempt;
-	Jsonb	   *result;
+	HistoryRow	row;
 
 	/* in this order: the row goes only after there is one in the history */
 	*finished = false;
 	if (!job_read(id, job))
 	{
 		*finished = true;
-		if (!history_read(id, job, &state, &result, &attempt))
+		if (!history_read(id, &row))
 			no_such_job(id);
+		*job = row.job;
 	}
 	if (!role_may_manage(job->owner))
 		no_such_job(id);

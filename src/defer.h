@@ -222,6 +222,7 @@ typedef enum CatalogObject
 	CAT_SCHEDULE,
 	CAT_INSTALLATION,
 	CAT_ORIGIN,
+	CAT_ROLLUP_NEW,
 	CAT_ALERT,
 	CAT_ALERT_EVENT,
 	CAT_ALERT_FAILING,
@@ -272,6 +273,7 @@ extern void pending_scheduled_function(Oid function);	/* guard.c's set grows */
 extern void pending_release(void);	/* a schedule's run has ended: look for held ones */
 extern void pending_installed(void);	/* CREATE EXTENSION */
 extern void pending_alert(void);	/* scheduler, look at alerts */
+extern void pending_rollup(void);	/* scheduler, there are new counts to add up */
 extern void pending_rescan(void);	/* scheduler, look at all tables again (activate()) */
 extern void pending_init(void);
 
@@ -322,11 +324,29 @@ extern JobLock job_lock(int64 id, bool skip_locked, Job *job);
 extern void job_update(const Job *job);
 extern void job_delete(int64 id);
 
-/* Everything that ends a job writes this row; calls pending_final() */
+/* A row of defer.job_history */
+typedef struct HistoryRow
+{
+	Job			job;
+	char		state;			/* STATE_... */
+	int32		attempt;		/* attempts that were begun */
+	TimestampTz started_at;		/* NO_TIME: never */
+	TimestampTz finished_at;
+	Jsonb	   *result;
+} HistoryRow;
+
+/*
+ * Everything that ends a job writes this row; calls pending_final().  The
+ * second does not count the job (see rollup.h): the caller does when the job's row
+ * is deleted.  It returns the time that it has written as finished_at.
+ */
 extern void history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
 						   Jsonb *result, const char *sqlstate, const char *error);
+extern TimestampTz history_insert_uncounted(const Job *job, char state, int32 attempt,
+											TimestampTz started_at, Jsonb *result,
+											const char *sqlstate, const char *error);
 extern bool history_exists(int64 id);	/* as of now */
-extern bool history_read(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt);	/* as of now */
+extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
 
 extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char *outcome,
 						   const ErrorData *error, TimestampTz retry_at);

@@ -11,10 +11,15 @@
  * the conditions that are wanted and can use the index that is made for them:
  *
  *	(id)							pages: newest first
- *	(function, id)					jobs of a function
  *	(parent_id, id)					children; where there is a parent
  *	(schedule_id, id)				runs of a schedule; where there is one
  *	(id) of what did not go well	states but succeeded; errors
+ *
+ * The history has no index by function: it would cost each job more than
+ * everything else that is written about it.  Instead the counts of finished
+ * jobs (rollup.c) say in which ranges of ids there are jobs of a function, and
+ * these are read from the newest on.  A range spans an hour at most, so one job
+ * among many millions is found by reading those of an hour.
  */
 #include "defer.h"
 
@@ -44,14 +49,23 @@ enum
 	ARG_STATES, ARG_FUNCTION, ARG_QUEUE, ARG_PARENT_ID, ARG_SCHEDULE_ID, ARG_METADATA,
 	ARG_ERROR, ARG_SINCE, ARG_UNTIL, ARG_BEFORE, ARG_N,
 	ARG_RUNNING,				/* ids of the jobs that run now */
+	ARG_FIRST, ARG_LAST,		/* only ids of this range, both ends included */
 	NARGS
 };
 
 static Oid	arg_types[NARGS] = {
 	TEXTARRAYOID, TEXTOID, TEXTOID, INT8OID, INT8OID, JSONBOID,
 	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID,
-	INT8ARRAYOID
+	INT8ARRAYOID,
+	INT8OID, INT8OID
 };
+
+/* Ids from first to last */
+typedef struct Range
+{
+	int64		first;
+	int64		last;
+} Range;
 
 typedef struct Search
 {
@@ -60,6 +74,9 @@ typedef struct Search
 	bool		live;			/* unfinished jobs are looked for */
 	bool		ended;			/* finished ones are */
 	bool		succeeded;		/* and of these, the ones that went well */
+	bool		ranged;			/* a range at a time */
+	Range	   *ranges;			/* the newest first, apart from each other */
+	int			nranges;
 	int64	   *found;
 	int			nfound;
 } Search;
@@ -111,7 +128,7 @@ static void
 add_conditions(StringInfo sql, const Search *search)
 {
 	if (given(search, ARG_FUNCTION))
-		appendStringInfoString(sql, " AND j.function COLLATE \"C\" OPERATOR(pg_catalog.=) $2");
+		appendStringInfoString(sql, " AND j.function OPERATOR(pg_catalog.=) $2");
 	if (given(search, ARG_QUEUE))
 		appendStringInfoString(sql, " AND j.queue OPERATOR(pg_catalog.=) $3");
 	if (given(search, ARG_PARENT_ID))
@@ -123,12 +140,13 @@ add_conditions(StringInfo sql, const Search *search)
 	if (given(search, ARG_ERROR))
 		appendStringInfoString(sql, " AND j.error IS NOT NULL AND (j.sqlstate OPERATOR(pg_catalog.=) $7 OR"
 							   " pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($7)) OPERATOR(pg_catalog.>) 0)");
-	if (given(search, ARG_BEFORE))
-		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.<) $10");
+	appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.<) $10");
+	if (search->ranged)
+		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $13");
 }
 
 static char *
-page_statement(const Search *search)
+page_statement(const Search *search, bool live, bool ended)
 {
 	StringInfoData sql;
 
@@ -141,7 +159,7 @@ page_statement(const Search *search)
 	 * the order of the whole into parts that have conditions, and would read
 	 * and sort all of their rows.
 	 */
-	if (search->live)
+	if (live)
 	{
 		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job j WHERE"
 							   " (j.claim IS NULL OR NOT defer.has_ended(j.id))");
@@ -154,9 +172,9 @@ page_statement(const Search *search)
 			appendStringInfoString(&sql, " AND j.enqueued_at OPERATOR(pg_catalog.<) $9");
 		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
-	if (search->live && search->ended)
+	if (live && ended)
 		appendStringInfoString(&sql, " UNION ALL ");
-	if (search->ended)
+	if (ended)
 	{
 		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job_history j WHERE true");
 		add_conditions(&sql, search);
@@ -168,6 +186,8 @@ page_statement(const Search *search)
 			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.>=) $8");
 		if (given(search, ARG_UNTIL))
 			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.<) $9");
+		if (search->ranged)
+			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $14");
 		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	appendStringInfoString(&sql, ") u ORDER BY u.id DESC LIMIT $11");
@@ -209,13 +229,56 @@ choose_tables(Search *search)
 }
 
 /*
- * Collect up to wanted ids.  The caller's role is that of the function, while
- * the statements run as the owner: *user is who asks.
+ * Where in the history jobs of the function are.  Those of other roles count,
+ * too, and deleted ones: there may be less in a range, never more outside.
  */
 static void
-search_page(Search *search, int wanted, OwnSql *own)
+find_ranges(Search *search)
 {
-	char	   *sql = page_statement(search);
+	StringInfoData sql;
+	SPITupleTable *rows;
+	uint64		n;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT c.first_id, c.last_id FROM defer.job_counts c"
+						   " WHERE c.function OPERATOR(pg_catalog.=) $2 AND c.first_id OPERATOR(pg_catalog.<) $10");
+	if (given(search, ARG_QUEUE))
+		appendStringInfoString(&sql, " AND c.queue OPERATOR(pg_catalog.=) $3");
+	if (given(search, ARG_SINCE))
+		appendStringInfoString(&sql, " AND c.hour OPERATOR(pg_catalog.>) ($8 OPERATOR(pg_catalog.-) interval '1 hour')");
+	if (given(search, ARG_UNTIL))
+		appendStringInfoString(&sql, " AND c.hour OPERATOR(pg_catalog.<) $9");
+	if (!search->succeeded)
+		appendStringInfoString(&sql, " AND (c.failed OPERATOR(pg_catalog.>) 0 OR c.cancelled OPERATOR(pg_catalog.>) 0"
+							   " OR c.discarded OPERATOR(pg_catalog.>) 0)");
+	appendStringInfoString(&sql, " ORDER BY c.last_id DESC");
+	execute(search, sql.data);
+	rows = SPI_tuptable;
+	n = SPI_processed;
+	search->ranges = palloc_extended(Max(n, 1) * sizeof(Range), MCXT_ALLOC_HUGE);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Range		range;
+		Range	   *newer = search->nranges > 0 ? &search->ranges[search->nranges - 1] : NULL;
+
+		range.first = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
+		range.last = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
+		if (newer != NULL && range.last >= newer->first)
+			newer->first = Min(newer->first, range.first);
+		else
+			search->ranges[search->nranges++] = range;
+	}
+	SPI_freetuptable(rows);
+}
+
+/*
+ * Read what a prepared statement finds until there is enough, or no more.  The
+ * caller's role is that of the function, while the statements run as the owner.
+ */
+static void
+read_found(Search *search, SPIPlanPtr plan, int wanted, OwnSql *own)
+{
 	bool		sees_all;
 	int			chunk;
 	uint64		n;
@@ -230,7 +293,9 @@ search_page(Search *search, int wanted, OwnSql *own)
 	{
 		SPITupleTable *rows;
 
-		execute(search, sql);
+		CHECK_FOR_INTERRUPTS();
+		if (SPI_execute_plan(plan, search->values, search->nulls, true, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not look for jobs");
 		rows = SPI_tuptable;
 		n = SPI_processed;
 		own_sql_end(own);
@@ -245,12 +310,53 @@ search_page(Search *search, int wanted, OwnSql *own)
 		}
 		own_sql_begin(own);
 		SPI_freetuptable(rows);
-		if (search->nulls[ARG_BEFORE] == 'n' && n == (uint64) chunk)
-		{
-			search->nulls[ARG_BEFORE] = ' ';
-			sql = page_statement(search);
-		}
 	} while (n == (uint64) chunk && search->nfound < wanted);
+}
+
+static SPIPlanPtr
+prepare(const Search *search, bool live, bool ended)
+{
+	SPIPlanPtr	plan = SPI_prepare(page_statement(search, live, ended), NARGS, arg_types);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+static inline void
+set_int64(Search *search, int arg, int64 value)
+{
+	search->nulls[arg] = ' ';
+	search->values[arg] = Int64GetDatum(value);
+}
+
+/* Collect up to wanted ids */
+static void
+search_page(Search *search, int wanted, OwnSql *own)
+{
+	if (search->nulls[ARG_BEFORE] == 'n')
+		set_int64(search, ARG_BEFORE, PG_INT64_MAX);
+	if (given(search, ARG_FUNCTION) && search->ended)
+	{
+		SPIPlanPtr	plan;
+
+		find_ranges(search);
+		search->ranged = true;
+		plan = prepare(search, search->live, true);
+		for (int i = 0; i < search->nranges && search->nfound < wanted; i++)
+		{
+			set_int64(search, ARG_FIRST, search->ranges[i].first);
+			set_int64(search, ARG_LAST, search->ranges[i].last);
+			read_found(search, plan, wanted, own);
+			set_int64(search, ARG_BEFORE, Min(DatumGetInt64(search->values[ARG_BEFORE]),
+											  search->ranges[i].first));
+		}
+		search->ranged = false;
+		if (search->live && search->nfound < wanted)
+			read_found(search, prepare(search, true, false), wanted, own);
+	}
+	else
+		read_found(search, prepare(search, search->live, search->ended), wanted, own);
 }
 
 /* All of them at once: at most MAX_FOUND, in the current memory context */

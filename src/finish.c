@@ -22,6 +22,7 @@
 
 #include "batch.h"
 #include "jobs.h"
+#include "rollup.h"
 
 /* SQLSTATEs of defer.snooze() and defer.give_up() */
 #define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
@@ -53,22 +54,26 @@ BatchJobState
 finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 {
 	int32		attempt = job->job.attempt + 1;
-	bool		deleted;
+	bool		deleted = false;
 
-	history_insert(&job->job, STATE_SUCCEEDED, attempt, started_at, result, NULL, NULL);
+	if (job->job.key != NULL || job->job.schedule_id != 0)
+	{
+		/* values stored out of line cannot be deleted without a snapshot */
+		PushActiveSnapshot(GetTransactionSnapshot());
+		/* somebody may hold it locked: then it is as with the others */
+		deleted = job_delete_at(&job->tid);
+		PopActiveSnapshot();
+	}
+	job->started_at = started_at;
+	job->finished_at = history_insert_uncounted(&job->job, STATE_SUCCEEDED, attempt, started_at,
+												result, NULL, NULL);
 	job_log_write(job->job.id, job->job.owner, attempt);
 	if (job->job.schedule_id != 0)
 		pending_release();
-	if (job->job.key == NULL && job->job.schedule_id == 0)
+	if (!deleted)
 		return JOB_SUCCEEDED;
-
-	/* values stored out of line cannot be deleted without a snapshot */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	deleted = job_delete_at(&job->tid);
-	PopActiveSnapshot();
-
-	/* somebody may hold it locked: then it is as with the others */
-	return deleted ? JOB_SETTLED : JOB_SUCCEEDED;
+	rollup_add(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
+	return JOB_SETTLED;
 }
 
 /* ------------------------------------------------------------------------

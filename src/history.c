@@ -33,6 +33,7 @@
 
 #include "alert.h"
 #include "jobs.h"
+#include "rollup.h"
 
 enum
 {
@@ -77,7 +78,7 @@ typedef struct InsertPlan
 	MemoryContext context;		/* has what they point to */
 } InsertPlan;
 
-static InsertPlan insert_plans[4];
+static InsertPlan insert_plans[8];
 static unsigned int next_insert_plan = 0;
 static unsigned int forgotten = 0;	/* counts what has been invalidated */
 
@@ -355,9 +356,9 @@ text_datum(const char *string)
 	return CStringGetTextDatum(string);
 }
 
-void
-history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
-			   Jsonb *result, const char *sqlstate, const char *error)
+TimestampTz
+history_insert_uncounted(const Job *job, char state, int32 attempt, TimestampTz started_at,
+						 Jsonb *result, const char *sqlstate, const char *error)
 {
 	Datum		values[HIST_NATTS];
 	bool		nulls[HIST_NATTS] = {0};
@@ -394,6 +395,16 @@ history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at
 	if (alerts_wanted(state))
 		alerts_note(job, state, started_at);
 	statistics_job_ended(job, state, started_at, now);
+	return now;
+}
+
+void
+history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
+			   Jsonb *result, const char *sqlstate, const char *error)
+{
+	TimestampTz now = history_insert_uncounted(job, state, attempt, started_at, result, sqlstate, error);
+
+	rollup_add(job, state, started_at, now);
 }
 
 void
@@ -501,8 +512,9 @@ search_partition(Relation rel, int64 id, Snapshot snapshot, TupleTableSlot *slot
 }
 
 static void
-history_from_slot(TupleTableSlot *slot, Job *job, char *state, Jsonb **result, int32 *attempt)
+history_from_slot(TupleTableSlot *slot, HistoryRow *row)
 {
+	Job		   *job = &row->job;
 	Datum	   *values = slot->tts_values;
 	bool	   *nulls = slot->tts_isnull;
 
@@ -528,9 +540,11 @@ history_from_slot(TupleTableSlot *slot, Job *job, char *state, Jsonb **result, i
 	job->options = POINTER(HIST_OPTIONS);
 	job->sqlstate = POINTER(HIST_SQLSTATE);
 	job->error = POINTER(HIST_ERROR);
-	*state = DatumGetChar(values[HIST_STATE - 1]);
-	*attempt = DatumGetInt32(values[HIST_ATTEMPT - 1]);
-	*result = POINTER(HIST_RESULT);
+	row->state = DatumGetChar(values[HIST_STATE - 1]);
+	row->attempt = DatumGetInt32(values[HIST_ATTEMPT - 1]);
+	row->started_at = VALUE(HIST_STARTED_AT, DatumGetTimestampTz, NO_TIME);
+	row->finished_at = DatumGetTimestampTz(values[HIST_FINISHED_AT - 1]);
+	row->result = POINTER(HIST_RESULT);
 #undef VALUE
 #undef POINTER
 }
@@ -557,9 +571,9 @@ lock_partitions(void)
 	}
 }
 
-/* Look in all partitions, as of now; job may be NULL */
+/* Look in all partitions, as of now; row may be NULL */
 static bool
-search_history(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt)
+search_history(int64 id, HistoryRow *row)
 {
 	List	   *partitions = lock_partitions();
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -575,8 +589,8 @@ search_history(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt)
 			TupleTableSlot *slot = table_slot_create(rel, NULL);
 
 			found = search_partition(rel, id, snapshot, slot);
-			if (found && job != NULL)
-				history_from_slot(slot, job, state, result, attempt);
+			if (found && row != NULL)
+				history_from_slot(slot, row);
 			ExecDropSingleTupleTableSlot(slot);
 		}
 		table_close(rel, NoLock);
@@ -590,12 +604,12 @@ bool
 history_exists(int64 id)
 {
 	CommandCounterIncrement();
-	return search_history(id, NULL, NULL, NULL, NULL);
+	return search_history(id, NULL);
 }
 
 bool
-history_read(int64 id, Job *job, char *state, Jsonb **result, int32 *attempt)
+history_read(int64 id, HistoryRow *row)
 {
 	CommandCounterIncrement();
-	return search_history(id, job, state, result, attempt);
+	return search_history(id, row);
 }

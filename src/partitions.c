@@ -26,6 +26,7 @@
 
 #include "batch.h"
 #include "jobs.h"
+#include "rollup.h"
 
 /* Days that are made ahead, today not counted */
 #define DAYS_AHEAD		3
@@ -48,7 +49,6 @@ typedef struct Parent
  */
 static const char *const history_indexes[] = {
 	"id", "(id)",
-	"function", "(function COLLATE \"C\", id)",
 	"parent", "(parent_id, id) WHERE parent_id IS NOT NULL",
 	"schedule", "(schedule_id, id) WHERE schedule_id IS NOT NULL",
 	"trouble", "(id) WHERE state OPERATOR(pg_catalog.<>) 's' OR error IS NOT NULL",
@@ -249,7 +249,11 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 				make_partition(parent, day);
 		}
 		if (first_kept > 0)
+		{
 			drop_old(parent, first_kept);
+			if (parent->indexes == history_indexes)
+				rollup_forget(first_kept * USECS_PER_DAY);
+		}
 		SPI_finish();
 		own_sql_end(&own);
 		bookkeeping_end();

@@ -56,6 +56,7 @@ static struct
 	bool		installed;
 	bool		rescan;
 	bool		alert;
+	bool		rollup;
 	TimestampTz next_schedule;
 	PendingLane lanes[MAX_LANES];
 	PendingLimit limits[MAX_LIMITS];
@@ -70,7 +71,7 @@ pending_reset(void)
 	pending.any = false;
 	pending.nlanes = pending.nlimits = pending.nfinals = pending.nguarded = 0;
 	pending.last = 0;
-	pending.release = pending.installed = pending.rescan = pending.alert = false;
+	pending.release = pending.installed = pending.rescan = pending.alert = pending.rollup = false;
 	pending.next_schedule = DT_NOEND;
 }
 
@@ -185,6 +186,13 @@ pending_alert(void)
 }
 
 void
+pending_rollup(void)
+{
+	pending_begin();
+	pending.rollup = true;
+}
+
+void
 pending_rescan(void)
 {
 	pending_begin();
@@ -247,6 +255,8 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			wake = db->release = true;
 		if (pending.alert && !db->alert)
 			wake = db->alert = true;
+		if (pending.rollup && !db->rollup)
+			wake = db->rollup = true;
 		if (pending.next_schedule < db->next_schedule)
 		{
 			db->next_schedule = pending.next_schedule;
@@ -307,8 +317,11 @@ pending_commit(void)
 			for (int i = 0; i < pending.nfinals; i++)
 				await_wake(MyDatabaseId, pending.finals[i]);
 	}
+	/* an unlocked look, of those of our processes that end most jobs */
+	if (pending.rollup && my_database != NULL && my_database->rollup)
+		pending.rollup = false;
 	if (grow || cancel || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.alert || pending.installed || pending.next_schedule != DT_NOEND)
+		pending.alert || pending.rollup || pending.installed || pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, cancel, next_due);
 }
 

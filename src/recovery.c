@@ -35,6 +35,7 @@
 
 #include "batch.h"
 #include "jobs.h"
+#include "rollup.h"
 #include "processes.h"
 
 /* Columns of defer.claim */
@@ -235,6 +236,7 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash)
 	for (int i = 0; i < orphan->njobs; i++)
 	{
 		Job			job;
+		HistoryRow	row;
 
 		CHECK_FOR_INTERRUPTS();
 		switch (job_lock(orphan->jobs[i], true, &job))
@@ -247,8 +249,11 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash)
 			case JOB_LOCKED:
 				if (!is_orphaned(&job, orphan))
 					break;
-				if (history_exists(job.id))
+				if (history_read(job.id, &row))
+				{
+					rollup_add(&row.job, row.state, row.started_at, row.finished_at);
 					job_delete(job.id);
+				}
 				else
 					free_job(&job, orphan, scene, after_crash);
 				break;

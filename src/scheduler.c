@@ -37,6 +37,7 @@
 #include "jobs.h"
 #include "monotonic.h"
 #include "processes.h"
+#include "rollup.h"
 
 /* A chore that failed is done again after so long (microseconds) */
 #define FAILURE_DELAY	(5 * USECS_PER_SEC)
@@ -63,6 +64,7 @@ typedef enum ChoreName
 	CHORE_RELEASE,
 	CHORE_POOL,
 	CHORE_ALERTS,
+	CHORE_ROLLUP,
 	CHORE_N
 } ChoreName;
 
@@ -252,6 +254,15 @@ chore_clock(TimestampTz now)
 	return DT_NOEND;
 }
 
+static TimestampTz
+chore_rollup(TimestampTz now)
+{
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->rollup = false;
+	LWLockRelease(shared->workers_lock);
+	return rollup_maintain(now);
+}
+
 static Chore chores[CHORE_N] = {
 	[CHORE_CLOCK] = {"follow the clock", chore_clock},
 	[CHORE_LOAD] = {"read its tables", chore_load},
@@ -261,6 +272,7 @@ static Chore chores[CHORE_N] = {
 	[CHORE_RELEASE] = {"release runs of schedules", chore_release},
 	[CHORE_POOL] = {"start workers", chore_pool},
 	[CHORE_ALERTS] = {"send alerts", chore_alerts},
+	[CHORE_ROLLUP] = {"add up the counts of finished jobs", chore_rollup},
 };
 
 static void
@@ -369,6 +381,8 @@ take_requests(TimestampTz now)
 		chores[CHORE_ALERTS].due = Min(chores[CHORE_ALERTS].due, now + ALERT_DELAY);
 		my_database->alert = false;
 	}
+	if (my_database->rollup)
+		chores[CHORE_ROLLUP].due = Min(chores[CHORE_ROLLUP].due, now + rollup_delay());
 	if (my_database->orphans)
 	{
 		chores[CHORE_RECOVER].due = now;

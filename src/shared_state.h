@@ -195,6 +195,7 @@ typedef struct DatabaseSlot
 	bool		rescan;			/* look at all tables again */
 	bool		release;		/* look for held runs of schedules */
 	bool		alert;			/* there are events for alerts, or other rules */
+	bool		rollup;			/* there are new counts of finished jobs */
 	bool		orphans;		/* a worker went without settling its batch */
 	bool		overflow;		/* more lanes than shared_slots: look in the table */
 	bool		no_slots;		/* no background worker could be registered */

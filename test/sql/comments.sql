@@ -30,7 +30,7 @@ SELECT p.oid::regprocedure AS unpinned
   FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
  WHERE p.pronamespace = 'defer'::regnamespace
    AND (p.prosecdef OR l.lanname <> 'c')
-   AND p.prosqlbody IS NULL
+   AND p.prosqlbody IS NULL AND p.prokind <> 'a'
    AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s ~ '^search_path=(pg_catalog, *pg_temp|""|pg_catalog)$')
  ORDER BY 1;
 

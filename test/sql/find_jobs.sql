@@ -98,7 +98,6 @@ SELECT replace(i.indexdef, i.tablename, 'X') AS missing
                       AND replace(p.indexdef, p.tablename, 'X') = replace(i.indexdef, i.tablename, 'X'));
 SET enable_seqscan = off;
 SELECT count(*) FROM defer.job_history h WHERE h.parent_id = :parent;
-SELECT count(*) FROM defer.job_history h WHERE h.function COLLATE "C" = 'find.child(integer)';
 SELECT count(*) FROM defer.job_history h WHERE h.state <> 's' AND h.function LIKE 'find.%';
 RESET enable_seqscan;
 

@@ -200,6 +200,7 @@ my %rules = (
 	'a function in another language than C, and not parsed once for all' => q{
 		SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 		 WHERE p.pronamespace = 'defer'::regnamespace AND l.lanname <> 'c' AND NOT (l.lanname = 'sql' AND p.prosqlbody IS NOT NULL)
+		   AND p.prokind <> 'a'
 		   AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)},
 	'a SECURITY DEFINER function' => q{
 		SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'defer'::regnamespace AND prosecdef},

@@ -192,7 +192,23 @@ sub assertions
 				LEFT JOIN defer.attempt a ON a.job_id = h.id AND a.outcome IN ('failed', 'timed_out', 'crashed', 'cancelled')
 				 AND NOT (a.outcome = 'crashed' AND h.function = 'defer.http')
 			   GROUP BY 1, 2, 3, 4 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)} ],
-		[ 'none is given up before it has crashed three times',
+		[ 'each finished job is counted once',
+			q{SELECT * FROM (SELECT c.hour, c.owner, c.function, c.queue, sum(c.succeeded) AS succeeded, sum(c.failed) AS failed,
+					sum(c.cancelled) AS cancelled, sum(c.discarded) AS discarded
+				 FROM defer.job_counts c GROUP BY 1, 2, 3, 4) c
+				FULL JOIN (SELECT date_trunc('hour', h.finished_at, 'UTC') AS hour, h.owner, h.function, h.queue,
+					count(*) FILTER (WHERE h.state = 's') AS succeeded, count(*) FILTER (WHERE h.state = 'f') AS failed,
+					count(*) FILTER (WHERE h.state = 'c') AS cancelled, count(*) FILTER (WHERE h.state = 'd') AS discarded
+				 FROM defer.job_history h GROUP BY 1, 2, 3, 4) h
+			   USING (hour, owner, function, queue, succeeded, failed, cancelled, discarded)
+			   WHERE c.* IS NULL OR h.* IS NULL} ],
+		[ 'no job is outside the ids that its count tells',
+			q{SELECT h.id, h.function, c.first_id, c.last_id FROM defer.job_history h
+				LEFT JOIN (SELECT c.hour, c.owner, c.function, c.queue, min(c.first_id) AS first_id, max(c.last_id) AS last_id
+				 FROM defer.job_counts c GROUP BY 1, 2, 3, 4) c
+				  ON c.hour = date_trunc('hour', h.finished_at, 'UTC') AND c.owner = h.owner AND c.function = h.function
+				 AND c.queue = h.queue
+			   WHERE h.id NOT BETWEEN c.first_id AND c.last_id} ],		[ 'none is given up before it has crashed three times',
 			qq{SELECT h.id, h.attempt FROM defer.job_history h
 			   WHERE h.state = 'f' AND h.attempt < $max_attempts AND h.sqlstate = '57P01'
 				 AND (SELECT count(*) FROM defer.attempt a WHERE a.job_id = h.id AND a.outcome = 'crashed') < 3} ]);

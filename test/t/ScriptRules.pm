@@ -180,7 +180,7 @@ sub expression_problems
 			my $next = $t[ $i + 1 ] // [''];
 			my $name = join('.', @chain);
 
-			if ($table_next && !is_word($first, 'ONLY', 'LATERAL', 'SELECT'))
+			if ($table_next && !is_word($first, 'ONLY', 'LATERAL', 'SELECT') && !(is_word($first, 'ROWS') && is_word($next, 'FROM')))
 			{
 				push @problems, "unqualified table $name" if ($next->[0] ne '(' || $table_next eq 'INTO') && (@chain == 1 ? !$known{$name} : !$schemas{ $chain[0] });
 				$table_next = 0;
@@ -315,14 +315,16 @@ sub script_problems
 		elsif ($verb !~ /^(COMMENT|REVOKE|SELECT|INSERT|DO)$/) { push @found, "$verb is not for this script"; }
 		push @found, 'set_config' if $text =~ /\bset_config\b/i;
 
-		# options such as WITH (fillfactor = 50), and defaults of parameters, are no operators
-		my $options = 0;
+		# options such as WITH (fillfactor = 50), those of an aggregate, and defaults of
+		# parameters, are no operators
+		my $is_aggregate = $text =~ /^CREATE AGGREGATE\b/i ? 1 : 0;
+		my $options = $is_aggregate;
 		my %option;
 		for my $i (0 .. $#t)
 		{
 			$options = 1 if is_word($t[$i], 'WITH') && ($t[ $i + 1 ] // [''])->[0] eq '(';
 			$option{$i} = $options;
-			$options = 0 if $t[$i][0] eq ')';
+			$options = $is_aggregate if $t[$i][0] eq ')';
 		}
 		push @found, expression_problems($statement, parsed => $is_view || $is_atomic, no_tables => scalar($verb =~ /^(GRANT|REVOKE|COMMENT)$/),
 			assignments => sub { $option{ $_[0] } })

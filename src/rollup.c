@@ -1,0 +1,339 @@
+/*
+ * rollup.c
+ *		How many jobs have ended, hour by hour: so that defer.functions,
+ *		defer.queues and defer.health need not read the history, and that the jobs
+ *		of a function are found without an index of the history by function.
+ *
+ * A job is counted in the transaction that deletes its row in defer.job, which
+ * is the claim after it has succeeded, and for most others the one that ends
+ * it.  So in each snapshot a job that has ended either is counted or still has
+ * its row, with a claim: the view defer.job_counts adds the latter.
+ *
+ * Workers insert one row for a whole batch into defer.job_rollup_new, which has
+ * no index; the scheduler adds these up, into a row of defer.job_rollup for each
+ * hour, owner, function and queue.  Both carry the lowest and the highest id
+ * of the jobs that they count: see find_jobs.c.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "jobs.h"
+#include "rollup.h"
+#include "shared_state.h"
+
+/* Columns of defer.job_rollup_new */
+enum
+{
+	NEW_HOUR = 1, NEW_OWNER, NEW_FUNCTIONS, NEW_QUEUES, NEW_STATES, NEW_CLASSES,
+	NEW_JOBS, NEW_MICROSECONDS, NEW_FIRST_IDS, NEW_LAST_IDS,
+	NEW_NATTS = NEW_LAST_IDS
+};
+
+/* Jobs that have all of these in common */
+typedef struct Entry
+{
+	TimestampTz hour;
+	const text *function;
+	const text *queue;
+	char		state;
+	int16		class;			/* of the duration; -1: never begun */
+	uint32		hash;
+	int			next;			/* with the same hash; -1: none */
+	int32		jobs;
+	int64		microseconds;
+	int64		first_id;
+	int64		last_id;
+} Entry;
+
+#define HASH_SIZE		1024	/* a power of two */
+#define ENTRIES_MAX		BATCH_MAX
+
+static struct
+{
+	Oid			owner;
+	int			n;
+	int			last;			/* that was added to */
+	Entry	   *entries;
+	int			heads[HASH_SIZE];	/* valid if below n and of that hash */
+}			collected;
+
+/* Add up after so long (microseconds): usually, and when much comes in */
+#define ROLLUP_DELAY		USECS_PER_MINUTE
+#define ROLLUP_DELAY_BUSY	(10 * USECS_PER_SEC)
+
+static bool busy = false;
+
+/* About so many counts are added up in one transaction */
+#define ROLLUP_COUNTS		100000
+
+/* ------------------------------------------------------------------------
+ * Counting
+ * ------------------------------------------------------------------------ */
+
+static inline bool
+same_text(const text *a, const text *b)
+{
+	return VARSIZE_ANY(a) == VARSIZE_ANY(b) && memcmp(a, b, VARSIZE_ANY(a)) == 0;
+}
+
+static inline bool
+belongs(const Entry *entry, const Job *job, char state, int16 class, TimestampTz hour)
+{
+	return entry->class == class && entry->state == state && entry->hour == hour &&
+		same_text(entry->function, job->function) && same_text(entry->queue, job->queue);
+}
+
+void
+rollup_begin(void)
+{
+	collected.n = collected.last = 0;
+	collected.entries = NULL;
+}
+
+static Entry *
+find_entry(const Job *job, char state, int16 class, TimestampTz hour)
+{
+	uint32		hash;
+	int			head;
+	Entry	   *entry;
+
+	/* the last one is the likely one */
+	if (collected.n > 0 && belongs(&collected.entries[collected.last], job, state, class, hour))
+		return &collected.entries[collected.last];
+	hash = DatumGetUInt32(hash_any((unsigned char *) VARDATA_ANY(job->function),
+								   VARSIZE_ANY_EXHDR(job->function))) + class * 31;
+	head = collected.heads[hash % HASH_SIZE];
+	if (head >= collected.n || collected.entries[head].hash % HASH_SIZE != hash % HASH_SIZE)
+		head = -1;
+	for (int i = head; i >= 0; i = collected.entries[i].next)
+	{
+		if (belongs(&collected.entries[i], job, state, class, hour))
+		{
+			collected.last = i;
+			return &collected.entries[i];
+		}
+	}
+	if (collected.entries == NULL)
+		collected.entries = palloc(ENTRIES_MAX * sizeof(Entry));
+	Assert(collected.n < ENTRIES_MAX);
+	collected.last = collected.heads[hash % HASH_SIZE] = collected.n;
+	entry = &collected.entries[collected.n++];
+	*entry = (Entry) {hour, job->function, job->queue, state, class, hash, head, 0, 0, job->id, job->id};
+	return entry;
+}
+
+void
+rollup_collect(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at)
+{
+	int64		duration = started_at != NO_TIME ? Max(finished_at - started_at, 0) : 0;
+	TimestampTz hour = finished_at - finished_at % USECS_PER_HOUR -
+		(finished_at % USECS_PER_HOUR < 0 ? USECS_PER_HOUR : 0);
+	Entry	   *entry = find_entry(job, state, started_at != NO_TIME ? duration_class(duration) : -1,
+								   hour);
+
+	Assert(collected.n == 1 || collected.owner == job->owner);
+	collected.owner = job->owner;
+	entry->jobs++;
+	entry->microseconds += duration;
+	entry->first_id = Min(entry->first_id, job->id);
+	entry->last_id = Max(entry->last_id, job->id);
+}
+
+static Datum
+make_array(Datum *elements, int n, Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+			return PointerGetDatum(construct_array(elements, n, type, -1, false, TYPALIGN_INT));
+		case CHAROID:
+			return PointerGetDatum(construct_array(elements, n, type, 1, true, TYPALIGN_CHAR));
+		case INT2OID:
+			return PointerGetDatum(construct_array(elements, n, type, 2, true, TYPALIGN_SHORT));
+		case INT4OID:
+			return PointerGetDatum(construct_array(elements, n, type, 4, true, TYPALIGN_INT));
+		default:
+			Assert(type == INT8OID);
+			return PointerGetDatum(construct_array(elements, n, type, 8, FLOAT8PASSBYVAL,
+												   TYPALIGN_DOUBLE));
+	}
+}
+
+/* One row, with what there is of an hour */
+static void
+write_hour(TimestampTz hour)
+{
+	Datum		values[NEW_NATTS];
+	bool		nulls[NEW_NATTS] = {0};
+	Datum	   *columns = palloc(NEW_NATTS * collected.n * sizeof(Datum));
+	int			n = 0;
+
+#define COLUMN(att) (columns + ((att) - 1) * collected.n)
+	for (int i = 0; i < collected.n; i++)
+	{
+		const Entry *entry = &collected.entries[i];
+
+		if (entry->hour != hour)
+			continue;
+		COLUMN(NEW_FUNCTIONS)[n] = PointerGetDatum(entry->function);
+		COLUMN(NEW_QUEUES)[n] = PointerGetDatum(entry->queue);
+		COLUMN(NEW_STATES)[n] = CharGetDatum(entry->state);
+		COLUMN(NEW_CLASSES)[n] = Int16GetDatum(entry->class);
+		COLUMN(NEW_JOBS)[n] = Int32GetDatum(entry->jobs);
+		COLUMN(NEW_MICROSECONDS)[n] = Int64GetDatum(entry->microseconds);
+		COLUMN(NEW_FIRST_IDS)[n] = Int64GetDatum(entry->first_id);
+		COLUMN(NEW_LAST_IDS)[n] = Int64GetDatum(entry->last_id);
+		n++;
+	}
+	values[NEW_HOUR - 1] = TimestampTzGetDatum(hour);
+	values[NEW_OWNER - 1] = ObjectIdGetDatum(collected.owner);
+#define ARRAY(att, type) (values[(att) - 1] = make_array(COLUMN(att), n, type))
+	ARRAY(NEW_FUNCTIONS, TEXTOID);
+	ARRAY(NEW_QUEUES, TEXTOID);
+	ARRAY(NEW_STATES, CHAROID);
+	ARRAY(NEW_CLASSES, INT2OID);
+	ARRAY(NEW_JOBS, INT4OID);
+	ARRAY(NEW_MICROSECONDS, INT8OID);
+	ARRAY(NEW_FIRST_IDS, INT8OID);
+	ARRAY(NEW_LAST_IDS, INT8OID);
+#undef ARRAY
+#undef COLUMN
+	direct_insert(catalog_oid(CAT_ROLLUP_NEW), NEW_NATTS, values, nulls);
+}
+
+/* What was collected: a row for each hour, which is nearly always one */
+void
+rollup_write(void)
+{
+	if (collected.n == 0)
+		return;
+	for (int i = 0; i < collected.n; i++)
+	{
+		int			first = 0;
+
+		while (collected.entries[first].hour != collected.entries[i].hour)
+			first++;
+		if (first == i)
+			write_hour(collected.entries[i].hour);
+	}
+	collected.n = 0;
+	pending_rollup();
+}
+
+void
+rollup_add(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at)
+{
+	rollup_begin();
+	rollup_collect(job, state, started_at, finished_at);
+	rollup_write();
+}
+
+/* ------------------------------------------------------------------------
+ * Adding up
+ * ------------------------------------------------------------------------ */
+
+static const char *const add_up_sql =
+"WITH gone AS (DELETE FROM defer.job_rollup_new n"
+" WHERE n.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.ctid FROM defer.job_rollup_new x LIMIT $1)) RETURNING n.*),"
+" counts AS (SELECT g.hour, g.owner, u.function, u.queue, u.state, u.class, pg_catalog.sum(u.jobs) AS jobs,"
+" pg_catalog.sum(u.microseconds) AS microseconds, pg_catalog.min(u.first_id) AS first_id,"
+" pg_catalog.max(u.last_id) AS last_id"
+" FROM gone g CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(g.functions), pg_catalog.unnest(g.queues),"
+" pg_catalog.unnest(g.states), pg_catalog.unnest(g.classes), pg_catalog.unnest(g.jobs),"
+" pg_catalog.unnest(g.microseconds), pg_catalog.unnest(g.first_ids), pg_catalog.unnest(g.last_ids))"
+" u(function, queue, state, class, jobs, microseconds, first_id, last_id)"
+" GROUP BY 1, 2, 3, 4, 5, 6),"
+" added AS (INSERT INTO defer.job_rollup AS r (hour, owner, function, queue, succeeded, failed, cancelled, discarded,"
+" begun, microseconds, durations, first_id, last_id)"
+" SELECT c.hour, c.owner, c.function, c.queue,"
+" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 's'), 0),"
+" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 'f'), 0),"
+" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 'c'), 0),"
+" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 'd'), 0),"
+" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.class OPERATOR(pg_catalog.>=) 0), 0), pg_catalog.sum(c.microseconds),"
+" defer.sum_durations(defer.durations(c.class, c.jobs::pg_catalog.int8)),"
+" pg_catalog.min(c.first_id), pg_catalog.max(c.last_id)"
+" FROM counts c GROUP BY 1, 2, 3, 4"
+" ON CONFLICT (hour, owner, function, queue) DO UPDATE SET succeeded = r.succeeded OPERATOR(pg_catalog.+) excluded.succeeded,"
+" failed = r.failed OPERATOR(pg_catalog.+) excluded.failed, cancelled = r.cancelled OPERATOR(pg_catalog.+) excluded.cancelled,"
+" discarded = r.discarded OPERATOR(pg_catalog.+) excluded.discarded, begun = r.begun OPERATOR(pg_catalog.+) excluded.begun,"
+" microseconds = r.microseconds OPERATOR(pg_catalog.+) excluded.microseconds,"
+" durations = defer.merge_durations(r.durations, excluded.durations),"
+" first_id = LEAST(r.first_id, excluded.first_id), last_id = GREATEST(r.last_id, excluded.last_id)"
+" RETURNING 1)"
+" SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum(pg_catalog.cardinality(g.jobs)), 0)::pg_catalog.int8,"
+" (SELECT pg_catalog.count(*) FROM added) FROM gone g";
+
+/*
+ * Some of the new rows, as many as make about ROLLUP_COUNTS counts.  Nobody else
+ * writes to defer.job_rollup.  *more: there may be more rows.  Returns the
+ * number of counts.
+ */
+static int64
+add_up(bool *more)
+{
+	static int64 rows_at_once = 1000;
+	const int64 most = rows_at_once;
+	Oid			type = INT8OID;
+	Datum		limit = Int64GetDatum(most);
+	OwnSql		own;
+	bool		isnull;
+	int64		rows;
+	int64		counts;
+
+	bookkeeping_begin();
+	own_sql_begin(&own);
+	SPI_connect();
+	if (SPI_execute_with_args(add_up_sql, 1, &type, &limit, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not add up the counts of finished jobs");
+	rows = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	counts = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	SPI_finish();
+	own_sql_end(&own);
+	bookkeeping_end();
+
+	*more = rows == most;
+	if (rows > 0)
+		rows_at_once = Max(100, Min(ROLLUP_COUNTS * rows / Max(counts, 1), ROLLUP_COUNTS));
+	return counts;
+}
+
+TimestampTz
+rollup_maintain(TimestampTz now)
+{
+	static int64 counts = 0;	/* since it was complete */
+	bool		more;
+
+	counts += add_up(&more);
+	if (more)
+		return now;				/* after what else there is to do */
+	busy = counts > ROLLUP_COUNTS;
+	counts = 0;
+	return DT_NOEND;
+}
+
+int64
+rollup_delay(void)
+{
+	return busy ? ROLLUP_DELAY_BUSY : ROLLUP_DELAY;
+}
+
+void
+rollup_forget(TimestampTz before)
+{
+	Oid			type = TIMESTAMPTZOID;
+	Datum		value = TimestampTzGetDatum(before);
+
+	if (SPI_execute_with_args("DELETE FROM defer.job_rollup r WHERE r.hour OPERATOR(pg_catalog.<) $1",
+							  1, &type, &value, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not delete counts of finished jobs");
+}

@@ -1,0 +1,37 @@
+/*
+ * rollup.h
+ *		Counts of finished jobs by hour, owner, function and queue: rollup.c keeps
+ *		them, durations.c has the classes of durations in them.
+ */
+#ifndef ROLLUP_H
+#define ROLLUP_H
+
+#include "defer.h"
+
+/*
+ * Who deletes a job's row after it has ended, or writes a row of history for
+ * which there never was a job, counts it in the same transaction: one, or
+ * several of one owner at once.
+ */
+extern void rollup_add(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
+
+/* Between begin and write: jobs of one owner, in the current memory context */
+extern void rollup_begin(void);
+extern void rollup_collect(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
+extern void rollup_write(void);
+
+/*
+ * Scheduler, outside a transaction: add up what is new.  Returns when to go on,
+ * DT_NOEND if that is when there is more, and then after so long.
+ */
+extern TimestampTz rollup_maintain(TimestampTz now);
+extern int64 rollup_delay(void);	/* microseconds */
+
+/* Forget the hours before; in the caller's SPI connection */
+extern void rollup_forget(TimestampTz before);
+
+/* durations.c */
+#define DURATION_CLASSES	208 /* the last one is half a century */
+extern int	duration_class(int64 duration); /* microseconds */
+
+#endif							/* ROLLUP_H */
