@@ -63,7 +63,7 @@ extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, 
 extern bool job_delete_at(ItemPointer tid);
 extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest committed version */
 
-/* Insert into any of our tables, with its indexes */
+/* direct_insert.c: insert into any of our tables, with its indexes */
 extern void direct_insert(Oid relation, int natts, Datum *values, bool *nulls);
 
 /* lane_scan.c: the claim index of defer.job, lane by lane */
