@@ -230,9 +230,10 @@ move_jobs_back(int64 by)
 	bookkeeping_begin();
 	own_sql_begin(&own);
 	SPI_connect();
-	if (SPI_execute_with_args("UPDATE defer.job SET run_at = run_at - $1"
-							  " WHERE claim IS NULL AND run_at > pg_catalog.clock_timestamp() AND run_at < 'infinity'"
-							  " AND (attempt > 0 OR run_at <= pg_catalog.clock_timestamp() + $1)",
+	if (SPI_execute_with_args("UPDATE defer.job SET run_at = run_at OPERATOR(pg_catalog.-) $1"
+							  " WHERE claim IS NULL AND run_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()"
+							  " AND run_at OPERATOR(pg_catalog.<) 'infinity' AND (attempt OPERATOR(pg_catalog.>) 0"
+							  " OR run_at OPERATOR(pg_catalog.<=) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) $1))",
 							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not move the times of jobs");
 	SPI_finish();
