@@ -638,6 +638,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 		worker_set_state(WORKER_IDLE);	/* whoever wants our place may have it */
 		worker_set_stuck(true);
 		pause_after_error(true);
+		*look_again = 0;		/* the pause may have swallowed a wake-up */
 	}
 	else
 		worker_set_stuck(false);
