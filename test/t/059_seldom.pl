@@ -9,10 +9,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# While a table is locked no worker is started: those that are to meet the lock stay
 my $node = new_server('main', q{defer.max_workers = 4
 defer.retention = 0
-defer.worker_idle_timeout = 1h
 autovacuum = off});
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION defer;
@@ -73,7 +71,13 @@ settled($node, 'all runs end');
 # Locks
 # ------------------------------------------------------------------------
 
-# A claim cannot be written down: what was chosen is given back, and taken later
+# A claim cannot be written down: what was chosen is given back, and taken later.  While
+# a table is locked no worker is started: one that is to meet the lock is there before.
+$node->safe_psql('postgres', q{ALTER SYSTEM SET defer.worker_idle_timeout = '1h'});
+$node->reload;
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work')});
+settled($node, 'a worker is there');
+$node->safe_psql('postgres', 'TRUNCATE defer.job_history');
 $session->query_safe('BEGIN; LOCK TABLE defer.claim IN ACCESS EXCLUSIVE MODE;');
 $from = -s $node->logfile;
 my $jobs = $node->safe_psql('postgres', q{SELECT count(defer.enqueue('work')) FROM generate_series(1, 5)});
@@ -84,6 +88,8 @@ $session->query_safe('COMMIT;');
 settled($node, 'they run then');
 is($node->safe_psql('postgres', q{SELECT count(*), max(attempt) FROM defer.jobs WHERE function LIKE '%work()' AND state = 'succeeded'}),
 	"$jobs|1", 'each the first time');
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET defer.worker_idle_timeout});
+$node->reload;
 
 # The same with a request; nobody listens there
 $session->query_safe('BEGIN; LOCK TABLE defer.claim IN ACCESS EXCLUSIVE MODE;');
