@@ -110,7 +110,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM defer.attempts WHERE 
 # The postmaster itself: our processes end without being told, also in a job
 my @clients = load_begins('kill -9 of the postmaster');
 my $long = $node->safe_psql('postgres',
-	q{SELECT defer.command('SELECT pg_sleep(600)', max_duration => '1 s', max_attempts => 2, initial_interval => '0')});
+	q{SELECT defer.command('SELECT pg_sleep(600)')});
 until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $long", 'a long job runs');
 my @pids = split /\n/, $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'defer%'});
 $node->kill9;
@@ -123,6 +123,8 @@ for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 }
 is($left, 0, 'kill -9 of the postmaster: our processes end by themselves');
 $node->start;
+until_ok($node, "SELECT pid IS NOT NULL FROM defer.jobs WHERE id = $long", 'kill -9 of the postmaster: the long job runs again');
+$node->safe_psql('postgres', "SELECT defer.cancel($long, force => true)");
 load_ends('kill -9 of the postmaster', @clients);
 
 quiesce($node);
