@@ -828,7 +828,7 @@ CREATE FUNCTION defer.merge_durations(a bigint[], b bigint[]) RETURNS bigint[]
 COMMENT ON FUNCTION defer.merge_durations(bigint[], bigint[]) IS
 	'the jobs of both, by class of durations. Errors: an array is not made of pairs of a class, rising, and a number of jobs';
 
-CREATE AGGREGATE defer.sum_durations(bigint[]) (
+CREATE AGGREGATE defer.sum_durations(durations bigint[]) (
 	SFUNC = defer.merge_durations, STYPE = bigint[], COMBINEFUNC = defer.merge_durations,
 	INITCOND = '{}', PARALLEL = SAFE
 );

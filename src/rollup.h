@@ -31,7 +31,7 @@ extern int64 rollup_delay(void);	/* microseconds */
 extern void rollup_forget(TimestampTz before);
 
 /* durations.c */
-#define DURATION_CLASSES	208 /* the last one is half a century */
+#define DURATION_CLASSES	208 /* the last one begins with a century */
 extern int	duration_class(int64 duration); /* microseconds */
 
 #endif							/* ROLLUP_H */

@@ -49,6 +49,9 @@ $node->safe_psql('postgres', q{
 			'[' || repeat('0,', 20000) || '0]', '"' || repeat('y', 2000000) || '"'])
 	UNION ALL SELECT 'text[]'::regtype, unnest(ARRAY[NULL, '{}', '{NULL}', '{""}', '{{a,b},{c,d}}', '[7:8]={failed,failed}', '[-2147483648:-2147483647]={a,b}',
 			'{' || repeat('failed,', 5000) || 'failed}', '{no such}'])
+	UNION ALL SELECT 'bigint[]'::regtype, unnest(ARRAY[NULL, '{}', '{1}', '{1,2}', '{1,NULL}', '{-1,1}', '{207,1}', '{208,1}', '{2,1,1,1}', '{1,1,1,1}',
+			'{1,-1}', '{{1,2},{3,4}}', '[5:6]={1,2}', '{0,9223372036854775807,1,9223372036854775807}', '{9223372036854775807,1}',
+			'{' || repeat('1,1,', 50000) || '2,2}'])
 	UNION ALL SELECT '"any"'::regtype, unnest(ARRAY['NULL', 'NULL::text', '''unknown''', '''''', 'NULL::int', '9', '''NaN''::numeric', '1e300::numeric ^ 30',
 			'''infinity''::float8', '''-infinity''::timestamptz', '''infinity''::date', '''-178000000 years''::interval', '''{}''::text[]', '''{NULL,{}}''::text[]',
 			'ARRAY[[''a'',''b''],[''c'',NULL]]', 'ROW()', 'ROW(1, NULL, ROW(2))', 'NULL::record', '''\x''::bytea', '''[1,2)''::int4range', 'true', '''{}''::json',
@@ -72,6 +75,7 @@ $node->safe_psql('postgres', q{
 				WHEN type = 'interval'::regtype THEN '''1 s'''
 				WHEN type = 'timestamptz'::regtype THEN '''2030-01-01 00:00:00+00'''
 				WHEN type = 'text[]'::regtype THEN '''{failed}'''
+				WHEN type = 'bigint[]'::regtype THEN '''{1,2}'''
 				ELSE 'NULL' END
 	$$;
 

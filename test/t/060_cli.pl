@@ -269,7 +269,8 @@ defer_ok(4, 'no such schedule', 'schedules', 'gone');
 
 # Health and exit codes
 is_deeply([ run_defer('status', '--check', '--quiet') ], [ 10, '', '' ], 'status --check: warnings, as a job has failed');
-sql('DELETE FROM defer.job_history WHERE state = \'f\'');
+# what has failed stays a finding for a day, by the counts of finished jobs
+sql('TRUNCATE defer.job_rollup, defer.job_rollup_new');
 is_deeply([ run_defer('status', '--check', '--quiet') ], [ 0, '', '' ], 'status --check: all is well');
 sql('ALTER SYSTEM SET defer.enabled = off');
 sql('SELECT pg_reload_conf()');
