@@ -25,6 +25,8 @@
 #include "tcop/pquery.h"
 #include "utils/guc.h"
 
+#include "rollup.h"
+
 PG_FUNCTION_INFO_V1(defer_activate);
 PG_FUNCTION_INFO_V1(defer_note_restore);
 
@@ -72,6 +74,31 @@ defer_note_restore(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* Jobs that had ended in a batch: their rows go, and they are counted, as by recovery.c */
+static void
+end_unsettled(void)
+{
+	SPITupleTable *rows;
+	uint64		n;
+
+	run("SELECT j.id FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
+		" (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id)",
+		SPI_OK_SELECT);
+	rows = SPI_tuptable;
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
+	{
+		HistoryRow	row;
+		bool		isnull;
+		int64		id = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
+
+		if (!history_read(id, &row))
+			continue;
+		rollup_add(&row.job, row.state, row.started_at, row.finished_at);
+		job_delete(id);
+	}
+}
+
 /*
  * The data become those of this database.  What workers had taken when the
  * copy was made nobody has here; what had ended in a batch is taken out of it.
@@ -81,9 +108,7 @@ defer_note_restore(PG_FUNCTION_ARGS)
 static void
 adopt_data(void)
 {
-	run("DELETE FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
-		" (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id)",
-		SPI_OK_DELETE);
+	end_unsettled();
 	run("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
 	run("DELETE FROM defer.claim", SPI_OK_DELETE);
 	run("UPDATE defer.schedule SET next_tick = NULL, next_run_at = NULL", SPI_OK_UPDATE);

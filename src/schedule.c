@@ -409,6 +409,23 @@ end(bool own_transactions)
 		bookkeeping_end();
 }
 
+/*
+ * The same after schedules were read, and moved on: some may be of a restore
+ * that has committed them since we looked whether we are in a copy.  With them
+ * came the mark that it is one (activate.c).  False: then nothing was done.
+ */
+static bool
+end_unless_copy(bool own_transactions)
+{
+	if (own_transactions && !catalog_is_active())
+	{
+		AbortCurrentTransaction();
+		return false;
+	}
+	end(own_transactions);
+	return true;
+}
+
 /* When the next schedule is due; one that is locked is looked at again soon */
 static TimestampTz
 next_due(TimestampTz now)
@@ -464,7 +481,8 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 		MemoryContextSwitchTo(scratch);
 		last_id = recheck_batch(now, last_id);
 		recheck = last_id != 0;
-		end(own_transactions);
+		more = end_unless_copy(own_transactions);
+		recheck = recheck && more;
 		MemoryContextReset(scratch);
 	}
 	latest_now = now;
@@ -477,7 +495,11 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 		more = run_batch(now) > 0;
 		if (!more)
 			next = next_due(now);
-		end(own_transactions);
+		if (!end_unless_copy(own_transactions))
+		{
+			more = false;
+			next = DT_NOEND;
+		}
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(context);

@@ -156,6 +156,8 @@ chore_load(TimestampTz now)
 	schedule_load_guard();
 	lanes_load(now);
 	bookkeeping_end();
+	/* a restore may have brought jobs since: then they were not to be found */
+	check_database();
 	return my_database->overflow ? now + RETRY_DELAY : DT_NOEND;
 }
 
