@@ -817,16 +817,14 @@ void
 defer_courier_main(Datum arg)
 {
 	int			index = DatumGetInt32(arg);
-	uint32		generation;
 	MemoryContext scratch;
 
-	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
 	/* before there is a connection, and detached after it is gone */
-	if (!courier_attach(index, generation))
+	if (!courier_attach(index, process_generation()))
 		proc_exit(EXIT_DONE);
 	on_shmem_exit(courier_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(my_courier->database, InvalidOid, 0);
@@ -878,30 +876,17 @@ take_slot(uint32 *generation)
 static bool
 start_courier(BackgroundWorkerHandle **handle)
 {
-	BackgroundWorker worker = {0};
-	MemoryContext context;
 	uint32		generation;
 	int			index = take_slot(&generation);
+	ProcessStart start;
 	bool		started;
 
 	if (index < 0)
 		return false;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = Int32GetDatum(index);
-	worker.bgw_notify_pid = MyProcPid;
-	memcpy(worker.bgw_extra, &generation, sizeof(generation));
-	strlcpy(worker.bgw_library_name, "defer", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "defer_courier_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "defer courier of database %u", MyDatabaseId);
-	strlcpy(worker.bgw_type, "defer courier", BGW_MAXLEN);
-	context = MemoryContextSwitchTo(TopMemoryContext);
-	started = RegisterDynamicBackgroundWorker(&worker, handle);
-	MemoryContextSwitchTo(context);
+	start = (ProcessStart) {"courier", Int32GetDatum(index), generation, MyDatabaseId, InvalidOid};
+	started = process_start(&start, handle);
 	if (!started)
 	{
-		*handle = NULL;
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 		if (courier_slots[index].generation == generation && courier_slots[index].pid == 0)
 			courier_slots[index].database = InvalidOid;

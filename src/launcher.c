@@ -76,16 +76,7 @@ handle_sigterm(SIGNAL_ARGS)
 void
 launcher_register(void)
 {
-	BackgroundWorker worker = {0};
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "defer", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "defer_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "defer launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "defer launcher", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
+	process_register_static("launcher");
 }
 
 /* ------------------------------------------------------------------------
@@ -235,28 +226,13 @@ reap_children(TimestampTz now)
 static bool
 start_scheduler(int index, Oid database)
 {
-	BackgroundWorker worker = {0};
-	MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
-	bool		started;
+	ProcessStart start = {"scheduler", ObjectIdGetDatum(database), 0, database, InvalidOid};
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "defer", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "defer_scheduler_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "defer scheduler for database %u", database);
-	strlcpy(worker.bgw_type, "defer scheduler", BGW_MAXLEN);
 	if (children[index].database != database)
 		children[index].failures = 0;
 	children[index].database = database;
 	children[index].started_at = GetCurrentTimestamp();
-	started = RegisterDynamicBackgroundWorker(&worker, &children[index].handle);
-	MemoryContextSwitchTo(context);
-	if (!started)
-		children[index].handle = NULL;
-	return started;
+	return process_start(&start, &children[index].handle);
 }
 
 /* Start the schedulers that are wanted; returns when to look again */

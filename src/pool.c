@@ -220,38 +220,18 @@ complain_no_slots(TimestampTz now)
 static bool
 start_worker(Oid owner)
 {
-	BackgroundWorker worker = {0};
 	uint32		generation;
 	int			index = take_slot(owner, &generation);
-	MemoryContext context;
+	ProcessStart start;
 	bool		started;
 
 	if (index < 0)
 		return false;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = Int32GetDatum(index);
-	worker.bgw_notify_pid = MyProcPid;
-	memcpy(worker.bgw_extra, &generation, sizeof(generation));
-	strlcpy(worker.bgw_library_name, "defer", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "defer_worker_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "defer worker for role %u in database %u",
-			 owner, MyDatabaseId);
-	strlcpy(worker.bgw_type, "defer worker", BGW_MAXLEN);
-
-	context = MemoryContextSwitchTo(TopMemoryContext);
-	if (children[index].handle != NULL)
-		pfree(children[index].handle);
-	children[index].handle = NULL;
-	started = RegisterDynamicBackgroundWorker(&worker, &children[index].handle);
-	MemoryContextSwitchTo(context);
+	start = (ProcessStart) {"worker", Int32GetDatum(index), generation, MyDatabaseId, owner};
+	started = process_start(&start, &children[index].handle);
 	children[index].generation = generation;
 	if (!started)
-	{
-		children[index].handle = NULL;
 		give_back_slot(index, generation);
-	}
 	return started;
 }
 

@@ -18,6 +18,28 @@
 #define EXIT_DONE	0
 #define EXIT_AGAIN	1
 
+/*
+ * process_start.c: "kind" names the function, defer_<kind>_main, and what
+ * pg_stat_activity shows.
+ */
+typedef struct ProcessStart
+{
+	const char *kind;
+	Datum		arg;			/* of the function */
+	uint32		generation;		/* of the slot that the process takes; 0: it takes none */
+	Oid			database;		/* these two: for the name that ps shows */
+	Oid			role;			/* InvalidOid: serves all */
+} ProcessStart;
+
+extern void process_register_static(const char *kind);	/* in the postmaster; started again if it ends */
+
+/*
+ * False: no background worker is free.  *handle has that of the last one, or
+ * NULL, and gets the new one's, in TopMemoryContext.
+ */
+extern bool process_start(const ProcessStart *start, BackgroundWorkerHandle **handle);
+extern uint32 process_generation(void); /* in the process: what it was started with */
+
 /* launcher.c */
 extern void launcher_register(void);
 extern PGDLLEXPORT void defer_launcher_main(Datum arg);

@@ -690,17 +690,15 @@ void
 defer_worker_main(Datum arg)
 {
 	int			index = DatumGetInt32(arg);
-	uint32		generation;
 	MemoryContext scratch;
 
-	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, handle_sigint);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
 	/* before there is a connection, and detached after it is gone */
-	if (!worker_attach(index, generation))
+	if (!worker_attach(index, process_generation()))
 		proc_exit(EXIT_DONE);
 	on_shmem_exit(worker_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(my_worker->database, my_worker->owner, 0);
