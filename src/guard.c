@@ -204,7 +204,6 @@ look_up(Oid function)
 	GuardEntry *entry;
 	GuardSchedule *schedules;
 	char	   *signature;
-	Oid			owner = InvalidOid;
 	bool		found;
 
 	if (looking || !IsTransactionState())
@@ -217,11 +216,14 @@ look_up(Oid function)
 	looking = true;
 	PG_TRY();
 	{
+		Oid			owner;
+
 		/* reading may announce changes: read again until it does not */
 		do
 		{
 			prepare_entries();
 			schedules = NULL;
+			owner = InvalidOid;
 			signature = signature_of(function, &owner);
 			if (signature != NULL)
 				schedules = read_schedules(signature);

@@ -297,7 +297,8 @@ trapped(q{
 	SELECT defer.activate();
 });
 my $views = $node->safe_psql($database, q{
-	SELECT string_agg(format('SELECT * FROM defer.%I', relname), '; ') FROM pg_class WHERE relnamespace = 'defer'::regnamespace AND relkind = 'v'});
+	SELECT string_agg(format('SELECT * FROM defer.%I', relname), '; ') FROM pg_class WHERE relnamespace = 'defer'::regnamespace AND relkind = 'v'
+	   AND has_table_privilege('bob', oid, 'SELECT')});
 trapped($views);
 trapped($views, 'bob');
 

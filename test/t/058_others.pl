@@ -96,7 +96,8 @@ until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $mine", '
 # ------------------------------------------------------------------------
 # Views
 # ------------------------------------------------------------------------
-my @views = split /\n/, $node->safe_psql('postgres', q{SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'defer'::regnamespace AND relkind = 'v'});
+my @views = split /\n/, $node->safe_psql('postgres', q{SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'defer'::regnamespace AND relkind = 'v'
+	AND has_table_privilege('alice', oid, 'SELECT')});
 
 # (those that have nothing of alice's: settings have no names of roles that may not be seen)
 for my $view (@views)
@@ -143,7 +144,7 @@ sub plain
 	my %by_name = (function => q{'lab.noop'}, schedule => q{'0 0 29 2 *'}, sql => q{'SELECT 1'}, method => q{'GET'}, url => q{'http://192.0.2.1/'}, kind => q{'http'},
 		endpoint => 'NULL', timezone => q{'UTC'});
 	my %by_type = (text => q{'mine'}, bigint => $mine, 'timestamp with time zone' => 'now()', 'text[]' => q{'{failed}'}, jsonb => 'NULL', oid => '10', boolean => 'true',
-		integer => '10', interval => q{'1 s'}, 'double precision' => '0.5', '"any"' => q{'mine@example.com'::text});
+		integer => '10', 'bigint[]' => q{'{1,2}'}, interval => q{'1 s'}, 'double precision' => '0.5', '"any"' => q{'mine@example.com'::text});
 
 	return $by_name{$name} // $by_type{$type};
 }
