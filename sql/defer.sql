@@ -171,7 +171,7 @@ CREATE TABLE defer.job_rollup_new (
 	microseconds	bigint[] NOT NULL,
 	first_ids		bigint[] NOT NULL,
 	last_ids		bigint[] NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, toast_tuple_target = 8160);
 COMMENT ON TABLE defer.job_rollup_new IS
 	'counts that the scheduler has not added to defer.job_rollup yet; a row is what one transaction has ended';
 
@@ -1084,16 +1084,16 @@ SELECT r.hour, r.owner, r.function, r.queue, r.succeeded, r.failed, r.cancelled,
 	r.durations, r.first_id, r.last_id
   FROM defer.job_rollup r
 UNION ALL
-SELECT n.hour, n.owner, u.function, u.queue,
+SELECT u.hour, u.owner, u.function, u.queue,
 	CASE WHEN u.state = 's' THEN u.jobs ELSE 0 END, CASE WHEN u.state = 'f' THEN u.jobs ELSE 0 END,
 	CASE WHEN u.state = 'c' THEN u.jobs ELSE 0 END, CASE WHEN u.state = 'd' THEN u.jobs ELSE 0 END,
 	CASE WHEN u.class >= 0 THEN u.jobs ELSE 0 END, u.microseconds,
 	defer.durations(u.class, u.jobs), u.first_id, u.last_id
-  FROM defer.job_rollup_new n
- CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(n.functions), pg_catalog.unnest(n.queues), pg_catalog.unnest(n.states),
-		pg_catalog.unnest(n.classes), pg_catalog.unnest(n.jobs), pg_catalog.unnest(n.microseconds),
-		pg_catalog.unnest(n.first_ids), pg_catalog.unnest(n.last_ids))
-	u(function, queue, state, class, jobs, microseconds, first_id, last_id)
+  FROM (SELECT n.hour, n.owner, pg_catalog.unnest(n.functions) AS function, pg_catalog.unnest(n.queues) AS queue,
+			pg_catalog.unnest(n.states) AS state, pg_catalog.unnest(n.classes) AS class, pg_catalog.unnest(n.jobs) AS jobs,
+			pg_catalog.unnest(n.microseconds) AS microseconds, pg_catalog.unnest(n.first_ids) AS first_id,
+			pg_catalog.unnest(n.last_ids) AS last_id
+		  FROM defer.job_rollup_new n) u
 UNION ALL
 SELECT pg_catalog.date_trunc('hour', h.finished_at, 'UTC'), h.owner, h.function, h.queue,
 	(h.state = 's')::integer, (h.state = 'f')::integer, (h.state = 'c')::integer, (h.state = 'd')::integer,

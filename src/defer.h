@@ -273,7 +273,7 @@ extern void pending_scheduled_function(Oid function);	/* guard.c's set grows */
 extern void pending_release(void);	/* a schedule's run has ended: look for held ones */
 extern void pending_installed(void);	/* CREATE EXTENSION */
 extern void pending_alert(void);	/* scheduler, look at alerts */
-extern void pending_rollup(void);	/* scheduler, there are new counts to add up */
+extern void pending_rollup(uint32 counts);	/* scheduler, so many are to be added up */
 extern void pending_rescan(void);	/* scheduler, look at all tables again (activate()) */
 extern void pending_init(void);
 

@@ -10,7 +10,9 @@
  */
 #include "defer.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -20,8 +22,10 @@
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "functions.h"
@@ -422,13 +426,21 @@ name_of_signature(const char *signature)
 		compat_qualified_name(pnstrdup(signature, types - signature));
 }
 
-/* InvalidOid: there is no such function any more */
+/*
+ * InvalidOid: there is no such function any more.  Not by a list of the system
+ * cache: up to PostgreSQL 16 it looks through all the lists that it has for the
+ * one, and a worker may need ten thousand functions.
+ */
 static Oid
 find_by_stored_signature(const char *signature)
 {
 	List	   *name = name_of_signature(signature);
 	Oid			schema;
-	CatCList   *list;
+	NameData	function_name;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 	Oid			found = InvalidOid;
 
 	if (list_length(name) != 2)
@@ -436,16 +448,21 @@ find_by_stored_signature(const char *signature)
 	schema = get_namespace_oid(strVal(linitial(name)), true);
 	if (!OidIsValid(schema))
 		return InvalidOid;
-	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(strVal(lsecond(name))));
-	for (int i = 0; i < list->n_members && !OidIsValid(found); i++)
+	namestrcpy(&function_name, strVal(lsecond(name)));
+	ScanKeyInit(&key, Anum_pg_proc_proname, BTEqualStrategyNumber, F_NAMEEQ,
+				NameGetDatum(&function_name));
+	rel = table_open(ProcedureRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, ProcedureNameArgsNspIndexId, true, NULL, 1, &key);
+	while (!OidIsValid(found) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 
 		if (form->pronamespace == schema && strcmp(function_signature(form), signature) == 0 &&
 			unfit_function(form) == NULL)
 			found = form->oid;
 	}
-	ReleaseSysCacheList(list);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 	return found;
 }
 

@@ -56,7 +56,7 @@ static struct
 	bool		installed;
 	bool		rescan;
 	bool		alert;
-	bool		rollup;
+	uint32		rollup;			/* new counts of finished jobs */
 	TimestampTz next_schedule;
 	PendingLane lanes[MAX_LANES];
 	PendingLimit limits[MAX_LIMITS];
@@ -71,7 +71,8 @@ pending_reset(void)
 	pending.any = false;
 	pending.nlanes = pending.nlimits = pending.nfinals = pending.nguarded = 0;
 	pending.last = 0;
-	pending.release = pending.installed = pending.rescan = pending.alert = pending.rollup = false;
+	pending.release = pending.installed = pending.rescan = pending.alert = false;
+	pending.rollup = 0;
 	pending.next_schedule = DT_NOEND;
 }
 
@@ -186,10 +187,10 @@ pending_alert(void)
 }
 
 void
-pending_rollup(void)
+pending_rollup(uint32 counts)
 {
 	pending_begin();
-	pending.rollup = true;
+	pending.rollup += counts;
 }
 
 void
@@ -237,6 +238,23 @@ pool_can_grow(const DatabaseSlot *db)
 	return false;
 }
 
+/*
+ * Tell of new counts of finished jobs.  True: the scheduler must hear of it now,
+ * as they are the first ones, or many by now.
+ */
+static bool
+note_rollup(DatabaseSlot *db)
+{
+	uint32		counts = pending.rollup;
+	uint32		before;
+
+	if (counts == 0)
+		return false;
+	pending.rollup = 0;
+	before = pg_atomic_fetch_add_u32(&db->rollup, counts);
+	return before == 0 || (before < db->rollup_many && before + counts >= db->rollup_many);
+}
+
 /* Set the scheduler of this database to work, if there is reason to */
 static void
 tell_scheduler(bool grow, bool wake, TimestampTz next_due)
@@ -255,8 +273,8 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			wake = db->release = true;
 		if (pending.alert && !db->alert)
 			wake = db->alert = true;
-		if (pending.rollup && !db->rollup)
-			wake = db->rollup = true;
+		if (note_rollup(db))
+			wake = true;
 		if (pending.next_schedule < db->next_schedule)
 		{
 			db->next_schedule = pending.next_schedule;
@@ -317,11 +335,12 @@ pending_commit(void)
 			for (int i = 0; i < pending.nfinals; i++)
 				await_wake(MyDatabaseId, pending.finals[i]);
 	}
-	/* an unlocked look, of those of our processes that end most jobs */
-	if (pending.rollup && my_database != NULL && my_database->rollup)
-		pending.rollup = false;
+	/* those of our processes that end most jobs need no lock for it */
+	if (pending.rollup > 0 && my_database != NULL && my_database->database == MyDatabaseId &&
+		note_rollup(my_database))
+		wake_scheduler(MyDatabaseId);
 	if (grow || cancel || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.alert || pending.rollup || pending.installed || pending.next_schedule != DT_NOEND)
+		pending.alert || pending.rollup > 0 || pending.installed || pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, cancel, next_due);
 }
 

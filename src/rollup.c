@@ -52,7 +52,15 @@ typedef struct Entry
 	int64		microseconds;
 	int64		first_id;
 	int64		last_id;
+	bool		written;
 } Entry;
+
+/*
+ * What a row may have of them: then it needs not be compressed or stored out of
+ * line (the table's toast_tuple_target), which costs more than all the rest.
+ */
+#define ROW_BYTES		7500
+#define ENTRY_BYTES		(1 + 2 + 4 + 3 * 8) /* of fixed length */
 
 #define HASH_SIZE		1024	/* a power of two */
 #define ENTRIES_MAX		BATCH_MAX
@@ -66,11 +74,14 @@ static struct
 	int			heads[HASH_SIZE];	/* valid if below n and of that hash */
 }			collected;
 
-/* Add up after so long (microseconds): usually, and when much comes in */
-#define ROLLUP_DELAY		USECS_PER_MINUTE
-#define ROLLUP_DELAY_BUSY	(10 * USECS_PER_SEC)
-
-static bool busy = false;
+/*
+ * Readers have to add up what is new by themselves, so it is not to become much:
+ * but where there are many functions, adding a few counts to each costs more
+ * than it saves.
+ */
+#define MANY_LEAST		5000
+#define MANY_MOST		200000
+#define MANY_PER_ROW	20
 
 /* About so many counts are added up in one transaction */
 #define ROLLUP_COUNTS		100000
@@ -127,7 +138,7 @@ find_entry(const Job *job, char state, int16 class, TimestampTz hour)
 	Assert(collected.n < ENTRIES_MAX);
 	collected.last = collected.heads[hash % HASH_SIZE] = collected.n;
 	entry = &collected.entries[collected.n++];
-	*entry = (Entry) {hour, job->function, job->queue, state, class, hash, head, 0, 0, job->id, job->id};
+	*entry = (Entry) {hour, job->function, job->queue, state, class, hash, head, 0, 0, job->id, job->id, false};
 	return entry;
 }
 
@@ -168,22 +179,30 @@ make_array(Datum *elements, int n, Oid type)
 	}
 }
 
-/* One row, with what there is of an hour */
+/* One row: entries from "first" on that are of its hour and fit in; marks them as written */
 static void
-write_hour(TimestampTz hour)
+write_row(int first)
 {
 	Datum		values[NEW_NATTS];
 	bool		nulls[NEW_NATTS] = {0};
+	const TimestampTz hour = collected.entries[first].hour;
 	Datum	   *columns = palloc(NEW_NATTS * collected.n * sizeof(Datum));
+	Size		bytes = 0;
 	int			n = 0;
 
 #define COLUMN(att) (columns + ((att) - 1) * collected.n)
-	for (int i = 0; i < collected.n; i++)
+	for (int i = first; i < collected.n; i++)
 	{
-		const Entry *entry = &collected.entries[i];
+		Entry	   *entry = &collected.entries[i];
+		Size		needed = INTALIGN(VARSIZE_ANY(entry->function)) +
+			INTALIGN(VARSIZE_ANY(entry->queue)) + ENTRY_BYTES;
 
-		if (entry->hour != hour)
+		if (entry->written || entry->hour != hour)
 			continue;
+		if (n > 0 && bytes + needed > ROW_BYTES)
+			break;
+		bytes += needed;
+		entry->written = true;
 		COLUMN(NEW_FUNCTIONS)[n] = PointerGetDatum(entry->function);
 		COLUMN(NEW_QUEUES)[n] = PointerGetDatum(entry->queue);
 		COLUMN(NEW_STATES)[n] = CharGetDatum(entry->state);
@@ -210,7 +229,7 @@ write_hour(TimestampTz hour)
 	direct_insert(catalog_oid(CAT_ROLLUP_NEW), NEW_NATTS, values, nulls);
 }
 
-/* What was collected: a row for each hour, which is nearly always one */
+/* What was collected: mostly one row */
 void
 rollup_write(void)
 {
@@ -218,15 +237,11 @@ rollup_write(void)
 		return;
 	for (int i = 0; i < collected.n; i++)
 	{
-		int			first = 0;
-
-		while (collected.entries[first].hour != collected.entries[i].hour)
-			first++;
-		if (first == i)
-			write_hour(collected.entries[i].hour);
+		if (!collected.entries[i].written)
+			write_row(i);
 	}
+	pending_rollup(collected.n);
 	collected.n = 0;
-	pending_rollup();
 }
 
 void
@@ -244,14 +259,13 @@ rollup_add(const Job *job, char state, TimestampTz started_at, TimestampTz finis
 static const char *const add_up_sql =
 "WITH gone AS (DELETE FROM defer.job_rollup_new n"
 " WHERE n.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.ctid FROM defer.job_rollup_new x LIMIT $1)) RETURNING n.*),"
-" counts AS (SELECT g.hour, g.owner, u.function, u.queue, u.state, u.class, pg_catalog.sum(u.jobs) AS jobs,"
-" pg_catalog.sum(u.microseconds) AS microseconds, pg_catalog.min(u.first_id) AS first_id,"
-" pg_catalog.max(u.last_id) AS last_id"
-" FROM gone g CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(g.functions), pg_catalog.unnest(g.queues),"
-" pg_catalog.unnest(g.states), pg_catalog.unnest(g.classes), pg_catalog.unnest(g.jobs),"
-" pg_catalog.unnest(g.microseconds), pg_catalog.unnest(g.first_ids), pg_catalog.unnest(g.last_ids))"
-" u(function, queue, state, class, jobs, microseconds, first_id, last_id)"
-" GROUP BY 1, 2, 3, 4, 5, 6),"
+" flat AS (SELECT g.hour, g.owner, pg_catalog.unnest(g.functions) AS function, pg_catalog.unnest(g.queues) AS queue,"
+" pg_catalog.unnest(g.states) AS state, pg_catalog.unnest(g.classes) AS class, pg_catalog.unnest(g.jobs) AS jobs,"
+" pg_catalog.unnest(g.microseconds) AS microseconds, pg_catalog.unnest(g.first_ids) AS first_id,"
+" pg_catalog.unnest(g.last_ids) AS last_id FROM gone g),"
+" counts AS (SELECT f.hour, f.owner, f.function, f.queue, f.state, f.class, pg_catalog.sum(f.jobs) AS jobs,"
+" pg_catalog.sum(f.microseconds) AS microseconds, pg_catalog.min(f.first_id) AS first_id,"
+" pg_catalog.max(f.last_id) AS last_id FROM flat f GROUP BY 1, 2, 3, 4, 5, 6),"
 " added AS (INSERT INTO defer.job_rollup AS r (hour, owner, function, queue, succeeded, failed, cancelled, discarded,"
 " begun, microseconds, durations, first_id, last_id)"
 " SELECT c.hour, c.owner, c.function, c.queue,"
@@ -276,7 +290,7 @@ static const char *const add_up_sql =
 /*
  * Some of the new rows, as many as make about ROLLUP_COUNTS counts.  Nobody else
  * writes to defer.job_rollup.  *more: there may be more rows.  Returns the
- * number of counts.
+ * number of rows that they were added to.
  */
 static int64
 add_up(bool *more)
@@ -289,6 +303,7 @@ add_up(bool *more)
 	bool		isnull;
 	int64		rows;
 	int64		counts;
+	int64		added;
 
 	bookkeeping_begin();
 	own_sql_begin(&own);
@@ -297,6 +312,7 @@ add_up(bool *more)
 		elog(ERROR, "could not add up the counts of finished jobs");
 	rows = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	counts = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	added = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 	SPI_finish();
 	own_sql_end(&own);
 	bookkeeping_end();
@@ -304,27 +320,17 @@ add_up(bool *more)
 	*more = rows == most;
 	if (rows > 0)
 		rows_at_once = Max(100, Min(ROLLUP_COUNTS * rows / Max(counts, 1), ROLLUP_COUNTS));
-	return counts;
+	return added;
 }
 
 TimestampTz
-rollup_maintain(TimestampTz now)
+rollup_maintain(TimestampTz now, uint32 *many)
 {
-	static int64 counts = 0;	/* since it was complete */
 	bool		more;
+	int64		rows = add_up(&more);
 
-	counts += add_up(&more);
-	if (more)
-		return now;				/* after what else there is to do */
-	busy = counts > ROLLUP_COUNTS;
-	counts = 0;
-	return DT_NOEND;
-}
-
-int64
-rollup_delay(void)
-{
-	return busy ? ROLLUP_DELAY_BUSY : ROLLUP_DELAY;
+	*many = Max(MANY_LEAST, Min(rows * MANY_PER_ROW, MANY_MOST));
+	return more ? now : DT_NOEND;	/* after what else there is to do */
 }
 
 void

@@ -22,10 +22,11 @@ extern void rollup_write(void);
 
 /*
  * Scheduler, outside a transaction: add up what is new.  Returns when to go on,
- * DT_NOEND if that is when there is more, and then after so long.
+ * DT_NOEND if that is when there is more: after a while, or as soon as there are
+ * *many counts.
  */
-extern TimestampTz rollup_maintain(TimestampTz now);
-extern int64 rollup_delay(void);	/* microseconds */
+#define ROLLUP_DELAY		(10 * USECS_PER_SEC)
+extern TimestampTz rollup_maintain(TimestampTz now, uint32 *many);
 
 /* Forget the hours before; in the caller's SPI connection */
 extern void rollup_forget(TimestampTz before);

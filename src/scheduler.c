@@ -260,10 +260,8 @@ chore_clock(TimestampTz now)
 static TimestampTz
 chore_rollup(TimestampTz now)
 {
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_database->rollup = false;
-	LWLockRelease(shared->workers_lock);
-	return rollup_maintain(now);
+	pg_atomic_write_u32(&my_database->rollup, 0);
+	return rollup_maintain(now, &my_database->rollup_many);
 }
 
 static Chore chores[CHORE_N] = {
@@ -384,8 +382,10 @@ take_requests(TimestampTz now)
 		chores[CHORE_ALERTS].due = Min(chores[CHORE_ALERTS].due, now + ALERT_DELAY);
 		my_database->alert = false;
 	}
-	if (my_database->rollup)
-		chores[CHORE_ROLLUP].due = Min(chores[CHORE_ROLLUP].due, now + rollup_delay());
+	if (pg_atomic_read_u32(&my_database->rollup) >= my_database->rollup_many)
+		chores[CHORE_ROLLUP].due = now;
+	else if (pg_atomic_read_u32(&my_database->rollup) > 0)
+		chores[CHORE_ROLLUP].due = Min(chores[CHORE_ROLLUP].due, now + ROLLUP_DELAY);
 	if (my_database->orphans)
 	{
 		chores[CHORE_RECOVER].due = now;

@@ -108,7 +108,10 @@ shared_state_startup(void)
 		for (int i = 0; i < shared->nworker_slots; i++)
 			SpinLockInit(&worker_slots[i].mutex);
 		for (int i = 0; i < shared->ndatabase_slots; i++)
+		{
 			SpinLockInit(&courier_slots[i].mutex);
+			pg_atomic_init_u32(&database_slots[i].rollup, 0);
+		}
 	}
 
 	control.keysize = sizeof(LaneTag);
@@ -169,6 +172,8 @@ database_slot(Oid database, bool create)
 	unused->database = database;
 	unused->next_schedule = DT_NOEND;
 	unused->next_wake = DT_NOEND;
+	unused->rollup_many = PG_UINT32_MAX;	/* until the scheduler knows */
+	pg_atomic_init_u32(&unused->rollup, 0);
 	return unused;
 }
 

@@ -195,7 +195,8 @@ typedef struct DatabaseSlot
 	bool		rescan;			/* look at all tables again */
 	bool		release;		/* look for held runs of schedules */
 	bool		alert;			/* there are events for alerts, or other rules */
-	bool		rollup;			/* there are new counts of finished jobs */
+	uint32		rollup_many;	/* so many new counts of finished jobs are added up at once */
+	pg_atomic_uint32 rollup;	/* new counts, about; without a lock */
 	bool		orphans;		/* a worker went without settling its batch */
 	bool		overflow;		/* more lanes than shared_slots: look in the table */
 	bool		no_slots;		/* no background worker could be registered */
