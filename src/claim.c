@@ -289,7 +289,7 @@ settle_in_transaction(void)
 	MemoryContext context = MemoryContextSwitchTo(scratch);
 
 	nleftovers = ncommitted;
-	rollup_begin();
+	rollup_begin(ncommitted + batch.njobs);
 	for (int i = 0; i < ncommitted; i++)
 		leftovers[i].done = settle_row(leftovers[i].job_id, leftovers[i].claim_id,
 									   leftovers[i].finished);

@@ -29,6 +29,7 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -255,17 +256,17 @@ find_ranges(Search *search)
 	execute(search, sql.data);
 	rows = SPI_tuptable;
 	n = SPI_processed;
-	search->ranges = palloc_extended(Max(n, 1) * sizeof(Range), MCXT_ALLOC_HUGE);
+	search->ranges = palloc(mul_size(Max(n, 1), sizeof(Range)));
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
 		Range		range;
-		Range	   *newer = search->nranges > 0 ? &search->ranges[search->nranges - 1] : NULL;
 
 		range.first = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
 		range.last = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
-		if (newer != NULL && range.last >= newer->first)
-			newer->first = Min(newer->first, range.first);
+		if (search->nranges > 0 && range.last >= search->ranges[search->nranges - 1].first)
+			search->ranges[search->nranges - 1].first =
+				Min(search->ranges[search->nranges - 1].first, range.first);
 		else
 			search->ranges[search->nranges++] = range;
 	}

@@ -63,12 +63,12 @@ typedef struct Entry
 #define ENTRY_BYTES		(1 + 2 + 4 + 3 * 8) /* of fixed length */
 
 #define HASH_SIZE		1024	/* a power of two */
-#define ENTRIES_MAX		BATCH_MAX
 
 static struct
 {
 	Oid			owner;
 	int			n;
+	int			most;			/* there is room for */
 	int			last;			/* that was added to */
 	Entry	   *entries;
 	int			heads[HASH_SIZE];	/* valid if below n and of that hash */
@@ -104,10 +104,11 @@ belongs(const Entry *entry, const Job *job, char state, int16 class, TimestampTz
 }
 
 void
-rollup_begin(void)
+rollup_begin(int most)
 {
 	collected.n = collected.last = 0;
-	collected.entries = NULL;
+	collected.most = most;
+	collected.entries = palloc(Max(most, 1) * sizeof(Entry));
 }
 
 static Entry *
@@ -133,9 +134,8 @@ find_entry(const Job *job, char state, int16 class, TimestampTz hour)
 			return &collected.entries[i];
 		}
 	}
-	if (collected.entries == NULL)
-		collected.entries = palloc(ENTRIES_MAX * sizeof(Entry));
-	Assert(collected.n < ENTRIES_MAX);
+	if (collected.n == collected.most)
+		elog(ERROR, "more finished jobs than were told of");
 	collected.last = collected.heads[hash % HASH_SIZE] = collected.n;
 	entry = &collected.entries[collected.n++];
 	*entry = (Entry) {hour, job->function, job->queue, state, class, hash, head, 0, 0, job->id, job->id, false};
@@ -247,7 +247,7 @@ rollup_write(void)
 void
 rollup_add(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at)
 {
-	rollup_begin();
+	rollup_begin(1);
 	rollup_collect(job, state, started_at, finished_at);
 	rollup_write();
 }

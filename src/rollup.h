@@ -15,8 +15,8 @@
  */
 extern void rollup_add(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
 
-/* Between begin and write: jobs of one owner, in the current memory context */
-extern void rollup_begin(void);
+/* Between begin and write: "most" jobs of one owner, in the current memory context */
+extern void rollup_begin(int most);
 extern void rollup_collect(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
 extern void rollup_write(void);
 
