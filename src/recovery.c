@@ -6,6 +6,9 @@
  * A row of defer.claim that no live worker has in its slot is an orphan.  Its
  * jobs have ended (there is a row in the history), or are set free.
  *
+ * A worker that ended by itself has left word of what it ran: that attempt is
+ * over, and the other jobs lose none.
+ *
  * After a crash of the server nobody knows which of a batch had begun, nor who
  * was to blame.  A job that was alone in its claim was running: that attempt
  * is over.  The others lose none.  All of them are suspects from now on and
@@ -59,6 +62,8 @@ typedef struct Scene
 	int			unfinished_all; /* deliveries included */
 	int			unfinished;
 	int			suspects;
+	int			nlost;			/* as in DatabaseSlot */
+	int64		lost[LOST_MAX];
 } Scene;
 
 /* ------------------------------------------------------------------------
@@ -201,10 +206,25 @@ survey(List *orphans, Scene *scene)
 	}
 }
 
+/* Did it run when its worker ended? */
+static bool
+was_running(const Job *job, const Scene *scene, bool alone)
+{
+	if (scene->nlost > LOST_MAX)
+		return alone;			/* as far as we know */
+	for (int i = 0; i < scene->nlost; i++)
+	{
+		if (scene->lost[i] == job->id)
+			return true;
+	}
+	return false;
+}
+
 static void
 free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
 {
 	bool		alone = orphan->nunfinished == 1;
+	bool		ran = after_crash ? alone : was_running(job, scene, alone);
 	bool		named = false;
 
 	if (kind_is_delivery(job->kind))
@@ -224,7 +244,7 @@ free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
 		else
 			named = true;
 	}
-	finish_crashed_row(job, alone ? orphan->claimed_at : NO_TIME, named && alone, alone);
+	finish_crashed_row(job, ran ? orphan->claimed_at : NO_TIME, named && ran, ran);
 }
 
 /* One claim, in one transaction.  False: somebody holds a row of it */
@@ -262,6 +282,17 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash)
 	return complete;
 }
 
+/* The first n that were lost are settled; more may have come since */
+static void
+forget_lost(int n)
+{
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->nlost -= n;
+	if (n <= LOST_MAX)
+		memmove(my_database->lost, my_database->lost + n, (LOST_MAX - n) * sizeof(int64));
+	LWLockRelease(shared->workers_lock);
+}
+
 /*
  * Settle what nobody works on.  True: some rows are held by others, and have
  * to be looked at again.
@@ -275,6 +306,11 @@ recover_claims(bool after_crash)
 	ListCell   *cell;
 	Scene		scene = {0};
 	bool		complete = true;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	scene.nlost = my_database->nlost;
+	memcpy(scene.lost, my_database->lost, sizeof(scene.lost));
+	LWLockRelease(shared->workers_lock);
 
 	bookkeeping_begin();
 	MemoryContextSwitchTo(scratch);
@@ -297,6 +333,8 @@ recover_claims(bool after_crash)
 		}
 		bookkeeping_end();
 	}
+	if (complete)
+		forget_lost(scene.nlost);
 	if (scene.unfinished_all > 0)
 		ereport(LOG,
 				(errmsg("defer has set free %d jobs that were taken when %s",

@@ -183,6 +183,8 @@ typedef struct CourierSlot
 	TransferEntry entries[TRANSFERS_MAX];
 } CourierSlot;
 
+#define LOST_MAX	32
+
 typedef struct DatabaseSlot
 {
 	/* under workers_lock */
@@ -198,6 +200,8 @@ typedef struct DatabaseSlot
 	uint32		rollup_many;	/* so many new counts of finished jobs are added up at once */
 	pg_atomic_uint32 rollup;	/* new counts, about; without a lock */
 	bool		orphans;		/* a worker went without settling its batch */
+	int			nlost;			/* jobs that ran then, and nobody has written how they ended */
+	int64		lost[LOST_MAX]; /* more of them are not known by name */
 	bool		overflow;		/* more lanes than shared_slots: look in the table */
 	bool		no_slots;		/* no background worker could be registered */
 	bool		refused;		/* workers of a role that has jobs could not connect */

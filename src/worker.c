@@ -68,6 +68,7 @@
 /* What runs now; for the way out */
 static BatchJob *running = NULL;
 static TimestampTz running_since;
+static int64 lost_job = 0;		/* it ran, and how it ended could not be written down */
 static bool connected = false;
 static int64 started_at;	/* monotonic_now() */
 static bool retire = false; /* a new worker is to take over */
@@ -456,6 +457,8 @@ worker_wind_up(int code, Datum arg)
 	ticking = false;
 	job_serial = 0;
 	running = NULL;
+	/* one that we stop to make way uses no attempt */
+	lost_job = job != NULL && !asked_to_leave() ? job->job.id : 0;
 	worker_set_state(WORKER_LEAVING);
 	lane_scan_abandon(MyDatabaseId);
 	AbortOutOfAnyTransaction();
@@ -476,6 +479,7 @@ worker_wind_up(int code, Datum arg)
 			asked_to_leave() || server_is_stopping() ? FAILURE_INTERRUPTED : FAILURE_CRASHED;
 
 		finish_failure(job, running_since, kind, NULL);
+		lost_job = 0;
 	}
 	batch_settle();
 	pgstat_report_stat(true);
@@ -504,6 +508,10 @@ worker_detach(int code, Datum arg)
 	{
 		if (unsettled)
 			my_database->orphans = true;
+		if (lost_job != 0 && my_database->nlost < LOST_MAX)
+			my_database->lost[my_database->nlost] = lost_job;
+		if (lost_job != 0 && my_database->nlost <= LOST_MAX)
+			my_database->nlost++;	/* one more than there is room for: any may be one */
 		wake_scheduler_locked(my_database);
 	}
 	LWLockRelease(shared->workers_lock);
