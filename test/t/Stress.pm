@@ -245,7 +245,8 @@ sub ddl_script
 		"ALTER DATABASE stress_other RENAME TO stress_moved;\nALTER DATABASE stress_moved RENAME TO stress_other;",
 		# clients are in the way: we have left it for nothing
 		"ALTER DATABASE postgres RENAME TO stress_away;\nALTER DATABASE stress_away RENAME TO postgres;",
-		'LOCK TABLE ' . one_of(qw(defer.job defer.job defer.claim defer.job_history defer.schedule defer.function))
+		# a transaction that was prepared, and whose client a fault has met, keeps its locks
+		"SET lock_timeout = '3s'; LOCK TABLE " . one_of(qw(defer.job defer.job defer.claim defer.job_history defer.schedule defer.function))
 		  . ' IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(' . rand(3) . ');',
 		map { "ALTER SYSTEM SET $_->[0] = $_->[1];\nSELECT pg_reload_conf();\nSELECT pg_sleep(" . rand(1) . ");\n"
 			. "ALTER SYSTEM RESET $_->[0];\nSELECT pg_reload_conf();" }
