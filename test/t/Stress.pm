@@ -262,6 +262,8 @@ sub ddl_client
 	my ($node, $seed, $until, $file) = @_;
 
 	$ENV{PGOPTIONS} = '-c statement_timeout=5min';
+	# HistoryChecker::crashes_of_ours() knows it by this name
+	$ENV{PGAPPNAME} = 'stress_ddl';
 	srand($seed * 1000 + 998);
 	while (time() < $until)
 	{
