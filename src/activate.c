@@ -88,14 +88,10 @@ end_unsettled(void)
 	n = SPI_processed;
 	for (uint64 i = 0; i < n; i++)
 	{
-		HistoryRow	row;
 		bool		isnull;
 		int64		id = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
 
-		if (!history_read(id, &row))
-			continue;
-		rollup_add(&row.job, row.state, row.started_at, row.finished_at);
-		job_delete(id);
+		(void) rollup_delete_ended(id, rollup_add);
 	}
 }
 

@@ -260,11 +260,9 @@ settle_row(int64 job_id, int64 claim_id, bool finished)
 	}
 	if (finished)
 	{
-		HistoryRow	row;
-
-		if (history_read(job_id, &row))
-			rollup_collect(&row.job, row.state, row.started_at, row.finished_at);
-		job_delete(job_id);
+		/* its row of history may be gone, with that day */
+		if (!rollup_delete_ended(job_id, rollup_collect))
+			job_delete(job_id);
 	}
 	else if (job.claim == claim_id)
 	{

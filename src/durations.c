@@ -2,7 +2,7 @@
  * durations.c
  *		How long jobs took, as numbers of jobs in classes of durations.
  *
- * A class is a quarter of a power of two wide, so that a percentile that is
+ * A class is a quarter of a doubling wide, so that a percentile that is
  * read off it is off by a few percent at most.  Class 0 is less than a
  * microsecond.  In tables only the classes with jobs in them are kept, as an
  * array of pairs: class, number of jobs, class, number of jobs, ..., with the

@@ -256,7 +256,6 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash)
 	for (int i = 0; i < orphan->njobs; i++)
 	{
 		Job			job;
-		HistoryRow	row;
 
 		CHECK_FOR_INTERRUPTS();
 		switch (job_lock(orphan->jobs[i], true, &job))
@@ -269,12 +268,7 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash)
 			case JOB_LOCKED:
 				if (!is_orphaned(&job, orphan))
 					break;
-				if (history_read(job.id, &row))
-				{
-					rollup_add(&row.job, row.state, row.started_at, row.finished_at);
-					job_delete(job.id);
-				}
-				else
+				if (!rollup_delete_ended(job.id, rollup_add))
 					free_job(&job, orphan, scene, after_crash);
 				break;
 		}

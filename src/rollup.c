@@ -252,6 +252,18 @@ rollup_add(const Job *job, char state, TimestampTz started_at, TimestampTz finis
 	rollup_write();
 }
 
+bool
+rollup_delete_ended(int64 id, RollupCount count)
+{
+	HistoryRow	row;
+
+	if (!history_read(id, &row))
+		return false;
+	count(&row.job, row.state, row.started_at, row.finished_at);
+	job_delete(id);
+	return true;
+}
+
 /* ------------------------------------------------------------------------
  * Adding up
  * ------------------------------------------------------------------------ */

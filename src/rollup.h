@@ -21,6 +21,13 @@ extern void rollup_collect(const Job *job, char state, TimestampTz started_at, T
 extern void rollup_write(void);
 
 /*
+ * A job that is in the history has ended: count it, by one of the two above,
+ * and delete its row.  false: it has not ended.
+ */
+typedef void (*RollupCount) (const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
+extern bool rollup_delete_ended(int64 id, RollupCount count);
+
+/*
  * Scheduler, outside a transaction: add up what is new.  Returns when to go on,
  * DT_NOEND if that is when there is more: after a while, or as soon as there are
  * *many counts.

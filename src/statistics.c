@@ -139,6 +139,28 @@ copy_name(char *to, size_t room, const text *name)
 	to[len] = '\0';
 }
 
+/* Some slots are left for those without a name */
+static bool
+no_room_for_names(void)
+{
+	return hash_get_num_entries(counter_table) >= slot_count() - slot_count() / 8;
+}
+
+/*
+ * The slot for these names, or, where there is no room for them, without a
+ * name.  Under a shared lock: NULL if there is none yet.
+ */
+static CounterSlot *
+find_slot(CounterTag tag)
+{
+	CounterSlot *slot = hash_search(counter_table, &tag, HASH_FIND, NULL);
+
+	if (slot != NULL || tag.names == 0 || !no_room_for_names())
+		return slot;
+	tag.names = 0;
+	return hash_search(counter_table, &tag, HASH_FIND, NULL);
+}
+
 /* Find or make a slot; NULL: there is no room.  Nothing is thrown. */
 static CounterSlot *
 counter_slot(const CounterTag *tag, const text *function, const text *queue)
@@ -146,8 +168,7 @@ counter_slot(const CounterTag *tag, const text *function, const text *queue)
 	CounterSlot *slot;
 	bool		found;
 
-	/* some are left for those without a name */
-	if (tag->names != 0 && hash_get_num_entries(counter_table) >= slot_count() - slot_count() / 8)
+	if (tag->names != 0 && no_room_for_names())
 		return hash_search(counter_table, tag, HASH_FIND, NULL);
 	slot = hash_search(counter_table, tag, HASH_ENTER_NULL, &found);
 	if (slot != NULL && !found)
@@ -291,7 +312,7 @@ statistics_commit(void)
 		CounterSlot *slot;
 
 		LWLockAcquire(shared->counters_lock, LW_SHARED);
-		slot = hash_search(counter_table, &add->tag, HASH_FIND, NULL);
+		slot = find_slot(add->tag);
 		if (slot == NULL)
 		{
 			LWLockRelease(shared->counters_lock);

@@ -49,10 +49,15 @@
 /*
  * Jobs of a batch should take about so long in all (microseconds).  When each
  * commit is flushed a job is mostly waiting for that, and so is a claim: fewer
- * of them, then.
+ * of them, then.  And more of them where there are jobs of several priorities:
+ * when all workers are busy one that is urgent waits until a batch is done.
  */
 #define BATCH_TIME		(10 * 1000)
 #define BATCH_TIME_FLUSHED	(40 * 1000)
+#define BATCH_TIME_PRIORITIES	(3 * 1000)
+
+/* So long after the last change of priority (microseconds) */
+#define PRIORITIES_REMEMBERED	(30 * INT64CONST(1000000))
 #define BATCH_GROWTH	4
 
 /* Waits (milliseconds): before trying to steal again, and after an error of our own */
@@ -416,12 +421,30 @@ run_batch(MemoryContext scratch)
 	return done;
 }
 
-/* How many jobs to take next: as many as fit into BATCH_TIME, by what they took so far */
+/* How long the next batch should take, after the one that is done */
+static int64
+next_batch_time(void)
+{
+	static bool known = false;
+	static int32 priority = 0;
+	static int64 changed_at = 0;	/* never */
+	const int64 now = monotonic_now();
+
+	if (known && batch.jobs[0].job.priority != priority)
+		changed_at = now;
+	known = true;
+	priority = batch.jobs[0].job.priority;
+	if (changed_at != 0 && now - changed_at < PRIORITIES_REMEMBERED)
+		return BATCH_TIME_PRIORITIES;
+	return synchronous_commit == SYNCHRONOUS_COMMIT_OFF ? BATCH_TIME : BATCH_TIME_FLUSHED;
+}
+
+/* How many jobs to take next: as many as fit into that time, by what they took so far */
 static int
 next_batch_size(int last_max, int done, int64 elapsed)
 {
 	static double average = 0;
-	double		time = synchronous_commit == SYNCHRONOUS_COMMIT_OFF ? BATCH_TIME : BATCH_TIME_FLUSHED;
+	double		time = next_batch_time();
 	double		each = (double) elapsed / Max(done, 1);
 	double		size;
 
