@@ -71,11 +71,11 @@ def run(bench, series):
             feeder = Feeder(database, 0.7 * most, seconds)
             feeder.start()
             time.sleep(0.5)
-            values = pickup.one_by_one(app, int((seconds - 1) / 0.02), 0.015, lambda app, n: app.run(
+            times = pickup.one_by_one(app, int((seconds - 1) / 0.02), 0.015, lambda app, n: app.run(
                 f"SELECT defer.enqueue('probe', '[{n}]', priority => -1)"))
             behind = app.integer(f"SELECT {feeder.enqueued} - count(*) FROM recommendation")
             feeder.finish()
             workload.wait_for_rows(app, feeder.enqueued)
-            pickup.add(series, CASE, values, number)
+            pickup.add_parts(series, CASE, times, number)
             series.add("defer, jobs waiting at the end", max(behind, 0), "jobs", number)
     bench.server.drop(database)
