@@ -1,13 +1,15 @@
 /*
  * batch.h
- *		The jobs that a worker has taken: claim.c takes them, worker.c runs them
- *		one after the other, finish.c writes how each ended.
+ *		The jobs that a worker has taken: claim.c or steal.c takes them, worker.c
+ *		runs them one after the other, finish.c writes how each ended, and
+ *		batch.c settles them when the next are taken.
  */
 #ifndef BATCH_H
 #define BATCH_H
 
 #include "storage/itemptr.h"
 
+#include "bookkeeping.h"
 #include "defer.h"
 #include "shared_state.h"
 
@@ -42,12 +44,25 @@ typedef struct Batch
 
 extern Batch batch;
 
-/* claim.c; each in a transaction of its own */
+/* Each in a transaction of its own: claim.c, steal.c, batch.c */
 extern bool batch_claim(int max, TimestampTz *look_again);
 extern bool batch_steal(bool *later);
 extern void batch_settle(void);
+
+/* batch.c */
 extern bool batch_unsettled(void);
 extern void batch_release_limits(void);
+
+/*
+ * batch.c: how the next batch takes the place of this one.  Make it; in a
+ * transaction settle this one, take jobs, record what was taken; after the
+ * commit put it into place.  If the transaction fails, forget it.
+ */
+extern Batch *new_batch_begin(void);
+extern void settle_in_transaction(void);
+extern void new_batch_record(Batch *new_batch);
+extern void new_batch_commit(Batch *new_batch);
+extern void new_batch_abort(void);
 
 /* claim.c: fill a batch; in the caller's transaction, for the courier, too */
 extern LaneKey claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now);
@@ -56,19 +71,10 @@ extern LaneKey claim_lane(Batch *new_batch, LaneChoice *choice, int max, Timesta
 extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid);
 extern void claim_row_delete(ItemPointer tid);
 
-/* claim.c: the entry of a job in this worker's slot */
+/* batch.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
 extern void batch_end_job(void);
 extern void batch_leave_job(int index);
-
-/* Begin a transaction for our own writes, whatever the role's defaults are */
-extern void bookkeeping_begin(void);
-extern void bookkeeping_begin_at(int isolation);
-extern void bookkeeping_end(void);
-extern bool bookkeeping_is_locked(void);
-extern bool bookkeeping_would_wait(void);
-extern void report_own_error(MemoryContext context);
-extern bool extension_is_there(void);
 
 /* finish.c; in the job's transaction; returns the state it has after the commit */
 extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);

@@ -1,6 +1,6 @@
 /*
  * claim.c
- *		Taking jobs, a batch at a time, and settling the batch before.
+ *		Taking jobs, a batch at a time.
  *
  * A claim is one transaction, flushed before the first job begins: after a
  * crash the server knows what it was running.  It writes the number of the
@@ -8,13 +8,7 @@
  * deletes the rows of the last batch's jobs that succeeded.
  *
  * The scan begins at the lane's lowest live key and goes on from there (see
- * shared_state.h).  Rows that others are at are skipped, never waited for.
- *
- * Jobs of a batch that have not begun can be taken over by an idle worker of
- * the same role ("stolen"), or taken out by cancel and reschedule
- * ("withdrawn").  Both first mark the entry in shared memory, then write the
- * row.  If their transaction fails the row still carries our claim: so the
- * rows of such entries are looked at when the batch is settled.
+ * lanes.c).  Rows that others are at are skipped, never waited for.
  */
 #include "defer.h"
 
@@ -27,421 +21,21 @@
 #include "commands/sequence.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "batch.h"
 #include "jobs.h"
-#include "rollup.h"
 
 /* What one claim reads at most: bytes of arguments, rows it does not take */
 #define CLAIM_BYTES			(4 * 1024 * 1024)
 #define CLAIM_OTHER_ROWS	1000
 
-/* Transactions of our own wait so long for a lock */
-#define LOCK_TIMEOUT_OWN	"2s"
-
-/* A steal is worth it when the victim's job has run this long (microseconds) */
-#define STEAL_AFTER			(20 * 1000)
-
-Batch		batch;
-
-/*
- * Rows of settled batches that somebody held locked when we wanted to delete
- * or release them; tried again with each batch.
- */
-typedef struct Leftover
-{
-	int64		job_id;
-	int64		claim_id;
-	bool		finished;
-	bool		done;			/* by the transaction that is under way */
-} Leftover;
-
-static Leftover *leftovers = NULL;
-static int	nleftovers = 0;
-static int	ncommitted = 0;		/* of them, from before that transaction */
-static int	leftovers_size = 0;
-
 /* ------------------------------------------------------------------------
- * Entries in the worker's slot
- * ------------------------------------------------------------------------ */
-
-/* Show the batch to the others: before the claim is committed */
-static void
-publish_batch(const Batch *new_batch)
-{
-	SpinLockAcquire(&my_worker->mutex);
-	my_worker->previous_claim_id = my_worker->claim_id;
-	my_worker->claim_id = new_batch->claim_id;
-	my_worker->lane = new_batch->lane;
-	my_worker->nentries = my_worker->nwaiting = new_batch->njobs;
-	for (int i = 0; i < new_batch->njobs; i++)
-	{
-		my_worker->entries[i].job_id = new_batch->jobs[i].job.id;
-		my_worker->entries[i].state = ENTRY_WAITING;
-	}
-	SpinLockRelease(&my_worker->mutex);
-}
-
-/* The claim that was published did not come about (NULL), or the one before is gone */
-static void
-unpublish_batch(bool failed)
-{
-	SpinLockAcquire(&my_worker->mutex);
-	if (failed)
-	{
-		my_worker->claim_id = my_worker->previous_claim_id;
-		my_worker->nentries = my_worker->nwaiting = 0;
-	}
-	my_worker->previous_claim_id = 0;
-	SpinLockRelease(&my_worker->mutex);
-}
-
-/* Begin a job of the batch; false: it was stolen or withdrawn */
-bool
-batch_start_job(int index, TimestampTz now)
-{
-	bool		ours = false;
-
-	SpinLockAcquire(&my_worker->mutex);
-	if (my_worker->entries[index].state == ENTRY_WAITING)
-	{
-		my_worker->entries[index].state = ENTRY_STARTED;
-		my_worker->nwaiting--;
-		my_worker->current_job = my_worker->entries[index].job_id;
-		my_worker->job_started = now;
-		my_worker->progress = -1;
-		my_worker->cancel_job = 0;
-		ours = true;
-	}
-	SpinLockRelease(&my_worker->mutex);
-	return ours;
-}
-
-void
-batch_end_job(void)
-{
-	SpinLockAcquire(&my_worker->mutex);
-	my_worker->current_job = 0;
-	my_worker->cancel_job = 0;
-	SpinLockRelease(&my_worker->mutex);
-}
-
-/* Do not run a job of the batch after all: settling the batch sets it free */
-void
-batch_leave_job(int index)
-{
-	SpinLockAcquire(&my_worker->mutex);
-	if (my_worker->entries[index].state == ENTRY_WAITING)
-	{
-		my_worker->entries[index].state = ENTRY_WITHDRAWN;
-		my_worker->nwaiting--;
-	}
-	SpinLockRelease(&my_worker->mutex);
-}
-
-/*
- * Take a job out of whatever batch it waits in.  For cancel and reschedule,
- * which then write the row.
- */
-BatchWithdraw
-batch_withdraw(int64 job_id)
-{
-	BatchWithdraw result = BATCH_NOT_CLAIMED;
-
-	if (shared == NULL)
-		return BATCH_NOT_CLAIMED;
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && result == BATCH_NOT_CLAIMED; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-
-		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
-			continue;
-		SpinLockAcquire(&slot->mutex);
-		for (int e = 0; e < slot->nentries; e++)
-		{
-			BatchEntry *entry = &slot->entries[e];
-
-			if (entry->job_id != job_id)
-				continue;
-			if (entry->state == ENTRY_WAITING)
-			{
-				entry->state = ENTRY_WITHDRAWN;
-				slot->nwaiting--;
-				result = BATCH_WITHDRAWN;
-			}
-			else if (entry->state == ENTRY_WITHDRAWN)
-				result = BATCH_WITHDRAWN;	/* and the caller holds its lock */
-			else if (entry->state == ENTRY_STARTED)
-				result = BATCH_RUNNING;
-			break;
-		}
-		SpinLockRelease(&slot->mutex);
-	}
-	LWLockRelease(shared->workers_lock);
-	if (result == BATCH_NOT_CLAIMED && courier_has(MyDatabaseId, job_id, false))
-		result = BATCH_RUNNING;
-	return result;
-}
-
-/* Stop a running job; false: nobody runs it (any more) */
-bool
-worker_cancel_job(int64 job_id)
-{
-	bool		found = false;
-
-	if (shared == NULL)
-		return false;
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && !found; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-
-		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
-			continue;
-		SpinLockAcquire(&slot->mutex);
-		if (slot->current_job == job_id)
-		{
-			slot->cancel_job = job_id;
-			found = true;
-		}
-		SpinLockRelease(&slot->mutex);
-
-		/* a worker leaves its slot under the lock that we hold */
-		if (found && slot->pid != 0)
-			kill(slot->pid, SIGINT);
-	}
-	LWLockRelease(shared->workers_lock);
-	return found || courier_has(MyDatabaseId, job_id, true);
-}
-
-/* ------------------------------------------------------------------------
- * Settling a batch, in a transaction that is open
- * ------------------------------------------------------------------------ */
-
-static void
-add_leftover(int64 job_id, int64 claim_id, bool finished)
-{
-	if (nleftovers == leftovers_size)
-	{
-		leftovers_size = Max(32, leftovers_size * 2);
-		leftovers = leftovers == NULL
-			? MemoryContextAlloc(TopMemoryContext, leftovers_size * sizeof(Leftover))
-			: repalloc(leftovers, leftovers_size * sizeof(Leftover));
-	}
-	leftovers[nleftovers++] = (Leftover) {job_id, claim_id, finished, false};
-}
-
-/*
- * A row that carries our claim though nobody works on it: delete it if the job
- * has finished, else set it free.  Returns false if it is locked.
- */
-static bool
-settle_row(int64 job_id, int64 claim_id, bool finished)
-{
-	Job			job;
-
-	switch (job_lock(job_id, true, &job))
-	{
-		case JOB_BUSY:
-			return false;
-		case JOB_GONE:
-			return true;
-		case JOB_LOCKED:
-			break;
-	}
-	if (finished)
-	{
-		/* its row of history may be gone, with that day */
-		if (!rollup_delete_ended(job_id, rollup_collect))
-			job_delete(job_id);
-	}
-	else if (job.claim == claim_id)
-	{
-		job.claim = 0;
-		job.lane = job_lane(text_to_cstring(job.function), text_to_cstring(job.queue));
-		job_update(&job);
-		pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
-	}
-	return true;
-}
-
-/*
- * Write what is left to write of the batch and of earlier ones.  What is in
- * memory changes with settled(), after the commit: if the transaction fails,
- * all this is done again.
- */
-static void
-settle_in_transaction(void)
-{
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "defer settle",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext context = MemoryContextSwitchTo(scratch);
-
-	nleftovers = ncommitted;
-	rollup_begin(ncommitted + batch.njobs);
-	for (int i = 0; i < ncommitted; i++)
-		leftovers[i].done = settle_row(leftovers[i].job_id, leftovers[i].claim_id,
-									   leftovers[i].finished);
-
-	for (int i = 0; i < batch.njobs; i++)
-	{
-		BatchJob   *job = &batch.jobs[i];
-
-		if (job->state == JOB_SUCCEEDED)
-		{
-			if (job_delete_at(&job->tid))
-				rollup_collect(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
-			else
-				add_leftover(job->job.id, batch.claim_id, true);
-		}
-		else if (job->state == JOB_TAKEN &&
-				 !settle_row(job->job.id, batch.claim_id, false))
-			add_leftover(job->job.id, batch.claim_id, false);
-	}
-	rollup_write();
-	if (batch.claim_id != 0)
-		claim_row_delete(&batch.claim_tid);
-	MemoryContextSwitchTo(context);
-	MemoryContextDelete(scratch);
-}
-
-/* The transaction that settled has committed */
-static void
-settled(void)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < nleftovers; i++)
-	{
-		if (!leftovers[i].done)
-			leftovers[kept++] = leftovers[i];
-	}
-	nleftovers = ncommitted = kept;
-	batch.claim_id = 0;
-	batch.njobs = 0;
-}
-
-void
-batch_release_limits(void)
-{
-	if (!batch.reserved)
-		return;
-	batch.reserved = false;
-	limits_release(MyDatabaseId, batch.lane);
-
-	/* who has waited for room in that lane may be somebody else */
-	if (LANE_HAS_LIMITS(batch.lane))
-		wake_scheduler(MyDatabaseId);
-}
-
-bool
-batch_unsettled(void)
-{
-	return batch.claim_id != 0 || nleftovers > 0;
-}
-
-static MemoryContext bookkeeping_context;
-
-/*
- * The snapshot is not for what we read, which is mostly as of now: a row whose
- * values are stored out of line can be neither read nor deleted without one.
- */
-void
-bookkeeping_begin_at(int isolation)
-{
-	bookkeeping_context = CurrentMemoryContext;
-	StartTransactionCommand();
-	XactIsoLevel = isolation;
-	XactReadOnly = false;
-	XactDeferrable = false;
-	PushActiveSnapshot(GetTransactionSnapshot());
-
-	/*
-	 * Whoever locks our tables holds up neither a process that is to leave
-	 * nor those that wait for its place: it is an error, and tried again.
-	 */
-	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_OWN, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
-}
-
-void
-bookkeeping_begin(void)
-{
-	bookkeeping_begin_at(XACT_READ_COMMITTED);
-}
-
-/*
- * Does anybody hold a lock on our tables that a worker would wait for?  In a
- * transaction, which keeps those that it gets.
- */
-bool
-bookkeeping_is_locked(void)
-{
-	static const CatalogObject tables[] = {CAT_JOB, CAT_CLAIM, CAT_HISTORY};
-
-	for (int i = 0; i < lengthof(tables); i++)
-	{
-		if (!ConditionalLockRelationOid(catalog_oid(tables[i]), RowExclusiveLock))
-			return true;
-	}
-	return false;
-}
-
-/* Commit, and go on in the memory context that bookkeeping_begin() found */
-void
-bookkeeping_end(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(bookkeeping_context);
-}
-
-/* bookkeeping_is_locked(), in a transaction of its own: somebody may come the next moment */
-bool
-bookkeeping_would_wait(void)
-{
-	bool		locked;
-
-	bookkeeping_begin();
-	locked = bookkeeping_is_locked();
-	bookkeeping_end();
-	return locked;
-}
-
-/* Print an error of our own and make sure that nothing of it is left */
-void
-report_own_error(MemoryContext context)
-{
-	MemoryContextSwitchTo(context);
-	EmitErrorReport();
-	FlushErrorState();
-	AbortOutOfAnyTransaction();
-	MemoryContextSwitchTo(context);
-}
-
-/* In a transaction of its own: it may have been dropped under us */
-bool
-extension_is_there(void)
-{
-	bool		there;
-
-	bookkeeping_begin();
-	there = catalog_installed();
-	bookkeeping_end();
-	return there;
-}
-
-/* ------------------------------------------------------------------------
- * The new batch
+ * Rows of defer.claim
  * ------------------------------------------------------------------------ */
 
 /* One row in defer.claim says what was taken, for recovery after a crash */
@@ -485,21 +79,9 @@ claim_row_delete(ItemPointer tid)
 	table_close(rel, NoLock);
 }
 
-static void
-insert_claim_row(Batch *new_batch)
-{
-	int64	   *ids = palloc((new_batch->njobs + nleftovers) * sizeof(int64));
-	int			n = 0;
-
-	for (int i = 0; i < new_batch->njobs; i++)
-		ids[n++] = new_batch->jobs[i].job.id;
-	for (int i = 0; i < nleftovers; i++)
-	{
-		if (!leftovers[i].done)
-			ids[n++] = leftovers[i].job_id;
-	}
-	claim_row_insert(new_batch->claim_id, ids, n, &new_batch->claim_tid);
-}
+/* ------------------------------------------------------------------------
+ * Rows of defer.job
+ * ------------------------------------------------------------------------ */
 
 /*
  * The lane that a row belongs into by the settings as they are; a batch is
@@ -670,86 +252,9 @@ claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now)
 	return next;
 }
 
-/* The new batch is built beside the old one, which is still to be settled */
-static Batch *
-new_batch_begin(void)
-{
-	static Batch *spare = NULL;
-
-	if (spare == NULL)
-		spare = MemoryContextAllocZero(TopMemoryContext, sizeof(Batch));
-	if (spare->context == NULL)
-		spare->context = AllocSetContextCreate(TopMemoryContext, "defer batch",
-											   ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(spare->context);
-	spare->njobs = 0;
-	spare->reserved = false;
-	return spare;
-}
-
-/*
- * Write down what the new batch took, before the commit: in the table and for
- * the others in shared memory.  Leftovers of earlier batches go with it, even
- * if it is empty: each row that carries a claim is named in defer.claim.
- */
-static void
-record_claim(Batch *new_batch)
-{
-	if (new_batch->njobs == 0 && nleftovers == 0)
-	{
-		new_batch->claim_id = 0;
-		publish_batch(new_batch);
-		return;
-	}
-	insert_claim_row(new_batch);
-	publish_batch(new_batch);
-	ForceSyncCommit();
-}
-
-/* The claim is committed: the new batch takes the old one's place */
-static void
-new_batch_commit(Batch *new_batch)
-{
-	MemoryContext old = batch.context;
-
-	settled();
-
-	/* copy only what is used: a Batch is large */
-	memcpy(&batch, new_batch, offsetof(Batch, jobs) + new_batch->njobs * sizeof(BatchJob));
-	new_batch->context = old;
-	new_batch->njobs = 0;
-	unpublish_batch(false);
-}
-
-/* Settle in a transaction of its own: no more jobs, or time to go */
-void
-batch_settle(void)
-{
-	Batch	   *empty;
-
-	batch_release_limits();
-	worker_release_suspect();
-	if (!batch_unsettled())
-		return;
-	empty = new_batch_begin();
-	empty->lane = 0;
-	PG_TRY();
-	{
-		bookkeeping_begin();
-		settle_in_transaction();
-		if (nleftovers > 0)
-			empty->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		record_claim(empty);
-		bookkeeping_end();
-	}
-	PG_CATCH();
-	{
-		unpublish_batch(true);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	new_batch_commit(empty);
-}
+/* ------------------------------------------------------------------------
+ * The next batch
+ * ------------------------------------------------------------------------ */
 
 /*
  * Settle the last batch and take the next.  false: nothing was taken (and the
@@ -784,13 +289,13 @@ batch_claim(int max, TimestampTz *look_again)
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
 		next = claim_lane(new_batch, &choice, one ? 1 : max, now);
-		record_claim(new_batch);
+		new_batch_record(new_batch);
 		bookkeeping_end();
 	}
 	PG_CATCH();
 	{
 		lane_scan_abort(&choice, MyDatabaseId);
-		unpublish_batch(true);
+		new_batch_abort();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -809,172 +314,5 @@ batch_claim(int max, TimestampTz *look_again)
 	/* we may have taken the last room: the scheduler cancels what finds none */
 	else if (took && next.run_at <= now && lane_cancels_at_limit(MyDatabaseId, choice.lane))
 		wake_scheduler(MyDatabaseId);
-	return took;
-}
-
-/* ------------------------------------------------------------------------
- * Stealing
- * ------------------------------------------------------------------------ */
-
-/* What is being stolen; one at a time */
-static struct
-{
-	WorkerSlot *victim;			/* NULL: nobody */
-	int64		claim_id;		/* the victim's */
-	int64		lane;
-	int			n;
-	int64		ids[BATCH_MAX]; /* newest first */
-}			theft;
-
-/*
- * Choose a victim: a worker of our role with jobs that wait behind one that
- * takes long, and mark what we take.  *later: somebody may become one.
- */
-static void
-choose_victim(bool *later)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	theft.victim = NULL;
-	theft.n = 0;
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && theft.victim == NULL; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-
-		if (slot == my_worker || slot->state != WORKER_BUSY ||
-			slot->database != MyDatabaseId || slot->owner != my_worker->owner ||
-			slot->nwaiting == 0)	/* unlocked look */
-			continue;
-		SpinLockAcquire(&slot->mutex);
-		if (slot->nwaiting > 0 && slot->current_job != 0 &&
-			(slot->awaiting || now - slot->job_started >= STEAL_AFTER))
-		{
-			int			want = slot->awaiting ? slot->nwaiting : (slot->nwaiting + 1) / 2;
-
-			theft.victim = slot;
-			theft.claim_id = slot->claim_id;
-			theft.lane = slot->lane;
-			for (int e = slot->nentries - 1; e >= 0 && theft.n < want; e--)
-			{
-				if (slot->entries[e].state != ENTRY_WAITING)
-					continue;
-				slot->entries[e].state = ENTRY_STOLEN;
-				slot->nwaiting--;
-				theft.ids[theft.n++] = slot->entries[e].job_id;
-			}
-		}
-		else if (slot->nwaiting > 0)
-			*later = true;
-		SpinLockRelease(&slot->mutex);
-	}
-	LWLockRelease(shared->workers_lock);
-}
-
-/*
- * We could not take them after all: they wait again.  If the victim has passed
- * them meanwhile, it sets them free when it settles its batch.
- */
-static void
-give_back(void)
-{
-	WorkerSlot *victim = theft.victim;
-
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	SpinLockAcquire(&victim->mutex);
-	for (int e = 0; victim->claim_id == theft.claim_id && e < victim->nentries; e++)
-	{
-		BatchEntry *entry = &victim->entries[e];
-
-		for (int i = 0; entry->state == ENTRY_STOLEN && i < theft.n; i++)
-		{
-			if (entry->job_id == theft.ids[i])
-			{
-				entry->state = ENTRY_WAITING;
-				victim->nwaiting++;
-			}
-		}
-	}
-	SpinLockRelease(&victim->mutex);
-	LWLockRelease(shared->workers_lock);
-}
-
-/* Write our claim into a stolen row; false: it is not the victim's any more */
-static bool
-take_over_row(Batch *new_batch, int64 id, int64 victim_claim)
-{
-	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
-	BatchJob   *entry = &new_batch->jobs[new_batch->njobs];
-	ItemPointerData tid;
-	bool		taken = false;
-
-	if (job_tid(id, &tid, slot))
-	{
-		MemoryContext context = MemoryContextSwitchTo(new_batch->context);
-
-		job_from_slot(&entry->job, slot);
-		MemoryContextSwitchTo(context);
-		taken = entry->job.claim == victim_claim &&
-			job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->tid);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	if (taken)
-	{
-		entry->job.claim = new_batch->claim_id;
-		entry->state = JOB_TAKEN;
-		new_batch->njobs++;
-	}
-	return taken;
-}
-
-/*
- * Take over half of what waits behind somebody's long job.  *later is set if
- * it is worth trying again in a moment.
- */
-bool
-batch_steal(bool *later)
-{
-	Batch	   *new_batch;
-	bool		took;
-
-	*later = false;
-	if (!defer_enabled)
-		return false;
-	choose_victim(later);
-	if (theft.n == 0)
-		return false;
-	if (!limits_reserve(MyDatabaseId, theft.lane))
-	{
-		give_back();
-		return false;
-	}
-
-	new_batch = new_batch_begin();
-	new_batch->lane = theft.lane;
-	PG_TRY();
-	{
-		bookkeeping_begin();
-		settle_in_transaction();
-		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		new_batch->settings = settings_generation();
-		for (int i = theft.n - 1; i >= 0; i--)
-			(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
-		record_claim(new_batch);
-		bookkeeping_end();
-	}
-	PG_CATCH();
-	{
-		limits_release(MyDatabaseId, theft.lane);
-		unpublish_batch(true);
-		give_back();
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
-	took = new_batch->njobs > 0;
-	new_batch->reserved = took && LANE_HAS_LIMITS(theft.lane);
-	if (!took)
-		limits_release(MyDatabaseId, theft.lane);
-	new_batch_commit(new_batch);
 	return took;
 }

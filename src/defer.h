@@ -449,7 +449,7 @@ typedef struct CurrentJob
 extern CurrentJob current_job;
 
 /* ------------------------------------------------------------------------
- * claim.c: taking jobs, and taking them back
+ * batch.c: taking jobs back
  * ------------------------------------------------------------------------ */
 typedef enum BatchWithdraw
 {

@@ -28,6 +28,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -79,6 +80,69 @@ static bool looking = false;
 
 static needs_fmgr_hook_type prev_needs_fmgr_hook = NULL;
 static fmgr_hook_type prev_fmgr_hook = NULL;
+
+/* ------------------------------------------------------------------------
+ * The set of scheduled functions: a Bloom filter of two bits a function
+ * ------------------------------------------------------------------------ */
+
+static void
+guard_bits(Oid function, uint32 *first, uint32 *second)
+{
+	uint32		hash = murmurhash32(function);
+
+	*first = hash % (GUARD_WORDS * 64);
+	*second = (hash >> 16) % (GUARD_WORDS * 64);
+}
+
+/*
+ * Could the function be scheduled in this database?  Read without a lock: a
+ * bit that is being set belongs to a transaction that has not returned yet.
+ */
+static bool
+maybe_scheduled(Oid function)
+{
+	static int	known = -1;		/* index of this database's slot */
+	uint32		first,
+				second;
+
+	if (shared == NULL || pg_atomic_read_u32(&shared->nguarded) == 0)
+		return false;
+	if (known < 0 || database_slots[known].database != MyDatabaseId)
+	{
+		known = -1;
+		for (int i = 0; i < shared->ndatabase_slots; i++)
+		{
+			if (database_slots[i].database == MyDatabaseId)
+				known = i;
+		}
+		if (known < 0)
+			return false;
+	}
+	guard_bits(function, &first, &second);
+	return (database_slots[known].guard[first / 64] >> (first % 64) & 1) != 0 &&
+		(database_slots[known].guard[second / 64] >> (second % 64) & 1) != 0;
+}
+
+void
+guard_add(Oid database, Oid function)
+{
+	DatabaseSlot *slot;
+	uint32		first,
+				second;
+
+	if (shared == NULL)
+		return;
+	guard_bits(function, &first, &second);
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(database, false);
+	if (slot != NULL)
+	{
+		slot->guard[first / 64] |= UINT64CONST(1) << (first % 64);
+		slot->guard[second / 64] |= UINT64CONST(1) << (second % 64);
+		pg_atomic_write_u32(&shared->nguarded, 1);
+	}
+	LWLockRelease(shared->workers_lock);
+}
 
 /* ------------------------------------------------------------------------
  * What schedules are there of a function?
@@ -274,7 +338,7 @@ in_client_session(void)
 static inline bool
 worth_looking(Oid function)
 {
-	return (changed_here || shared_guard_maybe(function)) && in_client_session();
+	return (changed_here || maybe_scheduled(function)) && in_client_session();
 }
 
 static bool
@@ -355,17 +419,11 @@ guard_init(void)
  * For others
  * ------------------------------------------------------------------------ */
 
-void
-guard_add(Oid database, Oid function)
-{
-	shared_guard_set(database, function);
-}
-
 /* Without shared memory there is no set, and the table is asked */
 bool
 guard_is_scheduled(Oid function)
 {
-	if (!changed_here && shared_state_present() && !shared_guard_maybe(function))
+	if (!changed_here && shared_state_present() && !maybe_scheduled(function))
 		return false;
 	return binding_schedule(function) != NULL;
 }

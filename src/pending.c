@@ -310,7 +310,7 @@ pending_commit(void)
 		limit_set(MyDatabaseId, pending.limits[i].kind, pending.limits[i].id,
 				  pending.limits[i].limit);
 	for (int i = 0; i < pending.nguarded; i++)
-		shared_guard_set(MyDatabaseId, pending.guarded[i]);
+		guard_add(MyDatabaseId, pending.guarded[i]);
 	for (int i = 0; i < pending.nlanes; i++)
 	{
 		PendingLane *lane = &pending.lanes[i];

@@ -264,6 +264,7 @@ extern AwaiterSlot *awaiter_slots;	/* [shared->nawaiter_slots] */
 extern WorkerSlot *my_worker;
 extern DatabaseSlot *my_database;
 
+/* shared_state.c */
 extern void shared_state_request(void);
 extern void shared_state_startup(void);
 
@@ -289,7 +290,9 @@ extern bool wake_courier(Oid database); /* false: there is none, or not yet */
 extern bool courier_has(Oid database, int64 job_id, bool cancel);
 extern bool courier_has_claim(Oid database, int64 claim_id);
 
-/* Lanes */
+/* lanes.c: lanes */
+extern Size lanes_shared_size(void);
+extern void lanes_startup(void);
 extern void lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int64 count);
 typedef struct LaneChoice
 {
@@ -312,7 +315,7 @@ extern void lane_scan_abandon(Oid database);
 extern void lanes_forget(Oid database);
 extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy */
 
-/* Limits */
+/* lanes.c: limits */
 extern void limit_set(Oid database, char kind, int32 id, int32 limit);
 extern void limit_set_cancel(Oid database, int32 function_id, bool cancel);
 extern bool lane_may_cancel(Oid database, int64 lane);
@@ -321,16 +324,12 @@ extern bool limits_reserve(Oid database, int64 lane);
 extern void limits_release(Oid database, int64 lane);
 extern bool limits_have_room(Oid database, int64 lane);
 
-/* Who waits for jobs */
+/* awaiters.c: who waits for jobs */
 extern int	await_register(int64 job_id);	/* -1: all slots are taken */
 extern bool await_done(int slot);
 extern void await_unregister(int slot);
 extern void await_wake(Oid database, int64 job_id);
 extern XLogRecPtr await_flush_point(void);
 extern void note_flush_point(XLogRecPtr lsn);
-
-/* The set of scheduled functions of this database */
-extern bool shared_guard_maybe(Oid function);
-extern void shared_guard_set(Oid database, Oid function);
 
 #endif							/* SHARED_STATE_H */

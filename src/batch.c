@@ -1,0 +1,432 @@
+/*
+ * batch.c
+ *		The batch of jobs that this process has taken: its entries in shared
+ *		memory, and its end, when the next one takes its place.
+ *
+ * A batch is settled in the transaction that takes the next: the rows of its
+ * jobs that succeeded are deleted, what has not begun is set free.
+ *
+ * Jobs of a batch that have not begun can be taken over by an idle worker of
+ * the same role ("stolen"), or taken out by cancel and reschedule
+ * ("withdrawn").  Both first mark the entry in shared memory, then write the
+ * row.  If their transaction fails the row still carries our claim: so the
+ * rows of such entries are looked at when the batch is settled.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "jobs.h"
+#include "rollup.h"
+
+Batch		batch;
+
+/*
+ * Rows of settled batches that somebody held locked when we wanted to delete
+ * or release them; tried again with each batch.
+ */
+typedef struct Leftover
+{
+	int64		job_id;
+	int64		claim_id;
+	bool		finished;
+	bool		done;			/* by the transaction that is under way */
+} Leftover;
+
+static Leftover *leftovers = NULL;
+static int	nleftovers = 0;
+static int	ncommitted = 0;		/* of them, from before that transaction */
+static int	leftovers_size = 0;
+
+/* ------------------------------------------------------------------------
+ * Entries in the worker's slot
+ * ------------------------------------------------------------------------ */
+
+/* Show the batch to the others: before the claim is committed */
+static void
+publish_batch(const Batch *new_batch)
+{
+	SpinLockAcquire(&my_worker->mutex);
+	my_worker->previous_claim_id = my_worker->claim_id;
+	my_worker->claim_id = new_batch->claim_id;
+	my_worker->lane = new_batch->lane;
+	my_worker->nentries = my_worker->nwaiting = new_batch->njobs;
+	for (int i = 0; i < new_batch->njobs; i++)
+	{
+		my_worker->entries[i].job_id = new_batch->jobs[i].job.id;
+		my_worker->entries[i].state = ENTRY_WAITING;
+	}
+	SpinLockRelease(&my_worker->mutex);
+}
+
+/* The claim that was published did not come about (NULL), or the one before is gone */
+static void
+unpublish_batch(bool failed)
+{
+	SpinLockAcquire(&my_worker->mutex);
+	if (failed)
+	{
+		my_worker->claim_id = my_worker->previous_claim_id;
+		my_worker->nentries = my_worker->nwaiting = 0;
+	}
+	my_worker->previous_claim_id = 0;
+	SpinLockRelease(&my_worker->mutex);
+}
+
+/* Begin a job of the batch; false: it was stolen or withdrawn */
+bool
+batch_start_job(int index, TimestampTz now)
+{
+	bool		ours = false;
+
+	SpinLockAcquire(&my_worker->mutex);
+	if (my_worker->entries[index].state == ENTRY_WAITING)
+	{
+		my_worker->entries[index].state = ENTRY_STARTED;
+		my_worker->nwaiting--;
+		my_worker->current_job = my_worker->entries[index].job_id;
+		my_worker->job_started = now;
+		my_worker->progress = -1;
+		my_worker->cancel_job = 0;
+		ours = true;
+	}
+	SpinLockRelease(&my_worker->mutex);
+	return ours;
+}
+
+void
+batch_end_job(void)
+{
+	SpinLockAcquire(&my_worker->mutex);
+	my_worker->current_job = 0;
+	my_worker->cancel_job = 0;
+	SpinLockRelease(&my_worker->mutex);
+}
+
+/* Do not run a job of the batch after all: settling the batch sets it free */
+void
+batch_leave_job(int index)
+{
+	SpinLockAcquire(&my_worker->mutex);
+	if (my_worker->entries[index].state == ENTRY_WAITING)
+	{
+		my_worker->entries[index].state = ENTRY_WITHDRAWN;
+		my_worker->nwaiting--;
+	}
+	SpinLockRelease(&my_worker->mutex);
+}
+
+/*
+ * Take a job out of whatever batch it waits in.  For cancel and reschedule,
+ * which then write the row.
+ */
+BatchWithdraw
+batch_withdraw(int64 job_id)
+{
+	BatchWithdraw result = BATCH_NOT_CLAIMED;
+
+	if (shared == NULL)
+		return BATCH_NOT_CLAIMED;
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots && result == BATCH_NOT_CLAIMED; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		for (int e = 0; e < slot->nentries; e++)
+		{
+			BatchEntry *entry = &slot->entries[e];
+
+			if (entry->job_id != job_id)
+				continue;
+			if (entry->state == ENTRY_WAITING)
+			{
+				entry->state = ENTRY_WITHDRAWN;
+				slot->nwaiting--;
+				result = BATCH_WITHDRAWN;
+			}
+			else if (entry->state == ENTRY_WITHDRAWN)
+				result = BATCH_WITHDRAWN;	/* and the caller holds its lock */
+			else if (entry->state == ENTRY_STARTED)
+				result = BATCH_RUNNING;
+			break;
+		}
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(shared->workers_lock);
+	if (result == BATCH_NOT_CLAIMED && courier_has(MyDatabaseId, job_id, false))
+		result = BATCH_RUNNING;
+	return result;
+}
+
+/* Stop a running job; false: nobody runs it (any more) */
+bool
+worker_cancel_job(int64 job_id)
+{
+	bool		found = false;
+
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots && !found; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		if (slot->current_job == job_id)
+		{
+			slot->cancel_job = job_id;
+			found = true;
+		}
+		SpinLockRelease(&slot->mutex);
+
+		/* a worker leaves its slot under the lock that we hold */
+		if (found && slot->pid != 0)
+			kill(slot->pid, SIGINT);
+	}
+	LWLockRelease(shared->workers_lock);
+	return found || courier_has(MyDatabaseId, job_id, true);
+}
+
+/* ------------------------------------------------------------------------
+ * Settling a batch, in a transaction that is open
+ * ------------------------------------------------------------------------ */
+
+static void
+add_leftover(int64 job_id, int64 claim_id, bool finished)
+{
+	if (nleftovers == leftovers_size)
+	{
+		leftovers_size = Max(32, leftovers_size * 2);
+		leftovers = leftovers == NULL
+			? MemoryContextAlloc(TopMemoryContext, leftovers_size * sizeof(Leftover))
+			: repalloc(leftovers, leftovers_size * sizeof(Leftover));
+	}
+	leftovers[nleftovers++] = (Leftover) {job_id, claim_id, finished, false};
+}
+
+/*
+ * A row that carries our claim though nobody works on it: delete it if the job
+ * has finished, else set it free.  Returns false if it is locked.
+ */
+static bool
+settle_row(int64 job_id, int64 claim_id, bool finished)
+{
+	Job			job;
+
+	switch (job_lock(job_id, true, &job))
+	{
+		case JOB_BUSY:
+			return false;
+		case JOB_GONE:
+			return true;
+		case JOB_LOCKED:
+			break;
+	}
+	if (finished)
+	{
+		/* its row of history may be gone, with that day */
+		if (!rollup_delete_ended(job_id, rollup_collect))
+			job_delete(job_id);
+	}
+	else if (job.claim == claim_id)
+	{
+		job.claim = 0;
+		job.lane = job_lane(text_to_cstring(job.function), text_to_cstring(job.queue));
+		job_update(&job);
+		pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+	}
+	return true;
+}
+
+/*
+ * Write what is left to write of the batch and of earlier ones.  What is in
+ * memory changes with settled(), after the commit: if the transaction fails,
+ * all this is done again.
+ */
+void
+settle_in_transaction(void)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "defer settle",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = MemoryContextSwitchTo(scratch);
+
+	nleftovers = ncommitted;
+	rollup_begin(ncommitted + batch.njobs);
+	for (int i = 0; i < ncommitted; i++)
+		leftovers[i].done = settle_row(leftovers[i].job_id, leftovers[i].claim_id,
+									   leftovers[i].finished);
+
+	for (int i = 0; i < batch.njobs; i++)
+	{
+		BatchJob   *job = &batch.jobs[i];
+
+		if (job->state == JOB_SUCCEEDED)
+		{
+			if (job_delete_at(&job->tid))
+				rollup_collect(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
+			else
+				add_leftover(job->job.id, batch.claim_id, true);
+		}
+		else if (job->state == JOB_TAKEN &&
+				 !settle_row(job->job.id, batch.claim_id, false))
+			add_leftover(job->job.id, batch.claim_id, false);
+	}
+	rollup_write();
+	if (batch.claim_id != 0)
+		claim_row_delete(&batch.claim_tid);
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(scratch);
+}
+
+/* The transaction that settled has committed */
+static void
+settled(void)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < nleftovers; i++)
+	{
+		if (!leftovers[i].done)
+			leftovers[kept++] = leftovers[i];
+	}
+	nleftovers = ncommitted = kept;
+	batch.claim_id = 0;
+	batch.njobs = 0;
+}
+
+void
+batch_release_limits(void)
+{
+	if (!batch.reserved)
+		return;
+	batch.reserved = false;
+	limits_release(MyDatabaseId, batch.lane);
+
+	/* who has waited for room in that lane may be somebody else */
+	if (LANE_HAS_LIMITS(batch.lane))
+		wake_scheduler(MyDatabaseId);
+}
+
+bool
+batch_unsettled(void)
+{
+	return batch.claim_id != 0 || nleftovers > 0;
+}
+
+/* ------------------------------------------------------------------------
+ * The next batch
+ * ------------------------------------------------------------------------ */
+
+static void
+insert_claim_row(Batch *new_batch)
+{
+	int64	   *ids = palloc((new_batch->njobs + nleftovers) * sizeof(int64));
+	int			n = 0;
+
+	for (int i = 0; i < new_batch->njobs; i++)
+		ids[n++] = new_batch->jobs[i].job.id;
+	for (int i = 0; i < nleftovers; i++)
+	{
+		if (!leftovers[i].done)
+			ids[n++] = leftovers[i].job_id;
+	}
+	claim_row_insert(new_batch->claim_id, ids, n, &new_batch->claim_tid);
+}
+
+/* The new batch is built beside the old one, which is still to be settled */
+Batch *
+new_batch_begin(void)
+{
+	static Batch *spare = NULL;
+
+	if (spare == NULL)
+		spare = MemoryContextAllocZero(TopMemoryContext, sizeof(Batch));
+	if (spare->context == NULL)
+		spare->context = AllocSetContextCreate(TopMemoryContext, "defer batch",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(spare->context);
+	spare->njobs = 0;
+	spare->reserved = false;
+	return spare;
+}
+
+/*
+ * Write down what the new batch took, before the commit: in the table and for
+ * the others in shared memory.  Leftovers of earlier batches go with it, even
+ * if it is empty: each row that carries a claim is named in defer.claim.
+ */
+void
+new_batch_record(Batch *new_batch)
+{
+	if (new_batch->njobs == 0 && nleftovers == 0)
+	{
+		new_batch->claim_id = 0;
+		publish_batch(new_batch);
+		return;
+	}
+	insert_claim_row(new_batch);
+	publish_batch(new_batch);
+	ForceSyncCommit();
+}
+
+/* The claim is committed: the new batch takes the old one's place */
+void
+new_batch_commit(Batch *new_batch)
+{
+	MemoryContext old = batch.context;
+
+	settled();
+
+	/* copy only what is used: a Batch is large */
+	memcpy(&batch, new_batch, offsetof(Batch, jobs) + new_batch->njobs * sizeof(BatchJob));
+	new_batch->context = old;
+	new_batch->njobs = 0;
+	unpublish_batch(false);
+}
+
+void
+new_batch_abort(void)
+{
+	unpublish_batch(true);
+}
+
+/* Settle in a transaction of its own: no more jobs, or time to go */
+void
+batch_settle(void)
+{
+	Batch	   *empty;
+
+	batch_release_limits();
+	worker_release_suspect();
+	if (!batch_unsettled())
+		return;
+	empty = new_batch_begin();
+	empty->lane = 0;
+	PG_TRY();
+	{
+		bookkeeping_begin();
+		settle_in_transaction();
+		if (nleftovers > 0)
+			empty->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
+		new_batch_record(empty);
+		bookkeeping_end();
+	}
+	PG_CATCH();
+	{
+		new_batch_abort();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	new_batch_commit(empty);
+}

@@ -1,0 +1,109 @@
+/*
+ * bookkeeping.c
+ *		Transactions of our own, in a process that also runs other people's: our
+ *		tables are written whatever the role's defaults are, and nobody who has
+ *		locked them is waited for long.
+ */
+#include "defer.h"
+
+#include "access/xact.h"
+#include "storage/lmgr.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "bookkeeping.h"
+
+/* They wait so long for a lock */
+#define LOCK_TIMEOUT_OWN	"2s"
+
+static MemoryContext bookkeeping_context;
+
+/*
+ * The snapshot is not for what we read, which is mostly as of now: a row whose
+ * values are stored out of line can be neither read nor deleted without one.
+ */
+void
+bookkeeping_begin_at(int isolation)
+{
+	bookkeeping_context = CurrentMemoryContext;
+	StartTransactionCommand();
+	XactIsoLevel = isolation;
+	XactReadOnly = false;
+	XactDeferrable = false;
+	PushActiveSnapshot(GetTransactionSnapshot());
+
+	/*
+	 * Whoever locks our tables holds up neither a process that is to leave
+	 * nor those that wait for its place: it is an error, and tried again.
+	 */
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_OWN, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void
+bookkeeping_begin(void)
+{
+	bookkeeping_begin_at(XACT_READ_COMMITTED);
+}
+
+/*
+ * Does anybody hold a lock on our tables that a worker would wait for?  In a
+ * transaction, which keeps those that it gets.
+ */
+bool
+bookkeeping_is_locked(void)
+{
+	static const CatalogObject tables[] = {CAT_JOB, CAT_CLAIM, CAT_HISTORY};
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		if (!ConditionalLockRelationOid(catalog_oid(tables[i]), RowExclusiveLock))
+			return true;
+	}
+	return false;
+}
+
+/* Commit, and go on in the memory context that bookkeeping_begin() found */
+void
+bookkeeping_end(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(bookkeeping_context);
+}
+
+/* bookkeeping_is_locked(), in a transaction of its own: somebody may come the next moment */
+bool
+bookkeeping_would_wait(void)
+{
+	bool		locked;
+
+	bookkeeping_begin();
+	locked = bookkeeping_is_locked();
+	bookkeeping_end();
+	return locked;
+}
+
+/* Print an error of our own and make sure that nothing of it is left */
+void
+report_own_error(MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	EmitErrorReport();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+}
+
+/* In a transaction of its own: it may have been dropped under us */
+bool
+extension_is_there(void)
+{
+	bool		there;
+
+	bookkeeping_begin();
+	there = catalog_installed();
+	bookkeeping_end();
+	return there;
+}

@@ -1,0 +1,19 @@
+/*
+ * bookkeeping.h
+ *		Transactions of our own: bookkeeping.c.
+ */
+#ifndef BOOKKEEPING_H
+#define BOOKKEEPING_H
+
+#include "defer.h"
+
+/* Begin a transaction for our own writes, whatever the role's defaults are */
+extern void bookkeeping_begin(void);
+extern void bookkeeping_begin_at(int isolation);
+extern void bookkeeping_end(void);
+extern bool bookkeeping_is_locked(void);
+extern bool bookkeeping_would_wait(void);
+extern void report_own_error(MemoryContext context);
+extern bool extension_is_there(void);
+
+#endif							/* BOOKKEEPING_H */

@@ -1,0 +1,182 @@
+/*
+ * steal.c
+ *		An idle worker takes over jobs that wait behind another worker's long one.
+ */
+#include "defer.h"
+
+#include "access/tableam.h"
+#include "commands/sequence.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "jobs.h"
+
+/* It is worth it when the victim's job has run this long (microseconds) */
+#define STEAL_AFTER			(20 * 1000)
+
+/* What is being stolen; one at a time */
+static struct
+{
+	WorkerSlot *victim;			/* NULL: nobody */
+	int64		claim_id;		/* the victim's */
+	int64		lane;
+	int			n;
+	int64		ids[BATCH_MAX]; /* newest first */
+}			theft;
+
+/*
+ * Choose a victim: a worker of our role with jobs that wait behind one that
+ * takes long, and mark what we take.  *later: somebody may become one.
+ */
+static void
+choose_victim(bool *later)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	theft.victim = NULL;
+	theft.n = 0;
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots && theft.victim == NULL; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot == my_worker || slot->state != WORKER_BUSY ||
+			slot->database != MyDatabaseId || slot->owner != my_worker->owner ||
+			slot->nwaiting == 0)	/* unlocked look */
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		if (slot->nwaiting > 0 && slot->current_job != 0 &&
+			(slot->awaiting || now - slot->job_started >= STEAL_AFTER))
+		{
+			int			want = slot->awaiting ? slot->nwaiting : (slot->nwaiting + 1) / 2;
+
+			theft.victim = slot;
+			theft.claim_id = slot->claim_id;
+			theft.lane = slot->lane;
+			for (int e = slot->nentries - 1; e >= 0 && theft.n < want; e--)
+			{
+				if (slot->entries[e].state != ENTRY_WAITING)
+					continue;
+				slot->entries[e].state = ENTRY_STOLEN;
+				slot->nwaiting--;
+				theft.ids[theft.n++] = slot->entries[e].job_id;
+			}
+		}
+		else if (slot->nwaiting > 0)
+			*later = true;
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/*
+ * We could not take them after all: they wait again.  If the victim has passed
+ * them meanwhile, it sets them free when it settles its batch.
+ */
+static void
+give_back(void)
+{
+	WorkerSlot *victim = theft.victim;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	SpinLockAcquire(&victim->mutex);
+	for (int e = 0; victim->claim_id == theft.claim_id && e < victim->nentries; e++)
+	{
+		BatchEntry *entry = &victim->entries[e];
+
+		for (int i = 0; entry->state == ENTRY_STOLEN && i < theft.n; i++)
+		{
+			if (entry->job_id == theft.ids[i])
+			{
+				entry->state = ENTRY_WAITING;
+				victim->nwaiting++;
+			}
+		}
+	}
+	SpinLockRelease(&victim->mutex);
+	LWLockRelease(shared->workers_lock);
+}
+
+/* Write our claim into a stolen row; false: it is not the victim's any more */
+static bool
+take_over_row(Batch *new_batch, int64 id, int64 victim_claim)
+{
+	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
+	BatchJob   *entry = &new_batch->jobs[new_batch->njobs];
+	ItemPointerData tid;
+	bool		taken = false;
+
+	if (job_tid(id, &tid, slot))
+	{
+		MemoryContext context = MemoryContextSwitchTo(new_batch->context);
+
+		job_from_slot(&entry->job, slot);
+		MemoryContextSwitchTo(context);
+		taken = entry->job.claim == victim_claim &&
+			job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->tid);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	if (taken)
+	{
+		entry->job.claim = new_batch->claim_id;
+		entry->state = JOB_TAKEN;
+		new_batch->njobs++;
+	}
+	return taken;
+}
+
+/*
+ * Take over half of what waits behind somebody's long job.  *later is set if
+ * it is worth trying again in a moment.
+ */
+bool
+batch_steal(bool *later)
+{
+	Batch	   *new_batch;
+	bool		took;
+
+	*later = false;
+	if (!defer_enabled)
+		return false;
+	choose_victim(later);
+	if (theft.n == 0)
+		return false;
+	if (!limits_reserve(MyDatabaseId, theft.lane))
+	{
+		give_back();
+		return false;
+	}
+
+	new_batch = new_batch_begin();
+	new_batch->lane = theft.lane;
+	PG_TRY();
+	{
+		bookkeeping_begin();
+		settle_in_transaction();
+		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
+		new_batch->settings = settings_generation();
+		for (int i = theft.n - 1; i >= 0; i--)
+			(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
+		new_batch_record(new_batch);
+		bookkeeping_end();
+	}
+	PG_CATCH();
+	{
+		limits_release(MyDatabaseId, theft.lane);
+		new_batch_abort();
+		give_back();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	took = new_batch->njobs > 0;
+	new_batch->reserved = took && LANE_HAS_LIMITS(theft.lane);
+	if (!took)
+		limits_release(MyDatabaseId, theft.lane);
+	new_batch_commit(new_batch);
+	return took;
+}
