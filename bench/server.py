@@ -47,6 +47,11 @@ class Server:
                 conf.write(f"{name} = '{value}'\n")
         self._pg_ctl("-l", self.log, "start")
 
+    def bounce(self, mode):
+        """Stop in that mode and start again, with the settings as they are."""
+        self._pg_ctl("-m", mode, "stop")
+        self._pg_ctl("-l", self.log, "start")
+
     def stop(self):
         self._pg_ctl("-m", "fast", "stop")
 
