@@ -422,7 +422,7 @@ sub stress_run
 		note(sprintf('round %d: %.0f s of work, %.0f s until all was done and checked', $round + 1, $seconds, time() - $begun - $seconds));
 		$left -= $seconds;
 		last if !Test::More->builder->is_passing;
-		$node->safe_psql('postgres', 'TRUNCATE defer.job_history, defer.attempt, defer.log, effect, late');
+		$node->safe_psql('postgres', 'TRUNCATE defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, effect, late');
 		$peer->clear if $peer;
 	}
 	return;
