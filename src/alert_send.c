@@ -666,12 +666,11 @@ send_rule(const Rule *rule)
 	{
 		Subject    *subject = lfirst(cell);
 
+		/* it has failed again since: who has noted the success must note the next one, too */
+		changed = true;
 		if (subject->last > last_trouble(troubles, subject->name) &&
 			set_failing(rule, subject->name, false))
-		{
 			recovered = lappend(recovered, subject);
-			changed = true;
-		}
 	}
 	foreach(cell, troubles)
 	{

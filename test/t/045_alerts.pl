@@ -100,6 +100,25 @@ $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
 settled($node, 'another success');
 is($node->safe_psql('postgres', q{SELECT sum(untold) FROM defer.alerts}), '0', 'is not told');
 
+# A success and then a failure, told together: it goes on failing, and the next success
+# is news.  (Events wait while the window is an hour.)
+$node->safe_psql('postgres', q{SELECT defer.drop_alert(name) FROM defer.alerts WHERE name <> 'hooks';
+	UPDATE defer.alert SET group_window = '0';
+	SELECT defer.enqueue('work', '[20001]')});
+until_ok($node, q{SELECT failing = '{public.work(integer)}' AND untold = 0 FROM defer.alerts}, 'it fails again');
+$node->safe_psql('postgres', q{UPDATE defer.alert SET group_window = '1 hour'; SELECT defer.enqueue('work', '[-1]')});
+settled($node, 'a success');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[20002]')});
+settled($node, 'then a failure');
+is($node->safe_psql('postgres', 'SELECT untold FROM defer.alerts'), '2', 'both wait to be told');
+$node->safe_psql('postgres', q{UPDATE defer.alert SET group_window = '0'; SELECT defer.enqueue('work', '[20003]')});
+until_ok($node, q{SELECT failing = '{public.work(integer)}' AND untold = 0 FROM defer.alerts}, 'it has not recovered');
+is(scalar(grep { $_->{status} eq 'recovered' } messages('hook')), 1, 'nor is that told');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
+until_ok($node, q{SELECT failing = '{}' AND untold = 0 FROM defer.alerts}, 'now it has');
+settled($node, 'the word of it is sent');
+is(scalar(grep { $_->{status} eq 'recovered' } messages('hook')), 2, 'and is told');
+
 # A message that cannot be sent makes no message
 $node->safe_psql('postgres', qq{
 SELECT defer.drop_alert(name) FROM defer.alerts;

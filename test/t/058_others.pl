@@ -230,7 +230,10 @@ my $all_hers = q{SELECT string_agg(t, E'\n' ORDER BY name) FROM (
 			WHEN c.relname = 'function' THEN 'signature LIKE ''%ALICES%'''
 			WHEN c.relname = 'claim' THEN 'false'
 			ELSE 'true' END), true, true, '')::text AS t
-	  FROM pg_class c WHERE c.relnamespace = 'defer'::regnamespace AND c.relkind = 'r') s};
+	  FROM pg_class c WHERE c.relnamespace = 'defer'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE 'job\_rollup%'
+	-- (these the scheduler adds up when it is time)
+	UNION ALL SELECT 'job_counts', string_agg(c::text, ',' ORDER BY c::text)
+	  FROM (SELECT function, sum(succeeded), sum(failed), sum(cancelled), sum(discarded) FROM defer.job_counts WHERE owner = 'alice'::regrole GROUP BY 1) c) s};
 
 # (an event of a backlog may come at any time)
 $node->safe_psql('postgres', q{UPDATE defer.alert SET backlog = NULL});
