@@ -33,7 +33,7 @@ $node->safe_psql('postgres', q{
 			repeat('* ', 3000), repeat('9,', 9999), E'\n\r\t\x01\x7f\x1b[31m', '%s%n%d%*', '''; SELECT 1; --', '"', 'a.b.c.d.e.f',
 			'f(', 'f(int', 'f(int,', '.', '..', '"".""', '-', 'pg_catalog.now', 'now()', 'every 0 s', 'every 9223372036854775807 s',
 			'every -1 s', '99999999999999999999 * * * *', '*/2147483648 * * * *', '0 0 30 2 *', 'public', 'http://', 'http://[', 'http://a:99999999999',
-			'smtp://', U&'\+01F389\0301', '{}', '0', 'NaN'])
+			'smtp://', convert_from('\xf09f8e89cc81', 'UTF8'), '{}', '0', 'NaN'])
 	UNION ALL SELECT 'integer'::regtype, unnest(ARRAY[NULL, '-2147483648', '-1', '0', '1', '1000000', '2147483647'])
 	UNION ALL SELECT 'bigint'::regtype, unnest(ARRAY[NULL, '-9223372036854775808', '-1', '0', '1', '4294967296', '9223372036854775807'])
 	UNION ALL SELECT 'oid'::regtype, unnest(ARRAY[NULL, '0', '1', '10', '4294967295'])
