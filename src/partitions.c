@@ -32,7 +32,7 @@
 #define DAYS_AHEAD		3
 
 /* When a lock was not to be had (microseconds) */
-#define TRY_AGAIN		(60 * USECS_PER_SEC)
+#define RETRY_PAUSE		(60 * USECS_PER_SEC)
 #define LOCK_TIMEOUT	"200ms"
 
 typedef struct Parent
@@ -300,5 +300,5 @@ partitions_maintain(TimestampTz now)
 	}
 	if (done && !used)
 		return DT_NOEND;
-	return done ? (today + 1) * USECS_PER_DAY + USECS_PER_MINUTE : now + TRY_AGAIN;
+	return done ? (today + 1) * USECS_PER_DAY + USECS_PER_MINUTE : now + RETRY_PAUSE;
 }
