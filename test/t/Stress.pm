@@ -7,6 +7,7 @@ package Stress;
 use strict;
 use warnings;
 
+use Cwd qw(realpath);
 use Exporter 'import';
 use DeferTest;
 use HistoryChecker;
@@ -289,11 +290,26 @@ sub pids_of
 	return $status == 0 && defined $out ? split(/\n/, $out) : ();
 }
 
-# Until nobody is left who has the old shared memory
+# The processes of a postmaster that was killed go when they notice it.  As long as one of
+# them has the old shared memory no server starts, and each try prints the whole log.
+sub old_ones_gone
+{
+	my ($node) = @_;
+	my $folder = realpath($node->data_dir);
+
+	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return unless grep { (readlink("$_/cwd") // '') eq $folder } glob('/proc/[0-9]*');
+		usleep(20_000);
+	}
+	return;
+}
+
 sub start_again
 {
 	my ($node) = @_;
 
+	old_ones_gone($node);
 	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 	{
 		return if $node->start(fail_ok => 1);
