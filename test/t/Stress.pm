@@ -296,10 +296,12 @@ sub old_ones_gone
 {
 	my ($node) = @_;
 	my $folder = realpath($node->data_dir);
+	my ($postmaster) = -e "$folder/postmaster.pid" ? slurp_file("$folder/postmaster.pid") =~ /^(\d+)/ : ();
 
 	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
 	{
-		return unless grep { (readlink("$_/cwd") // '') eq $folder } glob('/proc/[0-9]*');
+		return unless ($postmaster && kill(0, $postmaster)) ||
+		  grep { (readlink("$_/cwd") // '') eq $folder } glob('/proc/[0-9]*');
 		usleep(20_000);
 	}
 	return;
