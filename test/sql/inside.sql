@@ -26,11 +26,11 @@ CREATE FUNCTION inside_outcome(job bigint) RETURNS text LANGUAGE sql AS $$
     ELSE format('%s %s: %s', state, sqlstate, regexp_replace(error, 'job \d+', 'job N')) END
     FROM defer.jobs WHERE id = job AND state IN ('succeeded', 'failed', 'cancelled', 'discarded')
 $$;
--- Waits, 30 seconds at most, without a snapshot of its own: CREATE INDEX
+-- Waits, three minutes at most, without a snapshot of its own: CREATE INDEX
 -- CONCURRENTLY would wait for that
 CREATE PROCEDURE inside_end(job bigint, INOUT outcome text DEFAULT NULL) LANGUAGE plpgsql AS $$
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     outcome := inside.inside_outcome(job);
     EXIT WHEN outcome IS NOT NULL;
     PERFORM pg_sleep(0.01);
@@ -458,7 +458,7 @@ SELECT parent_id = :id AS is_parent FROM defer.jobs WHERE id = :child;
 SELECT defer.enqueue('c_progress', '[0.25]') AS id \gset
 DO $$
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     EXIT WHEN EXISTS (SELECT FROM defer.jobs WHERE function LIKE '%c_progress%' AND progress IS NOT NULL);
     PERFORM pg_sleep(0.01);
   END LOOP;
@@ -498,7 +498,7 @@ SELECT setval('inside_tries', 1, false);
 SELECT defer.enqueue('c_snooze', '["2 hours"]') AS id \gset
 DO $$
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     EXIT WHEN EXISTS (SELECT FROM defer.attempts a JOIN defer.jobs j ON j.id = a.job_id WHERE j.args = '["2 hours"]');
     PERFORM pg_sleep(0.01);
   END LOOP;
