@@ -35,12 +35,12 @@ END $$;
 CREATE FUNCTION control_nothing() RETURNS void LANGUAGE sql AS 'SELECT';
 CREATE FUNCTION control_self() RETURNS jsonb LANGUAGE sql AS 'SELECT defer.await(defer.current_job())';
 
--- Waits until the job is in that state, 30 seconds at most
+-- Waits until the job is in that state, three minutes at most
 CREATE FUNCTION control_until(job bigint, wanted text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   is_now text;
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     SELECT state INTO is_now FROM defer.jobs WHERE id = job;
     EXIT WHEN is_now = wanted;
     PERFORM pg_sleep(0.01);

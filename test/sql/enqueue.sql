@@ -181,7 +181,7 @@ SELECT defer.enqueue('defaults', '[3]', discard_after => '1 millisecond') AS id 
 SELECT pg_sleep(0.01);
 SELECT defer.resume('defaults');
 DO $$ BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     EXIT WHEN EXISTS (SELECT FROM defer.jobs WHERE state = 'discarded' AND function LIKE 'enqueue_test.defaults%');
     PERFORM pg_sleep(0.01);
   END LOOP;
@@ -195,7 +195,7 @@ ROLLBACK;
 SELECT count(*) FROM defer.jobs WHERE function LIKE 'enqueue_test.one%' AND state = 'queued';
 SELECT count(defer.enqueue('one', jsonb_build_object('user_id', i))) FROM generate_series(1, 1000) i;
 DO $$ BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     EXIT WHEN NOT EXISTS (SELECT FROM defer.jobs WHERE state IN ('queued', 'running') AND function LIKE 'enqueue_test.one%');
     PERFORM pg_sleep(0.01);
   END LOOP;

@@ -11,7 +11,7 @@ CREATE FUNCTION find.wait_until(condition text) RETURNS text LANGUAGE plpgsql AS
 DECLARE
   good boolean;
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     EXECUTE 'SELECT ' || condition INTO good;
     IF good THEN RETURN 'ok'; END IF;
     PERFORM pg_sleep(0.01);

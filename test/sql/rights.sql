@@ -42,12 +42,12 @@ DELETE FROM defer.jobs;
 SELECT defer.activate();
 RESET ROLE;
 
--- Waits until a condition holds, 30 seconds at most
+-- Waits until a condition holds, three minutes at most
 CREATE FUNCTION rights.wait_until(condition text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   good boolean;
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     EXECUTE 'SELECT ' || condition INTO good;
     IF good THEN RETURN 'ok'; END IF;
     PERFORM pg_sleep(0.01);

@@ -8,7 +8,7 @@ CREATE FUNCTION views.wait_until(condition text) RETURNS text LANGUAGE plpgsql A
 DECLARE
   good boolean;
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     EXECUTE 'SELECT ' || condition INTO good;
     IF good THEN RETURN 'ok'; END IF;
     PERFORM pg_sleep(0.01);
@@ -91,7 +91,7 @@ DECLARE
   ids bigint;
   ended bigint;
 BEGIN
-  FOR i IN 1..3000 LOOP
+  FOR i IN 1..18000 LOOP
     SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE state = 'succeeded') INTO n, ids, ended
       FROM defer.jobs WHERE function = 'views.nothing(integer)';
     IF n <> 2000 OR ids <> 2000 THEN
