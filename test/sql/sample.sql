@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS defer;
 CREATE ROLE sample_alice;
 GRANT USAGE ON SCHEMA defer TO sample_alice;
-DELETE FROM defer.job_history;
+TRUNCATE defer.job_history;
 
 -- 200,000 jobs in the order in which they ended, two days ago and one day long: no
 -- partition is made for it, and so they are in the default one
@@ -44,7 +44,7 @@ RESET ROLE;
 DELETE FROM defer.job_history WHERE id % 2 = 0;
 UPDATE defer.job_history SET finished_at = finished_at - interval '1 hour' WHERE id % 5 = 0;
 SELECT sum(weight) BETWEEN 90000 AND 110000 AS half FROM defer.history_sample(now() - interval '3 days');
-DELETE FROM defer.job_history;
+TRUNCATE defer.job_history;
 
 -- jobs that live
 CREATE FUNCTION sample_work(i int) RETURNS int LANGUAGE sql AS 'SELECT i';
@@ -56,7 +56,7 @@ SELECT count(*) FROM defer.live_sample(0);
 SELECT kind, name, paused FROM defer.settings WHERE name LIKE '%sample_work%';
 SELECT count(*) FROM (SELECT defer.cancel(id) FROM defer.jobs WHERE function LIKE '%sample_work%') x;
 SELECT defer.resume('sample_work(int)');
-DELETE FROM defer.job_history;
+TRUNCATE defer.job_history;
 DROP FUNCTION sample_work;
 DROP OWNED BY sample_alice;
 DROP ROLE sample_alice;
