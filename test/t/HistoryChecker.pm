@@ -229,7 +229,8 @@ sub assertions
 		'SELECT j.id FROM defer.job j UNION ALL SELECT c.id FROM defer.claim c' ],
 	  [ 'nothing runs without a process',
 		q{SELECT w.pid, w.kind, w.job_id FROM defer.workers w
-		   WHERE w.job_id IS NOT NULL OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = w.pid)} ]
+		   WHERE (w.job_id IS NOT NULL AND w.database = current_database())
+			  OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = w.pid)} ]
 	  unless $option{busy};
 
 	# each fan-out has written down how many there were
