@@ -52,8 +52,9 @@ def connected(database):
 
 def one(bench, database, how):
     """With jobs waiting and running: the fault, and what it cost"""
+    workload.fresh(bench, database, "defer.job", "defer.claim")
     with pq.Connection(database) as app:
-        app.run("TRUNCATE recommendation", workload.ENQUEUE.format(n=bench.count(JOBS)))
+        app.run(workload.ENQUEUE.format(n=bench.count(JOBS)))
         workload.wait_until(lambda: app.integer("SELECT count(*) FROM (SELECT FROM recommendation LIMIT 1000) r") == 1000,
                             "jobs ran")
     offset = os.path.getsize(bench.server.log)
