@@ -427,18 +427,26 @@ lane_scan_begin(LaneChoice *choice, Oid database)
 	LWLockRelease(shared->lanes_lock);
 }
 
+/* NULL: there is nothing in that lane any more.  Under lanes_lock */
+static LaneSlot *
+slot_of_choice(const LaneChoice *choice, Oid database)
+{
+	LaneTag		tag;
+
+	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
+	return hash_search(lane_table, &tag, HASH_FIND, NULL);
+}
+
 /*
  * All rows before "next" are dealt with, once we commit: let the next one in.
  */
 void
 lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next)
 {
-	LaneTag		tag;
 	LaneSlot   *slot;
 
-	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
+	slot = slot_of_choice(choice, database);
 	if (slot != NULL)
 		slot->low = lane_key_before(slot->scan_low, next) ? slot->scan_low : next;
 	LWLockRelease(shared->lanes_lock);
@@ -454,13 +462,11 @@ void
 lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 			  TimestampTz now)
 {
-	LaneTag		tag;
 	LaneSlot   *slot;
 
 	has_chosen = false;
-	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
+	slot = slot_of_choice(choice, database);
 	if (slot != NULL)
 	{
 		Assert(slot->scanners > 0);
@@ -479,13 +485,11 @@ lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 void
 lane_scan_abort(const LaneChoice *choice, Oid database)
 {
-	LaneTag		tag;
 	LaneSlot   *slot;
 
 	has_chosen = false;
-	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
+	slot = slot_of_choice(choice, database);
 	if (slot != NULL)
 	{
 		Assert(slot->scanners > 0);
