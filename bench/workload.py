@@ -168,17 +168,23 @@ def pgboss_jobs(bench, peer, database, count):
         return rate(app, count)
 
 
+def run_together(database, statements, synchronous_commit):
+    """Each statement in a session of its own, all at the same time."""
+    sessions = [pq.Connection(database, settings={"synchronous_commit": synchronous_commit})
+                for _ in statements]
+    for session, statement in zip(sessions, statements):
+        session.send(statement)
+    for session in sessions:
+        session.finish()
+        session.close()
+
+
 def floor_jobs(bench, database, count, backends, synchronous_commit):
     """The same function in a bare loop, no queue at all."""
     fresh(bench, database)
     share = count // backends
-    sessions = [pq.Connection(database, settings={"synchronous_commit": synchronous_commit})
-                for _ in range(backends)]
-    for i, session in enumerate(sessions):
-        session.send(f"CALL bare_floor({i * share + 1}, {(i + 1) * share})")
-    for session in sessions:
-        session.finish()
-        session.close()
+    run_together(database, [f"CALL bare_floor({i * share + 1}, {(i + 1) * share})" for i in range(backends)],
+                 synchronous_commit)
     with pq.Connection(database) as app:
         return rate(app, share * backends)
 

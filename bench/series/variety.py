@@ -12,6 +12,7 @@ ALL = "defer, 10,000 functions, 100 queues, 1,000 keys"
 FLOOR, FLOOR_MANY = "no queue at all: one function", "no queue at all: 10,000 functions"
 MANY = 10000
 FLOOR_LOOPS = 20
+FLOOR_SESSIONS = 8
 
 # The key differs for each job of a function: of 20 jobs of one function none has another's key
 CASES = {
@@ -46,17 +47,12 @@ def bare_loop(name, functions):
 def floor_rate(bench, database, procedure, many):
     """Calls a second of the second half: in the first, functions are compiled and planned"""
     workload.fresh(bench, database)
-    sessions = [pq.Connection(database, settings={"synchronous_commit": "off"}) for _ in range(8)]
-    for session in sessions:
-        session.send(f"CALL {procedure}(1, {FLOOR_LOOPS})")
-    for session in sessions:
-        session.finish()
-        session.close()
+    workload.run_together(database, [f"CALL {procedure}(1, {FLOOR_LOOPS})"] * FLOOR_SESSIONS, "off")
     with pq.Connection(database) as app:
         calls, seconds = app.rows(
             "SELECT count(*), extract(epoch FROM max(made_at) - min(made_at)) FROM recommendation"
             f" WHERE user_id > {FLOOR_LOOPS // 2}")[0]
-    if int(calls) != len(sessions) * many * (FLOOR_LOOPS - FLOOR_LOOPS // 2):
+    if int(calls) != FLOOR_SESSIONS * many * (FLOOR_LOOPS - FLOOR_LOOPS // 2):
         raise RuntimeError(f"{calls} calls were made")
     return (int(calls) - 1) / float(seconds)
 
