@@ -512,7 +512,7 @@ COMMENT ON FUNCTION defer.alert(text, text, text[], text, interval, text[], bool
 CREATE FUNCTION defer.drop_alert(name text) RETURNS boolean
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_drop_alert';
 COMMENT ON FUNCTION defer.drop_alert(text) IS
-	'removes an alert of that name, yours or of a role that you are a member of, with what it has not told yet, when you commit. False: there is none';
+	'removes the alert of that name, yours or else that of a role that you are a member of, with what it has not told yet, when you commit. False: there is none. Error if several of those roles have one';
 
 CREATE FUNCTION defer.endpoint_address(url text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_endpoint_address';

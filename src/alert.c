@@ -505,27 +505,56 @@ defer_alert(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * The alert that a user means: one's own, or else that of the only other role
+ * that has one and is managed.  0: there is none.
+ */
+static int32
+find_alert(Datum name, Oid user)
+{
+	Oid			types[] = {TEXTOID, REGROLEOID};
+	Datum		values[] = {name, ObjectIdGetDatum(user)};
+	uint64		n = own_sql_run("SELECT a.id, a.owner OPERATOR(pg_catalog.=) $2 FROM defer.alert a"
+								" WHERE a.name OPERATOR(pg_catalog.=) $1 AND pg_catalog.pg_has_role($2, a.owner, 'USAGE')"
+								" ORDER BY a.owner OPERATOR(pg_catalog.=) $2 DESC LIMIT 2",
+								2, types, values, NULL, SPI_OK_SELECT);
+	HeapTuple	first;
+	TupleDesc	desc;
+	bool		isnull;
+
+	if (n == 0)
+		return 0;
+	first = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	if (n > 1 && !DatumGetBool(SPI_getbinval(first, desc, 2, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+				 errmsg("several roles have an alert \"%s\"", TextDatumGetCString(name)),
+				 errhint("Use SET ROLE to become the role whose alert it is.")));
+	return DatumGetInt32(SPI_getbinval(first, desc, 1, &isnull));
+}
+
 /* defer.drop_alert(name) */
 Datum
 defer_drop_alert(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID, REGROLEOID};
-	Datum		values[2];
-	uint64		n;
+	const Oid	user = GetUserId();
+	Oid			type = INT4OID;
+	Datum		value;
+	uint64		n = 0;
 	OwnSql		own;
 
 	PreventCommandIfReadOnly("defer.drop_alert()");
 	require_argument(fcinfo, 0, "name");
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = ObjectIdGetDatum(GetUserId());
 	own_sql_begin(&own);
 	SPI_connect();
-	n = own_sql_run("WITH gone AS (DELETE FROM defer.alert a WHERE a.name OPERATOR(pg_catalog.=) $1"
-					" AND pg_catalog.pg_has_role($2, a.owner, 'USAGE') RETURNING a.id),"
-					" events AS (DELETE FROM defer.alert_event e USING gone WHERE e.alert_id OPERATOR(pg_catalog.=) gone.id),"
-					" failing AS (DELETE FROM defer.alert_failing f USING gone WHERE f.alert_id OPERATOR(pg_catalog.=) gone.id)"
-					" SELECT gone.id FROM gone",
-					2, types, values, NULL, SPI_OK_SELECT);
+	value = Int32GetDatum(find_alert(PG_GETARG_DATUM(0), user));
+	if (DatumGetInt32(value) != 0)
+		n = own_sql_run("WITH gone AS (DELETE FROM defer.alert a WHERE a.id OPERATOR(pg_catalog.=) $1 RETURNING a.id),"
+						" events AS (DELETE FROM defer.alert_event e USING gone WHERE e.alert_id OPERATOR(pg_catalog.=) gone.id),"
+						" failing AS (DELETE FROM defer.alert_failing f USING gone WHERE f.alert_id OPERATOR(pg_catalog.=) gone.id)"
+						" SELECT gone.id FROM gone",
+						1, &type, &value, NULL, SPI_OK_SELECT);
 	SPI_finish();
 	own_sql_end(&own);
 	if (n > 0)

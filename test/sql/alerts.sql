@@ -61,6 +61,19 @@ SET ROLE alert_other;
 SELECT count(*) FROM defer.alerts;
 SELECT defer.alert('ops', 'team');
 SELECT defer.drop_alert('ops');
+-- Whose?  One's own, or the only one
+RESET ROLE;
+SELECT defer.grant_endpoint('team', 'alert_other');
+GRANT EXECUTE ON FUNCTION defer.slack TO alert_other;
+SET ROLE alert_other;
+SELECT defer.alert('ops', 'team', group_window => '1 day');
+RESET ROLE;
+SELECT defer.drop_alert('ops');
+SELECT defer.alert('ops', 'team', group_window => '1 day');
+SELECT defer.drop_alert('ops');
+SELECT owner, name FROM defer.alerts ORDER BY owner::text, name;
+SET ROLE alert_other;
+SELECT defer.drop_alert('ops');
 -- Not of others' jobs
 SELECT defer.enqueue('alerts.work', '[-1]', max_attempts => 1) IS NOT NULL AS enqueued;
 RESET ROLE;
