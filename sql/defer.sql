@@ -355,8 +355,11 @@ CREATE TABLE defer.alert_failing (
 );
 COMMENT ON TABLE defer.alert_failing IS 'what alerts have told of and has not recovered';
 
+-- What acts as a role, or has its secrets, is left out when the role is gone: it
+-- would be dumped with its OID, which is another role's where it is restored.
 SELECT pg_catalog.pg_extension_config_dump('defer.origin', '');
-SELECT pg_catalog.pg_extension_config_dump('defer.job', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.job',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');
@@ -369,10 +372,13 @@ SELECT pg_catalog.pg_extension_config_dump('defer.function', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.function_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('defer.endpoint', '');
-SELECT pg_catalog.pg_extension_config_dump('defer.alert', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.endpoint',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.alert',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.alert_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('defer.schedule', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.schedule',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule_id_seq', '');
 
 INSERT INTO defer.installation (id, database)

@@ -66,12 +66,29 @@ ok($node->poll_query_until('original', q{
 # Make what waits due, as if time had passed: the copies must not run it
 $node->safe_psql('original', q{
 	UPDATE defer.job SET run_at = now() - interval '1 minute'});
+# A role that is gone when the dump is made: its number is another role's elsewhere
+$node->safe_psql('original', q{
+	CREATE ROLE leaver LOGIN;
+	GRANT USAGE ON SCHEMA defer TO leaver;
+	GRANT EXECUTE ON FUNCTION defer.endpoint, defer.slack, defer.alert TO leaver;
+	SET ROLE leaver;
+	SELECT defer.command('SELECT 1', delay => '1 year'), defer.cron_command('each year', '0 0 1 1 *', 'SELECT 1'),
+		defer.endpoint('secret', 'slack', 'https://peer.example/'), defer.alert('mine', 'secret');
+	RESET ROLE;
+	REVOKE ALL ON SCHEMA defer FROM leaver;
+	REVOKE ALL ON FUNCTION defer.endpoint, defer.slack, defer.alert FROM leaver;
+	DROP ROLE leaver});
+my $orphans = q{
+	SELECT (SELECT count(*) FROM defer.job WHERE owner::text ~ '^\d'), (SELECT count(*) FROM defer.schedule WHERE owner::text ~ '^\d'),
+		(SELECT count(*) FROM defer.endpoint WHERE owner::text ~ '^\d'), (SELECT count(*) FROM defer.alert WHERE owner::text ~ '^\d')};
+is($node->safe_psql('original', $orphans), '1|1|1|1', 'the role that is gone left something');
 my $dump = $node->basedir . '/original.sql';
 my $folder = $node->basedir . '/original.dir';
 my $inserts = $node->basedir . '/inserts.sql';
 $node->command_ok([ 'pg_dump', '-d', $node->connstr('original'), '-f', $dump ], 'pg_dump');
 $node->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-d', $node->connstr('original'), '-f', $folder ], 'pg_dump -Fd');
 $node->command_ok([ 'pg_dump', '--inserts', '-d', $node->connstr('original'), '-f', $inserts ], 'pg_dump --inserts');
+$node->safe_psql('original', "DELETE FROM defer.$_ WHERE owner::text ~ '^[0-9]'") for qw(job schedule alert endpoint);
 my $jobs = $node->safe_psql('original', 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata FROM defer.jobs ORDER BY id');
 my $attempts = $node->safe_psql('original', 'SELECT * FROM defer.attempts ORDER BY 1, 2');
 my $logs = $node->safe_psql('original', 'SELECT * FROM defer.logs ORDER BY 1, 2, 3');
@@ -94,6 +111,7 @@ $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->co
 	'restore of INSERTs');
 
 my @copies = ('template_copy', 'dump_copy', 'folder_copy', 'inserts_copy');
+is($node->safe_psql($_, $orphans), '0|0|0|0', "$_: nothing of the role that is gone") for @copies[1 .. 3];
 # The original goes on meanwhile: so there has been time enough
 ok($node->poll_query_until('original', "SELECT count(*) >= $ran + 3 FROM ran"), 'the original goes on');
 sleep(2);
