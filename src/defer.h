@@ -473,7 +473,7 @@ extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody runs it
 extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
 
 /* Set free the runs that overlap => 'queue' holds back, in the caller's transaction */
-extern void schedule_release_held(void);
+extern bool schedule_release_held(void);	/* false: not all, try again */
 /* Make guard.c's set in shared memory anew from the table, in the caller's transaction */
 extern void schedule_load_guard(void);
 

@@ -209,25 +209,27 @@ schedule_replace_runs(int64 schedule_id, TimestampTz tick)
  * Setting them free
  * ------------------------------------------------------------------------ */
 
-/* Let the first of the runs that wait for their turn begin */
-static void
+/* Let the first of the runs that wait for their turn begin; false: it is locked */
+static bool
 release_run(int64 job_id)
 {
 	Job			job;
+	JobLock		lock = job_lock(job_id, true, &job);
 
-	if (job_lock(job_id, true, &job) != JOB_LOCKED ||
-		job.claim != 0 || job.run_at != DT_NOEND)
-		return;
-	job.run_at = GetCurrentTimestamp();
-	job_update(&job);
-	pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+	if (lock == JOB_LOCKED && job.claim == 0 && job.run_at == DT_NOEND)
+	{
+		job.run_at = GetCurrentTimestamp();
+		job_update(&job);
+		pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+	}
+	return lock != JOB_BUSY;
 }
 
 /*
  * The index has the runs of a schedule side by side, in the order of their
- * ticks.
+ * ticks.  Returns false if somebody was at the row of one.
  */
-void
+bool
 schedule_release_held(void)
 {
 	List	   *free = NIL;
@@ -236,6 +238,7 @@ schedule_release_held(void)
 	int64		schedule_id = 0;
 	int64		first_held = 0;
 	bool		busy = false;
+	bool		all = true;
 
 	run_scan_begin(&scan, NULL, NULL);
 	for (;;)
@@ -273,5 +276,9 @@ schedule_release_held(void)
 	}
 	run_scan_end(&scan);
 	foreach(cell, free)
-		release_run(*(int64 *) lfirst(cell));
+	{
+		if (!release_run(*(int64 *) lfirst(cell)))
+			all = false;
+	}
+	return all;
 }

@@ -192,10 +192,12 @@ chore_schedules(TimestampTz now)
 static TimestampTz
 chore_release(TimestampTz now)
 {
+	bool		all;
+
 	bookkeeping_begin();
-	schedule_release_held();
+	all = schedule_release_held();
 	bookkeeping_end();
-	return DT_NOEND;
+	return all ? DT_NOEND : now + RETRY_DELAY;
 }
 
 static TimestampTz

@@ -127,6 +127,27 @@ until_ok($node, q{SELECT count(*) FILTER (WHERE scheduled_for IS NULL) >= 100 AN
 quiesce($node);
 settled($node, 'it is released: all has ended');
 
+# The next run of a schedule is locked while the one that it waits for ends
+$node->safe_psql('postgres', q{
+	CREATE TABLE gate (open boolean);
+	CREATE FUNCTION gated() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO effect VALUES (defer.current_job());
+		WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+	END $$;
+	SELECT defer.cron('gated', '* * * * * *', name => 'one by one', overlap => 'queue')});
+my $held = q{FROM defer.job WHERE function LIKE '%gated()' AND run_at = 'infinity'};
+until_ok($node, "SELECT EXISTS (SELECT $held)", 'a run waits for the one before it');
+$node->safe_psql('postgres', q{SELECT defer.alter_cron('one by one', schedule => '0 0 1 1 *')});
+$held = $node->safe_psql('postgres', "SELECT min(id) $held");
+$session->query_safe("BEGIN; SELECT defer.cancel($held);");
+$node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.jobs j, pg_stat_activity a WHERE j.function LIKE '%gated()' AND j.state = 'succeeded'
+	AND a.backend_type = 'defer scheduler' AND a.state = 'idle' AND a.state_change > j.finished_at)}, 'that one has ended, and the scheduler has looked');
+$session->query_safe('ROLLBACK;');
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $held", 'the run begins when its row is free');
+quiesce($node);
+
 # A snapshot that is held: what the claims read does not grow with what has been
 # deleted meanwhile
 sub blocks_of_round
