@@ -321,6 +321,7 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 
 	settings_invalidate();
 	pending_limit('q', id, -1);
+	pending_rescan();			/* its limit still holds if a subtransaction takes all this back */
 	PG_RETURN_BOOL(deleted > 0);
 }
 

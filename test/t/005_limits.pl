@@ -57,6 +57,21 @@ $node->safe_psql('postgres', q{
 settled($node, 'jobs of a limited queue end');
 is($node->safe_psql('postgres', q{SELECT most('%queue_nap()')}), '3', 'three at a time');
 
+# A queue that was dropped, but for a subtransaction's end, is still paused
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION in_pause() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.create_queue('closed');
+	SELECT defer.pause_queue('closed')});
+$node->safe_psql('postgres', q{BEGIN; SAVEPOINT s; SELECT defer.drop_queue('closed'); ROLLBACK TO s; COMMIT});
+$node->safe_psql('postgres', q{SELECT defer.cron('free', '* * * * * *', name => 'after')});
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.jobs WHERE scheduled_for IS NOT NULL)}, 'the scheduler has looked since');
+my $closed = $node->safe_psql('postgres', q{SELECT defer.unschedule('after'); SELECT defer.enqueue('in_pause', queue => 'closed')}) =~ s/.*\n//sr;
+$node->safe_psql('postgres', q{SELECT defer.enqueue('free')});
+until_ok($node, qq{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE id > $closed}, 'a job after that in another queue');
+is($node->safe_psql('postgres', "SELECT state, attempt FROM defer.jobs WHERE id = $closed"), 'queued|0', 'it waits in the paused queue');
+$node->safe_psql('postgres', q{SELECT defer.resume_queue('closed')});
+settled($node, 'until that is resumed');
+
 # At the limit: cancel
 $node->safe_psql('postgres', q{
 	SELECT defer.configure('gated', concurrency => 1, at_limit => 'cancel');
