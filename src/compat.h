@@ -13,10 +13,12 @@
 #include "access/genam.h"
 #include "access/tableam.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "commands/dbcommands.h"
 #include "common/base64.h"
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"
@@ -31,6 +33,7 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/regproc.h"
+#include "utils/syscache.h"
 
 /* 14 has no shmem_request_hook: shared memory is asked for in _PG_init */
 #if PG_VERSION_NUM >= 150000
@@ -96,6 +99,24 @@ compat_owns_database(Oid database, Oid role)
 	return object_ownercheck(DatabaseRelationId, database, role);
 #else
 	return pg_database_ownercheck(database, role);
+#endif
+}
+
+static inline bool
+compat_may_create_database(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return have_createdb_privilege();
+#else
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	bool		may = superuser();
+
+	if (HeapTupleIsValid(tuple))
+	{
+		may = may || ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return may;
 #endif
 }
 

@@ -25,6 +25,7 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -43,6 +44,9 @@
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
+
+/* The database that this process has marked; InvalidOid: none */
+static Oid	withdrawn_by_us = InvalidOid;
 
 /* ------------------------------------------------------------------------
  * Which database
@@ -94,6 +98,14 @@ drops_extension(DropStmt *stmt)
 	return false;
 }
 
+/* Templates can be copied by all who may create databases */
+static bool
+may_copy(Oid database)
+{
+	return compat_owns_database(database, GetUserId()) ||
+		(database_is_template(database) && compat_may_create_database());
+}
+
 /*
  * The database that we must leave for the command; InvalidOid: none.  Not for
  * those who may not run it: nobody disturbs another one's jobs.
@@ -134,16 +146,21 @@ database_wanted_empty(Node *stmt)
 		default:
 			return InvalidOid;
 	}
-	if (!OidIsValid(database) || !compat_owns_database(database, GetUserId()))
+	if (!OidIsValid(database))
 		return InvalidOid;
-	return database;
+	if (IsA(stmt, CreatedbStmt) ? may_copy(database) : compat_owns_database(database, GetUserId()))
+		return database;
+	return InvalidOid;
 }
 
 /* ------------------------------------------------------------------------
  * Withdraw from it
  * ------------------------------------------------------------------------ */
 
-/* Ask all of our processes there to leave; false: there are none */
+/*
+ * Ask all of our processes there to leave; false: there are none.  A worker
+ * whose job runs the command stays.
+ */
 static bool
 processes_left(Oid database, bool interrupt)
 {
@@ -165,7 +182,8 @@ processes_left(Oid database, bool interrupt)
 		WorkerSlot *worker = &worker_slots[i];
 
 		/* one without a pid has no connection, and will not get one */
-		if (worker->state == WORKER_FREE || worker->database != database || worker->pid == 0)
+		if (worker == my_worker || worker->state == WORKER_FREE ||
+			worker->database != database || worker->pid == 0)
 			continue;
 		any = true;
 		SetLatch(worker->latch);
@@ -189,6 +207,7 @@ set_withdrawn(Oid database, bool withdrawn)
 {
 	DatabaseSlot *slot;
 
+	withdrawn_by_us = withdrawn ? database : InvalidOid;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	slot = database_slot(database, withdrawn);
 	if (slot != NULL)
@@ -205,12 +224,26 @@ set_withdrawn(Oid database, bool withdrawn)
 	LWLockRelease(shared->workers_lock);
 }
 
+/* This process ends in the middle of it: the database is not to be forgotten */
+static void
+come_back_at_exit(int code, Datum arg)
+{
+	if (OidIsValid(withdrawn_by_us))
+		set_withdrawn(withdrawn_by_us, false);
+}
+
 static void
 withdraw_from(Oid database)
 {
+	static bool registered = false;
 	const int64 began = monotonic_now();
 	volatile bool interrupted = false;
 
+	if (!registered)
+	{
+		on_shmem_exit(come_back_at_exit, (Datum) 0);
+		registered = true;
+	}
 	set_withdrawn(database, true);
 	PG_TRY();
 	{
@@ -279,8 +312,8 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
 		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
-	bool		creates = IsA(stmt, CreateExtensionStmt) &&
-		strcmp(((CreateExtensionStmt *) stmt)->extname, "defer") == 0;
+	bool		creates = IsA(stmt, CreateExtensionStmt);	/* CASCADE: perhaps ours, too */
+	bool		alters = IsA(stmt, AlterDatabaseStmt);
 	volatile Oid database;
 
 	job_table_close();
@@ -307,8 +340,10 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		set_withdrawn(database, false);
 	if (commit_prepared)
 		note_commit_prepared();
-	if (creates)
+	if (creates && catalog_installed())
 		pending_installed();
+	if (alters)
+		pending_probe();		/* connections may be allowed again */
 }
 
 /* The extension is being dropped: when that is committed, the scheduler looks */

@@ -233,6 +233,7 @@ extern bool catalog_installed(void);	/* does this database have the extension? *
 extern Oid	catalog_owner(void);	/* owner of the extension */
 extern Oid	catalog_oid(CatalogObject which);	/* cached; error if missing */
 extern bool catalog_is_active(void);	/* false in a restored or copied database */
+extern bool database_is_template(Oid database);
 
 /*
  * Our own SQL through SPI: between the two, the current user is the
@@ -274,6 +275,7 @@ extern void pending_release(void);	/* a schedule's run has ended: look for held 
 extern void pending_installed(void);	/* CREATE EXTENSION */
 extern void pending_alert(void);	/* scheduler, look at alerts */
 extern void pending_rollup(uint32 counts);	/* scheduler, so many are to be added up */
+extern void pending_probe(void);	/* launcher, look which databases there are */
 extern void pending_rescan(void);	/* scheduler, look at all tables again (activate()) */
 extern void pending_init(void);
 

@@ -56,6 +56,7 @@ static struct
 	bool		installed;
 	bool		rescan;
 	bool		alert;
+	bool		probe;			/* which databases are there? */
 	uint32		rollup;			/* new counts of finished jobs */
 	TimestampTz next_schedule;
 	PendingLane lanes[MAX_LANES];
@@ -71,7 +72,7 @@ pending_reset(void)
 	pending.any = false;
 	pending.nlanes = pending.nlimits = pending.nfinals = pending.nguarded = 0;
 	pending.last = 0;
-	pending.release = pending.installed = pending.rescan = pending.alert = false;
+	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
 	pending.rollup = 0;
 	pending.next_schedule = DT_NOEND;
 }
@@ -187,6 +188,13 @@ pending_alert(void)
 }
 
 void
+pending_probe(void)
+{
+	pending_begin();
+	pending.probe = true;
+}
+
+void
 pending_rollup(uint32 counts)
 {
 	pending_begin();
@@ -287,9 +295,9 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 		if (wake)
 			wake_scheduler_locked(db);
 	}
-	if (pending.installed)
+	if (pending.installed || pending.probe)
 	{
-		if (db == NULL)
+		if (db == NULL || pending.probe)
 			shared->probe = true;
 		if (shared->launcher_latch != NULL)
 			SetLatch(shared->launcher_latch);
@@ -340,7 +348,8 @@ pending_commit(void)
 		note_rollup(my_database))
 		wake_scheduler(MyDatabaseId);
 	if (grow || cancel || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.alert || pending.rollup > 0 || pending.installed || pending.next_schedule != DT_NOEND)
+		pending.alert || pending.rollup > 0 || pending.installed || pending.probe ||
+		pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, cancel, next_due);
 }
 

@@ -127,7 +127,7 @@ check_database(void)
 		restored_mark_database();
 		CommandCounterIncrement();
 	}
-	serve = serve && catalog_is_active();
+	serve = serve && catalog_is_active() && !database_is_template(MyDatabaseId);
 	bookkeeping_end();
 	if (serve)
 	{

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use DeferTest;
+use HistoryChecker;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -92,5 +93,78 @@ like($node->safe_psql('other', q{SELECT error FROM defer.jobs WHERE state = 'fai
 $node->safe_psql('other', q{SELECT defer.enqueue('work')});
 settled($node, 'nobody else noticed', 'other');
 check_history($node, 'at the end', 'other');
+
+# Works is what says that processes of ours are there
+sub works_ok
+{
+	my ($database, $what) = @_;
+
+	$node->safe_psql($database, q{SELECT defer.enqueue('work')});
+	settled($node, $what, $database);
+	return;
+}
+
+# The session that wants us out is terminated while it waits
+$node->safe_psql('postgres', 'CREATE DATABASE calm');
+$node->safe_psql('calm', $setup);
+works_ok('calm', 'a database with nothing to do');
+my $reader = $node->background_psql('calm');
+$reader->query_safe('BEGIN; SELECT count(*) FROM defer.job');
+my $dropper = fork_client(sub { $node->psql('calm', 'DROP EXTENSION defer') });
+my $waits = q{FROM pg_stat_activity WHERE query = 'DROP EXTENSION defer' AND wait_event_type = 'Lock'};
+until_ok($node, "SELECT EXISTS (SELECT $waits)", 'DROP EXTENSION waits for a client');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid, 60000) $waits");
+waitpid($dropper, 0);
+$reader->quit;
+works_ok('calm', 'it is terminated: we are back');
+
+# A job wants us out of the database that it runs in
+my $job = $node->safe_psql('calm', q{SELECT defer.command('CREATE DATABASE by_job TEMPLATE calm', max_attempts => 1)});
+settled($node, 'a job that copies its database ends', 'calm');
+is($node->safe_psql('calm', "SELECT state, attempt FROM defer.jobs WHERE id = $job"), 'succeeded|1', 'it has copied it');
+is($node->safe_psql('by_job', 'SELECT count(*) FROM defer.installation'), '1', 'the copy is there');
+$job = $node->safe_psql('calm', q{SELECT defer.command('ALTER DATABASE calm SET TABLESPACE pg_default', max_attempts => 1)});
+settled($node, 'a job that cannot move its database ends', 'calm');
+is($node->safe_psql('calm', "SELECT state, attempt FROM defer.jobs WHERE id = $job"), 'failed|1', 'it has failed');
+works_ok('calm', 'and we are back');
+
+# No connections for a while
+$node->safe_psql('postgres', q{
+	ALTER DATABASE calm ALLOW_CONNECTIONS false;
+	SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = 'calm'});
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'calm')}, 'nobody is connected');
+$node->restart;
+$node->safe_psql('postgres', 'BEGIN; ALTER DATABASE calm ALLOW_CONNECTIONS true; COMMIT');
+works_ok('calm', 'connections are allowed again: we are back');
+
+# Templates are copied by roles that own nothing
+$node->safe_psql('postgres', q{
+	CREATE ROLE maker LOGIN CREATEDB;
+	ALTER DATABASE calm IS_TEMPLATE true});
+for my $copy ('made_one', 'made_two')
+{
+	is($node->psql('postgres', "CREATE DATABASE $copy TEMPLATE calm", extra_params => [ '-U', 'maker' ], stderr => \$err), 0,
+		"a template in use is copied: $copy") or diag($err);
+}
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'calm')}, 'we are not in a template any more');
+$node->safe_psql('calm', q{SELECT defer.enqueue('work')});
+$node->safe_psql('postgres', 'ALTER DATABASE calm IS_TEMPLATE false');
+settled($node, 'no template any more: its job runs', 'calm');
+
+# Created because another extension needs it
+my $folder = $node->config_data('--sharedir') . '/extension';
+SKIP:
+{
+	skip "cannot write to $folder", 1 if !-w $folder;
+	my @files = ("$folder/defer_needed.control", "$folder/defer_needed--1.sql");
+
+	append_to_file($files[0], "default_version = '1'\nrequires = 'defer'\n");
+	append_to_file($files[1], "-- nothing\n");
+	$node->safe_psql('postgres', 'CREATE DATABASE cascaded');
+	$node->safe_psql('cascaded', 'CREATE EXTENSION defer_needed CASCADE');
+	unlink @files;
+	$node->safe_psql('cascaded', $setup =~ s/CREATE EXTENSION defer;//r);
+	works_ok('cascaded', 'created by CASCADE it works');
+}
 $node->stop;
 done_testing();
