@@ -50,7 +50,7 @@ typedef struct Rule
 	char	   *name;
 	Oid			owner;
 	char	   *endpoint;		/* NULL: none */
-	char	   *kind;			/* of the endpoint; "email" where there is none; NULL: it is gone */
+	char	   *kind;			/* of the endpoint as it is now; "email" where there is none; NULL: it is gone */
 	Datum		recipients;		/* text[]; 0: none */
 	int64		window;
 	bool		recovered;
@@ -643,6 +643,29 @@ forget_events(const Rule *rule)
 					   1, &type, &id, NULL, SPI_OK_UPDATE);
 }
 
+/*
+ * Can messages go where they are to go?  The endpoint may have been dropped since
+ * the rule was made, and made again, as one of another kind.
+ */
+static bool
+check_endpoint(const Rule *rule)
+{
+	if (rule->kind == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("alert \"%s\" of role with OID %u is not sent: its endpoint \"%s\" does not exist",
+						rule->name, rule->owner, rule->endpoint)));
+	else if (strcmp(rule->kind, "email") == 0 && rule->recipients == (Datum) 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("alert \"%s\" of role with OID %u is not sent: its endpoint \"%s\" is of kind email now, and the alert has no recipients",
+						rule->name, rule->owner, rule->endpoint),
+				 errhint("Name recipients with defer.alert(), or another endpoint.")));
+	else
+		return true;
+	return false;
+}
+
 /* All events of a rule, as one message, and one about what has recovered */
 static void
 send_rule(const Rule *rule)
@@ -653,12 +676,8 @@ send_rule(const Rule *rule)
 	bool		changed = false;
 	ListCell   *cell;
 
-	if (rule->kind == NULL)
+	if (!check_endpoint(rule))
 	{
-		ereport(WARNING,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("alert \"%s\" of role with OID %u is not sent: its endpoint \"%s\" does not exist",
-						rule->name, rule->owner, rule->endpoint)));
 		forget_events(rule);
 		return;
 	}

@@ -334,6 +334,24 @@ settled($node, 'endpoint: and can be cancelled');
 sql_ok(q{SELECT defer.drop_queue('in_use')}, 'queue: without jobs it is dropped');
 is(scalar($http->requests('/record')), 0, 'endpoint: nothing else was sent');
 
+# An endpoint that goes and comes back as one of another kind
+my @turned = map { $node->safe_psql('postgres', $_) } (
+	q{SELECT defer.endpoint('web', 'http', } . quoted($http->url('')) . q{), defer.endpoint('team', 'slack', } . quoted($http->url('/record')) . q{),
+		defer.endpoint('post', 'email', 'smtp://127.0.0.1:1', sender => 'a@example.com')},
+	q{SELECT defer.http('POST', '/record', 'x'::text, endpoint => 'web', delay => '1 hour')},
+	q{SELECT defer.slack('team', 'x', delay => '1 hour')},
+	q{SELECT defer.email('b@example.com', 's', 'b', endpoint => 'post', delay => '1 hour')});
+shift @turned;
+$node->safe_psql('postgres', q{SELECT defer.drop_endpoint(name) FROM defer.endpoints});
+$node->safe_psql('postgres', q{SELECT defer.endpoint('web', 'email', 'smtp://127.0.0.1:1'), defer.endpoint('team', 'http', } . quoted($http->url('')) . q{),
+	defer.endpoint('post', 'slack', } . quoted($http->url('/record')) . ')');
+$node->safe_psql('postgres', "SELECT defer.reschedule($_)") for @turned;
+settled($node, 'endpoint of another kind: all that was queued ends');
+is($node->safe_psql('postgres', q{SELECT state || ': ' || error FROM defer.jobs WHERE id IN (} . join(', ', @turned) . ') ORDER BY id'),
+	join("\n", map { "failed: endpoint $_" } '"web" is of kind email, not http', '"team" is of kind http, not slack', '"post" is of kind slack, not email'),
+	'endpoint of another kind: and says why');
+is(scalar($http->requests('/record')), 0, 'endpoint of another kind: nothing was sent');
+
 my @crashes = slurp_file($node->logfile) =~ /^.*(?:PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11)\b).*$/mg;
 
 is(join("\n", @crashes), '', 'no crash of ours');

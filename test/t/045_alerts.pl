@@ -132,10 +132,32 @@ is($node->safe_psql('postgres', q{SELECT untold FROM defer.alerts}), '0', 'no ev
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE metadata->>'alert' = 'all'}),
 	'1', 'and no message about it');
 
+# An endpoint that was dropped, and has come back as one of another kind
+$http->clear;
+$node->safe_psql('postgres', qq{
+SELECT defer.drop_alert('all');
+SELECT defer.endpoint('turned', 'slack', '@{[ $http->url('/record') ]}?turned'),
+	defer.endpoint('post', 'email', '@{[ $mail->url('plain') ]}');
+SELECT defer.alert('no recipients', 'turned', group_window => '0'),
+	defer.alert('with recipients', 'post', recipients => '{ops\@example.com}', group_window => '0');
+SELECT defer.drop_endpoint('turned'), defer.drop_endpoint('post');
+SELECT defer.endpoint('turned', 'email', '@{[ $mail->url('plain') ]}'),
+	defer.endpoint('post', 'http', '@{[ $http->url('/record') ]}?turned');
+SELECT defer.enqueue('work', '[2]')});
+wait_for('turned', 1, 'as http: told, without the recipients');
+until_ok($node, q{SELECT bool_and(untold = 0 AND last_sent_at IS NOT NULL) FROM defer.alerts}, 'as e-mail: the events go');
+settled($node, 'nothing is left to do');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE metadata->>'alert' = 'no recipients'}), '0',
+	'as e-mail: there is nobody to send it to');
+my $log = slurp_file($node->logfile);
+like($log, qr/WARNING: .*alert "no recipients" of role with OID \d+ is not sent: its endpoint "turned" is of kind email now/,
+	'as e-mail: the log says why');
+unlike($log, qr/terminated by signal/, 'no process has crashed');
+$node->safe_psql('postgres', q{SELECT defer.drop_alert(name) FROM defer.alerts; SELECT defer.drop_endpoint('turned'), defer.drop_endpoint('post')});
+
 # An immediate stop between the failure and the message loses nothing
 $http->clear;
 $node->safe_psql('postgres', q{
-SELECT defer.drop_alert('all');
 SELECT defer.alert('crash', 'hook', group_window => '2 s');
 SELECT count(defer.enqueue('work', '[10007]')) FROM generate_series(1, 50)});
 settled($node, 'fifty have failed');
