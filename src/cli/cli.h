@@ -126,7 +126,8 @@ typedef struct ConnectOptions
 extern ConnectOptions connect_options;
 
 extern PGconn *connect_server(void);
-extern PGconn *connect_try(const char *user, const char *password, Buffer *error);
+extern PGconn *connect_try(const char *password, Buffer *error);
+extern PGconn *connect_login(const char *role, const char *password, Buffer *error);
 extern PGresult *query_try(PGconn *conn, const char *sql, int n, const char *const *values);
 extern PGresult *query(PGconn *conn, const char *sql, int n, const char *const *values);
 extern PGresult *query_by_name_try(PGconn *conn, const char *sql, int n, const char *const *values);

@@ -175,7 +175,7 @@ refresh(PGconn **conn, Picture *picture)
 
 	buffer_reset(&picture->error);
 	if (*conn == NULL)
-		*conn = connect_try(NULL, NULL, &picture->error);
+		*conn = connect_try(NULL, &picture->error);
 	if (*conn == NULL)
 		return;
 	picture->counters = NULL;

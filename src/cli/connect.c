@@ -210,22 +210,55 @@ prepare(PGconn *conn, Buffer *error)
 	return good;
 }
 
-/*
- * Connect without asking anybody anything; NULL: it did not work, and error
- * says why.  user and password may be NULL: as the options and libpq have it.
- * No state is shared between calls.
- */
-PGconn	   *
-connect_try(const char *user, const char *password, Buffer *error)
+/* What has been connected, if it works and is of use; NULL: error says why */
+static PGconn *
+connected(PGconn *conn, Buffer *error)
 {
-	PGconn	   *conn = connect_once(user != NULL ? user : connect_options.user, password);
-
-	buffer_reset(error);
 	if (PQstatus(conn) != CONNECTION_OK)
 		result_error(error, conn, NULL);
 	else if (prepare(conn, error))
 		return conn;
 
+	PQfinish(conn);
+	return NULL;
+}
+
+/*
+ * Connect without asking anybody anything; NULL: it did not work, and error
+ * says why.  password may be NULL: as libpq has it.  No state is shared between
+ * calls.
+ */
+PGconn *
+connect_try(const char *password, Buffer *error)
+{
+	buffer_reset(error);
+	return connected(connect_once(connect_options.user, password), error);
+}
+
+/*
+ * The same with the role and the password of whoever is asking: a connection only
+ * if the server has asked for that password.  An empty value would be ignored by
+ * libpq, and ours taken instead; and a server that asks for none (trust, peer,
+ * a certificate) would have looked at who we are.
+ */
+PGconn *
+connect_login(const char *role, const char *password, Buffer *error)
+{
+	PGconn	   *conn;
+
+	buffer_reset(error);
+	if (role[0] == '\0' || password[0] == '\0')
+	{
+		buffer_add(error, "A role and its password are needed.");
+		return NULL;
+	}
+	conn = connect_once(role, password);
+	if (PQstatus(conn) != CONNECTION_OK || PQconnectionUsedPassword(conn))
+		return connected(conn, error);
+
+	buffer_add(error, "the server did not ask for a password for the role \"");
+	text_escape(error, role, TEXT_LINE);
+	buffer_add(error, "\"\nHINT:  Its pg_hba.conf must demand one (scram-sha-256) from where the dashboard connects.");
 	PQfinish(conn);
 	return NULL;
 }

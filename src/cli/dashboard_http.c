@@ -343,10 +343,7 @@ do_login(Request *request, Answer *answer)
 		return;
 	}
 	if (dashboard.login == LOGIN_PASSWORD)
-	{
-		if (form_field(request, "role")[0] != '\0')
-			session = session_login(form_field(request, "role"), form_field(request, "password"), &error);
-	}
+		session = session_login(form_field(request, "role"), form_field(request, "password"), &error);
 	else if (equal_secret(dashboard.token, form_field(request, "token")))
 	{
 		guess = false;

@@ -211,7 +211,7 @@ login_page(Buffer *out, const char *token, const char *problem)
 		buffer_add(out, "<label for=\"role\">Role</label>\n"
 				   "<input id=\"role\" name=\"role\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" required autofocus>\n"
 				   "<label for=\"password\">Password</label>\n"
-				   "<input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\">\n"
+				   "<input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\n"
 				   "<p class=\"quiet\">Those of the database.</p>\n");
 	buffer_add(out, "<button class=\"primary\">Log in</button>\n</form>\n</main>\n</body>\n</html>\n");
 }

@@ -113,7 +113,8 @@ login_failed(void)
 PGconn *
 session_connect(const char *role, const char *password, Buffer *error)
 {
-	PGconn	   *conn = connect_try(role, role != NULL ? password : start_password, error);
+	PGconn	   *conn = role != NULL ? connect_login(role, password, error) :
+		connect_try(start_password, error);
 
 	if (conn != NULL && !page_prepare(conn, error))
 	{

@@ -9,6 +9,7 @@ use HTTP::Tiny;
 use IO::Socket::INET;
 use IPC::Run;
 use JSON::PP;
+use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -25,7 +26,8 @@ my $hostile = q{"<script>alert('name')</script>"};
 $node->safe_psql('postgres', qq{
 CREATE EXTENSION defer;
 CREATE ROLE dash_user LOGIN PASSWORD 'right';
-GRANT USAGE ON SCHEMA defer TO dash_user;
+CREATE ROLE open_user LOGIN PASSWORD 'right';
+GRANT USAGE ON SCHEMA defer TO dash_user, open_user;
 CREATE FUNCTION work(n integer) RETURNS integer LANGUAGE plpgsql AS
   'BEGIN RAISE NOTICE ''<b>said</b> %'', n; IF n > 0 THEN RAISE EXCEPTION ''<img src=x onerror=alert(1)> "quoted" & %'', n
     USING DETAIL = ''</pre><script>alert(2)</script>''; END IF; RETURN n; END';
@@ -342,6 +344,56 @@ $node->reload;
 	login($dash, role => 'dash_user', password => 'right');
 	like(get($dash, '/')->{content}, qr/dash_user/, 'as that role');
 	is(get($dash, "/job?id=$failed")->{status}, 404, 'with its rights');
+	stop($dash);
+}
+
+# --- a password that nobody has typed, or that the server does not ask for
+
+my $passfile = $node->basedir . '/pgpass';
+append_to_file($passfile, "*:*:*:*:right\n");
+chmod(0600, $passfile) or die "cannot change $passfile: $!";
+
+# Of /metrics, with a role and a password
+sub metrics_as
+{
+	my ($role, $password) = @_;
+
+	return get($dash, '/metrics', Authorization => 'Basic ' . encode_base64("$role:$password", ''));
+}
+
+for my $from (qw(PGPASSWORD PGPASSFILE))
+{
+	local %ENV = %ENV;
+	delete $ENV{PGPASSWORD};
+	$ENV{$from} = $from eq 'PGPASSWORD' ? 'right' : $passfile;
+	$dash = dashboard([ '--login', 'password' ]);
+	for my $case ([ 'dash_user', '', 'no password' ], [ 'dash_user', 'wrong', 'a wrong password' ], [ 'open_user', 'wrong', 'a role that is trusted' ],
+		[ '', 'right', 'no role' ])
+	{
+		my ($role, $password, $what) = @$case;
+
+		$answer = post($dash, '/login', { role => $role, password => $password });
+		is($answer->{status}, 403, "$from is set, $what: refused");
+		ok(!$answer->{headers}{'set-cookie'}, "$from is set, $what: no cookie");
+		like($answer->{content}, qr/did not ask for a password for the role &quot;open_user&quot;.*pg_hba\.conf/s, "$what: it says why")
+		  if $role eq 'open_user';
+		$answer = metrics_as($role, $password);
+		isnt($answer->{status}, 200, "$from is set, $what: no metrics");
+		unlike($answer->{content}, qr/^# TYPE/m, "$from is set, $what: none at all");
+	}
+	is(metrics_as('dash_user', 'right')->{status}, 200, "$from is set: metrics with the right password");
+	login($dash, role => 'dash_user', password => 'right');
+	stop($dash);
+}
+{
+	local $ENV{PGPASSFILE} = $passfile;
+
+	unlink($passfile) or die "cannot remove $passfile: $!";
+	append_to_file($passfile, "*:*:*:*:wrong\n");
+	chmod(0600, $passfile) or die "cannot change $passfile: $!";
+	$dash = dashboard([ '--login', 'password' ]);
+	login($dash, role => 'dash_user', password => 'right');
+	like(get($dash, '/')->{content}, qr/dash_user/, 'what was typed goes before a file of passwords');
 	stop($dash);
 }
 
