@@ -9,6 +9,11 @@
  * of one, nobody knows whether it has arrived, and it is sent again under the
  * same key.
  *
+ * A lookup of a name cannot be broken off: when the delivery's time is over its
+ * thread is left behind, and counts as a delivery until it has ended.  Else short
+ * time-outs, and a name server that does not answer, would make threads without
+ * end.
+ *
  * Each claim has its row in defer.claim until the last of its jobs has ended.
  * Recovery finds it if nobody is left to settle it.
  */
@@ -44,8 +49,9 @@
 /* E-mails that are taken: those that have threads, and as many that wait for one */
 #define MAILS_MAX		64
 
-/* Waits (milliseconds): for a row that somebody holds, after an error of our own */
+/* Waits (milliseconds): for a row that somebody holds, a lookup, after an error of our own */
 #define BUSY_WAIT		20
+#define LOOKUP_WAIT		100
 #define ERROR_WAIT		1000
 
 /* A courier that was started and has not shown up after so long never will */
@@ -88,6 +94,10 @@ static int	ndeliveries = 0;
 static int	nmails = 0;		/* of them */
 static int	nended = 0;
 static int	capacity;
+
+/* Roles whose deliveries have left lookups behind, the oldest first */
+static Oid	left_behind[TRANSFERS_MAX];
+static int	nleft_behind = 0;
 
 static int	record_max = RECORD_MAX;	/* 1 while something goes wrong */
 
@@ -167,6 +177,31 @@ delivery_forget(int entry)
 	SpinLockRelease(&my_courier->mutex);
 }
 
+/* It ends, or is freed, and its lookup may go on without it */
+static void
+leave_lookup(const Delivery *delivery, CURLcode code)
+{
+	if (delivery->transfer != NULL && transfer_leaves_lookup(delivery->transfer, code) &&
+		nleft_behind < TRANSFERS_MAX)
+		left_behind[nleft_behind++] = delivery->job.owner;
+}
+
+/*
+ * Forget those that have ended.  Which ones is not known: the oldest.  Lookups of
+ * deliveries that are under way may hide some for a while.
+ */
+static void
+forget_lookups(void)
+{
+	int			ended;
+
+	if (nleft_behind == 0)
+		return;
+	ended = nleft_behind - Min(transfers_lookups(), nleft_behind);
+	nleft_behind -= ended;
+	memmove(left_behind, left_behind + ended, nleft_behind * sizeof(Oid));
+}
+
 /* An end that we give it ourselves */
 static void
 delivery_give_end(Delivery *delivery, DeliveryOutcome outcome, int sqlerrcode, const char *message)
@@ -184,28 +219,45 @@ delivery_give_end(Delivery *delivery, DeliveryOutcome outcome, int sqlerrcode, c
  * Claiming
  * ------------------------------------------------------------------------ */
 
+/* How many of a role are under way, with the lookups that were left behind */
+static int
+under_way_of(Oid role)
+{
+	int			n = 0;
+
+	for (int i = 0; i < TRANSFERS_MAX && ndeliveries > 0; i++)
+	{
+		if (deliveries[i] != NULL && deliveries[i]->job.owner == role)
+			n++;
+	}
+	for (int i = 0; i < nleft_behind; i++)
+	{
+		if (left_behind[i] == role)
+			n++;
+	}
+	return n;
+}
+
 /* Roles that have as many under way as one may have */
 static int
 full_roles(Oid *roles)
 {
 	int			most = Max(capacity / 4 * 3, 1);
-	int			n = 0;
 
-	if (ndeliveries < most)
+	if (ndeliveries + nleft_behind < most)
 		return 0;
-	for (int i = 0; i < TRANSFERS_MAX && n == 0; i++)
+	for (int i = 0; i < TRANSFERS_MAX + nleft_behind; i++)
 	{
-		int			same = 0;
+		Oid			role = i >= TRANSFERS_MAX ? left_behind[i - TRANSFERS_MAX] :
+			deliveries[i] != NULL ? deliveries[i]->job.owner : InvalidOid;
 
-		for (int e = 0; deliveries[i] != NULL && e < TRANSFERS_MAX; e++)
+		if (OidIsValid(role) && under_way_of(role) >= most)
 		{
-			if (deliveries[e] != NULL && deliveries[e]->job.owner == deliveries[i]->job.owner)
-				same++;
+			roles[0] = role;
+			return 1;
 		}
-		if (same >= most)
-			roles[n++] = deliveries[i]->job.owner;
 	}
-	return n;
+	return 0;
 }
 
 /* How many more of that role may be taken */
@@ -213,14 +265,8 @@ static int
 room_for(Oid role)
 {
 	int			most = Max(capacity / 4 * 3, 1);
-	int			same = 0;
 
-	for (int e = 0; e < TRANSFERS_MAX && ndeliveries > 0; e++)
-	{
-		if (deliveries[e] != NULL && deliveries[e]->job.owner == role)
-			same++;
-	}
-	return Min(Min(most - same, capacity - ndeliveries), CLAIM_MAX);
+	return Min(Min(most - under_way_of(role), capacity - ndeliveries - nleft_behind), CLAIM_MAX);
 }
 
 /* Enter the jobs into the slot, before the claim is committed */
@@ -282,7 +328,7 @@ claim_some(TimestampTz *look_again)
 	volatile int published = 0;
 	int			max;
 
-	if (ndeliveries >= capacity || !defer_enabled ||
+	if (ndeliveries + nleft_behind >= capacity || !defer_enabled ||
 		!lane_choose_delivery(MyDatabaseId, nmails < MAILS_MAX, full, full_roles(full), now, &choice, look_again))
 		return false;
 	if (fresh == NULL)
@@ -432,7 +478,10 @@ collect_ended(void)
 	CURLcode	code;
 
 	while ((transfer = transfers_ended(&code)) != NULL)
+	{
+		leave_lookup(deliveries[transfer->entry], code);
 		delivery_ended(deliveries[transfer->entry], code);
+	}
 }
 
 /* Those that defer.cancel(force => true) was called for */
@@ -459,6 +508,7 @@ collect_cancelled(void)
 
 		if (!cancel[i] || delivery == NULL || delivery->ended)
 			continue;
+		leave_lookup(delivery, CURLE_ABORTED_BY_CALLBACK);
 		transfer_free(delivery->transfer);
 		delivery->transfer = NULL;
 		delivery_give_end(delivery, DELIVERY_CANCELLED, ERRCODE_QUERY_CANCELED,
@@ -786,6 +836,7 @@ main_loop(MemoryContext scratch)
 		SetCurrentStatementStartTimestamp();
 		collect_ended();
 		collect_cancelled();
+		forget_lookups();
 		if (nended > 0)
 			written = record_ended();
 		if (asked_to_leave())
@@ -796,7 +847,7 @@ main_loop(MemoryContext scratch)
 		else
 			took = take_work(&look_again);
 		now = GetCurrentTimestamp();
-		if (took || ndeliveries > 0)
+		if (took || ndeliveries + nleft_behind > 0)
 			idle_since = 0;
 		else if (idle_since == 0)
 			idle_since = now;
@@ -806,6 +857,8 @@ main_loop(MemoryContext scratch)
 			look_again = now;	/* there may be more */
 		if (!written)
 			look_again = Min(look_again, now + BUSY_WAIT * 1000);
+		if (nleft_behind > 0)
+			look_again = Min(look_again, now + LOOKUP_WAIT * 1000);
 		if (idle_since != 0)
 			look_again = Min(look_again, idle_since + (int64) defer_worker_idle_timeout * 1000);
 		pgstat_report_stat(false);

@@ -8,7 +8,9 @@
  *
  * Names are looked up in threads that libcurl makes.  A signal handler of the
  * server must not run in one of them: so all signals are blocked while libcurl
- * may make one, and it inherits that.
+ * may make one, and it inherits that.  A lookup cannot be broken off: a transfer
+ * whose time is over leaves its thread behind (before libcurl 7.87 it waits for
+ * it, and with it all do).
  */
 #include "transfer.h"
 
@@ -25,6 +27,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "miscadmin.h"
@@ -117,6 +120,16 @@ on_timer(CURLM *handle, long timeout, void *context)
 	return 0;
 }
 
+/* A name is to be looked up, in a thread */
+static int
+on_lookup(void *resolver, void *reserved, void *context)
+{
+	Transfer   *transfer = context;
+
+	transfer->looking_up = true;
+	return 0;
+}
+
 /* The address is known, and it is the one that will be used */
 static curl_socket_t
 on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
@@ -124,6 +137,7 @@ on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *addres
 	Transfer   *transfer = context;
 	curl_socket_t fd;
 
+	transfer->looking_up = false;
 	if (!transfer->trusted && !address_allowed(&address->addr, &transfer->allowed))
 	{
 		transfer->refused = true;
@@ -302,6 +316,12 @@ transfer_new(size_t body_limit)
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* or whoever ends the transfer, libcurl itself at the time-out, waits for the lookup */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_lookup);
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
 #if LIBCURL_VERSION_NUM >= 0x075000
@@ -354,13 +374,7 @@ transfer_free(Transfer *transfer)
 	else
 	{
 		if (transfer->running)
-		{
-#if LIBCURL_VERSION_NUM >= 0x075700
-			/* or it would wait for the thread that looks up the name */
-			curl_easy_setopt(transfer->easy, CURLOPT_QUICK_EXIT, 1L);
-#endif
 			(void) curl_multi_remove_handle(multi, transfer->easy);
-		}
 		transfer_destroy(transfer);
 	}
 	restore_signals(&saved);
@@ -494,4 +508,28 @@ transfers_ended(CURLcode *code)
 			return transfer;
 	}
 	return NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * Lookups
+ * ------------------------------------------------------------------------ */
+
+bool
+transfer_leaves_lookup(const Transfer *transfer, CURLcode code)
+{
+	return transfer->running && transfer->looking_up && code != CURLE_COULDNT_RESOLVE_HOST;
+}
+
+/*
+ * The threads of this process that are neither its own one nor those of e-mails.
+ * The kernel gives them as links of this folder, besides the two that each has.
+ */
+int
+transfers_lookups(void)
+{
+	struct stat status;
+
+	if (stat("/proc/self/task", &status) != 0)
+		return 0;
+	return Max((int) status.st_nlink - 2 - 1 - threads_running(), 0);
 }

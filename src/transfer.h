@@ -43,6 +43,7 @@ typedef struct Transfer
 	char		error[CURL_ERROR_SIZE];
 	int			entry;			/* the caller's */
 	bool		running;
+	volatile bool looking_up;	/* a thread of libcurl's looks up a name for it */
 	NetworkList allowed;		/* networks that are not public, and may be */
 
 	/* transfer_threads.c's; under its lock */
@@ -81,5 +82,11 @@ extern void transfers_stop(void);
 
 /* A transfer that has ended, each once; NULL: none */
 extern Transfer *transfers_ended(CURLcode *code);
+
+/* It has ended so, or is to be freed: may a thread still be looking up its name? */
+extern bool transfer_leaves_lookup(const Transfer *transfer, CURLcode code);
+
+/* How many threads look up names, for transfers or left behind by them */
+extern int	transfers_lookups(void);
 
 #endif							/* TRANSFER_H */

@@ -342,9 +342,15 @@ threads_free(Transfer *transfer)
 		transfer_destroy(transfer);
 }
 
+int
+threads_running(void)
+{
+	return nthreads;
+}
+
 /*
- * One that looks up a name cannot be stopped: it is left behind after a while,
- * and ends with the process.
+ * One that libcurl lets wait for a lookup (before 7.87) cannot be stopped: it is
+ * left behind after a while, and ends with the process.
  */
 void
 threads_stop(void)

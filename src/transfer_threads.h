@@ -24,6 +24,9 @@ extern Transfer *threads_ended(CURLcode *code); /* each once; NULL: none */
 /* Nobody wants it any more; it is freed now, or by its thread */
 extern void threads_free(Transfer *transfer);
 
+/* How many there are */
+extern int	threads_running(void);
+
 /* All of them end, for the end of the process */
 extern void threads_stop(void);
 

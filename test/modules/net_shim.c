@@ -6,7 +6,7 @@
  * goes to the public address 8.8.8.8 arrives at 127.0.0.2; other addresses that are
  * not loopback cannot be reached, so that no test leaves the machine.  Each
  * attempt to connect is a line in the file $NET_SHIM_LOG: "resolve <name>" and
- * "connect <address>", whatever becomes of it.
+ * "connect <address>", whatever becomes of it; "resolved <name>" for one that hung.
  *
  * Names, and what they resolve to:
  *	  public.test	8.8.8.8
@@ -17,7 +17,8 @@
  *	  six.test		::1
  *	  meta.test		169.254.169.254
  *	  lan.test		10.0.0.1
- * Nothing else under ".test" exists.
+ * Names under ".hang.test" hang until the file $NET_SHIM_GO is there, and then do not
+ * exist.  Nothing else under ".test" exists.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -33,6 +34,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -91,6 +93,18 @@ lookup(const char *name, const char *addresses[3])
 	return 1;
 }
 
+/* A name server that does not answer */
+static void
+hang(const char *name)
+{
+	const char *path = getenv("NET_SHIM_GO");
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+
+	while (path && access(path, F_OK) != 0)
+		nanosleep(&pause, NULL);
+	note("resolved", name);
+}
+
 EXPORT int
 getaddrinfo(const char *node, const char *service,
 			const struct addrinfo *hints, struct addrinfo **result)
@@ -108,6 +122,11 @@ getaddrinfo(const char *node, const char *service,
 	if (length < 5 || strcasecmp(node + length - 5, ".test") != 0)
 		return next(node, service, hints, result);
 	note("resolve", node);
+	if (length > 10 && strcasecmp(node + length - 10, ".hang.test") == 0)
+	{
+		hang(node);
+		return EAI_NONAME;
+	}
 	if (!lookup(node, addresses))
 		return EAI_NONAME;
 	if (hints)

@@ -1,5 +1,6 @@
 # Which addresses deliveries may reach: only public ones, unless the administrator
-# says otherwise, and whatever a name resolves to at the moment.
+# says otherwise, and whatever a name resolves to at the moment; and names that do not
+# resolve at all.
 #
 # The server runs with a network of our own (test/modules/net_shim.c): 8.8.8.8 leads
 # to 127.0.0.2, and each attempt to connect is written down.
@@ -24,8 +25,11 @@ my $shim = File::Spec->rel2abs(dirname(__FILE__) . '/../modules/net_shim.so');
 my $shim_log = PostgreSQL::Test::Utils::tempdir() . '/shim.log';
 my $once = q{max_attempts => 1, timeout => '20 s', connect_timeout => '5 s'};
 
+my $shim_go = PostgreSQL::Test::Utils::tempdir() . '/go';
+
 append_to_file($shim_log, '');
 $ENV{NET_SHIM_LOG} = $shim_log;
+$ENV{NET_SHIM_GO} = $shim_go;
 # of the environment of whoever starts the server: not for deliveries
 $ENV{ lc $_ } = $ENV{$_} = 'http://127.0.0.1:' . $http->port('deaf') for qw(HTTP_PROXY HTTPS_PROXY ALL_PROXY);
 $ENV{LD_PRELOAD} = $shim;
@@ -189,6 +193,64 @@ until_ok($node, q{SELECT pg_catalog.current_setting('defer.http_allow') = ''}, '
 # an open connection to there must not be used on
 nowhere('not allowed any more', get("http://127.0.0.1:$port/record"), get("http://[::1]:$port/record"));
 is(scalar($http->requests('/record')), 0, 'not allowed any more: nothing arrives');
+# ------------------------------------------------------------------------
+# A name server that does not answer
+# ------------------------------------------------------------------------
+
+# Lookups of hanging names: those that have begun, those that are over
+sub lookups
+{
+	my ($word) = @_;
+
+	return scalar(grep { /^$word .*\.hang\.test$/ } split /\n/, slurp_file($shim_log));
+}
+
+sub wait_for_lookups
+{
+	my ($n, $what) = @_;
+
+	for (1 .. 50 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if lookups('resolve') >= $n;
+		select(undef, undef, undef, 0.02);
+	}
+	is(lookups('resolve'), $n, $what);
+	return;
+}
+
+my $ended = q{SELECT count(*) = %d FROM defer.jobs WHERE state = 'failed' AND metadata ->> 'hangs' = '%s'};
+my $short = q{timeout => '300 ms', max_attempts => 1};
+$node->safe_psql('postgres', qq{SELECT defer.endpoint('far', 'email', 'smtp://mail.hang.test', sender => 'a\@example.org');
+	SELECT defer.http('GET', 'http://web.hang.test/', $short, metadata => '{"hangs": "one"}');
+	SELECT defer.email('b\@example.org', 's', 'b', endpoint => 'far', $short, metadata => '{"hangs": "one"}')});
+wait_for_lookups(2, 'hanging name: two are looked up');
+until_ok($node, sprintf($ended, 2, 'one'), 'hanging name: the deliveries end all the same');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT outcome, ' ') FROM defer.attempts
+	WHERE job_id IN (SELECT id FROM defer.jobs WHERE metadata ? 'hangs')}), 'timed_out', 'hanging name: by their time-out');
+my $other = { name => 'hanging name: another delivery', call => get("http://public.test:$port/record"), state => 'succeeded' };
+send_all($node, $other);
+check_all($node, $other);
+is(lookups('resolved'), 0, 'hanging name: and the lookups still hang');
+
+# They count as deliveries: of four, three may be one role's
+$node->safe_psql('postgres', q{ALTER SYSTEM SET defer.max_deliveries = 4;
+	CREATE ROLE other LOGIN; GRANT USAGE ON SCHEMA defer TO other; GRANT EXECUTE ON FUNCTION defer.http TO other});
+$node->reload;
+until_ok($node, q{SELECT pg_catalog.current_setting('defer.max_deliveries') = '4'}, 'four deliveries at most');
+$node->safe_psql('postgres', qq{SELECT count(defer.http('GET', 'http://n' || n || '.hang.test/', $short,
+	metadata => '{"hangs": "many"}')) FROM generate_series(1, 10) n});
+wait_for_lookups(3, 'hanging names: only one more is looked up');
+until_ok($node, sprintf($ended, 1, 'many'), 'hanging names: its delivery ends');
+$other = $node->safe_psql('postgres', 'SELECT ' . get("http://public.test:$port/record"), extra_params => [ '-U', 'other' ]);
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $other", 'hanging names: there is room for another role');
+is(lookups('resolve') . ' ' . lookups('resolved'), '3 0', 'hanging names: all lookups still hang, and there is no other');
+append_to_file($shim_go, '');
+settled($node, 'hanging names: when they do not hang any more all goes on');
+is(lookups('resolved'), 12, 'hanging names: each was looked up');
+
+# ------------------------------------------------------------------------
+# Rights
+# ------------------------------------------------------------------------
 refused($node, get("http://8.8.8.8:$port/record"), qr/permission denied for function/, 'without a grant nobody sends',
 	extra_params => [ '-U', 'nobody_special' ]) if $node->safe_psql('postgres',
 	'CREATE ROLE nobody_special LOGIN; GRANT USAGE ON SCHEMA defer TO nobody_special; SELECT true');
