@@ -352,6 +352,7 @@ extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
 
 extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char *outcome,
 						   const ErrorData *error, TimestampTz retry_at);
+extern char *valid_text(const char *text);	/* a copy, in the database's encoding */
 extern void log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level, const char *message);
 
 /* ------------------------------------------------------------------------

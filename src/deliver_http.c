@@ -33,6 +33,9 @@
 /* How much of an unwelcome answer goes into the attempt's detail (bytes) */
 #define DETAIL_MAX			1000
 
+/* How much of a URL goes into messages (bytes) */
+#define URL_SHOWN_MAX		300
+
 /* ------------------------------------------------------------------------
  * The request
  * ------------------------------------------------------------------------ */
@@ -496,7 +499,7 @@ what(const Job *job)
 	if (endpoint != NULL)
 		return psprintf("%s to endpoint \"%s\"", method, endpoint);
 	url = delivery_text(job->args, "url");
-	return psprintf("%s %.*s", method, (int) Min(strcspn(url, "?#"), 300), url);
+	return psprintf("%s %.*s", method, pg_mbcliplen(url, strcspn(url, "?#"), URL_SHOWN_MAX), url);
 }
 
 void

@@ -261,7 +261,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		if (strcmp(verdict.outcome, "snoozed") != 0)
 		{
 			job.sqlstate = cstring_to_text(sqlstate);
-			job.error = cstring_to_text(error->message != NULL ? error->message : "");
+			job.error = cstring_to_text(valid_text(error->message != NULL ? error->message : ""));
 		}
 		report_failure(&job, attempt, &verdict, error);
 		if (verdict.state == 0)
@@ -363,7 +363,7 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	if (verdict.counts)
 		job.attempt++;
 	job.sqlstate = cstring_to_text(sqlstate);
-	job.error = cstring_to_text(end->message);
+	job.error = cstring_to_text(valid_text(end->message));
 	if (verdict.state == 0)
 	{
 		job.discard_at = NO_TIME;	/* it has begun in time */

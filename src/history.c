@@ -18,6 +18,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -115,10 +116,40 @@ day_partition(CatalogObject which, TimestampTz at)
  * Insert
  * ------------------------------------------------------------------------ */
 
+/*
+ * What libcurl says, or some extension, may quote bytes from elsewhere, or half of a
+ * character.  In a table they would make a dump that cannot be restored.
+ */
+char *
+valid_text(const char *text)
+{
+	char	   *copy = pstrdup(text);
+	char	   *at = copy;
+	int			left = strlen(copy);
+
+	for (;;)
+	{
+		int			good = pg_encoding_verifymbstr(GetDatabaseEncoding(), at, left);
+
+		at += good;
+		left -= good;
+		if (left == 0)
+			return copy;
+		*at++ = '?';
+		left--;
+	}
+}
+
 static inline Datum
 text_datum(const char *string)
 {
 	return CStringGetTextDatum(string);
+}
+
+static inline Datum
+message_datum(const char *message)
+{
+	return CStringGetTextDatum(valid_text(message));
 }
 
 TimestampTz
@@ -154,7 +185,7 @@ history_insert_uncounted(const Job *job, char state, int32 attempt, TimestampTz 
 	SET_IF(HIST_OPTIONS, job->options != NULL, PointerGetDatum(job->options));
 	SET_IF(HIST_RESULT, result != NULL, PointerGetDatum(result));
 	SET_IF(HIST_SQLSTATE, sqlstate != NULL, text_datum(sqlstate));
-	SET_IF(HIST_ERROR, error != NULL, text_datum(error));
+	SET_IF(HIST_ERROR, error != NULL, message_datum(error));
 	direct_insert(day_partition(CAT_HISTORY_DEFAULT, now), HIST_NATTS, values, nulls);
 	pending_final(job->id);
 	if (alerts_wanted(state))
@@ -187,10 +218,10 @@ attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char
 	SET(ATT_FINISHED_AT, TimestampTzGetDatum(now));
 	SET(ATT_OUTCOME, text_datum(outcome));
 	SET_IF(ATT_SQLSTATE, error != NULL, text_datum(unpack_sql_state(error->sqlerrcode)));
-	SET_IF(ATT_MESSAGE, error != NULL && error->message != NULL, text_datum(error->message));
-	SET_IF(ATT_DETAIL, error != NULL && error->detail != NULL, text_datum(error->detail));
-	SET_IF(ATT_HINT, error != NULL && error->hint != NULL, text_datum(error->hint));
-	SET_IF(ATT_CONTEXT, error != NULL && error->context != NULL, text_datum(error->context));
+	SET_IF(ATT_MESSAGE, error != NULL && error->message != NULL, message_datum(error->message));
+	SET_IF(ATT_DETAIL, error != NULL && error->detail != NULL, message_datum(error->detail));
+	SET_IF(ATT_HINT, error != NULL && error->hint != NULL, message_datum(error->hint));
+	SET_IF(ATT_CONTEXT, error != NULL && error->context != NULL, message_datum(error->context));
 	SET_IF(ATT_RETRY_AT, retry_at != NO_TIME, TimestampTzGetDatum(retry_at));
 	direct_insert(day_partition(CAT_ATTEMPT_DEFAULT, now), ATT_NATTS, values, nulls);
 	statistics_attempt_ended(job, outcome);
@@ -208,7 +239,7 @@ log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *l
 	SET(LOG_ATTEMPT, Int32GetDatum(attempt));
 	SET(LOG_AT, TimestampTzGetDatum(at));
 	SET(LOG_LEVEL, text_datum(level));
-	SET(LOG_MESSAGE, text_datum(message));
+	SET(LOG_MESSAGE, message_datum(message));
 	direct_insert(day_partition(CAT_LOG_DEFAULT, at), LOG_NATTS, values, nulls);
 #undef SET
 #undef SET_IF

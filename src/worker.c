@@ -18,6 +18,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
@@ -38,6 +39,9 @@
 #include "job_owner.h"
 #include "monotonic.h"
 #include "processes.h"
+
+/* How much of a function's name is in pg_stat_activity (bytes) */
+#define FUNCTION_SHOWN_MAX	200
 
 /* The timer (milliseconds) */
 #define TICK			100
@@ -189,12 +193,14 @@ report_activity(const Job *job)
 {
 	static char text[256] = "defer job ";
 	char	   *end = text + strlen("defer job ");
-	size_t		length = Min(VARSIZE_ANY_EXHDR(job->function), 200);
+	int			length = VARSIZE_ANY_EXHDR(job->function);
 
 	/* once a job: by hand, as it costs a tenth of snprintf() */
 	end += pg_lltoa(job->id, end);
 	*end++ = ':';
 	*end++ = ' ';
+	if (length > FUNCTION_SHOWN_MAX)
+		length = pg_mbcliplen(VARDATA_ANY(job->function), length, FUNCTION_SHOWN_MAX);
 	memcpy(end, VARDATA_ANY(job->function), length);
 	end[length] = '\0';
 	debug_query_string = text;

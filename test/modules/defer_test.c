@@ -1,7 +1,7 @@
 /*
  * defer_test.c
  *		What tests need and SQL cannot do: functions that take their process with
- *		them, and background workers that only hold their slot.
+ *		them, background workers that only hold their slot, messages that are no text.
  *
  * Loaded by its path from the TAP tests, never installed.
  */
@@ -20,6 +20,7 @@
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(crash);
+PG_FUNCTION_INFO_V1(half_a_character);
 PG_FUNCTION_INFO_V1(hold_slots);
 PGDLLEXPORT void holder_main(Datum arg);
 
@@ -39,6 +40,15 @@ crash(PG_FUNCTION_ARGS)
 		_exit(0);
 	else
 		elog(ERROR, "what is \"%s\"?", how);
+	PG_RETURN_VOID();
+}
+
+/* A warning and an error that end with half of a character, if the encoding is UTF-8 */
+Datum
+half_a_character(PG_FUNCTION_ARGS)
+{
+	ereport(WARNING, (errmsg("half of \xc3")));
+	ereport(ERROR, (errmsg("half of \xc3"), errdetail("Half of \xc3")));
 	PG_RETURN_VOID();
 }
 

@@ -544,6 +544,23 @@ SELECT defer.enqueue('c_give_up_late') AS id \gset
 CALL inside_end(:id);
 SELECT count(*) FROM inside_effect WHERE what = 'late';
 
+-- In pg_stat_activity a long name is cut, but no character of it
+DO $$
+DECLARE
+  type text := repeat(chr(233), 31);
+BEGIN
+  EXECUTE format('CREATE DOMAIN inside.%I AS integer', type);
+  FOR shift IN 0..1 LOOP
+    EXECUTE format('CREATE FUNCTION inside.%I(inside.%I, inside.%2$I, inside.%2$I) RETURNS boolean LANGUAGE sql AS %L',
+      repeat('x', shift) || repeat(chr(233), 30), type,
+      'SELECT convert_from(convert_to(query, ''UTF8''), ''UTF8'') LIKE ''defer job %'' FROM pg_stat_activity WHERE pid = pg_backend_pid()');
+  END LOOP;
+END $$;
+SELECT defer.enqueue('"' || repeat(chr(233), 30) || '"', '[1, 1, 1]') AS id \gset
+CALL inside_end(:id);
+SELECT defer.enqueue('"x' || repeat(chr(233), 30) || '"', '[1, 1, 1]') AS id \gset
+CALL inside_end(:id);
+
 -- Outside a job
 SELECT defer.current_job();
 SELECT inside_error('SELECT defer.log(''x'')');

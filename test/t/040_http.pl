@@ -247,4 +247,34 @@ my @sizes = cases(
 for my $case (@sizes) { $case->{state} = qr/^(succeeded|failed)$/ if $case->{state} eq 'ended'; }
 send_all($node, @sizes);
 check_all($node, @sizes);
+
+# ------------------------------------------------------------------------
+# Messages are text of the database's encoding, whatever is quoted and cut in them: or a
+# dump could not be restored
+# ------------------------------------------------------------------------
+my $library = test_library();
+$node->safe_psql('postgres', q{CREATE DATABASE utf8 TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'});
+$node->safe_psql('utf8', qq{CREATE EXTENSION defer;
+	CREATE FUNCTION half() RETURNS void LANGUAGE c AS '$library', 'half_a_character'});
+# with one byte more in front another byte is the last
+for my $before ('', 'x')
+{
+	for my $url ($http->url("/$before"), "http://127.0.0.1:1/$before")
+	{
+		$node->safe_psql('utf8', qq{SELECT defer.http('GET', '$url' || repeat(chr(233), 400), max_attempts => 2, initial_interval => '1 day')});
+	}
+}
+$node->safe_psql('utf8', q{SELECT defer.enqueue('half', max_attempts => 1)});
+until_ok($node, q{SELECT count(*) = 5 FROM defer.jobs WHERE error IS NOT NULL}, 'all have failed', 'utf8');
+for my $column ('job.error', 'job_history.error', 'attempt.message', 'attempt.detail', 'log.message')
+{
+	my ($table, $name) = split /\./, $column;
+	my ($out, $err);
+
+	$node->psql('utf8', "SELECT count(convert_from(convert_to($name, 'UTF8'), 'UTF8')) > 0 FROM defer.$table", stdout => \$out, stderr => \$err);
+	is($out, 't', "$column is text") or diag($err);
+}
+is($node->safe_psql('utf8', q{SELECT count(*) FROM defer.jobs WHERE error ~ (chr(233) || ': (the server answered 404|.*127.0.0.1)')}), '4',
+	'URLs are cut between characters');
+is($node->safe_psql('utf8', q{SELECT error FROM defer.jobs WHERE function LIKE '%half%'}), 'half of ?', 'what is no character is a question mark');
 done_testing();
