@@ -218,8 +218,8 @@ sub wait_for_lookups
 	return;
 }
 
-my $ended = q{SELECT count(*) = %d FROM defer.jobs WHERE state = 'failed' AND metadata ->> 'hangs' = '%s'};
-my $short = q{timeout => '300 ms', max_attempts => 1};
+my $ended = q{SELECT count(*) >= %d FROM defer.jobs WHERE state = 'failed' AND metadata ->> 'hangs' = '%s'};
+my $short = q{timeout => '1 s', max_attempts => 1};
 $node->safe_psql('postgres', qq{SELECT defer.endpoint('far', 'email', 'smtp://mail.hang.test', sender => 'a\@example.org');
 	SELECT defer.http('GET', 'http://web.hang.test/', $short, metadata => '{"hangs": "one"}');
 	SELECT defer.email('b\@example.org', 's', 'b', endpoint => 'far', $short, metadata => '{"hangs": "one"}')});
