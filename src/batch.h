@@ -37,7 +37,7 @@ typedef struct Batch
 	ItemPointerData claim_tid;
 	int64		lane;
 	bool		reserved;		/* the lane's limits are reserved for us */
-	uint64		settings;		/* settings_generation() when it was taken */
+	uint64		settings;		/* settings_generation() when it was taken; 0: of before */
 	int			njobs;
 	BatchJob	jobs[BATCH_MAX];
 } Batch;

@@ -158,7 +158,8 @@ batch_steal(bool *later)
 		bookkeeping_begin();
 		settle_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		new_batch->settings = settings_generation();
+		/* which lane they belong into was decided earlier: each is looked at before it begins */
+		new_batch->settings = 0;
 		for (int i = theft.n - 1; i >= 0; i--)
 			(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
 		new_batch_record(new_batch);

@@ -1,4 +1,5 @@
-# Jobs from end to end: retries, long jobs beside short ones, idle servers.
+# Jobs from end to end: retries, long jobs beside short ones, idle servers, and what
+# idle workers take over.
 use strict;
 use warnings;
 
@@ -58,7 +59,43 @@ is($node->safe_psql('postgres', q{
 is($node->safe_psql('postgres', 'SELECT finding FROM defer.health'), '', 'all is well');
 
 # One job wakes them up again
+$node->append_conf('postgresql.conf', "defer.worker_idle_timeout = '1h'");
+$node->reload;
 $node->safe_psql('postgres', q{SELECT defer.enqueue('quick')});
 settled($node, 'a job after a pause');
+
+# A worker that has found out how quick they are takes several jobs.  The first is
+# long, and then the others are paused: whoever takes them over leaves them, too.
+# While defer.job_history is locked there is nobody to do so.
+for (1 .. 8)
+{
+	$node->safe_psql('postgres', q{SELECT defer.enqueue('quick')});
+	settled($node, 'a quick job');
+}
+my $session = $node->background_psql('postgres', on_error_stop => 1);
+$session->set_query_timer_restart;
+$session->query_safe('BEGIN; LOCK TABLE defer.job_history IN SHARE MODE');
+$node->safe_psql('postgres', q{
+	CREATE TABLE gate (open boolean);
+	CREATE FUNCTION gated() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+	END $$;
+	CREATE FUNCTION paused() RETURNS void LANGUAGE sql AS 'SELECT';
+	BEGIN;
+	SELECT defer.enqueue('gated');
+	SELECT count(defer.enqueue('paused')) FROM generate_series(1, 20);
+	COMMIT});
+until_ok($node, q{SELECT max(cardinality(jobs)) > 1 FROM defer.claim}, 'a worker takes several jobs');
+until_ok($node, q{SELECT state = 'running' FROM defer.jobs WHERE function LIKE '%gated()'}, 'and begins the first');
+$node->safe_psql('postgres', q{SELECT defer.pause('paused')});
+$session->query_safe('COMMIT');
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.job WHERE function LIKE '%paused()' AND claim IS NOT NULL)},
+	'another one takes over what waits behind a long job');
+is($node->safe_psql('postgres', q{SELECT state, count(*) FROM defer.jobs WHERE function LIKE '%paused()' GROUP BY 1}),
+	'queued|20', 'and does not run it, as it was paused meanwhile');
+$node->safe_psql('postgres', q{INSERT INTO gate VALUES (true); SELECT defer.resume('paused')});
+settled($node, 'until it is resumed');
+$session->quit;
 $node->stop;
 done_testing();
