@@ -48,6 +48,7 @@ extern Batch batch;
 extern bool batch_claim(int max, TimestampTz *look_again);
 extern bool batch_steal(bool *later);
 extern void batch_settle(void);
+extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 
 /* batch.c */
 extern bool batch_unsettled(void);

@@ -24,6 +24,7 @@ static struct
 	WorkerSlot *victim;			/* NULL: nobody */
 	int64		claim_id;		/* the victim's */
 	int64		lane;
+	bool		reserved;		/* the lane's limits, for us */
 	int			n;
 	int64		ids[BATCH_MAX]; /* newest first */
 }			theft;
@@ -37,7 +38,6 @@ choose_victim(bool *later)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	theft.victim = NULL;
 	theft.n = 0;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	for (int i = 0; i < shared->nworker_slots && theft.victim == NULL; i++)
@@ -82,6 +82,7 @@ give_back(void)
 {
 	WorkerSlot *victim = theft.victim;
 
+	theft.victim = NULL;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	SpinLockAcquire(&victim->mutex);
 	for (int e = 0; victim->claim_id == theft.claim_id && e < victim->nentries; e++)
@@ -99,6 +100,28 @@ give_back(void)
 	}
 	SpinLockRelease(&victim->mutex);
 	LWLockRelease(shared->workers_lock);
+}
+
+/* What was reserved for them is not needed: who has waited for room may be somebody else */
+static void
+release_room(void)
+{
+	if (!theft.reserved)
+		return;
+	theft.reserved = false;
+	limits_release(MyDatabaseId, theft.lane);
+	if (LANE_HAS_LIMITS(theft.lane))
+		wake_scheduler(MyDatabaseId);
+}
+
+/* The process ends, or an error does, in the middle of it */
+void
+batch_steal_abandon(void)
+{
+	if (theft.victim == NULL)
+		return;
+	release_room();
+	give_back();
 }
 
 /* Write our claim into a stolen row; false: it is not the victim's any more */
@@ -142,10 +165,12 @@ batch_steal(bool *later)
 	*later = false;
 	if (!defer_enabled)
 		return false;
+	batch_steal_abandon();		/* after an error between here and there */
 	choose_victim(later);
-	if (theft.n == 0)
+	if (theft.victim == NULL)
 		return false;
-	if (!limits_reserve(MyDatabaseId, theft.lane))
+	theft.reserved = limits_reserve(MyDatabaseId, theft.lane);
+	if (!theft.reserved)
 	{
 		give_back();
 		return false;
@@ -167,9 +192,8 @@ batch_steal(bool *later)
 	}
 	PG_CATCH();
 	{
-		limits_release(MyDatabaseId, theft.lane);
 		new_batch_abort();
-		give_back();
+		batch_steal_abandon();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -177,7 +201,8 @@ batch_steal(bool *later)
 	took = new_batch->njobs > 0;
 	new_batch->reserved = took && LANE_HAS_LIMITS(theft.lane);
 	if (!took)
-		limits_release(MyDatabaseId, theft.lane);
+		release_room();
+	theft.victim = NULL;
 	new_batch_commit(new_batch);
 	return took;
 }

@@ -490,6 +490,7 @@ worker_wind_up(int code, Datum arg)
 	lost_job = job != NULL && !asked_to_leave() ? job->job.id : 0;
 	worker_set_state(WORKER_LEAVING);
 	lane_scan_abandon(MyDatabaseId);
+	batch_steal_abandon();
 	AbortOutOfAnyTransaction();
 
 	/* nothing can interrupt us any more: do not wait for a standby */

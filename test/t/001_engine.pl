@@ -96,6 +96,47 @@ is($node->safe_psql('postgres', q{SELECT state, count(*) FROM defer.jobs WHERE f
 	'queued|20', 'and does not run it, as it was paused meanwhile');
 $node->safe_psql('postgres', q{INSERT INTO gate VALUES (true); SELECT defer.resume('paused')});
 settled($node, 'until it is resumed');
+
+# A worker that is terminated in the midst of taking jobs over from another one
+# gives back what it has reserved under their limit
+$node->safe_psql('postgres', q{
+	CREATE TABLE gates (name text);
+	CREATE FUNCTION waits(gate text) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE NOT EXISTS (SELECT FROM gates WHERE name = gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+	END $$;
+	CREATE FUNCTION limited(gate text) RETURNS void LANGUAGE sql AS 'SELECT waits(gate)';
+	CREATE TABLE seen (together int);
+	CREATE FUNCTION sees() RETURNS void LANGUAGE sql AS
+		'INSERT INTO seen SELECT cardinality(c.jobs) FROM defer.claim c WHERE defer.current_job() = ANY (c.jobs)';
+	SELECT defer.configure('limited', concurrency => 2);
+	SELECT defer.enqueue('waits', '["first"]')});
+until_ok($node, q{SELECT state = 'running' FROM defer.jobs WHERE function LIKE '%waits(text)'}, 'one of two workers is busy');
+for (1 .. 100)
+{
+	$node->safe_psql('postgres', q{BEGIN; SELECT count(defer.enqueue('sees')) FROM generate_series(1, 2); COMMIT});
+	$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE function LIKE '%sees()' AND state <> 'succeeded')});
+	last if $node->safe_psql('postgres', 'SELECT max(together) FROM seen') > 1;
+}
+is($node->safe_psql('postgres', 'SELECT max(together) FROM seen'), '2', 'the other one takes two jobs at a time');
+$node->safe_psql('postgres', q{
+	INSERT INTO gates VALUES ('open');
+	BEGIN;
+	SELECT defer.enqueue('limited', '["second"]'), defer.enqueue('limited', '["open"]');
+	COMMIT});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.jobs WHERE function LIKE '%limited(text)' AND state = 'running'}, 'and is busy, too');
+$session->query_safe('BEGIN; ALTER SEQUENCE defer.claim_id_seq CACHE 1');
+$node->safe_psql('postgres', q{INSERT INTO gates VALUES ('first')});
+until_ok($node, q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'defer.claim_id_seq'::regclass AND NOT granted},
+	'a worker is terminated as it takes over');
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'defer.claim_id_seq'::regclass AND NOT granted)}, 'it ends');
+$session->query_safe('ROLLBACK');
+$node->safe_psql('postgres', q{INSERT INTO gates VALUES ('second')});
+settled($node, 'the jobs end');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('limited', '["third"]') FROM generate_series(1, 2)});
+until_ok($node, q{SELECT count(*) = 2 FROM defer.jobs WHERE function LIKE '%limited(text)' AND state = 'running'}, 'both places under the limit are free');
+$node->safe_psql('postgres', q{INSERT INTO gates VALUES ('third')});
+settled($node, 'and two jobs end');
 $session->quit;
 $node->stop;
 done_testing();
