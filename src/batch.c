@@ -167,7 +167,11 @@ batch_withdraw(int64 job_id)
 	return result;
 }
 
-/* Stop a running job; false: nobody runs it (any more) */
+/*
+ * Stop a running job; false: nobody runs it (any more).  The worker's timer sees
+ * that.  A signal of ours might come when the worker is at its next job already,
+ * which cannot tell for whom it was.
+ */
 bool
 worker_cancel_job(int64 job_id)
 {
@@ -189,10 +193,6 @@ worker_cancel_job(int64 job_id)
 			found = true;
 		}
 		SpinLockRelease(&slot->mutex);
-
-		/* a worker leaves its slot under the lock that we hold */
-		if (found && slot->pid != 0)
-			kill(slot->pid, SIGINT);
 	}
 	LWLockRelease(shared->workers_lock);
 	return found || courier_has(MyDatabaseId, job_id, true);

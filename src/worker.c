@@ -7,7 +7,7 @@
  * for a while.  While it idles it can be woken by whoever enqueues.
  *
  * A timer ticks while jobs run.  It stops a job that is over its max_duration,
- * or was cancelled by force and does not hear; and it calls the scheduler when
+ * or was cancelled by force; and it calls the scheduler when
  * jobs wait behind a long one, so that another worker takes them over.
  *
  * However the process ends, what its job came to is written down on the way
@@ -592,8 +592,8 @@ stop_idling(void)
  * ------------------------------------------------------------------------ */
 
 /*
- * Cancel: see worker_cancel_job(); or pg_cancel_backend().  Neither is for
- * anything but a job.  lock_timeout is, and sends the same signal.
+ * pg_cancel_backend(), which is not for anything but a job.  lock_timeout is,
+ * and sends the same signal.
  */
 static void
 handle_sigint(SIGNAL_ARGS)
