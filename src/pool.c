@@ -60,8 +60,9 @@
 /* Workers beyond defer.max_workers: each is a role's first, and only for such */
 #define EXTRA_WORKERS	Max(1, defer_max_workers / 4)
 
-/* Rows that are ended in one transaction */
+/* Rows that are ended in one transaction, and transactions before others have their turn */
 #define END_ROWS		500
+#define END_ROUNDS		10
 
 /* One role with something ready in this database */
 typedef struct Pool
@@ -391,17 +392,19 @@ cancel_at_limits(const LaneChoice *lanes, int n, TimestampTz now)
 	}
 }
 
-/* A role whose jobs will never run */
+/* A role whose jobs will never run; lowers *look_again to when to go on */
 static void
-fail_jobs(Oid owner, OwnerState state, TimestampTz now)
+fail_jobs(Oid owner, OwnerState state, TimestampTz now, TimestampTz *look_again)
 {
-	TimestampTz ignored = DT_NOEND;
 	LaneChoice	choice;
 
-	while (lane_choose(MyDatabaseId, owner, now, &choice, &ignored))
+	for (int round = 0; round < END_ROUNDS; round++)
 	{
 		LaneKey		next = LANE_KEY_NONE;
+		volatile int ended = 0;
 
+		if (!lane_choose(MyDatabaseId, owner, now, &choice, look_again))
+			return;
 		PG_TRY();
 		{
 			const char *sqlstate = NULL;
@@ -410,7 +413,7 @@ fail_jobs(Oid owner, OwnerState state, TimestampTz now)
 			bookkeeping_begin();
 			why = owner_failure(owner, state, &sqlstate);
 			lane_scan_begin(&choice, MyDatabaseId);
-			(void) lane_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
+			ended = lane_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
 			lane_scan_advance(&choice, MyDatabaseId, next);
 			bookkeeping_end();
 		}
@@ -420,8 +423,11 @@ fail_jobs(Oid owner, OwnerState state, TimestampTz now)
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
-		lane_scan_end(&choice, MyDatabaseId, next, 0, now);
+
+		/* if any were ended what is left need not be locked: go on with it */
+		lane_scan_end(&choice, MyDatabaseId, ended > 0 ? LANE_KEY_NONE : next, 0, now);
 	}
+	*look_again = now;
 }
 
 /* ------------------------------------------------------------------------
@@ -449,7 +455,7 @@ owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
 		return true;
 	if (state == OWNER_GONE || state == OWNER_SUPERUSER)
 	{
-		fail_jobs(owner, state, now);
+		fail_jobs(owner, state, now, look_again);
 		return false;
 	}
 	trouble = trouble_of(owner, true);
