@@ -311,8 +311,12 @@ batch_claim(int max, TimestampTz *look_again)
 	if (next.run_at > now && next.run_at < my_database->next_wake)
 		wake_scheduler(MyDatabaseId);
 
-	/* we may have taken the last room: the scheduler cancels what finds none */
-	else if (took && next.run_at <= now && lane_cancels_at_limit(MyDatabaseId, choice.lane))
+	/*
+	 * We may have taken the last room: the scheduler cancels what finds none.
+	 * It may be in another lane, or have come after we had looked, and left
+	 * that to us.
+	 */
+	else if (took && lane_cancels_at_limit(MyDatabaseId, choice.lane))
 		wake_scheduler(MyDatabaseId);
 	return took;
 }

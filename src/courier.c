@@ -373,9 +373,10 @@ claim_some(TimestampTz *look_again)
 	}
 	PG_END_TRY();
 
-	lane_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
+	/* in this order: what we do not use must not look as if it were taken */
 	for (; reserved > Max(fresh->njobs, 1); reserved--)
 		limits_release(MyDatabaseId, choice.lane);
+	lane_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
 	if (fresh->njobs > 0)
 	{
 		claim = MemoryContextAllocZero(TopMemoryContext, sizeof(Claim));
@@ -390,7 +391,9 @@ claim_some(TimestampTz *look_again)
 		}
 		ndeliveries += fresh->njobs;
 	}
-	if (next.run_at > now && next.run_at < my_database->next_wake)
+	/* as batch_claim() does */
+	if ((next.run_at > now && next.run_at < my_database->next_wake) ||
+		(fresh->njobs > 0 && lane_cancels_at_limit(MyDatabaseId, choice.lane)))
 		wake_scheduler(MyDatabaseId);
 	return fresh->njobs > 0;
 }

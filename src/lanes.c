@@ -66,7 +66,7 @@ limit_slot(Oid database, int32 kind, int32 id, bool create)
 	slot = hash_search(limit_table, &tag, HASH_ENTER_NULL, &found);
 	if (slot != NULL && !found)
 	{
-		slot->running = 0;
+		slot->running = slot->choosing = 0;
 		slot->limit = -1;
 		slot->cancel = false;
 	}
@@ -111,7 +111,7 @@ lane_cancels(Oid database, int64 lane, bool only_at_limit)
 	slot = limit_slot(database, 'f', LANE_FUNCTION(lane), false);
 	if (slot != NULL)
 		cancels = slot->cancel && slot->limit > 0 &&
-			(!only_at_limit || slot->running >= slot->limit);
+			(!only_at_limit || slot->running - slot->choosing >= slot->limit);
 	LWLockRelease(shared->lanes_lock);
 	return cancels;
 }
@@ -123,7 +123,11 @@ lane_may_cancel(Oid database, int64 lane)
 	return lane_cancels(database, lane, false);
 }
 
-/* Is the function of that lane at its limit, not paused, and are such jobs cancelled? */
+/*
+ * Is the function of that lane at its limit, not paused, and are such jobs
+ * cancelled?  Room that is only reserved does not count: the job that whoever
+ * has reserved it is about to take would be cancelled, too.
+ */
 bool
 lane_cancels_at_limit(Oid database, int64 lane)
 {
@@ -154,16 +158,21 @@ limits_have_room_locked(Oid database, int64 lane)
 }
 
 static void
-limits_add_locked(Oid database, int64 lane, int delta)
+limit_add_locked(Oid database, char kind, int32 id, int running, int choosing)
 {
 	LimitSlot  *slot;
 
-	if (LANE_FUNCTION(lane) != 0 &&
-		(slot = limit_slot(database, 'f', LANE_FUNCTION(lane), true)) != NULL)
-		slot->running = Max(slot->running + delta, 0);
-	if (LANE_QUEUE(lane) != 0 &&
-		(slot = limit_slot(database, 'q', LANE_QUEUE(lane), true)) != NULL)
-		slot->running = Max(slot->running + delta, 0);
+	if (id == 0 || (slot = limit_slot(database, kind, id, true)) == NULL)
+		return;
+	slot->running = Max(slot->running + running, 0);
+	slot->choosing = Max(slot->choosing + choosing, 0);
+}
+
+static void
+limits_add_locked(Oid database, int64 lane, int running, int choosing)
+{
+	limit_add_locked(database, 'f', LANE_FUNCTION(lane), running, choosing);
+	limit_add_locked(database, 'q', LANE_QUEUE(lane), running, choosing);
 }
 
 bool
@@ -187,7 +196,7 @@ limits_reserve(Oid database, int64 lane)
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
 	room = limits_have_room_locked(database, lane);
 	if (room)
-		limits_add_locked(database, lane, 1);
+		limits_add_locked(database, lane, 1, 0);
 	LWLockRelease(shared->lanes_lock);
 	return room;
 }
@@ -198,7 +207,7 @@ limits_release(Oid database, int64 lane)
 	if (!LANE_HAS_LIMITS(lane))
 		return;
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	limits_add_locked(database, lane, -1);
+	limits_add_locked(database, lane, -1, 0);
 	LWLockRelease(shared->lanes_lock);
 }
 
@@ -372,7 +381,7 @@ choose_lane(Oid database, Oid owner, bool deliveries, bool mails, const Oid *exc
 		choice->priority = best->tag.priority;
 		choice->low = best->low;
 		choice->ready = best->ready;
-		limits_add_locked(database, best->tag.lane, 1);
+		limits_add_locked(database, best->tag.lane, 1, 1);
 		best->scanners++;
 		chosen = *choice;
 		has_chosen = true;
@@ -455,8 +464,9 @@ lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next)
 
 /*
  * A scan has ended; "next" is the first key that it did not deal with.  The
- * limits stay reserved if something was taken.  If nothing was though jobs are
- * due, others hold them locked: leave the lane alone for a moment.
+ * limits stay reserved if something was taken, and count as taken from now on.
+ * If nothing was though jobs are due, others hold them locked: leave the lane
+ * alone for a moment.
  */
 void
 lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
@@ -476,8 +486,7 @@ lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 		slot->scanners--;
 		lane_drop_if_empty(slot);
 	}
-	if (taken == 0)
-		limits_add_locked(database, choice->lane, -1);
+	limits_add_locked(database, choice->lane, taken == 0 ? -1 : 0, -1);
 	LWLockRelease(shared->lanes_lock);
 }
 
@@ -500,7 +509,7 @@ lane_scan_abort(const LaneChoice *choice, Oid database)
 		slot->scanners--;
 		lane_drop_if_empty(slot);
 	}
-	limits_add_locked(database, choice->lane, -1);
+	limits_add_locked(database, choice->lane, -1, -1);
 	LWLockRelease(shared->lanes_lock);
 	gate_leave();
 }

@@ -93,6 +93,7 @@ typedef struct LimitSlot
 {
 	LimitTag	tag;
 	int32		running;
+	int32		choosing;		/* of them, those that look for jobs and may take none */
 	int32		limit;			/* -1: none any more; 0: paused */
 	bool		cancel;			/* what finds no room is cancelled */
 } LimitSlot;

@@ -94,6 +94,27 @@ until_ok($node, q{SELECT count(*) = 9 FROM defer.jobs WHERE function LIKE '%gate
 $node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
 settled($node, 'and the one that found room ends');
 
+# Room that is reserved by a worker that has taken nothing yet: one of two jobs runs
+my $session = $node->background_psql('postgres', on_error_stop => 1);
+$session->query_safe('BEGIN; ALTER SEQUENCE defer.claim_id_seq CACHE 1');
+my $first = $node->safe_psql('postgres', q{DELETE FROM gate; SELECT defer.enqueue('gated')});
+until_ok($node, q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'defer.claim_id_seq'::regclass AND NOT granted},
+	'a worker has reserved room');
+my $second = $node->safe_psql('postgres', q{SELECT defer.enqueue('gated', priority => 1)});
+$node->safe_psql('postgres', q{
+	CREATE ROLE ann LOGIN;
+	GRANT USAGE ON SCHEMA defer TO ann;
+	SET ROLE ann;
+	SELECT defer.enqueue('free')});
+until_ok($node, q{SELECT count(*) > 0 FROM defer.workers WHERE role = 'ann'::regrole}, 'meanwhile the scheduler has looked');
+$session->query_safe('ROLLBACK');
+$session->quit;
+until_ok($node, "SELECT state <> 'queued' FROM defer.jobs WHERE id = $first", 'the worker takes the first job');
+is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $first"), 'running', 'which runs');
+until_ok($node, "SELECT state = 'cancelled' FROM defer.jobs WHERE id = $second", 'and the other one, which finds no room, is cancelled');
+$node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
+settled($node, 'then the first one ends');
+
 # A limit that comes while jobs wait in the lane without one, and goes
 $node->safe_psql('postgres', q{
 	CREATE FUNCTION late_nap() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.02)';
