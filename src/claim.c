@@ -305,7 +305,16 @@ batch_claim(int max, TimestampTz *look_again)
 	new_batch->reserved = took && LANE_HAS_LIMITS(choice.lane);
 	new_batch_commit(new_batch);
 	if (!took)
+	{
 		worker_release_suspect();
+
+		/* another lane may have jobs, and this one will be tried again: see lane_scan_end() */
+		*look_again = Min(*look_again, now);
+
+		/* who has come meanwhile saw no room, and that we would take it */
+		if (LANE_HAS_LIMITS(choice.lane))
+			wake_scheduler(MyDatabaseId);
+	}
 
 	/* what is left is due later: whoever is free then must be told */
 	if (next.run_at > now && next.run_at < my_database->next_wake)

@@ -326,6 +326,7 @@ claim_some(TimestampTz *look_again)
 	Claim	   *claim;
 	volatile int reserved = 1;	/* by lane_choose_delivery() */
 	volatile int published = 0;
+	bool		unused;
 	int			max;
 
 	if (ndeliveries + nleft_behind >= capacity || !defer_enabled ||
@@ -373,6 +374,9 @@ claim_some(TimestampTz *look_again)
 	}
 	PG_END_TRY();
 
+	/* who has come meanwhile saw no room */
+	unused = LANE_HAS_LIMITS(choice.lane) && reserved > fresh->njobs;
+
 	/* in this order: what we do not use must not look as if it were taken */
 	for (; reserved > Max(fresh->njobs, 1); reserved--)
 		limits_release(MyDatabaseId, choice.lane);
@@ -393,7 +397,8 @@ claim_some(TimestampTz *look_again)
 	}
 	/* as batch_claim() does */
 	if ((next.run_at > now && next.run_at < my_database->next_wake) ||
-		(fresh->njobs > 0 && lane_cancels_at_limit(MyDatabaseId, choice.lane)))
+		(fresh->njobs > 0 && lane_cancels_at_limit(MyDatabaseId, choice.lane)) ||
+		unused)
 		wake_scheduler(MyDatabaseId);
 	return fresh->njobs > 0;
 }

@@ -383,6 +383,8 @@ choose_lane(Oid database, Oid owner, bool deliveries, bool mails, const Oid *exc
 		choice->ready = best->ready;
 		limits_add_locked(database, best->tag.lane, 1, 1);
 		best->scanners++;
+		if (best->retry_at != 0)
+			best->retry_at = now + LANE_RETRY;	/* one is enough to try */
 		chosen = *choice;
 		has_chosen = true;
 	}
@@ -411,6 +413,30 @@ lane_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexclude
 					 LaneChoice *choice, TimestampTz *look_again)
 {
 	return choose_lane(database, InvalidOid, true, mails, excluded, nexcluded, now, choice, look_again);
+}
+
+/* Is there a lane that a worker of that role could take jobs from? */
+bool
+lane_is_due(Oid database, Oid owner, TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	LaneSlot   *slot;
+	bool		due = false;
+
+	LWLockAcquire(shared->lanes_lock, LW_SHARED);
+	hash_seq_init(&scan, lane_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.database != database || slot->tag.owner != owner ||
+			slot->low.run_at > now || LANE_IS_DELIVERY(slot->tag.lane) ||
+			!limits_have_room_locked(database, slot->tag.lane))
+			continue;
+		due = true;
+		hash_seq_term(&scan);
+		break;
+	}
+	LWLockRelease(shared->lanes_lock);
+	return due;
 }
 
 /*
@@ -481,8 +507,7 @@ lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
 	{
 		Assert(slot->scanners > 0);
 		slot->ready = Max(slot->ready - taken, 0);
-		if (taken == 0 && next.run_at <= now)
-			slot->retry_at = now + LANE_RETRY;
+		slot->retry_at = taken == 0 && next.run_at <= now ? now + LANE_RETRY : 0;
 		slot->scanners--;
 		lane_drop_if_empty(slot);
 	}

@@ -426,6 +426,10 @@ fail_jobs(Oid owner, OwnerState state, TimestampTz now, TimestampTz *look_again)
 
 		/* if any were ended what is left need not be locked: go on with it */
 		lane_scan_end(&choice, MyDatabaseId, ended > 0 ? LANE_KEY_NONE : next, 0, now);
+
+		/* who has come meanwhile saw no room */
+		if (LANE_HAS_LIMITS(choice.lane))
+			*look_again = now;
 	}
 	*look_again = now;
 }

@@ -231,9 +231,12 @@ count_workers(Oid database, Oid owner, bool *idle)
 	return n;
 }
 
-void
+/* True: somebody has counted on this worker since it was set to idle */
+bool
 worker_set_state(WorkerState state)
 {
+	bool		woken;
+
 	Assert(my_worker != NULL);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	if (my_worker->state != state)
@@ -241,8 +244,10 @@ worker_set_state(WorkerState state)
 		my_worker->state = state;
 		my_worker->since = GetCurrentTimestamp();
 	}
+	woken = my_worker->woken;
 	my_worker->woken = false;
 	LWLockRelease(shared->workers_lock);
+	return woken;
 }
 
 /*

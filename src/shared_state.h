@@ -277,7 +277,7 @@ extern void wake_scheduler(Oid database);
 /* Workers */
 extern int	wake_idle_workers(Oid database, Oid owner, int64 n);	/* returns how many */
 extern int	count_workers(Oid database, Oid owner, bool *idle);	/* not those that await */
-extern void worker_set_state(WorkerState state);
+extern bool worker_set_state(WorkerState state);
 extern void worker_set_stuck(bool stuck);
 extern bool worker_reserve_suspect(int16 suspect);
 extern void worker_release_suspect(void);
@@ -307,6 +307,7 @@ extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *ch
 						TimestampTz *look_again);
 extern bool lane_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
 								 LaneChoice *choice, TimestampTz *look_again);
+extern bool lane_is_due(Oid database, Oid owner, TimestampTz now);
 extern void lane_scan_begin(LaneChoice *choice, Oid database);
 extern void lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next);
 extern void lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,

@@ -642,6 +642,10 @@ idle(int64 since, TimestampTz look_again, bool steal_later)
 		timeout = Min(timeout, STEAL_WAIT);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	pgstat_report_stat(true);
+
+	/* whatever we have waited for since the state was set may have reset the latch */
+	if (my_worker->woken || asked_to_leave())
+		return true;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 (long) timeout, PG_WAIT_EXTENSION);
 	return true;
@@ -683,6 +687,18 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 	return took;
 }
 
+/*
+ * We have jobs, and are not idle any more.  Whoever has enqueued as we took them
+ * counts on us all the same: what we have not seen is for another worker.
+ */
+static void
+begin_work(void)
+{
+	if (my_worker->state != WORKER_BUSY && worker_set_state(WORKER_BUSY) &&
+		lane_is_due(MyDatabaseId, my_worker->owner, GetCurrentTimestamp()))
+		wake_scheduler(MyDatabaseId);
+}
+
 static void
 main_loop(MemoryContext scratch)
 {
@@ -709,8 +725,7 @@ main_loop(MemoryContext scratch)
 			int64		began = monotonic_now();
 			int			done;
 
-			if (my_worker->state != WORKER_BUSY)
-				worker_set_state(WORKER_BUSY);
+			begin_work();
 			idle_since = 0;
 			done = run_batch(scratch);
 			max = next_batch_size(max, done, monotonic_now() - began);

@@ -137,6 +137,45 @@ $node->safe_psql('postgres', q{SELECT defer.enqueue('limited', '["third"]') FROM
 until_ok($node, q{SELECT count(*) = 2 FROM defer.jobs WHERE function LIKE '%limited(text)' AND state = 'running'}, 'both places under the limit are free');
 $node->safe_psql('postgres', q{INSERT INTO gates VALUES ('third')});
 settled($node, 'and two jobs end');
+
+# A worker that is alone, and idle.  The scheduler, which looks at the clock each ten
+# seconds, has just done so when this returns.
+sub one_idle_worker
+{
+	$node->append_conf('postgresql.conf', "defer.worker_idle_timeout = '100ms'");
+	$node->reload;
+	until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.workers WHERE kind = 'worker')}, 'workers leave');
+	$node->append_conf('postgresql.conf', "defer.worker_idle_timeout = '1h'");
+	$node->reload;
+	$node->safe_psql('postgres', q{SELECT defer.enqueue('quick')});
+	settled($node, 'a job starts one');
+	return;
+}
+
+# A job that comes while the worker takes another one, after it has looked
+one_idle_worker();
+$session->query_safe('BEGIN; LOCK TABLE defer.claim IN SHARE MODE');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('waits', '["fourth"]')});
+until_ok($node, q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 'defer.claim'::regclass AND NOT granted}, 'the worker has looked');
+$job = $node->safe_psql('postgres', q{SELECT defer.enqueue('quick')});
+$session->query_safe('COMMIT');
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $job", 'a job is not left to a worker that is busy');
+is($node->safe_psql('postgres', "SELECT started_at - run_at < '5 s' FROM defer.jobs WHERE id = $job"), 't', 'and does not wait for the clock');
+$node->safe_psql('postgres', q{INSERT INTO gates VALUES ('fourth')});
+settled($node, 'the other one ends');
+
+# A job that somebody holds locked
+one_idle_worker();
+$job = $node->safe_psql('postgres', q{SELECT defer.pause('quick'); SELECT defer.enqueue('quick')});
+$job =~ s/.*\n//s;
+$session->query_safe("BEGIN; SELECT FROM defer.job WHERE id = $job FOR UPDATE");
+my $claims = $node->safe_psql('postgres', 'SELECT last_value FROM defer.claim_id_seq');
+$node->safe_psql('postgres', q{SELECT defer.resume('quick')});
+until_ok($node, "SELECT last_value > $claims FROM defer.claim_id_seq", 'the worker has met it');
+my $released = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+$session->query_safe('COMMIT');
+settled($node, 'it ends');
+is($node->safe_psql('postgres', "SELECT started_at - '$released' < '5 s' FROM defer.jobs WHERE id = $job"), 't', 'it was tried again soon');
 $session->quit;
 $node->stop;
 done_testing();
