@@ -765,7 +765,8 @@ COMMENT ON FUNCTION defer.processes() IS
 
 CREATE FUNCTION defer.server_state(OUT preloaded boolean, OUT enabled boolean, OUT active boolean, OUT recovery boolean,
 		OUT launcher boolean, OUT scheduler boolean, OUT no_slots boolean, OUT overflow boolean,
-		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean, OUT refused boolean)
+		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean, OUT refused boolean,
+		OUT limits_overflow boolean)
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'defer_server_state';
 COMMENT ON FUNCTION defer.server_state() IS
 	'how defer stands on this server and in this database; look at defer.health instead';
@@ -1255,6 +1256,10 @@ UNION ALL
 SELECT 'error', 'workers are started and cannot connect to this database: jobs of their roles wait',
 	'The server''s log says why; it may be max_connections, or a CONNECTION LIMIT. They are tried again, at least every minute.'
   FROM server s WHERE s.refused AND s.scheduler
+UNION ALL
+SELECT 'error', 'there are more limits and pauses of functions and queues than defer.shared_slots: jobs under some of them do not run',
+	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server, or take limits back.'
+  FROM server s WHERE s.limits_overflow
 UNION ALL
 SELECT 'warning', 'defer.shared_slots is too small for the roles, priorities and limits of waiting jobs: some are looked for in the table, slowly',
 	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'

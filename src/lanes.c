@@ -68,13 +68,21 @@ limit_slot(Oid database, int32 kind, int32 id, bool create)
 	{
 		slot->running = slot->choosing = 0;
 		slot->limit = -1;
-		slot->cancel = false;
+		slot->cancel = slot->stale = false;
 	}
 	return slot;
 }
 
-/* A limit is new or has changed */
-void
+/* A limit that is none any more, with nobody under it, needs no slot */
+static void
+limit_drop_if_unused(LimitSlot *slot)
+{
+	if (slot->limit < 0 && slot->running == 0)
+		hash_search(limit_table, &slot->tag, HASH_REMOVE, NULL);
+}
+
+/* A limit is new or has changed; false: there is no slot left for it */
+bool
 limit_set(Oid database, char kind, int32 id, int32 limit)
 {
 	LimitSlot  *slot;
@@ -82,7 +90,50 @@ limit_set(Oid database, char kind, int32 id, int32 limit)
 	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
 	slot = limit_slot(database, kind, id, limit >= 0);
 	if (slot != NULL)
+	{
 		slot->limit = limit;
+		slot->stale = false;
+		limit_drop_if_unused(slot);
+	}
+	LWLockRelease(shared->lanes_lock);
+	return slot != NULL || limit < 0;
+}
+
+/*
+ * All limits are about to be read from the tables.  Those that no limit_set()
+ * names from here, before there is a snapshot, to limits_load_end() are gone.
+ */
+void
+limits_load_begin(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	LimitSlot  *slot;
+
+	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, limit_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.database == database)
+			slot->stale = true;
+	}
+	LWLockRelease(shared->lanes_lock);
+}
+
+void
+limits_load_end(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	LimitSlot  *slot;
+
+	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, limit_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.database != database || !slot->stale)
+			continue;
+		slot->limit = -1;
+		limit_drop_if_unused(slot);
+	}
 	LWLockRelease(shared->lanes_lock);
 }
 
@@ -135,26 +186,29 @@ lane_cancels_at_limit(Oid database, int64 lane)
 }
 
 /*
- * Is there room under both limits of a lane?  A limit that is not known here
- * does not hold (any more): the settings were loaded when the scheduler began
- * and every change comes by.
+ * A limit that is not known here does not hold (any more): the settings were
+ * loaded when the scheduler began and every change comes by.  Unless there were
+ * more than slots: then it may be one of those, and there is no room.
  */
 static bool
-limits_have_room_locked(Oid database, int64 lane)
+limit_has_room_locked(Oid database, char kind, int32 id)
 {
 	LimitSlot  *slot;
 
-	if (!LANE_HAS_LIMITS(lane))
+	if (id == 0)
 		return true;
-	if (LANE_FUNCTION(lane) != 0 &&
-		(slot = limit_slot(database, 'f', LANE_FUNCTION(lane), false)) != NULL &&
-		slot->limit >= 0 && slot->running >= slot->limit)
-		return false;
-	if (LANE_QUEUE(lane) != 0 &&
-		(slot = limit_slot(database, 'q', LANE_QUEUE(lane), false)) != NULL &&
-		slot->limit >= 0 && slot->running >= slot->limit)
-		return false;
-	return true;
+	slot = limit_slot(database, kind, id, false);
+	if (slot == NULL)
+		return my_database == NULL || !my_database->limits_overflow;
+	return slot->limit < 0 || slot->running < slot->limit;
+}
+
+/* Is there room under both limits of a lane? */
+static bool
+limits_have_room_locked(Oid database, int64 lane)
+{
+	return limit_has_room_locked(database, 'f', LANE_FUNCTION(lane)) &&
+		limit_has_room_locked(database, 'q', LANE_QUEUE(lane));
 }
 
 static void
@@ -166,6 +220,7 @@ limit_add_locked(Oid database, char kind, int32 id, int running, int choosing)
 		return;
 	slot->running = Max(slot->running + running, 0);
 	slot->choosing = Max(slot->choosing + choosing, 0);
+	limit_drop_if_unused(slot);
 }
 
 static void

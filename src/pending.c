@@ -315,8 +315,11 @@ pending_commit(void)
 	bool		cancel = false;
 
 	for (int i = 0; i < pending.nlimits; i++)
-		limit_set(MyDatabaseId, pending.limits[i].kind, pending.limits[i].id,
-				  pending.limits[i].limit);
+	{
+		if (!limit_set(MyDatabaseId, pending.limits[i].kind, pending.limits[i].id,
+					   pending.limits[i].limit))
+			pending.rescan = true;	/* the scheduler finds that out, and tells */
+	}
 	for (int i = 0; i < pending.nguarded; i++)
 		guard_add(MyDatabaseId, pending.guarded[i]);
 	for (int i = 0; i < pending.nlanes; i++)

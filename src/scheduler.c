@@ -48,7 +48,7 @@
 /* It was set, if it is further behind the monotonic one than before by so much */
 #define CLOCK_SET_BACK	USECS_PER_SEC
 
-/* Rows of a batch are locked by somebody; there are more lanes than slots */
+/* Rows of a batch are locked by somebody; there are more lanes or limits than slots */
 #define RETRY_DELAY		USECS_PER_SEC
 
 /* Events for alerts are collected for so long before they are looked at */
@@ -79,10 +79,12 @@ typedef struct Chore
  * Chores
  * ------------------------------------------------------------------------ */
 
-static void
+/* False: there is no room for all of them */
+static bool
 load_limits(const char *sql, char kind)
 {
 	OwnSql		own;
+	bool		all = true;
 
 	own_sql_begin(&own);
 	SPI_connect();
@@ -96,13 +98,33 @@ load_limits(const char *sql, char kind)
 		int32		id = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
 		int32		limit = DatumGetInt32(SPI_getbinval(tuple, desc, 2, &isnull));
 
-		limit_set(MyDatabaseId, kind, id, limit);
+		if (!limit_set(MyDatabaseId, kind, id, limit))
+			all = false;
 		if (kind == 'f')
 			limit_set_cancel(MyDatabaseId, id,
 							 DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)));
 	}
 	SPI_finish();
 	own_sql_end(&own);
+	return all;
+}
+
+/* Jobs under limits that are not known wait: say so */
+static void
+note_limits_overflow(bool overflow)
+{
+	bool		before;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	before = my_database->limits_overflow;
+	my_database->limits_overflow = overflow;
+	LWLockRelease(shared->workers_lock);
+	if (overflow && !before)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("there are more limits and pauses of functions and queues than defer.shared_slots: jobs under some of them do not run"),
+				 errhint("Raise defer.shared_slots (now %d) and restart the server, or take limits back.",
+						 defer_shared_slots)));
 }
 
 static void
@@ -147,18 +169,23 @@ check_database(void)
 static TimestampTz
 chore_load(TimestampTz now)
 {
+	bool		all;
+
 	check_database();
+	limits_load_begin(MyDatabaseId);
 	bookkeeping_begin();
-	load_limits("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
-				" f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f", 'f');
-	load_limits("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END"
-				" FROM defer.queue q", 'q');
+	all = load_limits("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
+					  " f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f", 'f');
+	all = load_limits("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END"
+					  " FROM defer.queue q", 'q') && all;
+	limits_load_end(MyDatabaseId);
+	note_limits_overflow(!all);
 	schedule_load_guard();
 	lanes_load(now);
 	bookkeeping_end();
 	/* a restore may have brought jobs since: then they were not to be found */
 	check_database();
-	return my_database->overflow ? now + RETRY_DELAY : DT_NOEND;
+	return my_database->overflow || !all ? now + RETRY_DELAY : DT_NOEND;
 }
 
 static TimestampTz

@@ -96,6 +96,7 @@ typedef struct LimitSlot
 	int32		choosing;		/* of them, those that look for jobs and may take none */
 	int32		limit;			/* -1: none any more; 0: paused */
 	bool		cancel;			/* what finds no room is cancelled */
+	bool		stale;			/* not met yet by the scheduler, who reads all of them */
 } LimitSlot;
 
 typedef enum WorkerState
@@ -204,6 +205,7 @@ typedef struct DatabaseSlot
 	int			nlost;			/* jobs that ran then, and nobody has written how they ended */
 	int64		lost[LOST_MAX]; /* more of them are not known by name */
 	bool		overflow;		/* more lanes than shared_slots: look in the table */
+	bool		limits_overflow;	/* more limits than that: some are not known */
 	bool		no_slots;		/* no background worker could be registered */
 	bool		refused;		/* workers of a role that has jobs could not connect */
 	pid_t		scheduler_pid;
@@ -318,7 +320,9 @@ extern void lanes_forget(Oid database);
 extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy */
 
 /* lanes.c: limits */
-extern void limit_set(Oid database, char kind, int32 id, int32 limit);
+extern bool limit_set(Oid database, char kind, int32 id, int32 limit);
+extern void limits_load_begin(Oid database);
+extern void limits_load_end(Oid database);
 extern void limit_set_cancel(Oid database, int32 function_id, bool cancel);
 extern bool lane_may_cancel(Oid database, int64 lane);
 extern bool lane_cancels_at_limit(Oid database, int64 lane);

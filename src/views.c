@@ -334,13 +334,14 @@ Datum
 defer_server_state(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
-	Datum		values[12];
-	bool		nulls[12] = {0};
+	Datum		values[13];
+	bool		nulls[13] = {0};
 	bool		launcher = false;
 	bool		scheduler = false;
 	bool		no_slots = false;
 	bool		refused = false;
 	bool		overflow = false;
+	bool		limits_overflow = false;
 	int			workers = 0;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -358,6 +359,7 @@ defer_server_state(PG_FUNCTION_ARGS)
 			no_slots = slot->no_slots;
 			refused = slot->refused;
 			overflow = slot->overflow;
+			limits_overflow = slot->limits_overflow;
 		}
 		for (int i = 0; i < shared->nworker_slots; i++)
 		{
@@ -378,6 +380,7 @@ defer_server_state(PG_FUNCTION_ARGS)
 	values[9] = Int32GetDatum(defer_max_workers);
 	values[10] = BoolGetDatum(defer_run_superuser_jobs);
 	values[11] = BoolGetDatum(refused);
+	values[12] = BoolGetDatum(limits_overflow);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

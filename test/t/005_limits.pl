@@ -1,5 +1,5 @@
-# Concurrency limits, priorities, time limits, more lanes than shared memory has
-# room for.
+# Concurrency limits, priorities, time limits, more lanes and limits than shared memory
+# has room for.
 use strict;
 use warnings;
 
@@ -159,6 +159,44 @@ until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $job", 'ano
 $node->safe_psql('postgres', "SELECT defer.cancel($job, force => true)");
 settled($node, 'and is cancelled by force');
 is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $job"), 'cancelled', 'it is cancelled');
+
+# Limits come and go, more of them than there is room for at one time
+$node->safe_psql('postgres', q{
+	DO $$
+	BEGIN
+		FOR i IN 1 .. 100 LOOP
+			PERFORM defer.create_queue('passing', concurrency => 1);
+			COMMIT;
+			PERFORM defer.drop_queue('passing');
+			COMMIT;
+		END LOOP;
+	END $$;
+	CREATE FUNCTION kept_nap() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.02)';
+	SELECT defer.configure('kept_nap', concurrency => 1);
+	SELECT count(defer.enqueue('kept_nap')) FROM generate_series(1, 40)});
+settled($node, 'jobs under a limit that came after a hundred others');
+is($node->safe_psql('postgres', q{SELECT most('%kept_nap()')}), '1', 'one at a time');
+
+# More limits than there is room for: what is paused does not run
+$node->safe_psql('postgres', q{
+	DO $$BEGIN PERFORM defer.create_queue('many' || i, concurrency => 1) FROM generate_series(1, 64) i; END$$;
+	CREATE FUNCTION held() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.pause('held')});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.health WHERE severity = 'error' AND finding LIKE '%more limits%'}, 'too many are reported');
+my $held = $node->safe_psql('postgres', q{SELECT defer.enqueue('held')});
+$node->safe_psql('postgres', q{SELECT defer.enqueue('free')});
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE function LIKE '%free()' AND state <> 'succeeded')}, 'jobs without a limit run');
+is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $held"), 'queued', 'what is paused does not');
+$node->safe_psql('postgres', q{DO $$BEGIN PERFORM defer.drop_queue('many' || i) FROM generate_series(1, 64) i; END$$});
+until_ok($node, q{SELECT count(*) = 0 FROM defer.health WHERE finding LIKE '%more limits%'}, 'then there is room again');
+is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $held"), 'queued', 'what is paused still waits');
+$node->safe_psql('postgres', q{SELECT defer.resume('held')});
+settled($node, 'and runs when it is resumed');
+$node->safe_psql('postgres', q{
+	DO $$BEGIN PERFORM defer.create_queue('more' || i, concurrency => 1) FROM generate_series(1, 50) i; END$$;
+	SELECT defer.configure('free', concurrency => 1);
+	SELECT count(defer.enqueue('free')) FROM generate_series(1, 10)});
+settled($node, 'there is room for fifty others');
 
 # What was reserved under limits has been given back
 $node->safe_psql('postgres', q{
