@@ -152,30 +152,55 @@ sub one_idle_worker
 	return;
 }
 
+# What would wait for the clock otherwise does not.  A machine that stands still for
+# seconds may look like that, but not three times.
+sub without_the_clock
+{
+	my ($what, $scenario) = @_;
+	my $waited = '';
+
+	for my $try (1 .. 3)
+	{
+		my $sql = $scenario->($try);
+
+		$waited = $node->safe_psql('postgres', $sql);
+		last if $node->safe_psql('postgres', "SELECT interval '$waited' < '5 s'") eq 't';
+	}
+	is($node->safe_psql('postgres', "SELECT interval '$waited' < '5 s'"), 't', "$what: $waited");
+	return;
+}
+
 # A job that comes while the worker takes another one, after it has looked
-one_idle_worker();
-$session->query_safe('BEGIN; LOCK TABLE defer.claim IN SHARE MODE');
-$node->safe_psql('postgres', q{SELECT defer.enqueue('waits', '["fourth"]')});
-until_ok($node, q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 'defer.claim'::regclass AND NOT granted}, 'the worker has looked');
-$job = $node->safe_psql('postgres', q{SELECT defer.enqueue('quick')});
-$session->query_safe('COMMIT');
-until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $job", 'a job is not left to a worker that is busy');
-is($node->safe_psql('postgres', "SELECT started_at - run_at < '5 s' FROM defer.jobs WHERE id = $job"), 't', 'and does not wait for the clock');
-$node->safe_psql('postgres', q{INSERT INTO gates VALUES ('fourth')});
-settled($node, 'the other one ends');
+without_the_clock('a job that is left to a worker that has become busy', sub {
+	my ($try) = @_;
+
+	one_idle_worker();
+	$session->query_safe('BEGIN; LOCK TABLE defer.claim IN SHARE MODE');
+	$node->safe_psql('postgres', qq{SELECT defer.enqueue('waits', '["fourth $try"]')});
+	until_ok($node, q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 'defer.claim'::regclass AND NOT granted}, 'the worker has looked');
+	$job = $node->safe_psql('postgres', q{SELECT defer.enqueue('quick')});
+	my $released = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+	$session->query_safe('COMMIT');
+	until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $job", 'a job is not left to a worker that is busy');
+	$node->safe_psql('postgres', qq{INSERT INTO gates VALUES ('fourth $try')});
+	settled($node, 'the other one ends');
+	return "SELECT started_at - '$released' FROM defer.jobs WHERE id = $job";
+});
 
 # A job that somebody holds locked
-one_idle_worker();
-$job = $node->safe_psql('postgres', q{SELECT defer.pause('quick'); SELECT defer.enqueue('quick')});
-$job =~ s/.*\n//s;
-$session->query_safe("BEGIN; SELECT FROM defer.job WHERE id = $job FOR UPDATE");
-my $claims = $node->safe_psql('postgres', 'SELECT last_value FROM defer.claim_id_seq');
-$node->safe_psql('postgres', q{SELECT defer.resume('quick')});
-until_ok($node, "SELECT last_value > $claims FROM defer.claim_id_seq", 'the worker has met it');
-my $released = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
-$session->query_safe('COMMIT');
-settled($node, 'it ends');
-is($node->safe_psql('postgres', "SELECT started_at - '$released' < '5 s' FROM defer.jobs WHERE id = $job"), 't', 'it was tried again soon');
+without_the_clock('a job that was locked when a worker met it', sub {
+	one_idle_worker();
+	$job = $node->safe_psql('postgres', q{SELECT defer.pause('quick'); SELECT defer.enqueue('quick')});
+	$job =~ s/.*\n//s;
+	$session->query_safe("BEGIN; SELECT FROM defer.job WHERE id = $job FOR UPDATE");
+	my $claims = $node->safe_psql('postgres', 'SELECT last_value FROM defer.claim_id_seq');
+	$node->safe_psql('postgres', q{SELECT defer.resume('quick')});
+	until_ok($node, "SELECT last_value > $claims FROM defer.claim_id_seq", 'the worker has met it');
+	my $released = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+	$session->query_safe('COMMIT');
+	settled($node, 'it ends');
+	return "SELECT started_at - '$released' FROM defer.jobs WHERE id = $job";
+});
 $session->quit;
 $node->stop;
 done_testing();
