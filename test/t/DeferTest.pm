@@ -13,6 +13,30 @@ use File::Spec;
 
 our @EXPORT = qw(new_server until_ok settled check_history test_library);
 
+# psql that cannot connect may be gone before all of its statements are written to
+# it, and then the framework dies of that instead of saying that psql has failed.
+for my $name (qw(psql poll_query_until))
+{
+	my $original = PostgreSQL::Test::Cluster->can($name);
+
+	no strict 'refs';
+	no warnings 'redefine';
+	*{"PostgreSQL::Test::Cluster::$name"} = sub {
+		my ($node, $database, $sql, @rest) = @_;
+		my %params = @rest % 2 ? () : @rest;
+		my $list = wantarray;
+
+		for (;;)
+		{
+			my @result = eval { $list ? $original->(@_) : scalar $original->(@_) };
+
+			return $list ? @result : $result[0] if $@ eq '';
+			die $@ if $@ !~ /^ack Broken pipe/ || $params{on_error_die};
+			return $list ? (2, '', $@) : 2 if $name eq 'psql';
+		}
+	};
+}
+
 # A started server with defer; more settings as text
 sub new_server
 {
