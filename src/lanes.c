@@ -99,13 +99,22 @@ limit_set(Oid database, char kind, int32 id, int32 limit)
 	return slot != NULL || limit < 0;
 }
 
+/* A transaction that changes limits has committed, and is going to set them here */
+void
+limits_changed(void)
+{
+	pg_atomic_fetch_add_u32(&shared->limit_changes, 1);
+}
+
 /*
  * All limits are about to be read from the tables.  Those that no limit_set()
  * names from here, before there is a snapshot, to limits_load_end() are gone.
+ * Returns what that is to be told.
  */
-void
+uint32
 limits_load_begin(Oid database)
 {
+	const uint32 changes = pg_atomic_read_u32(&shared->limit_changes);
 	HASH_SEQ_STATUS scan;
 	LimitSlot  *slot;
 
@@ -117,10 +126,15 @@ limits_load_begin(Oid database)
 			slot->stale = true;
 	}
 	LWLockRelease(shared->lanes_lock);
+	return changes;
 }
 
-void
-limits_load_end(Oid database)
+/*
+ * False: somebody has changed limits meanwhile.  What was read may be older, and
+ * have been set after it: do all that again.
+ */
+bool
+limits_load_end(Oid database, uint32 begun)
 {
 	HASH_SEQ_STATUS scan;
 	LimitSlot  *slot;
@@ -135,6 +149,7 @@ limits_load_end(Oid database)
 		limit_drop_if_unused(slot);
 	}
 	LWLockRelease(shared->lanes_lock);
+	return pg_atomic_read_u32(&shared->limit_changes) == begun;
 }
 
 /* Whether jobs of that function that find no room are cancelled */

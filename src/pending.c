@@ -314,6 +314,8 @@ pending_commit(void)
 	bool		grow = false;
 	bool		cancel = false;
 
+	if (pending.nlimits > 0)
+		limits_changed();
 	for (int i = 0; i < pending.nlimits; i++)
 	{
 		if (!limit_set(MyDatabaseId, pending.limits[i].kind, pending.limits[i].id,

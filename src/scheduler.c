@@ -169,22 +169,26 @@ check_database(void)
 static TimestampTz
 chore_load(TimestampTz now)
 {
+	uint32		limits;
 	bool		all;
+	bool		current;
 
 	check_database();
-	limits_load_begin(MyDatabaseId);
+	limits = limits_load_begin(MyDatabaseId);
 	bookkeeping_begin();
 	all = load_limits("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
 					  " f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f", 'f');
 	all = load_limits("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END"
 					  " FROM defer.queue q", 'q') && all;
-	limits_load_end(MyDatabaseId);
+	current = limits_load_end(MyDatabaseId, limits);
 	note_limits_overflow(!all);
 	schedule_load_guard();
 	lanes_load(now);
 	bookkeeping_end();
 	/* a restore may have brought jobs since: then they were not to be found */
 	check_database();
+	if (!current)
+		return now;
 	return my_database->overflow || !all ? now + RETRY_DELAY : DT_NOEND;
 }
 

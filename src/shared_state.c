@@ -90,6 +90,7 @@ shared_state_startup(void)
 		pg_atomic_init_u64(&shared->flush_point, 0);
 		pg_atomic_init_u32(&shared->nawaiters, 0);
 		pg_atomic_init_u32(&shared->nguarded, 0);
+		pg_atomic_init_u32(&shared->limit_changes, 0);
 		for (int i = 0; i < GATES; i++)
 		{
 			pg_atomic_init_u32(&shared->gates[i].holder, 0);

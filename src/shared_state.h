@@ -251,6 +251,7 @@ typedef struct SharedState
 	pg_atomic_uint64 flush_point;	/* end of the last commit that ended a job */
 	pg_atomic_uint32 nawaiters; /* awaiter slots in use */
 	pg_atomic_uint32 nguarded;	/* bits set in any database's guard */
+	pg_atomic_uint32 limit_changes; /* commits that have set limits */
 	Gate		gates[GATES];
 	int			nworker_slots;
 	int			ndatabase_slots;	/* and courier slots */
@@ -321,8 +322,9 @@ extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy
 
 /* lanes.c: limits */
 extern bool limit_set(Oid database, char kind, int32 id, int32 limit);
-extern void limits_load_begin(Oid database);
-extern void limits_load_end(Oid database);
+extern void limits_changed(void);
+extern uint32 limits_load_begin(Oid database);
+extern bool limits_load_end(Oid database, uint32 begun);
 extern void limit_set_cancel(Oid database, int32 function_id, bool cancel);
 extern bool lane_may_cancel(Oid database, int64 lane);
 extern bool lane_cancels_at_limit(Oid database, int64 lane);
