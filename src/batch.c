@@ -273,7 +273,7 @@ settle_in_transaction(void)
 
 		if (job->state == JOB_SUCCEEDED)
 		{
-			if (job_delete_at(&job->tid))
+			if (job_delete_left(&job->place, job->job.id))
 				rollup_collect(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
 			else
 				add_leftover(job->job.id, batch.claim_id, true);
@@ -284,7 +284,7 @@ settle_in_transaction(void)
 	}
 	rollup_write();
 	if (batch.claim_id != 0)
-		claim_row_delete(&batch.claim_tid);
+		claim_row_delete(batch.claim_id, &batch.claim_place);
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(scratch);
 }
@@ -341,7 +341,7 @@ insert_claim_row(Batch *new_batch)
 		if (!leftovers[i].done)
 			ids[n++] = leftovers[i].job_id;
 	}
-	claim_row_insert(new_batch->claim_id, ids, n, &new_batch->claim_tid);
+	claim_row_insert(new_batch->claim_id, ids, n, &new_batch->claim_place);
 }
 
 /* The new batch is built beside the old one, which is still to be settled */

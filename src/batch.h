@@ -7,10 +7,9 @@
 #ifndef BATCH_H
 #define BATCH_H
 
-#include "storage/itemptr.h"
-
 #include "bookkeeping.h"
 #include "defer.h"
+#include "row_place.h"
 #include "shared_state.h"
 
 typedef enum BatchJobState
@@ -23,7 +22,7 @@ typedef enum BatchJobState
 typedef struct BatchJob
 {
 	Job			job;
-	ItemPointerData tid;		/* of its row as we wrote it last */
+	RowPlace	place;			/* of its row as we wrote it last */
 	BatchJobState state;
 	TimestampTz started_at;		/* these: of JOB_SUCCEEDED */
 	TimestampTz finished_at;
@@ -34,7 +33,7 @@ typedef struct Batch
 {
 	MemoryContext context;
 	int64		claim_id;		/* 0: none */
-	ItemPointerData claim_tid;
+	RowPlace	claim_place;	/* of its row */
 	int64		lane;
 	bool		reserved;		/* the lane's limits are reserved for us */
 	uint64		settings;		/* settings_generation() when it was taken; 0: of before */
@@ -69,8 +68,9 @@ extern void new_batch_abort(void);
 extern LaneKey claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now);
 
 /* claim.c: rows of defer.claim; in the caller's transaction */
-extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid);
-extern void claim_row_delete(ItemPointer tid);
+extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, RowPlace *place);
+extern void claim_row_delete(int64 claim_id, RowPlace *place);
+extern bool claim_row_delete_id(int64 claim_id, bool wait); /* false: it is not there */
 
 /* batch.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);

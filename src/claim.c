@@ -23,8 +23,10 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "batch.h"
@@ -40,7 +42,7 @@
 
 /* One row in defer.claim says what was taken, for recovery after a crash */
 void
-claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid)
+claim_row_insert(int64 claim_id, const int64 *ids, int n, RowPlace *place)
 {
 	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
 	Datum	   *elements = palloc(Max(n, 1) * sizeof(Datum));
@@ -60,7 +62,7 @@ claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid)
 		nulls[i] = true;		/* a later version's */
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	simple_heap_insert(rel, tuple);
-	*tid = tuple->t_self;
+	row_place_set(place, rel, &tuple->t_self);
 
 	pkey = index_open(catalog_oid(CAT_CLAIM_PKEY), RowExclusiveLock);
 	index_insert(pkey, values, nulls, &tuple->t_self, rel, UNIQUE_CHECK_YES, false, NULL);
@@ -68,14 +70,45 @@ claim_row_insert(int64 claim_id, const int64 *ids, int n, ItemPointer tid)
 	table_close(rel, NoLock);
 }
 
-void
-claim_row_delete(ItemPointer tid)
+/* Delete the row of a claim; false: it has been settled meanwhile */
+bool
+claim_row_delete_id(int64 claim_id, bool wait)
 {
 	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	TM_FailureData failure;
+	bool		deleted = false;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(claim_id));
+	scan = systable_beginscan(rel, catalog_oid(CAT_CLAIM_PKEY), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (tuple != NULL)
+		deleted = heap_delete(rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot,
+							  wait, &failure, false) == TM_Ok;
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return deleted;
+}
+
+/* The same of a claim of ours, where we left its row */
+void
+claim_row_delete(int64 claim_id, RowPlace *place)
+{
+	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	BlockNumber nblocks = 0;
 	TM_FailureData failure;
 
-	(void) table_tuple_delete(rel, tid, GetCurrentCommandId(true), InvalidSnapshot,
-							  InvalidSnapshot, false, &failure, false);
+	if (row_place_holds(place, rel, &nblocks, claim_id, slot))
+		(void) table_tuple_delete(rel, &place->tid, GetCurrentCommandId(true), InvalidSnapshot,
+								  InvalidSnapshot, false, &failure, false);
+	else
+		(void) claim_row_delete_id(claim_id, false);
+	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 }
 
@@ -168,7 +201,7 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 	lane = lane_by_settings(job);
 	if (must_move(job, lane))
 	{
-		if (!job_set_claim_at(&tid, slot, 0, &tid))
+		if (!job_set_claim_at(&tid, slot, 0, NULL))
 			return ROW_SKIPPED;
 		CommandCounterIncrement();
 		job->lane = lane;
@@ -184,7 +217,7 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 		if (!worker_reserve_suspect(job->suspect))
 			return ROW_SKIPPED;
 	}
-	if (!job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->tid))
+	if (!job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->place))
 		return ROW_SKIPPED;
 	job->claim = new_batch->claim_id;
 	entry->state = JOB_TAKEN;

@@ -33,6 +33,7 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/regproc.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 /* 14 has no shmem_request_hook: shared memory is asked for in _PG_init */
@@ -168,6 +169,17 @@ compat_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState
 	return ExecCheckIndexConstraints(info, slot, estate, conflict, &none, arbiters);
 #else
 	return ExecCheckIndexConstraints(info, slot, estate, conflict, arbiters);
+#endif
+}
+
+/* The number of a table's file, which changes when all of it is written anew; 16 has renamed it */
+static inline Oid
+compat_file_number(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000
+	return rel->rd_locator.relNumber;
+#else
+	return rel->rd_node.relNode;
 #endif
 }
 

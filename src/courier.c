@@ -64,7 +64,7 @@
 typedef struct Claim
 {
 	int64		id;
-	ItemPointerData tid;
+	RowPlace	place;			/* of it */
 	int			left;			/* deliveries of it that are under way */
 	int			ending;			/* of these, by the transaction that is open */
 } Claim;
@@ -303,13 +303,13 @@ unpublish(const int *entries, int n)
 
 /* The row of defer.claim; in a transaction */
 static void
-write_claim(const Batch *batch_of, ItemPointer tid)
+write_claim(const Batch *batch_of, RowPlace *place)
 {
 	int64		ids[BATCH_MAX];
 
 	for (int i = 0; i < batch_of->njobs; i++)
 		ids[i] = batch_of->jobs[i].job.id;
-	claim_row_insert(batch_of->claim_id, ids, batch_of->njobs, tid);
+	claim_row_insert(batch_of->claim_id, ids, batch_of->njobs, place);
 }
 
 /* Take what is due, of one lane.  False: there is nothing, or no room for it */
@@ -322,7 +322,7 @@ claim_some(TimestampTz *look_again)
 	Oid			full[1];
 	LaneChoice	choice;
 	LaneKey		next = LANE_KEY_NONE;
-	ItemPointerData tid;
+	RowPlace	place;
 	Claim	   *claim;
 	volatile int reserved = 1;	/* by lane_choose_delivery() */
 	volatile int published = 0;
@@ -357,7 +357,7 @@ claim_some(TimestampTz *look_again)
 		next = claim_lane(fresh, &choice, max, now);
 		if (fresh->njobs > 0)
 		{
-			write_claim(fresh, &tid);
+			write_claim(fresh, &place);
 			publish(fresh, entries);
 			published = fresh->njobs;
 			ForceSyncCommit();
@@ -385,7 +385,7 @@ claim_some(TimestampTz *look_again)
 	{
 		claim = MemoryContextAllocZero(TopMemoryContext, sizeof(Claim));
 		claim->id = fresh->claim_id;
-		claim->tid = tid;
+		claim->place = place;
 		claim->left = fresh->njobs;
 		for (int i = 0; i < fresh->njobs; i++)
 		{
@@ -547,7 +547,7 @@ record(Delivery *delivery)
 		delivery_judge(&delivery->job, delivery->endpoint, delivery->transfer, delivery->code, &delivery->end);
 	delivery->recorded = finish_delivery(&delivery->job, delivery->started_at, &delivery->end);
 	if (delivery->recorded && ++delivery->claim->ending == delivery->claim->left)
-		claim_row_delete(&delivery->claim->tid);
+		claim_row_delete(delivery->claim->id, &delivery->claim->place);
 	MemoryContextSwitchTo(context);
 }
 

@@ -61,7 +61,7 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 		/* values stored out of line cannot be deleted without a snapshot */
 		PushActiveSnapshot(GetTransactionSnapshot());
 		/* somebody may hold it locked: then it is as with the others */
-		deleted = job_delete_at(&job->tid);
+		deleted = job_delete_left(&job->place, job->job.id);
 		PopActiveSnapshot();
 	}
 	job->started_at = started_at;

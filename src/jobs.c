@@ -66,6 +66,7 @@ job_table(void)
 		InitResultRelInfo(opened.info, rel, 1, NULL, 0);
 		ExecOpenIndices(opened.info, true);
 		opened.slot = table_slot_create(rel, NULL);
+		opened.nblocks = 0;
 		opened.pkey = opened.claim_index = NULL;
 		for (int i = 0; i < opened.info->ri_NumIndices; i++)
 		{
@@ -437,10 +438,11 @@ job_update(const Job *job)
 }
 
 /*
- * Write the claim alone: "old" holds the row's version at tid.
+ * Write the claim alone: "old" holds the row's version at tid.  new_place is
+ * where the row is then; NULL: nobody wants to know.
  */
 bool
-job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, ItemPointer new_tid)
+job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, RowPlace *new_place)
 {
 	JobTable   *table = job_table();
 	int			natts = table->slot->tts_tupleDescriptor->natts;
@@ -454,7 +456,8 @@ job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, ItemPointer 
 	table->slot->tts_isnull[JOB_CLAIM - 1] = claim == 0;
 	ExecStoreVirtualTuple(table->slot);
 	result = update_at(table, tid, false);
-	*new_tid = table->slot->tts_tid;
+	if (new_place != NULL)
+		row_place_set(new_place, table->rel, &table->slot->tts_tid);
 	ExecClearTuple(table->slot);
 	return result == TM_Ok;
 }
@@ -475,6 +478,28 @@ bool
 job_delete_at(ItemPointer tid)
 {
 	return delete_at(tid, false);
+}
+
+/*
+ * The same where an earlier transaction has left the row.  If it is not there
+ * any more it is looked for.
+ */
+bool
+job_delete_left(RowPlace *place, int64 id)
+{
+	JobTable   *table = job_table();
+	ItemPointerData tid = place->tid;
+	bool		deleted;
+
+	if (!row_place_holds(place, table->rel, &table->nblocks, id, table->slot))
+	{
+		CommandCounterIncrement();
+		if (!job_tid(id, &tid, table->slot))
+			ItemPointerSetInvalid(&tid);
+	}
+	deleted = ItemPointerIsValid(&tid) && delete_at(&tid, false);
+	ExecClearTuple(table->slot);
+	return deleted;
 }
 
 /* Our own lock on the row counts as somebody who is at it, unless we "wait" */

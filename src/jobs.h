@@ -13,6 +13,7 @@
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
 
+#include "row_place.h"
 #include "shared_state.h"
 
 /* Columns of defer.job */
@@ -47,6 +48,7 @@ typedef struct JobTable
 	EState	   *estate;
 	ResultRelInfo *info;
 	TupleTableSlot *slot;		/* to build new rows in */
+	BlockNumber nblocks;		/* for row_place_holds() */
 	Relation	pkey;			/* of info's indexes */
 	Relation	claim_index;
 	Oid			key_index;
@@ -59,8 +61,9 @@ extern void job_table_forget(void);
 extern void job_from_slot(Job *job, TupleTableSlot *slot);
 
 /* One write to the row at tid; false: somebody else is at it or was (never waits) */
-extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, ItemPointer new_tid);
-extern bool job_delete_at(ItemPointer tid);
+extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, RowPlace *new_place);
+extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
+extern bool job_delete_left(RowPlace *place, int64 id); /* left there by an earlier one */
 extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest committed version */
 
 /* direct_insert.c: insert into any of our tables, with its indexes */

@@ -31,7 +31,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -140,30 +139,6 @@ find_orphans(void)
 			orphans = lappend(orphans, orphan);
 	}
 	return orphans;
-}
-
-/* Delete the row of a claim; false: it has been settled meanwhile */
-static bool
-delete_claim(int64 id)
-{
-	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	TM_FailureData failure;
-	bool		deleted = false;
-
-	ScanKeyInit(&key, CLAIM_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
-	scan = systable_beginscan(rel, catalog_oid(CAT_CLAIM_PKEY), true, snapshot, 1, &key);
-	tuple = systable_getnext(scan);
-	if (tuple != NULL)
-		deleted = heap_delete(rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot,
-							  true, &failure, false) == TM_Ok;
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, NoLock);
-	return deleted;
 }
 
 /* ------------------------------------------------------------------------
@@ -317,7 +292,7 @@ recover_claims(bool after_crash)
 		Orphan	   *orphan = lfirst(cell);
 
 		bookkeeping_begin();
-		if (delete_claim(orphan->id) && !settle_orphan(orphan, &scene, after_crash))
+		if (claim_row_delete_id(orphan->id, true) && !settle_orphan(orphan, &scene, after_crash))
 		{
 			/* all or nothing: try again when the row is free */
 			AbortCurrentTransaction();

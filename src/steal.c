@@ -140,7 +140,7 @@ take_over_row(Batch *new_batch, int64 id, int64 victim_claim)
 		job_from_slot(&entry->job, slot);
 		MemoryContextSwitchTo(context);
 		taken = entry->job.claim == victim_claim &&
-			job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->tid);
+			job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->place);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	if (taken)

@@ -1,0 +1,43 @@
+/*
+ * row_place.c
+ *		Rows of ours, found again where an earlier transaction has left them.
+ *
+ * It saves a look into an index for each job.  But between the transactions
+ * nobody holds a lock on the table, so a place may come to mean something
+ * else: VACUUM FULL, CLUSTER, TRUNCATE and ALTER TABLE give the table another
+ * file, and where somebody has deleted the row by hand, VACUUM may have cut
+ * the file off or given the place to another row.
+ */
+#include "defer.h"
+
+#include "access/tableam.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "row_place.h"
+
+void
+row_place_set(RowPlace *place, Relation rel, ItemPointer tid)
+{
+	place->tid = *tid;
+	place->file = compat_file_number(rel);
+}
+
+bool
+row_place_holds(RowPlace *place, Relation rel, BlockNumber *nblocks, int64 id,
+				TupleTableSlot *slot)
+{
+	BlockNumber block = ItemPointerGetBlockNumber(&place->tid);
+	bool		isnull;
+
+	if (compat_file_number(rel) != place->file)
+		return false;
+
+	/* with our lock on the table it does not become shorter */
+	if (block >= *nblocks)
+		*nblocks = RelationGetNumberOfBlocks(rel);
+	return block < *nblocks &&
+		table_tuple_fetch_row_version(rel, &place->tid, SnapshotAny, slot) &&
+		DatumGetInt64(slot_getattr(slot, 1, &isnull)) == id;
+}
