@@ -74,7 +74,8 @@ job_runs(int64 id)
  * Take a job in order to change its row.  Jobs with a key, and procedures,
  * delete their own row as they run: so "locked by somebody" may mean that it
  * runs, or that another session is doing what we do.  Only the latter is
- * waited for.
+ * waited for; or a worker is just taking it: then we have waited for its claim,
+ * and the row that has one must not be locked by that.
  */
 static Taken
 job_take(int64 id, Job *job)
@@ -91,8 +92,10 @@ job_take(int64 id, Job *job)
 			return TAKEN_FINISHED;
 		if (job->claim != 0 && job_runs(id))
 			return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
+		if (job->claim != 0 && history_exists(id))
+			return TAKEN_FINISHED;
 
-		switch (job_lock(id, !wait, job))
+		switch (job_lock_claim(id, job->claim, !wait, job))
 		{
 			case JOB_GONE:
 				wait = false;
@@ -106,7 +109,7 @@ job_take(int64 id, Job *job)
 				break;
 		}
 
-		/* it may have been taken by a worker before we had the lock */
+		/* one that a worker could not steal may have begun before we had the lock */
 		if (job->claim == 0)
 			return TAKEN;
 		if (job_runs(id))

@@ -307,8 +307,9 @@ extern int64 job_insert(Job *job);
 extern bool job_read(int64 id, Job *job);
 
 /*
- * Read and lock one row FOR UPDATE (waits unless nowait; then false when
- * somebody else holds it).  The latest version is read.
+ * Read and lock one row FOR UPDATE; unless skip_locked waits for who holds it.
+ * The latest version is read.  job_lock_claim(): only while it has that claim
+ * (0: none), else it is as if it were gone, and nothing is locked.
  */
 typedef enum JobLock
 {
@@ -317,6 +318,7 @@ typedef enum JobLock
 	JOB_BUSY
 } JobLock;
 extern JobLock job_lock(int64 id, bool skip_locked, Job *job);
+extern JobLock job_lock_claim(int64 id, int64 claim, bool skip_locked, Job *job);
 
 /*
  * Change and delete a row that job_lock() has locked.  job_update writes all

@@ -358,8 +358,18 @@ job_read(int64 id, Job *job)
 	return found;
 }
 
-JobLock
-job_lock(int64 id, bool skip_locked, Job *job)
+static int64
+claim_of_slot(TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		claim = slot_getattr(slot, JOB_CLAIM, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(claim);
+}
+
+/* claim: that it must have; NULL: any */
+static JobLock
+lock_row(int64 id, const int64 *claim, bool skip_locked, Job *job)
 {
 	JobTable   *table = job_table();
 	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
@@ -373,10 +383,14 @@ job_lock(int64 id, bool skip_locked, Job *job)
 		TM_Result	result;
 
 		CHECK_FOR_INTERRUPTS();
+		if (claim != NULL && claim_of_slot(slot) != *claim)
+			break;
+
+		/* a later version may have another claim: then it is looked at before it is locked */
 		result = table_tuple_lock(table->rel, &tid, GetLatestSnapshot(), slot,
 								  GetCurrentCommandId(false), LockTupleExclusive,
 								  skip_locked ? LockWaitSkip : LockWaitBlock,
-								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+								  claim == NULL ? TUPLE_LOCK_FLAG_FIND_LAST_VERSION : 0, &failure);
 		if (result == TM_Ok)
 		{
 			job_from_slot(job, slot);
@@ -392,6 +406,18 @@ job_lock(int64 id, bool skip_locked, Job *job)
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	return outcome;
+}
+
+JobLock
+job_lock(int64 id, bool skip_locked, Job *job)
+{
+	return lock_row(id, NULL, skip_locked, job);
+}
+
+JobLock
+job_lock_claim(int64 id, int64 claim, bool skip_locked, Job *job)
+{
+	return lock_row(id, &claim, skip_locked, job);
 }
 
 /* ------------------------------------------------------------------------
