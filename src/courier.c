@@ -80,6 +80,7 @@ typedef struct Delivery
 	Transfer   *transfer;		/* NULL: not begun, or could not be */
 	bool		ended;			/* the network is done with it */
 	bool		judged;			/* "end" holds */
+	bool		given;			/* and is one that we gave it ourselves */
 	bool		cancelled;
 	bool		recorded;		/* in the transaction that is under way */
 	int			code;			/* libcurl's */
@@ -99,7 +100,9 @@ static int	capacity;
 static Oid	left_behind[TRANSFERS_MAX];
 static int	nleft_behind = 0;
 
-static int	record_max = RECORD_MAX;	/* 1 while something goes wrong */
+/* Recording goes round: where it begins, and how many ends are still written one by one */
+static int	record_next = 0;
+static int	record_alone = 0;	/* after an error */
 
 /* ------------------------------------------------------------------------
  * Deliveries
@@ -211,7 +214,7 @@ delivery_give_end(Delivery *delivery, DeliveryOutcome outcome, int sqlerrcode, c
 	delivery->end.wait = -1;
 	delivery->end.sqlerrcode = sqlerrcode;
 	delivery->end.message = MemoryContextStrdup(delivery->context, message);
-	delivery->judged = true;
+	delivery->judged = delivery->given = true;
 	delivery_ended(delivery, 0);
 }
 
@@ -541,20 +544,42 @@ begin_record(void)
 static void
 record(Delivery *delivery)
 {
-	MemoryContext context = MemoryContextSwitchTo(delivery->context);
-
 	if (!delivery->judged)
+	{
+		/* once, however often it is written in vain */
+		MemoryContext context = MemoryContextSwitchTo(delivery->context);
+
 		delivery_judge(&delivery->job, delivery->endpoint, delivery->transfer, delivery->code, &delivery->end);
+		MemoryContextSwitchTo(context);
+		delivery->judged = true;
+	}
 	delivery->recorded = finish_delivery(&delivery->job, delivery->started_at, &delivery->end);
 	if (delivery->recorded && ++delivery->claim->ending == delivery->claim->left)
 		claim_row_delete(delivery->claim->id, &delivery->claim->place);
-	MemoryContextSwitchTo(context);
+}
+
+/* An error that has nothing to do with what was to be written: it may work later */
+static bool
+may_be_written_later(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* transaction rollback */
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* insufficient resources */
+		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):	/* a lock, for one */
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
+		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system error */
+			return true;
+		default:
+			return false;
+	}
 }
 
 /*
- * Write the ends, as many as one transaction takes.  False: some rows are held
- * by others.  If it fails, one is tried at a time, so that one that cannot be
- * written holds up no other; such a one ends with that error instead.
+ * Write the ends, as many as one transaction takes; the next call goes on
+ * behind them.  False: some rows are held by others.  If it fails all of them
+ * are tried one at a time, so that one that cannot be written holds up no
+ * other; such a one ends with that error instead.
  */
 static bool
 record_ended(void)
@@ -562,20 +587,24 @@ record_ended(void)
 	MemoryContext context = CurrentMemoryContext;
 	volatile int last = -1;
 	volatile bool failed = false;
-	volatile int tried = 0;
 	volatile bool busy = false;
+	const int	most = record_alone > 0 ? 1 : RECORD_MAX;
+	const int	first = record_next;
+	volatile int tried = 0;
 
 	begin_record();
 	PG_TRY();
 	{
 		bookkeeping_begin();
-		for (int i = 0; i < TRANSFERS_MAX && tried < record_max; i++)
+		for (int i = 0; i < TRANSFERS_MAX && tried < most; i++)
 		{
-			Delivery   *delivery = deliveries[i];
+			int			entry = (first + i) % TRANSFERS_MAX;
+			Delivery   *delivery = deliveries[entry];
 
 			if (delivery == NULL || !delivery->ended)
 				continue;
-			last = i;
+			last = entry;
+			record_next = (entry + 1) % TRANSFERS_MAX;
 			record(delivery);
 			tried++;
 			busy = busy || !delivery->recorded;
@@ -593,14 +622,15 @@ record_ended(void)
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
 		MemoryContextSwitchTo(context);
-		if (record_max == 1 && delivery != NULL && !delivery->judged)
+		if (most == 1 && delivery != NULL && !delivery->given &&
+			!may_be_written_later(error->sqlerrcode))
 			delivery_give_end(delivery, DELIVERY_RETRY, error->sqlerrcode, error->message);
 		failed = true;
 	}
 	PG_END_TRY();
 	if (failed)
 	{
-		record_max = 1;
+		record_alone = nended;
 		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ERROR_WAIT,
@@ -614,8 +644,7 @@ record_ended(void)
 		if (deliveries[i] != NULL && deliveries[i]->ended && deliveries[i]->recorded)
 			delivery_forget(i);
 	}
-	if (nended == 0)
-		record_max = RECORD_MAX;
+	record_alone = Max(Min(record_alone - 1, nended), 0);
 	return !busy;
 }
 

@@ -73,6 +73,40 @@ sub courier_waits
 }
 
 # ------------------------------------------------------------------------
+# An answer that cannot be written for a while, and then its row is held
+# ------------------------------------------------------------------------
+{
+	my $row = $node->background_psql('postgres', on_error_stop => 1);
+	my $turns = q{SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'job_pkey'};
+	my $until = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my $courier = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'defer courier'});
+	my $errors = sub { return scalar(() = slurp_file($node->logfile) =~ /\[$courier\] .*ERROR:  canceling statement due to lock timeout/g); };
+
+	$holder->query_safe('BEGIN; LOCK TABLE defer.job_history IN ACCESS EXCLUSIVE MODE;');
+	my $large = request('/bytes?n=190000', ', max_attempts => 2');
+	$http->wait_for_requests(1, '/bytes', 'held: sent');
+	my $other = request('/record', ', max_attempts => 1');
+	$http->wait_for_requests(1, '/record', 'held: another one is sent');
+	usleep(20_000) until $errors->() >= 5 || time() > $until;
+	cmp_ok($errors->(), '>=', 5, 'held: how they ended cannot be written');
+	$row->query_safe("BEGIN; SELECT FROM defer.job WHERE id = $large FOR UPDATE;");
+	$holder->query_safe('COMMIT;');
+	succeeds($other, 'held: one that is not held is not held up');
+
+	my $peak = sub { return slurp_file("/proc/$courier/status") =~ /^VmPeak:\s+(\d+)/m ? $1 : undef };
+	my $before = $peak->();
+	my $from = $node->safe_psql('postgres', $turns);
+
+	until_ok($node, "SELECT ($turns) > $from + 100", 'held: it is tried a hundred times');
+	cmp_ok($peak->() - $before, '<', 16 * 1024, 'held: without more memory (kB)');
+	$row->query_safe('COMMIT;');
+	$row->quit;
+	succeeds($large, 'held: it is let go');
+	is(scalar($http->requests('/bytes')), 1, 'held: and was not sent again');
+	$http->clear;
+}
+
+# ------------------------------------------------------------------------
 # Cancelled while it is being claimed
 # ------------------------------------------------------------------------
 for my $round (1 .. 20)
