@@ -104,6 +104,10 @@ static int	nleft_behind = 0;
 static int	record_next = 0;
 static int	record_alone = 0;	/* after an error */
 
+/* Room that was reserved in a lane for deliveries that are being claimed */
+static int64 room_lane;
+static int	room = 0;
+
 /* ------------------------------------------------------------------------
  * Deliveries
  * ------------------------------------------------------------------------ */
@@ -241,6 +245,26 @@ under_way_of(Oid role)
 	return n;
 }
 
+/* Reserve room for one more; false: there is none */
+static bool
+room_reserve(int64 lane)
+{
+	room_lane = lane;
+	if (!limits_reserve(MyDatabaseId, lane))
+		return false;
+	room++;
+	return true;
+}
+
+/* Give back what was reserved and is not used */
+static void
+room_release(int used)
+{
+	for (; room > used; room--)
+		limits_release(MyDatabaseId, room_lane);
+	room = 0;
+}
+
 /* Roles that have as many under way as one may have */
 static int
 full_roles(Oid *roles)
@@ -327,7 +351,6 @@ claim_some(TimestampTz *look_again)
 	LaneKey		next = LANE_KEY_NONE;
 	RowPlace	place;
 	Claim	   *claim;
-	volatile int reserved = 1;	/* by lane_choose_delivery() */
 	volatile int published = 0;
 	bool		unused;
 	int			max;
@@ -346,11 +369,13 @@ claim_some(TimestampTz *look_again)
 	max = Max(room_for(choice.owner), 1);
 	if (LANE_IS_MAIL(choice.lane))
 		max = Min(max, MAILS_MAX - nmails);
-	while (LANE_HAS_LIMITS(choice.lane) && reserved < max &&
-		   limits_reserve(MyDatabaseId, choice.lane))
-		reserved++;
 	if (LANE_HAS_LIMITS(choice.lane))
-		max = reserved;
+	{
+		/* lane_choose_delivery() has reserved room for the first */
+		while (1 + room < max && room_reserve(choice.lane))
+			continue;
+		max = 1 + room;
+	}
 
 	PG_TRY();
 	{
@@ -370,19 +395,17 @@ claim_some(TimestampTz *look_again)
 	PG_CATCH();
 	{
 		unpublish(entries, published);
+		room_release(0);
 		lane_scan_abort(&choice, MyDatabaseId);
-		for (; reserved > 1; reserved--)
-			limits_release(MyDatabaseId, choice.lane);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
 	/* who has come meanwhile saw no room */
-	unused = LANE_HAS_LIMITS(choice.lane) && reserved > fresh->njobs;
+	unused = LANE_HAS_LIMITS(choice.lane) && room + 1 > fresh->njobs;
 
 	/* in this order: what we do not use must not look as if it were taken */
-	for (; reserved > Max(fresh->njobs, 1); reserved--)
-		limits_release(MyDatabaseId, choice.lane);
+	room_release(Max(fresh->njobs - 1, 0));
 	lane_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
 	if (fresh->njobs > 0)
 	{
@@ -658,6 +681,7 @@ courier_wind_up(int code, Datum arg)
 {
 	transfers_stop();
 	lane_scan_abandon(MyDatabaseId);
+	room_release(0);
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || ndeliveries == 0)

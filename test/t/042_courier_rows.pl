@@ -136,6 +136,19 @@ for my $round (1 .. 20)
 	isnt($round, 20, 'cancel: came too early');
 }
 
+# ------------------------------------------------------------------------
+# The courier goes while it claims deliveries that are under a limit
+# ------------------------------------------------------------------------
+$node->safe_psql('postgres', q{SELECT defer.configure('defer.http', concurrency => 5)});
+$holder->query_safe('BEGIN; LOCK TABLE defer.claim IN SHARE MODE;');
+$node->safe_psql('postgres', q{SELECT count(defer.http('GET', } . quoted($http->url('/hang')) . q{, timeout => '1 hour')) FROM generate_series(1, 6)});
+until_ok($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer courier' AND wait_event_type = 'Lock'},
+	'limit: it goes');
+$holder->query_safe('COMMIT;');
+$http->wait_for_requests(5, '/hang', 'limit: as many as there may be are sent by another one');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE state = 'running'}), '5', 'limit: and no more');
+$node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE finished_at IS NULL AND defer.cancel(id, force => true)});
+settled($node, 'limit: all end');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.claim'), '0', 'no claim is left');
 $holder->quit;
 
