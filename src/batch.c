@@ -48,10 +48,14 @@ static int	leftovers_size = 0;
  * Entries in the worker's slot
  * ------------------------------------------------------------------------ */
 
+/* The new batch is in our slot, and its claim is not committed yet */
+static bool published = false;
+
 /* Show the batch to the others: before the claim is committed */
 static void
 publish_batch(const Batch *new_batch)
 {
+	published = true;
 	SpinLockAcquire(&my_worker->mutex);
 	my_worker->previous_claim_id = my_worker->claim_id;
 	my_worker->claim_id = new_batch->claim_id;
@@ -65,10 +69,16 @@ publish_batch(const Batch *new_batch)
 	SpinLockRelease(&my_worker->mutex);
 }
 
-/* The claim that was published did not come about (NULL), or the one before is gone */
+/*
+ * The claim has failed, or the one before it is gone.  If it had not been
+ * published the one before is still in our slot.
+ */
 static void
 unpublish_batch(bool failed)
 {
+	if (!published)
+		return;
+	published = false;
 	SpinLockAcquire(&my_worker->mutex);
 	if (failed)
 	{
