@@ -890,6 +890,7 @@ main_loop(MemoryContext scratch)
 		bool		written = true;
 
 		ResetLatch(MyLatch);
+		my_courier->called = false;
 		CHECK_FOR_INTERRUPTS();
 		reload_settings();
 		MemoryContextReset(scratch);
@@ -916,6 +917,8 @@ main_loop(MemoryContext scratch)
 			return;
 		if (took || (nended > 0 && written))
 			look_again = now;	/* there may be more */
+		if (my_courier->called || ConfigReloadPending)
+			look_again = now;	/* a wait for a lock has reset the latch */
 		if (!written)
 			look_again = Min(look_again, now + BUSY_WAIT * 1000);
 		if (nleft_behind > 0)

@@ -399,6 +399,7 @@ take_requests(TimestampTz now)
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	withdrawn = my_database->withdrawn;
+	my_database->called = false;
 	if (my_database->rescan || my_database->overflow)
 	{
 		chores[CHORE_LOAD].due = chores[CHORE_SCHEDULES].due = chores[CHORE_RELEASE].due = now;
@@ -462,6 +463,7 @@ sleep_until_due(void)
 	TimestampTz due = DT_NOEND;
 	TimestampTz now;
 	long		timeout = -1;
+	bool		called;
 
 	for (int i = 0; i < CHORE_N; i++)
 		due = Min(due, chores[i].due);
@@ -474,7 +476,12 @@ sleep_until_due(void)
 	}
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	my_database->next_wake = due;
+	called = my_database->called;
 	LWLockRelease(shared->workers_lock);
+
+	/* a chore that waited, for a lock or at a gate, has reset the latch */
+	if (called || ConfigReloadPending)
+		return;
 	(void) WaitLatch(MyLatch,
 					 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout >= 0 ? WL_TIMEOUT : 0),
 					 timeout, PG_WAIT_EXTENSION);

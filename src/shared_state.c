@@ -164,6 +164,7 @@ database_slot(Oid database, bool create)
 void
 wake_scheduler_locked(DatabaseSlot *slot)
 {
+	slot->called = true;
 	if (slot->scheduler_latch != NULL)
 		SetLatch(slot->scheduler_latch);
 }
@@ -348,6 +349,14 @@ courier_slot(Oid database)
 	return NULL;
 }
 
+/* The caller holds workers_lock */
+static void
+call_courier(CourierSlot *slot)
+{
+	slot->called = true;
+	SetLatch(slot->latch);
+}
+
 bool
 wake_courier(Oid database)
 {
@@ -358,7 +367,7 @@ wake_courier(Oid database)
 	slot = courier_slot(database);
 	there = slot != NULL && slot->pid != 0;
 	if (there)
-		SetLatch(slot->latch);
+		call_courier(slot);
 	LWLockRelease(shared->workers_lock);
 	return there;
 }
@@ -386,7 +395,7 @@ courier_has(Oid database, int64 job_id, bool cancel)
 		}
 		SpinLockRelease(&slot->mutex);
 		if (found && cancel)
-			SetLatch(slot->latch);
+			call_courier(slot);
 	}
 	LWLockRelease(shared->workers_lock);
 	return found;

@@ -177,6 +177,7 @@ typedef struct CourierSlot
 	uint32		generation;		/* grows each time the slot is given out */
 	pid_t		pid;			/* 0 while starting */
 	Latch	   *latch;
+	bool		called;			/* it has been woken, and has not looked since */
 	TimestampTz since;
 
 	/* under mutex */
@@ -196,6 +197,7 @@ typedef struct DatabaseSlot
 	bool		starting;		/* a scheduler was launched, is not attached */
 	bool		checked;		/* the scheduler has found that the database is to be served */
 	bool		recovered;		/* claims of before the last server start were looked at */
+	bool		called;			/* the scheduler has been woken, and has not looked since */
 	bool		rescan;			/* look at all tables again */
 	bool		release;		/* look for held runs of schedules */
 	bool		alert;			/* there are events for alerts, or other rules */
