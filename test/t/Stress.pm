@@ -206,6 +206,10 @@ sub control_statement
 		"SELECT defer.configure('s_limited', concurrency => " . (1 + any(4)) . ");",
 		"SELECT defer.configure('s_flaky', concurrency => " . (1 + any(20)) . ");",
 		"SELECT defer.alter_queue('stress', concurrency => " . (1 + any(6)) . ");",
+		"SELECT defer.create_queue('passing', concurrency => 1); SELECT defer.drop_queue('passing');",
+		"BEGIN; SAVEPOINT s; SELECT defer.drop_queue('stress'); ROLLBACK TO s; COMMIT;",
+		# changed one's mind: the rows are locked meanwhile
+		"BEGIN; SELECT defer.cancel(j.id) " . some_job() . "; SELECT pg_sleep(" . rand(0.2) . "); ROLLBACK;",
 		"SELECT count(*) FROM defer.jobs; SELECT count(*) FROM defer.functions; "
 		  . "SELECT count(*) FROM defer.queues; SELECT count(*) FROM defer.health;",
 		"BEGIN; SELECT pg_catalog.set_config('lock_timeout', '1s', true); "
@@ -246,6 +250,9 @@ sub ddl_script
 		"ALTER DATABASE stress_other RENAME TO stress_moved;\nALTER DATABASE stress_moved RENAME TO stress_other;",
 		# clients are in the way: we have left it for nothing
 		"ALTER DATABASE postgres RENAME TO stress_away;\nALTER DATABASE stress_away RENAME TO postgres;",
+		# our tables are given other files
+		("\\c postgres\nSET lock_timeout = '3s'; VACUUM FULL " . one_of(qw(defer.job defer.claim defer.job defer.schedule)) . ';') x 2,
+		"\\c postgres\nSET lock_timeout = '3s'; CLUSTER " . one_of('defer.job USING job_pkey', 'defer.claim USING claim_pkey') . ';',
 		# a transaction that was prepared, and whose client a fault has met, keeps its locks
 		"SET lock_timeout = '3s'; LOCK TABLE " . one_of(qw(defer.job defer.job defer.claim defer.job_history defer.schedule defer.function))
 		  . ' IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(' . rand(3) . ');',
@@ -420,6 +427,7 @@ sub put_back
 	$node->psql('template1', $_) for @half_done;
 	$node->safe_psql('postgres', "ALTER SYSTEM RESET $_")
 	  for ('defer.enabled', 'defer.synchronous_commit', 'defer.worker_idle_timeout');
+	$node->safe_psql('postgres', q{SELECT defer.alter_queue('stress', concurrency => 6)});
 	$node->reload;
 	return;
 }
