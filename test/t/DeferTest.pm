@@ -43,7 +43,8 @@ sub new_server
 	my ($name, $settings) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(allows_streaming => 1);
+	# the locale is C here, which would make databases SQL_ASCII: no text can be escaped in JSON there
+	$node->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C' ]);
 	$node->append_conf('postgresql.conf', qq{
 shared_preload_libraries = 'defer'
 max_worker_processes = 24
