@@ -39,7 +39,7 @@ $old->safe_psql('postgres', q{
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
-$new->init;
+$new->init(extra => [ initdb_options() ]);
 $new->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'defer'
 defer.max_workers = 4

@@ -11,7 +11,7 @@ use Test::More;
 use File::Basename qw(dirname);
 use File::Spec;
 
-our @EXPORT = qw(new_server until_ok settled check_history test_library);
+our @EXPORT = qw(new_server initdb_options until_ok settled check_history test_library);
 
 # psql that cannot connect may be gone before all of its statements are written to
 # it, and then the framework dies of that instead of saying that psql has failed.
@@ -37,14 +37,16 @@ for my $name (qw(psql poll_query_until))
 	};
 }
 
+# The locale is C here, which would make databases SQL_ASCII: no text can be escaped in JSON there
+sub initdb_options { return ('--encoding=UTF8', '--locale=C'); }
+
 # A started server with defer; more settings as text
 sub new_server
 {
 	my ($name, $settings) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	# the locale is C here, which would make databases SQL_ASCII: no text can be escaped in JSON there
-	$node->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C' ]);
+	$node->init(allows_streaming => 1, extra => [ initdb_options() ]);
 	$node->append_conf('postgresql.conf', qq{
 shared_preload_libraries = 'defer'
 max_worker_processes = 24
