@@ -349,7 +349,7 @@ claim_some(TimestampTz *look_again)
 	Oid			full[1];
 	LaneChoice	choice;
 	LaneKey		next = LANE_KEY_NONE;
-	RowPlace	place;
+	RowPlace	place = {0};
 	Claim	   *claim;
 	volatile int published = 0;
 	bool		unused;
