@@ -611,7 +611,7 @@ record_ended(void)
 	volatile int last = -1;
 	volatile bool failed = false;
 	volatile bool busy = false;
-	const int	most = record_alone > 0 ? 1 : RECORD_MAX;
+	const volatile int most = record_alone > 0 ? 1 : RECORD_MAX;
 	const int	first = record_next;
 	volatile int tried = 0;
 
