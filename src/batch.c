@@ -315,17 +315,22 @@ settled(void)
 	batch.njobs = 0;
 }
 
+/* Give back what was reserved under a lane's limits: who has waited for room may be somebody else */
+void
+lane_give_back_room(int64 lane)
+{
+	limits_release(MyDatabaseId, lane);
+	if (LANE_HAS_LIMITS(lane))
+		wake_scheduler(MyDatabaseId);
+}
+
 void
 batch_release_limits(void)
 {
 	if (!batch.reserved)
 		return;
 	batch.reserved = false;
-	limits_release(MyDatabaseId, batch.lane);
-
-	/* who has waited for room in that lane may be somebody else */
-	if (LANE_HAS_LIMITS(batch.lane))
-		wake_scheduler(MyDatabaseId);
+	lane_give_back_room(batch.lane);
 }
 
 bool

@@ -52,6 +52,7 @@ extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 /* batch.c */
 extern bool batch_unsettled(void);
 extern void batch_release_limits(void);
+extern void lane_give_back_room(int64 lane);
 
 /*
  * batch.c: how the next batch takes the place of this one.  Make it; in a

@@ -102,16 +102,14 @@ give_back(void)
 	LWLockRelease(shared->workers_lock);
 }
 
-/* What was reserved for them is not needed: who has waited for room may be somebody else */
+/* What was reserved for them is not needed */
 static void
 release_room(void)
 {
 	if (!theft.reserved)
 		return;
 	theft.reserved = false;
-	limits_release(MyDatabaseId, theft.lane);
-	if (LANE_HAS_LIMITS(theft.lane))
-		wake_scheduler(MyDatabaseId);
+	lane_give_back_room(theft.lane);
 }
 
 /* The process ends, or an error does, in the middle of it */
