@@ -40,7 +40,9 @@ EXTENSION = defer
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" defer.control)
 MODULE_big = defer
 PGFILEDESC = "defer - background jobs and cron inside PostgreSQL"
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job delivery alert \
+	schedule lifecycle process report import
+OBJS = src/defer.o $(patsubst %.c,%.o,$(sort $(wildcard $(FOLDERS:%=src/%/*.c))))
 
 # sql/defer.sql is the single source; upgrade scripts are kept as they are
 DATA = $(filter-out sql/defer--$(EXTVERSION).sql,$(sort $(wildcard sql/defer--*.sql)))
@@ -55,7 +57,7 @@ endif
 
 # libcurl sends deliveries
 CURL_CONFIG ?= curl-config
-PG_CPPFLAGS += $(shell $(CURL_CONFIG) --cflags)
+PG_CPPFLAGS += -I$(srcdir)/src $(shell $(CURL_CONFIG) --cflags)
 CURL_LIBS := $(shell $(CURL_CONFIG) --libs)
 ifeq ($(CURL_LIBS),)
 $(error $(CURL_CONFIG) not found: install the development package of libcurl (Debian: libcurl4-openssl-dev) or set CURL_CONFIG)
@@ -73,7 +75,8 @@ REGRESS_OPTS = --inputdir=test
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=.
 
-EXTRA_CLEAN = $(wildcard sql/defer--$(EXTVERSION).sql src/*.gcno src/*.gcda src/*.gcov) \
+EXTRA_CLEAN = $(wildcard sql/defer--$(EXTVERSION).sql) \
+	$(wildcard $(foreach kind,gcno gcda gcov,src/*.$(kind) $(FOLDERS:%=src/%/*.$(kind)))) \
 	results regression.diffs regression.out output_iso tmp_check tmp_check_iso log
 
 PG_CONFIG ?= pg_config
@@ -85,7 +88,7 @@ include $(PGXS)
 
 include src/cli/Makefile.cli
 
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard $(FOLDERS:%=src/%/*.h))
 
 sql/defer--$(EXTVERSION).sql: sql/defer.sql defer.control
 	{ printf '%s\n\n' '\echo Use "CREATE EXTENSION defer" to load this file. \quit'; \

@@ -133,7 +133,7 @@ CREATE INDEX job_history_default_schedule_idx ON defer.job_history_default (sche
 CREATE INDEX job_history_default_trouble_idx ON defer.job_history_default (id) WHERE state OPERATOR(pg_catalog.<>) 's' OR error IS NOT NULL;
 COMMENT ON TABLE defer.job_history_default IS 'finished jobs of days that have no partition yet';
 
--- How many jobs have ended, for views that must not read the history: see rollup.c.
+-- How many jobs have ended, for views that must not read the history: see table/rollup.c.
 -- first_id and last_id say where in the history jobs of a function are.
 CREATE TABLE defer.job_rollup (
 	hour			timestamptz NOT NULL,
@@ -156,7 +156,7 @@ COMMENT ON TABLE defer.job_rollup IS
 	'finished jobs, counted by hour of finish, owner, function and queue; look at defer.functions and defer.queues instead';
 COMMENT ON COLUMN defer.job_rollup.begun IS 'those with a duration: the others ended before their first attempt';
 COMMENT ON COLUMN defer.job_rollup.microseconds IS 'sum of the durations of their last attempts';
-COMMENT ON COLUMN defer.job_rollup.durations IS 'pairs of a class of durations and the number of jobs in it: see durations.c';
+COMMENT ON COLUMN defer.job_rollup.durations IS 'pairs of a class of durations and the number of jobs in it: see table/duration_histogram.c';
 COMMENT ON COLUMN defer.job_rollup.first_id IS 'lowest id among the jobs that are counted';
 COMMENT ON COLUMN defer.job_rollup.last_id IS 'highest id among the jobs that are counted';
 
@@ -798,7 +798,7 @@ CREATE FUNCTION defer.child_states(parent_id bigint, OUT state text, OUT jobs bi
 COMMENT ON FUNCTION defer.child_states(bigint) IS
 	'how many jobs that a job has enqueued, and that you may see, are in each state';
 
--- Counters: see statistics.c
+-- Counters: see shmem/statistics.c
 
 CREATE FUNCTION defer.job_statistics(OUT owner oid, OUT function text, OUT queue text,
 		OUT succeeded bigint, OUT failed bigint, OUT cancelled bigint, OUT discarded bigint, OUT skipped_ticks bigint,
@@ -823,7 +823,7 @@ SELECT s.owner::regrole AS owner, s.function, s.queue, s.succeeded, s.failed, s.
 COMMENT ON VIEW defer.statistics IS
 	'what has ended since the server was started, by role, function and queue; at once, however long the history is. The counters only grow, and begin anew with the server. skipped_ticks: times of schedules at which no job ran. attempts_*: attempts that did not succeed. durations, delays: how many jobs, by the bounds of defer.statistics_bounds(), took so long in their last attempt, and waited so long for it; *_seconds: their sums. An empty function: those of functions that found no room';
 
--- Durations of many jobs: see durations.c
+-- Durations of many jobs: see table/duration_histogram.c
 
 CREATE FUNCTION defer.durations(class integer, jobs bigint) RETURNS bigint[]
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_durations';
@@ -852,7 +852,7 @@ CREATE FUNCTION defer.duration_class(duration interval) RETURNS integer
 COMMENT ON FUNCTION defer.duration_class(interval) IS
 	'the class of a duration, as defer.durations() takes it';
 
--- What dashboards and monitoring ask for each second: see sample.c
+-- What dashboards and monitoring ask for each second: see report/table_sample.c
 
 CREATE FUNCTION defer.history_sample(since timestamptz, most integer DEFAULT 20000, children boolean DEFAULT false,
 		OUT weight double precision, OUT id bigint, OUT state text, OUT function text, OUT queue text,
@@ -877,7 +877,7 @@ CREATE FUNCTION defer.live_rows(most integer, OUT weight double precision, OUT i
 COMMENT ON FUNCTION defer.live_rows(integer) IS
 	'rows of defer.job of jobs you may see, or a sample of them, for defer.live_sample()';
 
--- Copies: see activate.c
+-- Copies: see lifecycle/activate.c
 
 CREATE FUNCTION defer.activate() RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_activate';

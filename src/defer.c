@@ -6,15 +6,15 @@
  * Without the server's help there is no shared memory and no process: jobs can
  * be enqueued, and wait for better times.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
-#include "processes.h"
-#include "shared_state.h"
+#include "process/process.h"
+#include "shmem/shmem.h"
 
 #if PG_VERSION_NUM >= 180000
 PG_MODULE_MAGIC_EXT(.name = "defer",.version = DEFER_VERSION);

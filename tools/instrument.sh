@@ -22,7 +22,7 @@ instrument_build()
 		# What writes the counts when a process ends by _exit(): a part of the
 		# library, and one that catches the call
 		# shellcheck disable=SC2015 # either may fail
-		cp test/instrument/coverage_dump.c "$SRC/src/" &&
+		cp test/instrument/coverage_dump.c "$SRC/src/base/" &&
 			"${CC:-cc}" -shared -fPIC -O -o "$WORK/catch_exit.so" \
 				test/instrument/catch_exit.c || die "cannot build what catches _exit()"
 		;;

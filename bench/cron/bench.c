@@ -7,7 +7,7 @@
  * which also looks up the zone anew).  The fastest of five runs counts.
  */
 #define _GNU_SOURCE
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "tzif.h"
 
 #include <stdio.h>

@@ -16,7 +16,7 @@ VIEWS = ("functions", "queues", "health")
 
 def fill(bench, database):
     """Copies of one real job, so many for each of the last days; the partitions
-    of days gone by are made as partitions.c makes them."""
+    of days gone by are made as table/partitions.c makes them."""
     with pq.Connection(database) as app:
         app.run("SELECT defer.enqueue('compute_product_recommendation', '[1]')")
         workload.wait_until(lambda: app.integer("SELECT count(*) FROM recommendation") > 0, "the job ran")

@@ -1,6 +1,6 @@
 /*
- * alert_send.c
- *		Making messages of what alert.c has noted; in the scheduler.
+ * send.c
+ *		Making messages of what alert/sql.c has noted; in the scheduler.
  *
  * The events of a rule are collected for its group_window, from the first one
  * on; then they become one message, which is a delivery like any other, and are
@@ -10,7 +10,7 @@
  * Also here: the conditions that no job's end tells of, jobs that wait too long
  * and workers that cannot be started.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -25,11 +25,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "batch.h"
-#include "deliveries.h"
-#include "setting_values.h"
-#include "shared_state.h"
+#include "alert/alert.h"
+#include "job/batch.h"
+#include "delivery/delivery.h"
+#include "config/setting_values.h"
+#include "shmem/shmem.h"
 
 /* What one message tells of (rows), and how long its parts may be (bytes) */
 #define SUBJECTS_MAX	20

@@ -1,17 +1,17 @@
 /*
- * alert.c
+ * sql.c
  *		Alerts: the rules, and noting what they are about.
  *
  * A rule is a row of defer.alert.  Whoever writes a job's end into the history
  * writes an event for each rule that wants it, in the same transaction; so none
  * is lost and none is made up.  The scheduler collects the events of a rule for
- * a while and makes one message of them: see alert_send.c.
+ * a while and makes one message of them: see alert/send.c.
  *
  * Every process keeps the rules until the table is announced as changed, and
  * the states that any rule is about, so that a job's end costs one comparison
  * where nobody wants to hear of it.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -31,10 +31,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "deliveries.h"
-#include "jobs.h"
-#include "setting_values.h"
+#include "alert/alert.h"
+#include "delivery/delivery.h"
+#include "table/job_table.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_alert);
 PG_FUNCTION_INFO_V1(defer_drop_alert);

@@ -3,7 +3,7 @@
  *		Where the extension's own objects are, who owns them, whether the database
  *		is the one that they were made in, and our own SQL under the owner's name.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/relation.h"

@@ -9,7 +9,7 @@
 
 #include "postgres.h"
 
-#include "compat.h"
+#include "base/compat.h"
 #include "access/htup.h"
 #include "datatype/timestamp.h"
 #include "storage/lwlock.h"
@@ -175,12 +175,12 @@ typedef struct FunctionEntry
 	int			ndefaults;		/* how many of the last have defaults */
 	Oid		   *arg_types;
 	char	  **arg_names;		/* "" where unnamed */
-	void	   *conversions;	/* function_args.c's, in entry_context */
+	void	   *conversions;	/* function/args.c's, in entry_context */
 	MemoryContext entry_context;
 } FunctionEntry;
 
 /* ------------------------------------------------------------------------
- * settings.c: the GUCs
+ * base/guc.c: the GUCs
  * ------------------------------------------------------------------------ */
 extern int	defer_max_workers;
 extern int	defer_shared_slots;
@@ -200,7 +200,7 @@ extern char *defer_http_ca_file;
 extern void settings_define(void);
 
 /* ------------------------------------------------------------------------
- * catalog.c: the extension's own objects, and its own SQL
+ * base/catalog.c: the extension's own objects, and its own SQL
  * ------------------------------------------------------------------------ */
 typedef enum CatalogObject
 {
@@ -255,13 +255,13 @@ extern bool role_may_manage(Oid owner); /* member of it, or superuser */
 extern bool role_may_see(Oid owner);	/* the same, or pg_monitor */
 
 /* ------------------------------------------------------------------------
- * shared_state.c: what is in shared memory (see shared_state.h)
+ * shmem/shmem.c: what is in shared memory (see shmem/shmem.h)
  * ------------------------------------------------------------------------ */
 extern bool shared_state_present(void); /* false: not in shared_preload_libraries */
 extern void warn_if_not_preloaded(void);	/* WARNING, once a session */
 
 /* ------------------------------------------------------------------------
- * pending.c: what must reach the others when this transaction commits
+ * shmem/xact_notify.c: what must reach the others when this transaction commits
  *
  * All of these may be called many times in a transaction; nothing happens on
  * rollback.  They need constant memory, whatever the number of jobs.
@@ -270,7 +270,7 @@ extern void pending_job(Oid owner, int64 lane, int32 priority, TimestampTz run_a
 extern void pending_limit(char kind, int32 id, int32 limit);	/* kind 'f' or 'q'; limit -1 none, 0 paused */
 extern void pending_schedule(TimestampTz next_run_at);	/* scheduler, look again then */
 extern void pending_final(int64 job_id);	/* wake who awaits it */
-extern void pending_scheduled_function(Oid function);	/* guard.c's set grows */
+extern void pending_scheduled_function(Oid function);	/* function/direct_call_check.c's set grows */
 extern void pending_release(void);	/* a schedule's run has ended: look for held ones */
 extern void pending_installed(void);	/* CREATE EXTENSION */
 extern void pending_alert(void);	/* scheduler, look at alerts */
@@ -280,7 +280,7 @@ extern void pending_rescan(void);	/* scheduler, look at all tables again (activa
 extern void pending_init(void);
 
 /* ------------------------------------------------------------------------
- * statistics.c: counters of what has ended, for monitoring
+ * shmem/statistics.c: counters of what has ended, for monitoring
  *
  * What a transaction counts is added when it has committed.
  * ------------------------------------------------------------------------ */
@@ -293,7 +293,7 @@ extern void statistics_commit(void);	/* throws nothing */
 extern void statistics_forget(void);
 
 /* ------------------------------------------------------------------------
- * jobs.c: rows of defer.job, job_history, attempt, log, by direct table access
+ * table/job_table.c: rows of defer.job, job_history, attempt, log, by direct table access
  * ------------------------------------------------------------------------ */
 
 /*
@@ -341,7 +341,7 @@ typedef struct HistoryRow
 
 /*
  * Everything that ends a job writes this row; calls pending_final().  The
- * second does not count the job (see rollup.h): the caller does when the job's row
+ * second does not count the job (see table/rollup.h): the caller does when the job's row
  * is deleted.  It returns the time that it has written as finished_at.
  */
 extern void history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
@@ -358,7 +358,7 @@ extern char *valid_text(const char *text);	/* a copy, in the database's encoding
 extern void log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level, const char *message);
 
 /* ------------------------------------------------------------------------
- * function_cache.c: functions by name and signature; follows invalidation
+ * function/cache.c: functions by name and signature; follows invalidation
  * ------------------------------------------------------------------------ */
 
 /*
@@ -377,7 +377,7 @@ extern FunctionEntry *function_resolve_name(const char *name);
 extern FunctionEntry *function_by_signature(const char *signature);
 
 /* ------------------------------------------------------------------------
- * function_args.c: JSON arguments to the values of parameters
+ * function/args.c: JSON arguments to the values of parameters
  * ------------------------------------------------------------------------ */
 
 /*
@@ -400,7 +400,7 @@ extern Jsonb *argument_to_jsonb(Datum value, Oid type);
 extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
 
 /* ------------------------------------------------------------------------
- * job_settings.c: settings of functions and queues; follows invalidation
+ * config/settings_cache.c: settings of functions and queues; follows invalidation
  * ------------------------------------------------------------------------ */
 extern const FunctionSettings *function_settings(const char *signature);	/* never NULL */
 extern const QueueSettings *queue_settings(const char *name);	/* never NULL; look at found */
@@ -410,14 +410,14 @@ extern int64 job_lane(const char *signature, const char *queue);	/* by the setti
 extern void job_policy(const Job *job, JobPolicy *policy);	/* job over function over queue over default */
 
 /* ------------------------------------------------------------------------
- * backoff.c: pure
+ * pure/backoff.c: pure
  * ------------------------------------------------------------------------ */
 
 /* Wait before the attempt after "failed" failed ones; random in [0,1) */
 extern int64 backoff_interval(const JobPolicy *policy, int32 failed, double random);
 
 /* ------------------------------------------------------------------------
- * execute.c: run one job's work inside the transaction that the worker has
+ * job/execute.c: run one job's work inside the transaction that the worker has
  * opened (a procedure or VACUUM may have replaced it on return); errors are
  * thrown.  Result as JSON or NULL, in the current memory context, which must
  * outlive transactions.
@@ -426,14 +426,14 @@ extern Jsonb *execute_job(const Job *job);
 extern void command_check(const char *sql); /* at enqueue: one statement, allowed kind */
 
 /* ------------------------------------------------------------------------
- * session.c: between jobs no trace is left
+ * job/session.c: between jobs no trace is left
  * ------------------------------------------------------------------------ */
 extern void session_before_job(void);	/* in the job's transaction, before its work */
 extern void session_after_job(void);	/* in it, after its work, before its end */
 extern void session_between_jobs(void); /* outside any transaction */
 
 /* ------------------------------------------------------------------------
- * job_log.c: collects NOTICE and above, and defer.log(), while a job runs
+ * job/job_log.c: collects NOTICE and above, and defer.log(), while a job runs
  * ------------------------------------------------------------------------ */
 extern void job_log_init(void); /* worker start */
 extern void job_log_begin(void);
@@ -442,7 +442,7 @@ extern void job_log_add(int elevel, const char *message);
 extern void job_log_end(void);	/* forget */
 
 /* ------------------------------------------------------------------------
- * current_job.c: the job that this process runs, for whoever asks
+ * job/current_job.c: the job that this process runs, for whoever asks
  * ------------------------------------------------------------------------ */
 typedef struct CurrentJob
 {
@@ -454,7 +454,7 @@ typedef struct CurrentJob
 extern CurrentJob current_job;
 
 /* ------------------------------------------------------------------------
- * batch.c: taking jobs back
+ * job/batch.c: taking jobs back
  * ------------------------------------------------------------------------ */
 typedef enum BatchWithdraw
 {
@@ -466,7 +466,7 @@ extern BatchWithdraw batch_withdraw(int64 job_id);
 extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody runs it */
 
 /* ------------------------------------------------------------------------
- * schedule.c: ticks
+ * schedule/tick.c: ticks
  * ------------------------------------------------------------------------ */
 
 /*
@@ -479,11 +479,11 @@ extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
 
 /* Set free the runs that overlap => 'queue' holds back, in the caller's transaction */
 extern bool schedule_release_held(void);	/* false: not all, try again */
-/* Make guard.c's set in shared memory anew from the table, in the caller's transaction */
+/* Make function/direct_call_check.c's set in shared memory anew from the table, in the caller's transaction */
 extern void schedule_load_guard(void);
 
 /* ------------------------------------------------------------------------
- * guard.c: a scheduled function is not called directly
+ * function/direct_call_check.c: a scheduled function is not called directly
  * ------------------------------------------------------------------------ */
 extern void guard_init(void);
 extern bool guard_in_worker;	/* this process is a worker: calls are allowed */

@@ -1,21 +1,21 @@
 /*
- * settings.c
+ * guc.c
  *		The settings in postgresql.conf.
  *
  * The first two size shared memory and need a restart.  The others are read
  * again on reload; none can be changed in a session, because the processes
  * that obey them are not the session's.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <limits.h>
 
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "mail_address.h"
-#include "network_rules.h"
-#include "shared_state.h"
+#include "pure/mail_address.h"
+#include "pure/network_rules.h"
+#include "shmem/shmem.h"
 
 int			defer_max_workers = 8;
 int			defer_shared_slots = 1024;

@@ -1,10 +1,10 @@
 /*
- * bookkeeping.c
+ * own_transaction.c
  *		Transactions of our own, in a process that also runs other people's: our
  *		tables are written whatever the role's defaults are, and nobody who has
  *		locked them is waited for long.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "storage/lmgr.h"
@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "bookkeeping.h"
+#include "base/own_transaction.h"
 
 /* They wait so long for a lock */
 #define LOCK_TIMEOUT_OWN	"2s"

@@ -1,11 +1,11 @@
 /*
- * bookkeeping.h
- *		Transactions of our own: bookkeeping.c.
+ * own_transaction.h
+ *		Transactions of our own: base/own_transaction.c.
  */
 #ifndef BOOKKEEPING_H
 #define BOOKKEEPING_H
 
-#include "defer.h"
+#include "base/defer.h"
 
 /* Begin a transaction for our own writes, whatever the role's defaults are */
 extern void bookkeeping_begin(void);

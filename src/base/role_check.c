@@ -1,5 +1,5 @@
 /*
- * job_owner.c
+ * role_check.c
  *		May the jobs of a role be run, here and now?  The scheduler asks before it
  *		starts a worker, the worker when roles have changed.
  *
@@ -8,14 +8,14 @@
  * that may not log in or connect may do so again tomorrow: its jobs wait, and
  * defer.health says so.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "utils/syscache.h"
 
-#include "job_owner.h"
+#include "base/role_check.h"
 
 OwnerState
 owner_state(Oid role)

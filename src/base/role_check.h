@@ -1,5 +1,5 @@
 /*
- * job_owner.h
+ * role_check.h
  *		May the jobs of a role be run, here and now?
  */
 #ifndef JOB_OWNER_H

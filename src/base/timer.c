@@ -1,5 +1,5 @@
 /*
- * monotonic.c
+ * timer.c
  *		Time that nobody sets, and the timer of a worker.
  *
  * PostgreSQL's own timers go by the wall clock: if that is set back by an hour,
@@ -7,7 +7,7 @@
  * its max_duration.  So one of the system's is used, on the monotonic clock;
  * its signal is one that background workers have no other use for.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <signal.h>
 #include <time.h>
@@ -15,7 +15,7 @@
 #include "libpq/pqsignal.h"
 #include "portability/instr_time.h"
 
-#include "monotonic.h"
+#include "base/timer.h"
 
 static timer_t timer;
 static void (*called) (void);	/* each time */

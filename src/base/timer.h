@@ -1,5 +1,5 @@
 /*
- * monotonic.h
+ * timer.h
  *		Time that nobody sets, and a timer on it.
  */
 #ifndef MONOTONIC_H

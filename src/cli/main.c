@@ -3,7 +3,7 @@
  *		The program "defer": see jobs and schedules, and steer them, from a
  *		terminal.  This file has the table of commands, and their help.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ const Command *current_command = NULL;
 static int	cmd_help(int argc, char **argv);
 
 const Command commands[] = {
-#include "commands.h"
+#include "commands/commands.h"
 	{"help", "[COMMAND]", "this list, or the help of a command", cmd_help, NULL},
 	{NULL}
 };

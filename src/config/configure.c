@@ -7,7 +7,7 @@
  * their lane.  They belong to whoever owns the function, so that nobody can
  * slow down or stop the jobs of others by a function of theirs.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -16,7 +16,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_configure);
 PG_FUNCTION_INFO_V1(defer_pause);

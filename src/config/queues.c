@@ -11,7 +11,7 @@
  * when it first gets settings or is paused; that is for superusers and the
  * owner of the database.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -19,7 +19,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_create_queue);
 PG_FUNCTION_INFO_V1(defer_alter_queue);

@@ -7,7 +7,7 @@
  * neither forgotten nor treated differently in one of the two places.  NULL
  * leaves a setting as it is; only "reset" takes it away.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <math.h>
 
@@ -17,7 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 /* Parameters that every UPDATE has before those of the columns */
 #define NFIXED		3

@@ -1,12 +1,12 @@
 /*
- * job_settings.c
+ * settings_cache.c
  *		The settings of functions and queues, as those see them who enqueue and run
  *		jobs: read once, kept until the tables are announced as changed.
  *
  * What a look-up returns stays good during the next one, even if the cache has
  * been thrown away in between, and not longer: copy what you keep.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -25,7 +25,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 /* Columns of defer.function */
 enum

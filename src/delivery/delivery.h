@@ -1,5 +1,5 @@
 /*
- * deliveries.h
+ * delivery.h
  *		Deliveries: HTTP requests, e-mails and messages to Slack, as jobs.
  *
  * What is to be sent is in the arguments of the job, an object:
@@ -15,9 +15,9 @@
 #ifndef DELIVERIES_H
 #define DELIVERIES_H
 
-#include "defer.h"
+#include "base/defer.h"
 
-#include "batch.h"
+#include "job/batch.h"
 
 /* Largest time-out of a delivery, and those by default (microseconds) */
 #define DELIVERY_TIMEOUT_MAX	USECS_PER_HOUR
@@ -33,7 +33,7 @@
 #define ERRCODE_DELIVERY_NETWORK	ERRCODE_CONNECTION_FAILURE
 
 /* ------------------------------------------------------------------------
- * delivery_args.c: reading and writing the arguments of deliveries
+ * delivery/delivery_args.c: reading and writing the arguments of deliveries
  * ------------------------------------------------------------------------ */
 extern char *text_argument(FunctionCallInfo fcinfo, int n);	/* NULL: it is NULL */
 extern const char *delivery_text(const Jsonb *args, const char *key);	/* NULL: not there */
@@ -59,7 +59,7 @@ extern const char *const http_schemes[];
 extern const char *const mail_schemes[];
 
 /* ------------------------------------------------------------------------
- * endpoint.c: addresses and credentials under a name
+ * delivery/endpoint.c: addresses and credentials under a name
  * ------------------------------------------------------------------------ */
 typedef struct Endpoint
 {
@@ -82,7 +82,7 @@ extern bool endpoint_usable_by(const Endpoint *endpoint, Oid role);
 extern Endpoint *endpoint_check(const char *name, const char *kind);
 
 /* ------------------------------------------------------------------------
- * deliver.c: what all kinds have in common
+ * delivery/dispatch.c: what all kinds have in common
  * ------------------------------------------------------------------------ */
 struct Transfer;
 
@@ -107,16 +107,16 @@ extern int64 delivery_timeout(const Job *job, int64 otherwise);	/* milliseconds 
 extern void delivery_network_error(struct Transfer *transfer, int code, const char *what, DeliveryEnd *end);
 extern void mask_secrets(const Endpoint *endpoint, char *data, size_t length);
 
-/* deliver_http.c: HTTP and Slack */
+/* delivery/http.c: HTTP and Slack */
 extern bool http_prepare(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, DeliveryEnd *end);
 extern void http_judge(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, int code, DeliveryEnd *end);
 
-/* deliver_mail.c */
+/* delivery/mail.c */
 extern bool mail_prepare(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, DeliveryEnd *end);
 extern void mail_judge(const Job *job, struct Transfer *transfer, int code, DeliveryEnd *end);
 
 /* ------------------------------------------------------------------------
- * enqueue.c, for the functions that enqueue deliveries
+ * job/enqueue.c, for the functions that enqueue deliveries
  * ------------------------------------------------------------------------ */
 
 /* "first" is the number of the argument run_at, the first of the options */

@@ -3,7 +3,7 @@
  *		The arguments of deliveries as JSON: writing them, reading them, and what
  *		must not be in them.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <curl/curl.h>
 
@@ -14,9 +14,9 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
-#include "deliveries.h"
-#include "http_headers.h"
-#include "mail_address.h"
+#include "delivery/delivery.h"
+#include "pure/http_headers.h"
+#include "pure/mail_address.h"
 
 /* Longest URL */
 #define URL_MAX_LENGTH	8000

@@ -1,12 +1,12 @@
 /*
- * deliver.c
+ * dispatch.c
  *		From a job to a transfer, and from what came of it to the job's end: what
  *		HTTP, Slack and e-mail have in common.
  *
  * All that was checked when the job was enqueued is checked again here: the
  * owner may still use the function and the endpoint.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -23,10 +23,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "deliveries.h"
-#include "job_owner.h"
-#include "setting_values.h"
-#include "transfer.h"
+#include "delivery/delivery.h"
+#include "base/role_check.h"
+#include "config/setting_values.h"
+#include "delivery/transfer.h"
 
 /* How long a job waits whose owner may not log in now (microseconds) */
 #define OWNER_WAIT	(10 * USECS_PER_SEC)

@@ -11,7 +11,7 @@
  * So that text is taken out of pg_stat_activity at once, and errors here do not
  * bring it to the server's log.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -27,8 +27,8 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
-#include "deliveries.h"
-#include "setting_values.h"
+#include "delivery/delivery.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_endpoint);
 PG_FUNCTION_INFO_V1(defer_drop_endpoint);

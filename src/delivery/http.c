@@ -1,5 +1,5 @@
 /*
- * deliver_http.c
+ * http.c
  *		HTTP requests, and messages to Slack, which are one.
  *
  * 2xx is success.  408, 425, 429, 5xx and whatever goes wrong on the network
@@ -9,7 +9,7 @@
  * A request with an endpoint goes to the endpoint's URL, or to a path after it,
  * and nowhere else: credentials never follow a redirect.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <time.h>
 
@@ -22,10 +22,10 @@
 #include "utils/formatting.h"
 #include "utils/jsonb.h"
 
-#include "deliveries.h"
-#include "http_headers.h"
-#include "retry_after.h"
-#include "transfer.h"
+#include "delivery/delivery.h"
+#include "pure/http_headers.h"
+#include "pure/retry_after.h"
+#include "delivery/transfer.h"
 
 /* A server may put us off for so long at most (seconds) */
 #define RETRY_AFTER_MAX		SECS_PER_HOUR

@@ -1,5 +1,5 @@
 /*
- * deliver_mail.c
+ * mail.c
  *		E-mails by SMTP.
  *
  * The server is an endpoint's, or else the one of defer.smtp_url.  smtps:// is
@@ -11,7 +11,7 @@
  * mends; all else is tried again.  The Message-ID is the same each time, by
  * which a second copy can be recognised.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <time.h>
 
@@ -20,9 +20,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "deliveries.h"
-#include "mail_address.h"
-#include "transfer.h"
+#include "delivery/delivery.h"
+#include "pure/mail_address.h"
+#include "delivery/transfer.h"
 
 /* Room for a name or a subject in a header */
 #define HEADER_MAX		8192

@@ -3,7 +3,7 @@
  *		defer.http(), defer.email(), defer.slack(): a delivery as a job, in the
  *		caller's transaction.  Checked here as far as it can be; sent by the courier.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -15,8 +15,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "deliveries.h"
-#include "setting_values.h"
+#include "delivery/delivery.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_http);
 PG_FUNCTION_INFO_V1(defer_email);

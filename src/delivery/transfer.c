@@ -1,6 +1,6 @@
 /*
  * transfer.c
- *		Network transfers: see transfer.h.
+ *		Network transfers: see delivery/transfer.h.
  *
  * libcurl tells which sockets it wants to hear of, and when it wants to be
  * called again.  The sockets go into one epoll descriptor, which the process
@@ -12,10 +12,10 @@
  * whose time is over leaves its thread behind (before libcurl 7.87 it waits for
  * it, and with it all do).
  */
-#include "transfer.h"
+#include "delivery/transfer.h"
 
-#include "monotonic.h"
-#include "transfer_threads.h"
+#include "base/timer.h"
+#include "delivery/transfer_threads.h"
 
 #ifndef HAVE_SYS_EPOLL_H
 #error "the courier needs epoll: defer runs on Linux"
@@ -44,7 +44,7 @@
 
 static CURLM *multi = NULL;
 static int	epoll_fd = -1;
-static int	wake_fd = -1;		/* in it; transfer_threads.c's */
+static int	wake_fd = -1;		/* in it; delivery/transfer_threads.c's */
 static int64 curl_due = -1;		/* microseconds of the monotonic clock; -1: never */
 static NetworkList allowed_networks;
 static char *certificates = NULL;

@@ -13,7 +13,7 @@
 
 #include <curl/curl.h>
 
-#include "network_rules.h"
+#include "pure/network_rules.h"
 
 /* Most bytes of headers that are kept of an answer */
 #define HEAD_MAX	(64 * 1024)
@@ -46,7 +46,7 @@ typedef struct Transfer
 	volatile bool looking_up;	/* a thread of libcurl's looks up a name for it */
 	NetworkList allowed;		/* networks that are not public, and may be */
 
-	/* transfer_threads.c's; under its lock */
+	/* delivery/transfer_threads.c's; under its lock */
 	struct Thread *thread;		/* that runs it; NULL: none */
 	CURLcode	code;			/* when it has left the thread */
 	struct Transfer *next;

@@ -12,7 +12,7 @@
  * of the server.  It is never killed: to end what it waits for, its sockets are
  * shut down under it.
  */
-#include "transfer_threads.h"
+#include "delivery/transfer_threads.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -1,11 +1,11 @@
 /*
  * transfer_threads.h
- *		Transfers that libcurl waits in: e-mails, each in a thread.  For transfer.c.
+ *		Transfers that libcurl waits in: e-mails, each in a thread.  For delivery/transfer.c.
  */
 #ifndef TRANSFER_THREADS_H
 #define TRANSFER_THREADS_H
 
-#include "transfer.h"
+#include "delivery/transfer.h"
 
 /* Where a transfer is that was handed to the threads */
 typedef enum ThreadState
@@ -30,10 +30,10 @@ extern int	threads_running(void);
 /* All of them end, for the end of the process */
 extern void threads_stop(void);
 
-/* In transfer.c: all but what the threads keep */
+/* In delivery/transfer.c: all but what the threads keep */
 extern void transfer_destroy(Transfer *transfer);
 
-/* For transfer.c's callback: a thread has opened this socket for the transfer */
+/* For delivery/transfer.c's callback: a thread has opened this socket for the transfer */
 extern void threads_note_socket(Transfer *transfer, curl_socket_t fd);
 
 #endif							/* TRANSFER_THREADS_H */

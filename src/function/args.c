@@ -1,5 +1,5 @@
 /*
- * function_args.c
+ * args.c
  *		A job's JSON arguments, and the parameters of its function.
  *
  * An array gives them by position, an object by name.  A JSON null is NULL, a
@@ -11,7 +11,7 @@
  * Converting may run code of users (domains, types), which may enqueue jobs in
  * turn: nothing about a conversion is kept in static variables.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
@@ -31,7 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "functions.h"
+#include "function/function.h"
 
 /* How values of one parameter are made */
 typedef struct Conversion

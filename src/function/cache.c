@@ -1,5 +1,5 @@
 /*
- * function_cache.c
+ * cache.c
  *		What is known of functions and procedures that jobs run, kept until the
  *		catalogs change: the functions by OID, and what names have meant.
  *
@@ -11,7 +11,7 @@
  * that, and of an overloaded name all the functions that it may mean: a million
  * enqueues do not look into the catalogs a million times.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -27,7 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "functions.h"
+#include "function/function.h"
 
 /* Answers that are remembered, and the longest name with which they are */
 #define ANSWERS_MAX		20000

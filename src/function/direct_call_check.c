@@ -1,11 +1,11 @@
 /*
- * guard.c
+ * direct_call_check.c
  *		A scheduled function is run by its schedule, not called directly.
  *
  * The server asks our hook about every function that is not built in, each
  * time one is looked up to be called, so the answer must cost nothing where
  * there is nothing to guard: a set in shared memory (a Bloom filter for each
- * database, see shared_state.h) says "no" first.  It only grows.  What it does
+ * database, see shmem/shmem.h) says "no" first.  It only grows.  What it does
  * not rule out is looked up in defer.schedule, and remembered until the
  * function's row in pg_proc is announced as changed: whoever changes a
  * schedule announces that of its function, which has plans made anew, too.
@@ -18,7 +18,7 @@
  * Hooks run in all kinds of places, also while the extension is being dropped:
  * nothing here may raise an error, but for the refusal itself.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -40,8 +40,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "functions.h"
-#include "shared_state.h"
+#include "function/function.h"
+#include "shmem/shmem.h"
 
 /* Columns of defer.schedule that are read here by name, as they may have moved */
 typedef struct GuardColumns

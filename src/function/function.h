@@ -1,17 +1,17 @@
 /*
- * functions.h
- *		What the files about functions and their arguments (function_cache.c,
- *		function_names.c, function_args.c, typed_args.c), and enqueue.c, need of
- *		each other: what all others need of them is in defer.h.
+ * function.h
+ *		What the files about functions and their arguments (function/cache.c,
+ *		function/lookup.c, function/args.c, function/typed_args.c), and job/enqueue.c, need of
+ *		each other: what all others need of them is in base/defer.h.
  */
 #ifndef FUNCTIONS_H
 #define FUNCTIONS_H
 
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_proc.h"
 
-/* function_cache.c: functions by OID; NULL: there is no such function */
+/* function/cache.c: functions by OID; NULL: there is no such function */
 extern FunctionEntry *function_entry(Oid function);
 extern char *function_signature(Form_pg_proc form);
 
@@ -52,10 +52,10 @@ extern const Answer *function_known_answer(const Question *question);
 extern void function_remember(const Question *question, uint64 asked_at, const Oid *functions, int n);
 extern uint64 function_changes;
 
-/* function_names.c: the function that a call with arguments of these types means */
+/* function/lookup.c: the function that a call with arguments of these types means */
 extern FunctionEntry *function_resolve_types(const char *name, int ntypes, const Oid *types);
 
-/* function_args.c: the function takes fewer arguments than are given */
+/* function/args.c: the function takes fewer arguments than are given */
 extern void function_too_many_args(const FunctionEntry *entry, int given);
 
 /*
@@ -65,7 +65,7 @@ extern void function_too_many_args(const FunctionEntry *entry, int given);
 extern void function_rethrow_args(const FunctionEntry *entry, int i, MemoryContext context);
 
 /*
- * typed_args.c: the arguments of a call by types as a JSON array.  Each is first
+ * function/typed_args.c: the arguments of a call by types as a JSON array.  Each is first
  * made a value of its parameter's type, as the call would, and then written so
  * that it comes back the same whatever the settings of the session are that
  * reads it.

@@ -1,5 +1,5 @@
 /*
- * function_names.c
+ * lookup.c
  *		The function that a user means by a name, or a job by its signature, and
  *		whether it can be a job.
  *
@@ -8,7 +8,7 @@
  * search_path is in force.  It is compared as text with those of the functions
  * of that name, never parsed.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -28,7 +28,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "functions.h"
+#include "function/function.h"
 
 /* ------------------------------------------------------------------------
  * What can be a job

@@ -7,7 +7,7 @@
  * settings are (a timestamp becomes a timestamptz in the caller's time zone),
  * and its text does not depend on settings that the worker does not share.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
@@ -21,7 +21,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "functions.h"
+#include "function/function.h"
 
 /*
  * Make a value one of the parameter's type, where a call would do it by itself;

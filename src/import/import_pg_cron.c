@@ -4,10 +4,10 @@
  *
  * What pg_cron runs is what is imported, and a note says so where that is not
  * what the text says: pg_cron ignores what it does not understand, we refuse it
- * (see pg_cron_read.c).  Each job is a subtransaction: what is wrong with one
+ * (see pure/pg_cron/read.c).  Each job is a subtransaction: what is wrong with one
  * does not stop the others.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
@@ -20,8 +20,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "job_owner.h"
-#include "pg_cron_jobs.h"
+#include "base/role_check.h"
+#include "import/pg_cron_jobs.h"
 
 PG_FUNCTION_INFO_V1(defer_import_pg_cron);
 

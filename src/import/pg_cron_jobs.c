@@ -10,7 +10,7 @@
  * library has defined: in its absence anybody can set anything called
  * cron.timezone.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <ctype.h>
 
@@ -32,7 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "pg_cron_jobs.h"
+#include "import/pg_cron_jobs.h"
 
 /* ------------------------------------------------------------------------
  * SQL as the caller
@@ -301,7 +301,7 @@ pg_cron_switch_off(const PgCronJob *job)
 	SPI_finish();
 }
 
-/* See pg_cron_jobs.h */
+/* See import/pg_cron_jobs.h */
 void
 pg_cron_open(PgCron *cron, bool deactivate)
 {

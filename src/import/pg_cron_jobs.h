@@ -1,13 +1,13 @@
 /*
  * pg_cron_jobs.h
- *		pg_cron as it is here, for import_pg_cron.c.
+ *		pg_cron as it is here, for import/import_pg_cron.c.
  */
 #ifndef PG_CRON_JOBS_H
 #define PG_CRON_JOBS_H
 
 #include "postgres.h"
 
-#include "pg_cron_schedule.h"
+#include "pure/pg_cron/pg_cron_schedule.h"
 
 /* A row of cron.job */
 typedef struct PgCronJob

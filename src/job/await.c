@@ -12,7 +12,7 @@
  * Jobs commit without waiting for the disk.  Whoever hears of a result may act
  * on it outside the database; so the job's commit is flushed first.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -35,8 +35,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "setting_values.h"
-#include "shared_state.h"
+#include "config/setting_values.h"
+#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_await);
 

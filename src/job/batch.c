@@ -12,7 +12,7 @@
  * row.  If their transaction fails the row still carries our claim: so the
  * rows of such entries are looked at when the batch is settled.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "commands/sequence.h"
@@ -21,9 +21,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "jobs.h"
-#include "rollup.h"
+#include "job/batch.h"
+#include "table/job_table.h"
+#include "table/rollup.h"
 
 Batch		batch;
 

@@ -1,16 +1,16 @@
 /*
  * batch.h
- *		The jobs that a worker has taken: claim.c or steal.c takes them, worker.c
- *		runs them one after the other, finish.c writes how each ended, and
- *		batch.c settles them when the next are taken.
+ *		The jobs that a worker has taken: job/claim.c or job/steal.c takes them, process/worker.c
+ *		runs them one after the other, job/finish.c writes how each ended, and
+ *		job/batch.c settles them when the next are taken.
  */
 #ifndef BATCH_H
 #define BATCH_H
 
-#include "bookkeeping.h"
-#include "defer.h"
-#include "row_place.h"
-#include "shared_state.h"
+#include "base/own_transaction.h"
+#include "base/defer.h"
+#include "table/tid_cache.h"
+#include "shmem/shmem.h"
 
 typedef enum BatchJobState
 {
@@ -43,19 +43,19 @@ typedef struct Batch
 
 extern Batch batch;
 
-/* Each in a transaction of its own: claim.c, steal.c, batch.c */
+/* Each in a transaction of its own: job/claim.c, job/steal.c, job/batch.c */
 extern bool batch_claim(int max, TimestampTz *look_again);
 extern bool batch_steal(bool *later);
 extern void batch_settle(void);
 extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 
-/* batch.c */
+/* job/batch.c */
 extern bool batch_unsettled(void);
 extern void batch_release_limits(void);
 extern void lane_give_back_room(int64 lane);
 
 /*
- * batch.c: how the next batch takes the place of this one.  Make it; in a
+ * job/batch.c: how the next batch takes the place of this one.  Make it; in a
  * transaction settle this one, take jobs, record what was taken; after the
  * commit put it into place.  If the transaction fails, forget it.
  */
@@ -65,23 +65,23 @@ extern void new_batch_record(Batch *new_batch);
 extern void new_batch_commit(Batch *new_batch);
 extern void new_batch_abort(void);
 
-/* claim.c: fill a batch; in the caller's transaction, for the courier, too */
+/* job/claim.c: fill a batch; in the caller's transaction, for the courier, too */
 extern LaneKey claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now);
 
-/* claim.c: rows of defer.claim; in the caller's transaction */
+/* job/claim.c: rows of defer.claim; in the caller's transaction */
 extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, RowPlace *place);
 extern void claim_row_delete(int64 claim_id, RowPlace *place);
 extern bool claim_row_delete_id(int64 claim_id, bool wait); /* false: it is not there */
 
-/* batch.c: the entry of a job in this worker's slot */
+/* job/batch.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
 extern void batch_end_job(void);
 extern void batch_leave_job(int index);
 
-/* finish.c; in the job's transaction; returns the state it has after the commit */
+/* job/finish.c; in the job's transaction; returns the state it has after the commit */
 extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);
 
-/* finish.c; each in a transaction of its own */
+/* job/finish.c; each in a transaction of its own */
 typedef enum FailureKind
 {
 	FAILURE_ERROR,				/* the error that the job raised */
@@ -93,7 +93,7 @@ typedef enum FailureKind
 extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
 						   const ErrorData *error);
 
-/* finish.c: how a delivery ended, as the courier sees it */
+/* job/finish.c: how a delivery ended, as the courier sees it */
 typedef enum DeliveryOutcome
 {
 	DELIVERY_DONE,
@@ -118,7 +118,7 @@ typedef struct DeliveryEnd
 /* In the caller's transaction; false: somebody holds the row, try again later */
 extern bool finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end);
 
-/* finish.c: the parts that recovery shares; in the caller's transaction */
+/* job/finish.c: the parts that recovery shares; in the caller's transaction */
 extern void finish_crashed_delivery(Job *job, TimestampTz started_at);
 extern void finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts);
 

@@ -8,9 +8,9 @@
  * deletes the rows of the last batch's jobs that succeeded.
  *
  * The scan begins at the lane's lowest live key and goes on from there (see
- * lanes.c).  Rows that others are at are skipped, never waited for.
+ * shmem/ready_queue.c).  Rows that others are at are skipped, never waited for.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -29,8 +29,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "jobs.h"
+#include "job/batch.h"
+#include "table/job_table.h"
 
 /* What one claim reads at most: bytes of arguments, rows it does not take */
 #define CLAIM_BYTES			(4 * 1024 * 1024)

@@ -10,7 +10,7 @@
  *
  * Somebody else's job is reported exactly like one that is not there.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -18,7 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);

@@ -7,7 +7,7 @@
  * wrote stays.  A job that catches that error goes on as if it had not called:
  * the worker looks at the SQLSTATE that the job ends with, too.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <math.h>
 
@@ -15,8 +15,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "setting_values.h"
-#include "shared_state.h"
+#include "config/setting_values.h"
+#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_current_job);
 PG_FUNCTION_INFO_V1(defer_log);
@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(defer_progress);
 PG_FUNCTION_INFO_V1(defer_snooze);
 PG_FUNCTION_INFO_V1(defer_give_up);
 
-/* As finish.c knows them */
+/* As job/finish.c knows them */
 #define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
 #define ERRCODE_GIVEN_UP	MAKE_SQLSTATE('D', 'F', '0', '0', '2')
 

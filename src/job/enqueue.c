@@ -7,7 +7,7 @@
  * way to the row is short: with the function, its settings and the table known
  * from the call before, a million jobs in one statement are a million rows.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -23,9 +23,9 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "deliveries.h"
-#include "functions.h"
-#include "setting_values.h"
+#include "delivery/delivery.h"
+#include "function/function.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);

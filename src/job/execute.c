@@ -15,7 +15,7 @@
  * Whatever is called may have catalogs change, roll back or commit: nothing of
  * the function's cache entry is used after that.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/detoast.h"
 #include "access/htup_details.h"

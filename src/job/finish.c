@@ -13,16 +13,16 @@
  * transaction of our own, which leaves the row either free for the next
  * attempt or deleted.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "jobs.h"
-#include "rollup.h"
+#include "job/batch.h"
+#include "table/job_table.h"
+#include "table/rollup.h"
 
 /* SQLSTATEs of defer.snooze() and defer.give_up() */
 #define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')

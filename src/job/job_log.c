@@ -15,7 +15,7 @@
  *
  * Messages of level log are for the administrator, and are not collected.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "utils/elog.h"
 #include "utils/guc.h"

@@ -21,7 +21,7 @@
  * Only a named job has the crash counted, and is given up after
  * defer.max_crashes of them.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -35,10 +35,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "jobs.h"
-#include "rollup.h"
-#include "processes.h"
+#include "job/batch.h"
+#include "table/job_table.h"
+#include "table/rollup.h"
+#include "process/process.h"
 
 /* Columns of defer.claim */
 enum

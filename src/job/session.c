@@ -15,7 +15,7 @@
  * not unknown.  All jobs of a process belong to one role, and the process ends
  * after a while.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"

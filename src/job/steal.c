@@ -2,7 +2,7 @@
  * steal.c
  *		An idle worker takes over jobs that wait behind another worker's long one.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/tableam.h"
 #include "commands/sequence.h"
@@ -12,8 +12,8 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "jobs.h"
+#include "job/batch.h"
+#include "table/job_table.h"
 
 /* It is worth it when the victim's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)

@@ -15,7 +15,7 @@
  * themselves, in the same transaction.  Our own code writes jobs without
  * triggers, and schedules as own SQL, which the trigger tells from a restore.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_authid.h"
 #include "commands/trigger.h"
@@ -25,7 +25,7 @@
 #include "tcop/pquery.h"
 #include "utils/guc.h"
 
-#include "rollup.h"
+#include "table/rollup.h"
 
 PG_FUNCTION_INFO_V1(defer_activate);
 PG_FUNCTION_INFO_V1(defer_note_restore);
@@ -74,7 +74,7 @@ defer_note_restore(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Jobs that had ended in a batch: their rows go, and they are counted, as by recovery.c */
+/* Jobs that had ended in a batch: their rows go, and they are counted, as by job/recovery.c */
 static void
 end_unsettled(void)
 {

@@ -1,5 +1,5 @@
 /*
- * restored.c
+ * restore_detect.c
  *		A server that was restored from a base backup: nothing fires in it.
  *
  * All that a base backup holds is what its original held: no row can tell the
@@ -14,7 +14,7 @@
  * machine, a standby that is promoted beside its primary: these cannot be told
  * from the original.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,8 +25,8 @@
 #include "storage/fd.h"
 #include "utils/snapmgr.h"
 
-#include "processes.h"
-#include "shared_state.h"
+#include "process/process.h"
+#include "shmem/shmem.h"
 
 #define RESTORED_FILE	"defer.restored"
 

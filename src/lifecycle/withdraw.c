@@ -1,5 +1,5 @@
 /*
- * database_ddl.c
+ * withdraw.c
  *		Out of the way of DDL.
  *
  * DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME and
@@ -13,7 +13,7 @@
  * Also here: COMMIT PREPARED, which brings jobs without the callbacks of a
  * commit, and the extension's end.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -32,9 +32,9 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "jobs.h"
-#include "monotonic.h"
-#include "processes.h"
+#include "table/job_table.h"
+#include "base/timer.h"
+#include "process/process.h"
 
 /* A running job may go on for so long; then it is interrupted (microseconds) */
 #define GRACE		USECS_PER_SEC

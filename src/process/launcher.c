@@ -10,7 +10,7 @@
  * end of DDL on a database, by the postmaster when a scheduler has ended.  So
  * it sleeps without a time-out unless something has failed.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -27,8 +27,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "processes.h"
-#include "shared_state.h"
+#include "process/process.h"
+#include "shmem/shmem.h"
 
 /*
  * A scheduler that has ended unasked is started again after a second; one that

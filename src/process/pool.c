@@ -19,18 +19,18 @@
  * as good as idle.  While there are such none is added, and while the tables
  * are locked none is started: it would only keep the place from others.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "job_owner.h"
-#include "jobs.h"
-#include "processes.h"
-#include "shared_state.h"
+#include "job/batch.h"
+#include "base/role_check.h"
+#include "table/job_table.h"
+#include "process/process.h"
+#include "shmem/shmem.h"
 
 /* How long after starting workers to see whether more are needed (microseconds) */
 #define GROW_DELAY		(20 * 1000)

@@ -1,5 +1,5 @@
 /*
- * processes.h
+ * process.h
  *		The processes of defer: launcher, schedulers, workers, couriers; and what starts,
  *		stops and cleans up after them.
  */
@@ -19,7 +19,7 @@
 #define EXIT_AGAIN	1
 
 /*
- * process_start.c: "kind" names the function, defer_<kind>_main, and what
+ * process/start.c: "kind" names the function, defer_<kind>_main, and what
  * pg_stat_activity shows.
  */
 typedef struct ProcessStart
@@ -40,32 +40,32 @@ extern void process_register_static(const char *kind);	/* in the postmaster; sta
 extern bool process_start(const ProcessStart *start, BackgroundWorkerHandle **handle);
 extern uint32 process_generation(void); /* in the process: what it was started with */
 
-/* launcher.c */
+/* process/launcher.c */
 extern void launcher_register(void);
 extern PGDLLEXPORT void defer_launcher_main(Datum arg);
 
-/* scheduler.c */
+/* process/scheduler.c */
 extern PGDLLEXPORT void defer_scheduler_main(Datum arg);
 
-/* pool.c: how many workers, of which roles; returns when to look again */
+/* process/pool.c: how many workers, of which roles; returns when to look again */
 extern TimestampTz pool_maintain(TimestampTz now);
 
-/* worker.c */
+/* process/worker.c */
 extern PGDLLEXPORT void defer_worker_main(Datum arg);
 
-/* courier.c */
+/* process/sender.c */
 extern PGDLLEXPORT void defer_courier_main(Datum arg);
 extern bool courier_maintain(TimestampTz now, TimestampTz *look_again);
 
-/* recovery.c: claims that nobody works on; true: some could not be settled yet */
+/* job/recovery.c: claims that nobody works on; true: some could not be settled yet */
 extern bool recover_claims(bool after_crash);
 
-/* restored.c: a server restored from a base backup */
+/* lifecycle/restore_detect.c: a server restored from a base backup */
 extern void restored_at_start(void);
 extern void restored_mark_database(void);
 extern void restored_done(void);
 
-/* database_ddl.c: out of the way of DDL on databases, and of DROP EXTENSION */
+/* lifecycle/withdraw.c: out of the way of DDL on databases, and of DROP EXTENSION */
 extern void database_ddl_init(void);
 
 #endif							/* PROCESSES_H */

@@ -12,7 +12,7 @@
  * All of shared memory's knowledge of this database can be rebuilt from its
  * tables, which is what the first turn does.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -32,12 +32,12 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "alert.h"
-#include "batch.h"
-#include "jobs.h"
-#include "monotonic.h"
-#include "processes.h"
-#include "rollup.h"
+#include "alert/alert.h"
+#include "job/batch.h"
+#include "table/job_table.h"
+#include "base/timer.h"
+#include "process/process.h"
+#include "table/rollup.h"
 
 /* A chore that failed is done again after so long (microseconds) */
 #define FAILURE_DELAY	(5 * USECS_PER_SEC)

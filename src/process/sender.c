@@ -1,5 +1,5 @@
 /*
- * courier.c
+ * sender.c
  *		The process that sends deliveries: one a database, while there are any.
  *
  * It claims deliveries of all roles, has many of them under way at the same
@@ -17,7 +17,7 @@
  * Each claim has its row in defer.claim until the last of its jobs has ended.
  * Recovery finds it if nobody is left to settle it.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <sys/resource.h>
 
@@ -35,12 +35,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "deliveries.h"
-#include "jobs.h"
-#include "processes.h"
-#include "shared_state.h"
-#include "transfer.h"
+#include "job/batch.h"
+#include "delivery/delivery.h"
+#include "table/job_table.h"
+#include "process/process.h"
+#include "shmem/shmem.h"
+#include "delivery/transfer.h"
 
 /* Jobs that one claim takes, and ends that one transaction writes */
 #define CLAIM_MAX		200

@@ -1,13 +1,13 @@
 /*
- * process_start.c
+ * start.c
  *		How each process of ours is started: one function, one description.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "processes.h"
+#include "process/process.h"
 
 /* All but what tells one kind from another */
 static void

@@ -12,9 +12,9 @@
  *
  * However the process ends, what its job came to is written down on the way
  * out, and the rest of the batch is set free.  If that fails, too, the
- * scheduler finds the claim (recovery.c).
+ * scheduler finds the claim (job/recovery.c).
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
@@ -35,10 +35,10 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "batch.h"
-#include "job_owner.h"
-#include "monotonic.h"
-#include "processes.h"
+#include "job/batch.h"
+#include "base/role_check.h"
+#include "base/timer.h"
+#include "process/process.h"
 
 /* How much of a function's name is in pg_stat_activity (bytes) */
 #define FUNCTION_SHOWN_MAX	200

@@ -2,7 +2,7 @@
  * backoff.c
  *		How long a failed job waits before its next attempt.  Pure.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  *		Headers of HTTP.  No function of the C library that depends on the locale is
  *		used, and none of the server: the fuzzer has neither.
  */
-#include "http_headers.h"
+#include "pure/http_headers.h"
 
 #include <string.h>
 

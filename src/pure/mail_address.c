@@ -1,12 +1,12 @@
 /*
  * mail_address.c
- *		Addresses and header lines of e-mails: see mail_address.h.
+ *		Addresses and header lines of e-mails: see pure/mail_address.h.
  *
  * What is accepted is what mail servers accept today: a dot-atom before the @,
  * a host name after it, ASCII.  Quoted local parts, comments and routes are
  * refused, and so is any control character: no header can be smuggled in.
  */
-#include "mail_address.h"
+#include "pure/mail_address.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
  * network_rules.c
- *		To which addresses deliveries may go: see network_rules.h.
+ *		To which addresses deliveries may go: see pure/network_rules.h.
  *
  * Whoever may send HTTP requests from the server must not reach with them what
  * only the server can reach: services on the machine itself, in its network,
@@ -12,7 +12,7 @@
  * An IPv4 address can be wrapped in an IPv6 address in several ways, and is
  * unwrapped first.
  */
-#include "network_rules.h"
+#include "pure/network_rules.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

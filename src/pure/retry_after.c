@@ -1,10 +1,10 @@
 /*
  * retry_after.c
- *		See retry_after.h.  Of dates only the form that RFC 9110 wants senders to
+ *		See pure/retry_after.h.  Of dates only the form that RFC 9110 wants senders to
  *		use is read, "Sun, 06 Nov 1994 08:49:37 GMT", and its two forebears:
  *		"Sunday, 06-Nov-94 08:49:37 GMT" and "Sun Nov  6 08:49:37 1994".
  */
-#include "retry_after.h"
+#include "pure/retry_after.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -17,11 +17,11 @@
  *
  * The history has no index by function: it would cost each job more than
  * everything else that is written about it.  Instead the counts of finished
- * jobs (rollup.c) say in which ranges of ids there are jobs of a function, and
+ * jobs (table/rollup.c) say in which ranges of ids there are jobs of a function, and
  * these are read from the newest on.  A range spans an hour at most, so one job
  * among many millions is found by reading those of an hour.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -33,7 +33,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "shared_state.h"
+#include "shmem/shmem.h"
 
 /* Rows that are read at a time for callers who do not see all of them */
 #define CHUNK			1000

@@ -1,5 +1,5 @@
 /*
- * sample.c
+ * table_sample.c
  *		Numbers about very many jobs with bounded work, for what asks each second.
  *
  * defer.throughput() counts what has ended, step by step.  defer.history_sample()
@@ -17,7 +17,7 @@
  * Like the views, these functions can be called by anybody, and show nobody a
  * row that defer.jobs would not.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/heapam.h"
 #include "access/table.h"
@@ -35,7 +35,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "jobs.h"
+#include "table/job_table.h"
 
 /* Rows of a block, for a guess; most rows that may be asked for */
 #define ROWS_IN_BLOCK	40
@@ -305,7 +305,7 @@ choose_stride(uint64 nblocks, int wanted)
 	return stride;
 }
 
-/* Is it the partition of a day that was over before then?  See partitions.c for names */
+/* Is it the partition of a day that was over before then?  See table/partitions.c for names */
 static bool
 is_over(Relation rel, TimestampTz since)
 {

@@ -9,7 +9,7 @@
  * an error about a row that is out of order: one schedule whose zone is gone
  * must not keep anybody from seeing the others.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -23,9 +23,9 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "cron.h"
-#include "cron_zone.h"
-#include "shared_state.h"
+#include "pure/cron/cron.h"
+#include "schedule/cron_zone.h"
+#include "shmem/shmem.h"
 
 /* Most instants that defer.schedule_next_runs() tells */
 #define MAX_NEXT_RUNS	1000

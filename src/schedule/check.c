@@ -1,9 +1,9 @@
 /*
- * schedule_check.c
+ * check.c
  *		What users give for a schedule is checked, and refused with the place and
  *		a hint.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -14,7 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 /* Bytes of a schedule's name, and of a schedule's text in a message */
 #define NAME_BYTES		200

@@ -2,7 +2,7 @@
  * cron_sql.c
  *		The SQL functions that only look at a schedule's text.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "fmgr.h"
 #include "funcapi.h"

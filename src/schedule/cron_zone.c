@@ -6,9 +6,9 @@
  * before.  So a span is looked for from some weeks before the instant on; when no
  * change is found in between, the span begins there.  The engine takes spans
  * that are shorter than they could be; it only gets slower when it must look
- * behind their beginning, which it does within MAX_SPREAD (cron.c) of it.
+ * behind their beginning, which it does within MAX_SPREAD (pure/cron/cron.c) of it.
  */
-#include "cron_zone.h"
+#include "schedule/cron_zone.h"
 
 #include "datatype/timestamp.h"
 

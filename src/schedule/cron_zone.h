@@ -9,7 +9,7 @@
 
 #include "pgtime.h"
 
-#include "cron.h"
+#include "pure/cron/cron.h"
 
 /* Spans that are remembered: around now, before and after the next change */
 #define CRON_ZONE_SPANS 4

@@ -1,8 +1,8 @@
 /*
- * schedule_row.c
+ * row.c
  *		Rows of defer.schedule, and the jobs that they make.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -10,7 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 static char *
 text_value(Datum value, bool isnull)

@@ -1,5 +1,5 @@
 /*
- * schedule_runs.c
+ * runs.c
  *		Runs of a schedule that have not ended, and what overlap does with them.
  *
  * An index has the jobs of a schedule side by side in the order of their
@@ -8,7 +8,7 @@
  * job with run_at infinity: it is in no worker's way, and nothing is lost if
  * whoever should set it free does not.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -19,7 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "jobs.h"
+#include "table/job_table.h"
 
 /* A job of a schedule that has not ended */
 typedef struct Run

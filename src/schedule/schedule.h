@@ -6,12 +6,12 @@
 #ifndef SCHEDULE_H
 #define SCHEDULE_H
 
-#include "defer.h"
+#include "base/defer.h"
 
 #include "executor/spi.h"
 
-#include "cron.h"
-#include "cron_zone.h"
+#include "pure/cron/cron.h"
+#include "schedule/cron_zone.h"
 
 /*
  * A row of defer.schedule.  NULL or NO_TIME where the column is NULL; all
@@ -51,7 +51,7 @@ typedef struct Schedule
 	" s.last_error"
 
 /*
- * schedule_check.c: what users give; errors name it
+ * schedule/check.c: what users give; errors name it
  */
 struct FunctionCallInfoBaseData;
 
@@ -77,7 +77,7 @@ extern void schedule_read_options(struct FunctionCallInfoBaseData *fcinfo, int f
 								  Schedule *schedule);
 
 /*
- * schedule_row.c
+ * schedule/row.c
  */
 
 /*
@@ -99,7 +99,7 @@ extern bool schedule_make_job(const Schedule *schedule, TimestampTz at, Job *job
 							  const char **sqlstate, char **error);
 
 /*
- * schedule_sql.c: for import_pg_cron.c, which has checked who may
+ * schedule/sql.c: for import/import_pg_cron.c, which has checked who may
  */
 
 /* The schedule of a role with a name, locked; false: there is none */
@@ -113,7 +113,7 @@ extern bool schedule_lock_by_name(Oid owner, const char *name, Schedule *s);
 extern int64 schedule_make(Schedule *s, bool named, bool quiet);
 
 /*
- * schedule_runs.c; all as of now
+ * schedule/runs.c; all as of now
  */
 
 /* Has a job of that tick been enqueued, and is still there? */
@@ -129,7 +129,7 @@ extern bool schedule_is_busy(int64 schedule_id);
 extern bool schedule_replace_runs(int64 schedule_id, TimestampTz tick);
 
 /*
- * schedule_time.c
+ * schedule/time.c
  */
 
 /* A schedule and its zone, read.  Must not be moved: "zone" points into it */

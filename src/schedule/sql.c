@@ -1,5 +1,5 @@
 /*
- * schedule_sql.c
+ * sql.c
  *		The SQL functions about schedules.
  *
  * A schedule belongs to the role that made it, and its name is that role's
@@ -8,7 +8,7 @@
  * Rows are only locked once it is known that the caller may: or else anyone
  * could hold up anyone's ticks.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -19,7 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "setting_values.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_cron);
 PG_FUNCTION_INFO_V1(defer_cron_command);
@@ -287,7 +287,7 @@ signature_changed(const Schedule *s)
 		guard_changed(entry->oid);
 }
 
-/* See schedule.h */
+/* See schedule/schedule.h */
 int64
 schedule_make(Schedule *s, bool named, bool quiet)
 {

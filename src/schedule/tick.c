@@ -1,5 +1,5 @@
 /*
- * schedule.c
+ * tick.c
  *		Ticks: what is due is enqueued, and each schedule moves on.
  *
  * Nothing is kept in memory: the index on next_run_at is the queue of ticks,
@@ -18,7 +18,7 @@
  * of a process, next ticks in the future are computed anew (recheck_all()), so
  * that a clock which was wrong for a while leaves no schedule asleep.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -31,8 +31,8 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "batch.h"
+#include "alert/alert.h"
+#include "job/batch.h"
 
 /* Schedules in a transaction, and runs that one schedule may start in it */
 #define BATCH_ROWS		100
@@ -412,7 +412,7 @@ end(bool own_transactions)
 /*
  * The same after schedules were read, and moved on: some may be of a restore
  * that has committed them since we looked whether we are in a copy.  With them
- * came the mark that it is one (activate.c).  False: then nothing was done.
+ * came the mark that it is one (lifecycle/activate.c).  False: then nothing was done.
  */
 static bool
 end_unless_copy(bool own_transactions)

@@ -1,8 +1,8 @@
 /*
- * schedule_time.c
+ * time.c
  *		When schedules fire: the cron engine on the server's clock and zones.
  */
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include "access/xlog.h"
 #include "common/hashfn.h"

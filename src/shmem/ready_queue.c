@@ -1,5 +1,5 @@
 /*
- * lanes.c
+ * ready_queue.c
  *		What there is to do, in shared memory: lanes of jobs and concurrency
  *		limits.
  *
@@ -7,9 +7,9 @@
  * its slot knows the lowest key (run_at, id) at which a job may be found.
  * Whoever commits jobs lowers it, whoever takes jobs raises it.  A claim
  * chooses a lane, reserves room in its limits and reads the index from that key
- * on (lane_scan.c), one process at a time: see the gates.
+ * on (table/ready_scan.c), one process at a time: see the gates.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -18,7 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "shared_state.h"
+#include "shmem/shmem.h"
 
 /* Both under lanes_lock */
 static HTAB *lane_table = NULL;

@@ -1,10 +1,10 @@
 /*
- * shared_state.c
+ * shmem.c
  *		Shared memory: its making, and who is there: databases, workers,
- *		couriers.  See shared_state.h for what is what and for the order of
- *		locks, lanes.c for what there is to do, awaiters.c for who waits for it.
+ *		couriers.  See shmem/shmem.h for what is what and for the order of
+ *		locks, shmem/ready_queue.c for what there is to do, shmem/waiters.c for who waits for it.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -12,7 +12,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
-#include "shared_state.h"
+#include "shmem/shmem.h"
 
 SharedState *shared = NULL;
 WorkerSlot *worker_slots = NULL;

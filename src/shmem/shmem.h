@@ -1,5 +1,5 @@
 /*
- * shared_state.h
+ * shmem.h
  *		What all processes of defer share.
  *
  * Everything here can be rebuilt from the tables: a scheduler does so when it
@@ -11,7 +11,7 @@
  *					state, awaiters
  *	lanes_lock		lanes and limits
  *	slot->mutex		(spinlock) the batch in a worker slot
- *	counters_lock	which counters there are (statistics.c)
+ *	counters_lock	which counters there are (shmem/statistics.c)
  *
  * None is held while anything else is waited for, and no error can be thrown
  * under slot->mutex.
@@ -32,7 +32,7 @@
 /* Most jobs that one claim takes */
 #define BATCH_MAX		500
 
-/* Words of a database's set of scheduled functions (see guard.c) */
+/* Words of a database's set of scheduled functions (see function/direct_call_check.c) */
 #define GUARD_WORDS		16
 
 /* A place in the claim index, within owner, lane and priority */
@@ -270,7 +270,7 @@ extern AwaiterSlot *awaiter_slots;	/* [shared->nawaiter_slots] */
 extern WorkerSlot *my_worker;
 extern DatabaseSlot *my_database;
 
-/* shared_state.c */
+/* shmem/shmem.c */
 extern void shared_state_request(void);
 extern void shared_state_startup(void);
 
@@ -296,7 +296,7 @@ extern bool wake_courier(Oid database); /* false: there is none, or not yet */
 extern bool courier_has(Oid database, int64 job_id, bool cancel);
 extern bool courier_has_claim(Oid database, int64 claim_id);
 
-/* lanes.c: lanes */
+/* shmem/ready_queue.c: lanes */
 extern Size lanes_shared_size(void);
 extern void lanes_startup(void);
 extern void lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int64 count);
@@ -322,7 +322,7 @@ extern void lane_scan_abandon(Oid database);
 extern void lanes_forget(Oid database);
 extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy */
 
-/* lanes.c: limits */
+/* shmem/ready_queue.c: limits */
 extern bool limit_set(Oid database, char kind, int32 id, int32 limit);
 extern void limits_changed(void);
 extern uint32 limits_load_begin(Oid database);
@@ -334,7 +334,7 @@ extern bool limits_reserve(Oid database, int64 lane);
 extern void limits_release(Oid database, int64 lane);
 extern bool limits_have_room(Oid database, int64 lane);
 
-/* awaiters.c: who waits for jobs */
+/* shmem/waiters.c: who waits for jobs */
 extern int	await_register(int64 job_id);	/* -1: all slots are taken */
 extern bool await_done(int slot);
 extern void await_unregister(int slot);

@@ -6,12 +6,12 @@
  *
  * They begin with the server's start (also after a crash of it) and only
  * grow.  A transaction collects what it adds and adds it when it has committed,
- * so they never tell of anything that was rolled back; as in pending.c, a
+ * so they never tell of anything that was rolled back; as in shmem/xact_notify.c, a
  * rolled back subtransaction is not taken out, and prepared transactions are
  * not counted.  When there is no room for one more function its jobs are
  * counted under an empty name.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -28,8 +28,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "jobs.h"
-#include "shared_state.h"
+#include "table/job_table.h"
+#include "shmem/shmem.h"
 
 /* Upper bounds of the histograms' buckets (microseconds); one more is open */
 static const int64 bounds[] = {

@@ -1,13 +1,13 @@
 /*
- * awaiters.c
- *		The sessions that wait for jobs (await.c), in shared memory.
+ * waiters.c
+ *		The sessions that wait for jobs (job/await.c), in shared memory.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "miscadmin.h"
 #include "storage/proc.h"
 
-#include "shared_state.h"
+#include "shmem/shmem.h"
 
 int
 await_register(int64 job_id)

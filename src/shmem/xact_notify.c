@@ -1,5 +1,5 @@
 /*
- * pending.c
+ * xact_notify.c
  *		What a transaction has done that others must hear of once it commits.
  *
  * It is kept in memory of constant size, however many jobs the transaction
@@ -10,15 +10,15 @@
  * A rolled back subtransaction is not taken out: others then look for a job
  * that is not there, once.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "jobs.h"
-#include "shared_state.h"
+#include "table/job_table.h"
+#include "shmem/shmem.h"
 
 #define MAX_LANES	64
 #define MAX_LIMITS	16
@@ -378,7 +378,7 @@ pending_xact_callback(XactEvent event, void *arg)
 
 			/*
 			 * Whoever runs COMMIT PREPARED one day makes the scheduler look
-			 * in the tables: see database_ddl.c.
+			 * in the tables: see lifecycle/withdraw.c.
 			 */
 			job_table_forget();
 			pending.any = false;

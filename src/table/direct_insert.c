@@ -7,7 +7,7 @@
  * written here, with a condition at most; a table that has others, which
  * somebody has made, goes the general way.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -23,7 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "jobs.h"
+#include "table/job_table.h"
 
 /* A table with more indexes is not "plain" */
 #define MAX_INDEXES		16
@@ -93,7 +93,7 @@ insert_plain_index_entry(Relation rel, const InsertIndex *into, TupleTableSlot *
 }
 
 /*
- * Is an index's condition made of what partitions.c writes: "column IS NOT
+ * Is an index's condition made of what table/partitions.c writes: "column IS NOT
  * NULL", a "char" that differs from a constant, and AND and OR of such?
  */
 static bool

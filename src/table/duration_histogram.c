@@ -1,5 +1,5 @@
 /*
- * durations.c
+ * duration_histogram.c
  *		How long jobs took, as numbers of jobs in classes of durations.
  *
  * A class is a quarter of a doubling wide, so that a percentile that is
@@ -8,7 +8,7 @@
  * array of pairs: class, number of jobs, class, number of jobs, ..., with the
  * classes rising.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include <math.h>
 
@@ -19,7 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "rollup.h"
+#include "table/rollup.h"
 
 #define CLASSES_A_DOUBLING	4
 

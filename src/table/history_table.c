@@ -1,12 +1,12 @@
 /*
- * history.c
+ * history_table.c
  *		Rows of defer.job_history, defer.attempt and defer.log: what has been.
  *
  * The three are partitioned by UTC day.  Rows go straight into the day's
  * partition, which the scheduler makes ahead of time; where there is none they
- * go to the default partition.  By direct access, as in jobs.c.
+ * go to the default partition.  By direct access, as in table/job_table.c.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -31,9 +31,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "jobs.h"
-#include "rollup.h"
+#include "alert/alert.h"
+#include "table/job_table.h"
+#include "table/rollup.h"
 
 enum
 {

@@ -1,5 +1,5 @@
 /*
- * jobs.c
+ * job_table.c
  *		Rows of defer.job: reading, locking, writing.
  *
  * By direct access to table and indexes: no plan, no permission, no
@@ -7,7 +7,7 @@
  * Row triggers that somebody puts on defer.job do not fire; further indexes
  * are kept up.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -26,8 +26,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "jobs.h"
-#include "shared_state.h"
+#include "table/job_table.h"
+#include "shmem/shmem.h"
 
 static JobTable opened;			/* rel == NULL: not open */
 

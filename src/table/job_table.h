@@ -1,7 +1,7 @@
 /*
- * jobs.h
- *		Rows of defer.job for those who take and finish them (claim.c, finish.c):
- *		what control functions need is in defer.h.
+ * job_table.h
+ *		Rows of defer.job for those who take and finish them (job/claim.c, job/finish.c):
+ *		what control functions need is in base/defer.h.
  */
 #ifndef JOBS_H
 #define JOBS_H
@@ -13,8 +13,8 @@
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
 
-#include "row_place.h"
-#include "shared_state.h"
+#include "table/tid_cache.h"
+#include "shmem/shmem.h"
 
 /* Columns of defer.job */
 enum
@@ -66,10 +66,10 @@ extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
 extern bool job_delete_left(RowPlace *place, int64 id); /* left there by an earlier one */
 extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest committed version */
 
-/* direct_insert.c: insert into any of our tables, with its indexes */
+/* table/direct_insert.c: insert into any of our tables, with its indexes */
 extern void direct_insert(Oid relation, int natts, Datum *values, bool *nulls);
 
-/* lane_scan.c: the claim index of defer.job, lane by lane */
+/* table/ready_scan.c: the claim index of defer.job, lane by lane */
 typedef struct LaneScan
 {
 	IndexScanDesc scan;
@@ -87,10 +87,10 @@ extern void lanes_load(TimestampTz now);	/* tell shared memory of all lanes in t
 extern int	lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char state,
 						 const char *sqlstate, const char *error, LaneKey *next);
 
-/* history.c */
+/* table/history_table.c */
 extern Oid	day_partition(CatalogObject parent, TimestampTz at);
 
-/* partitions.c: making and dropping the partitions of history, attempt, log */
+/* table/partitions.c: making and dropping the partitions of history, attempt, log */
 extern TimestampTz partitions_maintain(TimestampTz now);
 
 #endif							/* JOBS_H */

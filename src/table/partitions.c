@@ -11,7 +11,7 @@
  * A database in which nothing has happened gets none: in one that is just
  * being restored the dump brings them.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -24,9 +24,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "jobs.h"
-#include "rollup.h"
+#include "job/batch.h"
+#include "table/job_table.h"
+#include "table/rollup.h"
 
 /* Days that are made ahead, today not counted */
 #define DAYS_AHEAD		3
@@ -44,8 +44,8 @@ typedef struct Parent
 } Parent;
 
 /*
- * As in sql/defer.sql.  history.c evaluates the conditions by itself, and knows
- * only what stands here; find_jobs.c says which index is for what.
+ * As in sql/defer.sql.  table/history_table.c evaluates the conditions by itself, and knows
+ * only what stands here; report/find_jobs.c says which index is for what.
  */
 static const char *const history_indexes[] = {
 	"id", "(id)",
@@ -72,7 +72,7 @@ day_of(TimestampTz at)
 	return at / USECS_PER_DAY - (at % USECS_PER_DAY < 0 ? 1 : 0);
 }
 
-/* The name of a day's partition, as history.c looks for it; and its bounds */
+/* The name of a day's partition, as table/history_table.c looks for it; and its bounds */
 static char *
 partition_name(const Parent *parent, int64 day)
 {

@@ -1,11 +1,11 @@
 /*
- * lane_scan.c
+ * ready_scan.c
  *		Reading the claim index of defer.job: (owner, lane, priority, run_at, id).
  *
  * Claims read one lane from its lowest live key on.  The scheduler finds out
  * which lanes there are, when it starts, by jumping from one to the next.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/genam.h"
 #include "access/nbtree.h"
@@ -17,8 +17,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "jobs.h"
-#include "shared_state.h"
+#include "table/job_table.h"
+#include "shmem/shmem.h"
 
 /* Rows that are counted in a lane, to guess how much work there is */
 #define COUNT_MAX	64

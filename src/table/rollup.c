@@ -12,9 +12,9 @@
  * Workers insert one row for a whole batch into defer.job_rollup_new, which has
  * no index; the scheduler adds these up, into a row of defer.job_rollup for each
  * hour, owner, function and queue.  Both carry the lowest and the highest id
- * of the jobs that they count: see find_jobs.c.
+ * of the jobs that they count: see report/find_jobs.c.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -25,10 +25,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "batch.h"
-#include "jobs.h"
-#include "rollup.h"
-#include "shared_state.h"
+#include "job/batch.h"
+#include "table/job_table.h"
+#include "table/rollup.h"
+#include "shmem/shmem.h"
 
 /* Columns of defer.job_rollup_new */
 enum

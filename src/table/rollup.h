@@ -1,12 +1,12 @@
 /*
  * rollup.h
- *		Counts of finished jobs by hour, owner, function and queue: rollup.c keeps
- *		them, durations.c has the classes of durations in them.
+ *		Counts of finished jobs by hour, owner, function and queue: table/rollup.c keeps
+ *		them, table/duration_histogram.c has the classes of durations in them.
  */
 #ifndef ROLLUP_H
 #define ROLLUP_H
 
-#include "defer.h"
+#include "base/defer.h"
 
 /*
  * Who deletes a job's row after it has ended, or writes a row of history for
@@ -38,7 +38,7 @@ extern TimestampTz rollup_maintain(TimestampTz now, uint32 *many);
 /* Forget the hours before; in the caller's SPI connection */
 extern void rollup_forget(TimestampTz before);
 
-/* durations.c */
+/* table/duration_histogram.c */
 #define DURATION_CLASSES	208 /* the last one begins with a century */
 extern int	duration_class(int64 duration); /* microseconds */
 

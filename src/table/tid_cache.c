@@ -1,5 +1,5 @@
 /*
- * row_place.c
+ * tid_cache.c
  *		Rows of ours, found again where an earlier transaction has left them.
  *
  * It saves a look into an index for each job.  But between the transactions
@@ -8,14 +8,14 @@
  * file, and where somebody has deleted the row by hand, VACUUM may have cut
  * the file off or given the place to another row.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "access/tableam.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "row_place.h"
+#include "table/tid_cache.h"
 
 void
 row_place_set(RowPlace *place, Relation rel, ItemPointer tid)

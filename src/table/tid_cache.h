@@ -1,5 +1,5 @@
 /*
- * row_place.h
+ * tid_cache.h
  *		Where we left a row of ours, for a transaction to come.
  */
 #ifndef ROW_PLACE_H

@@ -7,7 +7,7 @@
  *		and is answered with so many instants, in seconds since 1970, fewer when
  *		there are no more; or with "error: " and the message.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "tzif.h"
 
 #include <stdio.h>

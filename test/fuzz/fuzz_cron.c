@@ -9,7 +9,7 @@
  *		the rest		the text; it ends at the first NUL byte
  *
  * What must hold, or the program aborts:
- *		an error lies inside of the text, its strings are as cron.h says;
+ *		an error lies inside of the text, its strings are as pure/cron/cron.h says;
  *		a description fits into CRON_DESCRIPTION_MAX and is cut off cleanly;
  *		previous < instant < next, and next and previous undo each other;
  *		a text of fields is what naive.c reads in it: next is a match, and
@@ -17,7 +17,7 @@
  *
  * With clang this is a libFuzzer target; otherwise replay.c calls it.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "fuzz.h"
 #include "naive.h"
 #include "tzif.h"

@@ -9,7 +9,7 @@
  *		a header that a request may have is read back as one header, as it was.
  */
 #include "fuzz.h"
-#include "http_headers.h"
+#include "pure/http_headers.h"
 
 #include <regex.h>
 #include <string.h>

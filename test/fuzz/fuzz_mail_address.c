@@ -15,7 +15,7 @@
  *		nothing is written beyond a buffer, or left in one that is too small.
  */
 #include "fuzz.h"
-#include "mail_address.h"
+#include "pure/mail_address.h"
 #include "mail_reader.h"
 
 #include <stdbool.h>

@@ -15,7 +15,7 @@
  *		an IPv4 address is the same written as IPv6.
  */
 #include "fuzz.h"
-#include "network_rules.h"
+#include "pure/network_rules.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -14,7 +14,7 @@
  */
 #define _GNU_SOURCE
 #include "fuzz.h"
-#include "retry_after.h"
+#include "pure/retry_after.h"
 
 #include <ctype.h>
 #include <stdbool.h>

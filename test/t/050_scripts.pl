@@ -97,22 +97,22 @@ for my $case (
 # as the script does, so its names are safe by that already.
 # ------------------------------------------------------------------------
 my %c;
-for my $file (sort(glob("$top/src/*.c"), glob("$top/src/*.h")))
+for my $file (sort(grep { !m{/cli/} } map { glob("$top/src/$_") } qw(*.c */*.[ch] */*/*.[ch])))
 {
-	my ($name) = $file =~ m{([^/]*)$};
+	my ($name) = $file =~ m{^\Q$top\E/src/(.*)$};
 
 	$c{$name} = slurp_file($file);
-	# tables of pg_cron, which must belong to that extension (pg_cron_jobs.c looks)
-	my @problems = c_sql_problems($c{$name}, schemas => $name eq 'pg_cron_jobs.c' ? ['cron'] : []);
+	# tables of pg_cron, which must belong to that extension (import/pg_cron_jobs.c looks)
+	my @problems = c_sql_problems($c{$name}, schemas => $name eq 'import/pg_cron_jobs.c' ? ['cron'] : []);
 
 	# not a statement: what pg_stat_activity shows in place of one
-	@problems = grep { !/<not shown>/ } @problems if $name eq 'endpoint.c';
+	@problems = grep { !/<not shown>/ } @problems if $name eq 'delivery/endpoint.c';
 	is(join("\n", @problems), '', "the SQL in $name follows the rules");
 }
 cmp_ok(scalar(grep { /"[^"]*\bOPERATOR\(pg_catalog\./ } values %c), '>', 10, 'there is some in many of them');
-# (setting_values.c has own_sql_run(), for whoever has begun)
+# (config/setting_values.c has own_sql_run(), for whoever has begun)
 is(join(' ', grep { $c{$_} =~ /\b(?:SPI_execute\w*|own_sql_run)\(/ && $c{$_} !~ /\bown_sql_begin\(|set_config_option\("search_path", "pg_catalog, pg_temp"/ } sort grep { /\.c$/ } keys %c),
-	'setting_values.c', 'and each file with some pins search_path');
+	'config/setting_values.c', 'and each file with some pins search_path');
 for my $case (
 	[ qr/unqualified function now/, q{run("INSERT INTO defer.origin (id) SELECT now()");} ],
 	[ qr/unqualified table job/, q{run("DELETE FROM job");} ],

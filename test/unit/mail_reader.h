@@ -1,7 +1,7 @@
 /*
  * mail_reader.h
  *		Reads header values of e-mails as a mail program does; strict, and
- *		independent of src/mail_address.c.
+ *		independent of src/pure/mail_address.c.
  */
 #ifndef MAIL_READER_H
 #define MAIL_READER_H

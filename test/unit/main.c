@@ -35,7 +35,7 @@ check_at(const char *file, int line, bool ok, const char *format,...)
 }
 
 /*
- * The calendar the slow way, so that no bug is shared with cron.c: whole years
+ * The calendar the slow way, so that no bug is shared with pure/cron/cron.c: whole years
  * and months are added up.
  */
 static bool

@@ -1,11 +1,11 @@
 /*
  * naive.h
- *		Cron schedules the slow and obvious way: what cron.c must agree with.
+ *		Cron schedules the slow and obvious way: what pure/cron/cron.c must agree with.
  */
 #ifndef NAIVE_H
 #define NAIVE_H
 
-#include "cron.h"
+#include "pure/cron/cron.h"
 
 /* A broken-down local time, counted up field by field */
 typedef struct NaiveTime

@@ -2,7 +2,7 @@
  * test_backoff.c
  *		Waits between attempts.
  */
-#include "defer.h"
+#include "base/defer.h"
 
 #include "harness.h"
 

@@ -2,7 +2,7 @@
  * test_describe.c
  *		Schedules in English.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "harness.h"
 #include "naive.h"
 

@@ -3,7 +3,7 @@
  *		Headers of requests and of answers.
  */
 #include "harness.h"
-#include "http_headers.h"
+#include "pure/http_headers.h"
 
 #include <stdio.h>
 #include <string.h>

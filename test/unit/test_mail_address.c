@@ -3,7 +3,7 @@
  *		Addresses and header lines of e-mails.
  */
 #include "harness.h"
-#include "mail_address.h"
+#include "pure/mail_address.h"
 #include "mail_reader.h"
 
 #include <stdio.h>

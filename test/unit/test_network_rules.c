@@ -3,7 +3,7 @@
  *		To which addresses deliveries may go.
  */
 #include "harness.h"
-#include "network_rules.h"
+#include "pure/network_rules.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

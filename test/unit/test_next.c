@@ -2,7 +2,7 @@
  * test_next.c
  *		Next and previous in UTC: each rule of the grammar, and the calendar.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "harness.h"
 
 #include <stddef.h>

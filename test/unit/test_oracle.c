@@ -3,7 +3,7 @@
  *		Random schedules against naive.c, in UTC, around changes of real zones,
  *		and in made-up zones that are worse than any real one.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "harness.h"
 #include "naive.h"
 #include "tzif.h"

@@ -2,7 +2,7 @@
  * test_parse.c
  *		The grammar: what is taken, what is refused, and where an error points.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "harness.h"
 
 #include <stdio.h>

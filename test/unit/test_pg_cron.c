@@ -5,9 +5,9 @@
  * The table was made by hand and compared with the parsers of pg_cron 1.4.2,
  * 1.5.2, 1.6.4 and 1.6.7.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "harness.h"
-#include "pg_cron_schedule.h"
+#include "pure/pg_cron/pg_cron_schedule.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * test_published.c
  *		What another implementation's tests expect, in published.txt.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "harness.h"
 #include "tzif.h"
 

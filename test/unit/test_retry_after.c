@@ -3,7 +3,7 @@
  *		The header Retry-After.
  */
 #include "harness.h"
-#include "retry_after.h"
+#include "pure/retry_after.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,9 +3,9 @@
  *		Gaps and overlaps of local time, in zones where they are awkward.
  *
  * Instants are given in UTC.  What is expected was worked out by hand from the
- * rules in cron.c and the tz database, not from the engine.
+ * rules in pure/cron/cron.c and the tz database, not from the engine.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 #include "harness.h"
 #include "tzif.h"
 

@@ -6,7 +6,7 @@
 #ifndef TZIF_H
 #define TZIF_H
 
-#include "cron.h"
+#include "pure/cron/cron.h"
 
 typedef struct TzRule
 {

@@ -1,12 +1,12 @@
 /*
- * cmd_control.c
+ * control.c
  *		Commands that call one function of defer for each of their arguments:
  *		cancel, rerun, reschedule, trigger, pause, resume.
  *
  * Each call is a transaction of its own.  One that does not work keeps none of
  * the others from being tried.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

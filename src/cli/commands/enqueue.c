@@ -1,8 +1,8 @@
 /*
- * cmd_enqueue.c
+ * enqueue.c
  *		defer enqueue: a job of a function, or of one SQL statement.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

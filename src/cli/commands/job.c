@@ -1,8 +1,8 @@
 /*
- * cmd_job.c
+ * job.c
  *		defer job ID: everything about one job.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /*
- * cmd_jobs.c
+ * jobs.c
  *		defer jobs: the newest first, by page, by what they are.
  *
  * The ids come from defer.find_jobs(), which uses indexes whatever the filter,
  * and the rest from defer.jobs by id.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
  * connected may see it; the server's own processes are all there for members of
  * pg_monitor only.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
- * cmd_schedules.c
+ * schedules.c
  *		defer schedules: all of them, or one with all there is to know.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <string.h>
 

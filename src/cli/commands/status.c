@@ -1,10 +1,10 @@
 /*
- * cmd_status.c
+ * status.c
  *		defer status: what is wrong, and how much is going on.
  *
  * Nothing in here reads the history but for what has failed.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <string.h>
 

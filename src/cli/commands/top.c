@@ -1,12 +1,12 @@
 /*
- * cmd_top.c
+ * top.c
  *		defer top: queues and running jobs, live, as top(1) shows processes.
  *
  * The screen is drawn anew as a whole, in one write, over the old one: no line
  * is ever seen empty.  Signals only set flags; the loop looks at them and
  * gives the terminal back as it was.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <errno.h>
 #include <poll.h>

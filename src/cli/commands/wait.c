@@ -7,7 +7,7 @@
  * longer.  defer.await() would be quicker to answer, but knows nothing of
  * children or progress.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

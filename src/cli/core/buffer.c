@@ -2,7 +2,7 @@
  * buffer.c
  *		Text that grows, and memory that is never NULL.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

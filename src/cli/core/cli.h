@@ -6,9 +6,9 @@
  * all of it:
  *
  * - Statements are constants; values travel as parameters.
- * - Names in statements are schema-qualified, and connect.c has set the
+ * - Names in statements are schema-qualified, and core/connect.c has set the
  *	 search_path to pg_catalog before anything else is sent.
- * - Whatever came from the server goes through text.c (or json.c) on its way
+ * - Whatever came from the server goes through core/text.c (or core/json.c) on its way
  *	 out, so that no value can speak to the terminal.
  */
 #ifndef DEFER_CLI_H
@@ -48,7 +48,7 @@ typedef enum CliExit
 	CLI_WARNINGS = 10			/* status --check: warnings only */
 } CliExit;
 
-/* --- buffer.c: text that grows, memory that is never NULL --- */
+/* --- core/buffer.c: text that grows, memory that is never NULL --- */
 
 typedef struct Buffer
 {
@@ -70,7 +70,7 @@ extern void buffer_printf(Buffer *buffer, const char *format,...) CLI_PRINTF(2, 
 extern void buffer_reset(Buffer *buffer);
 extern void buffer_free(Buffer *buffer);
 
-/* --- text.c: values made harmless, and measured --- */
+/* --- core/text.c: values made harmless, and measured --- */
 
 typedef enum TextMode
 {
@@ -86,7 +86,7 @@ extern int	text_width(const char *escaped);
 extern void text_cut(Buffer *out, const char *escaped, int width);
 extern void text_indent(Buffer *out, const char *escaped, int indent);
 
-/* --- terminal.c: where we write to --- */
+/* --- core/terminal.c: where we write to --- */
 
 typedef enum Colour
 {
@@ -101,7 +101,7 @@ extern void terminal_size(int *columns, int *rows);
 extern const char *colour(Colour which);	/* "" when there are none */
 extern Colour state_colour(const char *state);
 
-/* --- format.c: numbers for people --- */
+/* --- core/format.c: numbers for people --- */
 
 extern void format_seconds(Buffer *out, double seconds);
 extern void format_count(Buffer *out, double count);
@@ -109,7 +109,7 @@ extern void format_time(Buffer *out, const char *timestamp, const char *today);
 extern void format_time_exact(Buffer *out, const char *timestamp);
 extern void format_iso(Buffer *out, const char *timestamp);
 
-/* --- connect.c: connections, and queries on them --- */
+/* --- core/connect.c: connections, and queries on them --- */
 
 typedef struct ConnectOptions
 {
@@ -139,7 +139,7 @@ extern const char *result_text(const PGresult *res, int row, const char *column)
 extern double result_number(const PGresult *res, int row, const char *column);
 extern bool result_true(const PGresult *res, int row, const char *column);
 
-/* --- table.c: tables that fit the terminal --- */
+/* --- core/table.c: tables that fit the terminal --- */
 
 typedef enum ColumnKind
 {
@@ -175,7 +175,7 @@ extern void table_render(Table *table, Buffer *out, int width, int max_rows);
 extern void table_print(Table *table);
 extern void table_free(Table *table);
 
-/* --- json.c: JSON, UTF-8, always valid --- */
+/* --- core/json.c: JSON, UTF-8, always valid --- */
 
 typedef struct Json
 {
@@ -201,7 +201,7 @@ extern void json_rows(Json *json, const PGresult *res);
 extern void json_print(Json *json);
 extern void json_text(Buffer *out, const char *value);
 
-/* --- options.c: the command line --- */
+/* --- core/options.c: the command line --- */
 
 typedef enum OptionKind
 {
@@ -242,7 +242,7 @@ extern void complain(const char *format,...) CLI_PRINTF(1, 2);
 extern void usage_error(const char *format,...) CLI_PRINTF(1, 2) CLI_NORETURN;
 extern void finish_output(void);
 
-/* --- what several commands show: show.c --- */
+/* --- what several commands show: core/show.c --- */
 
 extern const char *const live_queues_sql;
 extern const char *const running_jobs_sql;
@@ -253,11 +253,11 @@ extern void running_table(Table *table, const PGresult *res);
 extern void jobs_table(Table *table, const PGresult *res);
 extern char *resolve_time(PGconn *conn, const char *what, const char *text);
 
-/* --- wait.c: until jobs have ended --- */
+/* --- commands/wait.c: until jobs have ended --- */
 
 extern int	wait_for_job(PGconn *conn, const char *id, double timeout, bool with_children);
 
-/* --- the commands, a file each; see commands.h --- */
+/* --- the commands, a file each; see commands/commands.h --- */
 
 extern int	cmd_status(int argc, char **argv);
 extern int	cmd_top(int argc, char **argv);
@@ -274,11 +274,11 @@ extern int	cmd_resume(int argc, char **argv);
 extern int	cmd_wait(int argc, char **argv);
 extern int	cmd_metrics(int argc, char **argv);
 
-/* dashboard*.c; built if dashboard.c is there */
+/* dashboard*.c; built if dashboard/dashboard.c is there */
 extern int	cmd_dashboard(int argc, char **argv);
 extern const char dashboard_help[];
 
-/* --- metrics.c: for Prometheus; used by the dashboard, too --- */
+/* --- commands/metrics.c: for Prometheus; used by the dashboard, too --- */
 
 extern bool metrics_collect(PGconn *conn, Buffer *out, Buffer *error);
 

@@ -6,7 +6,7 @@
  * connection does first is to pin its search_path, so that an operator in one of our
  * statements is never one that somebody has put in front of pg_catalog's.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * format.c
  *		Numbers and times for people.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <math.h>
 #include <string.h>

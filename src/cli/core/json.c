@@ -2,7 +2,7 @@
  * json.c
  *		JSON for programs: UTF-8, always valid, whatever is in the values.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *		The command line: psql's connection options, those of all commands, and
  *		those of one.  All of them may stand before or behind the command.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -2,7 +2,7 @@
  * show.c
  *		What several commands show: queues, running jobs, lists of jobs.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

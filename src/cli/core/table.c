@@ -4,7 +4,7 @@
  *
  * Where there is no terminal nothing is cut or left out.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

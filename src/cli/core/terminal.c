@@ -2,7 +2,7 @@
  * terminal.c
  *		What we write to: is it a terminal, how large is it, may it be coloured?
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <langinfo.h>
 #include <locale.h>

@@ -9,7 +9,7 @@
  * of text or break lines.  They are shown as C and JSON would write them, and
  * a real backslash stays one: this is for eyes, --json is for programs.
  */
-#include "cli.h"
+#include "core/cli.h"
 
 #include <string.h>
 

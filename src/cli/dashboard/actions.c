@@ -1,9 +1,9 @@
 /*
- * dashboard_actions.c
+ * actions.c
  *		What a POST does: one call of one of defer's functions, as the role of the
  *		session; then back to the page that it came from, which tells how it went.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /*
- * dashboard_chart.c
+ * chart.c
  *		Charts, as SVG within the page: bars of what succeeded, with what failed
  *		on top of it.
  *
  * Colours come from the style sheet.  Each has its numbers as text, too, for
  * those who do not see it.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  *		defer dashboard: a small web server on loopback, with pages that show and
  *		steer what is in the database.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -2,16 +2,16 @@
  * dashboard.h
  *		What the files of "defer dashboard" offer to each other.
  *
- *	dashboard.c				the command: options, listening, the end
- *	dashboard_http.c		a request: who asks, from where, for what; answers
- *	dashboard_session.c		who has logged in; their connections
- *	dashboard_sql.c			queries with a time limit
- *	dashboard_actions.c		what a POST does
- *	dashboard_pages.c		the frame of all pages; overview, health
- *	dashboard_jobs.c		lists of jobs; one job; a fan-out
- *	dashboard_lists.c		functions, schedules, queues, workers, ...
- *	dashboard_chart.c		charts as SVG
- *	html.c					text that is shown as text
+ *	dashboard/dashboard.c				the command: options, listening, the end
+ *	dashboard/http.c		a request: who asks, from where, for what; answers
+ *	dashboard/session.c		who has logged in; their connections
+ *	dashboard/sql.c			queries with a time limit
+ *	dashboard/actions.c		what a POST does
+ *	dashboard/pages.c		the frame of all pages; overview, health
+ *	dashboard/jobs.c		lists of jobs; one job; a fan-out
+ *	dashboard/lists.c		functions, schedules, queues, workers, ...
+ *	dashboard/chart.c		charts as SVG
+ *	dashboard/html.c					text that is shown as text
  *
  * A page is written into one Buffer, by one thread, with the connection of the
  * session that asked, which no other thread uses meanwhile.
@@ -19,7 +19,7 @@
 #ifndef DEFER_DASHBOARD_H
 #define DEFER_DASHBOARD_H
 
-#include "cli.h"
+#include "core/cli.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -31,7 +31,7 @@
 #define QUERY_TIMEOUT	1500
 #define PAGE_TIMEOUT	2500
 
-/* --- html.c --- */
+/* --- dashboard/html.c --- */
 
 extern void html_text(Buffer *out, const char *value);
 extern void html_block(Buffer *out, const char *value);
@@ -47,7 +47,7 @@ extern void html_count_about(Buffer *out, double count, bool about);
 extern void html_function(Buffer *out, const char *signature);
 extern void html_state(Buffer *out, const char *state);
 
-/* --- dashboard.c --- */
+/* --- dashboard/dashboard.c --- */
 
 typedef enum LoginKind
 {
@@ -69,7 +69,7 @@ typedef struct DashboardOptions
 
 extern DashboardOptions dashboard;
 
-/* --- dashboard_session.c --- */
+/* --- dashboard/session.c --- */
 
 typedef struct Session
 {
@@ -103,7 +103,7 @@ extern PGconn *session_connection(Session *session, Buffer *error);
 extern bool login_allowed(void);
 extern void login_failed(void);
 
-/* --- dashboard_sql.c --- */
+/* --- dashboard/sql.c --- */
 
 typedef struct Page
 {
@@ -123,7 +123,7 @@ extern PGresult *page_query(Page *page, const char *sql, int n, const char *cons
 extern PGresult *page_query_within(Page *page, int timeout, const char *sql, int n, const char *const *values);
 extern double monotonic_ms(void);
 
-/* --- dashboard_http.c --- */
+/* --- dashboard/http.c --- */
 
 typedef struct Field
 {
@@ -149,11 +149,11 @@ extern const char *asset_version(const char *path);
 extern bool http_start(Buffer *error);
 extern void http_stop(void);
 
-/* --- dashboard_actions.c --- */
+/* --- dashboard/actions.c --- */
 
 extern void action_run(Page *page);
 
-/* --- dashboard_pages.c --- */
+/* --- dashboard/pages.c --- */
 
 extern void page_write(Page *page);
 extern void login_page(Buffer *out, const char *token, const char *problem);
@@ -165,7 +165,7 @@ extern bool page_result(Page *page, const PGresult *res);
 extern void progress_bar(Page *page, const double *by_state, double total, const char *label);
 extern void page_overview(Page *page);
 
-/* --- dashboard_jobs.c --- */
+/* --- dashboard/jobs.c --- */
 
 extern void page_jobs(Page *page);
 extern void page_job(Page *page, const char *id);
@@ -174,7 +174,7 @@ extern void job_row(Page *page, const PGresult *res, int row);
 extern void job_table_head(Page *page);
 extern void job_leaves(Page *page, const char *list);
 
-/* --- dashboard_lists.c --- */
+/* --- dashboard/lists.c --- */
 
 extern void table_begin(Page *page, const char *const *titles, const char *class);
 extern void table_end(Page *page);
@@ -188,7 +188,7 @@ extern void page_workers(Page *page);
 extern void page_endpoints(Page *page);
 extern void page_alerts(Page *page);
 
-/* --- dashboard_chart.c --- */
+/* --- dashboard/chart.c --- */
 
 extern void chart_bars(Buffer *out, const double *good, const double *bad, int n,
 					   double start, double step, const char *title);

@@ -4,10 +4,10 @@
  *
  * Everything that comes from the database or from the browser goes through
  * html_text() (html() does that with each %s).  Control characters and those that
- * change the direction of text are made visible by text.c first: a name that
+ * change the direction of text are made visible by core/text.c first: a name that
  * looks like another one is a trap, too.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <ctype.h>
 #include <math.h>

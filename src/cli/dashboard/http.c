@@ -1,5 +1,5 @@
 /*
- * dashboard_http.c
+ * http.c
  *		A request: from where, by whom, for what; and its answer.
  *
  * What is checked, in this order: Host names us (or a site that somebody visits
@@ -9,7 +9,7 @@
  * A thread a connection, of which there are few: a slow query keeps nobody else
  * waiting.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dashboard_assets.h"
+#include "dashboard/dashboard_assets.h"
 
 #define MAX_BODY			65536
 #define MAX_CONNECTIONS		64

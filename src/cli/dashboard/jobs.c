@@ -1,12 +1,12 @@
 /*
- * dashboard_jobs.c
+ * jobs.c
  *		Lists of jobs, one job with everything about it, and a fan-out as a tree.
  *
  * A list goes downwards by id, from a key: the work for a page does not depend
  * on how far down it is.  Where few rows pass the filter it stops looking after a
  * while, and says how far it came: the next page goes on from there.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /*
- * dashboard_lists.c
+ * lists.c
  *		Functions, schedules, queues, workers, endpoints and alerts.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /*
- * dashboard_pages.c
+ * pages.c
  *		The frame that all pages have, and the overview.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <math.h>
 #include <stdlib.h>

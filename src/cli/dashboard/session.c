@@ -1,5 +1,5 @@
 /*
- * dashboard_session.c
+ * session.c
  *		Who has logged in.  A session is known by a random cookie, has a connection
  *		of its own, and is one role.
  *
@@ -9,7 +9,7 @@
  *
  * Order of locks: sessions_lock, never while a Session's mutex is being waited for.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <errno.h>
 #include <fcntl.h>

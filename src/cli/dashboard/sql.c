@@ -1,11 +1,11 @@
 /*
- * dashboard_sql.c
+ * sql.c
  *		Queries of pages: read only, and with a time limit, each of them.
  *
  * A page with a query that took too long says so and shows the rest.  If the
  * server is so slow that several do, the later ones are not even begun.
  */
-#include "dashboard.h"
+#include "dashboard/dashboard.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ monotonic_ms(void)
 	return (double) t.tv_sec * 1000 + (double) t.tv_nsec / 1e6;
 }
 
-/* What our connections have besides what connect.c does; false: an error */
+/* What our connections have besides what core/connect.c does; false: an error */
 bool
 page_prepare(PGconn *conn, Buffer *error)
 {

@@ -19,7 +19,7 @@
  * repeats runs the first time only.  This holds for any change of offset: daylight
  * saving, a new standard time, a day left out at the date line.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 
 #include <string.h>
 

@@ -8,8 +8,8 @@
  *		@yearly @annually @monthly @weekly @daily @midnight @hourly;
  *		every <interval>, for example "every 90 seconds".
  *
- * What the fields mean, and what is more than cron(8) has: see cron_parse.c.
- * What happens where local time has gaps and overlaps: see cron.c.
+ * What the fields mean, and what is more than cron(8) has: see pure/cron/parse.c.
+ * What happens where local time has gaps and overlaps: see pure/cron/cron.c.
  */
 #ifndef CRON_H
 #define CRON_H
@@ -107,8 +107,8 @@ extern int	cron_describe(const CronSchedule *schedule, char *buf, size_t size);
 
 /*
  * The first local second, counted as if local time were UTC, from "local" on
- * that the fields match; false: none before year 10001.  For cron.c and
- * cron_parse.c; not meant for "every".
+ * that the fields match; false: none before year 10001.  For pure/cron/cron.c and
+ * pure/cron/parse.c; not meant for "every".
  */
 extern bool cron_next_local(const CronSchedule *schedule, int64_t local,
 							int64_t *result);

@@ -1,5 +1,5 @@
 /*
- * cron_describe.c
+ * describe.c
  *		A schedule in English, so that a wrong one is seen at once.
  *
  * The text is made from what the schedule means, not from how it was written:
@@ -9,7 +9,7 @@
  *		days				, on day 1 of the month | , only on Monday | ...
  *		months				, in January and July
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 
 #include <stdarg.h>
 #include <stdio.h>

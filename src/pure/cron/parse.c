@@ -1,5 +1,5 @@
 /*
- * cron_parse.c
+ * parse.c
  *		From text to CronSchedule, strictly: what is not fully understood is an
  *		error that says where it is and what would be allowed there.
  *
@@ -18,7 +18,7 @@
  *		?			the same as *
  * Letters may be of either case.  Fields are separated by blanks or tabs.
  */
-#include "cron.h"
+#include "pure/cron/cron.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 /*
  * pg_cron_schedule.h
- *		How pg_cron reads a schedule, for import_pg_cron.c.  Pure, as the cron
+ *		How pg_cron reads a schedule, for import/import_pg_cron.c.  Pure, as the cron
  *		engine is: no server, no allocation, no global state.
  */
 #ifndef PG_CRON_SCHEDULE_H
 #define PG_CRON_SCHEDULE_H
 
-#include "cron.h"
+#include "pure/cron/cron.h"
 
 /* Fields, in their order */
 #define PG_CRON_FIELDS	5
@@ -79,7 +79,7 @@ extern bool pg_cron_matches(const PgCronSchedule *theirs, const PgCronRules *rul
 							int64_t local);
 
 /* ------------------------------------------------------------------------
- * For pg_cron_read.c and pg_cron_write.c
+ * For pure/pg_cron/read.c and pure/pg_cron/write.c
  * ------------------------------------------------------------------------ */
 
 #define PG_CRON_ALL_DAYS	UINT32_C(0xfffffffe)

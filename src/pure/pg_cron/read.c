@@ -1,5 +1,5 @@
 /*
- * pg_cron_read.c
+ * read.c
  *		How pg_cron reads a schedule.
  *
  * pg_cron has the parser of Vixie cron.  There a line goes on with a command, so
@@ -16,7 +16,7 @@
  * The days follow the rule that we have, too: either field, or both if one of
  * them starts with "*".
  */
-#include "pg_cron_schedule.h"
+#include "pure/pg_cron/pg_cron_schedule.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /*
- * pg_cron_write.c
+ * write.c
  *		What pg_cron runs, and what was meant, in words of ours.
  */
-#include "pg_cron_schedule.h"
+#include "pure/pg_cron/pg_cron_schedule.h"
 
 #include <stdarg.h>
 #include <stdio.h>
