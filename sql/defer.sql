@@ -42,7 +42,7 @@ COMMENT ON SEQUENCE defer.claim_id_seq IS 'ids of claims';
 CREATE TABLE defer.job (
 	id				bigint NOT NULL,
 	owner			regrole NOT NULL,
-	lane			bigint NOT NULL DEFAULT 0,
+	limits_key			bigint NOT NULL DEFAULT 0,
 	priority		integer NOT NULL DEFAULT 0,
 	run_at			timestamptz NOT NULL,
 	enqueued_at		timestamptz NOT NULL,
@@ -68,12 +68,12 @@ CREATE TABLE defer.job (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
 		autovacuum_analyze_threshold = 20000);
-CREATE INDEX job_claim_idx ON defer.job (owner, lane, priority, run_at, id);
+CREATE INDEX job_claim_idx ON defer.job (owner, limits_key, priority, run_at, id);
 CREATE UNIQUE INDEX job_key_idx ON defer.job (owner, function, key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX job_schedule_idx ON defer.job (schedule_id, scheduled_for) WHERE schedule_id IS NOT NULL;
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
-COMMENT ON COLUMN defer.job.lane IS
+COMMENT ON COLUMN defer.job.limits_key IS
 	'0, or the concurrency limits the job is under: number of the limited function << 32 | number of the limited queue; of deliveries the same with the sign bit set';
 COMMENT ON COLUMN defer.job.claim IS
 	'the claim (row of defer.claim) of the worker that has taken the job; NULL when it is free to be taken';
@@ -210,7 +210,7 @@ CREATE INDEX log_default_job_id_idx ON defer.log_default (job_id);
 COMMENT ON TABLE defer.log_default IS 'messages of days that have no partition yet';
 
 CREATE SEQUENCE defer.function_id_seq AS integer;
-COMMENT ON SEQUENCE defer.function_id_seq IS 'numbers of configured functions, part of a lane';
+COMMENT ON SEQUENCE defer.function_id_seq IS 'numbers of configured functions, part of a limits_key';
 CREATE TABLE defer.function (
 	id					integer NOT NULL DEFAULT pg_catalog.nextval('defer.function_id_seq'::pg_catalog.regclass),
 	signature			text NOT NULL,
@@ -232,7 +232,7 @@ CREATE TABLE defer.function (
 COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
 
 CREATE SEQUENCE defer.queue_id_seq AS integer;
-COMMENT ON SEQUENCE defer.queue_id_seq IS 'numbers of queues, part of a lane';
+COMMENT ON SEQUENCE defer.queue_id_seq IS 'numbers of queues, part of a limits_key';
 CREATE TABLE defer.queue (
 	id					integer NOT NULL DEFAULT pg_catalog.nextval('defer.queue_id_seq'::pg_catalog.regclass),
 	name				text NOT NULL,
@@ -1207,7 +1207,7 @@ SELECT p.pid, p.kind, d.datname AS database, p.role::regrole AS role, p.job_id, 
   LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
   LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database();
 COMMENT ON VIEW defer.workers IS
-	'the processes of defer on the whole server: kind is launcher, scheduler, worker or courier. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
+	'the processes of defer on the whole server: kind is launcher, scheduler, worker or sender. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
 
 CREATE VIEW defer.health WITH (security_barrier) AS
 WITH server AS MATERIALIZED (

@@ -55,9 +55,9 @@ _PG_init(void)
 	if (IsBinaryUpgrade)
 		return;
 
-	settings_define();
-	pending_init();
-	guard_init();
+	guc_define();
+	xact_notify_init();
+	direct_call_check_init();
 	database_ddl_init();
 	if (!process_shared_preload_libraries_in_progress)
 	{

@@ -590,7 +590,7 @@ enqueue_message(const Rule *rule, List *subjects, List *samples, bool recovery)
 	job.scheduled_for = NO_TIME;
 	job.discard_at = NO_TIME;
 	job.metadata = alert_metadata(rule);
-	job.lane = job_lane(function, DEFAULT_QUEUE);
+	job.limits_key = job_limits_key(function, DEFAULT_QUEUE);
 	(void) job_insert(&job);
 }
 
@@ -751,12 +751,12 @@ note_condition(const Rule *rule, char kind, const char *subject, const char *mes
 static bool
 may_be_late(const Rule *rule, TimestampTz now)
 {
-	LaneChoice *lanes;
-	int			n = lanes_of_database(MyDatabaseId, &lanes);
+	ReadyQueueChoice *rqs;
+	int			n = ready_queues_of_database(MyDatabaseId, &rqs);
 
 	for (int i = 0; i < n; i++)
 	{
-		if (lanes[i].low.run_at <= now - rule->backlog && has_privs_of_role(rule->owner, lanes[i].owner))
+		if (rqs[i].min_key.run_at <= now - rule->backlog && has_privs_of_role(rule->owner, rqs[i].owner))
 			return true;
 	}
 	return false;
@@ -818,7 +818,7 @@ check_conditions(List *rule_list, TimestampTz now)
 static void
 begin(OwnSql *own)
 {
-	bookkeeping_begin_at(XACT_REPEATABLE_READ);
+	own_transaction_begin_at(XACT_REPEATABLE_READ);
 	own_sql_begin(own);
 	SPI_connect();
 }
@@ -828,7 +828,7 @@ end(OwnSql *own)
 {
 	SPI_finish();
 	own_sql_end(own);
-	bookkeeping_end();
+	own_transaction_end();
 }
 
 TimestampTz

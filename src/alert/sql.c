@@ -281,7 +281,7 @@ alert_event_insert(int32 alert, char kind, const char *subject, int64 job_id, co
 	values[EV_MESSAGE - 1] = message != NULL ? CStringGetTextDatum(message) : (Datum) 0;
 	nulls[EV_MESSAGE - 1] = message == NULL;
 	direct_insert(catalog_oid(CAT_ALERT_EVENT), EV_NATTS, values, nulls);
-	pending_alert();
+	xact_notify_alert();
 }
 
 /* A function that was reported has succeeded: once a process */
@@ -501,7 +501,7 @@ defer_alert(PG_FUNCTION_ARGS)
 	SPI_finish();
 	own_sql_end(&own);
 	alerts_changed();
-	pending_alert();
+	xact_notify_alert();
 	PG_RETURN_VOID();
 }
 

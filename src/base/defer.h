@@ -40,7 +40,7 @@
 /* The function name that command jobs carry; their statement is args->>'sql' */
 #define COMMAND_FUNCTION "defer.command"
 
-/* Deliveries are jobs that the courier sends; they carry these as function */
+/* Deliveries are jobs that the sender sends; they carry these as function */
 #define HTTP_FUNCTION	"defer.http"
 #define EMAIL_FUNCTION	"defer.email"
 #define SLACK_FUNCTION	"defer.slack"
@@ -78,7 +78,7 @@ typedef struct Job
 {
 	int64		id;
 	Oid			owner;
-	int64		lane;			/* see LANE() */
+	int64		limits_key;			/* see LIMITS_KEY() */
 	int32		priority;		/* smaller runs first */
 	TimestampTz run_at;
 	TimestampTz enqueued_at;
@@ -103,21 +103,21 @@ typedef struct Job
 } Job;
 
 /*
- * A lane is the set of jobs under the same concurrency limits: number of the
+ * A ready queue is the set of jobs under the same concurrency limits: number of the
  * limited (or paused) function and of the limited (or paused) queue, 0 where
- * there is none.  Lane 0 is everybody without a limit.  Deliveries, which are
- * the courier's and not the workers', have the same lanes once more, below 0, and
+ * there is none.  Ready queue 0 is everybody without a limit.  Deliveries, which are
+ * the sender's and not the workers', have the same ready queues once more, below 0, and
  * e-mails, of which only few are sent at a time, yet again.
  */
-#define LANE_DELIVERY PG_INT64_MIN
-#define LANE_MAIL	(INT64CONST(1) << 62)
-#define LANE(function_id, queue_id) \
+#define LIMITS_KEY_DELIVERY PG_INT64_MIN
+#define LIMITS_KEY_MAIL	(INT64CONST(1) << 62)
+#define LIMITS_KEY(function_id, queue_id) \
 	(((int64) (function_id) << 32) | (int64) (uint32) (queue_id))
-#define LANE_FUNCTION(lane) ((int32) (((lane) >> 32) & 0x3fffffff))
-#define LANE_QUEUE(lane)	((int32) ((lane) & 0xffffffff))
-#define LANE_IS_DELIVERY(lane) ((lane) < 0)
-#define LANE_IS_MAIL(lane)	(((lane) & LANE_MAIL) != 0)
-#define LANE_HAS_LIMITS(lane) (((lane) & (LANE_MAIL - 1)) != 0)
+#define LIMITS_KEY_FUNCTION(limits_key) ((int32) (((limits_key) >> 32) & 0x3fffffff))
+#define LIMITS_KEY_QUEUE(limits_key)	((int32) ((limits_key) & 0xffffffff))
+#define LIMITS_KEY_IS_DELIVERY(limits_key) ((limits_key) < 0)
+#define LIMITS_KEY_IS_MAIL(limits_key)	(((limits_key) & LIMITS_KEY_MAIL) != 0)
+#define LIMITS_KEY_HAS_LIMITS(limits_key) (((limits_key) & (LIMITS_KEY_MAIL - 1)) != 0)
 
 /* What holds for one job after job, function, queue and defaults are weighed */
 typedef struct JobPolicy
@@ -197,7 +197,7 @@ extern char *defer_smtp_url;
 extern char *defer_smtp_from;
 extern char *defer_http_allow;
 extern char *defer_http_ca_file;
-extern void settings_define(void);
+extern void guc_define(void);
 
 /* ------------------------------------------------------------------------
  * base/catalog.c: the extension's own objects, and its own SQL
@@ -266,18 +266,18 @@ extern void warn_if_not_preloaded(void);	/* WARNING, once a session */
  * All of these may be called many times in a transaction; nothing happens on
  * rollback.  They need constant memory, whatever the number of jobs.
  * ------------------------------------------------------------------------ */
-extern void pending_job(Oid owner, int64 lane, int32 priority, TimestampTz run_at, int64 id);	/* a job may be taken from run_at on */
-extern void pending_limit(char kind, int32 id, int32 limit);	/* kind 'f' or 'q'; limit -1 none, 0 paused */
-extern void pending_schedule(TimestampTz next_run_at);	/* scheduler, look again then */
-extern void pending_final(int64 job_id);	/* wake who awaits it */
-extern void pending_scheduled_function(Oid function);	/* function/direct_call_check.c's set grows */
-extern void pending_release(void);	/* a schedule's run has ended: look for held ones */
-extern void pending_installed(void);	/* CREATE EXTENSION */
-extern void pending_alert(void);	/* scheduler, look at alerts */
-extern void pending_rollup(uint32 counts);	/* scheduler, so many are to be added up */
-extern void pending_probe(void);	/* launcher, look which databases there are */
-extern void pending_rescan(void);	/* scheduler, look at all tables again (activate()) */
-extern void pending_init(void);
+extern void xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at, int64 id);	/* a job may be taken from run_at on */
+extern void xact_notify_limit(char kind, int32 id, int32 limit);	/* kind 'f' or 'q'; limit -1 none, 0 paused */
+extern void xact_notify_schedule(TimestampTz next_run_at);	/* scheduler, look again then */
+extern void xact_notify_final(int64 job_id);	/* wake who awaits it */
+extern void xact_notify_scheduled_function(Oid function);	/* function/direct_call_check.c's set grows */
+extern void xact_notify_release(void);	/* a schedule's run has ended: look for held ones */
+extern void xact_notify_installed(void);	/* CREATE EXTENSION */
+extern void xact_notify_alert(void);	/* scheduler, look at alerts */
+extern void xact_notify_rollup(uint32 counts);	/* scheduler, so many are to be added up */
+extern void xact_notify_probe(void);	/* launcher, look which databases there are */
+extern void xact_notify_rescan(void);	/* scheduler, look at all tables again (activate()) */
+extern void xact_notify_init(void);
 
 /* ------------------------------------------------------------------------
  * shmem/statistics.c: counters of what has ended, for monitoring
@@ -299,7 +299,7 @@ extern void statistics_forget(void);
 /*
  * Insert a job.  id, enqueued_at and claim are set here.  If job->key is set
  * and an unfinished job of that owner, function and key exists, its id is
- * returned and nothing is inserted.  Calls pending_job().
+ * returned and nothing is inserted.  Calls xact_notify_job().
  */
 extern int64 job_insert(Job *job);
 
@@ -323,7 +323,7 @@ extern JobLock job_lock_claim(int64 id, int64 claim, bool skip_locked, Job *job)
 /*
  * Change and delete a row that job_lock() has locked.  job_update writes all
  * the columns from the struct, job_update_claim is the HOT one.  Neither
- * calls pending_job(): the caller does when the row is free to be taken.
+ * calls xact_notify_job(): the caller does when the row is free to be taken.
  */
 extern void job_update(const Job *job);
 extern void job_delete(int64 id);
@@ -340,7 +340,7 @@ typedef struct HistoryRow
 } HistoryRow;
 
 /*
- * Everything that ends a job writes this row; calls pending_final().  The
+ * Everything that ends a job writes this row; calls xact_notify_final().  The
  * second does not count the job (see table/rollup.h): the caller does when the job's row
  * is deleted.  It returns the time that it has written as finished_at.
  */
@@ -406,7 +406,7 @@ extern const FunctionSettings *function_settings(const char *signature);	/* neve
 extern const QueueSettings *queue_settings(const char *name);	/* never NULL; look at found */
 extern uint64 settings_generation(void);	/* grows when any of them may have changed */
 extern void settings_invalidate(void);	/* after a change of defer.function/queue: at commit, everywhere */
-extern int64 job_lane(const char *signature, const char *queue);	/* by the settings as they are */
+extern int64 job_limits_key(const char *signature, const char *queue);	/* by the settings as they are */
 extern void job_policy(const Job *job, JobPolicy *policy);	/* job over function over queue over default */
 
 /* ------------------------------------------------------------------------
@@ -480,18 +480,18 @@ extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
 /* Set free the runs that overlap => 'queue' holds back, in the caller's transaction */
 extern bool schedule_release_held(void);	/* false: not all, try again */
 /* Make function/direct_call_check.c's set in shared memory anew from the table, in the caller's transaction */
-extern void schedule_load_guard(void);
+extern void schedule_load_set(void);
 
 /* ------------------------------------------------------------------------
  * function/direct_call_check.c: a scheduled function is not called directly
  * ------------------------------------------------------------------------ */
-extern void guard_init(void);
-extern bool guard_in_worker;	/* this process is a worker: calls are allowed */
-extern void guard_add(Oid database, Oid function);	/* into the shared set */
+extern void direct_call_check_init(void);
+extern bool direct_call_in_worker;	/* this process is a worker: calls are allowed */
+extern void scheduled_set_add(Oid database, Oid function);	/* into the shared set */
 
 /* May the current user neither call nor enqueue it, because of a schedule? */
-extern bool guard_is_scheduled(Oid function);
+extern bool direct_call_is_scheduled(Oid function);
 /* A schedule of the function has come, gone or changed: everybody look again, at commit */
-extern void guard_changed(Oid function);
+extern void direct_call_changed(Oid function);
 
 #endif							/* DEFER_H */

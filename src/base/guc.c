@@ -79,7 +79,7 @@ check_smtp_from(char **value, void **extra, GucSource source)
 }
 
 void
-settings_define(void)
+guc_define(void)
 {
 	/*
 	 * A session that loads the library by itself cannot have settings that
@@ -94,7 +94,7 @@ settings_define(void)
 							&defer_max_workers, 8, 1, 1000,
 							at_start, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("defer.shared_slots",
-							"Sets how many lanes, limits and waiting sessions shared memory has room for.",
+							"Sets how many ready queues, limits and waiting sessions shared memory has room for.",
 							NULL,
 							&defer_shared_slots, 1024, 64, 1000000,
 							at_start, 0, NULL, NULL, NULL);

@@ -24,7 +24,7 @@ static MemoryContext bookkeeping_context;
  * values are stored out of line can be neither read nor deleted without one.
  */
 void
-bookkeeping_begin_at(int isolation)
+own_transaction_begin_at(int isolation)
 {
 	bookkeeping_context = CurrentMemoryContext;
 	StartTransactionCommand();
@@ -42,9 +42,9 @@ bookkeeping_begin_at(int isolation)
 }
 
 void
-bookkeeping_begin(void)
+own_transaction_begin(void)
 {
-	bookkeeping_begin_at(XACT_READ_COMMITTED);
+	own_transaction_begin_at(XACT_READ_COMMITTED);
 }
 
 /*
@@ -52,7 +52,7 @@ bookkeeping_begin(void)
  * transaction, which keeps those that it gets.
  */
 bool
-bookkeeping_is_locked(void)
+own_transaction_is_locked(void)
 {
 	static const CatalogObject tables[] = {CAT_JOB, CAT_CLAIM, CAT_HISTORY};
 
@@ -64,24 +64,24 @@ bookkeeping_is_locked(void)
 	return false;
 }
 
-/* Commit, and go on in the memory context that bookkeeping_begin() found */
+/* Commit, and go on in the memory context that own_transaction_begin() found */
 void
-bookkeeping_end(void)
+own_transaction_end(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(bookkeeping_context);
 }
 
-/* bookkeeping_is_locked(), in a transaction of its own: somebody may come the next moment */
+/* own_transaction_is_locked(), in a transaction of its own: somebody may come the next moment */
 bool
-bookkeeping_would_wait(void)
+own_transaction_would_wait(void)
 {
 	bool		locked;
 
-	bookkeeping_begin();
-	locked = bookkeeping_is_locked();
-	bookkeeping_end();
+	own_transaction_begin();
+	locked = own_transaction_is_locked();
+	own_transaction_end();
 	return locked;
 }
 
@@ -102,8 +102,8 @@ extension_is_there(void)
 {
 	bool		there;
 
-	bookkeeping_begin();
+	own_transaction_begin();
 	there = catalog_installed();
-	bookkeeping_end();
+	own_transaction_end();
 	return there;
 }

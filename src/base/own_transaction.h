@@ -8,11 +8,11 @@
 #include "base/defer.h"
 
 /* Begin a transaction for our own writes, whatever the role's defaults are */
-extern void bookkeeping_begin(void);
-extern void bookkeeping_begin_at(int isolation);
-extern void bookkeeping_end(void);
-extern bool bookkeeping_is_locked(void);
-extern bool bookkeeping_would_wait(void);
+extern void own_transaction_begin(void);
+extern void own_transaction_begin_at(int isolation);
+extern void own_transaction_end(void);
+extern bool own_transaction_is_locked(void);
+extern bool own_transaction_would_wait(void);
 extern void report_own_error(MemoryContext context);
 extern bool extension_is_there(void);
 

@@ -51,7 +51,7 @@ set_interval(int milliseconds)
 }
 
 void
-ticker_init(void (*function) (void))
+interval_timer_init(void (*function) (void))
 {
 	struct sigevent event = {0};
 
@@ -66,13 +66,13 @@ ticker_init(void (*function) (void))
 }
 
 void
-ticker_start(int milliseconds)
+interval_timer_start(int milliseconds)
 {
 	set_interval(milliseconds);
 }
 
 void
-ticker_stop(void)
+interval_timer_stop(void)
 {
 	set_interval(0);
 }

@@ -13,9 +13,9 @@ extern int64 monotonic_now(void);	/* microseconds */
  * A function that is called again and again.  Once in the process.  The function is called in a signal handler: it may set
  * flags and latches, no more.
  */
-extern void ticker_init(void (*function) (void));
+extern void interval_timer_init(void (*function) (void));
 
-extern void ticker_start(int milliseconds);
-extern void ticker_stop(void);
+extern void interval_timer_start(int milliseconds);
+extern void interval_timer_stop(void);
 
 #endif							/* MONOTONIC_H */

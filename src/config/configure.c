@@ -4,7 +4,7 @@
  *
  * A function's settings are a row under its signature; it is made by the
  * first call and stays, even if all of it is reset: jobs carry its number in
- * their lane.  They belong to whoever owns the function, so that nobody can
+ * their ready queue.  They belong to whoever owns the function, so that nobody can
  * slow down or stop the jobs of others by a function of theirs.
  */
 #include "base/defer.h"
@@ -122,7 +122,7 @@ defer_configure(PG_FUNCTION_ARGS)
 				 errhint("Name what to change, as in concurrency => 3; reset => true takes all settings back.")));
 	write_function(signature, fcinfo, reset, NULL);
 	if (reset || !PG_ARGISNULL(AT_LIMIT_ARGUMENT))
-		pending_rescan();		/* the scheduler keeps what is done at the limit */
+		xact_notify_rescan();		/* the scheduler keeps what is done at the limit */
 	PG_RETURN_VOID();
 }
 

@@ -320,8 +320,8 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 	own_sql_end(&own);
 
 	settings_invalidate();
-	pending_limit('q', id, -1);
-	pending_rescan();			/* its limit still holds if a subtransaction takes all this back */
+	xact_notify_limit('q', id, -1);
+	xact_notify_rescan();			/* its limit still holds if a subtransaction takes all this back */
 	PG_RETURN_BOOL(deleted > 0);
 }
 

@@ -283,8 +283,8 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 	SPI_freetuptable(SPI_tuptable);
 
 	settings_invalidate();
-	pending_limit(table->limit_kind, row->id, row->limit);
+	xact_notify_limit(table->limit_kind, row->id, row->limit);
 	if (row->limit != row->old_limit)
-		pending_rescan();		/* held jobs may go on, others are limited now */
+		xact_notify_rescan();		/* held jobs may go on, others are limited now */
 	return true;
 }

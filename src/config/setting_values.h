@@ -36,7 +36,7 @@ typedef struct SettingTable
 {
 	const char *name;			/* of the table in the schema defer */
 	const char *key;			/* the column that names a row; text */
-	char		limit_kind;		/* for pending_limit() */
+	char		limit_kind;		/* for xact_notify_limit() */
 	int			ncolumns;
 	const SettingColumn *columns;
 } SettingTable;
@@ -45,7 +45,7 @@ typedef struct SettingTable
 typedef struct SettingRow
 {
 	int32		id;
-	int32		old_limit;		/* as in pending_limit(): -1 none, 0 paused */
+	int32		old_limit;		/* as in xact_notify_limit(): -1 none, 0 paused */
 	int32		limit;
 } SettingRow;
 

@@ -386,17 +386,17 @@ is_delivery(const char *signature)
 	return length > 0 && signature[length - 1] != ')' && name_is_delivery(signature);
 }
 
-/* Only limits and pauses make a lane of their own */
+/* Only limits and pauses make a ready queue of their own */
 int64
-job_lane(const char *signature, const char *queue)
+job_limits_key(const char *signature, const char *queue)
 {
 	const FunctionSettings *function = function_settings(signature);
 	int32		function_id = function->paused || function->concurrency >= 0 ? function->id : 0;
 	const QueueSettings *settings = queue_settings(queue);
 	int32		queue_id = settings->paused || settings->concurrency >= 0 ? settings->id : 0;
 
-	return LANE(function_id, queue_id) | (is_delivery(signature) ? LANE_DELIVERY : 0) |
-		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LANE_MAIL : 0);
+	return LIMITS_KEY(function_id, queue_id) | (is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
+		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
 }
 
 /* A number among the job's own options; false: it is not there */

@@ -1,7 +1,7 @@
 /*
  * send.c
  *		defer.http(), defer.email(), defer.slack(): a delivery as a job, in the
- *		caller's transaction.  Checked here as far as it can be; sent by the courier.
+ *		caller's transaction.  Checked here as far as it can be; sent by the sender.
  */
 #include "base/defer.h"
 

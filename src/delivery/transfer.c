@@ -18,7 +18,7 @@
 #include "delivery/transfer_threads.h"
 
 #ifndef HAVE_SYS_EPOLL_H
-#error "the courier needs epoll: defer runs on Linux"
+#error "the sender needs epoll: defer runs on Linux"
 #endif
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 /*
  * transfer.h
- *		Network transfers of the courier: libcurl's multi interface behind one
+ *		Network transfers of the sender: libcurl's multi interface behind one
  *		epoll descriptor.  It knows nothing of jobs and tables.
  *
  * Memory of a transfer is malloc's, not the server's: libcurl calls back, and

@@ -3,7 +3,7 @@
  *		Transfers that libcurl waits in.
  *
  * libcurl's SMTP blocks: it waits for the answer to a message, and to the QUIT
- * of a connection that it closes, without doing anything else.  In the courier
+ * of a connection that it closes, without doing anything else.  In the sender
  * itself a mail server that does not answer would hold up every delivery, and a
  * stop of the server.  So e-mails have threads, each with its own libcurl multi
  * handle, and so with connections of its own that it keeps for the next e-mail.
@@ -172,7 +172,7 @@ run(struct Thread *thread, Transfer *transfer)
 }
 
 static void
-tell_courier(void)
+tell_sender(void)
 {
 	uint64		one = 1;
 
@@ -218,7 +218,7 @@ thread_main(void *argument)
 		transfer->code = code;
 		transfer->next = ended;
 		ended = transfer;
-		tell_courier();
+		tell_sender();
 	}
 	shut_sockets(thread);
 	pthread_mutex_unlock(&lock);
@@ -228,7 +228,7 @@ thread_main(void *argument)
 }
 
 /* ------------------------------------------------------------------------
- * For the courier.  All signals are blocked while these run.
+ * For the sender.  All signals are blocked while these run.
  * ------------------------------------------------------------------------ */
 
 bool

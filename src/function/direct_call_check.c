@@ -68,7 +68,7 @@ typedef struct GuardEntry
 	GuardSchedule *schedules;	/* NULL: none */
 } GuardEntry;
 
-bool		guard_in_worker = false;
+bool		direct_call_in_worker = false;
 
 /* This session has changed schedules: the shared set may not know yet */
 static bool changed_here = false;
@@ -90,8 +90,8 @@ guard_bits(Oid function, uint32 *first, uint32 *second)
 {
 	uint32		hash = murmurhash32(function);
 
-	*first = hash % (GUARD_WORDS * 64);
-	*second = (hash >> 16) % (GUARD_WORDS * 64);
+	*first = hash % (SCHEDULED_SET_WORDS * 64);
+	*second = (hash >> 16) % (SCHEDULED_SET_WORDS * 64);
 }
 
 /*
@@ -105,7 +105,7 @@ maybe_scheduled(Oid function)
 	uint32		first,
 				second;
 
-	if (shared == NULL || pg_atomic_read_u32(&shared->nguarded) == 0)
+	if (shared == NULL || pg_atomic_read_u32(&shared->nscheduled) == 0)
 		return false;
 	if (known < 0 || database_slots[known].database != MyDatabaseId)
 	{
@@ -119,12 +119,12 @@ maybe_scheduled(Oid function)
 			return false;
 	}
 	guard_bits(function, &first, &second);
-	return (database_slots[known].guard[first / 64] >> (first % 64) & 1) != 0 &&
-		(database_slots[known].guard[second / 64] >> (second % 64) & 1) != 0;
+	return (database_slots[known].scheduled_set[first / 64] >> (first % 64) & 1) != 0 &&
+		(database_slots[known].scheduled_set[second / 64] >> (second % 64) & 1) != 0;
 }
 
 void
-guard_add(Oid database, Oid function)
+scheduled_set_add(Oid database, Oid function)
 {
 	DatabaseSlot *slot;
 	uint32		first,
@@ -137,9 +137,9 @@ guard_add(Oid database, Oid function)
 	slot = database_slot(database, false);
 	if (slot != NULL)
 	{
-		slot->guard[first / 64] |= UINT64CONST(1) << (first % 64);
-		slot->guard[second / 64] |= UINT64CONST(1) << (second % 64);
-		pg_atomic_write_u32(&shared->nguarded, 1);
+		slot->scheduled_set[first / 64] |= UINT64CONST(1) << (first % 64);
+		slot->scheduled_set[second / 64] |= UINT64CONST(1) << (second % 64);
+		pg_atomic_write_u32(&shared->nscheduled, 1);
 	}
 	LWLockRelease(shared->workers_lock);
 }
@@ -328,7 +328,7 @@ binding_schedule(Oid function)
 static bool
 in_client_session(void)
 {
-	if (guard_in_worker || MyProc == NULL)
+	if (direct_call_in_worker || MyProc == NULL)
 		return false;
 	if (IsParallelWorker() && MyProc->lockGroupLeader != NULL)
 		return compat_is_client_process(MyProc->lockGroupLeader);
@@ -405,7 +405,7 @@ guard_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId
 }
 
 void
-guard_init(void)
+direct_call_check_init(void)
 {
 	RegisterXactCallback(guard_xact_callback, NULL);
 	RegisterSubXactCallback(guard_subxact_callback, NULL);
@@ -421,7 +421,7 @@ guard_init(void)
 
 /* Without shared memory there is no set, and the table is asked */
 bool
-guard_is_scheduled(Oid function)
+direct_call_is_scheduled(Oid function)
 {
 	if (!changed_here && shared_state_present() && !maybe_scheduled(function))
 		return false;
@@ -429,7 +429,7 @@ guard_is_scheduled(Oid function)
 }
 
 void
-guard_changed(Oid function)
+direct_call_changed(Oid function)
 {
 	Relation	proc = table_open(ProcedureRelationId, AccessShareLock);
 	HeapTuple	tuple = SearchSysCacheCopy1(PROCOID, ObjectIdGetDatum(function));
@@ -441,5 +441,5 @@ guard_changed(Oid function)
 		heap_freetuple(tuple);
 	}
 	table_close(proc, AccessShareLock);
-	pending_scheduled_function(function);
+	xact_notify_scheduled_function(function);
 }

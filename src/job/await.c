@@ -150,7 +150,7 @@ static void
 stop_waiting(int code, Datum slot)
 {
 	worker_end_await();
-	await_unregister(DatumGetInt32(slot));
+	waiter_unregister(DatumGetInt32(slot));
 }
 
 /* Milliseconds until the time is over, at most RECHECK_INTERVAL; 0: it is */
@@ -184,7 +184,7 @@ wait_registered(int64 id, int slot, int64 timeout, HistoryRow *outcome)
 		int			events;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((look || await_done(slot)) && job_ended(id, outcome))
+		if ((look || waiter_is_done(slot)) && job_ended(id, outcome))
 			return true;
 		left = time_left(start, timeout);
 		if (left == 0)
@@ -204,7 +204,7 @@ static bool
 wait_for_end(int64 id, int64 timeout, HistoryRow *outcome)
 {
 	volatile bool ended = false;
-	int			slot = await_register(id);
+	int			slot = waiter_register(id);
 
 	if (slot < 0)
 		ereport(ERROR,
@@ -269,13 +269,13 @@ commit_in_partition(Relation partition, int64 id)
 
 /*
  * Flush the commit of the job's end.  That is visible a moment before the
- * commit's callback has raised await_flush_point(): whoever found it in that
+ * commit's callback has raised waiters_flush_point(): whoever found it in that
  * moment asks the commit log.
  */
 static void
 flush_end(int64 id)
 {
-	XLogRecPtr	lsn = shared_state_present() ? await_flush_point() : InvalidXLogRecPtr;
+	XLogRecPtr	lsn = shared_state_present() ? waiters_flush_point() : InvalidXLogRecPtr;
 	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), NoLock);
 	ListCell   *cell;
 

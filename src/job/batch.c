@@ -59,7 +59,7 @@ publish_batch(const Batch *new_batch)
 	SpinLockAcquire(&my_worker->mutex);
 	my_worker->previous_claim_id = my_worker->claim_id;
 	my_worker->claim_id = new_batch->claim_id;
-	my_worker->lane = new_batch->lane;
+	my_worker->limits_key = new_batch->limits_key;
 	my_worker->nentries = my_worker->nwaiting = new_batch->njobs;
 	for (int i = 0; i < new_batch->njobs; i++)
 	{
@@ -172,7 +172,7 @@ batch_withdraw(int64 job_id)
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(shared->workers_lock);
-	if (result == BATCH_NOT_CLAIMED && courier_has(MyDatabaseId, job_id, false))
+	if (result == BATCH_NOT_CLAIMED && sender_has(MyDatabaseId, job_id, false))
 		result = BATCH_RUNNING;
 	return result;
 }
@@ -205,7 +205,7 @@ worker_cancel_job(int64 job_id)
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(shared->workers_lock);
-	return found || courier_has(MyDatabaseId, job_id, true);
+	return found || sender_has(MyDatabaseId, job_id, true);
 }
 
 /* ------------------------------------------------------------------------
@@ -252,9 +252,9 @@ settle_row(int64 job_id, int64 claim_id, bool finished)
 	else if (job.claim == claim_id)
 	{
 		job.claim = 0;
-		job.lane = job_lane(text_to_cstring(job.function), text_to_cstring(job.queue));
+		job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
 		job_update(&job);
-		pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+		xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
 	}
 	return true;
 }
@@ -315,12 +315,12 @@ settled(void)
 	batch.njobs = 0;
 }
 
-/* Give back what was reserved under a lane's limits: who has waited for room may be somebody else */
+/* Give back what was reserved under a ready queue's limits: who has waited for room may be somebody else */
 void
-lane_give_back_room(int64 lane)
+batch_give_back_capacity(int64 limits_key)
 {
-	limits_release(MyDatabaseId, lane);
-	if (LANE_HAS_LIMITS(lane))
+	limits_release(MyDatabaseId, limits_key);
+	if (LIMITS_KEY_HAS_LIMITS(limits_key))
 		wake_scheduler(MyDatabaseId);
 }
 
@@ -330,7 +330,7 @@ batch_release_limits(void)
 	if (!batch.reserved)
 		return;
 	batch.reserved = false;
-	lane_give_back_room(batch.lane);
+	batch_give_back_capacity(batch.limits_key);
 }
 
 bool
@@ -427,15 +427,15 @@ batch_settle(void)
 	if (!batch_unsettled())
 		return;
 	empty = new_batch_begin();
-	empty->lane = 0;
+	empty->limits_key = 0;
 	PG_TRY();
 	{
-		bookkeeping_begin();
+		own_transaction_begin();
 		settle_in_transaction();
 		if (nleftovers > 0)
 			empty->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch_record(empty);
-		bookkeeping_end();
+		own_transaction_end();
 	}
 	PG_CATCH();
 	{

@@ -22,7 +22,7 @@ typedef enum BatchJobState
 typedef struct BatchJob
 {
 	Job			job;
-	RowPlace	place;			/* of its row as we wrote it last */
+	CachedTid	place;			/* of its row as we wrote it last */
 	BatchJobState state;
 	TimestampTz started_at;		/* these: of JOB_SUCCEEDED */
 	TimestampTz finished_at;
@@ -33,9 +33,9 @@ typedef struct Batch
 {
 	MemoryContext context;
 	int64		claim_id;		/* 0: none */
-	RowPlace	claim_place;	/* of its row */
-	int64		lane;
-	bool		reserved;		/* the lane's limits are reserved for us */
+	CachedTid	claim_place;	/* of its row */
+	int64		limits_key;
+	bool		reserved;		/* the ready queue's limits are reserved for us */
 	uint64		settings;		/* settings_generation() when it was taken; 0: of before */
 	int			njobs;
 	BatchJob	jobs[BATCH_MAX];
@@ -52,7 +52,7 @@ extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 /* job/batch.c */
 extern bool batch_unsettled(void);
 extern void batch_release_limits(void);
-extern void lane_give_back_room(int64 lane);
+extern void batch_give_back_capacity(int64 limits_key);
 
 /*
  * job/batch.c: how the next batch takes the place of this one.  Make it; in a
@@ -65,12 +65,12 @@ extern void new_batch_record(Batch *new_batch);
 extern void new_batch_commit(Batch *new_batch);
 extern void new_batch_abort(void);
 
-/* job/claim.c: fill a batch; in the caller's transaction, for the courier, too */
-extern LaneKey claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now);
+/* job/claim.c: fill a batch; in the caller's transaction, for the sender, too */
+extern ReadyKey claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now);
 
 /* job/claim.c: rows of defer.claim; in the caller's transaction */
-extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, RowPlace *place);
-extern void claim_row_delete(int64 claim_id, RowPlace *place);
+extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, CachedTid *place);
+extern void claim_row_delete(int64 claim_id, CachedTid *place);
 extern bool claim_row_delete_id(int64 claim_id, bool wait); /* false: it is not there */
 
 /* job/batch.c: the entry of a job in this worker's slot */
@@ -93,7 +93,7 @@ typedef enum FailureKind
 extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
 						   const ErrorData *error);
 
-/* job/finish.c: how a delivery ended, as the courier sees it */
+/* job/finish.c: how a delivery ended, as the sender sees it */
 typedef enum DeliveryOutcome
 {
 	DELIVERY_DONE,

@@ -7,7 +7,7 @@
  * claim into each job's row (a HOT update), one row into defer.claim, and
  * deletes the rows of the last batch's jobs that succeeded.
  *
- * The scan begins at the lane's lowest live key and goes on from there (see
+ * The scan begins at the ready queue's lowest live key and goes on from there (see
  * shmem/ready_queue.c).  Rows that others are at are skipped, never waited for.
  */
 #include "base/defer.h"
@@ -42,7 +42,7 @@
 
 /* One row in defer.claim says what was taken, for recovery after a crash */
 void
-claim_row_insert(int64 claim_id, const int64 *ids, int n, RowPlace *place)
+claim_row_insert(int64 claim_id, const int64 *ids, int n, CachedTid *place)
 {
 	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
 	Datum	   *elements = palloc(Max(n, 1) * sizeof(Datum));
@@ -62,7 +62,7 @@ claim_row_insert(int64 claim_id, const int64 *ids, int n, RowPlace *place)
 		nulls[i] = true;		/* a later version's */
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	simple_heap_insert(rel, tuple);
-	row_place_set(place, rel, &tuple->t_self);
+	tid_cache_set(place, rel, &tuple->t_self);
 
 	pkey = index_open(catalog_oid(CAT_CLAIM_PKEY), RowExclusiveLock);
 	index_insert(pkey, values, nulls, &tuple->t_self, rel, UNIQUE_CHECK_YES, false, NULL);
@@ -96,14 +96,14 @@ claim_row_delete_id(int64 claim_id, bool wait)
 
 /* The same of a claim of ours, where we left its row */
 void
-claim_row_delete(int64 claim_id, RowPlace *place)
+claim_row_delete(int64 claim_id, CachedTid *place)
 {
 	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	BlockNumber nblocks = 0;
 	TM_FailureData failure;
 
-	if (row_place_holds(place, rel, &nblocks, claim_id, slot))
+	if (tid_cache_holds(place, rel, &nblocks, claim_id, slot))
 		(void) table_tuple_delete(rel, &place->tid, GetCurrentCommandId(true), InvalidSnapshot,
 								  InvalidSnapshot, false, &failure, false);
 	else
@@ -117,16 +117,16 @@ claim_row_delete(int64 claim_id, RowPlace *place)
  * ------------------------------------------------------------------------ */
 
 /*
- * The lane that a row belongs into by the settings as they are; a batch is
+ * The ready queue that a row belongs into by the settings as they are; a batch is
  * mostly of one function, so remember the last.
  */
 static int64
-lane_by_settings(const Job *job)
+limits_key_by_settings(const Job *job)
 {
 	static char *function = NULL;
 	static char *queue = NULL;
 	static uint64 generation = 0;
-	static int64 lane = 0;
+	static int64 limits_key = 0;
 
 	if (function == NULL || generation != settings_generation() ||
 		strlen(function) != VARSIZE_ANY_EXHDR(job->function) ||
@@ -145,18 +145,18 @@ lane_by_settings(const Job *job)
 		queue = text_to_cstring(job->queue);
 		function = text_to_cstring(job->function);
 		MemoryContextSwitchTo(context);
-		lane = job_lane(function, queue);
+		limits_key = job_limits_key(function, queue);
 		generation = settings_generation();
 	}
-	return lane;
+	return limits_key;
 }
 
-/* Has the row a limit now that its lane does not have? */
+/* Has the row a limit now that its ready queue does not have? */
 static bool
-must_move(const Job *job, int64 lane)
+must_move(const Job *job, int64 limits_key)
 {
-	return (LANE_FUNCTION(lane) != 0 && LANE_FUNCTION(lane) != LANE_FUNCTION(job->lane)) ||
-		(LANE_QUEUE(lane) != 0 && LANE_QUEUE(lane) != LANE_QUEUE(job->lane));
+	return (LIMITS_KEY_FUNCTION(limits_key) != 0 && LIMITS_KEY_FUNCTION(limits_key) != LIMITS_KEY_FUNCTION(job->limits_key)) ||
+		(LIMITS_KEY_QUEUE(limits_key) != 0 && LIMITS_KEY_QUEUE(limits_key) != LIMITS_KEY_QUEUE(job->limits_key));
 }
 
 /* What became of a row that the scan met */
@@ -177,7 +177,7 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 	Job		   *job = &entry->job;
 	ItemPointerData tid = slot->tts_tid;
 	bool		isnull;
-	int64		lane;
+	int64		limits_key;
 	MemoryContext context;
 
 	(void) slot_getattr(slot, JOB_CLAIM, &isnull);
@@ -195,18 +195,18 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 		history_insert(job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
 					   "was not begun before discard_after");
 		if (job->schedule_id != 0)
-			pending_release();
+			xact_notify_release();
 		return ROW_DONE;
 	}
-	lane = lane_by_settings(job);
-	if (must_move(job, lane))
+	limits_key = limits_key_by_settings(job);
+	if (must_move(job, limits_key))
 	{
 		if (!job_set_claim_at(&tid, slot, 0, NULL))
 			return ROW_SKIPPED;
 		CommandCounterIncrement();
-		job->lane = lane;
+		job->limits_key = limits_key;
 		job_update(job);
-		pending_job(job->owner, job->lane, job->priority, job->run_at, job->id);
+		xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
 		return ROW_DONE;
 	}
 	if (job->suspect > 0 && my_worker != NULL)
@@ -228,31 +228,31 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 }
 
 /*
- * Take up to max jobs of a lane.  Returns the first key that was not dealt
+ * Take up to max jobs of a ready queue.  Returns the first key that was not dealt
  * with; what is before it is taken, or somebody else's affair.
  */
-LaneKey
-claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now)
+ReadyKey
+claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now)
 {
-	LaneScan	scan;
-	LaneKey		next = LANE_KEY_NONE;
-	LaneKey		skipped = LANE_KEY_NONE;
+	ReadyScan	scan;
+	ReadyKey		next = READY_KEY_NONE;
+	ReadyKey		skipped = READY_KEY_NONE;
 	Size		bytes = 0;
 	int			others = 0;
 
 	/* if it is locked wait here, where that holds up no other database */
 	(void) job_table();
-	lane_scan_begin(choice, MyDatabaseId);
-	if (choice->low.run_at > now)
+	ready_queue_scan_begin(choice, MyDatabaseId);
+	if (choice->min_key.run_at > now)
 	{
 		/* others were quicker */
-		lane_scan_advance(choice, MyDatabaseId, choice->low);
-		return choice->low;
+		ready_queue_scan_advance(choice, MyDatabaseId, choice->min_key);
+		return choice->min_key;
 	}
-	lane_scan_open(&scan, choice);
+	ready_scan_open(&scan, choice);
 	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
 	{
-		LaneKey		key;
+		ReadyKey		key;
 		bool		isnull;
 		RowFate		fate;
 
@@ -273,15 +273,15 @@ claim_lane(Batch *new_batch, LaneChoice *choice, int max, TimestampTz now)
 		}
 		if (fate == ROW_DONE)
 			others++;
-		if (fate == ROW_SKIPPED && lane_key_before(key, skipped))
+		if (fate == ROW_SKIPPED && ready_key_before(key, skipped))
 			skipped = key;
 		if (fate == ROW_TAKEN && my_worker != NULL && new_batch->jobs[0].job.suspect > 0)
 			max = 1;
 	}
-	lane_scan_close(&scan);
-	if (lane_key_before(skipped, next))
+	ready_scan_close(&scan);
+	if (ready_key_before(skipped, next))
 		next = skipped;
-	lane_scan_advance(choice, MyDatabaseId, next);
+	ready_queue_scan_advance(choice, MyDatabaseId, next);
 	return next;
 }
 
@@ -297,55 +297,55 @@ bool
 batch_claim(int max, TimestampTz *look_again)
 {
 	const TimestampTz now = GetCurrentTimestamp();
-	LaneChoice	choice;
+	ReadyQueueChoice	choice;
 	Batch	   *new_batch;
-	LaneKey		next = LANE_KEY_NONE;
+	ReadyKey		next = READY_KEY_NONE;
 	bool		took;
 
 	batch_release_limits();
 	worker_release_suspect();
-	if (!defer_enabled || !lane_choose(MyDatabaseId, my_worker->owner, now, &choice, look_again))
+	if (!defer_enabled || !ready_queue_choose(MyDatabaseId, my_worker->owner, now, &choice, look_again))
 	{
 		batch_settle();
 		return false;
 	}
 
 	new_batch = new_batch_begin();
-	new_batch->lane = choice.lane;
+	new_batch->limits_key = choice.limits_key;
 	PG_TRY();
 	{
 		/* where those that find no room are cancelled, none waits in a batch */
-		bool		one = lane_may_cancel(MyDatabaseId, choice.lane);
+		bool		one = limits_may_cancel(MyDatabaseId, choice.limits_key);
 
-		bookkeeping_begin();
+		own_transaction_begin();
 		settle_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
-		next = claim_lane(new_batch, &choice, one ? 1 : max, now);
+		next = claim_ready_queue(new_batch, &choice, one ? 1 : max, now);
 		new_batch_record(new_batch);
-		bookkeeping_end();
+		own_transaction_end();
 	}
 	PG_CATCH();
 	{
-		lane_scan_abort(&choice, MyDatabaseId);
+		ready_queue_scan_abort(&choice, MyDatabaseId);
 		new_batch_abort();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
 	took = new_batch->njobs > 0;
-	lane_scan_end(&choice, MyDatabaseId, next, new_batch->njobs, now);
-	new_batch->reserved = took && LANE_HAS_LIMITS(choice.lane);
+	ready_queue_scan_end(&choice, MyDatabaseId, next, new_batch->njobs, now);
+	new_batch->reserved = took && LIMITS_KEY_HAS_LIMITS(choice.limits_key);
 	new_batch_commit(new_batch);
 	if (!took)
 	{
 		worker_release_suspect();
 
-		/* another lane may have jobs, and this one will be tried again: see lane_scan_end() */
+		/* another ready queue may have jobs, and this one will be tried again: see ready_queue_scan_end() */
 		*look_again = Min(*look_again, now);
 
 		/* who has come meanwhile saw no room, and that we would take it */
-		if (LANE_HAS_LIMITS(choice.lane))
+		if (LIMITS_KEY_HAS_LIMITS(choice.limits_key))
 			wake_scheduler(MyDatabaseId);
 	}
 
@@ -355,10 +355,10 @@ batch_claim(int max, TimestampTz *look_again)
 
 	/*
 	 * We may have taken the last room: the scheduler cancels what finds none.
-	 * It may be in another lane, or have come after we had looked, and left
+	 * It may be in another ready queue, or have come after we had looked, and left
 	 * that to us.
 	 */
-	else if (took && lane_cancels_at_limit(MyDatabaseId, choice.lane))
+	else if (took && limits_cancel_at_limit(MyDatabaseId, choice.limits_key))
 		wake_scheduler(MyDatabaseId);
 	return took;
 }

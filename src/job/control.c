@@ -139,7 +139,7 @@ finish_as_cancelled(Job *job)
 				   job->error != NULL ? text_to_cstring(job->error) : NULL);
 	job_delete(job->id);
 	if (job->schedule_id != 0)
-		pending_release();		/* a run that was held behind this one */
+		xact_notify_release();		/* a run that was held behind this one */
 }
 
 /*
@@ -211,9 +211,9 @@ defer_reschedule(PG_FUNCTION_ARGS)
 	check_run_at(&job, PG_GETARG_TIMESTAMPTZ(1));
 	job.run_at = PG_GETARG_TIMESTAMPTZ(1);
 	job.claim = 0;
-	job.lane = job_lane(text_to_cstring(job.function), text_to_cstring(job.queue));
+	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
 	job_update(&job);
-	pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+	xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
 	PG_RETURN_BOOL(true);
 }
 
@@ -295,6 +295,6 @@ defer_rerun(PG_FUNCTION_ARGS)
 	job.args = old.args;
 	job.metadata = old.metadata;
 	job.options = old.options;
-	job.lane = job_lane(text_to_cstring(job.function), text_to_cstring(job.queue));
+	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
 	PG_RETURN_INT64(job_insert(&job));
 }

@@ -271,14 +271,14 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
 	check_payload(&job);
 	check_metadata(job.metadata);
-	job.lane = job_lane(signature, text_to_cstring(job.queue));
+	job.limits_key = job_limits_key(signature, text_to_cstring(job.queue));
 	return job_insert(&job);
 }
 
 static void
 check_not_scheduled(const FunctionEntry *entry)
 {
-	if (guard_is_scheduled(entry->oid))
+	if (direct_call_is_scheduled(entry->oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("function %s is scheduled and cannot be enqueued directly",

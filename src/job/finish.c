@@ -69,7 +69,7 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 												result, NULL, NULL);
 	job_log_write(job->job.id, job->job.owner, attempt);
 	if (job->job.schedule_id != 0)
-		pending_release();
+		xact_notify_release();
 	if (!deleted)
 		return JOB_SUCCEEDED;
 	rollup_add(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
@@ -183,9 +183,9 @@ free_row(Job *job, TimestampTz run_at)
 {
 	job->claim = 0;
 	job->run_at = run_at;
-	job->lane = job_lane(text_to_cstring(job->function), text_to_cstring(job->queue));
+	job->limits_key = job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue));
 	job_update(job);
-	pending_job(job->owner, job->lane, job->priority, job->run_at, job->id);
+	xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
 }
 
 static void
@@ -194,7 +194,7 @@ end_row(Job *job, char state, TimestampTz started_at, const char *sqlstate, cons
 	history_insert(job, state, job->attempt, started_at, NULL, sqlstate, message);
 	job_delete(job->id);
 	if (job->schedule_id != 0)
-		pending_release();
+		xact_notify_release();
 }
 
 /*
@@ -230,12 +230,12 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 	Verdict		verdict;
 	int32		attempt;
 
-	bookkeeping_begin();
+	own_transaction_begin();
 	if (job_lock(batch_job->job.id, false, &job) != JOB_LOCKED ||
 		job.claim != batch_job->job.claim)
 	{
 		/* somebody has removed it by hand */
-		bookkeeping_end();
+		own_transaction_end();
 		batch_job->state = JOB_SETTLED;
 		return;
 	}
@@ -272,7 +272,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		else
 			end_row(&job, verdict.state, started_at, sqlstate, error->message);
 	}
-	bookkeeping_end();
+	own_transaction_end();
 	batch_job->state = JOB_SETTLED;
 }
 
@@ -341,7 +341,7 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 		history_insert(&job, STATE_SUCCEEDED, job.attempt + 1, started_at, end->result, NULL, NULL);
 		job_delete(job.id);
 		if (job.schedule_id != 0)
-			pending_release();
+			xact_notify_release();
 		return true;
 	}
 
@@ -375,13 +375,13 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 					   end->message);
 		job_delete(job.id);
 		if (job.schedule_id != 0)
-			pending_release();
+			xact_notify_release();
 	}
 	return true;
 }
 
 /*
- * The server or the courier went while a delivery was under way.  That is not
+ * The server or the sender went while a delivery was under way.  That is not
  * its fault, so it does not use up an attempt, but it is not done for ever.
  */
 void

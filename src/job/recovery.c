@@ -86,7 +86,7 @@ claim_is_live(int64 id)
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(shared->workers_lock);
-	return live || courier_has_claim(MyDatabaseId, id);
+	return live || sender_has_claim(MyDatabaseId, id);
 }
 
 static Orphan *
@@ -281,17 +281,17 @@ recover_claims(bool after_crash)
 	memcpy(scene.lost, my_database->lost, sizeof(scene.lost));
 	LWLockRelease(shared->workers_lock);
 
-	bookkeeping_begin();
+	own_transaction_begin();
 	MemoryContextSwitchTo(scratch);
 	orphans = find_orphans();
 	survey(orphans, &scene);
-	bookkeeping_end();
+	own_transaction_end();
 
 	foreach(cell, orphans)
 	{
 		Orphan	   *orphan = lfirst(cell);
 
-		bookkeeping_begin();
+		own_transaction_begin();
 		if (claim_row_delete_id(orphan->id, true) && !settle_orphan(orphan, &scene, after_crash))
 		{
 			/* all or nothing: try again when the row is free */
@@ -300,7 +300,7 @@ recover_claims(bool after_crash)
 			complete = false;
 			continue;
 		}
-		bookkeeping_end();
+		own_transaction_end();
 	}
 	if (complete)
 		forget_lost(scene.nlost);

@@ -23,8 +23,8 @@ static struct
 {
 	WorkerSlot *victim;			/* NULL: nobody */
 	int64		claim_id;		/* the victim's */
-	int64		lane;
-	bool		reserved;		/* the lane's limits, for us */
+	int64		limits_key;
+	bool		reserved;		/* the ready queue's limits, for us */
 	int			n;
 	int64		ids[BATCH_MAX]; /* newest first */
 }			theft;
@@ -56,7 +56,7 @@ choose_victim(bool *later)
 
 			theft.victim = slot;
 			theft.claim_id = slot->claim_id;
-			theft.lane = slot->lane;
+			theft.limits_key = slot->limits_key;
 			for (int e = slot->nentries - 1; e >= 0 && theft.n < want; e--)
 			{
 				if (slot->entries[e].state != ENTRY_WAITING)
@@ -109,7 +109,7 @@ release_room(void)
 	if (!theft.reserved)
 		return;
 	theft.reserved = false;
-	lane_give_back_room(theft.lane);
+	batch_give_back_capacity(theft.limits_key);
 }
 
 /* The process ends, or an error does, in the middle of it */
@@ -167,7 +167,7 @@ batch_steal(bool *later)
 	choose_victim(later);
 	if (theft.victim == NULL)
 		return false;
-	theft.reserved = limits_reserve(MyDatabaseId, theft.lane);
+	theft.reserved = limits_reserve(MyDatabaseId, theft.limits_key);
 	if (!theft.reserved)
 	{
 		give_back();
@@ -175,18 +175,18 @@ batch_steal(bool *later)
 	}
 
 	new_batch = new_batch_begin();
-	new_batch->lane = theft.lane;
+	new_batch->limits_key = theft.limits_key;
 	PG_TRY();
 	{
-		bookkeeping_begin();
+		own_transaction_begin();
 		settle_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		/* which lane they belong into was decided earlier: each is looked at before it begins */
+		/* which ready queue they belong into was decided earlier: each is looked at before it begins */
 		new_batch->settings = 0;
 		for (int i = theft.n - 1; i >= 0; i--)
 			(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
 		new_batch_record(new_batch);
-		bookkeeping_end();
+		own_transaction_end();
 	}
 	PG_CATCH();
 	{
@@ -197,7 +197,7 @@ batch_steal(bool *later)
 	PG_END_TRY();
 
 	took = new_batch->njobs > 0;
-	new_batch->reserved = took && LANE_HAS_LIMITS(theft.lane);
+	new_batch->reserved = took && LIMITS_KEY_HAS_LIMITS(theft.limits_key);
 	if (!took)
 		release_room();
 	theft.victim = NULL;

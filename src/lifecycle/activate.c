@@ -70,7 +70,7 @@ defer_note_restore(PG_FUNCTION_ARGS)
 	run("INSERT INTO defer.origin (id) SELECT pg_catalog.gen_random_uuid()", SPI_OK_INSERT);
 	SPI_finish();
 	own_sql_end(&own);
-	pending_rescan();
+	xact_notify_rescan();
 	return PointerGetDatum(NULL);
 }
 
@@ -147,8 +147,8 @@ defer_activate(PG_FUNCTION_ARGS)
 				(errmsg("defer is active in this database already")));
 	else
 	{
-		pending_installed();
-		pending_rescan();
+		xact_notify_installed();
+		xact_notify_rescan();
 	}
 	PG_RETURN_VOID();
 }

@@ -165,7 +165,7 @@ static bool
 processes_left(Oid database, bool interrupt)
 {
 	DatabaseSlot *slot;
-	CourierSlot *courier;
+	SenderSlot *sender;
 	bool		any = false;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
@@ -190,13 +190,13 @@ processes_left(Oid database, bool interrupt)
 		if (interrupt)
 			kill(worker->pid, SIGTERM);
 	}
-	courier = courier_slot(database);
-	if (courier != NULL && courier->pid != 0)
+	sender = sender_slot(database);
+	if (sender != NULL && sender->pid != 0)
 	{
 		any = true;
-		SetLatch(courier->latch);
+		SetLatch(sender->latch);
 		if (interrupt)
-			kill(courier->pid, SIGTERM);
+			kill(sender->pid, SIGTERM);
 	}
 	LWLockRelease(shared->workers_lock);
 	return any;
@@ -341,9 +341,9 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	if (commit_prepared)
 		note_commit_prepared();
 	if (creates && catalog_installed())
-		pending_installed();
+		xact_notify_installed();
 	if (alters)
-		pending_probe();		/* connections may be allowed again */
+		xact_notify_probe();		/* connections may be allowed again */
 }
 
 /* The extension is being dropped: when that is committed, the scheduler looks */
@@ -355,7 +355,7 @@ ddl_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void 
 		char	   *name = get_extension_name(object);
 
 		if (name != NULL && strcmp(name, "defer") == 0)
-			pending_rescan();
+			xact_notify_rescan();
 	}
 	if (prev_object_access != NULL)
 		prev_object_access(access, class, object, sub, arg);

@@ -309,21 +309,21 @@ pool_of(List **pools, Oid owner)
 
 /* Jobs that are due and have room, by role; lowers *look_again to the next that will be */
 static void
-count_ready(List **pools, const LaneChoice *lanes, int n, TimestampTz now,
+count_ready(List **pools, const ReadyQueueChoice *rqs, int n, TimestampTz now,
 			TimestampTz *look_again, bool *deliveries)
 {
 	for (int i = 0; i < n; i++)
 	{
-		const LaneChoice *lane = &lanes[i];
+		const ReadyQueueChoice *rq = &rqs[i];
 
-		if (lane->low.run_at > now)
-			*look_again = Min(*look_again, lane->low.run_at);
-		else if (!limits_have_room(MyDatabaseId, lane->lane))
+		if (rq->min_key.run_at > now)
+			*look_again = Min(*look_again, rq->min_key.run_at);
+		else if (!limits_have_capacity(MyDatabaseId, rq->limits_key))
 			continue;
-		else if (LANE_IS_DELIVERY(lane->lane))
+		else if (LIMITS_KEY_IS_DELIVERY(rq->limits_key))
 			*deliveries = true;
 		else
-			pool_of(pools, lane->owner)->ready += Max(lane->ready, 1);
+			pool_of(pools, rq->owner)->ready += Max(rq->ready, 1);
 	}
 }
 
@@ -372,22 +372,22 @@ count_pools(List **pools, TimestampTz now, int *working, bool *others)
 
 /* Where at_limit is "cancel", those that find no room */
 static void
-cancel_at_limits(const LaneChoice *lanes, int n, TimestampTz now)
+cancel_at_limits(const ReadyQueueChoice *rqs, int n, TimestampTz now)
 {
 	for (int i = 0; i < n; i++)
 	{
-		LaneKey		next;
+		ReadyKey		next;
 		int			ended;
 
-		if (lanes[i].low.run_at > now || !lane_cancels_at_limit(MyDatabaseId, lanes[i].lane))
+		if (rqs[i].min_key.run_at > now || !limits_cancel_at_limit(MyDatabaseId, rqs[i].limits_key))
 			continue;
 		do
 		{
-			bookkeeping_begin();
-			ended = lane_end_due(&lanes[i], now, END_ROWS, STATE_CANCELLED, NULL,
+			own_transaction_begin();
+			ended = ready_scan_end_due(&rqs[i], now, END_ROWS, STATE_CANCELLED, NULL,
 								 "the function was at its concurrency limit, and at_limit is \"cancel\"",
 								 &next);
-			bookkeeping_end();
+			own_transaction_end();
 		} while (ended == END_ROWS);
 	}
 }
@@ -396,39 +396,39 @@ cancel_at_limits(const LaneChoice *lanes, int n, TimestampTz now)
 static void
 fail_jobs(Oid owner, OwnerState state, TimestampTz now, TimestampTz *look_again)
 {
-	LaneChoice	choice;
+	ReadyQueueChoice	choice;
 
 	for (int round = 0; round < END_ROUNDS; round++)
 	{
-		LaneKey		next = LANE_KEY_NONE;
+		ReadyKey		next = READY_KEY_NONE;
 		volatile int ended = 0;
 
-		if (!lane_choose(MyDatabaseId, owner, now, &choice, look_again))
+		if (!ready_queue_choose(MyDatabaseId, owner, now, &choice, look_again))
 			return;
 		PG_TRY();
 		{
 			const char *sqlstate = NULL;
 			char	   *why;
 
-			bookkeeping_begin();
+			own_transaction_begin();
 			why = owner_failure(owner, state, &sqlstate);
-			lane_scan_begin(&choice, MyDatabaseId);
-			ended = lane_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
-			lane_scan_advance(&choice, MyDatabaseId, next);
-			bookkeeping_end();
+			ready_queue_scan_begin(&choice, MyDatabaseId);
+			ended = ready_scan_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
+			ready_queue_scan_advance(&choice, MyDatabaseId, next);
+			own_transaction_end();
 		}
 		PG_CATCH();
 		{
-			lane_scan_abort(&choice, MyDatabaseId);
+			ready_queue_scan_abort(&choice, MyDatabaseId);
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
 
 		/* if any were ended what is left need not be locked: go on with it */
-		lane_scan_end(&choice, MyDatabaseId, ended > 0 ? LANE_KEY_NONE : next, 0, now);
+		ready_queue_scan_end(&choice, MyDatabaseId, ended > 0 ? READY_KEY_NONE : next, 0, now);
 
 		/* who has come meanwhile saw no room */
-		if (LANE_HAS_LIMITS(choice.lane))
+		if (LIMITS_KEY_HAS_LIMITS(choice.limits_key))
 			*look_again = now;
 	}
 	*look_again = now;
@@ -452,9 +452,9 @@ owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
 		*look_again = Min(*look_again, trouble->not_before);
 		return false;
 	}
-	bookkeeping_begin();
+	own_transaction_begin();
 	state = owner_state(owner);
-	bookkeeping_end();
+	own_transaction_end();
 	if (state == OWNER_OK)
 		return true;
 	if (state == OWNER_GONE || state == OWNER_SUPERUSER)
@@ -575,7 +575,7 @@ tables_are_locked(TimestampTz now)
 
 	if (now < looked_at || now - looked_at >= STUCK_DELAY)
 	{
-		locked = bookkeeping_would_wait();
+		locked = own_transaction_would_wait();
 		looked_at = now;
 	}
 	return locked;
@@ -632,7 +632,7 @@ TimestampTz
 pool_maintain(TimestampTz now)
 {
 	TimestampTz look_again = DT_NOEND;
-	LaneChoice *lanes;
+	ReadyQueueChoice *rqs;
 	List	   *pools = NIL;
 	ListCell   *cell;
 	int			working = 0;
@@ -652,17 +652,17 @@ pool_maintain(TimestampTz now)
 		return DT_NOEND;
 	}
 
-	n = lanes_of_database(MyDatabaseId, &lanes);
-	cancel_at_limits(lanes, n, now);
-	count_ready(&pools, lanes, n, now, &look_again, &deliveries);
-	if (deliveries && !courier_maintain(now, &look_again))
+	n = ready_queues_of_database(MyDatabaseId, &rqs);
+	cancel_at_limits(rqs, n, now);
+	count_ready(&pools, rqs, n, now, &look_again, &deliveries);
+	if (deliveries && !sender_maintain(now, &look_again))
 	{
 		complain_no_slots(now);
 		no_slots = true;
 		look_again = Min(look_again, now + NO_SLOT_DELAY);
 	}
 	for (int i = 1; i < n; i++)
-		others = others || lanes[i].owner != lanes[0].owner;
+		others = others || rqs[i].owner != rqs[0].owner;
 	count_pools(&pools, now, &working, &others);
 	others = others || list_length(pools) > 1;
 

@@ -1,6 +1,6 @@
 /*
  * process.h
- *		The processes of defer: launcher, schedulers, workers, couriers; and what starts,
+ *		The processes of defer: launcher, schedulers, workers, senders; and what starts,
  *		stops and cleans up after them.
  */
 #ifndef PROCESSES_H
@@ -54,8 +54,8 @@ extern TimestampTz pool_maintain(TimestampTz now);
 extern PGDLLEXPORT void defer_worker_main(Datum arg);
 
 /* process/sender.c */
-extern PGDLLEXPORT void defer_courier_main(Datum arg);
-extern bool courier_maintain(TimestampTz now, TimestampTz *look_again);
+extern PGDLLEXPORT void defer_sender_main(Datum arg);
+extern bool sender_maintain(TimestampTz now, TimestampTz *look_again);
 
 /* job/recovery.c: claims that nobody works on; true: some could not be settled yet */
 extern bool recover_claims(bool after_crash);

@@ -48,7 +48,7 @@
 /* It was set, if it is further behind the monotonic one than before by so much */
 #define CLOCK_SET_BACK	USECS_PER_SEC
 
-/* Rows of a batch are locked by somebody; there are more lanes or limits than slots */
+/* Rows of a batch are locked by somebody; there are more ready queues or limits than slots */
 #define RETRY_DELAY		USECS_PER_SEC
 
 /* Events for alerts are collected for so long before they are looked at */
@@ -57,7 +57,7 @@
 typedef enum ChoreName
 {
 	CHORE_CLOCK,				/* it was set back */
-	CHORE_LOAD,					/* limits, guard, lanes from the tables */
+	CHORE_LOAD,					/* limits, guard, ready queues from the tables */
 	CHORE_RECOVER,
 	CHORE_PARTITIONS,
 	CHORE_SCHEDULES,
@@ -142,7 +142,7 @@ check_database(void)
 {
 	bool		serve;
 
-	bookkeeping_begin();
+	own_transaction_begin();
 	serve = catalog_installed();
 	if (serve && shared->restored)
 	{
@@ -150,7 +150,7 @@ check_database(void)
 		CommandCounterIncrement();
 	}
 	serve = serve && catalog_is_active() && !database_is_template(MyDatabaseId);
-	bookkeeping_end();
+	own_transaction_end();
 	if (serve)
 	{
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
@@ -175,16 +175,16 @@ chore_load(TimestampTz now)
 
 	check_database();
 	limits = limits_load_begin(MyDatabaseId);
-	bookkeeping_begin();
+	own_transaction_begin();
 	all = load_limits("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
 					  " f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f", 'f');
 	all = load_limits("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END"
 					  " FROM defer.queue q", 'q') && all;
 	current = limits_load_end(MyDatabaseId, limits);
 	note_limits_overflow(!all);
-	schedule_load_guard();
-	lanes_load(now);
-	bookkeeping_end();
+	schedule_load_set();
+	ready_scan_load(now);
+	own_transaction_end();
 	/* a restore may have brought jobs since: then they were not to be found */
 	check_database();
 	if (!current)
@@ -225,9 +225,9 @@ chore_release(TimestampTz now)
 {
 	bool		all;
 
-	bookkeeping_begin();
+	own_transaction_begin();
 	all = schedule_release_held();
-	bookkeeping_end();
+	own_transaction_end();
 	return all ? DT_NOEND : now + RETRY_DELAY;
 }
 
@@ -262,7 +262,7 @@ move_jobs_back(int64 by)
 	OwnSql		own;
 
 	interval->time = by;
-	bookkeeping_begin();
+	own_transaction_begin();
 	own_sql_begin(&own);
 	SPI_connect();
 	if (SPI_execute_with_args("UPDATE defer.job SET run_at = run_at OPERATOR(pg_catalog.-) $1"
@@ -273,7 +273,7 @@ move_jobs_back(int64 by)
 		elog(ERROR, "could not move the times of jobs");
 	SPI_finish();
 	own_sql_end(&own);
-	bookkeeping_end();
+	own_transaction_end();
 }
 
 static TimestampTz
@@ -353,7 +353,7 @@ scheduler_detach(int code, Datum arg)
 {
 	Oid			database = my_database->database;
 
-	lane_scan_abandon(database);
+	ready_queue_scan_abandon(database);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	my_database->scheduler_pid = 0;
 	my_database->scheduler_latch = NULL;
@@ -366,7 +366,7 @@ scheduler_detach(int code, Datum arg)
 		SetLatch(shared->launcher_latch);
 	LWLockRelease(shared->workers_lock);
 	if (!OidIsValid(my_database->database))
-		lanes_forget(database);
+		ready_queues_forget(database);
 }
 
 /* Take the database's slot; false: we are not wanted (any more) */
@@ -479,7 +479,7 @@ sleep_until_due(void)
 	called = my_database->called;
 	LWLockRelease(shared->workers_lock);
 
-	/* a chore that waited, for a lock or at a gate, has reset the latch */
+	/* a chore that waited, for a lock or at a claim_lock, has reset the latch */
 	if (called || ConfigReloadPending)
 		return;
 	(void) WaitLatch(MyLatch,

@@ -54,7 +54,7 @@
 #define LOOKUP_WAIT		100
 #define ERROR_WAIT		1000
 
-/* A courier that was started and has not shown up after so long never will */
+/* A sender that was started and has not shown up after so long never will */
 #define START_TIMEOUT	(60 * USECS_PER_SEC)
 
 /* Open files that are not for transfers */
@@ -64,7 +64,7 @@
 typedef struct Claim
 {
 	int64		id;
-	RowPlace	place;			/* of it */
+	CachedTid	place;			/* of it */
 	int			left;			/* deliveries of it that are under way */
 	int			ending;			/* of these, by the transaction that is open */
 } Claim;
@@ -87,7 +87,7 @@ typedef struct Delivery
 	DeliveryEnd end;
 } Delivery;
 
-static CourierSlot *my_courier = NULL;
+static SenderSlot *my_sender = NULL;
 
 /* By their entry in the slot */
 static Delivery *deliveries[TRANSFERS_MAX];
@@ -104,8 +104,8 @@ static int	nleft_behind = 0;
 static int	record_next = 0;
 static int	record_alone = 0;	/* after an error */
 
-/* Room that was reserved in a lane for deliveries that are being claimed */
-static int64 room_lane;
+/* Room that was reserved in a ready queue for deliveries that are being claimed */
+static int64 capacity_limits_key;
 static int	room = 0;
 
 /* ------------------------------------------------------------------------
@@ -167,8 +167,8 @@ delivery_forget(int entry)
 	if (--delivery->claim->left == 0)
 		pfree(delivery->claim);
 	transfer_free(delivery->transfer);
-	limits_release(MyDatabaseId, delivery->job.lane);
-	if (LANE_HAS_LIMITS(delivery->job.lane))
+	limits_release(MyDatabaseId, delivery->job.limits_key);
+	if (LIMITS_KEY_HAS_LIMITS(delivery->job.limits_key))
 		wake_scheduler(MyDatabaseId);	/* workers may wait for the room, too */
 	if (delivery->ended)
 		nended--;
@@ -177,11 +177,11 @@ delivery_forget(int entry)
 	MemoryContextDelete(delivery->context);
 	deliveries[entry] = NULL;
 	ndeliveries--;
-	SpinLockAcquire(&my_courier->mutex);
-	my_courier->entries[entry].job_id = 0;
-	while (my_courier->nentries > 0 && my_courier->entries[my_courier->nentries - 1].job_id == 0)
-		my_courier->nentries--;
-	SpinLockRelease(&my_courier->mutex);
+	SpinLockAcquire(&my_sender->mutex);
+	my_sender->entries[entry].job_id = 0;
+	while (my_sender->nentries > 0 && my_sender->entries[my_sender->nentries - 1].job_id == 0)
+		my_sender->nentries--;
+	SpinLockRelease(&my_sender->mutex);
 }
 
 /* It ends, or is freed, and its lookup may go on without it */
@@ -247,10 +247,10 @@ under_way_of(Oid role)
 
 /* Reserve room for one more; false: there is none */
 static bool
-room_reserve(int64 lane)
+room_reserve(int64 limits_key)
 {
-	room_lane = lane;
-	if (!limits_reserve(MyDatabaseId, lane))
+	capacity_limits_key = limits_key;
+	if (!limits_reserve(MyDatabaseId, limits_key))
 		return false;
 	room++;
 	return true;
@@ -261,7 +261,7 @@ static void
 room_release(int used)
 {
 	for (; room > used; room--)
-		limits_release(MyDatabaseId, room_lane);
+		limits_release(MyDatabaseId, capacity_limits_key);
 	room = 0;
 }
 
@@ -303,34 +303,34 @@ publish(const Batch *batch_of, int *entries)
 	TimestampTz now = GetCurrentTimestamp();
 	int			entry = 0;
 
-	SpinLockAcquire(&my_courier->mutex);
+	SpinLockAcquire(&my_sender->mutex);
 	for (int i = 0; i < batch_of->njobs; i++)
 	{
-		while (my_courier->entries[entry].job_id != 0)
+		while (my_sender->entries[entry].job_id != 0)
 			entry++;
-		my_courier->entries[entry].job_id = batch_of->jobs[i].job.id;
-		my_courier->entries[entry].claim_id = batch_of->claim_id;
-		my_courier->entries[entry].owner = batch_of->jobs[i].job.owner;
-		my_courier->entries[entry].started_at = now;
-		my_courier->entries[entry].cancel = false;
-		my_courier->nentries = Max(my_courier->nentries, entry + 1);
+		my_sender->entries[entry].job_id = batch_of->jobs[i].job.id;
+		my_sender->entries[entry].claim_id = batch_of->claim_id;
+		my_sender->entries[entry].owner = batch_of->jobs[i].job.owner;
+		my_sender->entries[entry].started_at = now;
+		my_sender->entries[entry].cancel = false;
+		my_sender->nentries = Max(my_sender->nentries, entry + 1);
 		entries[i] = entry;
 	}
-	SpinLockRelease(&my_courier->mutex);
+	SpinLockRelease(&my_sender->mutex);
 }
 
 static void
 unpublish(const int *entries, int n)
 {
-	SpinLockAcquire(&my_courier->mutex);
+	SpinLockAcquire(&my_sender->mutex);
 	for (int i = 0; i < n; i++)
-		my_courier->entries[entries[i]].job_id = 0;
-	SpinLockRelease(&my_courier->mutex);
+		my_sender->entries[entries[i]].job_id = 0;
+	SpinLockRelease(&my_sender->mutex);
 }
 
 /* The row of defer.claim; in a transaction */
 static void
-write_claim(const Batch *batch_of, RowPlace *place)
+write_claim(const Batch *batch_of, CachedTid *place)
 {
 	int64		ids[BATCH_MAX];
 
@@ -339,7 +339,7 @@ write_claim(const Batch *batch_of, RowPlace *place)
 	claim_row_insert(batch_of->claim_id, ids, batch_of->njobs, place);
 }
 
-/* Take what is due, of one lane.  False: there is nothing, or no room for it */
+/* Take what is due, of one ready queue.  False: there is nothing, or no room for it */
 static bool
 claim_some(TimestampTz *look_again)
 {
@@ -347,16 +347,16 @@ claim_some(TimestampTz *look_again)
 	const TimestampTz now = GetCurrentTimestamp();
 	int			entries[BATCH_MAX];
 	Oid			full[1];
-	LaneChoice	choice;
-	LaneKey		next = LANE_KEY_NONE;
-	RowPlace	place = {0};
+	ReadyQueueChoice	choice;
+	ReadyKey		next = READY_KEY_NONE;
+	CachedTid	place = {0};
 	Claim	   *claim;
 	volatile int published = 0;
 	bool		unused;
 	int			max;
 
 	if (ndeliveries + nleft_behind >= capacity || !defer_enabled ||
-		!lane_choose_delivery(MyDatabaseId, nmails < MAILS_MAX, full, full_roles(full), now, &choice, look_again))
+		!ready_queue_choose_delivery(MyDatabaseId, nmails < MAILS_MAX, full, full_roles(full), now, &choice, look_again))
 		return false;
 	if (fresh == NULL)
 	{
@@ -367,22 +367,22 @@ claim_some(TimestampTz *look_again)
 	MemoryContextReset(fresh->context);
 	fresh->njobs = 0;
 	max = Max(room_for(choice.owner), 1);
-	if (LANE_IS_MAIL(choice.lane))
+	if (LIMITS_KEY_IS_MAIL(choice.limits_key))
 		max = Min(max, MAILS_MAX - nmails);
-	if (LANE_HAS_LIMITS(choice.lane))
+	if (LIMITS_KEY_HAS_LIMITS(choice.limits_key))
 	{
-		/* lane_choose_delivery() has reserved room for the first */
-		while (1 + room < max && room_reserve(choice.lane))
+		/* ready_queue_choose_delivery() has reserved room for the first */
+		while (1 + room < max && room_reserve(choice.limits_key))
 			continue;
 		max = 1 + room;
 	}
 
 	PG_TRY();
 	{
-		bookkeeping_begin();
+		own_transaction_begin();
 		fresh->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		fresh->lane = choice.lane;
-		next = claim_lane(fresh, &choice, max, now);
+		fresh->limits_key = choice.limits_key;
+		next = claim_ready_queue(fresh, &choice, max, now);
 		if (fresh->njobs > 0)
 		{
 			write_claim(fresh, &place);
@@ -390,23 +390,23 @@ claim_some(TimestampTz *look_again)
 			published = fresh->njobs;
 			ForceSyncCommit();
 		}
-		bookkeeping_end();
+		own_transaction_end();
 	}
 	PG_CATCH();
 	{
 		unpublish(entries, published);
 		room_release(0);
-		lane_scan_abort(&choice, MyDatabaseId);
+		ready_queue_scan_abort(&choice, MyDatabaseId);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
 	/* who has come meanwhile saw no room */
-	unused = LANE_HAS_LIMITS(choice.lane) && room + 1 > fresh->njobs;
+	unused = LIMITS_KEY_HAS_LIMITS(choice.limits_key) && room + 1 > fresh->njobs;
 
 	/* in this order: what we do not use must not look as if it were taken */
 	room_release(Max(fresh->njobs - 1, 0));
-	lane_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
+	ready_queue_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
 	if (fresh->njobs > 0)
 	{
 		claim = MemoryContextAllocZero(TopMemoryContext, sizeof(Claim));
@@ -423,7 +423,7 @@ claim_some(TimestampTz *look_again)
 	}
 	/* as batch_claim() does */
 	if ((next.run_at > now && next.run_at < my_database->next_wake) ||
-		(fresh->njobs > 0 && lane_cancels_at_limit(MyDatabaseId, choice.lane)) ||
+		(fresh->njobs > 0 && limits_cancel_at_limit(MyDatabaseId, choice.limits_key)) ||
 		unused)
 		wake_scheduler(MyDatabaseId);
 	return fresh->njobs > 0;
@@ -460,7 +460,7 @@ begin_deliveries(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 
-	bookkeeping_begin();
+	own_transaction_begin();
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		Delivery   *delivery = deliveries[i];
@@ -481,11 +481,11 @@ begin_deliveries(void)
 			AbortOutOfAnyTransaction();
 			MemoryContextSwitchTo(context);
 			delivery_give_end(delivery, DELIVERY_RETRY, error->sqlerrcode, error->message);
-			bookkeeping_begin();
+			own_transaction_begin();
 		}
 		PG_END_TRY();
 	}
-	bookkeeping_end();
+	own_transaction_end();
 
 	/* and only now, with no transaction open, to the network */
 	for (int i = 0; i < TRANSFERS_MAX; i++)
@@ -528,14 +528,14 @@ collect_cancelled(void)
 
 	if (ndeliveries == 0)
 		return;
-	SpinLockAcquire(&my_courier->mutex);
-	n = my_courier->nentries;
+	SpinLockAcquire(&my_sender->mutex);
+	n = my_sender->nentries;
 	for (int i = 0; i < n; i++)
 	{
-		cancel[i] = my_courier->entries[i].cancel;
+		cancel[i] = my_sender->entries[i].cancel;
 		any = any || cancel[i];
 	}
-	SpinLockRelease(&my_courier->mutex);
+	SpinLockRelease(&my_sender->mutex);
 	for (int i = 0; any && i < n; i++)
 	{
 		Delivery   *delivery = deliveries[i];
@@ -618,7 +618,7 @@ record_ended(void)
 	begin_record();
 	PG_TRY();
 	{
-		bookkeeping_begin();
+		own_transaction_begin();
 		for (int i = 0; i < TRANSFERS_MAX && tried < most; i++)
 		{
 			int			entry = (first + i) % TRANSFERS_MAX;
@@ -632,7 +632,7 @@ record_ended(void)
 			tried++;
 			busy = busy || !delivery->recorded;
 		}
-		bookkeeping_end();
+		own_transaction_end();
 	}
 	PG_CATCH();
 	{
@@ -677,10 +677,10 @@ record_ended(void)
 
 /* On the way out, while there still is a database connection */
 static void
-courier_wind_up(int code, Datum arg)
+sender_wind_up(int code, Datum arg)
 {
 	transfers_stop();
-	lane_scan_abandon(MyDatabaseId);
+	ready_queue_scan_abandon(MyDatabaseId);
 	room_release(0);
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -690,8 +690,8 @@ courier_wind_up(int code, Datum arg)
 		return;
 	collect_ended();
 	begin_record();
-	bookkeeping_begin();
-	if (bookkeeping_is_locked())
+	own_transaction_begin();
+	if (own_transaction_is_locked())
 		return;					/* a wait could not be interrupted: the scheduler finds the claims */
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
@@ -704,7 +704,7 @@ courier_wind_up(int code, Datum arg)
 							  "the server, or work on the database, has stopped the job");
 		record(delivery);
 	}
-	bookkeeping_end();
+	own_transaction_end();
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		if (deliveries[i] != NULL && deliveries[i]->recorded)
@@ -714,25 +714,25 @@ courier_wind_up(int code, Datum arg)
 }
 
 static void
-courier_detach(int code, Datum arg)
+sender_detach(int code, Datum arg)
 {
 	DatabaseSlot *database;
 
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		if (deliveries[i] != NULL)
-			limits_release(MyDatabaseId, deliveries[i]->job.lane);
+			limits_release(MyDatabaseId, deliveries[i]->job.limits_key);
 	}
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	database = database_slot(my_courier->database, false);
-	SpinLockAcquire(&my_courier->mutex);
-	for (int i = 0; i < my_courier->nentries; i++)
-		my_courier->entries[i].job_id = 0;
-	my_courier->nentries = 0;
-	SpinLockRelease(&my_courier->mutex);
-	my_courier->pid = 0;
-	my_courier->latch = NULL;
-	my_courier->database = InvalidOid;
+	database = database_slot(my_sender->database, false);
+	SpinLockAcquire(&my_sender->mutex);
+	for (int i = 0; i < my_sender->nentries; i++)
+		my_sender->entries[i].job_id = 0;
+	my_sender->nentries = 0;
+	SpinLockRelease(&my_sender->mutex);
+	my_sender->pid = 0;
+	my_sender->latch = NULL;
+	my_sender->database = InvalidOid;
 	if (database != NULL)
 	{
 		if (ndeliveries > 0)
@@ -744,9 +744,9 @@ courier_detach(int code, Datum arg)
 
 /* Take the slot that the scheduler has prepared; false: it thinks we never came */
 static bool
-courier_attach(int index, uint32 generation)
+sender_attach(int index, uint32 generation)
 {
-	CourierSlot *slot = &courier_slots[index];
+	SenderSlot *slot = &sender_slots[index];
 	bool		ours = false;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
@@ -759,7 +759,7 @@ courier_attach(int index, uint32 generation)
 			slot->pid = MyProcPid;
 			slot->latch = MyLatch;
 			slot->since = GetCurrentTimestamp();
-			my_courier = slot;
+			my_sender = slot;
 		}
 		else
 			slot->database = InvalidOid;
@@ -773,17 +773,17 @@ static bool
 stop_idling(void)
 {
 	TimestampTz ignored = DT_NOEND;
-	LaneChoice	choice;
+	ReadyQueueChoice	choice;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_courier->pid = 0;		/* whoever enqueues now calls the scheduler */
+	my_sender->pid = 0;		/* whoever enqueues now calls the scheduler */
 	LWLockRelease(shared->workers_lock);
 	if (!defer_enabled ||
-		!lane_choose_delivery(MyDatabaseId, true, NULL, 0, GetCurrentTimestamp(), &choice, &ignored))
+		!ready_queue_choose_delivery(MyDatabaseId, true, NULL, 0, GetCurrentTimestamp(), &choice, &ignored))
 		return true;
-	lane_scan_abort(&choice, MyDatabaseId);
+	ready_queue_scan_abort(&choice, MyDatabaseId);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_courier->pid = MyProcPid;
+	my_sender->pid = MyProcPid;
 	LWLockRelease(shared->workers_lock);
 	return false;
 }
@@ -890,7 +890,7 @@ main_loop(MemoryContext scratch)
 		bool		written = true;
 
 		ResetLatch(MyLatch);
-		my_courier->called = false;
+		my_sender->called = false;
 		CHECK_FOR_INTERRUPTS();
 		reload_settings();
 		MemoryContextReset(scratch);
@@ -917,7 +917,7 @@ main_loop(MemoryContext scratch)
 			return;
 		if (took || (nended > 0 && written))
 			look_again = now;	/* there may be more */
-		if (my_courier->called || ConfigReloadPending)
+		if (my_sender->called || ConfigReloadPending)
 			look_again = now;	/* a wait for a lock has reset the latch */
 		if (!written)
 			look_again = Min(look_again, now + BUSY_WAIT * 1000);
@@ -931,7 +931,7 @@ main_loop(MemoryContext scratch)
 }
 
 void
-defer_courier_main(Datum arg)
+defer_sender_main(Datum arg)
 {
 	int			index = DatumGetInt32(arg);
 	MemoryContext scratch;
@@ -941,12 +941,12 @@ defer_courier_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 
 	/* before there is a connection, and detached after it is gone */
-	if (!courier_attach(index, process_generation()))
+	if (!sender_attach(index, process_generation()))
 		proc_exit(EXIT_DONE);
-	on_shmem_exit(courier_detach, (Datum) 0);
-	BackgroundWorkerInitializeConnectionByOid(my_courier->database, InvalidOid, 0);
-	before_shmem_exit(courier_wind_up, (Datum) 0);
-	pgstat_report_appname("defer courier");
+	on_shmem_exit(sender_detach, (Datum) 0);
+	BackgroundWorkerInitializeConnectionByOid(my_sender->database, InvalidOid, 0);
+	before_shmem_exit(sender_wind_up, (Datum) 0);
+	pgstat_report_appname("defer sender");
 	pgstat_report_activity(STATE_IDLE, NULL);
 
 	/* a repeated delivery is worse than a wait for the disk; nobody else is waited for */
@@ -954,7 +954,7 @@ defer_courier_main(Datum arg)
 	transfers_init();
 	apply_settings();
 
-	scratch = AllocSetContextCreate(TopMemoryContext, "defer courier", ALLOCSET_DEFAULT_SIZES);
+	scratch = AllocSetContextCreate(TopMemoryContext, "defer sender", ALLOCSET_DEFAULT_SIZES);
 	main_loop(scratch);
 	proc_exit(EXIT_DONE);
 }
@@ -963,7 +963,7 @@ defer_courier_main(Datum arg)
  * For the scheduler
  * ------------------------------------------------------------------------ */
 
-/* Take a slot for a courier; -1: there is none */
+/* Take a slot for a sender; -1: there is none */
 static int
 take_slot(uint32 *generation)
 {
@@ -972,7 +972,7 @@ take_slot(uint32 *generation)
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->ndatabase_slots && found < 0; i++)
 	{
-		CourierSlot *slot = &courier_slots[i];
+		SenderSlot *slot = &sender_slots[i];
 
 		if (OidIsValid(slot->database))
 			continue;
@@ -991,7 +991,7 @@ take_slot(uint32 *generation)
 }
 
 static bool
-start_courier(BackgroundWorkerHandle **handle)
+start_sender(BackgroundWorkerHandle **handle)
 {
 	uint32		generation;
 	int			index = take_slot(&generation);
@@ -1000,13 +1000,13 @@ start_courier(BackgroundWorkerHandle **handle)
 
 	if (index < 0)
 		return false;
-	start = (ProcessStart) {"courier", Int32GetDatum(index), generation, MyDatabaseId, InvalidOid};
+	start = (ProcessStart) {"sender", Int32GetDatum(index), generation, MyDatabaseId, InvalidOid};
 	started = process_start(&start, handle);
 	if (!started)
 	{
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-		if (courier_slots[index].generation == generation && courier_slots[index].pid == 0)
-			courier_slots[index].database = InvalidOid;
+		if (sender_slots[index].generation == generation && sender_slots[index].pid == 0)
+			sender_slots[index].database = InvalidOid;
 		LWLockRelease(shared->workers_lock);
 	}
 	return started;
@@ -1017,16 +1017,16 @@ start_courier(BackgroundWorkerHandle **handle)
  * background worker could be had.  *look_again is lowered to when to come back.
  */
 bool
-courier_maintain(TimestampTz now, TimestampTz *look_again)
+sender_maintain(TimestampTz now, TimestampTz *look_again)
 {
 	static BackgroundWorkerHandle *handle = NULL;
 	static TimestampTz not_before = 0;
 	static int	failures = 0;
-	CourierSlot *slot;
+	SenderSlot *slot;
 	pid_t		pid;
 	bool		starting = false;
 
-	if (wake_courier(MyDatabaseId))
+	if (wake_sender(MyDatabaseId))
 	{
 		failures = 0;
 		return true;
@@ -1037,7 +1037,7 @@ courier_maintain(TimestampTz now, TimestampTz *look_again)
 		handle = NULL;
 	}
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	slot = courier_slot(MyDatabaseId);
+	slot = sender_slot(MyDatabaseId);
 	if (slot != NULL && slot->pid == 0)
 	{
 		/* one that is on its way out still holds its slot */
@@ -1061,5 +1061,5 @@ courier_maintain(TimestampTz now, TimestampTz *look_again)
 		*look_again = Min(*look_again, not_before);
 		return true;
 	}
-	return start_courier(&handle);
+	return start_sender(&handle);
 }

@@ -139,7 +139,7 @@ start_ticking(void)
 	if (ticking)
 		return;
 	ticking = true;
-	ticker_start(TICK);
+	interval_timer_start(TICK);
 }
 
 static void
@@ -148,7 +148,7 @@ stop_ticking(void)
 	if (!ticking)
 		return;
 	ticking = false;
-	ticker_stop();
+	interval_timer_stop();
 }
 
 /* A cancel that came too late must not hit what comes next */
@@ -212,10 +212,10 @@ report_activity(const Job *job)
  * is the job still under no other limit than the batch is?
  */
 static bool
-lane_is_stale(const Job *job)
+limits_key_is_stale(const Job *job)
 {
 	return batch.settings != settings_generation() &&
-		job_lane(text_to_cstring(job->function), text_to_cstring(job->queue)) != batch.lane;
+		job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue)) != batch.limits_key;
 }
 
 static bool
@@ -289,7 +289,7 @@ run_in_transaction(BatchJob *job, int index)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	MemoryContextSwitchTo(context);
-	if (lane_is_stale(&job->job))
+	if (limits_key_is_stale(&job->job))
 		batch_leave_job(index);
 	running_since = GetCurrentTimestamp();
 	if (!batch_start_job(index, running_since))
@@ -397,10 +397,10 @@ owner_may_run(void)
 	if (!owner_stale)
 		return may_run;
 	owner_stale = false;
-	bookkeeping_begin();
+	own_transaction_begin();
 	may_run = owner_state(my_worker->owner) == OWNER_OK &&
 		superuser_arg(my_worker->owner) == superuser_session;
-	bookkeeping_end();
+	own_transaction_end();
 	return may_run;
 }
 
@@ -489,7 +489,7 @@ worker_wind_up(int code, Datum arg)
 	/* one that we stop to make way uses no attempt */
 	lost_job = job != NULL && !asked_to_leave() ? job->job.id : 0;
 	worker_set_state(WORKER_LEAVING);
-	lane_scan_abandon(MyDatabaseId);
+	ready_queue_scan_abandon(MyDatabaseId);
 	batch_steal_abandon();
 	AbortOutOfAnyTransaction();
 
@@ -500,7 +500,7 @@ worker_wind_up(int code, Datum arg)
 		return;
 
 	/* nor for whoever has locked our tables: the scheduler finds the claim */
-	if (!extension_is_there() || bookkeeping_would_wait())
+	if (!extension_is_there() || own_transaction_would_wait())
 		return;
 	if (job != NULL)
 	{
@@ -617,9 +617,9 @@ set_up_session(void)
 	/* jobs run as their owner, also where ALTER ROLE ... SET role says otherwise */
 	SetConfigOption("role", "none", PGC_USERSET, PGC_S_OVERRIDE);
 	superuser_session = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
-	guard_in_worker = true;
+	direct_call_in_worker = true;
 	job_log_init();
-	ticker_init(worker_tick);
+	interval_timer_init(worker_tick);
 	CacheRegisterSyscacheCallback(AUTHOID, owner_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, owner_changed, (Datum) 0);
 	/* as a setting, so that a job that changes it does not leave it empty */
@@ -695,7 +695,7 @@ static void
 begin_work(void)
 {
 	if (my_worker->state != WORKER_BUSY && worker_set_state(WORKER_BUSY) &&
-		lane_is_due(MyDatabaseId, my_worker->owner, GetCurrentTimestamp()))
+		ready_queue_is_due(MyDatabaseId, my_worker->owner, GetCurrentTimestamp()))
 		wake_scheduler(MyDatabaseId);
 }
 

@@ -192,11 +192,11 @@ copy_processes(Process **result)
 	}
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
-		CourierSlot *slot = &courier_slots[i];
+		SenderSlot *slot = &sender_slots[i];
 
 		if (!OidIsValid(slot->database) || slot->pid == 0)
 			continue;
-		processes[n].kind = "courier";
+		processes[n].kind = "sender";
 		processes[n].pid = slot->pid;
 		processes[n].database = slot->database;
 		processes[n++].since = slot->since;
@@ -211,18 +211,18 @@ copy_processes(Process **result)
 	return n;
 }
 
-/* Copy what the courier of this database has under way; returns how many there are */
+/* Copy what the sender of this database has under way; returns how many there are */
 static int
 copy_transfers(TransferEntry **result, int *pid)
 {
 	TransferEntry *entries;
-	CourierSlot *slot;
+	SenderSlot *slot;
 	int			n = 0;
 
 	if (shared == NULL)
 		return 0;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	slot = courier_slot(MyDatabaseId);
+	slot = sender_slot(MyDatabaseId);
 	if (slot == NULL || slot->pid == 0)
 	{
 		LWLockRelease(shared->workers_lock);
@@ -233,7 +233,7 @@ copy_transfers(TransferEntry **result, int *pid)
 	/* not under the lock: palloc may fail */
 	entries = palloc(TRANSFERS_MAX * sizeof(TransferEntry));
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	slot = courier_slot(MyDatabaseId);
+	slot = sender_slot(MyDatabaseId);
 	if (slot != NULL && slot->pid != 0)
 	{
 		*pid = slot->pid;

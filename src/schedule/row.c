@@ -191,7 +191,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 		job->kind = entry->kind;
 		/* one that was dropped and made again is not in the set */
 		if (!s->allow_direct)
-			guard_add(MyDatabaseId, entry->oid);
+			scheduled_set_add(MyDatabaseId, entry->oid);
 	}
 	apply_settings(s, job, &queue);
 	if (!queue->found)
@@ -206,7 +206,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 		*error = psprintf("permission denied for queue \"%s\"", text_to_cstring(job->queue));
 		goto cannot_run;
 	}
-	job->lane = job_lane(s->function, text_to_cstring(job->queue));
+	job->limits_key = job_limits_key(s->function, text_to_cstring(job->queue));
 	return true;
 
 cannot_run:

@@ -220,7 +220,7 @@ release_run(int64 job_id)
 	{
 		job.run_at = GetCurrentTimestamp();
 		job_update(&job);
-		pending_job(job.owner, job.lane, job.priority, job.run_at, job.id);
+		xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
 	}
 	return lock != JOB_BUSY;
 }

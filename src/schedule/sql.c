@@ -268,7 +268,7 @@ save_schedule(Schedule *s, const Schedule *before, bool quiet)
 				 errmsg("schedule \"%s\" does not fire any more", schedule_shown(s->schedule))));
 	schedule_write_times(s);
 	if (s->active)
-		pending_schedule(s->next_run_at);
+		xact_notify_schedule(s->next_run_at);
 	if (!quiet)
 		announce(s, &clock);
 	return true;
@@ -284,7 +284,7 @@ signature_changed(const Schedule *s)
 		return;
 	entry = function_by_signature(s->function);
 	if (entry != NULL)
-		guard_changed(entry->oid);
+		direct_call_changed(entry->oid);
 }
 
 /* See schedule/schedule.h */

@@ -105,7 +105,7 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	{
 		/* the end of the earlier run sets it free; it may come before our commit */
 		job.run_at = DT_NOEND;
-		pending_release();
+		xact_notify_release();
 	}
 	(void) job_insert(&job);
 }
@@ -399,14 +399,14 @@ begin(bool own_transactions)
 	if (!own_transactions)
 		return;
 	SetCurrentStatementStartTimestamp();
-	bookkeeping_begin();
+	own_transaction_begin();
 }
 
 static void
 end(bool own_transactions)
 {
 	if (own_transactions)
-		bookkeeping_end();
+		own_transaction_end();
 }
 
 /*
@@ -508,7 +508,7 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 }
 
 void
-schedule_load_guard(void)
+schedule_load_set(void)
 {
 	Schedule   *rows;
 	uint64		n;
@@ -521,6 +521,6 @@ schedule_load_guard(void)
 		FunctionEntry *entry = function_by_signature(rows[i].function);
 
 		if (entry != NULL)
-			guard_add(MyDatabaseId, entry->oid);
+			scheduled_set_add(MyDatabaseId, entry->oid);
 	}
 }

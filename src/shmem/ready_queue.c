@@ -1,13 +1,13 @@
 /*
  * ready_queue.c
- *		What there is to do, in shared memory: lanes of jobs and concurrency
+ *		What there is to do, in shared memory: ready queues of jobs and concurrency
  *		limits.
  *
- * A lane is the jobs of one role and priority that are under the same limits:
+ * A ready queue is the jobs of one role and priority that are under the same limits:
  * its slot knows the lowest key (run_at, id) at which a job may be found.
  * Whoever commits jobs lowers it, whoever takes jobs raises it.  A claim
- * chooses a lane, reserves room in its limits and reads the index from that key
- * on (table/ready_scan.c), one process at a time: see the gates.
+ * chooses a ready queue, reserves room in its limits and reads the index from that key
+ * on (table/ready_scan.c), one process at a time: see the claim_locks.
  */
 #include "base/defer.h"
 
@@ -20,26 +20,26 @@
 
 #include "shmem/shmem.h"
 
-/* Both under lanes_lock */
-static HTAB *lane_table = NULL;
+/* Both under ready_queue_lock */
+static HTAB *ready_queue_table = NULL;
 static HTAB *limit_table = NULL;
 
 Size
-lanes_shared_size(void)
+ready_queue_shared_size(void)
 {
-	return add_size(hash_estimate_size(defer_shared_slots, sizeof(LaneSlot)),
+	return add_size(hash_estimate_size(defer_shared_slots, sizeof(ReadyQueue)),
 					hash_estimate_size(defer_shared_slots, sizeof(LimitSlot)));
 }
 
 /* Part of shared_state_startup() */
 void
-lanes_startup(void)
+ready_queue_startup(void)
 {
 	HASHCTL		control = {0};
 
-	control.keysize = sizeof(LaneTag);
-	control.entrysize = sizeof(LaneSlot);
-	lane_table = ShmemInitHash("defer lanes", defer_shared_slots, defer_shared_slots,
+	control.keysize = sizeof(ReadyQueueTag);
+	control.entrysize = sizeof(ReadyQueue);
+	ready_queue_table = ShmemInitHash("defer ready queues", defer_shared_slots, defer_shared_slots,
 							   &control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
 	control.keysize = sizeof(LimitTag);
 	control.entrysize = sizeof(LimitSlot);
@@ -61,7 +61,7 @@ limit_slot(Oid database, int32 kind, int32 id, bool create)
 	slot = hash_search(limit_table, &tag, HASH_FIND, NULL);
 	if (slot != NULL || !create)
 		return slot;
-	if (hash_get_num_entries(limit_table) >= shared->nawaiter_slots)
+	if (hash_get_num_entries(limit_table) >= shared->nwaiter_slots)
 		return NULL;
 	slot = hash_search(limit_table, &tag, HASH_ENTER_NULL, &found);
 	if (slot != NULL && !found)
@@ -87,7 +87,7 @@ limit_set(Oid database, char kind, int32 id, int32 limit)
 {
 	LimitSlot  *slot;
 
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
 	slot = limit_slot(database, kind, id, limit >= 0);
 	if (slot != NULL)
 	{
@@ -95,7 +95,7 @@ limit_set(Oid database, char kind, int32 id, int32 limit)
 		slot->stale = false;
 		limit_drop_if_unused(slot);
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 	return slot != NULL || limit < 0;
 }
 
@@ -118,14 +118,14 @@ limits_load_begin(Oid database)
 	HASH_SEQ_STATUS scan;
 	LimitSlot  *slot;
 
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
 	hash_seq_init(&scan, limit_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
 		if (slot->tag.database == database)
 			slot->stale = true;
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 	return changes;
 }
 
@@ -139,7 +139,7 @@ limits_load_end(Oid database, uint32 begun)
 	HASH_SEQ_STATUS scan;
 	LimitSlot  *slot;
 
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
 	hash_seq_init(&scan, limit_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
@@ -148,7 +148,7 @@ limits_load_end(Oid database, uint32 begun)
 		slot->limit = -1;
 		limit_drop_if_unused(slot);
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 	return pg_atomic_read_u32(&shared->limit_changes) == begun;
 }
 
@@ -158,46 +158,46 @@ limit_set_cancel(Oid database, int32 function_id, bool cancel)
 {
 	LimitSlot  *slot;
 
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
 	slot = limit_slot(database, 'f', function_id, false);
 	if (slot != NULL)
 		slot->cancel = cancel;
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 }
 
 static bool
-lane_cancels(Oid database, int64 lane, bool only_at_limit)
+limits_cancel(Oid database, int64 limits_key, bool only_at_limit)
 {
 	LimitSlot  *slot;
 	bool		cancels = false;
 
-	if (LANE_FUNCTION(lane) == 0)
+	if (LIMITS_KEY_FUNCTION(limits_key) == 0)
 		return false;
-	LWLockAcquire(shared->lanes_lock, LW_SHARED);
-	slot = limit_slot(database, 'f', LANE_FUNCTION(lane), false);
+	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
+	slot = limit_slot(database, 'f', LIMITS_KEY_FUNCTION(limits_key), false);
 	if (slot != NULL)
 		cancels = slot->cancel && slot->limit > 0 &&
 			(!only_at_limit || slot->running - slot->choosing >= slot->limit);
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 	return cancels;
 }
 
-/* Are jobs of that lane's function cancelled where they find no room? */
+/* Are jobs of that ready queue's function cancelled where they find no room? */
 bool
-lane_may_cancel(Oid database, int64 lane)
+limits_may_cancel(Oid database, int64 limits_key)
 {
-	return lane_cancels(database, lane, false);
+	return limits_cancel(database, limits_key, false);
 }
 
 /*
- * Is the function of that lane at its limit, not paused, and are such jobs
+ * Is the function of that ready queue at its limit, not paused, and are such jobs
  * cancelled?  Room that is only reserved does not count: the job that whoever
  * has reserved it is about to take would be cancelled, too.
  */
 bool
-lane_cancels_at_limit(Oid database, int64 lane)
+limits_cancel_at_limit(Oid database, int64 limits_key)
 {
-	return lane_cancels(database, lane, true);
+	return limits_cancel(database, limits_key, true);
 }
 
 /*
@@ -218,12 +218,12 @@ limit_has_room_locked(Oid database, char kind, int32 id)
 	return slot->limit < 0 || slot->running < slot->limit;
 }
 
-/* Is there room under both limits of a lane? */
+/* Is there room under both limits of a ready queue? */
 static bool
-limits_have_room_locked(Oid database, int64 lane)
+limits_have_room_locked(Oid database, int64 limits_key)
 {
-	return limit_has_room_locked(database, 'f', LANE_FUNCTION(lane)) &&
-		limit_has_room_locked(database, 'q', LANE_QUEUE(lane));
+	return limit_has_room_locked(database, 'f', LIMITS_KEY_FUNCTION(limits_key)) &&
+		limit_has_room_locked(database, 'q', LIMITS_KEY_QUEUE(limits_key));
 }
 
 static void
@@ -239,98 +239,98 @@ limit_add_locked(Oid database, char kind, int32 id, int running, int choosing)
 }
 
 static void
-limits_add_locked(Oid database, int64 lane, int running, int choosing)
+limits_add_locked(Oid database, int64 limits_key, int running, int choosing)
 {
-	limit_add_locked(database, 'f', LANE_FUNCTION(lane), running, choosing);
-	limit_add_locked(database, 'q', LANE_QUEUE(lane), running, choosing);
+	limit_add_locked(database, 'f', LIMITS_KEY_FUNCTION(limits_key), running, choosing);
+	limit_add_locked(database, 'q', LIMITS_KEY_QUEUE(limits_key), running, choosing);
 }
 
 bool
-limits_have_room(Oid database, int64 lane)
+limits_have_capacity(Oid database, int64 limits_key)
 {
 	bool		room;
 
-	LWLockAcquire(shared->lanes_lock, LW_SHARED);
-	room = limits_have_room_locked(database, lane);
-	LWLockRelease(shared->lanes_lock);
+	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
+	room = limits_have_room_locked(database, limits_key);
+	LWLockRelease(shared->ready_queue_lock);
 	return room;
 }
 
 bool
-limits_reserve(Oid database, int64 lane)
+limits_reserve(Oid database, int64 limits_key)
 {
 	bool		room;
 
-	if (!LANE_HAS_LIMITS(lane))
+	if (!LIMITS_KEY_HAS_LIMITS(limits_key))
 		return true;
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	room = limits_have_room_locked(database, lane);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
+	room = limits_have_room_locked(database, limits_key);
 	if (room)
-		limits_add_locked(database, lane, 1, 0);
-	LWLockRelease(shared->lanes_lock);
+		limits_add_locked(database, limits_key, 1, 0);
+	LWLockRelease(shared->ready_queue_lock);
 	return room;
 }
 
 void
-limits_release(Oid database, int64 lane)
+limits_release(Oid database, int64 limits_key)
 {
-	if (!LANE_HAS_LIMITS(lane))
+	if (!LIMITS_KEY_HAS_LIMITS(limits_key))
 		return;
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	limits_add_locked(database, lane, -1, 0);
-	LWLockRelease(shared->lanes_lock);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
+	limits_add_locked(database, limits_key, -1, 0);
+	LWLockRelease(shared->ready_queue_lock);
 }
 
 /* ------------------------------------------------------------------------
- * Lanes
+ * Ready queues
  * ------------------------------------------------------------------------ */
 
 static void
-lane_tag(LaneTag *tag, Oid database, Oid owner, int64 lane, int32 priority)
+ready_queue_tag(ReadyQueueTag *tag, Oid database, Oid owner, int64 limits_key, int32 priority)
 {
-	memset(tag, 0, sizeof(LaneTag));
+	memset(tag, 0, sizeof(ReadyQueueTag));
 	tag->database = database;
 	tag->owner = owner;
-	tag->lane = lane;
+	tag->limits_key = limits_key;
 	tag->priority = priority;
 }
 
-/* A lane with nothing in it and nobody at it needs no slot */
+/* A ready queue with nothing in it and nobody at it needs no slot */
 static void
-lane_drop_if_empty(LaneSlot *slot)
+ready_queue_drop_if_empty(ReadyQueue *slot)
 {
-	if (slot->scanners == 0 && slot->low.run_at == DT_NOEND)
-		hash_search(lane_table, &slot->tag, HASH_REMOVE, NULL);
+	if (slot->scanners == 0 && slot->min_key.run_at == DT_NOEND)
+		hash_search(ready_queue_table, &slot->tag, HASH_REMOVE, NULL);
 }
 
 /*
- * There are "count" more jobs in a lane, the first of them at "key".  If there
+ * There are "count" more jobs in a ready queue, the first of them at "key".  If there
  * is no slot left, the database is marked: its scheduler looks in the table.
  */
 void
-lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int64 count)
+ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key, int64 count)
 {
-	LaneTag		tag;
-	LaneSlot   *slot;
+	ReadyQueueTag		tag;
+	ReadyQueue   *slot;
 	bool		found = true;
 	bool		overflow = false;
 
 	if (key.run_at == DT_NOEND)
 		return;					/* held: there for whoever sets it free */
 
-	lane_tag(&tag, database, owner, lane, priority);
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
+	ready_queue_tag(&tag, database, owner, limits_key, priority);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
+	slot = hash_search(ready_queue_table, &tag, HASH_FIND, NULL);
 	if (slot == NULL)
 	{
-		if (hash_get_num_entries(lane_table) < defer_shared_slots)
-			slot = hash_search(lane_table, &tag, HASH_ENTER_NULL, &found);
+		if (hash_get_num_entries(ready_queue_table) < defer_shared_slots)
+			slot = hash_search(ready_queue_table, &tag, HASH_ENTER_NULL, &found);
 		if (slot == NULL)
 			overflow = true;
 		else if (!found)
 		{
-			slot->low = LANE_KEY_NONE;
-			slot->scan_low = LANE_KEY_NONE;
+			slot->min_key = READY_KEY_NONE;
+			slot->scan_min_key = READY_KEY_NONE;
 			slot->scanners = 0;
 			slot->ready = 0;
 			slot->retry_at = 0;
@@ -338,14 +338,14 @@ lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int
 	}
 	if (slot != NULL)
 	{
-		if (lane_key_before(key, slot->low))
-			slot->low = key;
+		if (ready_key_before(key, slot->min_key))
+			slot->min_key = key;
 		slot->retry_at = 0;
-		if (slot->scanners > 0 && lane_key_before(key, slot->scan_low))
-			slot->scan_low = key;
+		if (slot->scanners > 0 && ready_key_before(key, slot->scan_min_key))
+			slot->scan_min_key = key;
 		slot->ready += count;
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 
 	if (overflow)
 	{
@@ -359,47 +359,47 @@ lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int
 	}
 }
 
-/* All rows that a scan met were locked: leave the lane alone for so long (microseconds) */
-#define LANE_RETRY	(50 * 1000)
+/* All rows that a scan met were locked: leave the ready queue alone for so long (microseconds) */
+#define READY_QUEUE_RETRY	(50 * 1000)
 
-/* The lane that this process has chosen and is not done with */
-static LaneChoice chosen;
+/* The ready queue that this process has chosen and is not done with */
+static ReadyQueueChoice chosen;
 static bool has_chosen = false;
-static Gate *my_gate = NULL;
+static ClaimLock *my_gate = NULL;
 
 static void
-gate_enter(const LaneTag *tag)
+claim_lock_acquire(const ReadyQueueTag *tag)
 {
-	Gate	   *gate = &shared->gates[tag_hash(tag, sizeof(LaneTag)) % GATES];
+	ClaimLock	   *claim_lock = &shared->claim_locks[tag_hash(tag, sizeof(ReadyQueueTag)) % CLAIM_LOCKS];
 	uint32		nobody = 0;
 
 	Assert(my_gate == NULL);
-	if (!pg_atomic_compare_exchange_u32(&gate->holder, &nobody, MyProcPid))
+	if (!pg_atomic_compare_exchange_u32(&claim_lock->holder, &nobody, MyProcPid))
 	{
-		ConditionVariablePrepareToSleep(&gate->open);
+		ConditionVariablePrepareToSleep(&claim_lock->open);
 		for (;;)
 		{
 			nobody = 0;
-			if (pg_atomic_compare_exchange_u32(&gate->holder, &nobody, MyProcPid))
+			if (pg_atomic_compare_exchange_u32(&claim_lock->holder, &nobody, MyProcPid))
 				break;
-			ConditionVariableSleep(&gate->open, PG_WAIT_EXTENSION);
+			ConditionVariableSleep(&claim_lock->open, PG_WAIT_EXTENSION);
 		}
 		ConditionVariableCancelSleep();
 	}
-	my_gate = gate;
+	my_gate = claim_lock;
 }
 
 static void
-gate_leave(void)
+claim_lock_release(void)
 {
-	Gate	   *gate = my_gate;
+	ClaimLock	   *claim_lock = my_gate;
 
-	if (gate == NULL)
+	if (claim_lock == NULL)
 		return;
 	my_gate = NULL;
-	pg_atomic_write_u32(&gate->holder, 0);
+	pg_atomic_write_u32(&claim_lock->holder, 0);
 	pg_memory_barrier();
-	ConditionVariableSignal(&gate->open);
+	ConditionVariableSignal(&claim_lock->open);
 }
 
 static bool
@@ -413,33 +413,33 @@ is_one_of(Oid role, const Oid *roles, int n)
 	return false;
 }
 
-/* The lanes of one role, or (InvalidOid) of all but some */
+/* The ready queues of one role, or (InvalidOid) of all but some */
 static bool
-choose_lane(Oid database, Oid owner, bool deliveries, bool mails, const Oid *excluded,
-			int nexcluded, TimestampTz now, LaneChoice *choice, TimestampTz *look_again)
+choose_ready_queue(Oid database, Oid owner, bool deliveries, bool mails, const Oid *excluded,
+			int nexcluded, TimestampTz now, ReadyQueueChoice *choice, TimestampTz *look_again)
 {
 	HASH_SEQ_STATUS scan;
-	LaneSlot   *slot;
-	LaneSlot   *best = NULL;
+	ReadyQueue   *slot;
+	ReadyQueue   *best = NULL;
 
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, lane_table);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, ready_queue_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
-		if (slot->tag.database != database || slot->low.run_at > now ||
-			LANE_IS_DELIVERY(slot->tag.lane) != deliveries ||
-			(LANE_IS_MAIL(slot->tag.lane) && !mails) ||
+		if (slot->tag.database != database || slot->min_key.run_at > now ||
+			LIMITS_KEY_IS_DELIVERY(slot->tag.limits_key) != deliveries ||
+			(LIMITS_KEY_IS_MAIL(slot->tag.limits_key) && !mails) ||
 			(OidIsValid(owner) && slot->tag.owner != owner) ||
 			is_one_of(slot->tag.owner, excluded, nexcluded))
 			continue;
 		if (best != NULL &&
 			(slot->tag.priority > best->tag.priority ||
 			 (slot->tag.priority == best->tag.priority &&
-			  !lane_key_before(slot->low, best->low))))
+			  !ready_key_before(slot->min_key, best->min_key))))
 			continue;
-		if (!limits_have_room_locked(database, slot->tag.lane))
+		if (!limits_have_room_locked(database, slot->tag.limits_key))
 			continue;
-		if (slot->retry_at > now && slot->retry_at <= now + LANE_RETRY)
+		if (slot->retry_at > now && slot->retry_at <= now + READY_QUEUE_RETRY)
 			*look_again = Min(*look_again, slot->retry_at);
 		else
 			best = slot;
@@ -447,191 +447,191 @@ choose_lane(Oid database, Oid owner, bool deliveries, bool mails, const Oid *exc
 	if (best != NULL)
 	{
 		choice->owner = best->tag.owner;
-		choice->lane = best->tag.lane;
+		choice->limits_key = best->tag.limits_key;
 		choice->priority = best->tag.priority;
-		choice->low = best->low;
+		choice->min_key = best->min_key;
 		choice->ready = best->ready;
-		limits_add_locked(database, best->tag.lane, 1, 1);
+		limits_add_locked(database, best->tag.limits_key, 1, 1);
 		best->scanners++;
 		if (best->retry_at != 0)
-			best->retry_at = now + LANE_RETRY;	/* one is enough to try */
+			best->retry_at = now + READY_QUEUE_RETRY;	/* one is enough to try */
 		chosen = *choice;
 		has_chosen = true;
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 	return best != NULL;
 }
 
 /*
- * Choose the lane that a worker of that role takes jobs from: the smallest
+ * Choose the ready queue that a worker of that role takes jobs from: the smallest
  * priority, then the oldest, of those that are due and have room.  Its limits
- * are reserved for one job, and a scan of it has begun: lane_scan_end() or
- * lane_scan_abort() must follow.  *look_again is lowered to when a lane whose
+ * are reserved for one job, and a scan of it has begun: ready_queue_scan_end() or
+ * ready_queue_scan_abort() must follow.  *look_again is lowered to when a ready queue whose
  * rows were locked is to be tried again.
  */
 bool
-lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
+ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *choice,
 			TimestampTz *look_again)
 {
 	Assert(OidIsValid(owner));
-	return choose_lane(database, owner, false, false, NULL, 0, now, choice, look_again);
+	return choose_ready_queue(database, owner, false, false, NULL, 0, now, choice, look_again);
 }
 
-/* The same for the courier: deliveries of any role but these, with e-mails or without */
+/* The same for the sender: deliveries of any role but these, with e-mails or without */
 bool
-lane_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
-					 LaneChoice *choice, TimestampTz *look_again)
+ready_queue_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
+					 ReadyQueueChoice *choice, TimestampTz *look_again)
 {
-	return choose_lane(database, InvalidOid, true, mails, excluded, nexcluded, now, choice, look_again);
+	return choose_ready_queue(database, InvalidOid, true, mails, excluded, nexcluded, now, choice, look_again);
 }
 
-/* Is there a lane that a worker of that role could take jobs from? */
+/* Is there a ready queue that a worker of that role could take jobs from? */
 bool
-lane_is_due(Oid database, Oid owner, TimestampTz now)
+ready_queue_is_due(Oid database, Oid owner, TimestampTz now)
 {
 	HASH_SEQ_STATUS scan;
-	LaneSlot   *slot;
+	ReadyQueue   *slot;
 	bool		due = false;
 
-	LWLockAcquire(shared->lanes_lock, LW_SHARED);
-	hash_seq_init(&scan, lane_table);
+	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
+	hash_seq_init(&scan, ready_queue_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
 		if (slot->tag.database != database || slot->tag.owner != owner ||
-			slot->low.run_at > now || LANE_IS_DELIVERY(slot->tag.lane) ||
-			!limits_have_room_locked(database, slot->tag.lane))
+			slot->min_key.run_at > now || LIMITS_KEY_IS_DELIVERY(slot->tag.limits_key) ||
+			!limits_have_room_locked(database, slot->tag.limits_key))
 			continue;
 		due = true;
 		hash_seq_term(&scan);
 		break;
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 	return due;
 }
 
 /*
- * The scan begins, from the lane's lowest key as it is now, when nobody else
- * takes jobs of the lane: lane_scan_advance() must follow.
+ * The scan begins, from the ready queue's lowest key as it is now, when nobody else
+ * takes jobs of the ready queue: ready_queue_scan_advance() must follow.
  */
 void
-lane_scan_begin(LaneChoice *choice, Oid database)
+ready_queue_scan_begin(ReadyQueueChoice *choice, Oid database)
 {
-	LaneTag		tag;
-	LaneSlot   *slot;
+	ReadyQueueTag		tag;
+	ReadyQueue   *slot;
 
-	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
-	gate_enter(&tag);
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	slot = hash_search(lane_table, &tag, HASH_FIND, NULL);
+	ready_queue_tag(&tag, database, choice->owner, choice->limits_key, choice->priority);
+	claim_lock_acquire(&tag);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
+	slot = hash_search(ready_queue_table, &tag, HASH_FIND, NULL);
 	if (slot != NULL)
 	{
-		choice->low = slot->low;
-		slot->scan_low = LANE_KEY_NONE;
+		choice->min_key = slot->min_key;
+		slot->scan_min_key = READY_KEY_NONE;
 	}
 	chosen = *choice;
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 }
 
-/* NULL: there is nothing in that lane any more.  Under lanes_lock */
-static LaneSlot *
-slot_of_choice(const LaneChoice *choice, Oid database)
+/* NULL: there is nothing in that ready queue any more.  Under ready_queue_lock */
+static ReadyQueue *
+slot_of_choice(const ReadyQueueChoice *choice, Oid database)
 {
-	LaneTag		tag;
+	ReadyQueueTag		tag;
 
-	lane_tag(&tag, database, choice->owner, choice->lane, choice->priority);
-	return hash_search(lane_table, &tag, HASH_FIND, NULL);
+	ready_queue_tag(&tag, database, choice->owner, choice->limits_key, choice->priority);
+	return hash_search(ready_queue_table, &tag, HASH_FIND, NULL);
 }
 
 /*
  * All rows before "next" are dealt with, once we commit: let the next one in.
  */
 void
-lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next)
+ready_queue_scan_advance(const ReadyQueueChoice *choice, Oid database, ReadyKey next)
 {
-	LaneSlot   *slot;
+	ReadyQueue   *slot;
 
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
 	slot = slot_of_choice(choice, database);
 	if (slot != NULL)
-		slot->low = lane_key_before(slot->scan_low, next) ? slot->scan_low : next;
-	LWLockRelease(shared->lanes_lock);
-	gate_leave();
+		slot->min_key = ready_key_before(slot->scan_min_key, next) ? slot->scan_min_key : next;
+	LWLockRelease(shared->ready_queue_lock);
+	claim_lock_release();
 }
 
 /*
  * A scan has ended; "next" is the first key that it did not deal with.  The
  * limits stay reserved if something was taken, and count as taken from now on.
- * If nothing was though jobs are due, others hold them locked: leave the lane
+ * If nothing was though jobs are due, others hold them locked: leave the ready queue
  * alone for a moment.
  */
 void
-lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
+ready_queue_scan_end(const ReadyQueueChoice *choice, Oid database, ReadyKey next, int64 taken,
 			  TimestampTz now)
 {
-	LaneSlot   *slot;
+	ReadyQueue   *slot;
 
 	has_chosen = false;
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
 	slot = slot_of_choice(choice, database);
 	if (slot != NULL)
 	{
 		Assert(slot->scanners > 0);
 		slot->ready = Max(slot->ready - taken, 0);
-		slot->retry_at = taken == 0 && next.run_at <= now ? now + LANE_RETRY : 0;
+		slot->retry_at = taken == 0 && next.run_at <= now ? now + READY_QUEUE_RETRY : 0;
 		slot->scanners--;
-		lane_drop_if_empty(slot);
+		ready_queue_drop_if_empty(slot);
 	}
-	limits_add_locked(database, choice->lane, taken == 0 ? -1 : 0, -1);
-	LWLockRelease(shared->lanes_lock);
+	limits_add_locked(database, choice->limits_key, taken == 0 ? -1 : 0, -1);
+	LWLockRelease(shared->ready_queue_lock);
 }
 
 /* A scan has failed: everything is as before */
 void
-lane_scan_abort(const LaneChoice *choice, Oid database)
+ready_queue_scan_abort(const ReadyQueueChoice *choice, Oid database)
 {
-	LaneSlot   *slot;
+	ReadyQueue   *slot;
 
 	has_chosen = false;
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
 	slot = slot_of_choice(choice, database);
 	if (slot != NULL)
 	{
 		Assert(slot->scanners > 0);
-		if (lane_key_before(choice->low, slot->low))
-			slot->low = choice->low;
-		if (lane_key_before(choice->low, slot->scan_low))
-			slot->scan_low = choice->low;
+		if (ready_key_before(choice->min_key, slot->min_key))
+			slot->min_key = choice->min_key;
+		if (ready_key_before(choice->min_key, slot->scan_min_key))
+			slot->scan_min_key = choice->min_key;
 		slot->scanners--;
-		lane_drop_if_empty(slot);
+		ready_queue_drop_if_empty(slot);
 	}
-	limits_add_locked(database, choice->lane, -1, -1);
-	LWLockRelease(shared->lanes_lock);
-	gate_leave();
+	limits_add_locked(database, choice->limits_key, -1, -1);
+	LWLockRelease(shared->ready_queue_lock);
+	claim_lock_release();
 }
 
 /* The process ends in the middle of whatever it was doing */
 void
-lane_scan_abandon(Oid database)
+ready_queue_scan_abandon(Oid database)
 {
 	ConditionVariableCancelSleep();
 	if (has_chosen)
-		lane_scan_abort(&chosen, database);
+		ready_queue_scan_abort(&chosen, database);
 }
 
 /* The database has no jobs for us any more */
 void
-lanes_forget(Oid database)
+ready_queues_forget(Oid database)
 {
 	HASH_SEQ_STATUS scan;
-	LaneSlot   *lane;
+	ReadyQueue   *rq;
 	LimitSlot  *limit;
 
-	LWLockAcquire(shared->lanes_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, lane_table);
-	while ((lane = hash_seq_search(&scan)) != NULL)
+	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, ready_queue_table);
+	while ((rq = hash_seq_search(&scan)) != NULL)
 	{
-		if (lane->tag.database == database && lane->scanners == 0)
-			hash_search(lane_table, &lane->tag, HASH_REMOVE, NULL);
+		if (rq->tag.database == database && rq->scanners == 0)
+			hash_search(ready_queue_table, &rq->tag, HASH_REMOVE, NULL);
 	}
 	hash_seq_init(&scan, limit_table);
 	while ((limit = hash_seq_search(&scan)) != NULL)
@@ -639,35 +639,35 @@ lanes_forget(Oid database)
 		if (limit->tag.database == database && limit->running == 0)
 			hash_search(limit_table, &limit->tag, HASH_REMOVE, NULL);
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 }
 
-/* A copy of the lanes of a database that have jobs */
+/* A copy of the ready queues of a database that have jobs */
 int
-lanes_of_database(Oid database, LaneChoice **lanes)
+ready_queues_of_database(Oid database, ReadyQueueChoice **rqs)
 {
 	HASH_SEQ_STATUS scan;
-	LaneSlot   *slot;
+	ReadyQueue   *slot;
 	int			n = 0;
 
 	/* not under the lock: palloc may fail */
-	*lanes = palloc_extended(sizeof(LaneChoice) * defer_shared_slots, MCXT_ALLOC_HUGE);
-	LWLockAcquire(shared->lanes_lock, LW_SHARED);
-	hash_seq_init(&scan, lane_table);
+	*rqs = palloc_extended(sizeof(ReadyQueueChoice) * defer_shared_slots, MCXT_ALLOC_HUGE);
+	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
+	hash_seq_init(&scan, ready_queue_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
-		LaneChoice *lane;
+		ReadyQueueChoice *rq;
 
-		if (slot->tag.database != database || slot->low.run_at == DT_NOEND)
+		if (slot->tag.database != database || slot->min_key.run_at == DT_NOEND)
 			continue;
-		lane = &(*lanes)[n++];
-		lane->owner = slot->tag.owner;
-		lane->lane = slot->tag.lane;
-		lane->priority = slot->tag.priority;
-		lane->low = slot->low;
-		lane->ready = slot->ready;
+		rq = &(*rqs)[n++];
+		rq->owner = slot->tag.owner;
+		rq->limits_key = slot->tag.limits_key;
+		rq->priority = slot->tag.priority;
+		rq->min_key = slot->min_key;
+		rq->ready = slot->ready;
 		Assert(n <= defer_shared_slots);
 	}
-	LWLockRelease(shared->lanes_lock);
+	LWLockRelease(shared->ready_queue_lock);
 	return n;
 }

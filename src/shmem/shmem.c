@@ -1,7 +1,7 @@
 /*
  * shmem.c
  *		Shared memory: its making, and who is there: databases, workers,
- *		couriers.  See shmem/shmem.h for what is what and for the order of
+ *		senders.  See shmem/shmem.h for what is what and for the order of
  *		locks, shmem/ready_queue.c for what there is to do, shmem/waiters.c for who waits for it.
  */
 #include "base/defer.h"
@@ -17,8 +17,8 @@
 SharedState *shared = NULL;
 WorkerSlot *worker_slots = NULL;
 DatabaseSlot *database_slots = NULL;
-CourierSlot *courier_slots = NULL;
-AwaiterSlot *awaiter_slots = NULL;
+SenderSlot *sender_slots = NULL;
+WaiterSlot *waiter_slots = NULL;
 
 WorkerSlot *my_worker = NULL;
 DatabaseSlot *my_database = NULL;
@@ -40,8 +40,8 @@ shared_arrays_size(void)
 
 	size = add_size(size, MAXALIGN(mul_size(worker_slot_count(), sizeof(WorkerSlot))));
 	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(DatabaseSlot))));
-	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(CourierSlot))));
-	size = add_size(size, MAXALIGN(mul_size(defer_shared_slots, sizeof(AwaiterSlot))));
+	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(SenderSlot))));
+	size = add_size(size, MAXALIGN(mul_size(defer_shared_slots, sizeof(WaiterSlot))));
 	return size;
 }
 
@@ -51,7 +51,7 @@ shared_state_request(void)
 {
 	Size		size = shared_arrays_size();
 
-	size = add_size(size, lanes_shared_size());
+	size = add_size(size, ready_queue_shared_size());
 	size = add_size(size, statistics_shared_size());
 	RequestAddinShmemSpace(size);
 	RequestNamedLWLockTranche("defer", 3);
@@ -73,39 +73,39 @@ shared_state_startup(void)
 	memory += MAXALIGN(mul_size(worker_slot_count(), sizeof(WorkerSlot)));
 	database_slots = (DatabaseSlot *) memory;
 	memory += MAXALIGN(mul_size(max_worker_processes, sizeof(DatabaseSlot)));
-	courier_slots = (CourierSlot *) memory;
-	memory += MAXALIGN(mul_size(max_worker_processes, sizeof(CourierSlot)));
-	awaiter_slots = (AwaiterSlot *) memory;
+	sender_slots = (SenderSlot *) memory;
+	memory += MAXALIGN(mul_size(max_worker_processes, sizeof(SenderSlot)));
+	waiter_slots = (WaiterSlot *) memory;
 
 	if (!found)
 	{
 		memset(shared, 0, shared_arrays_size());
 		locks = GetNamedLWLockTranche("defer");
 		shared->workers_lock = &locks[0].lock;
-		shared->lanes_lock = &locks[1].lock;
+		shared->ready_queue_lock = &locks[1].lock;
 		shared->counters_lock = &locks[2].lock;
 		shared->nworker_slots = worker_slot_count();
 		shared->ndatabase_slots = max_worker_processes;
-		shared->nawaiter_slots = defer_shared_slots;
+		shared->nwaiter_slots = defer_shared_slots;
 		pg_atomic_init_u64(&shared->flush_point, 0);
-		pg_atomic_init_u32(&shared->nawaiters, 0);
-		pg_atomic_init_u32(&shared->nguarded, 0);
+		pg_atomic_init_u32(&shared->nwaiters, 0);
+		pg_atomic_init_u32(&shared->nscheduled, 0);
 		pg_atomic_init_u32(&shared->limit_changes, 0);
-		for (int i = 0; i < GATES; i++)
+		for (int i = 0; i < CLAIM_LOCKS; i++)
 		{
-			pg_atomic_init_u32(&shared->gates[i].holder, 0);
-			ConditionVariableInit(&shared->gates[i].open);
+			pg_atomic_init_u32(&shared->claim_locks[i].holder, 0);
+			ConditionVariableInit(&shared->claim_locks[i].open);
 		}
 		for (int i = 0; i < shared->nworker_slots; i++)
 			SpinLockInit(&worker_slots[i].mutex);
 		for (int i = 0; i < shared->ndatabase_slots; i++)
 		{
-			SpinLockInit(&courier_slots[i].mutex);
+			SpinLockInit(&sender_slots[i].mutex);
 			pg_atomic_init_u32(&database_slots[i].rollup, 0);
 		}
 	}
 
-	lanes_startup();
+	ready_queue_startup();
 	statistics_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -335,52 +335,52 @@ worker_end_await(void)
 }
 
 /* ------------------------------------------------------------------------
- * Couriers
+ * Senders
  * ------------------------------------------------------------------------ */
 
-CourierSlot *
-courier_slot(Oid database)
+SenderSlot *
+sender_slot(Oid database)
 {
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
-		if (courier_slots[i].database == database)
-			return &courier_slots[i];
+		if (sender_slots[i].database == database)
+			return &sender_slots[i];
 	}
 	return NULL;
 }
 
 /* The caller holds workers_lock */
 static void
-call_courier(CourierSlot *slot)
+call_sender(SenderSlot *slot)
 {
 	slot->called = true;
 	SetLatch(slot->latch);
 }
 
 bool
-wake_courier(Oid database)
+wake_sender(Oid database)
 {
-	CourierSlot *slot;
+	SenderSlot *slot;
 	bool		there;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	slot = courier_slot(database);
+	slot = sender_slot(database);
 	there = slot != NULL && slot->pid != 0;
 	if (there)
-		call_courier(slot);
+		call_sender(slot);
 	LWLockRelease(shared->workers_lock);
 	return there;
 }
 
-/* Does the courier have that job under way?  If so, and "cancel", it is told to stop it */
+/* Does the sender have that job under way?  If so, and "cancel", it is told to stop it */
 bool
-courier_has(Oid database, int64 job_id, bool cancel)
+sender_has(Oid database, int64 job_id, bool cancel)
 {
-	CourierSlot *slot;
+	SenderSlot *slot;
 	bool		found = false;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	slot = courier_slot(database);
+	slot = sender_slot(database);
 	if (slot != NULL && slot->pid != 0)
 	{
 		SpinLockAcquire(&slot->mutex);
@@ -395,20 +395,20 @@ courier_has(Oid database, int64 job_id, bool cancel)
 		}
 		SpinLockRelease(&slot->mutex);
 		if (found && cancel)
-			call_courier(slot);
+			call_sender(slot);
 	}
 	LWLockRelease(shared->workers_lock);
 	return found;
 }
 
 bool
-courier_has_claim(Oid database, int64 claim_id)
+sender_has_claim(Oid database, int64 claim_id)
 {
-	CourierSlot *slot;
+	SenderSlot *slot;
 	bool		found = false;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	slot = courier_slot(database);
+	slot = sender_slot(database);
 	if (slot != NULL && slot->pid != 0)
 	{
 		SpinLockAcquire(&slot->mutex);

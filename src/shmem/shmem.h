@@ -9,7 +9,7 @@
  *
  *	workers_lock	who is there: launcher, databases, worker slots' identity and
  *					state, awaiters
- *	lanes_lock		lanes and limits
+ *	ready_queue_lock		ready queues and limits
  *	slot->mutex		(spinlock) the batch in a worker slot
  *	counters_lock	which counters there are (shmem/statistics.c)
  *
@@ -33,53 +33,53 @@
 #define BATCH_MAX		500
 
 /* Words of a database's set of scheduled functions (see function/direct_call_check.c) */
-#define GUARD_WORDS		16
+#define SCHEDULED_SET_WORDS		16
 
-/* A place in the claim index, within owner, lane and priority */
-typedef struct LaneKey
+/* A place in the claim index, within owner, ready queue and priority */
+typedef struct ReadyKey
 {
 	TimestampTz run_at;
 	int64		id;
-} LaneKey;
+} ReadyKey;
 
 /* Nothing there: after every key */
-#define LANE_KEY_NONE ((LaneKey) {DT_NOEND, PG_INT64_MAX})
+#define READY_KEY_NONE ((ReadyKey) {DT_NOEND, PG_INT64_MAX})
 
 static inline bool
-lane_key_before(LaneKey a, LaneKey b)
+ready_key_before(ReadyKey a, ReadyKey b)
 {
 	return a.run_at < b.run_at || (a.run_at == b.run_at && a.id < b.id);
 }
 
-/* What a lane slot is about; no padding may differ, so zero it first */
-typedef struct LaneTag
+/* What a ready queue slot is about; no padding may differ, so zero it first */
+typedef struct ReadyQueueTag
 {
 	Oid			database;
 	Oid			owner;
-	int64		lane;
+	int64		limits_key;
 	int32		priority;
 	int32		unused;			/* 0 */
-} LaneTag;
+} ReadyQueueTag;
 
 /*
- * Free jobs of one owner, lane and priority.
+ * Free jobs of one owner, ready queue and priority.
  *
  * Every free job that is committed and whose commit callback has run has a
- * key of "low" or higher: so scans begin there.  Only a scan may raise "low",
- * and not over what others lowered it to meanwhile ("scan_low"), nor over a
+ * key of "min_key" or higher: so scans begin there.  Only a scan may raise "min_key",
+ * and not over what others lowered it to meanwhile ("scan_min_key"), nor over a
  * row that it found locked.  It does so when it has read its rows, before it
  * commits, so that the next one begins behind them; if it cannot commit it
  * takes that back.
  */
-typedef struct LaneSlot
+typedef struct ReadyQueue
 {
-	LaneTag		tag;
-	LaneKey		low;
-	int32		scanners;		/* who has chosen the lane and is not done with it */
-	LaneKey		scan_low;		/* lowest of the keys added since the last scan began */
+	ReadyQueueTag		tag;
+	ReadyKey		min_key;
+	int32		scanners;		/* who has chosen the ready queue and is not done with it */
+	ReadyKey		scan_min_key;		/* lowest of the keys added since the last scan began */
 	int64		ready;			/* jobs added less jobs taken: an estimate */
 	TimestampTz retry_at;		/* a scan met only locked rows: not before then */
-} LaneSlot;
+} ReadyQueue;
 
 /* A concurrency limit; "running" counts the workers that hold a batch under it */
 typedef struct LimitTag
@@ -142,7 +142,7 @@ typedef struct WorkerSlot
 	slock_t		mutex;
 	int64		claim_id;		/* row of defer.claim, 0: none */
 	int64		previous_claim_id;	/* still there until the claim's commit */
-	int64		lane;
+	int64		limits_key;
 	int32		priority;
 	int64		current_job;	/* 0: none */
 	TimestampTz job_started;
@@ -156,7 +156,7 @@ typedef struct WorkerSlot
 /* Most deliveries that a database has under way at the same time */
 #define TRANSFERS_MAX	2048
 
-/* A delivery that the courier has taken */
+/* A delivery that the sender has taken */
 typedef struct TransferEntry
 {
 	int64		job_id;			/* 0: the entry is free */
@@ -167,10 +167,10 @@ typedef struct TransferEntry
 } TransferEntry;
 
 /*
- * The courier of a database; the slot is given out when one is started.  All
+ * The sender of a database; the slot is given out when one is started.  All
  * that it has taken runs: nothing waits in a batch.
  */
-typedef struct CourierSlot
+typedef struct SenderSlot
 {
 	/* under workers_lock */
 	Oid			database;		/* InvalidOid: the slot is nobody's */
@@ -184,7 +184,7 @@ typedef struct CourierSlot
 	slock_t		mutex;
 	int			nentries;		/* entries from here on are free */
 	TransferEntry entries[TRANSFERS_MAX];
-} CourierSlot;
+} SenderSlot;
 
 #define LOST_MAX	32
 
@@ -206,7 +206,7 @@ typedef struct DatabaseSlot
 	bool		orphans;		/* a worker went without settling its batch */
 	int			nlost;			/* jobs that ran then, and nobody has written how they ended */
 	int64		lost[LOST_MAX]; /* more of them are not known by name */
-	bool		overflow;		/* more lanes than shared_slots: look in the table */
+	bool		overflow;		/* more ready queues than shared_slots: look in the table */
 	bool		limits_overflow;	/* more limits than that: some are not known */
 	bool		no_slots;		/* no background worker could be registered */
 	bool		refused;		/* workers of a role that has jobs could not connect */
@@ -215,34 +215,34 @@ typedef struct DatabaseSlot
 	TimestampTz scheduler_since;
 	TimestampTz next_schedule;	/* lowered by commits that touch schedules */
 	TimestampTz next_wake;		/* the scheduler sleeps until then at most */
-	uint64		guard[GUARD_WORDS]; /* Bloom filter of scheduled functions */
+	uint64		scheduled_set[SCHEDULED_SET_WORDS]; /* Bloom filter of scheduled functions */
 } DatabaseSlot;
 
-typedef struct AwaiterSlot
+typedef struct WaiterSlot
 {
 	/* under workers_lock */
 	Oid			database;		/* InvalidOid: free */
 	int64		job_id;
 	Latch	   *latch;
 	bool		done;
-} AwaiterSlot;
+} WaiterSlot;
 
 /*
- * Who takes jobs of a lane: one at a time, or all would read the same rows from
- * the lane's lowest key on.  Several lanes may share a gate.
+ * Who takes jobs of a ready queue: one at a time, or all would read the same rows from
+ * the ready queue's lowest key on.  Several ready queues may share a claim_lock.
  */
-#define GATES	64
+#define CLAIM_LOCKS	64
 
-typedef struct Gate
+typedef struct ClaimLock
 {
 	pg_atomic_uint32 holder;	/* pid; 0: it is open */
 	ConditionVariable open;
-} Gate;
+} ClaimLock;
 
 typedef struct SharedState
 {
 	LWLock	   *workers_lock;
-	LWLock	   *lanes_lock;
+	LWLock	   *ready_queue_lock;
 	LWLock	   *counters_lock;
 	pid_t		launcher_pid;
 	Latch	   *launcher_latch;
@@ -251,20 +251,20 @@ typedef struct SharedState
 	bool		shutting_down;	/* the server is */
 	bool		restored;		/* from a base backup, and not all databases know it yet */
 	pg_atomic_uint64 flush_point;	/* end of the last commit that ended a job */
-	pg_atomic_uint32 nawaiters; /* awaiter slots in use */
-	pg_atomic_uint32 nguarded;	/* bits set in any database's guard */
+	pg_atomic_uint32 nwaiters; /* awaiter slots in use */
+	pg_atomic_uint32 nscheduled;	/* bits set in any database's guard */
 	pg_atomic_uint32 limit_changes; /* commits that have set limits */
-	Gate		gates[GATES];
+	ClaimLock		claim_locks[CLAIM_LOCKS];
 	int			nworker_slots;
-	int			ndatabase_slots;	/* and courier slots */
-	int			nawaiter_slots;
+	int			ndatabase_slots;	/* and sender slots */
+	int			nwaiter_slots;
 } SharedState;
 
 extern SharedState *shared;		/* NULL: not in shared_preload_libraries */
 extern WorkerSlot *worker_slots;	/* [shared->nworker_slots] */
 extern DatabaseSlot *database_slots;	/* [shared->ndatabase_slots] */
-extern CourierSlot *courier_slots;	/* [shared->ndatabase_slots] */
-extern AwaiterSlot *awaiter_slots;	/* [shared->nawaiter_slots] */
+extern SenderSlot *sender_slots;	/* [shared->ndatabase_slots] */
+extern WaiterSlot *waiter_slots;	/* [shared->nwaiter_slots] */
 
 /* This process' slots, NULL if it has none */
 extern WorkerSlot *my_worker;
@@ -290,37 +290,37 @@ extern void worker_set_progress(float4 progress);
 extern void worker_begin_await(void);
 extern void worker_end_await(void);
 
-/* Couriers */
-extern CourierSlot *courier_slot(Oid database); /* the caller holds workers_lock; NULL: none */
-extern bool wake_courier(Oid database); /* false: there is none, or not yet */
-extern bool courier_has(Oid database, int64 job_id, bool cancel);
-extern bool courier_has_claim(Oid database, int64 claim_id);
+/* Senders */
+extern SenderSlot *sender_slot(Oid database); /* the caller holds workers_lock; NULL: none */
+extern bool wake_sender(Oid database); /* false: there is none, or not yet */
+extern bool sender_has(Oid database, int64 job_id, bool cancel);
+extern bool sender_has_claim(Oid database, int64 claim_id);
 
-/* shmem/ready_queue.c: lanes */
-extern Size lanes_shared_size(void);
-extern void lanes_startup(void);
-extern void lane_lower(Oid database, Oid owner, int64 lane, int32 priority, LaneKey key, int64 count);
-typedef struct LaneChoice
+/* shmem/ready_queue.c: ready queues */
+extern Size ready_queue_shared_size(void);
+extern void ready_queue_startup(void);
+extern void ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key, int64 count);
+typedef struct ReadyQueueChoice
 {
 	Oid			owner;
-	int64		lane;
+	int64		limits_key;
 	int32		priority;
-	LaneKey		low;
+	ReadyKey		min_key;
 	int64		ready;
-} LaneChoice;
-extern bool lane_choose(Oid database, Oid owner, TimestampTz now, LaneChoice *choice,
+} ReadyQueueChoice;
+extern bool ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *choice,
 						TimestampTz *look_again);
-extern bool lane_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
-								 LaneChoice *choice, TimestampTz *look_again);
-extern bool lane_is_due(Oid database, Oid owner, TimestampTz now);
-extern void lane_scan_begin(LaneChoice *choice, Oid database);
-extern void lane_scan_advance(const LaneChoice *choice, Oid database, LaneKey next);
-extern void lane_scan_end(const LaneChoice *choice, Oid database, LaneKey next, int64 taken,
+extern bool ready_queue_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
+								 ReadyQueueChoice *choice, TimestampTz *look_again);
+extern bool ready_queue_is_due(Oid database, Oid owner, TimestampTz now);
+extern void ready_queue_scan_begin(ReadyQueueChoice *choice, Oid database);
+extern void ready_queue_scan_advance(const ReadyQueueChoice *choice, Oid database, ReadyKey next);
+extern void ready_queue_scan_end(const ReadyQueueChoice *choice, Oid database, ReadyKey next, int64 taken,
 						  TimestampTz now);
-extern void lane_scan_abort(const LaneChoice *choice, Oid database);
-extern void lane_scan_abandon(Oid database);
-extern void lanes_forget(Oid database);
-extern int	lanes_of_database(Oid database, LaneChoice **lanes);	/* palloc'd copy */
+extern void ready_queue_scan_abort(const ReadyQueueChoice *choice, Oid database);
+extern void ready_queue_scan_abandon(Oid database);
+extern void ready_queues_forget(Oid database);
+extern int	ready_queues_of_database(Oid database, ReadyQueueChoice **rqs);	/* palloc'd copy */
 
 /* shmem/ready_queue.c: limits */
 extern bool limit_set(Oid database, char kind, int32 id, int32 limit);
@@ -328,18 +328,18 @@ extern void limits_changed(void);
 extern uint32 limits_load_begin(Oid database);
 extern bool limits_load_end(Oid database, uint32 begun);
 extern void limit_set_cancel(Oid database, int32 function_id, bool cancel);
-extern bool lane_may_cancel(Oid database, int64 lane);
-extern bool lane_cancels_at_limit(Oid database, int64 lane);
-extern bool limits_reserve(Oid database, int64 lane);
-extern void limits_release(Oid database, int64 lane);
-extern bool limits_have_room(Oid database, int64 lane);
+extern bool limits_may_cancel(Oid database, int64 limits_key);
+extern bool limits_cancel_at_limit(Oid database, int64 limits_key);
+extern bool limits_reserve(Oid database, int64 limits_key);
+extern void limits_release(Oid database, int64 limits_key);
+extern bool limits_have_capacity(Oid database, int64 limits_key);
 
 /* shmem/waiters.c: who waits for jobs */
-extern int	await_register(int64 job_id);	/* -1: all slots are taken */
-extern bool await_done(int slot);
-extern void await_unregister(int slot);
-extern void await_wake(Oid database, int64 job_id);
-extern XLogRecPtr await_flush_point(void);
-extern void note_flush_point(XLogRecPtr lsn);
+extern int	waiter_register(int64 job_id);	/* -1: all slots are taken */
+extern bool waiter_is_done(int slot);
+extern void waiter_unregister(int slot);
+extern void waiters_wake(Oid database, int64 job_id);
+extern XLogRecPtr waiters_flush_point(void);
+extern void waiters_record_flush_point(XLogRecPtr lsn);
 
 #endif							/* SHARED_STATE_H */

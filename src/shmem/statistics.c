@@ -104,7 +104,7 @@ PG_FUNCTION_INFO_V1(defer_statistics_bounds);
  * Shared memory
  * ------------------------------------------------------------------------ */
 
-/* More than that is not needed where there are many lanes or waiting sessions */
+/* More than that is not needed where there are many ready queues or waiting sessions */
 static int
 slot_count(void)
 {

@@ -10,14 +10,14 @@
 #include "shmem/shmem.h"
 
 int
-await_register(int64 job_id)
+waiter_register(int64 job_id)
 {
 	int			found = -1;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->nawaiter_slots; i++)
+	for (int i = 0; i < shared->nwaiter_slots; i++)
 	{
-		AwaiterSlot *slot = &awaiter_slots[i];
+		WaiterSlot *slot = &waiter_slots[i];
 
 		if (OidIsValid(slot->database))
 			continue;
@@ -25,7 +25,7 @@ await_register(int64 job_id)
 		slot->job_id = job_id;
 		slot->latch = MyLatch;
 		slot->done = false;
-		pg_atomic_fetch_add_u32(&shared->nawaiters, 1);
+		pg_atomic_fetch_add_u32(&shared->nwaiters, 1);
 		found = i;
 		break;
 	}
@@ -34,42 +34,42 @@ await_register(int64 job_id)
 }
 
 bool
-await_done(int slot)
+waiter_is_done(int slot)
 {
 	bool		done;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	done = awaiter_slots[slot].done;
+	done = waiter_slots[slot].done;
 	LWLockRelease(shared->workers_lock);
 	return done;
 }
 
 void
-await_unregister(int slot)
+waiter_unregister(int slot)
 {
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	Assert(awaiter_slots[slot].latch == MyLatch);
-	awaiter_slots[slot].database = InvalidOid;
-	awaiter_slots[slot].latch = NULL;
-	pg_atomic_fetch_sub_u32(&shared->nawaiters, 1);
+	Assert(waiter_slots[slot].latch == MyLatch);
+	waiter_slots[slot].database = InvalidOid;
+	waiter_slots[slot].latch = NULL;
+	pg_atomic_fetch_sub_u32(&shared->nwaiters, 1);
 	LWLockRelease(shared->workers_lock);
 }
 
 /* A job has ended (0: some job, everybody look) */
 void
-await_wake(Oid database, int64 job_id)
+waiters_wake(Oid database, int64 job_id)
 {
 	uint32		left;
 
-	if (pg_atomic_read_u32(&shared->nawaiters) == 0)
+	if (pg_atomic_read_u32(&shared->nwaiters) == 0)
 		return;
 
 	/* the first free slot is taken: those in use are at the front */
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	left = pg_atomic_read_u32(&shared->nawaiters);
-	for (int i = 0; i < shared->nawaiter_slots && left > 0; i++)
+	left = pg_atomic_read_u32(&shared->nwaiters);
+	for (int i = 0; i < shared->nwaiter_slots && left > 0; i++)
 	{
-		AwaiterSlot *slot = &awaiter_slots[i];
+		WaiterSlot *slot = &waiter_slots[i];
 
 		if (!OidIsValid(slot->database))
 			continue;
@@ -85,13 +85,13 @@ await_wake(Oid database, int64 job_id)
 
 /* Jobs commit without waiting for the disk: who tells of a result flushes up to here first */
 XLogRecPtr
-await_flush_point(void)
+waiters_flush_point(void)
 {
 	return pg_atomic_read_u64(&shared->flush_point);
 }
 
 void
-note_flush_point(XLogRecPtr lsn)
+waiters_record_flush_point(XLogRecPtr lsn)
 {
 	uint64		old = pg_atomic_read_u64(&shared->flush_point);
 

@@ -20,7 +20,7 @@
 #include "table/job_table.h"
 #include "shmem/shmem.h"
 
-#define MAX_LANES	64
+#define MAX_READY_QUEUES	64
 #define MAX_LIMITS	16
 #define MAX_FINALS	32
 #define MAX_GUARDED	16
@@ -32,8 +32,8 @@ typedef struct PendingLane
 {
 	Oid			owner;
 	int32		priority;
-	int64		lane;
-	LaneKey		low;
+	int64		limits_key;
+	ReadyKey		min_key;
 	int64		count;
 } PendingLane;
 
@@ -47,11 +47,11 @@ typedef struct PendingLimit
 static struct
 {
 	bool		any;
-	int			nlanes;
-	int			last;			/* lane of the last pending_job() */
+	int			nqueues;
+	int			last;			/* ready queue of the last xact_notify_job() */
 	int			nlimits;
 	int			nfinals;
-	int			nguarded;
+	int			nscheduled;
 	bool		release;
 	bool		installed;
 	bool		rescan;
@@ -59,7 +59,7 @@ static struct
 	bool		probe;			/* which databases are there? */
 	uint32		rollup;			/* new counts of finished jobs */
 	TimestampTz next_schedule;
-	PendingLane lanes[MAX_LANES];
+	PendingLane rqs[MAX_READY_QUEUES];
 	PendingLimit limits[MAX_LIMITS];
 	int64		finals[MAX_FINALS];
 	Oid			guarded[MAX_GUARDED];
@@ -70,7 +70,7 @@ static void
 pending_reset(void)
 {
 	pending.any = false;
-	pending.nlanes = pending.nlimits = pending.nfinals = pending.nguarded = 0;
+	pending.nqueues = pending.nlimits = pending.nfinals = pending.nscheduled = 0;
 	pending.last = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
 	pending.rollup = 0;
@@ -88,19 +88,19 @@ pending_begin(void)
 }
 
 void
-pending_job(Oid owner, int64 lane, int32 priority, TimestampTz run_at, int64 id)
+xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at, int64 id)
 {
-	LaneKey		key = {run_at, id};
+	ReadyKey		key = {run_at, id};
 	PendingLane *found = NULL;
 
 	if (run_at == DT_NOEND)
 		return;					/* held: whoever sets it free calls again */
 	pending_begin();
-	for (int i = 0; i < pending.nlanes; i++)
+	for (int i = 0; i < pending.nqueues; i++)
 	{
-		PendingLane *candidate = &pending.lanes[(pending.last + i) % pending.nlanes];
+		PendingLane *candidate = &pending.rqs[(pending.last + i) % pending.nqueues];
 
-		if (candidate->owner == owner && candidate->lane == lane &&
+		if (candidate->owner == owner && candidate->limits_key == limits_key &&
 			candidate->priority == priority)
 		{
 			found = candidate;
@@ -109,26 +109,26 @@ pending_job(Oid owner, int64 lane, int32 priority, TimestampTz run_at, int64 id)
 	}
 	if (found == NULL)
 	{
-		if (pending.nlanes == MAX_LANES)
+		if (pending.nqueues == MAX_READY_QUEUES)
 		{
 			pending.rescan = true;
 			return;
 		}
-		found = &pending.lanes[pending.nlanes++];
+		found = &pending.rqs[pending.nqueues++];
 		found->owner = owner;
-		found->lane = lane;
+		found->limits_key = limits_key;
 		found->priority = priority;
-		found->low = LANE_KEY_NONE;
+		found->min_key = READY_KEY_NONE;
 		found->count = 0;
 	}
-	pending.last = found - pending.lanes;
-	if (lane_key_before(key, found->low))
-		found->low = key;
+	pending.last = found - pending.rqs;
+	if (ready_key_before(key, found->min_key))
+		found->min_key = key;
 	found->count++;
 }
 
 void
-pending_limit(char kind, int32 id, int32 limit)
+xact_notify_limit(char kind, int32 id, int32 limit)
 {
 	pending_begin();
 	if (pending.nlimits == MAX_LIMITS)
@@ -140,14 +140,14 @@ pending_limit(char kind, int32 id, int32 limit)
 }
 
 void
-pending_schedule(TimestampTz next_run_at)
+xact_notify_schedule(TimestampTz next_run_at)
 {
 	pending_begin();
 	pending.next_schedule = Min(pending.next_schedule, next_run_at);
 }
 
 void
-pending_final(int64 job_id)
+xact_notify_final(int64 job_id)
 {
 	pending_begin();
 	if (pending.nfinals < MAX_FINALS)
@@ -157,52 +157,52 @@ pending_final(int64 job_id)
 }
 
 void
-pending_scheduled_function(Oid function)
+xact_notify_scheduled_function(Oid function)
 {
 	pending_begin();
-	if (pending.nguarded == MAX_GUARDED)
+	if (pending.nscheduled == MAX_GUARDED)
 		pending.rescan = true;
 	else
-		pending.guarded[pending.nguarded++] = function;
+		pending.guarded[pending.nscheduled++] = function;
 }
 
 void
-pending_release(void)
+xact_notify_release(void)
 {
 	pending_begin();
 	pending.release = true;
 }
 
 void
-pending_installed(void)
+xact_notify_installed(void)
 {
 	pending_begin();
 	pending.installed = true;
 }
 
 void
-pending_alert(void)
+xact_notify_alert(void)
 {
 	pending_begin();
 	pending.alert = true;
 }
 
 void
-pending_probe(void)
+xact_notify_probe(void)
 {
 	pending_begin();
 	pending.probe = true;
 }
 
 void
-pending_rollup(uint32 counts)
+xact_notify_rollup(uint32 counts)
 {
 	pending_begin();
 	pending.rollup += counts;
 }
 
 void
-pending_rescan(void)
+xact_notify_rescan(void)
 {
 	pending_begin();
 	pending.rescan = true;
@@ -221,10 +221,10 @@ pool_can_grow(const DatabaseSlot *db)
 	bool		others = false;
 	bool		idle;
 
-	for (int i = 0; i < pending.nlanes; i++)
+	for (int i = 0; i < pending.nqueues; i++)
 	{
-		if (LANE_IS_DELIVERY(pending.lanes[i].lane))
-			return true;		/* the courier was not there */
+		if (LIMITS_KEY_IS_DELIVERY(pending.rqs[i].limits_key))
+			return true;		/* the sender was not there */
 	}
 
 	for (int i = 0; i < shared->nworker_slots; i++)
@@ -233,14 +233,14 @@ pool_can_grow(const DatabaseSlot *db)
 			continue;
 		working++;
 		others = others || worker_slots[i].database != MyDatabaseId ||
-			worker_slots[i].owner != pending.lanes[0].owner;
+			worker_slots[i].owner != pending.rqs[0].owner;
 	}
 	if (working < defer_max_workers ||
 		(others && db->next_wake > GetCurrentTimestamp() + LOOKS_SOON))
 		return true;
-	for (int i = 0; i < pending.nlanes; i++)
+	for (int i = 0; i < pending.nqueues; i++)
 	{
-		if (count_workers(MyDatabaseId, pending.lanes[i].owner, &idle) == 0)
+		if (count_workers(MyDatabaseId, pending.rqs[i].owner, &idle) == 0)
 			return true;
 	}
 	return false;
@@ -322,31 +322,31 @@ pending_commit(void)
 					   pending.limits[i].limit))
 			pending.rescan = true;	/* the scheduler finds that out, and tells */
 	}
-	for (int i = 0; i < pending.nguarded; i++)
-		guard_add(MyDatabaseId, pending.guarded[i]);
-	for (int i = 0; i < pending.nlanes; i++)
+	for (int i = 0; i < pending.nscheduled; i++)
+		scheduled_set_add(MyDatabaseId, pending.guarded[i]);
+	for (int i = 0; i < pending.nqueues; i++)
 	{
-		PendingLane *lane = &pending.lanes[i];
+		PendingLane *rq = &pending.rqs[i];
 
-		lane_lower(MyDatabaseId, lane->owner, lane->lane, lane->priority,
-				   lane->low, lane->count);
-		if (lane->low.run_at > now)
-			next_due = Min(next_due, lane->low.run_at);
-		else if (!limits_have_room(MyDatabaseId, lane->lane))
-			cancel = cancel || lane_cancels_at_limit(MyDatabaseId, lane->lane);
-		else if (LANE_IS_DELIVERY(lane->lane))
-			grow = !wake_courier(MyDatabaseId) || grow;
-		else if (wake_idle_workers(MyDatabaseId, lane->owner, lane->count) < lane->count)
+		ready_queue_add(MyDatabaseId, rq->owner, rq->limits_key, rq->priority,
+				   rq->min_key, rq->count);
+		if (rq->min_key.run_at > now)
+			next_due = Min(next_due, rq->min_key.run_at);
+		else if (!limits_have_capacity(MyDatabaseId, rq->limits_key))
+			cancel = cancel || limits_cancel_at_limit(MyDatabaseId, rq->limits_key);
+		else if (LIMITS_KEY_IS_DELIVERY(rq->limits_key))
+			grow = !wake_sender(MyDatabaseId) || grow;
+		else if (wake_idle_workers(MyDatabaseId, rq->owner, rq->count) < rq->count)
 			grow = true;
 	}
 	if (pending.nfinals > 0)
 	{
-		note_flush_point(XactLastCommitEnd);
+		waiters_record_flush_point(XactLastCommitEnd);
 		if (pending.nfinals > MAX_FINALS)
-			await_wake(MyDatabaseId, 0);
+			waiters_wake(MyDatabaseId, 0);
 		else
 			for (int i = 0; i < pending.nfinals; i++)
-				await_wake(MyDatabaseId, pending.finals[i]);
+				waiters_wake(MyDatabaseId, pending.finals[i]);
 	}
 	/* those of our processes that end most jobs need no lock for it */
 	if (pending.rollup > 0 && my_database != NULL && my_database->database == MyDatabaseId &&
@@ -390,7 +390,7 @@ pending_xact_callback(XactEvent event, void *arg)
 }
 
 void
-pending_init(void)
+xact_notify_init(void)
 {
 	pending_reset();
 	RegisterXactCallback(pending_xact_callback, NULL);

@@ -187,7 +187,7 @@ history_insert_uncounted(const Job *job, char state, int32 attempt, TimestampTz 
 	SET_IF(HIST_SQLSTATE, sqlstate != NULL, text_datum(sqlstate));
 	SET_IF(HIST_ERROR, error != NULL, message_datum(error));
 	direct_insert(day_partition(CAT_HISTORY_DEFAULT, now), HIST_NATTS, values, nulls);
-	pending_final(job->id);
+	xact_notify_final(job->id);
 	if (alerts_wanted(state))
 		alerts_note(job, state, started_at);
 	statistics_job_ended(job, state, started_at, now);

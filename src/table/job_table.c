@@ -138,7 +138,7 @@ job_from_values(Job *job, Datum *values, bool *nulls)
 #define POINTER(att) varlena_copy(values[(att) - 1], nulls[(att) - 1])
 	job->id = DatumGetInt64(values[JOB_ID - 1]);
 	job->owner = DatumGetObjectId(values[JOB_OWNER - 1]);
-	job->lane = DatumGetInt64(values[JOB_LANE - 1]);
+	job->limits_key = DatumGetInt64(values[JOB_LIMITS_KEY - 1]);
 	job->priority = DatumGetInt32(values[JOB_PRIORITY - 1]);
 	job->run_at = DatumGetTimestampTz(values[JOB_RUN_AT - 1]);
 	job->enqueued_at = DatumGetTimestampTz(values[JOB_ENQUEUED_AT - 1]);
@@ -186,7 +186,7 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	do { if (condition) values[(att) - 1] = (value); else nulls[(att) - 1] = true; } while (0)
 	SET(JOB_ID, Int64GetDatum(job->id));
 	SET(JOB_OWNER, ObjectIdGetDatum(job->owner));
-	SET(JOB_LANE, Int64GetDatum(job->lane));
+	SET(JOB_LIMITS_KEY, Int64GetDatum(job->limits_key));
 	SET(JOB_PRIORITY, Int32GetDatum(job->priority));
 	SET(JOB_RUN_AT, TimestampTzGetDatum(job->run_at));
 	SET(JOB_ENQUEUED_AT, TimestampTzGetDatum(job->enqueued_at));
@@ -311,7 +311,7 @@ job_insert(Job *job)
 	ExecClearTuple(table->slot);
 	ResetPerTupleExprContext(table->estate);
 	if (id == job->id)
-		pending_job(job->owner, job->lane, job->priority, job->run_at, id);
+		xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, id);
 	return id;
 }
 
@@ -468,7 +468,7 @@ job_update(const Job *job)
  * where the row is then; NULL: nobody wants to know.
  */
 bool
-job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, RowPlace *new_place)
+job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *new_place)
 {
 	JobTable   *table = job_table();
 	int			natts = table->slot->tts_tupleDescriptor->natts;
@@ -483,7 +483,7 @@ job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, RowPlace *ne
 	ExecStoreVirtualTuple(table->slot);
 	result = update_at(table, tid, false);
 	if (new_place != NULL)
-		row_place_set(new_place, table->rel, &table->slot->tts_tid);
+		tid_cache_set(new_place, table->rel, &table->slot->tts_tid);
 	ExecClearTuple(table->slot);
 	return result == TM_Ok;
 }
@@ -511,13 +511,13 @@ job_delete_at(ItemPointer tid)
  * any more it is looked for.
  */
 bool
-job_delete_left(RowPlace *place, int64 id)
+job_delete_left(CachedTid *place, int64 id)
 {
 	JobTable   *table = job_table();
 	ItemPointerData tid = place->tid;
 	bool		deleted;
 
-	if (!row_place_holds(place, table->rel, &table->nblocks, id, table->slot))
+	if (!tid_cache_holds(place, table->rel, &table->nblocks, id, table->slot))
 	{
 		CommandCounterIncrement();
 		if (!job_tid(id, &tid, table->slot))

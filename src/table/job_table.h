@@ -19,7 +19,7 @@
 /* Columns of defer.job */
 enum
 {
-	JOB_ID = 1, JOB_OWNER, JOB_LANE, JOB_PRIORITY, JOB_RUN_AT, JOB_ENQUEUED_AT,
+	JOB_ID = 1, JOB_OWNER, JOB_LIMITS_KEY, JOB_PRIORITY, JOB_RUN_AT, JOB_ENQUEUED_AT,
 	JOB_CLAIM, JOB_ATTEMPT, JOB_CRASHES, JOB_SUSPECT, JOB_CONFLICTS, JOB_KIND,
 	JOB_PARENT_ID, JOB_SCHEDULE_ID, JOB_SCHEDULED_FOR, JOB_DISCARD_AT,
 	JOB_FUNCTION_NAME, JOB_QUEUE, JOB_ARGS, JOB_KEY, JOB_METADATA, JOB_OPTIONS,
@@ -48,7 +48,7 @@ typedef struct JobTable
 	EState	   *estate;
 	ResultRelInfo *info;
 	TupleTableSlot *slot;		/* to build new rows in */
-	BlockNumber nblocks;		/* for row_place_holds() */
+	BlockNumber nblocks;		/* for tid_cache_holds() */
 	Relation	pkey;			/* of info's indexes */
 	Relation	claim_index;
 	Oid			key_index;
@@ -61,31 +61,31 @@ extern void job_table_forget(void);
 extern void job_from_slot(Job *job, TupleTableSlot *slot);
 
 /* One write to the row at tid; false: somebody else is at it or was (never waits) */
-extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, RowPlace *new_place);
+extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *new_place);
 extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
-extern bool job_delete_left(RowPlace *place, int64 id); /* left there by an earlier one */
+extern bool job_delete_left(CachedTid *place, int64 id); /* left there by an earlier one */
 extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest committed version */
 
 /* table/direct_insert.c: insert into any of our tables, with its indexes */
 extern void direct_insert(Oid relation, int natts, Datum *values, bool *nulls);
 
-/* table/ready_scan.c: the claim index of defer.job, lane by lane */
-typedef struct LaneScan
+/* table/ready_scan.c: the claim index of defer.job, ready queue by ready queue */
+typedef struct ReadyScan
 {
 	IndexScanDesc scan;
 	ScanKeyData keys[4];
 	ScanKeyData from[2];		/* (run_at, id) >= (...) */
 	Snapshot	snapshot;
 	TupleTableSlot *slot;
-} LaneScan;
+} ReadyScan;
 
-extern void lane_scan_open(LaneScan *scan, const LaneChoice *lane);	/* from its lowest live key on */
-extern void lane_scan_close(LaneScan *scan);
-extern void lanes_load(TimestampTz now);	/* tell shared memory of all lanes in the table */
+extern void ready_scan_open(ReadyScan *scan, const ReadyQueueChoice *rq);	/* from its lowest live key on */
+extern void ready_scan_close(ReadyScan *scan);
+extern void ready_scan_load(TimestampTz now);	/* tell shared memory of all ready queues in the table */
 
-/* End free jobs of a lane that are due; returns how many rows, at most max */
-extern int	lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char state,
-						 const char *sqlstate, const char *error, LaneKey *next);
+/* End free jobs of a ready queue that are due; returns how many rows, at most max */
+extern int	ready_scan_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char state,
+						 const char *sqlstate, const char *error, ReadyKey *next);
 
 /* table/history_table.c */
 extern Oid	day_partition(CatalogObject parent, TimestampTz at);

@@ -237,7 +237,7 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 	{
 		OwnSql		own;
 
-		bookkeeping_begin();
+		own_transaction_begin();
 		own_sql_begin(&own);
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
@@ -256,7 +256,7 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 		}
 		SPI_finish();
 		own_sql_end(&own);
-		bookkeeping_end();
+		own_transaction_end();
 		done = true;
 	}
 	PG_CATCH();

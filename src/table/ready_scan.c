@@ -1,9 +1,9 @@
 /*
  * ready_scan.c
- *		Reading the claim index of defer.job: (owner, lane, priority, run_at, id).
+ *		Reading the claim index of defer.job: (owner, ready queue, priority, run_at, id).
  *
- * Claims read one lane from its lowest live key on.  The scheduler finds out
- * which lanes there are, when it starts, by jumping from one to the next.
+ * Claims read one ready queue from its lowest live key on.  The scheduler finds out
+ * which ready queues there are, when it starts, by jumping from one to the next.
  */
 #include "base/defer.h"
 
@@ -20,7 +20,7 @@
 #include "table/job_table.h"
 #include "shmem/shmem.h"
 
-/* Rows that are counted in a lane, to guess how much work there is */
+/* Rows that are counted in a ready queue, to guess how much work there is */
 #define COUNT_MAX	64
 
 /* A member of a row comparison; it names a comparison function */
@@ -43,24 +43,24 @@ row_header(ScanKey key, AttrNumber column, StrategyNumber strategy, ScanKey memb
 }
 
 /* ------------------------------------------------------------------------
- * One lane
+ * One ready queue
  * ------------------------------------------------------------------------ */
 
 void
-lane_scan_open(LaneScan *scan, const LaneChoice *lane)
+ready_scan_open(ReadyScan *scan, const ReadyQueueChoice *rq)
 {
 	JobTable   *table = job_table();
 
 	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(lane->owner));
+				ObjectIdGetDatum(rq->owner));
 	ScanKeyInit(&scan->keys[1], 2, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(lane->lane));
+				Int64GetDatum(rq->limits_key));
 	ScanKeyInit(&scan->keys[2], 3, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(lane->priority));
+				Int32GetDatum(rq->priority));
 	row_member(&scan->from[0], 4, BTGreaterEqualStrategyNumber, false,
-			   F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(lane->low.run_at));
+			   F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(rq->min_key.run_at));
 	row_member(&scan->from[1], 5, BTGreaterEqualStrategyNumber, true,
-			   F_BTINT8CMP, Int64GetDatum(lane->low.id));
+			   F_BTINT8CMP, Int64GetDatum(rq->min_key.id));
 	row_header(&scan->keys[3], 4, BTGreaterEqualStrategyNumber, scan->from);
 
 	scan->slot = table_slot_create(table->rel, NULL);
@@ -70,7 +70,7 @@ lane_scan_open(LaneScan *scan, const LaneChoice *lane)
 }
 
 void
-lane_scan_close(LaneScan *scan)
+ready_scan_close(ReadyScan *scan)
 {
 	index_endscan(scan->scan);
 	ExecDropSingleTupleTableSlot(scan->slot);
@@ -82,19 +82,19 @@ lane_scan_close(LaneScan *scan)
  * dealt with.
  */
 int
-lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char state,
-			 const char *sqlstate, const char *error, LaneKey *next)
+ready_scan_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char state,
+			 const char *sqlstate, const char *error, ReadyKey *next)
 {
-	LaneScan	scan;
+	ReadyScan	scan;
 	int			n = 0;
 
-	*next = LANE_KEY_NONE;
-	lane_scan_open(&scan, lane);
+	*next = READY_KEY_NONE;
+	ready_scan_open(&scan, rq);
 	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
 	{
 		ItemPointerData tid = scan.slot->tts_tid;
 		bool		isnull;
-		LaneKey		key;
+		ReadyKey		key;
 		Job			job;
 
 		CHECK_FOR_INTERRUPTS();
@@ -102,7 +102,7 @@ lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char state,
 		key.id = DatumGetInt64(slot_getattr(scan.slot, JOB_ID, &isnull));
 		if (key.run_at > now || n == max)
 		{
-			if (lane_key_before(key, *next))
+			if (ready_key_before(key, *next))
 				*next = key;
 			break;
 		}
@@ -112,54 +112,54 @@ lane_end_due(const LaneChoice *lane, TimestampTz now, int max, char state,
 		job_from_slot(&job, scan.slot);
 		if (!job_delete_at(&tid))
 		{
-			if (lane_key_before(key, *next))
+			if (ready_key_before(key, *next))
 				*next = key;
 			continue;
 		}
 		history_insert(&job, state, job.attempt, NO_TIME, NULL, sqlstate, error);
 		if (job.schedule_id != 0)
-			pending_release();
+			xact_notify_release();
 		n++;
 	}
-	lane_scan_close(&scan);
+	ready_scan_close(&scan);
 	return n;
 }
 
 /* ------------------------------------------------------------------------
- * All lanes
+ * All ready queues
  * ------------------------------------------------------------------------ */
 
-/* Read the first jobs of the lane that the scan stands in; false: the index is at its end */
+/* Read the first jobs of the ready queue that the scan stands in; false: the index is at its end */
 static bool
-load_lane(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, LaneChoice *lane)
+load_ready_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueueChoice *rq)
 {
 	int64		count = 0;
 	bool		isnull;
 
 	if (!index_getnext_slot(scan, ForwardScanDirection, slot))
 		return false;
-	lane->owner = DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull));
-	lane->lane = DatumGetInt64(slot_getattr(slot, JOB_LANE, &isnull));
-	lane->priority = DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull));
-	lane->low.run_at = DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull));
-	lane->low.id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
+	rq->owner = DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull));
+	rq->limits_key = DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull));
+	rq->priority = DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull));
+	rq->min_key.run_at = DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull));
+	rq->min_key.id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
 	do
 	{
-		if (DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull)) != lane->owner ||
-			DatumGetInt64(slot_getattr(slot, JOB_LANE, &isnull)) != lane->lane ||
-			DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull)) != lane->priority ||
+		if (DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull)) != rq->owner ||
+			DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) != rq->limits_key ||
+			DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull)) != rq->priority ||
 			DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) > now)
 			break;
 		(void) slot_getattr(slot, JOB_CLAIM, &isnull);
 		if (isnull)
 			count++;
 	} while (count < COUNT_MAX && index_getnext_slot(scan, ForwardScanDirection, slot));
-	lane_lower(MyDatabaseId, lane->owner, lane->lane, lane->priority, lane->low, count);
+	ready_queue_add(MyDatabaseId, rq->owner, rq->limits_key, rq->priority, rq->min_key, count);
 	return true;
 }
 
 void
-lanes_load(TimestampTz now)
+ready_scan_load(TimestampTz now)
 {
 	JobTable   *table = job_table();
 	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
@@ -167,21 +167,21 @@ lanes_load(TimestampTz now)
 	IndexScanDesc scan = compat_index_beginscan(table->rel, table->claim_index, snapshot, 1);
 	ScanKeyData members[3];
 	ScanKeyData key;
-	LaneChoice	lane;
+	ReadyQueueChoice rq;
 	bool		more;
 
-	/* all of them first, then what comes after the lane that was found */
+	/* all of them first, then what comes after the ready queue that was found */
 	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_OIDGE, ObjectIdGetDatum(InvalidOid));
 	index_rescan(scan, &key, 1, NULL, 0);
-	for (more = load_lane(scan, slot, now, &lane); more; more = load_lane(scan, slot, now, &lane))
+	for (more = load_ready_queue(scan, slot, now, &rq); more; more = load_ready_queue(scan, slot, now, &rq))
 	{
 		CHECK_FOR_INTERRUPTS();
 		row_member(&members[0], 1, BTGreaterStrategyNumber, false,
-				   F_BTOIDCMP, ObjectIdGetDatum(lane.owner));
+				   F_BTOIDCMP, ObjectIdGetDatum(rq.owner));
 		row_member(&members[1], 2, BTGreaterStrategyNumber, false,
-				   F_BTINT8CMP, Int64GetDatum(lane.lane));
+				   F_BTINT8CMP, Int64GetDatum(rq.limits_key));
 		row_member(&members[2], 3, BTGreaterStrategyNumber, true,
-				   F_BTINT4CMP, Int32GetDatum(lane.priority));
+				   F_BTINT4CMP, Int32GetDatum(rq.priority));
 		row_header(&key, 1, BTGreaterStrategyNumber, members);
 		index_rescan(scan, &key, 1, NULL, 0);
 	}

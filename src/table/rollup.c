@@ -240,7 +240,7 @@ rollup_write(void)
 		if (!collected.entries[i].written)
 			write_row(i);
 	}
-	pending_rollup(collected.n);
+	xact_notify_rollup(collected.n);
 	collected.n = 0;
 }
 
@@ -317,7 +317,7 @@ add_up(bool *more)
 	int64		counts;
 	int64		added;
 
-	bookkeeping_begin();
+	own_transaction_begin();
 	own_sql_begin(&own);
 	SPI_connect();
 	if (SPI_execute_with_args(add_up_sql, 1, &type, &limit, NULL, false, 0) != SPI_OK_SELECT)
@@ -327,7 +327,7 @@ add_up(bool *more)
 	added = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 	SPI_finish();
 	own_sql_end(&own);
-	bookkeeping_end();
+	own_transaction_end();
 
 	*more = rows == most;
 	if (rows > 0)

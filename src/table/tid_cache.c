@@ -18,14 +18,14 @@
 #include "table/tid_cache.h"
 
 void
-row_place_set(RowPlace *place, Relation rel, ItemPointer tid)
+tid_cache_set(CachedTid *place, Relation rel, ItemPointer tid)
 {
 	place->tid = *tid;
 	place->file = compat_file_number(rel);
 }
 
 bool
-row_place_holds(RowPlace *place, Relation rel, BlockNumber *nblocks, int64 id,
+tid_cache_holds(CachedTid *place, Relation rel, BlockNumber *nblocks, int64 id,
 				TupleTableSlot *slot)
 {
 	BlockNumber block = ItemPointerGetBlockNumber(&place->tid);

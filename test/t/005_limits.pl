@@ -1,4 +1,4 @@
-# Concurrency limits, priorities, time limits, more lanes and limits than shared memory
+# Concurrency limits, priorities, time limits, more ready queues and limits than shared memory
 # has room for.
 use strict;
 use warnings;
@@ -115,7 +115,7 @@ until_ok($node, "SELECT state = 'cancelled' FROM defer.jobs WHERE id = $second",
 $node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
 settled($node, 'then the first one ends');
 
-# A limit that comes while jobs wait in the lane without one, and goes
+# A limit that comes while jobs wait in the ready queue without one, and goes
 $node->safe_psql('postgres', q{
 	CREATE FUNCTION late_nap() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.02)';
 	SELECT defer.pause('late_nap');
@@ -136,7 +136,7 @@ settled($node, 'jobs of several priorities end');
 is($node->safe_psql('postgres', q{SELECT string_agg(n::text, ',' ORDER BY at) FROM ran WHERE what = 'note'}),
 	'1,2,3,4', 'by priority');
 
-# More lanes than there is room for
+# More ready queues than there is room for
 $node->safe_psql('postgres', q{
 	SELECT defer.configure('note', reset => true);
 	SELECT count(defer.enqueue('note', to_jsonb(ARRAY[i]), priority => i)) FROM generate_series(1, 300) i});

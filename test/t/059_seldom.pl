@@ -95,7 +95,7 @@ $node->reload;
 $session->query_safe('BEGIN; LOCK TABLE defer.claim IN ACCESS EXCLUSIVE MODE;');
 $from = -s $node->logfile;
 my $request = $node->safe_psql('postgres', q{SELECT defer.http('GET', 'http://127.0.0.1:1/', max_attempts => 1)});
-logged(qr/canceling statement due to lock timeout|could not claim/, $from, 'nor does the courier');
+logged(qr/canceling statement due to lock timeout|could not claim/, $from, 'nor does the sender');
 $session->query_safe('COMMIT;');
 until_ok($node, "SELECT state = 'failed' AND attempt = 1 FROM defer.jobs WHERE id = $request", 'it is sent then');
 

@@ -16,7 +16,7 @@ our @EXPORT = qw(delivery_server quoted send_all check_all job_of refused);
 # Retries within the test's time
 our $quick = q{initial_interval => '20 ms', max_interval => '100 ms'};
 
-# A server with the extension, whose courier may reach this machine and trusts
+# A server with the extension, whose sender may reach this machine and trusts
 # the test CA
 sub delivery_server
 {

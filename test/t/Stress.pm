@@ -354,7 +354,7 @@ sub fault
 		('terminate defer worker') x 4, ('terminate defer scheduler') x 2, 'terminate defer launcher',
 		('terminate client backend') x 2,
 		('cancel defer worker') x 2,
-		('kill defer courier') x 2, ('terminate defer courier') x 2,
+		('kill defer sender') x 2, ('terminate defer sender') x 2,
 		'immediate', 'immediate', 'fast', 'kill9');
 	my $which = rand();
 

@@ -385,7 +385,7 @@ page_workers(Page *page)
 	"SELECT w.*, pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - w.since) AS seconds, a.wait_event_type, a.wait_event,"
 	" r.progress FROM defer.workers w LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = w.pid"
 	" LEFT JOIN defer.running_jobs() r ON r.job_id = w.job_id AND w.database = pg_catalog.current_database()"
-	" ORDER BY pg_catalog.array_position(ARRAY['launcher', 'scheduler', 'courier', 'worker'], w.kind), w.job_id IS NULL, w.since LIMIT 500";
+	" ORDER BY pg_catalog.array_position(ARRAY['launcher', 'scheduler', 'sender', 'worker'], w.kind), w.job_id IS NULL, w.since LIMIT 500";
 	static const char *const titles[] = {"Process", "#Pid", "Database", "Role", "Does", "#Since", "Waits for", NULL};
 	PGresult   *res = page_query(page, sql, 0, NULL);
 	Buffer	   *out = page->out;

@@ -1,4 +1,4 @@
-# Others lock, hold or rewrite our tables while the courier claims deliveries or
+# Others lock, hold or rewrite our tables while the sender claims deliveries or
 # writes how they have ended: nothing is sent again for that, none waits for
 # another, and neither memory nor room under a limit goes.
 use strict;
@@ -36,20 +36,20 @@ sub succeeds
 	return;
 }
 
-sub courier_waits
+sub sender_waits
 {
 	my ($what) = @_;
 
-	until_ok($node, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer courier' AND wait_event_type = 'Lock')}, $what);
+	until_ok($node, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer sender' AND wait_event_type = 'Lock')}, $what);
 	return;
 }
 
-sub courier_pid
+sub sender_pid
 {
-	return $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'defer courier'});
+	return $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'defer sender'});
 }
 
-# Wait until the courier has failed so often to get a lock, by the log from there on
+# Wait until the sender has failed so often to get a lock, by the log from there on
 sub time_outs
 {
 	my ($pid, $from, $n, $what) = @_;
@@ -98,7 +98,7 @@ sub time_outs
 	$holder->query_safe('BEGIN; LOCK TABLE defer.job_history IN ACCESS EXCLUSIVE MODE;');
 	my $id = request('/record?tag=once', ', max_attempts => 1');
 	$http->wait_for_requests(1, '/record', 'not written: it is sent');
-	time_outs(courier_pid(), $log_from, 3, 'not written: it is tried again and again');
+	time_outs(sender_pid(), $log_from, 3, 'not written: it is tried again and again');
 	$holder->query_safe('COMMIT;');
 	succeeds($id, 'not written: then it is');
 	is(scalar($http->requests('/record')), 1, 'not written: and was not sent again');
@@ -118,14 +118,14 @@ sub time_outs
 	$http->wait_for_requests(1, '/bytes', 'held: sent');
 	my $other = request('/record', ', max_attempts => 1');
 	$http->wait_for_requests(1, '/record', 'held: another one is sent');
-	my $courier = courier_pid();
+	my $sender = sender_pid();
 
-	time_outs($courier, $log_from, 1, 'held: how they ended is to be written one by one');
+	time_outs($sender, $log_from, 1, 'held: how they ended is to be written one by one');
 	$row->query_safe("BEGIN; SELECT FROM defer.job WHERE id = $large FOR UPDATE;");
 	$holder->query_safe('COMMIT;');
 	succeeds($other, 'held: one that is not held is not held up');
 
-	my $peak = sub { return slurp_file("/proc/$courier/status") =~ /^VmPeak:\s+(\d+)/m ? $1 : undef };
+	my $peak = sub { return slurp_file("/proc/$sender/status") =~ /^VmPeak:\s+(\d+)/m ? $1 : undef };
 	my $before = $peak->();
 	my $from = $node->safe_psql('postgres', $turns);
 
@@ -147,7 +147,7 @@ for my $round (1 .. 20)
 
 	$holder->query_safe('BEGIN; LOCK TABLE defer.claim IN SHARE MODE;');
 	my $id = request('/record');
-	courier_waits("cancel $round: it is being claimed");
+	sender_waits("cancel $round: it is being claimed");
 	$cancels->query_until(qr/^begun$/m, "\\echo begun\nBEGIN;\nSELECT 'said ' || defer.cancel($id);\n");
 	until_ok($node, q{SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid')
 		OR NOT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%''said ''%' AND pid <> pg_backend_pid())},
@@ -155,7 +155,7 @@ for my $round (1 .. 20)
 	$holder->query_safe('COMMIT;');
 	my ($said) = $cancels->query_until(qr/^said \w+$/m, '') =~ /^said (\w+)$/m;
 
-	# else the courier had given up, and tries again
+	# else the sender had given up, and tries again
 	if ($said eq 'false')
 	{
 		succeeds($id, 'cancel: it is sent, and nothing of it is locked by who wanted to cancel it');
@@ -169,12 +169,12 @@ for my $round (1 .. 20)
 }
 
 # ------------------------------------------------------------------------
-# The courier goes while it claims deliveries that are under a limit
+# The sender goes while it claims deliveries that are under a limit
 # ------------------------------------------------------------------------
 $node->safe_psql('postgres', q{SELECT defer.configure('defer.http', concurrency => 5)});
 $holder->query_safe('BEGIN; LOCK TABLE defer.claim IN SHARE MODE;');
 $node->safe_psql('postgres', q{SELECT count(defer.http('GET', } . quoted($http->url('/hang')) . q{, timeout => '1 hour')) FROM generate_series(1, 6)});
-until_ok($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer courier' AND wait_event_type = 'Lock'},
+until_ok($node, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer sender' AND wait_event_type = 'Lock'},
 	'limit: it goes');
 $holder->query_safe('COMMIT;');
 $http->wait_for_requests(5, '/hang', 'limit: as many as there may be are sent by another one');

@@ -1,4 +1,4 @@
-# What may happen to the courier and to the server under it while deliveries are
+# What may happen to the sender and to the server under it while deliveries are
 # under way: each arrives at least once, the second copy has the same key, and
 # nobody has to wait for a peer that hangs.
 use strict;
@@ -18,7 +18,7 @@ plan skip_all => "$missing is not there" if $missing;
 my $http = Peers->http;
 my $node = delivery_server('main', 'defer.max_workers = 4');
 my $hang = "defer.http('POST', " . quoted($http->url('/hang')) . ", 'x'::text, timeout => '1 hour')";
-my $courier_runs = q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer courier')};
+my $sender_runs = q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer sender')};
 
 # So many that each takes a moment, in one transaction
 sub post
@@ -79,12 +79,12 @@ sub http_get
 	return "defer.http('GET', " . quoted($http->url($target)) . ', max_attempts => 1)';
 }
 
-sub courier_pid
+sub sender_pid
 {
 	my ($database) = @_;
 
 	return $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity
-		WHERE backend_type = 'defer courier' AND datname = '} . ($database // 'postgres') . q{'});
+		WHERE backend_type = 'defer sender' AND datname = '} . ($database // 'postgres') . q{'});
 }
 
 # ------------------------------------------------------------------------
@@ -120,10 +120,10 @@ sub courier_pid
 # version 8.6 on)
 # ------------------------------------------------------------------------
 {
-	# This one keeps the courier there
+	# This one keeps the sender there
 	my $hanging = $node->safe_psql('postgres', "SELECT $hang");
-	until_ok($node, $courier_runs, 'a courier runs');
-	my $pid = courier_pid();
+	until_ok($node, $sender_runs, 'a sender runs');
+	my $pid = sender_pid();
 	my $peak = sub { return slurp_file("/proc/$pid/status") =~ /^VmPeak:\s+(\d+)/m ? $1 : undef };
 	my $one = $node->safe_psql('postgres', 'SELECT ' . http_get('/record'));
 	until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $one", 'a request is answered');
@@ -141,18 +141,18 @@ sub courier_pid
 }
 
 # ------------------------------------------------------------------------
-# The courier goes, the server goes
+# The sender goes, the server goes
 # ------------------------------------------------------------------------
 post('terminated', 200);
 under_way('terminated', 'pg_terminate_backend');
-$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer courier'});
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer sender'});
 all_arrived('terminated', 200, 'pg_terminate_backend');
 
 for my $round (1 .. 3)
 {
 	post("kill$round", 200);
 	under_way("kill$round", "kill -9, $round");
-	kill('KILL', courier_pid());
+	kill('KILL', sender_pid());
 	$node->poll_query_until('postgres', 'SELECT true');
 	all_arrived("kill$round", 200, "kill -9, $round");
 }
@@ -198,7 +198,7 @@ sub hanging
 	return $id;
 }
 
-# A thousand of them, and a healthy one gets through; by a courier that does not
+# A thousand of them, and a healthy one gets through; by a sender that does not
 # know the host yet
 $node->restart;
 $node->safe_psql('postgres', "SELECT count($hang) FROM generate_series(1, 1000)");
@@ -207,7 +207,7 @@ my $healthy = $node->safe_psql('postgres', q{SELECT defer.http('GET', } . quoted
 until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $healthy", 'a healthy one is delivered');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE state = 'running'}), '1000', 'while they hang');
 is($node->safe_psql('postgres', q{
-	SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'defer courier' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)}),
+	SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'defer sender' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)}),
 	'0', 'no transaction is open meanwhile');
 is($node->safe_psql('postgres', q{
 	WITH running AS MATERIALIZED (SELECT id FROM defer.jobs WHERE state = 'running')
@@ -246,15 +246,15 @@ for my $stop ('fast', 'immediate')
 	settled($node, "$stop stop: it ends");
 }
 {
-	# the postmaster goes, and the courier notices by itself
+	# the postmaster goes, and the sender notices by itself
 	$http->clear;
 	my $id = hanging('kill -9 of the postmaster', '/hang');
-	my $courier = courier_pid();
+	my $sender = sender_pid();
 	my $until = time() + $PostgreSQL::Test::Utils::timeout_default;
 
 	$node->kill9;
-	usleep(20_000) while kill(0, $courier) && time() < $until;
-	ok(!kill(0, $courier), 'kill -9 of the postmaster: the courier is gone');
+	usleep(20_000) while kill(0, $sender) && time() < $until;
+	ok(!kill(0, $sender), 'kill -9 of the postmaster: the sender is gone');
 	$node->start;
 	$http->wait_for_requests(2, '/hang', 'kill -9 of the postmaster: sent again');
 	$node->safe_psql('postgres', "SELECT defer.cancel($id, force => true)");
@@ -278,11 +278,11 @@ sql_ok('ALTER DATABASE used RENAME TO renamed', 'a database is renamed in mid-tr
 $http->wait_for_requests(2, '/hang', 'renamed: sent again');
 sql_ok('CREATE DATABASE copied TEMPLATE renamed', 'a database is copied in mid-transfer');
 $http->wait_for_requests(3, '/hang', 'the original: sent again');
-is($node->safe_psql('copied', q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'copied' AND backend_type = 'defer courier'}), '0',
+is($node->safe_psql('copied', q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'copied' AND backend_type = 'defer sender'}), '0',
 	'nothing is sent from the copy');
 sql_ok('DROP EXTENSION defer', 'the extension is dropped in mid-transfer', 'renamed');
-until_ok($node, q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer courier' AND datname = 'renamed')},
-	'its courier is gone');
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer sender' AND datname = 'renamed')},
+	'its sender is gone');
 $node->safe_psql('renamed', 'CREATE EXTENSION defer');
 $http->clear;
 hanging('extension made again', '/hang', 'renamed');
