@@ -44,7 +44,11 @@ FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job deliv
 	schedule lifecycle process report import
 OBJS = src/defer.o $(patsubst %.c,%.o,$(sort $(wildcard $(FOLDERS:%=src/%/*.c))))
 
-# sql/defer.sql is the single source; upgrade scripts are kept as they are
+# The extension's script is put together from these files of sql/src/, in this order;
+# upgrade scripts are kept as they are
+SQL_PARTS = schema tables functions_enqueue functions_deliveries functions_alerts \
+	functions_inside functions_control functions_settings functions_schedules \
+	functions_report functions_restore views views_functions views_queues health rights
 DATA = $(filter-out sql/defer--$(EXTVERSION).sql,$(sort $(wildcard sql/defer--*.sql)))
 DATA_built = sql/defer--$(EXTVERSION).sql
 
@@ -75,7 +79,7 @@ REGRESS_OPTS = --inputdir=test
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=.
 
-EXTRA_CLEAN = $(wildcard sql/defer--$(EXTVERSION).sql) \
+EXTRA_CLEAN = $(wildcard sql/defer--$(EXTVERSION).sql sql/src/views_functions.sql sql/src/views_queues.sql) \
 	$(wildcard $(foreach kind,gcno gcda gcov,src/*.$(kind) $(FOLDERS:%=src/%/*.$(kind)))) \
 	results regression.diffs regression.out output_iso tmp_check tmp_check_iso log
 
@@ -90,15 +94,20 @@ include src/cli/Makefile.cli
 
 $(OBJS): $(wildcard $(FOLDERS:%=src/%/*.h))
 
-sql/defer--$(EXTVERSION).sql: sql/defer.sql defer.control
+sql/defer--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/src/%.sql) defer.control
 	{ printf '%s\n\n' '\echo Use "CREATE EXTENSION defer" to load this file. \quit'; \
-	  cat sql/defer.sql; } > $@.tmp && mv $@.tmp $@
+	  cat $(filter %.sql,$^); } > $@.tmp && mv $@.tmp $@
+
+# One text for the views of functions and for those of queues
+sql/src/views_functions.sql sql/src/views_queues.sql: sql/src/views_%s.sql: sql/src/views_counts.sql.in
+	sed -e '/--@[a-z]*$$/{/--@$*$$/!d;}' -e 's/[[:space:]]*--@$*$$//' -e 's/@one@/$*/g; s/@many@/$*s/g' $< > $@.tmp
+	mv $@.tmp $@
 
 clean: clean-unit
 .PHONY: clean-unit
 clean-unit:
 	@for folder in test/unit test/modules; do \
 		if [ -f $$folder/Makefile ]; then $(MAKE) --no-print-directory -C $$folder clean; fi; done
-	rm -f sql/defer--$(EXTVERSION).sql.tmp
+	rm -f sql/*.tmp sql/src/*.tmp
 
 endif

@@ -1,0 +1,38 @@
+/*
+ * sql/src/functions_enqueue.sql
+ *		Enqueuing jobs.
+ */
+
+CREATE FUNCTION defer.enqueue(function text, args jsonb DEFAULT NULL,
+							  run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
+							  queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
+							  discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
+							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+							  randomization double precision DEFAULT NULL,
+							  max_duration interval DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_enqueue';
+COMMENT ON FUNCTION defer.enqueue(text, jsonb, timestamptz, interval, text, integer, text, interval, jsonb,
+	integer, interval, double precision, interval, double precision, interval) IS
+	'enqueues a job that runs the function or procedure as the current role, and returns its id; it can begin when you have committed. args: a JSON array by position or object by name. Errors: no such function, or several; no right to execute it; arguments that it does not take or that do not convert; it is scheduled; no such queue, or no right to it; an option out of range. run_at in the past is now; discard_after counts from when the job may begin; metadata is a JSON object; a key has at most 1000 bytes. With a key that an unfinished job of yours of that function has, nothing is enqueued and that job''s id is returned';
+
+CREATE FUNCTION defer.later(function text, VARIADIC args "any") RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later';
+COMMENT ON FUNCTION defer.later(text, "any") IS
+	'enqueues a job as defer.enqueue() does, with typed arguments by position, which also tell overloaded functions apart and become values of the parameters'' types now, as in a call: SELECT defer.later(''send_invoice'', 42, ''paper'')';
+CREATE FUNCTION defer.later(function text) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later';
+COMMENT ON FUNCTION defer.later(text) IS
+	'the same for a function without arguments';
+
+CREATE FUNCTION defer.command(sql text, run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
+							  queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
+							  discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
+							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+							  randomization double precision DEFAULT NULL,
+							  max_duration interval DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_command';
+COMMENT ON FUNCTION defer.command(text, timestamptz, interval, text, integer, text, interval, jsonb,
+	integer, interval, double precision, interval, double precision, interval) IS
+	'enqueues a job that runs one SQL statement of any kind, VACUUM and CREATE INDEX CONCURRENTLY included, with the options of defer.enqueue(). A statement that cannot be rolled back may be run again after a crash. Errors: it does not parse, is more than one, or cannot be run without a client';

@@ -1,0 +1,29 @@
+/*
+ * sql/src/functions_inside.sql
+ *		Functions for the code of a job.
+ */
+
+CREATE FUNCTION defer.current_job() RETURNS bigint
+	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_current_job';
+COMMENT ON FUNCTION defer.current_job() IS
+	'the id of the job that this is called in; NULL outside a job';
+
+CREATE FUNCTION defer.log(message text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_log';
+COMMENT ON FUNCTION defer.log(text) IS
+	'a line of level info in defer.logs, written when the attempt has ended, however it ends. NULL is nothing. Error outside a job';
+
+CREATE FUNCTION defer.progress(fraction double precision) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_progress';
+COMMENT ON FUNCTION defer.progress(double precision) IS
+	'how much of the job is done, 0 to 1: seen by others at once in defer.jobs.progress, and kept nowhere. Error outside a job, or if it is out of range';
+
+CREATE FUNCTION defer.snooze(delay interval) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_snooze';
+COMMENT ON FUNCTION defer.snooze(interval) IS
+	'puts the job off: its transaction is rolled back (by an error with SQLSTATE DF001, which must not be caught), and it is run again after the delay. No attempt is used up. Error outside a job, or if the delay is not more than 0';
+
+CREATE FUNCTION defer.give_up(reason text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_give_up';
+COMMENT ON FUNCTION defer.give_up(text) IS
+	'fails the job for good, with the reason as its error: its transaction is rolled back (by an error with SQLSTATE DF002, which must not be caught), and there are no more attempts. Error outside a job';

@@ -1,0 +1,73 @@
+/*
+ * sql/src/functions_schedules.sql
+ *		Schedules.
+ */
+
+CREATE FUNCTION defer.cron(function text, schedule text, name text DEFAULT NULL,
+						timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
+						catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
+						jitter interval DEFAULT '0', active boolean DEFAULT true,
+						queue text DEFAULT NULL, priority integer DEFAULT NULL,
+						allow_direct boolean DEFAULT false) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron';
+COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean) IS
+	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. queue, priority: NULL as the function''s settings say. allow_direct: the function may also be called and enqueued. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
+
+CREATE FUNCTION defer.cron_command(name text, schedule text, sql text,
+								timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
+								catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
+								jitter interval DEFAULT '0', active boolean DEFAULT true,
+								queue text DEFAULT NULL, priority integer DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron_command';
+COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer) IS
+	'makes or changes a schedule of yours that runs one SQL statement as defer.command() does, and returns its id. Options and errors as of defer.cron(). Takes effect when you commit';
+
+CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
+								 overlap text DEFAULT NULL, catch_up text DEFAULT NULL,
+								 catch_up_window interval DEFAULT NULL, jitter interval DEFAULT NULL,
+								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
+								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
+								 function text DEFAULT NULL, sql text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron';
+COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text) IS
+	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. Jobs already enqueued are not affected. Takes effect when you commit';
+
+CREATE FUNCTION defer.unschedule(name text) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_unschedule';
+COMMENT ON FUNCTION defer.unschedule(text) IS
+	'removes a schedule, yours or of a role that you are a member of, when you commit. False: there is none of that name. Jobs already enqueued are not affected';
+
+CREATE FUNCTION defer.trigger(name text) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_trigger';
+COMMENT ON FUNCTION defer.trigger(text) IS
+	'enqueues a run of a schedule to begin once you have committed, besides its times and whatever its overlap, and returns the job''s id. name: of the schedule, or of a function that has one schedule. The job belongs to the owner of the schedule. Error if there is no such schedule that you may manage, or if its function or queue has gone';
+
+CREATE FUNCTION defer.import_pg_cron(deactivate boolean DEFAULT true)
+	RETURNS TABLE (jobid bigint, name text, schedule text, imported boolean, note text)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_import_pg_cron';
+COMMENT ON FUNCTION defer.import_pg_cron(boolean) IS
+	'makes a schedule of each job of pg_cron in this database: your own, as a superuser all. One that was imported before is changed in place, and stays active or not. What is imported is what pg_cron runs; note says where that is not what the text says, and how to get what was meant, or why a job was not imported, which never stops the others. deactivate: switch the jobs off in pg_cron; with false they go on there, and new schedules are not active here. Errors: pg_cron is not installed here, or you may not read its jobs or switch them off. Takes effect when you commit';
+
+CREATE FUNCTION defer.cron_next(schedule text, timezone text DEFAULT 'UTC',
+								after timestamptz DEFAULT pg_catalog.now(), n integer DEFAULT 5)
+	RETURNS SETOF timestamptz
+	LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'defer_cron_next';
+COMMENT ON FUNCTION defer.cron_next(text, text, timestamptz, integer) IS
+	'the next n (0 to 100000) times of a schedule after an instant, without jitter; less if it fires no more before the year 10000. Errors: schedule or zone is not valid';
+
+CREATE FUNCTION defer.cron_previous(schedule text, timezone text DEFAULT 'UTC',
+									before timestamptz DEFAULT pg_catalog.now(), n integer DEFAULT 5)
+	RETURNS SETOF timestamptz
+	LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'defer_cron_previous';
+COMMENT ON FUNCTION defer.cron_previous(text, text, timestamptz, integer) IS
+	'the last n (0 to 100000) times of a schedule before an instant, without jitter, the latest first; less if it did not fire before in the years from 1 on. Errors: schedule or zone is not valid';
+
+CREATE FUNCTION defer.cron_describe(schedule text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_cron_describe';
+COMMENT ON FUNCTION defer.cron_describe(text) IS
+	'when a schedule fires, in plain English. Error if it is not valid';
+
+CREATE FUNCTION defer.run_schedules(as_of timestamptz) RETURNS timestamptz
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_run_schedules';
+COMMENT ON FUNCTION defer.run_schedules(timestamptz) IS
+	'does what the scheduler does, as if it were as_of: enqueues what is due, when you commit, and returns when something is due next, or NULL. Only for superusers, to test schedules';

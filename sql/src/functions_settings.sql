@@ -1,0 +1,72 @@
+/*
+ * sql/src/functions_settings.sql
+ *		Settings of functions and queues.
+ */
+
+CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority integer DEFAULT NULL,
+								max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+								multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+								randomization double precision DEFAULT NULL, concurrency integer DEFAULT NULL,
+								at_limit text DEFAULT NULL, max_duration interval DEFAULT NULL,
+								discard_after interval DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
+COMMENT ON FUNCTION defer.configure(text, text, integer, integer, interval, double precision, interval,
+									double precision, integer, text, interval, interval, boolean) IS
+	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority and discard_after hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit. Takes effect when you commit';
+
+CREATE FUNCTION defer.pause(function text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause';
+COMMENT ON FUNCTION defer.pause(text) IS
+	'holds back the jobs of a function that you own, from your commit to defer.resume(); they can still be enqueued, and those that run go on';
+
+CREATE FUNCTION defer.resume(function text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_resume';
+COMMENT ON FUNCTION defer.resume(text) IS
+	'lets the jobs of a function that you own go on after defer.pause(), when you commit; no error if it is not paused';
+
+CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
+								   max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+								   multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+								   randomization double precision DEFAULT NULL,
+								   max_duration interval DEFAULT NULL,
+								   discard_after interval DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
+COMMENT ON FUNCTION defer.create_queue(text, integer, integer, integer, interval, double precision, interval,
+									   double precision, interval, interval) IS
+	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue. Error if there is a queue of that name. Takes effect when you commit';
+
+CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
+								  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+								  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+								  randomization double precision DEFAULT NULL,
+								  max_duration interval DEFAULT NULL,
+								  discard_after interval DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
+COMMENT ON FUNCTION defer.alter_queue(text, integer, integer, integer, interval, double precision, interval,
+									  double precision, interval, interval, boolean) IS
+	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';
+
+CREATE FUNCTION defer.drop_queue(name text) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_drop_queue';
+COMMENT ON FUNCTION defer.drop_queue(text) IS
+	'removes a queue that you own, when you commit. False: there is none of that name. Error while jobs that are not finished, schedules or settings of functions name it';
+
+CREATE FUNCTION defer.grant_queue(name text, role text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_grant_queue';
+COMMENT ON FUNCTION defer.grant_queue(text, text) IS
+	'lets a role and its members put jobs into a queue that you own, and pause it; "public" lets every role put jobs into it, not pause it. The role''s name is taken as it is, without quotes. Takes effect when you commit';
+
+CREATE FUNCTION defer.revoke_queue(name text, role text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_revoke_queue';
+COMMENT ON FUNCTION defer.revoke_queue(text, text) IS
+	'takes back what defer.grant_queue() gave; jobs that are in the queue stay there. No error if there is nothing to take. Takes effect when you commit';
+
+CREATE FUNCTION defer.pause_queue(name text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause_queue';
+COMMENT ON FUNCTION defer.pause_queue(text) IS
+	'holds back the jobs of a queue, from your commit to defer.resume_queue(); they can still be enqueued, and those that run go on. For the queue''s owner and roles that it was granted to by name; "default" for superusers and the owner of the database';
+
+CREATE FUNCTION defer.resume_queue(name text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_resume_queue';
+COMMENT ON FUNCTION defer.resume_queue(text) IS
+	'lets the jobs of a queue go on after defer.pause_queue(), when you commit; no error if it is not paused';

@@ -1,0 +1,149 @@
+/*
+ * sql/src/health.sql
+ *		The view of what is wrong, and what to do about it.
+ */
+
+CREATE VIEW defer.health WITH (security_barrier) AS
+WITH server AS MATERIALIZED (
+	SELECT s.*, s.preloaded AND s.enabled AND s.active AND NOT s.recovery AS working
+	  FROM defer.server_state() s
+), live AS MATERIALIZED (
+	SELECT j.owner, j.function, j.queue, pg_catalog.count(*) FILTER (WHERE j.state <> 'running') AS waiting,
+		pg_catalog.count(*) FILTER (WHERE j.ready) AS ready,
+		pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest,
+		COALESCE(f.paused, false) AS function_paused, COALESCE(q.paused, false) AS queue_paused
+	  FROM defer.live_jobs j
+	  LEFT JOIN defer.function f ON f.signature = j.function
+	  LEFT JOIN defer.queue q ON q.name = j.queue
+	 GROUP BY j.owner, j.function, j.queue, f.paused, q.paused
+)
+SELECT 'error' AS severity,
+	'defer is not loaded by the server: no job runs and no schedule fires' AS finding,
+	'Add defer to shared_preload_libraries in postgresql.conf and restart the server.' AS hint
+  FROM server s WHERE NOT s.preloaded
+UNION ALL
+SELECT 'warning', 'defer.enabled is off: no schedule fires and no job is begun',
+	'ALTER SYSTEM SET defer.enabled = on; SELECT pg_reload_conf();'
+  FROM server s WHERE NOT s.enabled
+UNION ALL
+SELECT 'error', 'this database was restored or copied from another one: nothing fires in it',
+	'If it is to do the work from now on, call defer.activate() as a superuser.'
+  FROM server s WHERE NOT s.active
+UNION ALL
+SELECT 'info', 'this server is a standby: jobs run and schedules fire on the primary',
+	'Nothing is to be done; after a promotion they do so here.'
+  FROM server s WHERE s.recovery
+UNION ALL
+SELECT 'error', 'the launcher does not run: no database is served',
+	'It starts again by itself within seconds. If it does not, look for the reason in the server''s log.'
+  FROM server s WHERE s.preloaded AND NOT s.recovery AND NOT s.launcher
+UNION ALL
+SELECT 'error', 'no scheduler runs in this database: no schedule fires, and no worker is started',
+	CASE WHEN s.no_slots THEN 'There is no free background worker: raise max_worker_processes and restart the server.'
+		ELSE 'It is started within seconds. If it is not, look for the reason in the server''s log.' END
+  FROM server s WHERE s.working AND s.launcher AND NOT s.scheduler
+UNION ALL
+SELECT 'error', 'a worker could not be started: all background workers of the server are in use',
+	'Raise max_worker_processes (now ' || pg_catalog.current_setting('max_worker_processes') || ') and restart the server.'
+  FROM server s WHERE s.no_slots AND s.scheduler
+UNION ALL
+SELECT 'error', 'workers are started and cannot connect to this database: jobs of their roles wait',
+	'The server''s log says why; it may be max_connections, or a CONNECTION LIMIT. They are tried again, at least every minute.'
+  FROM server s WHERE s.refused AND s.scheduler
+UNION ALL
+SELECT 'error', 'there are more limits and pauses of functions and queues than defer.shared_slots: jobs under some of them do not run',
+	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server, or take limits back.'
+  FROM server s WHERE s.limits_overflow
+UNION ALL
+SELECT 'warning', 'defer.shared_slots is too small for the roles, priorities and limits of waiting jobs: some are looked for in the table, slowly',
+	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'
+  FROM server s WHERE s.overflow
+UNION ALL
+SELECT 'warning', pg_catalog.format('%s ready jobs of role %s have no worker, the oldest since %s', w.ready, w.owner,
+		pg_catalog.date_trunc('second', w.oldest)),
+	CASE WHEN s.workers >= s.max_workers
+		THEN pg_catalog.format('All %s workers are in use: see defer.workers; raise defer.max_workers and restart the server.', s.max_workers)
+		ELSE 'See the other findings, and the server''s log.' END
+  FROM server s,
+	(SELECT l.owner, pg_catalog.sum(l.ready) AS ready, pg_catalog.min(l.oldest) AS oldest
+	   FROM live l WHERE l.ready > 0 AND NOT l.function_paused AND NOT l.queue_paused
+	  GROUP BY l.owner) w
+ WHERE s.working AND w.oldest < pg_catalog.statement_timestamp() - interval '1 minute'
+   AND NOT EXISTS (SELECT FROM defer.processes() p JOIN pg_catalog.pg_database d ON d.oid = p.database
+					WHERE p.kind = 'worker' AND p.role = w.owner AND d.datname = pg_catalog.current_database())
+UNION ALL
+SELECT 'warning', pg_catalog.format('a job of %s has been ready since %s, and %s in all are', l.function,
+		pg_catalog.date_trunc('second', pg_catalog.min(l.oldest)), pg_catalog.sum(l.ready)),
+	'More comes in than goes out: raise the limit it is under (see defer.functions, defer.queues), or defer.max_workers, or make the function faster.'
+  FROM server s, live l
+ WHERE s.working AND l.ready > 0 AND NOT l.function_paused AND NOT l.queue_paused
+ GROUP BY l.function
+HAVING pg_catalog.min(l.oldest) < pg_catalog.statement_timestamp() - interval '5 minutes'
+UNION ALL
+SELECT 'info', pg_catalog.format('function %s is paused, and %s of its jobs wait', l.function, pg_catalog.sum(l.waiting)),
+	pg_catalog.format('SELECT defer.resume(%L);', l.function)
+  FROM live l WHERE l.function_paused AND l.waiting > 0 GROUP BY l.function
+UNION ALL
+SELECT 'info', pg_catalog.format('queue "%s" is paused, and %s jobs wait in it', l.queue, pg_catalog.sum(l.waiting)),
+	pg_catalog.format('SELECT defer.resume_queue(%L);', l.queue)
+  FROM live l WHERE l.queue_paused AND l.waiting > 0 GROUP BY l.queue
+UNION ALL
+SELECT 'error', pg_catalog.format('schedule "%s" of role %s does not go on: %s', s.name, s.owner, s.last_error),
+	pg_catalog.format('Put it right with defer.alter_cron(%L, ...), or remove it with defer.unschedule(%L).', s.name, s.name)
+  FROM defer.schedule s WHERE s.active AND s.last_error IS NOT NULL AND defer.may_see(s.owner)
+UNION ALL
+SELECT 'warning', pg_catalog.format('%s jobs of %s failed for good during the last day', pg_catalog.sum(c.failed), c.function),
+	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs WHERE state = ''failed'' AND function = %L;', c.function)
+  FROM defer.job_counts c
+ WHERE c.failed > 0 AND c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
+ GROUP BY c.function
+UNION ALL
+SELECT 'error',
+	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more: its %s jobs cannot run', o.owner, o.waiting)
+		WHEN NOT r.rolcanlogin THEN pg_catalog.format('role %s may not log in: its %s jobs cannot run', o.owner, o.waiting)
+		ELSE pg_catalog.format('role %s may not connect to this database: its %s jobs cannot run', o.owner, o.waiting) END,
+	CASE WHEN r.oid IS NULL THEN 'Cancel them with defer.cancel().'
+		WHEN NOT r.rolcanlogin THEN pg_catalog.format('ALTER ROLE %s LOGIN;', o.owner)
+		ELSE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %s;', pg_catalog.current_database(), o.owner) END
+  FROM (SELECT l.owner, pg_catalog.sum(l.waiting) AS waiting FROM live l WHERE l.waiting > 0 GROUP BY l.owner) o
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid = o.owner
+ WHERE r.oid IS NULL OR NOT r.rolcanlogin
+	OR NOT pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT')
+UNION ALL
+SELECT 'warning', pg_catalog.format('defer.run_superuser_jobs is off: %s jobs of superuser %s will fail', pg_catalog.sum(l.waiting), l.owner),
+	'Cancel them with defer.cancel(), or switch the setting on.'
+  FROM server s, live l JOIN pg_catalog.pg_roles r ON r.oid = l.owner
+ WHERE NOT s.run_superuser_jobs AND r.rolsuper AND l.waiting > 0
+ GROUP BY l.owner
+UNION ALL
+SELECT 'warning', pg_catalog.format('process %s has had a transaction open since %s: what defer deletes meanwhile cannot be vacuumed',
+		a.pid, pg_catalog.date_trunc('second', a.xact_start)),
+	pg_catalog.format('End it. If nobody will: SELECT pg_terminate_backend(%s);', a.pid)
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.datname = pg_catalog.current_database() AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+   AND a.xact_start < pg_catalog.statement_timestamp() - interval '1 hour'
+UNION ALL
+SELECT 'warning', pg_catalog.format('transaction %L was prepared at %s and is not ended: its jobs cannot begin, and what defer deletes meanwhile cannot be vacuumed',
+		p.gid, pg_catalog.date_trunc('second', p.prepared)),
+	pg_catalog.format('COMMIT PREPARED %L; or ROLLBACK PREPARED %L;', p.gid, p.gid)
+  FROM pg_catalog.pg_prepared_xacts p
+ WHERE p.database = pg_catalog.current_database() AND p.prepared < pg_catalog.statement_timestamp() - interval '5 minutes'
+   AND (defer.may_see(0::oid)
+		OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = p.owner AND defer.may_see(r.oid)))
+UNION ALL
+SELECT 'info', pg_catalog.format('defer.%I holds rows: they are not removed by the day', t.name),
+	pg_catalog.format('Delete those that are not needed any more: DELETE FROM defer.%I;', t.name)
+  FROM (SELECT 'job_history_default' AS name
+		 WHERE EXISTS (SELECT FROM defer.job_history_default h
+						WHERE h.finished_at < pg_catalog.statement_timestamp() - interval '2 days')
+		UNION ALL
+		SELECT 'attempt_default'
+		 WHERE EXISTS (SELECT FROM defer.attempt_default a
+						WHERE a.finished_at < pg_catalog.statement_timestamp() - interval '2 days')
+		UNION ALL
+		SELECT 'log_default'
+		 WHERE EXISTS (SELECT FROM defer.log_default l
+						WHERE l.at < pg_catalog.statement_timestamp() - interval '2 days')) t
+ WHERE defer.may_see(0::oid);
+COMMENT ON VIEW defer.health IS
+	'what is wrong with defer and with jobs and schedules you may see, and what to do about it; no row is good. severity: error (something does not run), warning, info';

@@ -1,0 +1,376 @@
+/*
+ * sql/src/tables.sql
+ *		Tables, sequences and indexes; what pg_dump saves of them.
+ */
+
+-- This installation: made anew by CREATE EXTENSION, never dumped.  A dump, a
+-- template copy, carries defer.origin with another UUID or this row with
+-- another database's OID; either keeps everything still until activate().
+CREATE TABLE defer.installation (
+	id			uuid NOT NULL PRIMARY KEY,
+	database	oid NOT NULL,
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE defer.installation IS
+	'identity of this installation; not dumped, so that a restored copy is recognised';
+
+CREATE TABLE defer.origin (
+	id			uuid NOT NULL PRIMARY KEY
+);
+COMMENT ON TABLE defer.origin IS
+	'installations that the data in these tables were made under; dumped with them';
+
+-- Jobs that are not finished.  The claim index does not contain "claim", so
+-- that taking a job is a HOT update; fillfactor leaves room for it.
+CREATE SEQUENCE defer.job_id_seq AS bigint;
+COMMENT ON SEQUENCE defer.job_id_seq IS 'ids of jobs';
+CREATE SEQUENCE defer.claim_id_seq AS bigint CACHE 1;
+COMMENT ON SEQUENCE defer.claim_id_seq IS 'ids of claims';
+
+CREATE TABLE defer.job (
+	id				bigint NOT NULL,
+	owner			regrole NOT NULL,
+	limits_key		bigint NOT NULL DEFAULT 0,
+	priority		integer NOT NULL DEFAULT 0,
+	run_at			timestamptz NOT NULL,
+	enqueued_at		timestamptz NOT NULL,
+	claim			bigint,
+	attempt			integer NOT NULL DEFAULT 0,
+	crashes			smallint NOT NULL DEFAULT 0,
+	suspect			smallint NOT NULL DEFAULT 0,
+	conflicts		smallint NOT NULL DEFAULT 0,
+	kind			"char" NOT NULL,
+	parent_id		bigint,
+	schedule_id		bigint,
+	scheduled_for	timestamptz,
+	discard_at		timestamptz,
+	function		text NOT NULL,
+	queue			text NOT NULL,
+	args			jsonb,
+	key				text,
+	metadata		jsonb,
+	options			jsonb,
+	sqlstate		text,
+	error			text,
+	CONSTRAINT job_pkey PRIMARY KEY (id)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
+		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
+		autovacuum_analyze_threshold = 20000);
+CREATE INDEX job_claim_idx ON defer.job (owner, limits_key, priority, run_at, id);
+CREATE UNIQUE INDEX job_key_idx ON defer.job (owner, function, key) WHERE key IS NOT NULL;
+CREATE UNIQUE INDEX job_schedule_idx ON defer.job (schedule_id, scheduled_for) WHERE schedule_id IS NOT NULL;
+
+COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
+COMMENT ON COLUMN defer.job.limits_key IS
+	'0, or the concurrency limits the job is under: number of the limited function << 32 | number of the limited queue; of deliveries the same with the sign bit set';
+COMMENT ON COLUMN defer.job.claim IS
+	'the claim (row of defer.claim) of the worker that has taken the job; NULL when it is free to be taken';
+COMMENT ON COLUMN defer.job.attempt IS 'attempts that have ended without success and count';
+COMMENT ON COLUMN defer.job.crashes IS 'attempts known to have ended with the process or the server';
+COMMENT ON COLUMN defer.job.suspect IS
+	'0; 1: may have been running when the server crashed, taken alone; 2: did so twice in company, runs while no other such job does';
+COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures and deadlocks, which are not attempts';
+COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command; deliveries: h HTTP, e e-mail, s Slack';
+COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_duration; times in microseconds';
+COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
+COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
+
+-- One row for each batch a worker has taken, so that recovery after a crash
+-- reads what was taken and not the whole of defer.job.
+CREATE TABLE defer.claim (
+	id			bigint NOT NULL PRIMARY KEY,
+	claimed_at	timestamptz NOT NULL,
+	jobs		bigint[] NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE defer.claim IS 'batches of jobs taken by workers';
+
+-- Partitions have indexes of their own, and not of the partitioned tables: a dump
+-- attaches a partition and then makes its indexes, which would be there already.
+CREATE TABLE defer.job_history (
+	id				bigint NOT NULL,
+	owner			regrole NOT NULL,
+	state			"char" NOT NULL,
+	kind			"char" NOT NULL,
+	priority		integer NOT NULL,
+	attempt			integer NOT NULL,
+	run_at			timestamptz NOT NULL,
+	enqueued_at		timestamptz NOT NULL,
+	started_at		timestamptz,
+	finished_at		timestamptz NOT NULL,
+	parent_id		bigint,
+	schedule_id		bigint,
+	scheduled_for	timestamptz,
+	discard_at		timestamptz,
+	function		text NOT NULL,
+	queue			text NOT NULL,
+	args			jsonb,
+	key				text,
+	metadata		jsonb,
+	options			jsonb,
+	result			jsonb,
+	sqlstate		text,
+	error			text
+) PARTITION BY RANGE (finished_at);
+COMMENT ON TABLE defer.job_history IS 'finished jobs, a partition for each UTC day of finish; look at defer.jobs instead';
+COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled, d discarded';
+COMMENT ON COLUMN defer.job_history.attempt IS 'attempts that were started';
+CREATE TABLE defer.job_history_default PARTITION OF defer.job_history DEFAULT;
+CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);
+CREATE INDEX job_history_default_parent_idx ON defer.job_history_default (parent_id, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX job_history_default_schedule_idx ON defer.job_history_default (schedule_id, id) WHERE schedule_id IS NOT NULL;
+CREATE INDEX job_history_default_trouble_idx ON defer.job_history_default (id) WHERE state OPERATOR(pg_catalog.<>) 's' OR error IS NOT NULL;
+COMMENT ON TABLE defer.job_history_default IS 'finished jobs of days that have no partition yet';
+
+-- How many jobs have ended, for views that must not read the history: see table/rollup.c.
+-- first_id and last_id say where in the history jobs of a function are.
+CREATE TABLE defer.job_rollup (
+	hour			timestamptz NOT NULL,
+	owner			regrole NOT NULL,
+	function		text NOT NULL,
+	queue			text NOT NULL,
+	succeeded		bigint NOT NULL,
+	failed			bigint NOT NULL,
+	cancelled		bigint NOT NULL,
+	discarded		bigint NOT NULL,
+	begun			bigint NOT NULL,
+	microseconds	bigint NOT NULL,
+	durations		bigint[] NOT NULL,
+	first_id		bigint NOT NULL,
+	last_id			bigint NOT NULL,
+	CONSTRAINT job_rollup_pkey PRIMARY KEY (hour, owner, function, queue)
+);
+CREATE INDEX job_rollup_function_idx ON defer.job_rollup (function, last_id);
+COMMENT ON TABLE defer.job_rollup IS
+	'finished jobs, counted by hour of finish, owner, function and queue; look at defer.functions and defer.queues instead';
+COMMENT ON COLUMN defer.job_rollup.begun IS 'those with a duration: the others ended before their first attempt';
+COMMENT ON COLUMN defer.job_rollup.microseconds IS 'sum of the durations of their last attempts';
+COMMENT ON COLUMN defer.job_rollup.durations IS 'pairs of a class of durations and the number of jobs in it: see table/duration_histogram.c';
+COMMENT ON COLUMN defer.job_rollup.first_id IS 'lowest id among the jobs that are counted';
+COMMENT ON COLUMN defer.job_rollup.last_id IS 'highest id among the jobs that are counted';
+
+CREATE TABLE defer.job_rollup_new (
+	hour			timestamptz NOT NULL,
+	owner			regrole NOT NULL,
+	functions		text[] NOT NULL,
+	queues			text[] NOT NULL,
+	states			"char"[] NOT NULL,
+	classes			smallint[] NOT NULL,
+	jobs			integer[] NOT NULL,
+	microseconds	bigint[] NOT NULL,
+	first_ids		bigint[] NOT NULL,
+	last_ids		bigint[] NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, toast_tuple_target = 8160);
+COMMENT ON TABLE defer.job_rollup_new IS
+	'counts that the scheduler has not added to defer.job_rollup yet; a row is what one transaction has ended';
+
+CREATE TABLE defer.attempt (
+	job_id		bigint NOT NULL,
+	owner		regrole NOT NULL,
+	attempt		integer NOT NULL,
+	started_at	timestamptz,
+	finished_at	timestamptz NOT NULL,
+	outcome		text NOT NULL,
+	sqlstate	text,
+	message		text,
+	detail		text,
+	hint		text,
+	context		text,
+	retry_at	timestamptz
+) PARTITION BY RANGE (finished_at);
+COMMENT ON TABLE defer.attempt IS 'attempts that did not succeed; look at defer.attempts instead';
+COMMENT ON COLUMN defer.attempt.outcome IS
+	'failed, timed_out, crashed, conflict (class 40, retried at once), snoozed, cancelled, interrupted (the server or the process was stopped)';
+CREATE TABLE defer.attempt_default PARTITION OF defer.attempt DEFAULT;
+CREATE INDEX attempt_default_job_id_idx ON defer.attempt_default (job_id);
+COMMENT ON TABLE defer.attempt_default IS 'attempts of days that have no partition yet';
+
+CREATE TABLE defer.log (
+	job_id		bigint NOT NULL,
+	owner		regrole NOT NULL,
+	attempt		integer NOT NULL,
+	at			timestamptz NOT NULL,
+	level		text NOT NULL,
+	message		text NOT NULL
+) PARTITION BY RANGE (at);
+COMMENT ON TABLE defer.log IS 'what jobs said; look at defer.logs instead';
+CREATE TABLE defer.log_default PARTITION OF defer.log DEFAULT;
+CREATE INDEX log_default_job_id_idx ON defer.log_default (job_id);
+COMMENT ON TABLE defer.log_default IS 'messages of days that have no partition yet';
+
+CREATE SEQUENCE defer.function_id_seq AS integer;
+COMMENT ON SEQUENCE defer.function_id_seq IS 'numbers of configured functions, part of job.limits_key';
+CREATE TABLE defer.function (
+	id					integer NOT NULL DEFAULT pg_catalog.nextval('defer.function_id_seq'::pg_catalog.regclass),
+	signature			text NOT NULL,
+	queue				text,
+	priority			integer,
+	max_attempts		integer,
+	initial_interval	interval,
+	multiplier			double precision,
+	max_interval		interval,
+	randomization		double precision,
+	max_duration		interval,
+	discard_after		interval,
+	concurrency			integer,
+	at_limit			text,
+	paused				boolean NOT NULL DEFAULT false,
+	CONSTRAINT function_pkey PRIMARY KEY (signature),
+	CONSTRAINT function_id_key UNIQUE (id)
+);
+COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
+
+CREATE SEQUENCE defer.queue_id_seq AS integer;
+COMMENT ON SEQUENCE defer.queue_id_seq IS 'numbers of queues, part of job.limits_key';
+CREATE TABLE defer.queue (
+	id					integer NOT NULL DEFAULT pg_catalog.nextval('defer.queue_id_seq'::pg_catalog.regclass),
+	name				text NOT NULL,
+	owner				regrole NOT NULL,
+	granted				regrole[] NOT NULL DEFAULT '{}',
+	priority			integer,
+	max_attempts		integer,
+	initial_interval	interval,
+	multiplier			double precision,
+	max_interval		interval,
+	randomization		double precision,
+	max_duration		interval,
+	discard_after		interval,
+	concurrency			integer,
+	paused				boolean NOT NULL DEFAULT false,
+	CONSTRAINT queue_pkey PRIMARY KEY (name),
+	CONSTRAINT queue_id_key UNIQUE (id)
+);
+COMMENT ON TABLE defer.queue IS 'queues other than "default", and the settings of "default" where it has any';
+COMMENT ON COLUMN defer.queue.granted IS 'roles that may use the queue besides its owner; 0 stands for everybody';
+
+CREATE SEQUENCE defer.schedule_id_seq AS bigint;
+COMMENT ON SEQUENCE defer.schedule_id_seq IS 'ids of schedules';
+CREATE TABLE defer.schedule (
+	id				bigint NOT NULL DEFAULT pg_catalog.nextval('defer.schedule_id_seq'::pg_catalog.regclass),
+	name			text NOT NULL,
+	owner			regrole NOT NULL,
+	kind			"char" NOT NULL,
+	function		text NOT NULL,
+	command			text,
+	schedule		text NOT NULL,
+	timezone		text NOT NULL,
+	overlap			text NOT NULL,
+	catch_up		text NOT NULL,
+	catch_up_window	interval NOT NULL,
+	jitter			interval NOT NULL,
+	active			boolean NOT NULL,
+	allow_direct	boolean NOT NULL,
+	queue			text,
+	priority		integer,
+	next_tick		timestamptz,
+	next_run_at		timestamptz,
+	last_tick		timestamptz,
+	last_run_at		timestamptz,
+	last_error		text,
+	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT schedule_pkey PRIMARY KEY (id),
+	CONSTRAINT schedule_owner_name_key UNIQUE (owner, name)
+);
+CREATE INDEX schedule_due_idx ON defer.schedule (next_run_at) WHERE active AND last_error IS NULL;
+CREATE INDEX schedule_function_idx ON defer.schedule (function);
+COMMENT ON TABLE defer.schedule IS 'schedules; look at defer.schedules instead';
+COMMENT ON COLUMN defer.schedule.function IS 'signature of the function, or defer.command';
+COMMENT ON COLUMN defer.schedule.queue IS 'NULL: as the settings of the function say';
+COMMENT ON COLUMN defer.schedule.priority IS 'NULL: as the settings of the function or the queue say';
+COMMENT ON COLUMN defer.schedule.next_tick IS 'the next time the schedule names';
+COMMENT ON COLUMN defer.schedule.next_run_at IS 'next_tick and the schedule''s jitter: when its job is enqueued';
+COMMENT ON COLUMN defer.schedule.last_error IS 'why the schedule does not go on, when it does not';
+
+CREATE TABLE defer.endpoint (
+	name		text NOT NULL,
+	owner		regrole NOT NULL,
+	granted		regrole[] NOT NULL DEFAULT '{}',
+	kind		text NOT NULL,
+	url			text NOT NULL,
+	headers		jsonb,
+	username	text,
+	password	text,
+	secret		text,
+	sender		text,
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT endpoint_pkey PRIMARY KEY (name)
+);
+COMMENT ON TABLE defer.endpoint IS 'addresses and credentials of deliveries; look at defer.endpoints instead';
+COMMENT ON COLUMN defer.endpoint.granted IS 'roles that may use the endpoint besides its owner; 0 stands for everybody';
+
+CREATE SEQUENCE defer.alert_id_seq AS integer;
+COMMENT ON SEQUENCE defer.alert_id_seq IS 'numbers of alerts';
+CREATE TABLE defer.alert (
+	id				integer NOT NULL DEFAULT pg_catalog.nextval('defer.alert_id_seq'::pg_catalog.regclass),
+	name			text NOT NULL,
+	owner			regrole NOT NULL,
+	endpoint		text,
+	recipients		text[],
+	function		text,
+	states			text[] NOT NULL,
+	group_window	interval NOT NULL,
+	recovered		boolean NOT NULL,
+	show_args		boolean NOT NULL,
+	schedules		boolean NOT NULL,
+	backlog			interval,
+	workers			boolean NOT NULL,
+	last_sent_at	timestamptz,
+	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT alert_pkey PRIMARY KEY (id),
+	CONSTRAINT alert_owner_name_key UNIQUE (owner, name)
+);
+COMMENT ON TABLE defer.alert IS 'rules for alerts; look at defer.alerts instead';
+COMMENT ON COLUMN defer.alert.function IS 'signature, or defer.http and the like; NULL: all';
+
+-- What is to be told: written in the transaction that ends a job, deleted in the
+-- one that enqueues the message.
+CREATE TABLE defer.alert_event (
+	alert_id	integer NOT NULL,
+	kind		"char" NOT NULL,
+	subject		text NOT NULL,
+	job_id		bigint,
+	at			timestamptz NOT NULL,
+	message		text
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE defer.alert_event IS 'what alerts have not told yet';
+COMMENT ON COLUMN defer.alert_event.kind IS
+	'final state as in defer.job_history, or k tick that did not run, b backlog, w no worker, r recovered';
+
+CREATE TABLE defer.alert_failing (
+	alert_id	integer NOT NULL,
+	subject		text NOT NULL,
+	since		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT alert_failing_pkey PRIMARY KEY (alert_id, subject)
+);
+COMMENT ON TABLE defer.alert_failing IS 'what alerts have told of and has not recovered';
+
+-- What acts as a role, or has its secrets, is left out when the role is gone: it
+-- would be dumped with its OID, which is another role's where it is restored.
+SELECT pg_catalog.pg_extension_config_dump('defer.origin', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.job',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.job_history_default', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.job_rollup', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.job_rollup_new', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.attempt_default', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.log_default', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.function', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.function_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.queue', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.endpoint',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.alert',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.alert_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.schedule',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.schedule_id_seq', '');
+
+INSERT INTO defer.installation (id, database)
+	SELECT pg_catalog.gen_random_uuid(), d.oid
+	  FROM pg_catalog.pg_database d
+	 WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database();
+INSERT INTO defer.origin (id) SELECT i.id FROM defer.installation i;

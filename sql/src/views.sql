@@ -1,0 +1,223 @@
+/*
+ * sql/src/views.sql
+ *		Views.
+ */
+
+-- Operators are left bare in the views for the reader's sake: a view keeps what
+-- it was parsed to, and the search_path set above is in force for that.
+
+-- Jobs.  This is the one view that is not a security barrier.  A barrier would be
+-- planned by itself, so that ORDER BY id DESC LIMIT 20 would have to compute and
+-- sort all jobs of a week.  Here it reads 20 rows by index.  Instead of that
+-- each column but the id is empty for whoever may not see the row, wherever the
+-- planner puts a condition that a user brings: nothing leaks but that an id exists.
+CREATE VIEW defer.jobs AS
+SELECT u.id,
+	CASE WHEN defer.may_see(u.owner) THEN u.function END AS function,
+	CASE WHEN defer.may_see(u.owner) THEN u.args END AS args,
+	CASE WHEN defer.may_see(u.owner) THEN
+		CASE u.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
+			ELSE CASE WHEN u.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
+				WHEN u.attempt > 0 OR u.conflicts > 0 THEN 'retrying'
+				WHEN u.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
+				ELSE 'queued' END
+		END
+	END AS state,
+	CASE WHEN defer.may_see(u.owner) THEN u.queue END AS queue,
+	CASE WHEN defer.may_see(u.owner) THEN u.priority END AS priority,
+	CASE WHEN defer.may_see(u.owner) THEN u.owner END AS owner,
+	CASE WHEN defer.may_see(u.owner) THEN u.run_at END AS run_at,
+	CASE WHEN defer.may_see(u.owner) THEN u.enqueued_at END AS enqueued_at,
+	CASE WHEN defer.may_see(u.owner) THEN
+		CASE WHEN u.claim IS NOT NULL THEN r.started_at ELSE u.started_at END
+	END AS started_at,
+	CASE WHEN defer.may_see(u.owner) THEN u.finished_at END AS finished_at,
+	CASE WHEN defer.may_see(u.owner) THEN
+		CASE WHEN u.claim IS NOT NULL THEN GREATEST(pg_catalog.statement_timestamp(), r.started_at) - r.started_at
+			ELSE u.finished_at - u.started_at END
+	END AS duration,
+	CASE WHEN defer.may_see(u.owner) THEN
+		u.attempt + CASE WHEN u.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 1 ELSE 0 END
+	END AS attempt,
+	CASE WHEN defer.may_see(u.owner) THEN
+		COALESCE((u.options ->> 'max_attempts')::integer, f.max_attempts, q.max_attempts, 13)
+	END AS max_attempts,
+	CASE WHEN defer.may_see(u.owner) THEN u.result END AS result,
+	CASE WHEN defer.may_see(u.owner) THEN u.error END AS error,
+	CASE WHEN defer.may_see(u.owner) THEN u.sqlstate END AS sqlstate,
+	CASE WHEN defer.may_see(u.owner) THEN u.key END AS key,
+	CASE WHEN defer.may_see(u.owner) THEN u.metadata END AS metadata,
+	CASE WHEN defer.may_see(u.owner) THEN u.parent_id END AS parent_id,
+	CASE WHEN defer.may_see(u.owner) THEN s.name END AS schedule,
+	CASE WHEN defer.may_see(u.owner) THEN u.scheduled_for END AS scheduled_for,
+	CASE WHEN defer.may_see(u.owner) THEN u.discard_at END AS discard_at,
+	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.progress END AS progress,
+	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid
+  FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
+			j.run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
+			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.metadata, j.parent_id, j.schedule_id,
+			j.scheduled_for, j.discard_at
+		  FROM defer.job j
+		UNION ALL
+		SELECT h.id, h.owner, h.function, h.args, h.state, NULL::bigint, NULL::smallint, h.queue, h.priority,
+			h.run_at, h.enqueued_at, h.started_at, h.finished_at, h.attempt,
+			h.options, h.result, h.error, h.sqlstate, h.key, h.metadata, h.parent_id, h.schedule_id,
+			h.scheduled_for, h.discard_at
+		  FROM defer.job_history h) u
+  LEFT JOIN defer.running_jobs() r ON r.job_id = u.id
+  LEFT JOIN defer.function f ON f.signature = u.function
+  LEFT JOIN defer.queue q ON q.name = u.queue
+  LEFT JOIN defer.schedule s ON s.id = u.schedule_id
+ WHERE defer.may_see(u.owner) AND (u.claim IS NULL OR NOT defer.has_ended(u.id));
+COMMENT ON VIEW defer.jobs IS
+	'the jobs you may see. state: scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. pid: of the worker that runs it';
+
+-- The same for unfinished jobs only, for the views below
+CREATE VIEW defer.live_jobs WITH (security_barrier) AS
+SELECT j.id, j.owner, j.function, j.queue, j.run_at, j.schedule_id, j.scheduled_for, x.state,
+	x.state IN ('queued', 'retrying') AND j.run_at <= pg_catalog.statement_timestamp() AS ready
+  FROM defer.job j
+  LEFT JOIN defer.running_jobs() r ON r.job_id = j.id
+ CROSS JOIN LATERAL (SELECT CASE WHEN j.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
+		WHEN j.attempt > 0 OR j.conflicts > 0 THEN 'retrying'
+		WHEN j.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
+		ELSE 'queued' END AS state) x
+ WHERE defer.may_see(j.owner) AND (j.claim IS NULL OR NOT defer.has_ended(j.id));
+COMMENT ON VIEW defer.live_jobs IS
+	'unfinished jobs you may see, with little about each: to count them. ready: could begin now';
+
+CREATE FUNCTION defer.live_sample(most integer DEFAULT 20000, OUT weight double precision, OUT id bigint, OUT state text,
+		OUT ready boolean, OUT function text, OUT queue text, OUT parent_id bigint, OUT run_at timestamptz)
+	RETURNS SETOF record
+	LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20000
+BEGIN ATOMIC
+	SELECT l.weight, l.id, l.state, l.due AND l.state <> 'scheduled', l.function, l.queue, l.parent_id, l.run_at
+	  FROM defer.live_rows(most) l
+	 WHERE NOT l.claimed
+		OR (NOT defer.has_ended(l.id) AND NOT EXISTS (SELECT FROM defer.running_jobs() r WHERE r.job_id = l.id))
+	UNION ALL
+	SELECT 1, j.id, 'running', false, j.function, j.queue, j.parent_id, j.run_at
+	  FROM defer.jobs j
+	 WHERE j.id = ANY (ARRAY(SELECT r.job_id FROM defer.running_jobs() r)) AND j.state = 'running';
+END;
+COMMENT ON FUNCTION defer.live_sample(integer) IS
+	'unfinished jobs you may see: all of them with weight 1, or, if there are more than most (1 to 1000000), about as many, each with the number of jobs that it stands for. Running ones are always all there';
+
+CREATE VIEW defer.settings WITH (security_barrier) AS
+SELECT 'function' AS kind, f.signature AS name, NULL::regrole AS owner, NULL::regrole[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
+	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit
+  FROM defer.function f WHERE defer.may_configure(f.signature)
+UNION ALL
+SELECT 'queue', d.name, q.owner, q.granted, COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
+	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL
+  FROM (SELECT text 'default' AS name
+		UNION
+		SELECT v.name FROM defer.queue v
+		 WHERE defer.may_see(v.owner)
+			OR EXISTS (SELECT FROM pg_catalog.unnest(v.granted) g WHERE g = 0::oid OR defer.may_see(g))) d
+  LEFT JOIN defer.queue q ON q.name = d.name;
+COMMENT ON VIEW defer.settings IS
+	'the settings that defer.functions and defer.queues show, without their counts: kind is function or queue. NULL is the default';
+
+CREATE VIEW defer.attempts WITH (security_barrier) AS
+SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at
+  FROM defer.attempt a
+ WHERE defer.may_see(a.owner);
+COMMENT ON VIEW defer.attempts IS
+	'attempts that did not succeed, of jobs you may see. outcome: failed, timed_out, crashed, conflict (serialization failure or deadlock, retried at once), snoozed, cancelled, interrupted. retry_at: when the next was to begin, NULL if there was to be none';
+
+CREATE VIEW defer.logs WITH (security_barrier) AS
+SELECT l.job_id, l.attempt, l.at, l.level, l.message
+  FROM defer.log l
+ WHERE defer.may_see(l.owner);
+COMMENT ON VIEW defer.logs IS
+	'what jobs you may see said: RAISE NOTICE and above, and defer.log(). Also of attempts that failed';
+
+CREATE VIEW defer.schedules WITH (security_barrier) AS
+SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedule) AS description, s.timezone, s.owner,
+	s.active, s.overlap, s.catch_up, s.last_run_at,
+	COALESCE((SELECT l.state
+				FROM defer.live_jobs l
+			   WHERE l.schedule_id = s.id
+			   ORDER BY l.id DESC LIMIT 1),
+			 (SELECT CASE h.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
+						WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded' END
+				FROM defer.job_history h
+			   WHERE h.schedule_id = s.id AND h.finished_at >= s.last_run_at
+			   ORDER BY h.id DESC LIMIT 1)) AS last_state,
+	CASE WHEN s.active THEN s.next_run_at END AS next_run_at,
+	CASE WHEN s.active THEN
+		defer.schedule_next_runs(s.schedule, s.timezone, pg_catalog.statement_timestamp(), 5)
+	END AS next_runs,
+	s.command, s.catch_up_window, s.jitter, s.queue, s.priority, s.last_error, s.created_at
+  FROM defer.schedule s
+ WHERE defer.may_see(s.owner);
+COMMENT ON VIEW defer.schedules IS
+	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not';
+
+CREATE VIEW defer.endpoints WITH (security_barrier) AS
+SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address, e.owner, e.granted, e.sender,
+	e.headers IS NOT NULL AS has_headers, e.username IS NOT NULL AS has_username,
+	e.password IS NOT NULL AS has_password, e.secret IS NOT NULL AS has_secret, e.created_at
+  FROM defer.endpoint e
+ WHERE defer.may_see(e.owner)
+	OR EXISTS (SELECT FROM pg_catalog.unnest(e.granted) g WHERE g = 0::oid OR defer.may_see(g));
+COMMENT ON VIEW defer.endpoints IS
+	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, - is everybody';
+
+CREATE VIEW defer.alerts WITH (security_barrier) AS
+SELECT a.name, a.owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,
+	a.show_args, a.schedules, a.backlog, a.workers, a.created_at, a.last_sent_at,
+	(SELECT pg_catalog.count(*) FROM defer.alert_event e WHERE e.alert_id = a.id) AS untold,
+	ARRAY(SELECT f.subject FROM defer.alert_failing f WHERE f.alert_id = a.id ORDER BY f.subject) AS failing
+  FROM defer.alert a
+ WHERE defer.may_see(a.owner);
+COMMENT ON VIEW defer.alerts IS
+	'the alerts you may see. untold: events that are collected for the next message. failing: functions and conditions that a message was sent about and that have not recovered since';
+
+-- Finished jobs by hour: those that are added up, those that are not yet, and those
+-- whose rows are still in the batch of a worker, which counts them with its next claim.
+-- Nobody is granted this: the views below ask who may see what.
+CREATE VIEW defer.job_counts WITH (security_barrier) AS
+SELECT r.hour, r.owner, r.function, r.queue, r.succeeded, r.failed, r.cancelled, r.discarded, r.begun, r.microseconds,
+	r.durations, r.first_id, r.last_id
+  FROM defer.job_rollup r
+UNION ALL
+SELECT u.hour, u.owner, u.function, u.queue,
+	CASE WHEN u.state = 's' THEN u.jobs ELSE 0 END, CASE WHEN u.state = 'f' THEN u.jobs ELSE 0 END,
+	CASE WHEN u.state = 'c' THEN u.jobs ELSE 0 END, CASE WHEN u.state = 'd' THEN u.jobs ELSE 0 END,
+	CASE WHEN u.class >= 0 THEN u.jobs ELSE 0 END, u.microseconds,
+	defer.durations(u.class, u.jobs), u.first_id, u.last_id
+  FROM (SELECT n.hour, n.owner, pg_catalog.unnest(n.functions) AS function, pg_catalog.unnest(n.queues) AS queue,
+			pg_catalog.unnest(n.states) AS state, pg_catalog.unnest(n.classes) AS class, pg_catalog.unnest(n.jobs) AS jobs,
+			pg_catalog.unnest(n.microseconds) AS microseconds, pg_catalog.unnest(n.first_ids) AS first_id,
+			pg_catalog.unnest(n.last_ids) AS last_id
+		  FROM defer.job_rollup_new n) u
+UNION ALL
+SELECT pg_catalog.date_trunc('hour', h.finished_at, 'UTC'), h.owner, h.function, h.queue,
+	(h.state = 's')::integer, (h.state = 'f')::integer, (h.state = 'c')::integer, (h.state = 'd')::integer,
+	(h.started_at IS NOT NULL)::integer,
+	COALESCE((pg_catalog.date_part('epoch', h.finished_at - h.started_at) * 1000000)::bigint, 0),
+	defer.durations(COALESCE(defer.duration_class(h.finished_at - h.started_at), -1), 1), h.id, h.id
+  FROM (SELECT DISTINCT i.id FROM defer.claim c CROSS JOIN LATERAL pg_catalog.unnest(c.jobs) i(id)) i
+ -- each looked up by index, whatever the planner thinks that there are
+ CROSS JOIN LATERAL (SELECT j.id FROM defer.job j WHERE j.id = i.id AND j.claim IS NOT NULL OFFSET 0) j
+ CROSS JOIN LATERAL (SELECT x.* FROM defer.job_history x WHERE x.id = j.id OFFSET 0) h;
+COMMENT ON VIEW defer.job_counts IS
+	'finished jobs of all roles, counted by hour of finish, owner, function and queue, in several rows each';
+
+CREATE VIEW defer.statistics WITH (security_barrier) AS
+SELECT s.owner::regrole AS owner, s.function, s.queue, s.succeeded, s.failed, s.cancelled, s.discarded, s.skipped_ticks,
+	s.attempts_failed, s.attempts_timed_out, s.attempts_crashed, s.attempts_conflict, s.attempts_snoozed,
+	s.attempts_interrupted, s.attempts_cancelled, s.durations, s.duration_seconds, s.delays, s.delay_seconds
+  FROM defer.job_statistics() s;
+COMMENT ON VIEW defer.statistics IS
+	'what has ended since the server was started, by role, function and queue; at once, however long the history is. The counters only grow, and begin anew with the server. skipped_ticks: times of schedules at which no job ran. attempts_*: attempts that did not succeed. durations, delays: how many jobs, by the bounds of defer.statistics_bounds(), took so long in their last attempt, and waited so long for it; *_seconds: their sums. An empty function: those of functions that found no room';
+
+CREATE VIEW defer.workers WITH (security_barrier) AS
+SELECT p.pid, p.kind, d.datname AS database, p.role::regrole AS role, p.job_id, j.function, p.since
+  FROM defer.processes() p
+  LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
+  LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database();
+COMMENT ON VIEW defer.workers IS
+	'the processes of defer on the whole server: kind is launcher, scheduler, worker or sender. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
