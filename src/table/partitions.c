@@ -44,7 +44,7 @@ typedef struct Parent
 } Parent;
 
 /*
- * As in sql/defer.sql.  table/history_table.c evaluates the conditions by itself, and knows
+ * As in sql/src/tables.sql.  table/history_table.c evaluates the conditions by itself, and knows
  * only what stands here; report/find_jobs.c says which index is for what.
  */
 static const char *const history_indexes[] = {
