@@ -55,6 +55,11 @@ extern PGDLLEXPORT void defer_worker_main(Datum arg);
 
 /* process/sender.c */
 extern PGDLLEXPORT void defer_sender_main(Datum arg);
+
+/*
+ * process/sender_start.c: see to it that the database has a sender.  False: no
+ * background worker is free.  *look_again is lowered to when to come back.
+ */
 extern bool sender_maintain(TimestampTz now, TimestampTz *look_again);
 
 /* job/recovery.c: claims that nobody works on; true: some could not be settled yet */
