@@ -32,15 +32,35 @@ CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone
 COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text) IS
 	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. Jobs already enqueued are not affected. Takes effect when you commit';
 
+CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
+								 overlap text DEFAULT NULL, catch_up text DEFAULT NULL,
+								 catch_up_window interval DEFAULT NULL, jitter interval DEFAULT NULL,
+								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
+								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
+								 function text DEFAULT NULL, sql text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron_by_id';
+COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text) IS
+	'changes the schedule with an id (see defer.schedules), whatever its name; else as defer.alter_cron() by name';
+
 CREATE FUNCTION defer.unschedule(name text) RETURNS boolean
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_unschedule';
 COMMENT ON FUNCTION defer.unschedule(text) IS
 	'removes a schedule, yours or of a role that you are a member of, when you commit. False: there is none of that name. Jobs already enqueued are not affected';
 
+CREATE FUNCTION defer.unschedule(id bigint) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_unschedule_by_id';
+COMMENT ON FUNCTION defer.unschedule(bigint) IS
+	'removes the schedule with an id (see defer.schedules), whatever its name; else as defer.unschedule() by name';
+
 CREATE FUNCTION defer.trigger(name text) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_trigger';
 COMMENT ON FUNCTION defer.trigger(text) IS
 	'enqueues a run of a schedule to begin once you have committed, besides its times and whatever its overlap, and returns the job''s id. name: of the schedule, or of a function that has one schedule. The job belongs to the owner of the schedule. Error if there is no such schedule that you may manage, or if its function or queue has gone';
+
+CREATE FUNCTION defer.trigger(id bigint) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_trigger_by_id';
+COMMENT ON FUNCTION defer.trigger(bigint) IS
+	'enqueues a run of the schedule with an id (see defer.schedules), whatever its name; else as defer.trigger() by name';
 
 CREATE FUNCTION defer.import_pg_cron(deactivate boolean DEFAULT true)
 	RETURNS TABLE (jobid bigint, name text, schedule text, imported boolean, note text)

@@ -89,7 +89,7 @@ SELECT 'info', pg_catalog.format('queue "%s" is paused, and %s jobs wait in it',
   FROM live l WHERE l.queue_paused AND l.waiting > 0 GROUP BY l.queue
 UNION ALL
 SELECT 'error', pg_catalog.format('schedule "%s" of role %s does not go on: %s', s.name, s.owner, s.last_error),
-	pg_catalog.format('Put it right with defer.alter_cron(%L, ...), or remove it with defer.unschedule(%L).', s.name, s.name)
+	pg_catalog.format('Correct it with defer.alter_cron(%s, ...), or remove it with defer.unschedule(%s).', s.id, s.id)
   FROM defer.schedule s WHERE s.active AND s.last_error IS NOT NULL AND defer.may_see(s.owner)
 UNION ALL
 SELECT 'warning', pg_catalog.format('%s jobs of %s failed for good during the last day', pg_catalog.sum(c.failed), c.function),

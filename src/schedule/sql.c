@@ -5,6 +5,7 @@
  * A schedule belongs to the role that made it, and its name is that role's
  * own.  Members of the role manage it as well: a name is looked for among the
  * caller's own schedules first, then among all that the caller may manage.
+ * An id means one schedule, whatever the names of others.
  * Rows are only locked once it is known that the caller may: or else anyone
  * could hold up anyone's ticks.
  */
@@ -24,8 +25,11 @@
 PG_FUNCTION_INFO_V1(defer_cron);
 PG_FUNCTION_INFO_V1(defer_cron_command);
 PG_FUNCTION_INFO_V1(defer_alter_cron);
+PG_FUNCTION_INFO_V1(defer_alter_cron_by_id);
 PG_FUNCTION_INFO_V1(defer_unschedule);
+PG_FUNCTION_INFO_V1(defer_unschedule_by_id);
 PG_FUNCTION_INFO_V1(defer_trigger);
+PG_FUNCTION_INFO_V1(defer_trigger_by_id);
 PG_FUNCTION_INFO_V1(defer_run_schedules);
 
 static char *
@@ -109,7 +113,7 @@ choose_schedule(const Schedule *rows, uint64 n, const char *name, bool by_functi
 				 errmsg(by_function ? "function \"%s\" has several schedules" :
 						"several roles have a schedule \"%s\"", schedule_shown(name)),
 				 by_function ? errhint("Use the schedule's name: see defer.schedules.") :
-				 errhint("Use SET ROLE to become the role whose schedule it is.")));
+				 errhint("Use the schedule's id: see defer.schedules.")));
 	return nown == 1 ? own : other;
 }
 
@@ -154,13 +158,22 @@ read_schedule(int64 id, bool lock, Schedule *s)
 	return role_may_manage(s->owner);
 }
 
+/* Raise the error that the caller may manage no such schedule; name NULL: by id */
 static void
-no_such_schedule(const char *name)
+no_such_schedule(const char *name, int64 id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("schedule \"%s\" does not exist", schedule_shown(name)),
+			 name != NULL ? errmsg("schedule \"%s\" does not exist", schedule_shown(name)) :
+			 errmsg("schedule %lld does not exist", (long long) id),
 			 errhint("The view defer.schedules has those that you may see.")));
+}
+
+static int64
+id_argument(FunctionCallInfo fcinfo)
+{
+	require_argument(fcinfo, 0, "id");
+	return PG_GETARG_INT64(0);
 }
 
 /* Insert or update; false: another session has just inserted that name */
@@ -405,24 +418,16 @@ alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 	s->command = NULL;
 }
 
-/*
- * defer.alter_cron(name, schedule, timezone, overlap, catch_up,
- * catch_up_window, jitter, active, queue, priority, allow_direct, function,
- * sql)
- */
-Datum
-defer_alter_cron(PG_FUNCTION_ARGS)
+/* Change a schedule; name: as the caller gave it, NULL: by its id */
+static Datum
+alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 {
-	char	   *name = text_argument(fcinfo, 0, "name");
 	Schedule	before;
 	Schedule	s;
 	CronSchedule cron;
-	int64		id;
 
-	PreventCommandIfReadOnly("defer.alter_cron()");
-	id = find_schedule(name, false);
 	if (id == 0 || !read_schedule(id, true, &before))
-		no_such_schedule(name);
+		no_such_schedule(name, id);
 	s = before;
 	if (!PG_ARGISNULL(1))
 		s.schedule = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -434,10 +439,50 @@ defer_alter_cron(PG_FUNCTION_ARGS)
 		s.allow_direct = PG_GETARG_BOOL(10);
 	alter_work(fcinfo, 11, 12, &s);
 	if (!save_schedule(&s, &before, false))
-		no_such_schedule(name);
+		no_such_schedule(name, id);
 	signature_changed(&before);
 	signature_changed(&s);
 	PG_RETURN_VOID();
+}
+
+/*
+ * defer.alter_cron(name, schedule, timezone, overlap, catch_up,
+ * catch_up_window, jitter, active, queue, priority, allow_direct, function,
+ * sql)
+ */
+Datum
+defer_alter_cron(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_argument(fcinfo, 0, "name");
+
+	PreventCommandIfReadOnly("defer.alter_cron()");
+	return alter_schedule(fcinfo, find_schedule(name, false), name);
+}
+
+/* defer.alter_cron(id, ...), else the same */
+Datum
+defer_alter_cron_by_id(PG_FUNCTION_ARGS)
+{
+	int64		id = id_argument(fcinfo);
+
+	PreventCommandIfReadOnly("defer.alter_cron()");
+	return alter_schedule(fcinfo, id, NULL);
+}
+
+/* Remove a schedule; false: the caller may manage none with that id */
+static bool
+remove_schedule(int64 id)
+{
+	Oid			type = INT8OID;
+	Datum		value = Int64GetDatum(id);
+	Schedule	s;
+
+	if (id == 0 || !read_schedule(id, true, &s))
+		return false;
+	schedule_query("DELETE FROM defer.schedule s WHERE s.id OPERATOR(pg_catalog.=) $1",
+				   1, &type, &value, NULL, NULL);
+	signature_changed(&s);
+	return true;
 }
 
 /* defer.unschedule(name) */
@@ -445,42 +490,37 @@ Datum
 defer_unschedule(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_argument(fcinfo, 0, "name");
-	Oid			type = INT8OID;
-	Datum		value;
-	Schedule	s;
-	int64		id;
 
 	PreventCommandIfReadOnly("defer.unschedule()");
-	id = find_schedule(name, false);
-	if (id == 0 || !read_schedule(id, true, &s))
-		PG_RETURN_BOOL(false);
-	value = Int64GetDatum(id);
-	schedule_query("DELETE FROM defer.schedule s WHERE s.id OPERATOR(pg_catalog.=) $1",
-				   1, &type, &value, NULL, NULL);
-	signature_changed(&s);
-	PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(remove_schedule(find_schedule(name, false)));
+}
+
+/* defer.unschedule(id) */
+Datum
+defer_unschedule_by_id(PG_FUNCTION_ARGS)
+{
+	int64		id = id_argument(fcinfo);
+
+	PreventCommandIfReadOnly("defer.unschedule()");
+	PG_RETURN_BOOL(remove_schedule(id));
 }
 
 /* ------------------------------------------------------------------------
  * Running now
  * ------------------------------------------------------------------------ */
 
-/* defer.trigger(name) */
-Datum
-defer_trigger(PG_FUNCTION_ARGS)
+/* Enqueue a run of a schedule; name: as the caller gave it, NULL: by its id */
+static Datum
+trigger_schedule(int64 id, const char *name)
 {
-	char	   *name = text_argument(fcinfo, 0, "name");
 	const char *sqlstate;
 	char	   *error;
 	Schedule	s;
 	Job			job;
-	int64		id;
 
-	PreventCommandIfReadOnly("defer.trigger()");
 	warn_if_not_preloaded();
-	id = find_schedule(name, true);
 	if (id == 0 || !read_schedule(id, false, &s))
-		no_such_schedule(name);
+		no_such_schedule(name, id);
 	if (!schedule_make_job(&s, GetCurrentTimestamp(), &job, &sqlstate, &error))
 		ereport(ERROR,
 				(errcode(MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4])),
@@ -489,6 +529,26 @@ defer_trigger(PG_FUNCTION_ARGS)
 	if (current_job.job != NULL)
 		job.parent_id = current_job.job->id;
 	PG_RETURN_INT64(job_insert(&job));
+}
+
+/* defer.trigger(name) */
+Datum
+defer_trigger(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_argument(fcinfo, 0, "name");
+
+	PreventCommandIfReadOnly("defer.trigger()");
+	return trigger_schedule(find_schedule(name, true), name);
+}
+
+/* defer.trigger(id) */
+Datum
+defer_trigger_by_id(PG_FUNCTION_ARGS)
+{
+	int64		id = id_argument(fcinfo);
+
+	PreventCommandIfReadOnly("defer.trigger()");
+	return trigger_schedule(id, NULL);
 }
 
 /* defer.run_schedules(as_of): for tests, and for whoever keeps time themselves */

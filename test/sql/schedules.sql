@@ -130,6 +130,25 @@ SELECT defer.alter_cron('schedules_shared', active => false);
 RESET ROLE;
 SELECT defer.alter_cron('schedules_shared', active => true);
 SELECT owner, active FROM defer.schedule WHERE name = 'schedules_shared' ORDER BY owner::text;
+-- an id means one of them
+SELECT id AS group_id FROM defer.schedules WHERE name = 'schedules_shared' AND owner = 'schedules_group'::regrole \gset
+SELECT id AS bob_id FROM defer.schedules WHERE name = 'schedules_shared' AND owner = 'schedules_bob'::regrole \gset
+SELECT defer.alter_cron(:group_id, active => true);
+SELECT owner, active FROM defer.schedule WHERE name = 'schedules_shared' ORDER BY owner::text;
+SELECT defer.trigger(:group_id) AS triggered_id \gset
+SELECT owner, schedule FROM defer.jobs WHERE id = :triggered_id;
+SET ROLE schedules_alice;
+\set VERBOSITY sqlstate
+SELECT defer.trigger(:bob_id) IS NULL AS triggered;
+SELECT defer.alter_cron(:bob_id, active => true);
+\set VERBOSITY default
+SELECT defer.unschedule(:bob_id);
+RESET ROLE;
+SELECT defer.trigger(0);
+SELECT defer.alter_cron(NULL::bigint), defer.trigger(NULL::bigint);
+SELECT defer.cron_command('schedules_by_id', '@yearly', 'SELECT 1') AS by_id \gset
+SELECT defer.unschedule(:by_id), defer.unschedule(:by_id);
+SELECT defer.unschedule(NULL::bigint);
 SET ROLE schedules_bob;
 SELECT defer.unschedule('schedules_shared');
 SET ROLE schedules_group;
