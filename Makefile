@@ -36,21 +36,34 @@ $(filter-out $(TOOLS),$(MAKECMDGOALS)):
 
 else
 
+# In another folder: make -f .../Makefile, or make VPATH=... -f .../Makefile
+here := $(patsubst %/,%,$(or $(VPATH),$(dir $(firstword $(MAKEFILE_LIST)))))
+ifneq ($(here),.)
+ifneq ($(wildcard $(here)/src/*.o),)
+$(error there is a build in $(here): "make clean" there first)
+endif
+endif
+
 EXTENSION = defer
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" defer.control)
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)/defer.control)
 MODULE_big = defer
 PGFILEDESC = "defer - background jobs and cron inside PostgreSQL"
+
+# From the ground up: a folder knows those before it (tools/check-layers)
 FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job delivery alert \
 	schedule lifecycle process report import
-OBJS = src/defer.o $(patsubst %.c,%.o,$(sort $(wildcard $(FOLDERS:%=src/%/*.c))))
+OBJS = $(patsubst $(here)/%.c,%.o,$(foreach folder,$(FOLDERS), \
+	$(sort $(wildcard $(here)/src/$(folder)/*.c))) $(wildcard $(here)/src/*.c))
 
 # The extension's script is put together from these files of sql/src/, in this order;
 # upgrade scripts are kept as they are
 SQL_PARTS = schema tables functions_enqueue functions_deliveries functions_alerts \
 	functions_inside functions_control functions_settings functions_schedules \
 	functions_report functions_restore views views_functions views_queues health rights
-DATA = $(filter-out sql/defer--$(EXTVERSION).sql,$(sort $(wildcard sql/defer--*.sql)))
-DATA_built = sql/defer--$(EXTVERSION).sql
+SCRIPT = sql/defer--$(EXTVERSION).sql
+SQL_VIEWS = sql/src/views_functions.sql sql/src/views_queues.sql
+DATA = $(filter-out $(SCRIPT),$(patsubst $(here)/%,%,$(sort $(wildcard $(here)/sql/defer--*.sql))))
+DATA_built = $(SCRIPT)
 
 # -Wextra, without what PostgreSQL's headers and calling convention set off
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
@@ -61,7 +74,7 @@ endif
 
 # libcurl sends deliveries
 CURL_CONFIG ?= curl-config
-PG_CPPFLAGS += -I$(srcdir)/src $(shell $(CURL_CONFIG) --cflags)
+PG_CPPFLAGS += -I$(here)/src -DDEFER_VERSION='"$(EXTVERSION)"' $(shell $(CURL_CONFIG) --cflags)
 CURL_LIBS := $(shell $(CURL_CONFIG) --libs)
 ifeq ($(CURL_LIBS),)
 $(error $(CURL_CONFIG) not found: install the development package of libcurl (Debian: libcurl4-openssl-dev) or set CURL_CONFIG)
@@ -72,14 +85,12 @@ endif
 comma := ,
 SHLIB_LINK = $(CURL_LIBS) -lpthread $(if $(filter linux,$(PORTNAME)),-lrt) $(if $(filter linux,$(PORTNAME)),$(if $(filter 14 15,$(MAJORVERSION)),-Wl$(comma)-Bsymbolic))
 
-# expected/ is at the top: pg_regress up to 15 looks for it in --outputdir, from
-# 16 on in --expecteddir, both "."
-REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test
-ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=.
+REGRESS = $(basename $(notdir $(sort $(wildcard $(here)/test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=$(here)/test
+ISOLATION = $(basename $(notdir $(sort $(wildcard $(here)/test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=$(here)/test --outputdir=.
 
-EXTRA_CLEAN = $(wildcard sql/defer--$(EXTVERSION).sql sql/src/views_functions.sql sql/src/views_queues.sql) \
+EXTRA_CLEAN = $(SCRIPT) $(SQL_VIEWS) sql/*.tmp sql/src/*.tmp $(DEPENDENCIES) \
 	$(wildcard $(foreach kind,gcno gcda gcov,src/*.$(kind) $(FOLDERS:%=src/%/*.$(kind)))) \
 	results regression.diffs regression.out output_iso tmp_check tmp_check_iso log
 
@@ -90,16 +101,27 @@ $(error $(PG_CONFIG) not found: install the server's development package (Debian
 endif
 include $(PGXS)
 
-include src/cli/Makefile.cli
+include $(here)/src/cli/Makefile.cli
 
-$(OBJS): $(wildcard $(FOLDERS:%=src/%/*.h))
+# The compiler writes down which headers an object was made from, beside it
+DEPENDENCIES = $(OBJS:.o=.d) $(OBJS:.o=.bc.d) $(CLI_OBJS:.o=.d)
+$(OBJS): override CPPFLAGS += -MMD -MP -MF $(@:.o=.d)
+$(OBJS:.o=.bc): override CPPFLAGS += -MMD -MP -MF $@.d
+$(OBJS) $(OBJS:.o=.bc): $(here)/defer.control
+-include $(wildcard $(DEPENDENCIES))
 
-sql/defer--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/src/%.sql) defer.control
+# Where there are no folders yet: a build outside of the source
+BUILD_FOLDERS = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS) $(CLI_OBJS) $(SCRIPT) $(SQL_VIEWS))))
+$(OBJS) $(OBJS:.o=.bc) $(CLI_OBJS) $(CLI_ASSETS) $(SCRIPT) $(SQL_VIEWS): | $(BUILD_FOLDERS)
+$(BUILD_FOLDERS):
+	@$(MKDIR_P) $@
+
+$(SCRIPT): $(SQL_PARTS:%=sql/src/%.sql) $(here)/defer.control
 	{ printf '%s\n\n' '\echo Use "CREATE EXTENSION defer" to load this file. \quit'; \
 	  cat $(filter %.sql,$^); } > $@.tmp && mv $@.tmp $@
 
 # One text for the views of functions and for those of queues
-sql/src/views_functions.sql sql/src/views_queues.sql: sql/src/views_%s.sql: sql/src/views_counts.sql.in
+$(SQL_VIEWS): sql/src/views_%s.sql: sql/src/views_counts.sql.in
 	sed -e '/--@[a-z]*$$/{/--@$*$$/!d;}' -e 's/[[:space:]]*--@$*$$//' -e 's/@one@/$*/g; s/@many@/$*s/g' $< > $@.tmp
 	mv $@.tmp $@
 
@@ -108,6 +130,5 @@ clean: clean-unit
 clean-unit:
 	@for folder in test/unit test/modules; do \
 		if [ -f $$folder/Makefile ]; then $(MAKE) --no-print-directory -C $$folder clean; fi; done
-	rm -f sql/*.tmp sql/src/*.tmp
 
 endif
