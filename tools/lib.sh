@@ -80,6 +80,7 @@ make_workdir()
 		SERVER_USER=$(id -un)
 	fi
 	WORK=$(mktemp -d "$base/defer.XXXXXX") || die "cannot write to $base"
+	# shellcheck disable=SC2154 # the trap's own
 	trap 'status=$?; trap - EXIT; clean_up; exit $status' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP

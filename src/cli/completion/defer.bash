@@ -4,7 +4,7 @@ _defer()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command=
 	local commands="status top jobs job schedules enqueue trigger cancel rerun reschedule pause resume wait metrics dashboard help"
 	local global="--host --port --username --dbname --no-password --password --json --quiet --color --help --version"
-	local options= skip= i
+	local options='' skip='' i
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
