@@ -24,12 +24,9 @@ PG_MODULE_MAGIC;
 
 void		_PG_init(void);
 
-#ifdef DEFER_HAVE_SHMEM_REQUEST_HOOK
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
-#endif
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
-#ifdef DEFER_HAVE_SHMEM_REQUEST_HOOK
 static void
 shmem_request(void)
 {
@@ -37,7 +34,6 @@ shmem_request(void)
 		prev_shmem_request_hook();
 	shared_state_request();
 }
-#endif
 
 static void
 shmem_startup(void)
@@ -66,12 +62,8 @@ _PG_init(void)
 		return;
 	}
 
-#ifdef DEFER_HAVE_SHMEM_REQUEST_HOOK
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = shmem_request;
-#else
-	shared_state_request();
-#endif
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = shmem_startup;
 	launcher_register();

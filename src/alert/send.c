@@ -415,28 +415,28 @@ body_text(const Rule *rule, List *subjects, List *samples, bool slack)
 static Jsonb *
 slack_blocks(const char *text)
 {
-	JsonbParseState *inner = NULL;
-	JsonbParseState *state = NULL;
+	JsonbBuilder inner = {0};
+	JsonbBuilder state = {0};
 	JsonbValue	value;
 
-	(void) pushJsonbValue(&inner, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&inner, WJB_BEGIN_OBJECT, NULL);
 	push_text(&inner, "type", "section");
 	{
-		JsonbParseState *mark = NULL;
+		JsonbBuilder mark = {0};
 
-		(void) pushJsonbValue(&mark, WJB_BEGIN_OBJECT, NULL);
+		(void) jsonb_push(&mark, WJB_BEGIN_OBJECT, NULL);
 		push_text(&mark, "type", "mrkdwn");
 		push_text(&mark, "text", text);
-		push_json(&inner, "text", JsonbValueToJsonb(pushJsonbValue(&mark, WJB_END_OBJECT, NULL)));
+		push_json(&inner, "text", JsonbValueToJsonb(jsonb_push(&mark, WJB_END_OBJECT, NULL)));
 	}
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	JsonbToJsonbValue(JsonbValueToJsonb(pushJsonbValue(&inner, WJB_END_OBJECT, NULL)), &value);
-	(void) pushJsonbValue(&state, WJB_ELEM, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	(void) jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
+	JsonbToJsonbValue(JsonbValueToJsonb(jsonb_push(&inner, WJB_END_OBJECT, NULL)), &value);
+	(void) jsonb_push(&state, WJB_ELEM, &value);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_ARRAY, NULL));
 }
 
 static void
-push_slack(JsonbParseState **state, const Rule *rule, List *subjects, List *samples, bool recovery)
+push_slack(JsonbBuilder *state, const Rule *rule, List *subjects, List *samples, bool recovery)
 {
 	char	   *head = slack_escaped(headline(subjects, recovery));
 	char	   *text = psprintf("%s *%s*\n%s", recovery ? ":white_check_mark:" : ":red_circle:", head,
@@ -448,17 +448,17 @@ push_slack(JsonbParseState **state, const Rule *rule, List *subjects, List *samp
 }
 
 static void
-push_mail(JsonbParseState **state, const Rule *rule, List *subjects, List *samples, bool recovery)
+push_mail(JsonbBuilder *state, const Rule *rule, List *subjects, List *samples, bool recovery)
 {
 	Datum		recipients = rule->recipients;
-	JsonbParseState *to = NULL;
+	JsonbBuilder to = {0};
 	Datum	   *addresses;
 	bool	   *nulls;
 	int			n;
 
 	deconstruct_array(DatumGetArrayTypeP(recipients), TEXTOID, -1, false, TYPALIGN_INT, &addresses,
 					  &nulls, &n);
-	(void) pushJsonbValue(&to, WJB_BEGIN_ARRAY, NULL);
+	(void) jsonb_push(&to, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		JsonbValue	address;
@@ -466,36 +466,36 @@ push_mail(JsonbParseState **state, const Rule *rule, List *subjects, List *sampl
 		address.type = jbvString;
 		address.val.string.val = TextDatumGetCString(addresses[i]);
 		address.val.string.len = strlen(address.val.string.val);
-		(void) pushJsonbValue(&to, WJB_ELEM, &address);
+		(void) jsonb_push(&to, WJB_ELEM, &address);
 	}
-	push_json(state, "to", JsonbValueToJsonb(pushJsonbValue(&to, WJB_END_ARRAY, NULL)));
+	push_json(state, "to", JsonbValueToJsonb(jsonb_push(&to, WJB_END_ARRAY, NULL)));
 	push_text(state, "subject", clipped(headline(subjects, recovery), 300));
 	push_text(state, "body", body_text(rule, subjects, samples, false));
 }
 
 static void
-push_subject(JsonbParseState **array, const Subject *subject)
+push_subject(JsonbBuilder *array, const Subject *subject)
 {
-	JsonbParseState *object = NULL;
+	JsonbBuilder object = {0};
 	JsonbValue	element;
 
-	(void) pushJsonbValue(&object, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&object, WJB_BEGIN_OBJECT, NULL);
 	push_text(&object, "subject", subject->name);
 	push_text(&object, "event", kind_name(subject->kind));
 	push_number(&object, "count", subject->count);
 	if (subject->message != NULL)
 		push_text(&object, "message", subject->message);
-	JsonbToJsonbValue(JsonbValueToJsonb(pushJsonbValue(&object, WJB_END_OBJECT, NULL)), &element);
-	(void) pushJsonbValue(array, WJB_ELEM, &element);
+	JsonbToJsonbValue(JsonbValueToJsonb(jsonb_push(&object, WJB_END_OBJECT, NULL)), &element);
+	(void) jsonb_push(array, WJB_ELEM, &element);
 }
 
 static void
-push_sample(JsonbParseState **array, const Sample *sample)
+push_sample(JsonbBuilder *array, const Sample *sample)
 {
-	JsonbParseState *object = NULL;
+	JsonbBuilder object = {0};
 	JsonbValue	element;
 
-	(void) pushJsonbValue(&object, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&object, WJB_BEGIN_OBJECT, NULL);
 	push_number(&object, "job_id", sample->job_id);
 	push_text(&object, "function", sample->function);
 	if (sample->args != NULL)
@@ -507,37 +507,37 @@ push_sample(JsonbParseState **array, const Sample *sample)
 	push_number(&object, "attempts", sample->attempts);
 	if (sample->seconds >= 0)
 		push_number(&object, "duration_ms", (int64) (sample->seconds * 1000));
-	JsonbToJsonbValue(JsonbValueToJsonb(pushJsonbValue(&object, WJB_END_OBJECT, NULL)), &element);
-	(void) pushJsonbValue(array, WJB_ELEM, &element);
+	JsonbToJsonbValue(JsonbValueToJsonb(jsonb_push(&object, WJB_END_OBJECT, NULL)), &element);
+	(void) jsonb_push(array, WJB_ELEM, &element);
 }
 
 static void
-push_http(JsonbParseState **state, const Rule *rule, List *subjects, List *samples, bool recovery)
+push_http(JsonbBuilder *state, const Rule *rule, List *subjects, List *samples, bool recovery)
 {
-	JsonbParseState *message = NULL;
-	JsonbParseState *array = NULL;
+	JsonbBuilder message = {0};
+	JsonbBuilder array = {0};
 	ListCell   *cell;
 	Jsonb	   *json;
 	int			n = 0;
 
-	(void) pushJsonbValue(&message, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&message, WJB_BEGIN_OBJECT, NULL);
 	push_text(&message, "alert", rule->name);
 	push_text(&message, "database", get_database_name(MyDatabaseId));
 	push_text(&message, "status", recovery ? "recovered" : "firing");
 	push_text(&message, "text", headline(subjects, recovery));
-	(void) pushJsonbValue(&array, WJB_BEGIN_ARRAY, NULL);
+	(void) jsonb_push(&array, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, subjects)
 	{
 		if (n++ < SUBJECTS_MAX)
 			push_subject(&array, lfirst(cell));
 	}
-	push_json(&message, "events", JsonbValueToJsonb(pushJsonbValue(&array, WJB_END_ARRAY, NULL)));
-	array = NULL;
-	(void) pushJsonbValue(&array, WJB_BEGIN_ARRAY, NULL);
+	push_json(&message, "events", JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
+	array = (JsonbBuilder) {0};
+	(void) jsonb_push(&array, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, samples)
 		push_sample(&array, lfirst(cell));
-	push_json(&message, "samples", JsonbValueToJsonb(pushJsonbValue(&array, WJB_END_ARRAY, NULL)));
-	json = JsonbValueToJsonb(pushJsonbValue(&message, WJB_END_OBJECT, NULL));
+	push_json(&message, "samples", JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
+	json = JsonbValueToJsonb(jsonb_push(&message, WJB_END_OBJECT, NULL));
 	push_text(state, "method", "POST");
 	push_text(state, "type", "application/json");
 	push_text(state, "body", JsonbToCString(NULL, &json->root, VARSIZE(json)));
@@ -546,22 +546,22 @@ push_http(JsonbParseState **state, const Rule *rule, List *subjects, List *sampl
 static Jsonb *
 alert_metadata(const Rule *rule)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "alert", rule->name);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
 
 /* The message as a job of the rule's owner */
 static void
 enqueue_message(const Rule *rule, List *subjects, List *samples, bool recovery)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	Job			job = {0};
 	const char *function;
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	if (strcmp(rule->kind, "slack") == 0)
 	{
 		job.kind = JOB_SLACK;
@@ -582,7 +582,7 @@ enqueue_message(const Rule *rule, List *subjects, List *samples, bool recovery)
 	}
 	if (rule->endpoint != NULL)
 		push_text(&state, "endpoint", rule->endpoint);
-	job.args = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	job.args = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 	job.owner = rule->owner;
 	job.function = cstring_to_text(function);
 	job.queue = cstring_to_text(DEFAULT_QUEUE);

@@ -1,13 +1,13 @@
 /*
  * compat.h
  *		What differs between the PostgreSQL versions that defer compiles on
- *		(14 to 18), and nothing else.
+ *		(15 to 19), and nothing else.
  */
 #ifndef DEFER_COMPAT_H
 #define DEFER_COMPAT_H
 
-#if PG_VERSION_NUM < 140000 || PG_VERSION_NUM >= 190000
-#error "defer compiles on PostgreSQL 14 to 18"
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
+#error "defer compiles on PostgreSQL 15 to 19"
 #endif
 
 #include "access/genam.h"
@@ -18,28 +18,26 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "common/base64.h"
-#if PG_VERSION_NUM >= 150000
-#include "common/pg_prng.h"
-#endif
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "parser/parse_func.h"
 #include "storage/proc.h"
+#include "storage/shmem.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-
-/* 14 has no shmem_request_hook: shared memory is asked for in _PG_init */
-#if PG_VERSION_NUM >= 150000
-#define DEFER_HAVE_SHMEM_REQUEST_HOOK 1
-#endif
+#include "utils/tuplestore.h"
 
 /* 18 made the bytes unsigned */
 static inline int
@@ -104,24 +102,6 @@ compat_owns_database(Oid database, Oid role)
 }
 
 static inline bool
-compat_may_create_database(void)
-{
-#if PG_VERSION_NUM >= 150000
-	return have_createdb_privilege();
-#else
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
-	bool		may = superuser();
-
-	if (HeapTupleIsValid(tuple))
-	{
-		may = may || ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
-		ReleaseSysCache(tuple);
-	}
-	return may;
-#endif
-}
-
-static inline bool
 compat_may_connect(Oid database, Oid role)
 {
 #if PG_VERSION_NUM >= 160000
@@ -133,7 +113,8 @@ compat_may_connect(Oid database, Oid role)
 
 /*
  * Table and index writes.  16 made "which indexes need a new entry" an enum
- * (and knows summarizing ones); 18 passes the tuple's own TID to the check.
+ * (and knows summarizing ones); 18 passes the tuple's own TID to the check; 19
+ * made flags of the booleans and gave updates and deletions options.
  */
 #if PG_VERSION_NUM >= 160000
 typedef TU_UpdateIndexes CompatUpdateIndexes;
@@ -150,11 +131,44 @@ compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *es
 						   bool update, bool no_error, bool *conflict, List *arbiters,
 						   bool only_summarizing)
 {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+	return ExecInsertIndexTuples(info, estate,
+								 (update ? EIIT_IS_UPDATE : 0) |
+								 (no_error ? EIIT_NO_DUPE_ERROR : 0) |
+								 (only_summarizing ? EIIT_ONLY_SUMMARIZING : 0),
+								 slot, arbiters, conflict);
+#elif PG_VERSION_NUM >= 160000
 	return ExecInsertIndexTuples(info, slot, estate, update, no_error, conflict, arbiters,
 								 only_summarizing);
 #else
 	return ExecInsertIndexTuples(info, slot, estate, update, no_error, conflict, arbiters);
+#endif
+}
+
+static inline TM_Result
+compat_table_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, CommandId command,
+					bool wait, TM_FailureData *failure, LockTupleMode *lock_mode,
+					CompatUpdateIndexes *indexes)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_tuple_update(rel, tid, slot, command, 0, InvalidSnapshot, InvalidSnapshot, wait,
+							  failure, lock_mode, indexes);
+#else
+	return table_tuple_update(rel, tid, slot, command, InvalidSnapshot, InvalidSnapshot, wait,
+							  failure, lock_mode, indexes);
+#endif
+}
+
+static inline TM_Result
+compat_table_delete(Relation rel, ItemPointer tid, CommandId command, bool wait,
+					TM_FailureData *failure)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_tuple_delete(rel, tid, command, 0, InvalidSnapshot, InvalidSnapshot, wait,
+							  failure);
+#else
+	return table_tuple_delete(rel, tid, command, InvalidSnapshot, InvalidSnapshot, wait,
+							  failure, false);
 #endif
 }
 
@@ -183,14 +197,26 @@ compat_file_number(Relation rel)
 #endif
 }
 
-/* 18 counts index searches: index_beginscan has an argument for it */
+/* 18 counts index searches; 19 gave scans flags */
 static inline IndexScanDesc
 compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int nkeys)
 {
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0, SO_NONE);
+#elif PG_VERSION_NUM >= 180000
 	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
 #else
 	return index_beginscan(heap, index, snapshot, nkeys, 0);
+#endif
+}
+
+static inline TableScanDesc
+compat_table_beginscan(Relation rel, Snapshot snapshot, int nkeys, ScanKey keys)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan(rel, snapshot, nkeys, keys, SO_NONE);
+#else
+	return table_beginscan(rel, snapshot, nkeys, keys);
 #endif
 }
 
@@ -205,42 +231,6 @@ compat_primary_key_index(Relation rel)
 #endif
 }
 
-/* A set-returning function that fills rsinfo->setResult; 15 has a helper for it */
-static inline void
-compat_materialize_srf(FunctionCallInfo fcinfo)
-{
-#if PG_VERSION_NUM >= 150000
-	InitMaterializedSRF(fcinfo, 0);
-#else
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-
-	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
-		(rsinfo->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &rsinfo->setDesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	rsinfo->returnMode = SFRM_Materialize;
-	rsinfo->setResult = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
-											  false, work_mem);
-	MemoryContextSwitchTo(old);
-#endif
-}
-
-/* A random number from 0 to less than 1; 15 has a generator of its own */
-static inline double
-compat_random(void)
-{
-#if PG_VERSION_NUM >= 150000
-	return pg_prng_double(&pg_global_prng_state);
-#else
-	return (double) random() / ((double) MAX_RANDOM_VALUE + 1);
-#endif
-}
-
 /* May a member become the role with SET ROLE?  16 tells that from inheriting */
 static inline bool
 compat_may_set_role(Oid member, Oid role)
@@ -249,17 +239,6 @@ compat_may_set_role(Oid member, Oid role)
 	return member_can_set_role(member, role);
 #else
 	return is_member_of_role(member, role);
-#endif
-}
-
-/* Analyze a statement with parameters of known types; 15 has named the variants apart */
-static inline List *
-compat_analyze_and_rewrite(RawStmt *stmt, const char *sql, Oid *types, int nparams)
-{
-#if PG_VERSION_NUM >= 150000
-	return pg_analyze_and_rewrite_fixedparams(stmt, sql, types, nparams, NULL);
-#else
-	return pg_analyze_and_rewrite(stmt, sql, types, nparams, NULL);
 #endif
 }
 
@@ -292,15 +271,98 @@ compat_qualified_name(const char *name)
 #define compat_drop_temporary_slots() ReplicationSlotCleanup()
 #endif
 
-/* A client's own process, and not one that works in the background? */
+/* Is this the process of a client's session?  18 and 19 tell otherwise. */
 static inline bool
 compat_is_client_process(const PGPROC *proc)
 {
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+	return proc->backendType == B_BACKEND;
+#elif PG_VERSION_NUM >= 180000
 	return proc->isRegularBackend;
 #else
 	return !proc->isBackgroundWorker;
 #endif
+}
+
+/* A hash table in shared memory that never grows; 19 has dropped the initial size */
+static inline HTAB *
+compat_shmem_hash(const char *name, long size, HASHCTL *control)
+{
+#if PG_VERSION_NUM >= 190000
+	return ShmemInitHash(name, size, control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+#else
+	return ShmemInitHash(name, size, size, control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+#endif
+}
+
+/* All functions of a name; 19 also reports what it did not find */
+static inline FuncCandidateList
+compat_function_candidates(List *name)
+{
+#if PG_VERSION_NUM >= 190000
+	int			flags;
+
+	return FuncnameGetCandidates(name, -1, NIL, false, false, false, true, &flags);
+#else
+	return FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
+#endif
+}
+
+/* The function that the parser would choose for arguments of these types */
+static inline FuncDetailCode
+compat_function_detail(List *name, int ntypes, const Oid *types, Oid *function)
+{
+	List	   *defaults = NIL;
+	Oid			result_type;
+	Oid			variadic;
+	Oid		   *true_types;
+	bool		returns_set;
+	int			nvariadic;
+
+#if PG_VERSION_NUM >= 190000
+	int			flags;
+
+	return func_get_detail(name, NIL, NIL, ntypes, unconstify(Oid *, types), false, true, false,
+						   &flags, function, &result_type, &returns_set, &nvariadic,
+						   &variadic, &true_types, &defaults);
+#else
+	return func_get_detail(name, NIL, NIL, ntypes, unconstify(Oid *, types), false, true, false,
+						   function, &result_type, &returns_set, &nvariadic, &variadic,
+						   &true_types, &defaults);
+#endif
+}
+
+/* The setting log_min_messages of this process; 19 has one for each type of process */
+#if PG_VERSION_NUM >= 190000
+#define compat_log_min_messages (log_min_messages[MyBackendType])
+#else
+#define compat_log_min_messages log_min_messages
+#endif
+
+/*
+ * Builds a jsonb value piece by piece; begin with one set to zeros.  Each push
+ * returns the whole value so far, which is complete after the outermost END.
+ * 19 keeps that result itself.
+ */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState JsonbBuilder;
+#else
+typedef struct JsonbBuilder
+{
+	JsonbParseState *parseState;
+	JsonbValue *result;
+} JsonbBuilder;
+#endif
+
+static inline JsonbValue *
+jsonb_push(JsonbBuilder *builder, JsonbIteratorToken token, JsonbValue *value)
+{
+#if PG_VERSION_NUM >= 190000
+	pushJsonbValue(builder, token, value);
+#else
+	builder->result = pushJsonbValue(&builder->parseState, token, value);
+#endif
+	return builder->result;
 }
 
 #endif							/* DEFER_COMPAT_H */

@@ -163,9 +163,5 @@ guc_define(void)
 							   NULL,
 							   &defer_http_ca_file, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-#if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("defer");
-#else
-	EmitWarningsOnPlaceholders("defer");
-#endif
 }

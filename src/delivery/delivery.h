@@ -43,11 +43,11 @@ extern List *delivery_list(const Jsonb *args, const char *key); /* of strings */
 typedef void (*DeliveryPair) (const char *name, const char *value, void *context);
 extern void delivery_pairs(const Jsonb *object, DeliveryPair call, void *context);
 
-extern void push_text(JsonbParseState **state, const char *key, const char *value);
-extern void push_bytes(JsonbParseState **state, const char *key, const char *value, int length);
-extern void push_number(JsonbParseState **state, const char *key, int64 value);
-extern void push_bool(JsonbParseState **state, const char *key, bool value);
-extern void push_json(JsonbParseState **state, const char *key, Jsonb *value);
+extern void push_text(JsonbBuilder *state, const char *key, const char *value);
+extern void push_bytes(JsonbBuilder *state, const char *key, const char *value, int length);
+extern void push_number(JsonbBuilder *state, const char *key, int64 value);
+extern void push_bool(JsonbBuilder *state, const char *key, bool value);
+extern void push_json(JsonbBuilder *state, const char *key, Jsonb *value);
 
 /* Errors say which parameter */
 extern void check_headers(const Jsonb *headers);

@@ -117,18 +117,18 @@ delivery_pairs(const Jsonb *object, DeliveryPair call, void *context)
  * ------------------------------------------------------------------------ */
 
 static void
-push_key(JsonbParseState **state, const char *key)
+push_key(JsonbBuilder *state, const char *key)
 {
 	JsonbValue	value;
 
 	value.type = jbvString;
 	value.val.string.val = pstrdup(key);
 	value.val.string.len = strlen(key);
-	(void) pushJsonbValue(state, WJB_KEY, &value);
+	(void) jsonb_push(state, WJB_KEY, &value);
 }
 
 void
-push_bytes(JsonbParseState **state, const char *key, const char *bytes, int length)
+push_bytes(JsonbBuilder *state, const char *key, const char *bytes, int length)
 {
 	JsonbValue	value;
 
@@ -136,40 +136,40 @@ push_bytes(JsonbParseState **state, const char *key, const char *bytes, int leng
 	value.type = jbvString;
 	value.val.string.val = pnstrdup(bytes, length);
 	value.val.string.len = length;
-	(void) pushJsonbValue(state, WJB_VALUE, &value);
+	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
 void
-push_text(JsonbParseState **state, const char *key, const char *text)
+push_text(JsonbBuilder *state, const char *key, const char *text)
 {
 	push_bytes(state, key, text, strlen(text));
 }
 
 void
-push_number(JsonbParseState **state, const char *key, int64 number)
+push_number(JsonbBuilder *state, const char *key, int64 number)
 {
 	JsonbValue	value;
 
 	push_key(state, key);
 	value.type = jbvNumeric;
 	value.val.numeric = int64_to_numeric(number);
-	(void) pushJsonbValue(state, WJB_VALUE, &value);
+	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
 void
-push_bool(JsonbParseState **state, const char *key, bool truth)
+push_bool(JsonbBuilder *state, const char *key, bool truth)
 {
 	JsonbValue	value;
 
 	push_key(state, key);
 	value.type = jbvBool;
 	value.val.boolean = truth;
-	(void) pushJsonbValue(state, WJB_VALUE, &value);
+	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
 /* Any JSON, a scalar too */
 void
-push_json(JsonbParseState **state, const char *key, Jsonb *json)
+push_json(JsonbBuilder *state, const char *key, Jsonb *json)
 {
 	JsonbValue	value;
 
@@ -177,11 +177,11 @@ push_json(JsonbParseState **state, const char *key, Jsonb *json)
 	if (JB_ROOT_IS_SCALAR(json))
 	{
 		(void) JsonbExtractScalar(&json->root, &value);
-		(void) pushJsonbValue(state, WJB_VALUE, &value);
+		(void) jsonb_push(state, WJB_VALUE, &value);
 		return;
 	}
 	JsonbToJsonbValue(json, &value);
-	(void) pushJsonbValue(state, WJB_VALUE, &value);
+	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
 /* ------------------------------------------------------------------------

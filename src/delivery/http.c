@@ -244,16 +244,16 @@ set_options(const Job *job, Transfer *transfer, bool secret)
 static char *
 slack_body(const Job *job)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	const char *text = delivery_text(job->args, "text");
 	Jsonb	   *blocks = delivery_json(job->args, "blocks");
 	Jsonb	   *message;
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "text", text != NULL ? text : "");
 	if (blocks != NULL)
 		push_json(&state, "blocks", blocks);
-	message = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	message = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 	return to_utf8(JsonbToCString(NULL, &message->root, VARSIZE(message)));
 }
 
@@ -395,13 +395,13 @@ read_headers(const char *head, int *n)
  * often than it must be.
  */
 static void
-push_headers(JsonbParseState **state, const char *head)
+push_headers(JsonbBuilder *state, const char *head)
 {
-	JsonbParseState *object = NULL;
+	JsonbBuilder object = {0};
 	int			n;
 	HttpHeader *headers = read_headers(head, &n);
 
-	(void) pushJsonbValue(&object, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&object, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < n;)
 	{
 		char	   *name = asc_tolower(headers[i].name, headers[i].name_length);
@@ -418,11 +418,11 @@ push_headers(JsonbParseState **state, const char *head)
 		} while (i < n && http_header_is(&headers[i], name));
 		push_text(&object, name, value.data);
 	}
-	push_json(state, "headers", JsonbValueToJsonb(pushJsonbValue(&object, WJB_END_OBJECT, NULL)));
+	push_json(state, "headers", JsonbValueToJsonb(jsonb_push(&object, WJB_END_OBJECT, NULL)));
 }
 
 static void
-push_body(JsonbParseState **state, const TransferBuffer *body)
+push_body(JsonbBuilder *state, const TransferBuffer *body)
 {
 	size_t		length = body->length;
 
@@ -449,10 +449,10 @@ answer(const Transfer *transfer, long status)
 {
 	for (int parts = 2;; parts--)
 	{
-		JsonbParseState *state = NULL;
+		JsonbBuilder state = {0};
 		Jsonb	   *result;
 
-		(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 		push_number(&state, "status", status);
 		if (parts > 0)
 			push_headers(&state, transfer->head.data);
@@ -460,7 +460,7 @@ answer(const Transfer *transfer, long status)
 			push_body(&state, &transfer->body);
 		if (transfer->body.overflow || parts < 2)
 			push_bool(&state, "truncated", true);
-		result = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+		result = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 		if (parts == 0 || VARSIZE(result) <= (Size) defer_max_payload * 1024)
 			return result;
 	}

@@ -290,14 +290,14 @@ mail_judge(const Job *job, Transfer *transfer, int code, DeliveryEnd *end)
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (code == CURLE_OK)
 	{
-		JsonbParseState *state = NULL;
+		JsonbBuilder state = {0};
 
 		end->outcome = DELIVERY_DONE;
-		(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 		push_number(&state, "status", status);
 		if (line != NULL)
 			push_text(&state, "answer", line);
-		end->result = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+		end->result = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 		return;
 	}
 	delivery_network_error(transfer, code, "e-mail", end);

@@ -49,7 +49,7 @@ enum
  * ------------------------------------------------------------------------ */
 
 static void
-push_timeout(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *name,
+push_timeout(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *name,
 			 int64 by_itself)
 {
 	int64		timeout;
@@ -179,7 +179,7 @@ any_text(FunctionCallInfo fcinfo, int n, Oid type)
 }
 
 static void
-push_http_body(JsonbParseState **state, FunctionCallInfo fcinfo)
+push_http_body(JsonbBuilder *state, FunctionCallInfo fcinfo)
 {
 	Oid			type = argument_type(fcinfo, HTTP_BODY);
 
@@ -232,7 +232,7 @@ push_http_body(JsonbParseState **state, FunctionCallInfo fcinfo)
 }
 
 static void
-push_http_limits(JsonbParseState **state, FunctionCallInfo fcinfo, const char *endpoint)
+push_http_limits(JsonbBuilder *state, FunctionCallInfo fcinfo, const char *endpoint)
 {
 	int32		redirects = PG_ARGISNULL(HTTP_FOLLOW_REDIRECTS) ? 0 :
 		PG_GETARG_INT32(HTTP_FOLLOW_REDIRECTS);
@@ -266,7 +266,7 @@ Datum
 defer_http(PG_FUNCTION_ARGS)
 {
 	MemoryContext outer = begin_call("defer.http()");
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	char	   *method = http_method(fcinfo);
 	char	   *endpoint = text_argument(fcinfo, HTTP_ENDPOINT);
 	char	   *url;
@@ -274,7 +274,7 @@ defer_http(PG_FUNCTION_ARGS)
 	if (endpoint != NULL)
 		(void) endpoint_check(endpoint, "http");
 	url = http_url(fcinfo, endpoint);
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "method", method);
 	if (url != NULL)
 		push_text(&state, "url", url);
@@ -289,7 +289,7 @@ defer_http(PG_FUNCTION_ARGS)
 	push_http_limits(&state, fcinfo, endpoint);
 	return end_call(outer,
 					enqueue_job(fcinfo, HTTP_OPTIONS, JOB_HTTP, HTTP_FUNCTION,
-								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));
+								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
 }
 
 /* ------------------------------------------------------------------------
@@ -298,13 +298,13 @@ defer_http(PG_FUNCTION_ARGS)
 
 /* Addresses as a JSON array; returns how many */
 static int
-push_addresses(JsonbParseState **state, const char *key, const char *parameter, Datum *values,
+push_addresses(JsonbBuilder *state, const char *key, const char *parameter, Datum *values,
 			   bool *nulls, int n)
 {
-	JsonbParseState *array = NULL;
+	JsonbBuilder array = {0};
 	int			count = 0;
 
-	(void) pushJsonbValue(&array, WJB_BEGIN_ARRAY, NULL);
+	(void) jsonb_push(&array, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		JsonbValue	value;
@@ -319,15 +319,15 @@ push_addresses(JsonbParseState **state, const char *key, const char *parameter, 
 		value.type = jbvString;
 		value.val.string.val = address;
 		value.val.string.len = strlen(address);
-		(void) pushJsonbValue(&array, WJB_ELEM, &value);
+		(void) jsonb_push(&array, WJB_ELEM, &value);
 		count++;
 	}
-	push_json(state, key, JsonbValueToJsonb(pushJsonbValue(&array, WJB_END_ARRAY, NULL)));
+	push_json(state, key, JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
 	return count;
 }
 
 static int
-push_address_array(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *key,
+push_address_array(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *key,
 				   const char *parameter)
 {
 	Datum	   *values;
@@ -343,7 +343,7 @@ push_address_array(JsonbParseState **state, FunctionCallInfo fcinfo, int n, cons
 
 /* One address or an array of them */
 static int
-push_recipients(JsonbParseState **state, FunctionCallInfo fcinfo)
+push_recipients(JsonbBuilder *state, FunctionCallInfo fcinfo)
 {
 	Oid			type = argument_type(fcinfo, MAIL_RECIPIENTS);
 	Datum		one;
@@ -369,7 +369,7 @@ push_recipients(JsonbParseState **state, FunctionCallInfo fcinfo)
 }
 
 static void
-push_one_line(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *name)
+push_one_line(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *name)
 {
 	char	   *value;
 
@@ -384,7 +384,7 @@ push_one_line(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const cha
 }
 
 static void
-push_address(JsonbParseState **state, FunctionCallInfo fcinfo, int n, const char *key,
+push_address(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *key,
 			 const char *parameter)
 {
 	char	   *address = text_argument(fcinfo, n);
@@ -417,12 +417,12 @@ Datum
 defer_email(PG_FUNCTION_ARGS)
 {
 	MemoryContext outer = begin_call("defer.email()");
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	char	   *endpoint = text_argument(fcinfo, MAIL_ENDPOINT);
 	int			recipients;
 
 	check_mail_settings(fcinfo, endpoint);
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	recipients = push_recipients(&state, fcinfo);
 	recipients += push_address_array(&state, fcinfo, MAIL_CC, "cc", "cc");
 	recipients += push_address_array(&state, fcinfo, MAIL_BCC, "bcc", "bcc");
@@ -444,7 +444,7 @@ defer_email(PG_FUNCTION_ARGS)
 	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout", MAIL_DEFAULT_TIMEOUT);
 	return end_call(outer,
 					enqueue_job(fcinfo, MAIL_OPTIONS, JOB_EMAIL, EMAIL_FUNCTION,
-								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));
+								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
 }
 
 /* ------------------------------------------------------------------------
@@ -455,14 +455,14 @@ Datum
 defer_slack(PG_FUNCTION_ARGS)
 {
 	MemoryContext outer = begin_call("defer.slack()");
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	char	   *endpoint;
 
 	require_argument(fcinfo, SLACK_ENDPOINT, "endpoint");
 	require_argument(fcinfo, SLACK_TEXT, "text");
 	endpoint = text_argument(fcinfo, SLACK_ENDPOINT);
 	(void) endpoint_check(endpoint, "slack");
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "endpoint", endpoint);
 	push_text(&state, "text", text_argument(fcinfo, SLACK_TEXT));
 	if (!PG_ARGISNULL(SLACK_BLOCKS))
@@ -479,5 +479,5 @@ defer_slack(PG_FUNCTION_ARGS)
 	push_timeout(&state, fcinfo, SLACK_TIMEOUT, "timeout", HTTP_DEFAULT_TIMEOUT);
 	return end_call(outer,
 					enqueue_job(fcinfo, SLACK_OPTIONS, JOB_SLACK, SLACK_FUNCTION,
-								JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))));
+								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
 }

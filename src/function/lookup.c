@@ -238,7 +238,7 @@ static int
 find_by_name(const char *given, Oid **functions)
 {
 	List	   *name = read_name(given);
-	FuncCandidateList candidates = FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
+	FuncCandidateList candidates = compat_function_candidates(name);
 	int			n = 0;
 	int			nfit = 0;
 
@@ -263,20 +263,12 @@ static Oid
 find_by_types(const char *given, int ntypes, const Oid *types)
 {
 	List	   *name = read_name(given);
-	List	   *defaults = NIL;
 	Oid			function = InvalidOid;
-	Oid			result_type;
-	Oid			variadic;
-	Oid		   *true_types;
-	bool		returns_set;
-	int			nvariadic;
 	FuncDetailCode code;
 
-	if (FuncnameGetCandidates(name, -1, NIL, false, false, false, true) == NULL)
+	if (compat_function_candidates(name) == NULL)
 		no_such_function(given, name);
-	code = func_get_detail(name, NIL, NIL, ntypes, unconstify(Oid *, types), false, true, false,
-						   &function, &result_type, &returns_set, &nvariadic, &variadic,
-						   &true_types, &defaults);
+	code = compat_function_detail(name, ntypes, types, &function);
 	if (code == FUNCDETAIL_NOTFOUND || code == FUNCDETAIL_COERCION || !OidIsValid(function))
 		ereport(ERROR,
 				(errcode(code == FUNCDETAIL_MULTIPLE ? ERRCODE_AMBIGUOUS_FUNCTION :

@@ -151,7 +151,7 @@ value_to_json(Datum value, Oid type, JsonbValue *result)
 }
 
 static void
-push_typed(JsonbParseState **state, Datum value, bool isnull, Oid from, Oid to)
+push_typed(JsonbBuilder *state, Datum value, bool isnull, Oid from, Oid to)
 {
 	JsonbValue	element;
 	Oid			type = from;
@@ -168,7 +168,7 @@ push_typed(JsonbParseState **state, Datum value, bool isnull, Oid from, Oid to)
 		if (level != 0)
 			AtEOXact_GUC(true, level);
 	}
-	(void) pushJsonbValue(state, WJB_ELEM, &element);
+	(void) jsonb_push(state, WJB_ELEM, &element);
 }
 
 Jsonb *
@@ -176,12 +176,12 @@ function_args_from_values(FunctionEntry *entry, int nargs, const Datum *values, 
 						  const Oid *types)
 {
 	MemoryContext context = CurrentMemoryContext;
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	volatile int i = 0;
 
 	if (nargs > entry->nargs)
 		function_too_many_args(entry, nargs);
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	PG_TRY();
 	{
 		for (; i < nargs; i++)
@@ -192,5 +192,5 @@ function_args_from_values(FunctionEntry *entry, int nargs, const Datum *values, 
 		function_rethrow_args(entry, i, context);
 	}
 	PG_END_TRY();
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_ARRAY, NULL));
 }

@@ -499,7 +499,7 @@ defer_import_pg_cron(PG_FUNCTION_ARGS)
 	Import		import = {0};
 
 	PreventCommandIfReadOnly("defer.import_pg_cron()");
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	import.deactivate = PG_ARGISNULL(0) || PG_GETARG_BOOL(0);
 	import.context = CurrentMemoryContext;
 	pg_cron_open(&import.cron, import.deactivate);

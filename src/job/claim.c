@@ -86,8 +86,8 @@ claim_row_delete_id(int64 claim_id, bool wait)
 	scan = systable_beginscan(rel, catalog_oid(CAT_CLAIM_PKEY), true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	if (tuple != NULL)
-		deleted = heap_delete(rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot,
-							  wait, &failure, false) == TM_Ok;
+		deleted = compat_table_delete(rel, &tuple->t_self, GetCurrentCommandId(true), wait,
+									  &failure) == TM_Ok;
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, NoLock);
@@ -104,8 +104,7 @@ claim_row_delete(int64 claim_id, CachedTid *place)
 	TM_FailureData failure;
 
 	if (tid_cache_holds(place, rel, &nblocks, claim_id, slot))
-		(void) table_tuple_delete(rel, &place->tid, GetCurrentCommandId(true), InvalidSnapshot,
-								  InvalidSnapshot, false, &failure, false);
+		(void) compat_table_delete(rel, &place->tid, GetCurrentCommandId(true), false, &failure);
 	else
 		(void) claim_row_delete_id(claim_id, false);
 	ExecDropSingleTupleTableSlot(slot);

@@ -165,7 +165,7 @@ read_discard_at(FunctionCallInfo fcinfo, int first, const FunctionSettings *func
 }
 
 static void
-push_option(JsonbParseState **state, const char *name, int64 integer, double number,
+push_option(JsonbBuilder *state, const char *name, int64 integer, double number,
 			bool is_integer)
 {
 	JsonbValue	value;
@@ -173,23 +173,23 @@ push_option(JsonbParseState **state, const char *name, int64 integer, double num
 	value.type = jbvString;
 	value.val.string.val = pstrdup(name);
 	value.val.string.len = strlen(name);
-	(void) pushJsonbValue(state, WJB_KEY, &value);
+	(void) jsonb_push(state, WJB_KEY, &value);
 	value.type = jbvNumeric;
 	value.val.numeric = is_integer ? int64_to_numeric(integer) :
 		DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(number)));
-	(void) pushJsonbValue(state, WJB_VALUE, &value);
+	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
 /* The job's own policy, those fields that are given; NULL: none is */
 static Jsonb *
 read_options(FunctionCallInfo fcinfo, int first)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	int			base = first + OPT_POLICY;
 
 	if (!setting_values_check(&policy_table, fcinfo, base))
 		return NULL;
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < lengthof(policy_columns); i++)
 	{
 		const SettingColumn *column = &policy_columns[i];
@@ -204,7 +204,7 @@ read_options(FunctionCallInfo fcinfo, int first)
 		else
 			push_option(&state, column->name, 0, PG_GETARG_FLOAT8(base + i), false);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
 
 static void
@@ -328,7 +328,7 @@ defer_enqueue(PG_FUNCTION_ARGS)
 Datum
 defer_command(PG_FUNCTION_ARGS)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	MemoryContext context;
 	JsonbValue	value;
 	char	   *sql;
@@ -340,16 +340,16 @@ defer_command(PG_FUNCTION_ARGS)
 	context = begin_call();
 	sql = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	command_check(sql);
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	value.type = jbvString;
 	value.val.string.val = pstrdup("sql");
 	value.val.string.len = 3;
-	(void) pushJsonbValue(&state, WJB_KEY, &value);
+	(void) jsonb_push(&state, WJB_KEY, &value);
 	value.val.string.val = sql;
 	value.val.string.len = strlen(sql);
-	(void) pushJsonbValue(&state, WJB_VALUE, &value);
+	(void) jsonb_push(&state, WJB_VALUE, &value);
 	id = enqueue_job(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION,
-				 JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+				 JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL)));
 	end_call(context);
 	PG_RETURN_INT64(id);
 }

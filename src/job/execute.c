@@ -202,7 +202,7 @@ make_receiver(bool whole)
 }
 
 static void
-push_row(JsonbParseState **state, Jsonb *row)
+push_row(JsonbBuilder *state, Jsonb *row)
 {
 	JsonbValue	element;
 
@@ -214,14 +214,14 @@ push_row(JsonbParseState **state, Jsonb *row)
 		element.val.binary.data = &row->root;
 		element.val.binary.len = VARSIZE(row) - VARHDRSZ;
 	}
-	(void) pushJsonbValue(state, WJB_ELEM, &element);
+	(void) jsonb_push(state, WJB_ELEM, &element);
 }
 
 /* The rows that were received: an array, or the whole row */
 static Jsonb *
 received_result(RowReceiver *receiver)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	ListCell   *cell;
 
 	if (receiver->overflow)
@@ -231,10 +231,10 @@ received_result(RowReceiver *receiver)
 	}
 	if (receiver->whole)
 		return receiver->rows != NIL ? linitial(receiver->rows) : NULL;
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, receiver->rows)
 		push_row(&state, lfirst(cell));
-	return keep_result(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+	return keep_result(JsonbValueToJsonb(jsonb_push(&state, WJB_END_ARRAY, NULL)));
 }
 
 /* ------------------------------------------------------------------------
@@ -261,7 +261,7 @@ run_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *types, 
 		PushActiveSnapshot(GetTransactionSnapshot());
 		snapshot = true;
 	}
-	queries = compat_analyze_and_rewrite(stmt, sql, types, nparams);
+	queries = pg_analyze_and_rewrite_fixedparams(stmt, sql, types, nparams, NULL);
 	plans = pg_plan_queries(queries, sql, CURSOR_OPT_PARALLEL_OK, params);
 	if (snapshot)
 		PopActiveSnapshot();
@@ -586,7 +586,7 @@ command_check(const char *sql)
 static Jsonb *
 command_result(const QueryCompletion *completion)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	JsonbValue	value;
 	const char *tag = GetCommandTagName(completion->commandTag);
 
@@ -594,15 +594,15 @@ command_result(const QueryCompletion *completion)
 		tag = psprintf("%s%s " UINT64_FORMAT, tag,
 					   completion->commandTag == CMDTAG_INSERT ? " 0" : "",
 					   completion->nprocessed);
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	value.type = jbvString;
 	value.val.string.val = pstrdup("command");
 	value.val.string.len = strlen("command");
-	(void) pushJsonbValue(&state, WJB_KEY, &value);
+	(void) jsonb_push(&state, WJB_KEY, &value);
 	value.val.string.val = pstrdup(tag);
 	value.val.string.len = strlen(tag);
-	(void) pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	(void) jsonb_push(&state, WJB_VALUE, &value);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
 
 static Jsonb *

@@ -16,6 +16,7 @@
 #include "base/defer.h"
 
 #include "miscadmin.h"
+#include "common/pg_prng.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -127,7 +128,8 @@ retry_or_fail(const Job *job, const JobPolicy *policy, TimestampTz now, Verdict 
 	if (failed >= policy->max_attempts)
 		verdict->state = STATE_FAILED;
 	else
-		verdict->retry_at = now + backoff_interval(policy, failed, compat_random());
+		verdict->retry_at = now + backoff_interval(policy, failed,
+												   pg_prng_double(&pg_global_prng_state));
 }
 
 static Verdict

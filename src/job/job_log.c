@@ -128,7 +128,7 @@ void
 job_log_init(void)
 {
 	context = AllocSetContextCreate(TopMemoryContext, "defer job log", ALLOCSET_SMALL_SIZES);
-	server_level = log_min_messages == LOG ? FATAL : log_min_messages;
+	server_level = compat_log_min_messages == LOG ? FATAL : compat_log_min_messages;
 	if (server_level > INFO)
 		SetConfigOption("log_min_messages", "info", PGC_POSTMASTER, PGC_S_OVERRIDE);
 	prev_emit_log_hook = emit_log_hook;

@@ -24,6 +24,7 @@
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "common/pg_prng.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -155,5 +156,5 @@ session_between_jobs(void)
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	compat_drop_temporary_slots();
 	ResetSequenceCaches();
-	(void) DirectFunctionCall1(setseed, Float8GetDatum(2 * compat_random() - 1));
+	(void) DirectFunctionCall1(setseed, Float8GetDatum(2 * pg_prng_double(&pg_global_prng_state) - 1));
 }

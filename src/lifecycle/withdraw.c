@@ -103,7 +103,7 @@ static bool
 may_copy(Oid database)
 {
 	return compat_owns_database(database, GetUserId()) ||
-		(database_is_template(database) && compat_may_create_database());
+		(database_is_template(database) && have_createdb_privilege());
 }
 
 /*

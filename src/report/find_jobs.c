@@ -466,7 +466,7 @@ defer_child_states(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < lengthof(states); i++)
 	{
 		Datum		values[2] = {CStringGetTextDatum(states[i]), Int64GetDatum(counts[i])};

@@ -389,7 +389,7 @@ defer_history_sample(PG_FUNCTION_ARGS)
 	uint64		nblocks;
 	int			n;
 
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	n = open_history(sink.since, &parts, &nblocks);
 	read_parts(parts, n, choose_stride(nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_history_row, &sink);
 	close_parts(parts, n);
@@ -443,7 +443,7 @@ defer_throughput(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("there must be between 1 and %d steps, longer than 0 and without months, from a finite time on",
 						STEPS_MAX)));
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	n = open_history(counts->sink.since, &parts, &nblocks);
 	stride = choose_stride(nblocks, COUNT_BLOCKS);
 	read_parts(parts, n, stride, count_history_row, counts);
@@ -500,7 +500,7 @@ defer_live_rows(PG_FUNCTION_ARGS)
 	int			rows = row_count(fcinfo, 0);
 	Part		part = {0};
 
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	part.rel = table_open(catalog_oid(CAT_JOB), AccessShareLock);
 	if (!read_all(part.rel, rows, &sink))
 	{

@@ -260,7 +260,7 @@ defer_running_jobs(PG_FUNCTION_ARGS)
 	int			pid = 0;
 	int			n;
 
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	n = copy_transfers(&transfers, &pid);
 	for (int i = 0; i < n; i++)
 	{
@@ -305,7 +305,7 @@ defer_processes(PG_FUNCTION_ARGS)
 	Process    *processes = NULL;
 	int			n;
 
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	n = copy_processes(&processes);
 	for (int i = 0; i < n; i++)
 	{

@@ -127,7 +127,7 @@ schedule_write_times(const Schedule *s)
 static Jsonb *
 command_args(const char *command)
 {
-	JsonbParseState *state = NULL;
+	JsonbBuilder state = {0};
 	JsonbValue	key;
 	JsonbValue	value;
 
@@ -137,10 +137,10 @@ command_args(const char *command)
 	value.type = jbvString;
 	value.val.string.val = unconstify(char *, command);
 	value.val.string.len = strlen(command);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &key);
-	pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	jsonb_push(&state, WJB_KEY, &key);
+	jsonb_push(&state, WJB_VALUE, &value);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
 
 /* What the function's settings and the queue's say that the schedule does not */

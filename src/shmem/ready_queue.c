@@ -39,12 +39,10 @@ ready_queue_startup(void)
 
 	control.keysize = sizeof(ReadyQueueTag);
 	control.entrysize = sizeof(ReadyQueue);
-	ready_queue_table = ShmemInitHash("defer ready queues", defer_shared_slots, defer_shared_slots,
-							   &control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	ready_queue_table = compat_shmem_hash("defer ready queues", defer_shared_slots, &control);
 	control.keysize = sizeof(LimitTag);
 	control.entrysize = sizeof(LimitSlot);
-	limit_table = ShmemInitHash("defer limits", defer_shared_slots, defer_shared_slots,
-								&control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	limit_table = compat_shmem_hash("defer limits", defer_shared_slots, &control);
 }
 
 /* ------------------------------------------------------------------------

@@ -124,8 +124,7 @@ statistics_startup(void)
 
 	control.keysize = sizeof(CounterTag);
 	control.entrysize = sizeof(CounterSlot);
-	counter_table = ShmemInitHash("defer counters", slot_count(), slot_count(),
-								  &control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	counter_table = compat_shmem_hash("defer counters", slot_count(), &control);
 }
 
 static void
@@ -359,7 +358,7 @@ defer_job_statistics(PG_FUNCTION_ARGS)
 	HASH_SEQ_STATUS scan;
 	int			n = 0;
 
-	compat_materialize_srf(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	if (counter_table == NULL)
 		return (Datum) 0;
 	/* not under the lock: memory, and the roles' catalogs */

@@ -297,7 +297,7 @@ search_partition(Relation rel, int64 id, Snapshot snapshot, TupleTableSlot *slot
 	}
 	else
 	{
-		TableScanDesc scan = table_beginscan(rel, snapshot, 1, &key);
+		TableScanDesc scan = compat_table_beginscan(rel, snapshot, 1, &key);
 
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 		if (found)

@@ -432,9 +432,8 @@ update_at(JobTable *table, ItemPointer tid, bool wait)
 	CompatUpdateIndexes indexes;
 	TM_Result	result;
 
-	result = table_tuple_update(table->rel, tid, table->slot, GetCurrentCommandId(true),
-								InvalidSnapshot, InvalidSnapshot, wait,
-								&failure, &lock_mode, &indexes);
+	result = compat_table_update(table->rel, tid, table->slot, GetCurrentCommandId(true), wait,
+								 &failure, &lock_mode, &indexes);
 	if (result == TM_Ok && !COMPAT_NO_INDEXES(indexes))
 		insert_index_entries(table, NULL, COMPAT_ONLY_SUMMARIZING(indexes));
 	return result;
@@ -494,8 +493,7 @@ delete_at(ItemPointer tid, bool wait)
 	TM_FailureData failure;
 	TM_Result	result;
 
-	result = table_tuple_delete(job_table()->rel, tid, GetCurrentCommandId(true),
-								InvalidSnapshot, InvalidSnapshot, wait, &failure, false);
+	result = compat_table_delete(job_table()->rel, tid, GetCurrentCommandId(true), wait, &failure);
 	return result == TM_Ok || result == TM_SelfModified;
 }
 
