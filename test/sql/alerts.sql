@@ -34,7 +34,6 @@ SELECT defer.alert(NULL, 'team');
 SELECT defer.alert('', 'team');
 SELECT defer.alert('ops');
 SELECT defer.alert('ops', 'nowhere');
-SELECT defer.alert('ops', recipients => '{a@example.com}');
 SELECT defer.alert('ops', 'post');
 SELECT defer.alert('ops', 'post', recipients => '{a@example.com}');
 RESET ROLE;

@@ -1,5 +1,6 @@
 -- Deliveries: what is refused at the call, what a job carries, who may.
--- Nothing is sent here: the jobs are in a queue that is paused; test/t has peers.
+-- Nothing is sent here, whatever the server's settings are: the jobs are in a queue that
+-- is paused; test/t has peers.
 \set VERBOSITY default
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS defer;
@@ -101,7 +102,6 @@ SELECT defer.slack('team', NULL);
 SELECT defer.slack('crm', 'x');
 SELECT defer.slack('team', 'x', '{}');
 SELECT defer.slack('team', 'hello *you*', '[{"type": "divider"}]', queue => 'held') AS f \gset
-SELECT defer.email('a@example.com', 's', 'b');
 SELECT defer.email('a@example.com', 's', 'b', endpoint => 'crm');
 SELECT defer.email(NULL::text, 's', 'b', endpoint => 'post');
 SELECT defer.email('nobody', 's', 'b', endpoint => 'post');
@@ -153,7 +153,6 @@ SELECT DISTINCT max_attempts FROM defer.jobs WHERE function = 'defer.http' AND q
 SELECT defer.configure('defer.http', reset => true);
 
 -- A setting that cannot be read is not taken
-SHOW defer.http_allow;
 ALTER SYSTEM SET defer.http_allow = '10.0.0.0/33';
 ALTER SYSTEM SET defer.http_allow = 'localhost';
 ALTER SYSTEM SET defer.smtp_url = 'mail.example.com';

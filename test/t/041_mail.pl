@@ -22,6 +22,14 @@ my $node = delivery_server('main', "defer.http_ca_file = '" . Peers::ca() . q{'
 defer.smtp_from = 'Market <noreply@market.example>'});
 my $quick = $Deliveries::quick;
 
+# Without a server for e-mails the call says so, and not the job on Monday
+for my $call (q{defer.email('a@example.com', 's', 'b')}, q{defer.alert('ops', recipients => '{a@example.com}')})
+{
+	my (undef, undef, $error) = $node->psql('postgres', "SELECT $call");
+
+	like($error, qr/no (?:SMTP|mail) server is .*set defer\.smtp_url/s, "$call without a mail server");
+}
+
 # The URL of a server of the peer
 sub mail_url
 {
