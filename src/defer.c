@@ -6,15 +6,19 @@
  * Without the server's help there is no shared memory and no process: jobs can
  * be enqueued, and wait for better times.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "base/compat.h"
+#include "base/guc.h"
+#include "function/direct_call_check.h"
 #include "process/process.h"
 #include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
 
 #if PG_VERSION_NUM >= 180000
 PG_MODULE_MAGIC_EXT(.name = "defer",.version = DEFER_VERSION);

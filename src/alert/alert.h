@@ -6,7 +6,7 @@
 #ifndef ALERT_H
 #define ALERT_H
 
-#include "base/defer.h"
+#include "base/job.h"
 
 /* What an event is (alert_event.kind): a final state, or one of these */
 #define EVENT_SKIPPED	'k'		/* a tick of a schedule that did not run */

@@ -10,7 +10,7 @@
  * Also here: the conditions that no job's end tells of, jobs that wait too long
  * and workers that cannot be started.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -26,10 +26,16 @@
 #include "utils/timestamp.h"
 
 #include "alert/alert.h"
-#include "job/batch.h"
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "base/own_sql.h"
+#include "base/own_transaction.h"
+#include "config/settings_cache.h"
 #include "delivery/delivery.h"
-#include "config/setting_values.h"
+#include "job/batch.h"
 #include "shmem/shmem.h"
+#include "table/job_table.h"
 
 /* What one message tells of (rows), and how long its parts may be (bytes) */
 #define SUBJECTS_MAX	20

@@ -11,7 +11,7 @@
  * the states that any rule is about, so that a job's end costs one comparison
  * where nobody wants to hear of it.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -32,9 +32,16 @@
 #include "utils/timestamp.h"
 
 #include "alert/alert.h"
+#include "base/args.h"
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_sql.h"
 #include "delivery/delivery.h"
+#include "function/function.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
 #include "table/job_table.h"
-#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_alert);
 PG_FUNCTION_INFO_V1(defer_drop_alert);

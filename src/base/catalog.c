@@ -3,9 +3,10 @@
  *		Where the extension's own objects are, who owns them, whether the database
  *		is the one that they were made in, and our own SQL under the owner's name.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -26,6 +27,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
+
+#include "base/catalog.h"
 
 PG_FUNCTION_INFO_V1(defer_owner_only);
 
@@ -171,46 +174,6 @@ database_is_template(Oid database)
 	template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
 	ReleaseSysCache(tuple);
 	return template;
-}
-
-/*
- * From here on the current user is the extension's owner and names are found
- * in pg_catalog only.  SECURITY_LOCAL_USERID_CHANGE keeps SET ROLE and the
- * like from being run under it; row security of our own tables is the
- * owner's affair and off.
- */
-void
-own_sql_begin(OwnSql *state)
-{
-	GetUserIdAndSecContext(&state->user, &state->security_context);
-	SetUserIdAndSecContext(catalog_owner(),
-						   state->security_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
-	state->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "on",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-void
-own_sql_end(OwnSql *state)
-{
-	AtEOXact_GUC(false, state->guc_level);
-	SetUserIdAndSecContext(state->user, state->security_context);
-}
-
-bool
-role_may_manage(Oid role)
-{
-	return has_privs_of_role(GetUserId(), role);
-}
-
-bool
-role_may_see(Oid role)
-{
-	return has_privs_of_role(GetUserId(), role) ||
-		has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
 }
 
 /*

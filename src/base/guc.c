@@ -6,13 +6,14 @@
  * again on reload; none can be changed in a session, because the processes
  * that obey them are not the session's.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <limits.h>
 
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "base/guc.h"
 #include "pure/mail_address.h"
 #include "pure/network_rules.h"
 #include "shmem/shmem.h"

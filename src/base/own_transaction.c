@@ -4,7 +4,7 @@
  *		tables are written whatever the role's defaults are, and nobody who has
  *		locked them is waited for long.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "storage/lmgr.h"
@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/catalog.h"
 #include "base/own_transaction.h"
 
 /* They wait so long for a lock */

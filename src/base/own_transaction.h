@@ -5,8 +5,6 @@
 #ifndef BOOKKEEPING_H
 #define BOOKKEEPING_H
 
-#include "base/defer.h"
-
 /* Begin a transaction for our own writes, whatever the role's defaults are */
 extern void own_transaction_begin(void);
 extern void own_transaction_begin_at(int isolation);

@@ -8,13 +8,15 @@
  * that may not log in or connect may do so again tomorrow: its jobs wait, and
  * defer.health says so.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "utils/syscache.h"
 
+#include "base/compat.h"
+#include "base/guc.h"
 #include "base/role_check.h"
 
 OwnerState

@@ -7,7 +7,7 @@
  * its max_duration.  So one of the system's is used, on the monotonic clock;
  * its signal is one that background workers have no other use for.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <signal.h>
 #include <time.h>

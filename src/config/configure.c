@@ -7,7 +7,7 @@
  * their ready queue.  They belong to whoever owns the function, so that nobody can
  * slow down or stop the jobs of others by a function of theirs.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -16,7 +16,15 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "base/args.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "base/own_sql.h"
 #include "config/setting_values.h"
+#include "function/function.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
 
 PG_FUNCTION_INFO_V1(defer_configure);
 PG_FUNCTION_INFO_V1(defer_pause);

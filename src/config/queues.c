@@ -11,15 +11,25 @@
  * when it first gets settings or is paused; that is for superusers and the
  * owner of the database.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "base/own_sql.h"
+#include "base/roles.h"
 #include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
 
 PG_FUNCTION_INFO_V1(defer_create_queue);
 PG_FUNCTION_INFO_V1(defer_alter_queue);

@@ -7,56 +7,32 @@
  * neither forgotten nor treated differently in one of the two places.  NULL
  * leaves a setting as it is; only "reset" takes it away.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <math.h>
 
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
+#include "base/job.h"
+#include "base/own_sql.h"
 #include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "shmem/xact_notify.h"
 
 /* Parameters that every UPDATE has before those of the columns */
 #define NFIXED		3
 #define MAX_COLUMNS 16
 
-void
-require_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be null", name)));
-}
-
 /* ------------------------------------------------------------------------
  * Checks
  * ------------------------------------------------------------------------ */
-
-int64
-setting_interval(const char *name, const Interval *interval)
-{
-	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
-	int64		result;
-
-	/* from 17 on infinite intervals exist: they overflow here */
-	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result) ||
-		pg_add_s64_overflow(result, interval->time, &result) ||
-		result > SETTING_TIME_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
-				 errmsg("\"%s\" is out of range", name),
-				 errhint("It is at most 100 years.")));
-	if (result < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must not be negative", name),
-				 errhint("Give a length of time, such as '90 seconds'.")));
-	return result;
-}
 
 /* A queue that jobs of the current user may go to */
 static void
@@ -172,17 +148,6 @@ setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int fir
 /* ------------------------------------------------------------------------
  * Writing
  * ------------------------------------------------------------------------ */
-
-uint64
-own_sql_run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
-			int expected)
-{
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
-
-	if (result != expected)
-		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
-	return SPI_processed;
-}
 
 static Oid
 column_type(SettingType type)

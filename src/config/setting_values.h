@@ -6,9 +6,9 @@
 #ifndef SETTING_VALUES_H
 #define SETTING_VALUES_H
 
-#include "postgres.h"
-
 #include "fmgr.h"
+
+#include "config/settings_cache.h"
 
 /* How a setting's value is checked */
 typedef enum SettingType
@@ -49,19 +49,6 @@ typedef struct SettingRow
 	int32		limit;
 } SettingRow;
 
-/* Longest time that a setting may have: 100 years */
-#define SETTING_TIME_MAX	(INT64CONST(100) * 365 * USECS_PER_DAY)
-
-/*
- * Microseconds of an interval, a month as 30 days, a day as 24 hours.  Error
- * if it is negative, infinite or over SETTING_TIME_MAX; "name" is for the
- * message.
- */
-extern int64 setting_interval(const char *name, const Interval *interval);
-
-/* Error that names the parameter if argument n is NULL */
-extern void require_argument(FunctionCallInfo fcinfo, int n, const char *name);
-
 /* Check the arguments first .. first + ncolumns - 1; is any of them given? */
 extern bool setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int first);
 
@@ -76,9 +63,5 @@ extern bool setting_values_write(const SettingTable *table, text *key, FunctionC
 
 /* May that role put jobs into the queue?  The queue exists. */
 extern bool queue_usable_by(const char *name, const QueueSettings *queue, Oid role);
-
-/* Run one of our own statements; returns SPI_processed */
-extern uint64 own_sql_run(const char *sql, int nargs, Oid *types, Datum *values,
-						  const char *nulls, int expected);
 
 #endif							/* SETTING_VALUES_H */

@@ -6,7 +6,7 @@
  * What a look-up returns stays good during the next one, even if the cache has
  * been thrown away in between, and not longer: copy what you keep.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -25,7 +25,12 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "config/setting_values.h"
+#include "base/args.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "config/settings_cache.h"
+#include "pure/backoff.h"
 
 /* Columns of defer.function */
 enum

@@ -15,8 +15,11 @@
 #ifndef DELIVERIES_H
 #define DELIVERIES_H
 
-#include "base/defer.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
 
+#include "base/compat.h"
+#include "base/job.h"
 #include "job/batch.h"
 
 /* Largest time-out of a delivery, and those by default (microseconds) */

@@ -3,7 +3,7 @@
  *		The arguments of deliveries as JSON: writing them, reading them, and what
  *		must not be in them.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <curl/curl.h>
 
@@ -14,6 +14,7 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "base/compat.h"
 #include "delivery/delivery.h"
 #include "pure/http_headers.h"
 #include "pure/mail_address.h"

@@ -6,7 +6,7 @@
  * All that was checked when the job was enqueued is checked again here: the
  * owner may still use the function and the endpoint.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -23,10 +23,15 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "delivery/delivery.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_sql.h"
 #include "base/role_check.h"
-#include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "delivery/delivery.h"
 #include "delivery/transfer.h"
+#include "pure/backoff.h"
 
 /* How long a job waits whose owner may not log in now (microseconds) */
 #define OWNER_WAIT	(10 * USECS_PER_SEC)

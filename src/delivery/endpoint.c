@@ -11,7 +11,7 @@
  * So that text is taken out of pg_stat_activity at once, and errors here do not
  * bring it to the server's log.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -27,8 +27,11 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
+#include "base/args.h"
+#include "base/own_sql.h"
+#include "base/roles.h"
 #include "delivery/delivery.h"
-#include "config/setting_values.h"
+#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_endpoint);
 PG_FUNCTION_INFO_V1(defer_drop_endpoint);

@@ -9,10 +9,11 @@
  * A request with an endpoint goes to the endpoint's URL, or to a path after it,
  * and nowhere else: credentials never follow a redirect.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <time.h>
 
+#include "common/base64.h"
 #include "common/cryptohash.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
@@ -22,10 +23,13 @@
 #include "utils/formatting.h"
 #include "utils/jsonb.h"
 
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
 #include "delivery/delivery.h"
+#include "delivery/transfer.h"
 #include "pure/http_headers.h"
 #include "pure/retry_after.h"
-#include "delivery/transfer.h"
 
 /* A server may put us off for so long at most (seconds) */
 #define RETRY_AFTER_MAX		SECS_PER_HOUR

@@ -11,18 +11,22 @@
  * mends; all else is tried again.  The Message-ID is the same each time, by
  * which a second copy can be recognised.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <time.h>
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
 #include "delivery/delivery.h"
-#include "pure/mail_address.h"
 #include "delivery/transfer.h"
+#include "pure/mail_address.h"
 
 /* Room for a name or a subject in a header */
 #define HEADER_MAX		8192

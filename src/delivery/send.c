@@ -3,9 +3,10 @@
  *		defer.http(), defer.email(), defer.slack(): a delivery as a job, in the
  *		caller's transaction.  Checked here as far as it can be; sent by the sender.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/base64.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -15,8 +16,12 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
 #include "delivery/delivery.h"
-#include "config/setting_values.h"
+#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_http);
 PG_FUNCTION_INFO_V1(defer_email);

@@ -11,7 +11,7 @@
  * Converting may run code of users (domains, types), which may enqueue jobs in
  * turn: nothing about a conversion is kept in static variables.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
@@ -25,6 +25,7 @@
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"

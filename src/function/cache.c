@@ -11,7 +11,7 @@
  * that, and of an overloaded name all the functions that it may mean: a million
  * enqueues do not look into the catalogs a million times.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -27,6 +27,8 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "base/catalog.h"
+#include "base/job.h"
 #include "function/function.h"
 
 /* Answers that are remembered, and the longest name with which they are */

@@ -18,7 +18,7 @@
  * Hooks run in all kinds of places, also while the extension is being dropped:
  * nothing here may raise an error, but for the refusal itself.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -31,6 +31,8 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -40,8 +42,13 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "base/compat.h"
+#include "base/roles.h"
+#include "function/direct_call_check.h"
 #include "function/function.h"
+#include "schedule/schedule.h"
 #include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
 
 /* Columns of defer.schedule that are read here by name, as they may have moved */
 typedef struct GuardColumns

@@ -1,15 +1,64 @@
 /*
  * function.h
- *		What the files about functions and their arguments (function/cache.c,
- *		function/lookup.c, function/args.c, function/typed_args.c), and job/enqueue.c, need of
- *		each other: what all others need of them is in base/defer.h.
+ *		Functions and procedures that jobs run: looking them up, and their arguments.
  */
 #ifndef FUNCTIONS_H
 #define FUNCTIONS_H
 
-#include "base/defer.h"
-
 #include "catalog/pg_proc.h"
+#include "utils/jsonb.h"
+
+/* A function as jobs see it; lives in the function cache until invalidated */
+typedef struct FunctionEntry
+{
+	Oid			oid;
+	char	   *signature;		/* pg_catalog-style "schema.name(type,type)", quoted */
+	char		kind;			/* JOB_FUNCTION or JOB_PROCEDURE */
+	bool		returns_set;
+	bool		strict;
+	Oid			result_type;
+	int			nargs;			/* input arguments */
+	int			ndefaults;		/* how many of the last have defaults */
+	Oid		   *arg_types;
+	char	  **arg_names;		/* "" where unnamed */
+	void	   *conversions;	/* function/args.c's, in entry_context */
+	MemoryContext entry_context;
+} FunctionEntry;
+
+/*
+ * Find the function that a user means by name ('fn' or 'schema.fn(type,...)')
+ * with the current search_path, and check the current user's EXECUTE right,
+ * and that the arguments (array, object or NULL) fit and convert.  Errors say
+ * what, where and what to do.  The entry is good until the next
+ * AcceptInvalidationMessages(); copy what you keep.
+ */
+extern FunctionEntry *function_resolve(const char *name, Jsonb *args);
+
+/* Find without looking at arguments: error when it is ambiguous */
+extern FunctionEntry *function_resolve_name(const char *name);
+
+/* By stored signature, at run time; NULL when it is gone */
+extern FunctionEntry *function_by_signature(const char *signature);
+
+
+/*
+ * Convert the JSON arguments for a call; values and nulls have room for
+ * entry->nargs.  Returns how many are given explicitly; those with defaults
+ * that are not given are filled in by evaluating the default.
+ */
+extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls);
+
+/*
+ * Convert what is given and forget it: errors name function and parameter
+ */
+extern void function_check_args(FunctionEntry *entry, Jsonb *args);
+
+/* Values as JSON, as to_jsonb() makes it; the second is for one value only */
+extern void prepare_to_jsonb(struct FmgrInfo *finfo, Oid type, MemoryContext context);
+extern Jsonb *argument_to_jsonb(Datum value, Oid type);
+
+/* Is that number of arguments, or are those names, what the function takes? */
+extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
 
 /* function/cache.c: functions by OID; NULL: there is no such function */
 extern FunctionEntry *function_entry(Oid function);

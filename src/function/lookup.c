@@ -8,7 +8,7 @@
  * search_path is in force.  It is compared as text with those of the functions
  * of that name, never parsed.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -24,10 +24,13 @@
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "base/compat.h"
 #include "function/function.h"
 
 /* ------------------------------------------------------------------------

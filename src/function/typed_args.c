@@ -7,7 +7,7 @@
  * settings are (a timestamp becomes a timestamptz in the caller's time zone),
  * and its text does not depend on settings that the worker does not share.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
@@ -19,8 +19,10 @@
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/guc.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
+#include "base/compat.h"
 #include "function/function.h"
 
 /*

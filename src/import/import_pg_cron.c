@@ -7,11 +7,12 @@
  * (see pure/pg_cron/read.c).  Each job is a subtransaction: what is wrong with one
  * does not stop the others.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
@@ -20,8 +21,13 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/job.h"
 #include "base/role_check.h"
 #include "import/pg_cron_jobs.h"
+#include "job/execute.h"
+#include "schedule/schedule.h"
+#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_import_pg_cron);
 

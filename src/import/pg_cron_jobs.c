@@ -10,14 +10,16 @@
  * library has defined: in its absence anybody can set anything called
  * cron.timezone.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
 #include "access/relation.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -32,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/compat.h"
 #include "import/pg_cron_jobs.h"
 
 /* ------------------------------------------------------------------------

@@ -12,7 +12,7 @@
  * Jobs commit without waiting for the disk.  Whoever hears of a result may act
  * on it outside the database; so the job's commit is flushed first.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -22,6 +22,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -29,14 +30,22 @@
 #include "pgstat.h"
 #include "portability/instr_time.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "config/setting_values.h"
+#include "base/args.h"
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/roles.h"
+#include "job/current_job.h"
 #include "shmem/shmem.h"
+#include "table/history_table.h"
+#include "table/job_table.h"
 
 PG_FUNCTION_INFO_V1(defer_await);
 

@@ -12,16 +12,24 @@
  * row.  If their transaction fails the row still carries our claim: so the
  * rows of such entries are looked at when the batch is settled.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
+#include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/current_job.h"
+#include "shmem/xact_notify.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
 

@@ -7,8 +7,8 @@
 #ifndef BATCH_H
 #define BATCH_H
 
+#include "base/job.h"
 #include "base/own_transaction.h"
-#include "base/defer.h"
 #include "table/tid_cache.h"
 #include "shmem/shmem.h"
 
@@ -40,6 +40,15 @@ typedef struct Batch
 	int			njobs;
 	BatchJob	jobs[BATCH_MAX];
 } Batch;
+
+typedef enum BatchWithdraw
+{
+	BATCH_NOT_CLAIMED,			/* no live worker has it */
+	BATCH_WITHDRAWN,			/* it was waiting in a batch: now it is not, the caller may change the row */
+	BATCH_RUNNING,				/* it runs, or has just ended */
+} BatchWithdraw;
+extern BatchWithdraw batch_withdraw(int64 job_id);
+extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody runs it */
 
 extern Batch batch;
 

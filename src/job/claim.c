@@ -10,15 +10,17 @@
  * The scan begins at the ready queue's lowest live key and goes on from there (see
  * shmem/ready_queue.c).  Rows that others are at are skipped, never waited for.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -29,7 +31,15 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
+#include "config/settings_cache.h"
 #include "job/batch.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
 #include "table/job_table.h"
 
 /* What one claim reads at most: bytes of arguments, rows it does not take */

@@ -10,7 +10,7 @@
  *
  * Somebody else's job is reported exactly like one that is not there.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -18,7 +18,19 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "base/roles.h"
 #include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "function/function.h"
+#include "job/batch.h"
+#include "job/current_job.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
+#include "table/job_table.h"
 
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);

@@ -7,7 +7,7 @@
  * wrote stays.  A job that catches that error goes on as if it had not called:
  * the worker looks at the SQLSTATE that the job ends with, too.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <math.h>
 
@@ -15,7 +15,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "config/setting_values.h"
+#include "base/args.h"
+#include "job/current_job.h"
+#include "job/job_log.h"
 #include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_current_job);

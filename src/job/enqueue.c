@@ -7,7 +7,7 @@
  * way to the row is short: with the function, its settings and the table known
  * from the call before, a million jobs in one statement are a million rows.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -23,9 +23,19 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "delivery/delivery.h"
-#include "function/function.h"
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
 #include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "delivery/delivery.h"
+#include "function/direct_call_check.h"
+#include "function/function.h"
+#include "job/current_job.h"
+#include "job/execute.h"
+#include "shmem/shmem.h"
+#include "table/job_table.h"
 
 PG_FUNCTION_INFO_V1(defer_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);

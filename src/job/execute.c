@@ -15,7 +15,7 @@
  * Whatever is called may have catalogs change, roll back or commit: nothing of
  * the function's cache entry is used after that.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
@@ -24,6 +24,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -41,6 +42,12 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "function/function.h"
+#include "job/execute.h"
 
 /* A function and its arguments, on their own */
 typedef struct Call

@@ -13,15 +13,26 @@
  * transaction of our own, which leaves the row either free for the next
  * attempt or deleted.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
-#include "miscadmin.h"
 #include "common/pg_prng.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
+#include "base/text.h"
+#include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/current_job.h"
+#include "job/job_log.h"
+#include "pure/backoff.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
 

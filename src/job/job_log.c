@@ -15,12 +15,17 @@
  *
  * Messages of level log are for the administrator, and are not collected.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "utils/elog.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/guc.h"
+#include "job/job_log.h"
+#include "table/history_table.h"
 
 /* Most that is kept of one attempt */
 #define MAX_MESSAGES	1000

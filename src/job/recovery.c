@@ -21,24 +21,33 @@
  * Only a named job has the crash counted, and is given up after
  * defer.max_crashes of them.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
 #include "job/batch.h"
+#include "process/process.h"
+#include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
-#include "process/process.h"
 
 /* Columns of defer.claim */
 enum

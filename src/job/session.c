@@ -15,7 +15,7 @@
  * not unknown.  All jobs of a process belong to one role, and the process ends
  * after a while.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -23,8 +23,8 @@
 #include "commands/prepare.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
-#include "fmgr.h"
 #include "common/pg_prng.h"
+#include "fmgr.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -34,6 +34,9 @@
 #include "utils/guc.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "job/session.h"
 
 static uint64 transactions_ended = 0;
 static uint64 ended_before;		/* when the job began */

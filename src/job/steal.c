@@ -2,17 +2,25 @@
  * steal.c
  *		An idle worker takes over jobs that wait behind another worker's long one.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/tableam.h"
 #include "commands/sequence.h"
+#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
 #include "job/batch.h"
+#include "job/current_job.h"
 #include "table/job_table.h"
 
 /* It is worth it when the victim's job has run this long (microseconds) */

@@ -15,7 +15,7 @@
  * themselves, in the same transaction.  Our own code writes jobs without
  * triggers, and schedules as own SQL, which the trigger tells from a restore.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "catalog/pg_authid.h"
 #include "commands/trigger.h"
@@ -23,8 +23,13 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/pquery.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 
+#include "base/catalog.h"
+#include "base/own_sql.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
 #include "table/rollup.h"
 
 PG_FUNCTION_INFO_V1(defer_activate);

@@ -14,7 +14,7 @@
  * machine, a standby that is promoted beside its primary: these cannot be told
  * from the original.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,6 +25,7 @@
 #include "storage/fd.h"
 #include "utils/snapmgr.h"
 
+#include "base/own_sql.h"
 #include "process/process.h"
 #include "shmem/shmem.h"
 

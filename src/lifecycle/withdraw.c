@@ -13,7 +13,7 @@
  * Also here: COMMIT PREPARED, which brings jobs without the callbacks of a
  * commit, and the extension's end.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -27,14 +27,18 @@
 #include "nodes/parsenodes.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "table/job_table.h"
+#include "base/catalog.h"
+#include "base/compat.h"
 #include "base/timer.h"
 #include "process/process.h"
+#include "shmem/xact_notify.h"
+#include "table/job_table.h"
 
 /* A running job may go on for so long; then it is interrupted (microseconds) */
 #define GRACE		USECS_PER_SEC

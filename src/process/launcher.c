@@ -10,18 +10,21 @@
  * end of DDL on a database, by the postmaster when a scheduler has ended.  So
  * it sleeps without a time-out unless something has failed.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -29,6 +32,7 @@
 
 #include "process/process.h"
 #include "shmem/shmem.h"
+#include "shmem/statistics.h"
 
 /*
  * A scheduler that has ended unasked is started again after a second; one that

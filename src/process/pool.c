@@ -19,18 +19,24 @@
  * as good as idle.  While there are such none is added, and while the tables
  * are locked none is started: it would only keep the place from others.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "job/batch.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
 #include "base/role_check.h"
-#include "table/job_table.h"
+#include "job/batch.h"
+#include "job/current_job.h"
 #include "process/process.h"
 #include "shmem/shmem.h"
+#include "table/job_table.h"
 
 /* How long after starting workers to see whether more are needed (microseconds) */
 #define GROW_DELAY		(20 * 1000)

@@ -12,7 +12,7 @@
  * All of shared memory's knowledge of this database can be rebuilt from its
  * tables, which is what the first turn does.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -24,6 +24,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -33,10 +34,15 @@
 #include "utils/wait_event.h"
 
 #include "alert/alert.h"
-#include "job/batch.h"
-#include "table/job_table.h"
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "base/own_sql.h"
+#include "base/own_transaction.h"
 #include "base/timer.h"
+#include "job/batch.h"
 #include "process/process.h"
+#include "schedule/schedule.h"
+#include "table/job_table.h"
 #include "table/rollup.h"
 
 /* A chore that failed is done again after so long (microseconds) */

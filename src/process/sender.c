@@ -17,7 +17,7 @@
  * Each claim has its row in defer.claim until the last of its jobs has ended.
  * Recovery finds it if nobody is left to settle it.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <sys/resource.h>
 
@@ -36,12 +36,16 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "job/batch.h"
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
 #include "delivery/delivery.h"
-#include "table/job_table.h"
+#include "delivery/transfer.h"
+#include "job/batch.h"
 #include "process/process.h"
 #include "shmem/shmem.h"
-#include "delivery/transfer.h"
+#include "table/job_table.h"
 
 /* Jobs that one claim takes, and ends that one transaction writes */
 #define CLAIM_MAX		200

@@ -2,7 +2,7 @@
  * sender_start.c
  *		Starting the sender of a database: for the scheduler.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "miscadmin.h"
 #include "utils/timestamp.h"

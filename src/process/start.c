@@ -2,7 +2,7 @@
  * start.c
  *		How each process of ours is started: one function, one description.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"

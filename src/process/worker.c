@@ -14,7 +14,7 @@
  * out, and the rest of the batch is set free.  If that fails, too, the
  * scheduler finds the claim (job/recovery.c).
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
@@ -24,7 +24,9 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
+#include "storage/spin.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -35,10 +37,20 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "job/batch.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
 #include "base/role_check.h"
 #include "base/timer.h"
+#include "config/settings_cache.h"
+#include "function/direct_call_check.h"
+#include "job/batch.h"
+#include "job/current_job.h"
+#include "job/execute.h"
+#include "job/job_log.h"
+#include "job/session.h"
 #include "process/process.h"
+#include "pure/backoff.h"
 
 /* How much of a function's name is in pg_stat_activity (bytes) */
 #define FUNCTION_SHOWN_MAX	200

@@ -2,7 +2,7 @@
  * backoff.c
  *		How long a failed job waits before its next attempt.  Pure.
  */
-#include "base/defer.h"
+#include "pure/backoff.h"
 
 #include <math.h>
 
@@ -11,8 +11,8 @@
  * long, none longer than max_interval; then up to "randomization" of it more
  * or less.  "random" is in [0, 1).  A randomization of 0 is exactly that.
  */
-int64
-backoff_interval(const JobPolicy *policy, int32 failed, double random)
+int64_t
+backoff_interval(const JobPolicy *policy, int32_t failed, double random)
 {
 	double		wait = (double) policy->initial_interval *
 		pow(policy->multiplier, (double) (failed > 1 ? failed - 1 : 0));
@@ -24,5 +24,5 @@ backoff_interval(const JobPolicy *policy, int32 failed, double random)
 		wait *= 1.0 + policy->randomization * (2.0 * random - 1.0);
 	if (wait < 0)
 		return 0;
-	return wait < 9.0e18 ? (int64) wait : INT64_C(9000000000000000000);
+	return wait < 9.0e18 ? (int64_t) wait : INT64_C(9000000000000000000);
 }

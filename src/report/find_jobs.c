@@ -21,7 +21,7 @@
  * these are read from the newest on.  A range spans an hour at most, so one job
  * among many millions is found by reading those of an hour.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -33,6 +33,9 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/compat.h"
+#include "base/own_sql.h"
+#include "base/roles.h"
 #include "shmem/shmem.h"
 
 /* Rows that are read at a time for callers who do not see all of them */

@@ -17,10 +17,13 @@
  * Like the views, these functions can be called by anybody, and show nobody a
  * row that defer.jobs would not.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "common/hashfn.h"
@@ -35,6 +38,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/roles.h"
 #include "table/job_table.h"
 
 /* Rows of a block, for a guess; most rows that may be asked for */

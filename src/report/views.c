@@ -9,8 +9,9 @@
  * an error about a row that is out of order: one schedule whose zone is gone
  * must not keep anybody from seeing the others.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -23,6 +24,13 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/own_sql.h"
+#include "base/roles.h"
+#include "function/function.h"
+#include "job/current_job.h"
 #include "pure/cron/cron.h"
 #include "schedule/cron_zone.h"
 #include "shmem/shmem.h"

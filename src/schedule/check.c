@@ -3,7 +3,7 @@
  *		What users give for a schedule is checked, and refused with the place and
  *		a hint.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -14,7 +14,13 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/job.h"
 #include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "function/function.h"
+#include "schedule/schedule.h"
 
 /* Bytes of a schedule's name, and of a schedule's text in a message */
 #define NAME_BYTES		200

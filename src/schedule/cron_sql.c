@@ -2,12 +2,14 @@
  * cron_sql.c
  *		The SQL functions that only look at a schedule's text.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+
+#include "schedule/schedule.h"
 
 PG_FUNCTION_INFO_V1(defer_cron_next);
 PG_FUNCTION_INFO_V1(defer_cron_previous);

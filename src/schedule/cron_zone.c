@@ -8,9 +8,11 @@
  * that are shorter than they could be; it only gets slower when it must look
  * behind their beginning, which it does within MAX_SPREAD (pure/cron/cron.c) of it.
  */
-#include "schedule/cron_zone.h"
+#include "postgres.h"
 
 #include "datatype/timestamp.h"
+
+#include "schedule/cron_zone.h"
 
 /* How far back a span begins at most: twice what the engine looks back */
 #define LOOK_BACK	(INT64CONST(32) * SECS_PER_DAY)

@@ -2,15 +2,25 @@
  * row.c
  *		Rows of defer.schedule, and the jobs that they make.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
+#include "access/htup.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "base/own_sql.h"
 #include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "function/direct_call_check.h"
+#include "function/function.h"
+#include "schedule/schedule.h"
 
 static char *
 text_value(Datum value, bool isnull)

@@ -8,17 +8,27 @@
  * job with run_at infinity: it is in no worker's way, and nothing is lost if
  * whoever should set it free does not.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "job/batch.h"
+#include "schedule/schedule.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
 #include "table/job_table.h"
 
 /* A job of a schedule that has not ended */

@@ -6,10 +6,10 @@
 #ifndef SCHEDULE_H
 #define SCHEDULE_H
 
-#include "base/defer.h"
-
 #include "executor/spi.h"
 
+#include "base/job.h"
+#include "function/function.h"
 #include "pure/cron/cron.h"
 #include "schedule/cron_zone.h"
 
@@ -49,6 +49,23 @@ typedef struct Schedule
 	" s.overlap, s.catch_up, s.catch_up_window, s.jitter, s.active, s.allow_direct," \
 	" s.queue, s.priority, s.next_tick, s.next_run_at, s.last_tick, s.last_run_at," \
 	" s.last_error"
+
+/*
+ * schedule/tick.c
+ */
+
+/*
+ * Enqueue what is due at "now", move each schedule on; each batch of schedules
+ * in a transaction of its own (own_transactions) or in the caller's.  Returns
+ * when to look again (DT_NOEND: nothing).  A schedule that cannot go on is
+ * noted in last_error and set aside; it never stops the rest.
+ */
+extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
+
+/* Set free the runs that overlap => 'queue' holds back, in the caller's transaction */
+extern bool schedule_release_held(void);	/* false: not all, try again */
+/* Make function/direct_call_check.c's set in shared memory anew from the table, in the caller's transaction */
+extern void schedule_load_set(void);
 
 /*
  * schedule/check.c: what users give; errors name it

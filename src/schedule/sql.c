@@ -9,7 +9,7 @@
  * Rows are only locked once it is known that the caller may: or else anyone
  * could hold up anyone's ticks.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -20,7 +20,18 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "config/setting_values.h"
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "base/roles.h"
+#include "function/direct_call_check.h"
+#include "function/function.h"
+#include "job/current_job.h"
+#include "job/execute.h"
+#include "schedule/schedule.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
+#include "table/job_table.h"
 
 PG_FUNCTION_INFO_V1(defer_cron);
 PG_FUNCTION_INFO_V1(defer_cron_command);

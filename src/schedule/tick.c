@@ -18,7 +18,7 @@
  * of a process, next ticks in the future are computed anew (recheck_all()), so
  * that a clock which was wrong for a while leaves no schedule asleep.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -32,7 +32,17 @@
 #include "utils/timestamp.h"
 
 #include "alert/alert.h"
+#include "base/catalog.h"
+#include "base/job.h"
+#include "base/own_sql.h"
+#include "base/own_transaction.h"
+#include "function/direct_call_check.h"
+#include "function/function.h"
 #include "job/batch.h"
+#include "schedule/schedule.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
+#include "table/job_table.h"
 
 /* Schedules in a transaction, and runs that one schedule may start in it */
 #define BATCH_ROWS		100

@@ -2,13 +2,16 @@
  * time.c
  *		When schedules fire: the cron engine on the server's clock and zones.
  */
-#include "schedule/schedule.h"
+#include "postgres.h"
 
 #include "access/xlog.h"
 #include "common/hashfn.h"
 #include "common/int.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
+
+#include "base/job.h"
+#include "schedule/schedule.h"
 
 /* From 1970-01-01, where the engine counts from, to 2000-01-01 */
 #define EPOCH_SECONDS \

@@ -9,7 +9,7 @@
  * chooses a ready queue, reserves room in its limits and reads the index from that key
  * on (table/ready_scan.c), one process at a time: see the claim_locks.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -18,6 +18,9 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
 #include "shmem/shmem.h"
 
 /* Both under ready_queue_lock */

@@ -4,7 +4,7 @@
  *		senders.  See shmem/shmem.h for what is what and for the order of
  *		locks, shmem/ready_queue.c for what there is to do, shmem/waiters.c for who waits for it.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -12,7 +12,9 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "base/guc.h"
 #include "shmem/shmem.h"
+#include "shmem/statistics.h"
 
 SharedState *shared = NULL;
 WorkerSlot *worker_slots = NULL;

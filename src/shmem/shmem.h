@@ -342,4 +342,7 @@ extern void waiters_wake(Oid database, int64 job_id);
 extern XLogRecPtr waiters_flush_point(void);
 extern void waiters_record_flush_point(XLogRecPtr lsn);
 
+extern bool shared_state_present(void); /* false: not in shared_preload_libraries */
+extern void warn_if_not_preloaded(void);	/* WARNING, once a session */
+
 #endif							/* SHARED_STATE_H */

@@ -11,7 +11,7 @@
  * not counted.  When there is no room for one more function its jobs are
  * counted under an empty name.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -28,8 +28,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "table/job_table.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "base/roles.h"
 #include "shmem/shmem.h"
+#include "shmem/statistics.h"
+#include "table/job_table.h"
 
 /* Upper bounds of the histograms' buckets (microseconds); one more is open */
 static const int64 bounds[] = {

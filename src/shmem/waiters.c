@@ -2,7 +2,7 @@
  * waiters.c
  *		The sessions that wait for jobs (job/await.c), in shared memory.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "miscadmin.h"
 #include "storage/proc.h"

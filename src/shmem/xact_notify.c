@@ -10,15 +10,21 @@
  * A rolled back subtransaction is not taken out: others then look for a job
  * that is not there, once.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/timestamp.h"
 
-#include "table/job_table.h"
+#include "base/guc.h"
+#include "base/job.h"
+#include "function/direct_call_check.h"
 #include "shmem/shmem.h"
+#include "shmem/statistics.h"
+#include "shmem/xact_notify.h"
+#include "table/job_table.h"
 
 #define MAX_READY_QUEUES	64
 #define MAX_LIMITS	16

@@ -7,7 +7,7 @@
  * written here, with a condition at most; a table that has others, which
  * somebody has made, goes the general way.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "base/compat.h"
 #include "table/job_table.h"
 
 /* A table with more indexes is not "plain" */

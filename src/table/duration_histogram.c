@@ -8,7 +8,7 @@
  * array of pairs: class, number of jobs, class, number of jobs, ..., with the
  * classes rising.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include <math.h>
 

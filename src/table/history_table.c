@@ -6,7 +6,7 @@
  * partition, which the scheduler makes ahead of time; where there is none they
  * go to the default partition.  By direct access, as in table/job_table.c.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
@@ -32,6 +33,13 @@
 #include "utils/timestamp.h"
 
 #include "alert/alert.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/job.h"
+#include "base/text.h"
+#include "shmem/statistics.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
 
@@ -115,30 +123,6 @@ day_partition(CatalogObject which, TimestampTz at)
 /* ------------------------------------------------------------------------
  * Insert
  * ------------------------------------------------------------------------ */
-
-/*
- * What libcurl says, or some extension, may quote bytes from elsewhere, or half of a
- * character.  In a table they would make a dump that cannot be restored.
- */
-char *
-valid_text(const char *text)
-{
-	char	   *copy = pstrdup(text);
-	char	   *at = copy;
-	int			left = strlen(copy);
-
-	for (;;)
-	{
-		int			good = pg_encoding_verifymbstr(GetDatabaseEncoding(), at, left);
-
-		at += good;
-		left -= good;
-		if (left == 0)
-			return copy;
-		*at++ = '?';
-		left--;
-	}
-}
 
 static inline Datum
 text_datum(const char *string)

@@ -7,7 +7,7 @@
  * Row triggers that somebody puts on defer.job do not fire; further indexes
  * are kept up.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -26,8 +26,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "table/job_table.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/job.h"
 #include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
+#include "table/job_table.h"
 
 static JobTable opened;			/* rel == NULL: not open */
 

@@ -1,18 +1,20 @@
 /*
  * job_table.h
- *		Rows of defer.job for those who take and finish them (job/claim.c, job/finish.c):
- *		what control functions need is in base/defer.h.
+ *		Rows of defer.job, by direct access to the table.
  */
 #ifndef JOBS_H
 #define JOBS_H
 
 #include "access/attnum.h"
+#include "access/genam.h"
 #include "access/relscan.h"
 #include "access/skey.h"
 #include "access/tableam.h"
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
 
+#include "base/catalog.h"
+#include "base/job.h"
 #include "table/tid_cache.h"
 #include "shmem/shmem.h"
 
@@ -92,5 +94,37 @@ extern Oid	day_partition(CatalogObject parent, TimestampTz at);
 
 /* table/partitions.c: making and dropping the partitions of history, attempt, log */
 extern TimestampTz partitions_maintain(TimestampTz now);
+
+/*
+ * Insert a job.  id, enqueued_at and claim are set here.  If job->key is set
+ * and an unfinished job of that owner, function and key exists, its id is
+ * returned and nothing is inserted.  Calls xact_notify_job().
+ */
+extern int64 job_insert(Job *job);
+
+/* Read one row by id, as of now (not of the snapshot). false: no such row */
+extern bool job_read(int64 id, Job *job);
+
+/*
+ * Read and lock one row FOR UPDATE; unless skip_locked waits for who holds it.
+ * The latest version is read.  job_lock_claim(): only while it has that claim
+ * (0: none), else it is as if it were gone, and nothing is locked.
+ */
+typedef enum JobLock
+{
+	JOB_LOCKED,
+	JOB_GONE,
+	JOB_BUSY
+} JobLock;
+extern JobLock job_lock(int64 id, bool skip_locked, Job *job);
+extern JobLock job_lock_claim(int64 id, int64 claim, bool skip_locked, Job *job);
+
+/*
+ * Change and delete a row that job_lock() has locked.  job_update writes all
+ * the columns from the struct, job_update_claim is the HOT one.  Neither
+ * calls xact_notify_job(): the caller does when the row is free to be taken.
+ */
+extern void job_update(const Job *job);
+extern void job_delete(int64 id);
 
 #endif							/* JOBS_H */

@@ -11,7 +11,7 @@
  * A database in which nothing has happened gets none: in one that is just
  * being restored the dump brings them.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -24,6 +24,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/guc.h"
+#include "base/own_sql.h"
+#include "base/own_transaction.h"
 #include "job/batch.h"
 #include "table/job_table.h"
 #include "table/rollup.h"

@@ -5,20 +5,25 @@
  * Claims read one ready queue from its lowest live key on.  The scheduler finds out
  * which ready queues there are, when it starts, by jumping from one to the next.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/nbtree.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "table/job_table.h"
+#include "base/compat.h"
+#include "base/job.h"
 #include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
+#include "table/job_table.h"
 
 /* Rows that are counted in a ready queue, to guess how much work there is */
 #define COUNT_MAX	64

@@ -14,7 +14,7 @@
  * hour, owner, function and queue.  Both carry the lowest and the highest id
  * of the jobs that they count: see report/find_jobs.c.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -25,10 +25,16 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/job.h"
+#include "base/own_sql.h"
+#include "base/own_transaction.h"
 #include "job/batch.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
-#include "shmem/shmem.h"
 
 /* Columns of defer.job_rollup_new */
 enum

@@ -6,7 +6,7 @@
 #ifndef ROLLUP_H
 #define ROLLUP_H
 
-#include "base/defer.h"
+#include "base/job.h"
 
 /*
  * Who deletes a job's row after it has ended, or writes a row of history for

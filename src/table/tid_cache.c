@@ -8,13 +8,14 @@
  * file, and where somebody has deleted the row by hand, VACUUM may have cut
  * the file off or given the place to another row.
  */
-#include "base/defer.h"
+#include "postgres.h"
 
 #include "access/tableam.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/compat.h"
 #include "table/tid_cache.h"
 
 void

@@ -2,16 +2,14 @@
  * test_backoff.c
  *		Waits between attempts.
  */
-#include "base/defer.h"
+#include "pure/backoff.h"
+
+#include <string.h>
 
 #include "harness.h"
 
 #define SECOND	INT64_C(1000000)
 
-/* What postgres.h makes of these would need the server */
-#undef printf
-#undef fprintf
-#undef vprintf
 
 static JobPolicy
 policy(double multiplier, double randomization)
@@ -29,7 +27,7 @@ policy(double multiplier, double randomization)
 
 /* Within a few microseconds: multiplication rounds */
 static bool
-near(int64 a, int64 b)
+near(int64_t a, int64_t b)
 {
 	return a - b <= 2 && b - a <= 2;
 }
@@ -45,7 +43,7 @@ test_backoff(void)
 	/* The default policy without its randomness */
 	for (i = 0; i < 12; i++)
 		check(near(backoff_interval(&p, i + 1, 0.77),
-				   (int64) (seconds[i] * SECOND)), "after %d: %lld", i + 1,
+				   (int64_t) (seconds[i] * SECOND)), "after %d: %lld", i + 1,
 			  (long long) backoff_interval(&p, i + 1, 0.77));
 
 	/* A randomization of 0 is exactly that */

@@ -1,0 +1,24 @@
+/*
+ * args.h
+ *		Arguments of SQL functions that many files read in the same way.
+ */
+#ifndef DEFER_ARGS_H
+#define DEFER_ARGS_H
+
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+/* Longest time that a setting may have: 100 years */
+#define SETTING_TIME_MAX	(INT64CONST(100) * 365 * USECS_PER_DAY)
+
+/*
+ * Microseconds of an interval, a month as 30 days, a day as 24 hours.  Error
+ * if it is negative, infinite or over SETTING_TIME_MAX; "name" is for the
+ * message.
+ */
+extern int64 setting_interval(const char *name, const Interval *interval);
+
+/* Error that names the parameter if argument n is NULL */
+extern void require_argument(FunctionCallInfo fcinfo, int n, const char *name);
+
+#endif							/* DEFER_ARGS_H */

@@ -1,0 +1,41 @@
+/*
+ * catalog.h
+ *		The extension's own objects.
+ */
+#ifndef DEFER_CATALOG_H
+#define DEFER_CATALOG_H
+
+typedef enum CatalogObject
+{
+	CAT_JOB,
+	CAT_JOB_PKEY,
+	CAT_JOB_CLAIM_IDX,
+	CAT_JOB_KEY_IDX,
+	CAT_JOB_SCHEDULE_IDX,
+	CAT_JOB_ID_SEQ,
+	CAT_CLAIM,
+	CAT_CLAIM_PKEY,
+	CAT_CLAIM_ID_SEQ,
+	CAT_HISTORY,
+	CAT_HISTORY_DEFAULT,
+	CAT_ATTEMPT_DEFAULT,
+	CAT_LOG_DEFAULT,
+	CAT_FUNCTION,
+	CAT_QUEUE,
+	CAT_SCHEDULE,
+	CAT_INSTALLATION,
+	CAT_ORIGIN,
+	CAT_ROLLUP_NEW,
+	CAT_ALERT,
+	CAT_ALERT_EVENT,
+	CAT_ALERT_FAILING,
+	CAT_N
+} CatalogObject;
+
+extern bool catalog_installed(void);	/* does this database have the extension? */
+extern Oid	catalog_owner(void);	/* owner of the extension */
+extern Oid	catalog_oid(CatalogObject which);	/* cached; error if missing */
+extern bool catalog_is_active(void);	/* false in a restored or copied database */
+extern bool database_is_template(Oid database);
+
+#endif							/* DEFER_CATALOG_H */

@@ -1,0 +1,12 @@
+/*
+ * roles.h
+ *		What a role may see and manage.
+ */
+#ifndef DEFER_ROLES_H
+#define DEFER_ROLES_H
+
+/* May the current user see and manage what belongs to that role? */
+extern bool role_may_manage(Oid owner); /* member of it, or superuser */
+extern bool role_may_see(Oid owner);	/* the same, or pg_monitor */
+
+#endif							/* DEFER_ROLES_H */

@@ -1,0 +1,35 @@
+/*
+ * text.c
+ *		Text of unknown origin.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "base/text.h"
+
+/*
+ * Copy a text, with a question mark for each byte that is not valid in the
+ * database's encoding.  An error message of libcurl or of an extension may quote
+ * bytes of another encoding, or half of a character: in a table they would make
+ * a dump that cannot be restored.
+ */
+char *
+valid_text(const char *text)
+{
+	char	   *copy = pstrdup(text);
+	char	   *at = copy;
+	int			left = strlen(copy);
+
+	for (;;)
+	{
+		int			good = pg_encoding_verifymbstr(GetDatabaseEncoding(), at, left);
+
+		at += good;
+		left -= good;
+		if (left == 0)
+			return copy;
+		*at++ = '?';
+		left--;
+	}
+}

@@ -1,0 +1,50 @@
+/*
+ * settings_cache.h
+ *		Settings of functions and queues, as enqueue and workers see them.
+ */
+#ifndef DEFER_SETTINGS_CACHE_H
+#define DEFER_SETTINGS_CACHE_H
+
+#include "base/job.h"
+#include "pure/backoff.h"
+
+/* A row of defer.function; what is NULL there is false in has_... */
+typedef struct FunctionSettings
+{
+	bool		found;			/* is there a row at all? */
+	int32		id;				/* 0 when there is no row */
+	int32		concurrency;	/* -1: no limit */
+	bool		cancel_at_limit;
+	bool		paused;
+	bool		has_priority;
+	int32		priority;
+	char	   *queue;			/* NULL: not set */
+	int64		discard_after;	/* microseconds, -1: not set */
+	/* policy fields; negative: not set */
+	JobPolicy	policy;
+} FunctionSettings;
+
+/* A row of defer.queue; "default" exists without one */
+typedef struct QueueSettings
+{
+	bool		found;			/* there is a row, or it is "default" */
+	int32		id;				/* 0 when there is no row */
+	Oid			owner;			/* InvalidOid for a "default" without row */
+	int			ngranted;
+	Oid		   *granted;		/* InvalidOid in it: everybody */
+	int32		concurrency;	/* -1: no limit */
+	bool		paused;
+	bool		has_priority;
+	int32		priority;
+	int64		discard_after;
+	JobPolicy	policy;
+} QueueSettings;
+
+extern const FunctionSettings *function_settings(const char *signature);	/* never NULL */
+extern const QueueSettings *queue_settings(const char *name);	/* never NULL; look at found */
+extern uint64 settings_generation(void);	/* grows when any of them may have changed */
+extern void settings_invalidate(void);	/* after a change of defer.function/queue: at commit, everywhere */
+extern int64 job_limits_key(const char *signature, const char *queue);	/* by the settings as they are */
+extern void job_policy(const Job *job, JobPolicy *policy);	/* job over function over queue over default */
+
+#endif							/* DEFER_SETTINGS_CACHE_H */

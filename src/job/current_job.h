@@ -1,0 +1,19 @@
+/*
+ * current_job.h
+ *		The job that this process runs.
+ */
+#ifndef DEFER_CURRENT_JOB_H
+#define DEFER_CURRENT_JOB_H
+
+#include "base/job.h"
+
+typedef struct CurrentJob
+{
+	const Job  *job;			/* NULL: this process runs none */
+	bool		snooze;			/* defer.snooze was called ... */
+	int64		snooze_for;		/* ... microseconds */
+	bool		give_up;		/* defer.give_up was called */
+} CurrentJob;
+extern CurrentJob current_job;
+
+#endif							/* DEFER_CURRENT_JOB_H */

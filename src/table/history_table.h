@@ -1,0 +1,38 @@
+/*
+ * history_table.h
+ *		Rows of defer.job_history, defer.attempt and defer.log.
+ */
+#ifndef DEFER_HISTORY_TABLE_H
+#define DEFER_HISTORY_TABLE_H
+
+#include "base/job.h"
+
+/* A row of defer.job_history */
+typedef struct HistoryRow
+{
+	Job			job;
+	char		state;			/* STATE_... */
+	int32		attempt;		/* attempts that were begun */
+	TimestampTz started_at;		/* NO_TIME: never */
+	TimestampTz finished_at;
+	Jsonb	   *result;
+} HistoryRow;
+
+/*
+ * Everything that ends a job writes this row; calls xact_notify_final().  The
+ * second does not count the job (see table/rollup.h): the caller does when the job's row
+ * is deleted.  It returns the time that it has written as finished_at.
+ */
+extern void history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
+						   Jsonb *result, const char *sqlstate, const char *error);
+extern TimestampTz history_insert_uncounted(const Job *job, char state, int32 attempt,
+											TimestampTz started_at, Jsonb *result,
+											const char *sqlstate, const char *error);
+extern bool history_exists(int64 id);	/* as of now */
+extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
+
+extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char *outcome,
+						   const ErrorData *error, TimestampTz retry_at);
+extern void log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level, const char *message);
+
+#endif							/* DEFER_HISTORY_TABLE_H */
