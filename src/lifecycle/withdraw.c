@@ -7,8 +7,8 @@
  * ALTER EXTENSION ... UPDATE want nobody at its tables; all of our processes
  * are.  So before such a command is run by somebody who has the right to it,
  * the database is marked as withdrawn: our processes leave, workers after their
- * job if it ends within a second, and none is started.  Afterwards the launcher
- * goes on from what it finds.
+ * job if it ends within a second, and none is started.  When the command's
+ * transaction is over the launcher goes on from what it finds.
  *
  * Also here: COMMIT PREPARED, which brings jobs without the callbacks of a
  * commit, and the extension's end.
@@ -228,6 +228,26 @@ set_withdrawn(Oid database, bool withdrawn)
 	LWLockRelease(shared->workers_lock);
 }
 
+/*
+ * Come back when the transaction of the command is over.  Not before: until
+ * DROP DATABASE has committed the launcher still finds the database.
+ */
+static void
+come_back_at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			if (OidIsValid(withdrawn_by_us))
+				set_withdrawn(withdrawn_by_us, false);
+			break;
+		default:
+			break;
+	}
+}
+
 /* This process ends in the middle of it: the database is not to be forgotten */
 static void
 come_back_at_exit(int code, Datum arg)
@@ -246,6 +266,7 @@ withdraw_from(Oid database)
 	if (!registered)
 	{
 		on_shmem_exit(come_back_at_exit, (Datum) 0);
+		RegisterXactCallback(come_back_at_transaction_end, NULL);
 		registered = true;
 	}
 	set_withdrawn(database, true);
@@ -340,8 +361,6 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (OidIsValid(database))
-		set_withdrawn(database, false);
 	if (commit_prepared)
 		note_commit_prepared();
 	if (creates && catalog_installed())

@@ -1,14 +1,19 @@
 /*
  * launcher.c
- *		The one process that is always there: it sees to it that each database
- *		that has the extension has a scheduler.
+ *		The process that starts a scheduler in each database that has the
+ *		extension.
  *
- * It is connected to no database, so it cannot look for the extension itself.
- * When it starts it tries them all: a scheduler that finds no extension, or a
- * database that was restored or copied, gives its slot back and is gone.  From
- * then on it is told: by the commit of CREATE EXTENSION or activate(), by the
- * end of DDL on a database, by the postmaster when a scheduler has ended.  So
- * it sleeps without a time-out unless something has failed.
+ * The launcher is connected to no database, so it cannot look for the
+ * extension itself.  At its start it probes all databases, a few at a time: it
+ * starts a scheduler in each.  A scheduler that finds no extension, or a
+ * restored or copied database, gives its slot back and exits.  After that the
+ * launcher is woken by the commit of CREATE EXTENSION and activate(), by the
+ * end of DDL on a database, by each scheduler that has checked its database or
+ * exits, and by the postmaster when a scheduler has ended.
+ *
+ * The launcher waits without a time-out only when it has nothing left to do: a
+ * wake-up that is lost, or a scheduler that hangs, delays the others by
+ * CHECK_DELAY at most.
  */
 #include "postgres.h"
 
@@ -24,42 +29,46 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "process/pool_policy.h"
 #include "process/process.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
 
-/*
- * A scheduler that has ended unasked is started again after a second; one that
- * does so again and again, twice as late each time, but within a minute.
- */
-#define RESTART_DELAY		USECS_PER_SEC
-#define MAX_DOUBLINGS		6
-#define LIVED_WELL			(10 * USECS_PER_SEC)
+/* A scheduler that cannot be started for want of a slot is tried again after this */
+#define NO_SLOT_DELAY		(200 * 1000)
 
-/* Nor is a background worker asked for more often when there is none free */
-#define NO_SLOT_DELAY		(5 * USECS_PER_SEC)
+/* As long as there is something to do, look at least so often */
+#define CHECK_DELAY			USECS_PER_SEC
 
-/* Databases that are looked into at the same time */
-#define MAX_PROBES			2
+/* Schedulers that may be starting, or checking their database, at a time */
+#define MAX_PROBES			4
 
-/* What we know of the scheduler in the database slot of the same number */
+/* A scheduler that has not checked its database after this is not waited for */
+#define PROBE_PATIENCE		(5 * USECS_PER_SEC)
+
+/* The scheduler that was started for the database slot of the same number */
 typedef struct Child
 {
 	BackgroundWorkerHandle *handle; /* NULL: none started by us */
 	Oid			database;
+	bool		served;			/* it was seen to have checked its database */
+	int			failures;		/* starts in a row that have not come as far */
 	TimestampTz started_at;
-	int			failures;		/* in a row: ended soon, though it is wanted */
 	TimestampTz not_before;		/* of the next start */
 } Child;
 
 static Child *children;
-static List *to_probe = NIL;	/* databases that nobody has looked into yet */
+static List *to_probe = NIL;	/* OIDs of databases, not probed yet */
+static bool complained_no_slots = false;	/* since all databases were served
+											 * last */
 static volatile sig_atomic_t terminated = false;
 
 /*
@@ -87,6 +96,14 @@ launcher_register(void)
  * Which databases
  * ------------------------------------------------------------------------ */
 
+/* May a scheduler be in that database? */
+static bool
+may_serve(Form_pg_database form)
+{
+	return form->datallowconn && !form->datistemplate;
+}
+
+/* Returns the OIDs of the databases to probe, in TopMemoryContext */
 static List *
 list_databases(void)
 {
@@ -104,7 +121,7 @@ list_databases(void)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (!form->datallowconn || form->datistemplate)
+		if (!may_serve(form))
 			continue;
 		context = MemoryContextSwitchTo(TopMemoryContext);
 		list = lappend_oid(list, form->oid);
@@ -116,7 +133,31 @@ list_databases(void)
 	return list;
 }
 
-/* Forget the slots of databases that are gone */
+/*
+ * Copies the name of a database to *name.  Returns false if it is gone, or
+ * takes no connections.
+ */
+static bool
+find_database(Oid database, NameData *name)
+{
+	HeapTuple	tuple;
+	bool		found = false;
+
+	StartTransactionCommand();
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		found = may_serve(form);
+		namestrcpy(name, NameStr(form->datname));
+		ReleaseSysCache(tuple);
+	}
+	CommitTransactionCommand();
+	return found;
+}
+
+/* Free the slots of databases that are not in the list */
 static void
 forget_dropped(List *databases)
 {
@@ -141,19 +182,36 @@ probe_all(void)
 	forget_dropped(to_probe);
 }
 
-/* Give slots to some of the databases that are still to be looked into */
+/*
+ * Is a scheduler about to start, under way to its database, checking it, or
+ * not gone yet after that?  Not one that waits for its next start, nor one that
+ * hangs: these hold up no other database.  The caller holds workers_lock.
+ */
+static bool
+is_probing(int index, TimestampTz now)
+{
+	DatabaseSlot *slot = &database_slots[index];
+	Child	   *child = &children[index];
+
+	if (child->handle == NULL && !slot->starting && slot->scheduler_pid == 0)
+		return OidIsValid(slot->database) && slot->wanted && !slot->withdrawn &&
+			(child->database != slot->database || child->not_before <= now);
+	return !(slot->scheduler_pid != 0 && slot->checked) &&
+		now - child->started_at < PROBE_PATIENCE;
+}
+
+/* Give slots to some of the databases that are not probed yet */
 static void
-probe_next(void)
+probe_next(TimestampTz now)
 {
 	static bool complained = false;
 	int			probing = 0;
+	bool		full = false;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
-		DatabaseSlot *slot = &database_slots[i];
-
-		if (OidIsValid(slot->database) && slot->wanted && slot->scheduler_pid == 0)
+		if (is_probing(i, now))
 			probing++;
 	}
 	while (to_probe != NIL && probing < MAX_PROBES)
@@ -161,7 +219,10 @@ probe_next(void)
 		DatabaseSlot *slot = database_slot(linitial_oid(to_probe), true);
 
 		if (slot == NULL)
+		{
+			full = true;
 			break;
+		}
 		slot->wanted = true;
 		if (slot->scheduler_pid == 0)
 			probing++;
@@ -169,12 +230,14 @@ probe_next(void)
 	}
 	LWLockRelease(shared->workers_lock);
 
-	if (to_probe != NIL && probing < MAX_PROBES && !complained)
+	/* with probes under way some slots may come free again */
+	if (full && probing == 0 && !complained)
 	{
 		complained = true;
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("defer serves %d databases and cannot serve more", shared->ndatabase_slots),
+				 errmsg("out of shared memory slots for databases"),
+				 errdetail("%d databases are served, and others are not.", shared->ndatabase_slots),
 				 errhint("Raise max_worker_processes and restart the server.")));
 	}
 }
@@ -183,12 +246,35 @@ probe_next(void)
  * Schedulers
  * ------------------------------------------------------------------------ */
 
-/* What has become of those that we started? */
+/*
+ * Record which schedulers have come as far as serving their database.  Returns
+ * true if any slot is wanted and has no scheduler that does.
+ */
+static bool
+watch_children(void)
+{
+	bool		unserved = false;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
+		DatabaseSlot *slot = &database_slots[i];
+
+		if (!OidIsValid(slot->database) || !slot->wanted || slot->withdrawn)
+			continue;
+		if (slot->scheduler_pid != 0 && slot->checked)
+			children[i].served = true;
+		else
+			unserved = true;
+	}
+	LWLockRelease(shared->workers_lock);
+	return unserved;
+}
+
+/* Decide when the schedulers that have ended are started again */
 static void
 reap_children(TimestampTz now)
 {
-	bool		failed = false;
-
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
 		Child	   *child = &children[i];
@@ -206,91 +292,111 @@ reap_children(TimestampTz now)
 		{
 			database_slots[i].starting = false;
 			wanted = database_slots[i].wanted && !database_slots[i].withdrawn;
+			child->served = child->served || database_slots[i].checked;
 		}
 		LWLockRelease(shared->workers_lock);
-		if (wanted && now - child->started_at < LIVED_WELL)
-			child->failures = Min(child->failures + 1, MAX_DOUBLINGS);
-		else
-			child->failures = 0;
+		child->failures = wanted && !child->served ? child->failures + 1 : 0;
 		child->not_before = !wanted ? now :
-			now + (RESTART_DELAY << Max(child->failures - 1, 0));
-		failed = failed || wanted;
-	}
-
-	/* the database may be gone */
-	if (failed)
-	{
-		List	   *databases = list_databases();
-
-		forget_dropped(databases);
-		list_free(databases);
+			child->started_at + policy_restart_delay(child->served, child->failures);
 	}
 }
 
+/* The slot has no scheduler: free it, its database is gone */
+static void
+forget_database(DatabaseSlot *slot, Oid database)
+{
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	if (slot->database == database && slot->scheduler_pid == 0)
+	{
+		slot->starting = false;
+		if (!slot->withdrawn)
+			slot->database = InvalidOid;
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/* Start the scheduler of a slot that is marked as starting; false: no slot is free */
 static bool
 start_scheduler(int index, Oid database)
 {
-	ProcessStart start = {"scheduler", ObjectIdGetDatum(database), 0, database, InvalidOid};
+	Child	   *child = &children[index];
+	NameData	name;
+	ProcessStart start = {"scheduler", ObjectIdGetDatum(database), 0, NameStr(name), NULL};
 
-	if (children[index].database != database)
-		children[index].failures = 0;
-	children[index].database = database;
-	children[index].started_at = GetCurrentTimestamp();
-	return process_start(&start, &children[index].handle);
+	/* DROP DATABASE withdraws us first: one that is there now is until then */
+	if (!find_database(database, &name))
+	{
+		forget_database(&database_slots[index], database);
+		return true;
+	}
+	if (child->database != database)
+		child->failures = 0;
+	child->database = database;
+	child->served = false;
+	child->started_at = GetCurrentTimestamp();
+	return process_start(&start, &child->handle);
 }
 
-/* Start the schedulers that are wanted; returns when to look again */
-static TimestampTz
-start_schedulers(TimestampTz now)
+/*
+ * Mark the slot as starting if its scheduler is to be started now; returns its
+ * database, or InvalidOid.  Lowers *next_check to when it is.
+ */
+static Oid
+next_to_start(int index, TimestampTz now, TimestampTz *next_check)
 {
-	static bool complained = false;
-	TimestampTz look_again = DT_NOEND;
+	DatabaseSlot *slot = &database_slots[index];
+	Child	   *child = &children[index];
+	Oid			database = InvalidOid;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	if (OidIsValid(slot->database) && slot->wanted && !slot->withdrawn &&
+		!slot->starting && slot->scheduler_pid == 0 && child->handle == NULL)
+	{
+		/* further off than it ever is: the clock was set back */
+		if (child->not_before > now + policy_restart_delay(false, child->failures))
+			child->not_before = now;
+		if (child->database == slot->database && child->not_before > now)
+			*next_check = Min(*next_check, child->not_before);
+		else
+		{
+			database = slot->database;
+			slot->starting = true;
+			slot->checked = false;
+		}
+	}
+	LWLockRelease(shared->workers_lock);
+	return database;
+}
+
+/* Start the schedulers that are wanted; lowers *next_check to when to look again */
+static void
+start_schedulers(TimestampTz now, TimestampTz *next_check)
+{
+	bool		no_slots = false;
 
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
-		DatabaseSlot *slot = &database_slots[i];
-		Child	   *child = &children[i];
-		Oid			database = InvalidOid;
-		bool		started;
+		Oid			database = next_to_start(i, now, next_check);
 
-		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-		if (OidIsValid(slot->database) && slot->wanted && !slot->withdrawn &&
-			!slot->starting && slot->scheduler_pid == 0 && child->handle == NULL)
-		{
-			/* further off than it ever is: the clock was set back */
-			if (child->not_before > now + (RESTART_DELAY << MAX_DOUBLINGS))
-				child->not_before = now;
-			if (child->database == slot->database && child->not_before > now)
-				look_again = Min(look_again, child->not_before);
-			else
-			{
-				database = slot->database;
-				slot->starting = true;
-			}
-		}
-		LWLockRelease(shared->workers_lock);
-		if (!OidIsValid(database))
+		if (!OidIsValid(database) || start_scheduler(i, database))
 			continue;
-
-		started = start_scheduler(i, database);
-		if (!started)
-		{
-			LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-			slot->starting = false;
-			slot->no_slots = true;
-			LWLockRelease(shared->workers_lock);
-			child->not_before = now + NO_SLOT_DELAY;
-			look_again = Min(look_again, child->not_before);
-			if (!complained)
-				ereport(WARNING,
-						(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						 errmsg("no background worker is free for a scheduler of defer"),
-						 errhint("Raise max_worker_processes (now %d) and restart the server.",
-								 max_worker_processes)));
-		}
-		complained = !started;
+		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+		database_slots[i].starting = false;
+		database_slots[i].no_slots = true;
+		LWLockRelease(shared->workers_lock);
+		children[i].not_before = now + NO_SLOT_DELAY;
+		*next_check = Min(*next_check, children[i].not_before);
+		no_slots = true;
 	}
-	return look_again;
+	if (no_slots && !complained_no_slots)
+	{
+		complained_no_slots = true;
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker is free for a scheduler of defer"),
+				 errhint("Raise max_worker_processes (now %d) and restart the server.",
+						 max_worker_processes)));
+	}
 }
 
 /*
@@ -375,7 +481,7 @@ defer_launcher_main(Datum arg)
 	while (!terminated)
 	{
 		TimestampTz now;
-		TimestampTz look_again;
+		TimestampTz next_check = DT_NOEND;
 		long		wait = -1;
 
 		ResetLatch(MyLatch);
@@ -389,12 +495,16 @@ defer_launcher_main(Datum arg)
 		if (take_probe_request())
 			probe_all();
 		reap_children(now);
-		probe_next();
-		look_again = start_schedulers(now);
+		probe_next(now);
+		start_schedulers(now, &next_check);
+		if (watch_children() || to_probe != NIL)
+			next_check = Min(next_check, now + CHECK_DELAY);
+		else
+			complained_no_slots = false;
 		if (shared->restored && all_checked())
 			restored_done();
-		if (look_again != DT_NOEND)
-			wait = TimestampDifferenceMilliseconds(now, look_again) + 1;
+		if (next_check != DT_NOEND)
+			wait = TimestampDifferenceMilliseconds(now, next_check) + 1;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0),
 						 wait, PG_WAIT_EXTENSION);

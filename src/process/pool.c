@@ -225,7 +225,7 @@ complain_no_slots(TimestampTz now)
 }
 
 static bool
-start_worker(Oid owner)
+start_worker(Oid owner, const char *role_name)
 {
 	uint32		generation;
 	int			index = take_slot(owner, &generation);
@@ -234,12 +234,38 @@ start_worker(Oid owner)
 
 	if (index < 0)
 		return false;
-	start = (ProcessStart) {"worker", Int32GetDatum(index), generation, MyDatabaseId, owner};
+	start = (ProcessStart)
+	{
+		"worker", Int32GetDatum(index), generation, scheduler_database_name(),
+			role_name
+	};
 	started = process_start(&start, &children[index].handle);
 	children[index].generation = generation;
 	if (!started)
 		give_back_slot(index, generation);
 	return started;
+}
+
+/* The name of a role, or its OID if it has none any more; in a transaction */
+static char *
+role_name(Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	return name != NULL ? name : psprintf("%u", role);
+}
+
+/* A worker of that role did not get as far as being connected */
+static void
+report_refused(Oid role)
+{
+	own_transaction_begin();
+	ereport(WARNING,
+			(errmsg("a worker for role \"%s\" could not connect to database \"%s\"",
+					role_name(role), scheduler_database_name()),
+			 errdetail("The preceding log message of the worker process has the reason."),
+			 errhint("The connection is retried at least once per minute.")));
+	own_transaction_end();
 }
 
 /*
@@ -281,10 +307,7 @@ reap_children(TimestampTz now)
 			Trouble    *trouble = trouble_of(failed, true);
 
 			if (trouble->failures == 0)
-				ereport(WARNING,
-						(errmsg("a worker for jobs of the role with OID %u could not connect to the database with OID %u",
-								failed, MyDatabaseId),
-						 errhint("It is tried again, at least every minute. The process itself has said why.")));
+				report_refused(failed);
 			trouble->failures = Min(trouble->failures + 1, 6);
 			trouble->not_before = now + (USECS_PER_SEC << (trouble->failures - 1));
 		}
@@ -382,7 +405,7 @@ cancel_at_limits(const ReadyQueueChoice *rqs, int n, TimestampTz now)
 {
 	for (int i = 0; i < n; i++)
 	{
-		ReadyKey		next;
+		ReadyKey	next;
 		int			ended;
 
 		if (rqs[i].min_key.run_at > now || !limits_cancel_at_limit(MyDatabaseId, rqs[i].limits_key))
@@ -391,8 +414,8 @@ cancel_at_limits(const ReadyQueueChoice *rqs, int n, TimestampTz now)
 		{
 			own_transaction_begin();
 			ended = ready_scan_end_due(&rqs[i], now, END_ROWS, STATE_CANCELLED, NULL,
-								 "the function was at its concurrency limit, and at_limit is \"cancel\"",
-								 &next);
+									   "the function was at its concurrency limit, and at_limit is \"cancel\"",
+									   &next);
 			own_transaction_end();
 		} while (ended == END_ROWS);
 	}
@@ -402,11 +425,11 @@ cancel_at_limits(const ReadyQueueChoice *rqs, int n, TimestampTz now)
 static void
 fail_jobs(Oid owner, OwnerState state, TimestampTz now, TimestampTz *look_again)
 {
-	ReadyQueueChoice	choice;
+	ReadyQueueChoice choice;
 
 	for (int round = 0; round < END_ROUNDS; round++)
 	{
-		ReadyKey		next = READY_KEY_NONE;
+		ReadyKey	next = READY_KEY_NONE;
 		volatile int ended = 0;
 
 		if (!ready_queue_choose(MyDatabaseId, owner, now, &choice, look_again))
@@ -444,11 +467,15 @@ fail_jobs(Oid owner, OwnerState state, TimestampTz now, TimestampTz *look_again)
  * One pool
  * ------------------------------------------------------------------------ */
 
-/* False: no worker of that role can be started now; lowers *look_again */
+/*
+ * False: no worker of that role can be started now; lowers *look_again.  Else
+ * *name is the role's.
+ */
 static bool
-owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
+owner_can_run(Oid owner, char **name, TimestampTz now, TimestampTz *look_again)
 {
 	Trouble    *trouble = trouble_of(owner, false);
+	MemoryContext context = CurrentMemoryContext;
 	OwnerState	state;
 
 	if (trouble != NULL && trouble->not_before > now + MAX_DELAY)
@@ -460,6 +487,9 @@ owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
 	}
 	own_transaction_begin();
 	state = owner_state(owner);
+	context = MemoryContextSwitchTo(context);
+	*name = role_name(owner);
+	MemoryContextSwitchTo(context);
 	own_transaction_end();
 	if (state == OWNER_OK)
 		return true;
@@ -475,9 +505,10 @@ owner_can_run(Oid owner, TimestampTz now, TimestampTz *look_again)
 		ereport(WARNING,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 state == OWNER_NO_LOGIN ?
-				 errmsg("jobs of the role with OID %u wait: it may not log in", owner) :
-				 errmsg("jobs of the role with OID %u wait: it may not connect to the database with OID %u",
-						owner, MyDatabaseId),
+				 errmsg("role \"%s\" is not permitted to log in", *name) :
+				 errmsg("role \"%s\" is not permitted to connect to database \"%s\"",
+						*name, scheduler_database_name()),
+				 errdetail("Its jobs wait."),
 				 errhint("See defer.health.")));
 	trouble->reported = state;
 	return false;
@@ -598,6 +629,7 @@ grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *l
 		? Max(1, defer_max_workers / 4) : 0;
 	int64		want = Min(pool->ready - pool->idle, Max(1, pool->workers));
 	int64		room = defer_max_workers - reserve - *working;
+	char	   *name;
 
 	if (want <= 0)
 		return true;
@@ -618,11 +650,11 @@ grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *l
 		}
 		room = 1;
 	}
-	if (!owner_can_run(pool->owner, now, look_again))
+	if (!owner_can_run(pool->owner, &name, now, look_again))
 		return true;
 	for (int i = 0; i < Min(want, room); i++)
 	{
-		if (!start_worker(pool->owner))
+		if (!start_worker(pool->owner, name))
 		{
 			complain_no_slots(now);
 			*look_again = Min(*look_again, now + NO_SLOT_DELAY);

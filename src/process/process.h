@@ -26,19 +26,23 @@ typedef struct ProcessStart
 {
 	const char *kind;
 	Datum		arg;			/* of the function */
-	uint32		generation;		/* of the slot that the process takes; 0: it takes none */
-	Oid			database;		/* these two: for the name that ps shows */
-	Oid			role;			/* InvalidOid: serves all */
+	uint32		generation;		/* of the slot that the process takes; 0: it
+								 * takes none */
+	const char *database;		/* these two: names, for what ps shows */
+	const char *role;			/* NULL: serves all */
 } ProcessStart;
 
-extern void process_register_static(const char *kind);	/* in the postmaster; started again if it ends */
+extern void process_register_static(const char *kind);	/* in the postmaster;
+														 * started again if it
+														 * ends */
 
 /*
  * False: no background worker is free.  *handle has that of the last one, or
  * NULL, and gets the new one's, in TopMemoryContext.
  */
 extern bool process_start(const ProcessStart *start, BackgroundWorkerHandle **handle);
-extern uint32 process_generation(void); /* in the process: what it was started with */
+extern uint32 process_generation(void); /* in the process: what it was started
+										 * with */
 
 /* process/launcher.c */
 extern void launcher_register(void);
@@ -46,6 +50,7 @@ extern PGDLLEXPORT void defer_launcher_main(Datum arg);
 
 /* process/scheduler.c */
 extern PGDLLEXPORT void defer_scheduler_main(Datum arg);
+extern const char *scheduler_database_name(void);
 
 /* process/pool.c: how many workers, of which roles; returns when to look again */
 extern TimestampTz pool_maintain(TimestampTz now);

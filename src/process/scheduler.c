@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -139,6 +140,15 @@ leave(int code)
 	proc_exit(code);
 }
 
+/* The name of this database; a change of it withdraws us first */
+static char database_name[NAMEDATALEN];
+
+const char *
+scheduler_database_name(void)
+{
+	return database_name;
+}
+
 /*
  * Is there anything for us to do in this database?  If not, it is as if it
  * had never had the extension, until somebody creates or activates it.
@@ -156,13 +166,15 @@ check_database(void)
 		CommandCounterIncrement();
 	}
 	serve = serve && catalog_is_active() && !database_is_template(MyDatabaseId);
+	strlcpy(database_name, get_database_name(MyDatabaseId), NAMEDATALEN);
 	own_transaction_end();
 	if (serve)
 	{
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-		my_database->checked = true;
-		if (shared->restored && shared->launcher_latch != NULL)
+		/* it may be waiting for us, to probe the next database */
+		if (!my_database->checked && shared->launcher_latch != NULL)
 			SetLatch(shared->launcher_latch);
+		my_database->checked = true;
 		LWLockRelease(shared->workers_lock);
 		return;
 	}
@@ -337,8 +349,8 @@ perform(Chore *chore, TimestampTz now)
 		LWLockReleaseAll();
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("the scheduler of database %u could not %s: %s",
-						MyDatabaseId, chore->what, error->message),
+				 errmsg("the scheduler of database \"%s\" could not %s: %s",
+						database_name, chore->what, error->message),
 				 error->detail ? errdetail_internal("%s", error->detail) : 0,
 				 errhint("It tries again in a few seconds.")));
 		FreeErrorData(error);
@@ -434,7 +446,8 @@ take_requests(TimestampTz now)
 	if (my_database->next_schedule < chores[CHORE_SCHEDULES].due)
 		chores[CHORE_SCHEDULES].due = my_database->next_schedule;
 	my_database->next_schedule = DT_NOEND;
-	my_database->next_wake = DT_NOEND;	/* while we are awake, any time is news */
+	my_database->next_wake = DT_NOEND;	/* while we are awake, any time is
+										 * news */
 	LWLockRelease(shared->workers_lock);
 	if (withdrawn)
 		leave(EXIT_DONE);

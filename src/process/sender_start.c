@@ -50,7 +50,7 @@ start_sender(BackgroundWorkerHandle **handle)
 
 	if (index < 0)
 		return false;
-	start = (ProcessStart) {"sender", Int32GetDatum(index), generation, MyDatabaseId, InvalidOid};
+	start = (ProcessStart) {"sender", Int32GetDatum(index), generation, scheduler_database_name(), NULL};
 	started = process_start(&start, handle);
 	if (!started)
 	{

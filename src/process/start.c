@@ -44,11 +44,11 @@ process_start(const ProcessStart *start, BackgroundWorkerHandle **handle)
 	worker.bgw_main_arg = start->arg;
 	worker.bgw_notify_pid = MyProcPid;
 	memcpy(worker.bgw_extra, &start->generation, sizeof(start->generation));
-	if (OidIsValid(start->role))
-		snprintf(worker.bgw_name, BGW_MAXLEN, "defer %s for role %u in database %u",
+	if (start->role != NULL)
+		snprintf(worker.bgw_name, BGW_MAXLEN, "defer %s for role %s in database %s",
 				 start->kind, start->role, start->database);
 	else
-		snprintf(worker.bgw_name, BGW_MAXLEN, "defer %s for database %u",
+		snprintf(worker.bgw_name, BGW_MAXLEN, "defer %s for database %s",
 				 start->kind, start->database);
 
 	/* the handle outlives whatever is under way */

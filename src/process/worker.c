@@ -89,21 +89,25 @@
 /* What runs now; for the way out */
 static BatchJob *running = NULL;
 static TimestampTz running_since;
-static int64 lost_job = 0;		/* it ran, and how it ended could not be written down */
+static int64 lost_job = 0;		/* it ran, and how it ended could not be
+								 * written down */
 static bool connected = false;
-static int64 started_at;	/* monotonic_now() */
-static bool retire = false; /* a new worker is to take over */
+static int64 started_at;		/* monotonic_now() */
+static bool retire = false;		/* a new worker is to take over */
 
 /* For the timer */
 static volatile sig_atomic_t ticking = false;
-static volatile uint32 job_serial = 0;	/* grows with each job; 0 in the low bit while none runs */
+static volatile uint32 job_serial = 0;	/* grows with each job; 0 in the low
+										 * bit while none runs */
 static uint32 tick_serial = 0;	/* as of the last tick */
-static volatile int64 deadline = 0; /* microseconds of the monotonic clock; 0: none */
+static volatile int64 deadline = 0; /* microseconds of the monotonic clock; 0:
+									 * none */
 static volatile sig_atomic_t timed_out = false;
 static int	stop_ticks = 0;		/* since the job was told to stop */
 
 static bool owner_stale = true; /* roles, rights or settings have changed */
-static bool superuser_session;	/* was the owner a superuser when we connected? */
+static bool superuser_session;	/* was the owner a superuser when we
+								 * connected? */
 
 /* ------------------------------------------------------------------------
  * The timer, and cancelling
@@ -553,7 +557,8 @@ worker_detach(int code, Datum arg)
 		if (lost_job != 0 && my_database->nlost < LOST_MAX)
 			my_database->lost[my_database->nlost] = lost_job;
 		if (lost_job != 0 && my_database->nlost <= LOST_MAX)
-			my_database->nlost++;	/* one more than there is room for: any may be one */
+			my_database->nlost++;	/* one more than there is room for: any
+									 * may be one */
 		wake_scheduler_locked(my_database);
 	}
 	LWLockRelease(shared->workers_lock);
@@ -626,7 +631,11 @@ set_up_session(void)
 {
 	if (!defer_synchronous_commit)
 		SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
-	/* jobs run as their owner, also where ALTER ROLE ... SET role says otherwise */
+
+	/*
+	 * jobs run as their owner, also where ALTER ROLE ... SET role says
+	 * otherwise
+	 */
 	SetConfigOption("role", "none", PGC_USERSET, PGC_S_OVERRIDE);
 	superuser_session = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
 	direct_call_in_worker = true;
@@ -655,7 +664,10 @@ idle(int64 since, TimestampTz look_again, bool steal_later)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	pgstat_report_stat(true);
 
-	/* whatever we have waited for since the state was set may have reset the latch */
+	/*
+	 * whatever we have waited for since the state was set may have reset the
+	 * latch
+	 */
 	if (my_worker->woken || asked_to_leave())
 		return true;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -731,7 +743,8 @@ main_loop(MemoryContext scratch)
 			monotonic_now() - started_at > MAX_LIFETIME)
 			return;
 		if (idle_since != 0)
-			worker_set_state(WORKER_IDLE);	/* before looking, so that no job slips by */
+			worker_set_state(WORKER_IDLE);	/* before looking, so that no job
+											 * slips by */
 		if (take_batch(max, &look_again, &steal_later))
 		{
 			int64		began = monotonic_now();

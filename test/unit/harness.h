@@ -34,6 +34,7 @@ extern void test_next(void);
 extern void test_oracle(void);
 extern void test_parse(void);
 extern void test_pg_cron(void);
+extern void test_pool_policy(void);
 extern void test_published(void);
 extern void test_retry_after(void);
 extern void test_tzif(void);

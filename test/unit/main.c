@@ -120,6 +120,7 @@ main(int argc, char **argv)
 		{"oracle", test_oracle},
 		{"backoff", test_backoff},
 		{"pg_cron", test_pg_cron},
+		{"pool_policy", test_pool_policy},
 		{"network_rules", test_network_rules},
 		{"retry_after", test_retry_after},
 		{"mail_address", test_mail_address},
