@@ -9,11 +9,16 @@
  * not rule out is looked up in defer.schedule, and remembered until the
  * function's row in pg_proc is announced as changed: whoever changes a
  * schedule announces that of its function, which has plans made anew, too.
+ * The table is read only if it is the extension's own: a session may be in a
+ * database from which the extension has been dropped, and where another role
+ * has made a schema and a table of these names.
  *
  * A schedule binds those who could do without it: everybody if it belongs to
  * the function's owner (or to a role with its rights, as a superuser), and
  * otherwise only the role that made the schedule.  Or else anyone could keep
- * everybody from calling a function, by making a schedule of it.
+ * everybody from calling a function, by making a schedule of it.  For the same
+ * reason a schedule costs only those whom it binds: for all others the planner
+ * may still inline the function, and calls do not go through the hook.
  *
  * Hooks run in all kinds of places, also while the extension is being dropped:
  * nothing here may raise an error, but for the refusal itself.
@@ -25,9 +30,14 @@
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -77,7 +87,7 @@ typedef struct GuardEntry
 
 bool		direct_call_in_worker = false;
 
-/* This session has changed schedules: the shared set may not know yet */
+/* This transaction has changed schedules: the shared set does not know yet */
 static bool changed_here = false;
 
 static HTAB *entries = NULL;
@@ -206,31 +216,70 @@ signature_of(Oid function, Oid *owner)
 	return signature;
 }
 
+/* The number of a column of that name and type; InvalidAttrNumber: there is none */
+static AttrNumber
+find_column(Oid relation, const char *name, Oid type)
+{
+	AttrNumber	number = get_attnum(relation, name);
+
+	return number > 0 && get_atttype(relation, number) == type ? number : InvalidAttrNumber;
+}
+
 static bool
 find_columns(Oid relation, GuardColumns *columns)
 {
-	columns->name = get_attnum(relation, "name");
-	columns->owner = get_attnum(relation, "owner");
-	columns->allow_direct = get_attnum(relation, "allow_direct");
-	columns->function = get_attnum(relation, "function");
-	columns->command = get_attnum(relation, "command");
+	columns->name = find_column(relation, "name", TEXTOID);
+	columns->owner = find_column(relation, "owner", REGROLEOID);
+	columns->allow_direct = find_column(relation, "allow_direct", BOOLOID);
+	columns->function = find_column(relation, "function", TEXTOID);
+	columns->command = find_column(relation, "command", TEXTOID);
 	return columns->name > 0 && columns->owner > 0 && columns->allow_direct > 0 &&
 		columns->function > 0 && columns->command > 0;
 }
 
-/* Take a schedule into the list, unless it allows direct calls */
+/* The extension's table of schedules; InvalidOid: there is none in this database */
+static Oid
+find_table(Oid schema)
+{
+	Oid			extension = get_extension_oid("defer", true);
+	Oid			relation = OidIsValid(extension) ? get_relname_relid("schedule", schema) : InvalidOid;
+
+	if (!OidIsValid(relation) || get_rel_relkind(relation) != RELKIND_RELATION ||
+		getExtensionOfObject(RelationRelationId, relation) != extension)
+		return InvalidOid;
+	return relation;
+}
+
+/* Its index on the column "function"; InvalidOid: there is none */
+static Oid
+find_index(Oid schema, Oid table)
+{
+	Oid			index = get_relname_relid("schedule_function_idx", schema);
+
+	return OidIsValid(index) && get_rel_relkind(index) == RELKIND_INDEX &&
+		IndexGetRelation(index, true) == table ? index : InvalidOid;
+}
+
+/* Take a schedule into the list, one of each owner, unless it allows direct calls */
 static GuardSchedule *
 add_schedule(GuardSchedule *list, HeapTuple tuple, TupleDesc desc, const GuardColumns *columns)
 {
 	GuardSchedule *schedule;
+	Oid			owner;
 	bool		isnull;
 
 	if (DatumGetBool(heap_getattr(tuple, columns->allow_direct, desc, &isnull)) ||
 		!heap_attisnull(tuple, columns->command, desc))
 		return list;
+	owner = DatumGetObjectId(heap_getattr(tuple, columns->owner, desc, &isnull));
+	for (GuardSchedule *s = list; s != NULL; s = s->next)
+	{
+		if (s->owner == owner)
+			return list;
+	}
 	schedule = palloc(sizeof(GuardSchedule));
 	schedule->next = list;
-	schedule->owner = DatumGetObjectId(heap_getattr(tuple, columns->owner, desc, &isnull));
+	schedule->owner = owner;
 	schedule->name = TextDatumGetCString(heap_getattr(tuple, columns->name, desc, &isnull));
 	return schedule;
 }
@@ -240,8 +289,8 @@ static GuardSchedule *
 read_schedules(const char *signature)
 {
 	Oid			schema = get_namespace_oid("defer", true);
-	Oid			table_oid = OidIsValid(schema) ? get_relname_relid("schedule", schema) : InvalidOid;
-	Oid			index = OidIsValid(schema) ? get_relname_relid("schedule_function_idx", schema) : InvalidOid;
+	Oid			table_oid = OidIsValid(schema) ? find_table(schema) : InvalidOid;
+	Oid			index;
 	GuardColumns columns;
 	GuardSchedule *list = NULL;
 	Relation	table;
@@ -252,6 +301,7 @@ read_schedules(const char *signature)
 
 	if (!OidIsValid(table_oid) || !find_columns(table_oid, &columns))
 		return NULL;
+	index = find_index(schema, table_oid);
 	table = table_open(table_oid, AccessShareLock);
 	ScanKeyEntryInitialize(&key, 0, columns.function, BTEqualStrategyNumber, InvalidOid,
 						   DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(signature));
@@ -348,17 +398,16 @@ worth_looking(Oid function)
 	return (changed_here || maybe_scheduled(function)) && in_client_session();
 }
 
+/*
+ * For those whom a schedule binds only: what needs the hook is neither inlined
+ * nor called directly.
+ */
 static bool
 guard_needs_fmgr_hook(Oid function)
 {
-	GuardEntry *entry;
-
 	if (prev_needs_fmgr_hook != NULL && prev_needs_fmgr_hook(function))
 		return true;
-	if (!worth_looking(function))
-		return false;
-	entry = look_up(function);
-	return entry != NULL && entry->schedules != NULL;
+	return worth_looking(function) && binding_schedule(function) != NULL;
 }
 
 static void
@@ -395,13 +444,18 @@ guard_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
 
 /*
  * What was announced and then rolled back is announced to nobody, and we may
- * have looked meanwhile.
+ * have looked meanwhile.  After a commit the shared set has what was added, and
+ * so has the scheduler's next look into the tables after COMMIT PREPARED.
  */
 static void
 guard_xact_callback(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT && changed_here)
+	if (!changed_here)
+		return;
+	if (event == XACT_EVENT_ABORT)
 		stale = true;
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		changed_here = false;
 }
 
 static void
@@ -445,6 +499,7 @@ direct_call_changed(Oid function)
 	if (HeapTupleIsValid(tuple))
 	{
 		CacheInvalidateHeapTuple(proc, tuple, NULL);
+		(void) GetCurrentCommandId(true);	/* or the command's end would not deliver it */
 		heap_freetuple(tuple);
 	}
 	table_close(proc, AccessShareLock);

@@ -109,8 +109,11 @@ GRANT USAGE ON SCHEMA defer, guard_test TO guard_alice, guard_bob;
 SET ROLE guard_alice;
 SELECT defer.cron('guard_test.guard_free', '@yearly') > 0 AS made;
 SELECT guard_free();
+-- the maker's plan has a call, which is refused; that of others is as it was before
+EXPLAIN (COSTS OFF, VERBOSE) SELECT guard_free();
 SET ROLE guard_bob;
 SELECT guard_free();
+EXPLAIN (COSTS OFF, VERBOSE) SELECT guard_free();
 SELECT guard_plpgsql();
 RESET ROLE;
 SELECT guard_free();
