@@ -121,7 +121,8 @@ catalog_owner(void)
 
 /*
  * Is the database the one that the data were made in?  Not after a restore
- * (other UUID in "origin") or as a template copy (other OID of the database).
+ * (other UUID in "origin"), as a template copy (other OID of the database), or
+ * if a subscription has copied the row of another installation beside ours.
  */
 bool
 catalog_is_active(void)
@@ -131,6 +132,7 @@ catalog_is_active(void)
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	HeapTuple	tuple;
 	bool		active = false;
+	int			ninstallations = 0;
 	bool		isnull;
 	pg_uuid_t	id = {0};
 
@@ -142,7 +144,7 @@ catalog_is_active(void)
 		Datum		database = heap_getattr(tuple, 2, RelationGetDescr(relation), &isnull);
 
 		id = *DatumGetUUIDP(uuid);
-		active = DatumGetObjectId(database) == MyDatabaseId;
+		active = ++ninstallations == 1 && DatumGetObjectId(database) == MyDatabaseId;
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);

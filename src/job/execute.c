@@ -523,6 +523,41 @@ parse(const char *sql)
 	return list;
 }
 
+/* Does the statement make a temporary table, view or sequence? */
+static bool
+makes_temporary(Node *stmt)
+{
+	RangeVar   *relation = NULL;
+
+	switch (nodeTag(stmt))
+	{
+		case T_CreateStmt:
+			relation = ((CreateStmt *) stmt)->relation;
+			break;
+		case T_CreateTableAsStmt:
+			relation = ((CreateTableAsStmt *) stmt)->into->rel;
+			break;
+		case T_SelectStmt:
+			/* a set operation has the INTO of its first part */
+			while (((SelectStmt *) stmt)->op != SETOP_NONE)
+				stmt = (Node *) ((SelectStmt *) stmt)->larg;
+			if (((SelectStmt *) stmt)->intoClause != NULL)
+				relation = ((SelectStmt *) stmt)->intoClause->rel;
+			break;
+		case T_ViewStmt:
+			relation = ((ViewStmt *) stmt)->view;
+			break;
+		case T_CreateSeqStmt:
+			relation = ((CreateSeqStmt *) stmt)->sequence;
+			break;
+		default:
+			break;
+	}
+	return relation != NULL &&
+		(relation->relpersistence == RELPERSISTENCE_TEMP ||
+		 (relation->schemaname != NULL && strcmp(relation->schemaname, "pg_temp") == 0));
+}
+
 /* Why a statement cannot be run as a job; NULL: it can */
 static const char *
 unfit_statement(Node *stmt)
@@ -551,8 +586,17 @@ unfit_statement(Node *stmt)
 		case T_FetchStmt:
 		case T_ClosePortalStmt:
 			return "There is no client to fetch rows, and cursors end with the job.";
+		case T_VariableSetStmt:
+			return "Settings end with the job. Use ALTER ROLE ... SET, or the SET clause of a function.";
+		case T_ConstraintsSetStmt:
+			return "It would hold for this statement only. Use it in the function that needs it.";
+		case T_DiscardStmt:
+			return "Each job begins in a session without traces of others.";
+		case T_LoadStmt:
+			return "It would be loaded into one worker process. Use session_preload_libraries.";
 		default:
-			return NULL;
+			return makes_temporary(stmt) ?
+				"Temporary objects end with the job. Use them in the function that needs them." : NULL;
 	}
 }
 

@@ -27,6 +27,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "common/hashfn.h"
+#include "common/int.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -417,15 +418,65 @@ count_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 	Counts	   *counts = arg;
 	bool		isnull;
 	TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple, HIST_FINISHED_AT, desc, &isnull));
-	int64		step = (at - counts->sink.since) / counts->step;
+	int64		step;
 	const char *letter;
 
-	if (at < counts->sink.since || step >= counts->nsteps ||
+	if (at < counts->sink.since)
+		return;
+	step = (at - counts->sink.since) / counts->step;
+	if (step >= counts->nsteps ||
 		!may_see(&counts->sink, DatumGetObjectId(heap_getattr(tuple, HIST_OWNER, desc, &isnull))))
 		return;
 	letter = strchr(ended_letters, DatumGetChar(heap_getattr(tuple, HIST_STATE, desc, &isnull)));
 	if (letter != NULL && *letter != '\0')
 		counts->jobs[step][letter - ended_letters] += weight;
+}
+
+/* The length of a step in microseconds */
+static int64
+step_length(const Interval *step)
+{
+	int64		days;
+	int64		result;
+
+	if (step->month != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not contain months", "step"),
+				 errhint("Give days or less, as in '1 day'.")));
+	if (pg_mul_s64_overflow(step->day, USECS_PER_DAY, &days) ||
+		pg_add_s64_overflow(step->time, days, &result))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
+				 errmsg("\"%s\" is out of range", "step")));
+	if (result <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be more than 0", "step")));
+	return result;
+}
+
+/* Error unless all steps are times that there are */
+static void
+check_steps(const Counts *counts)
+{
+	int64		length;
+	TimestampTz end;
+
+	if (counts->nsteps < 1 || counts->nsteps > STEPS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("number of steps must be between 1 and %d", STEPS_MAX)));
+	if (TIMESTAMP_NOT_FINITE(counts->sink.since))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be finite", "since")));
+	if (pg_mul_s64_overflow(counts->step, counts->nsteps, &length) ||
+		pg_add_s64_overflow(counts->sink.since, length, &end) || !IS_VALID_TIMESTAMP(end))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("the last step is out of range"),
+				 errhint("Give fewer or shorter steps.")));
 }
 
 /* defer.throughput(since, step, steps) */
@@ -441,14 +492,9 @@ defer_throughput(PG_FUNCTION_ARGS)
 	int			n;
 
 	counts->sink.since = PG_GETARG_TIMESTAMPTZ(0);
-	counts->step = step->time + step->day * USECS_PER_DAY;
 	counts->nsteps = PG_GETARG_INT32(2);
-	if (counts->step <= 0 || step->month != 0 || TIMESTAMP_NOT_FINITE(counts->sink.since) ||
-		counts->nsteps < 1 || counts->nsteps > STEPS_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there must be between 1 and %d steps, longer than 0 and without months, from a finite time on",
-						STEPS_MAX)));
+	counts->step = step_length(step);
+	check_steps(counts);
 	InitMaterializedSRF(fcinfo, 0);
 	n = open_history(counts->sink.since, &parts, &nblocks);
 	stride = choose_stride(nblocks, COUNT_BLOCKS);

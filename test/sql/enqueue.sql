@@ -150,6 +150,24 @@ SELECT defer.command('SELEC 1');
 SELECT defer.command('BEGIN');
 SELECT defer.command('COPY pg_class TO STDOUT');
 SELECT defer.command('LISTEN x');
+-- nor what would end with the job
+CREATE FUNCTION enqueue_refused(sql text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  hint text;
+BEGIN
+  PERFORM defer.command(sql, delay => '1 year', key => 'refused?');
+  RETURN NULL;
+EXCEPTION WHEN feature_not_supported THEN
+  GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+  RETURN SQLERRM || ': ' || hint;
+END $$;
+SELECT inputs.sql, enqueue_refused(inputs.sql) AS refused FROM (VALUES (1, 'SET work_mem = 1'), (2, 'RESET ALL'), (3, 'SET ROLE enqueue_app'),
+  (4, 'SET LOCAL work_mem = 1'), (5, 'SET SESSION AUTHORIZATION enqueue_app'), (6, 'SET CONSTRAINTS ALL DEFERRED'), (7, 'DISCARD ALL'),
+  (8, 'LOAD ''plpgsql'''), (9, 'CREATE TEMP TABLE t (a int)'), (10, 'CREATE TABLE pg_temp.t (a int)'), (11, 'CREATE TEMP TABLE t AS SELECT 1'),
+  (12, 'SELECT 1 INTO TEMP t'), (13, 'SELECT 1 INTO TEMP t UNION SELECT 2'), (14, 'CREATE TEMP VIEW t AS SELECT 1'), (15, 'CREATE TEMP SEQUENCE t'),
+  (16, 'SHOW work_mem'), (17, 'CREATE TABLE t (a int)'), (18, 'SELECT 1 INTO t')) inputs (n, sql) ORDER BY n;
+SELECT defer.cancel(id) FROM defer.jobs WHERE key = 'refused?';
+DROP FUNCTION enqueue_refused;
 SELECT defer.command('SELECT 1', delay => '-1 s');
 
 -- Nothing was left behind by any of these

@@ -28,6 +28,12 @@ SELECT count(*) AS steps, bool_and(succeeded BETWEEN 7000 AND 8000) AS succeeded
   FROM defer.throughput(date_trunc('day', now(), 'UTC') - interval '2 days', '1 hour', 24);
 SELECT * FROM defer.throughput(now(), '1 hour', 0);
 SELECT * FROM defer.throughput(now(), '1 month', 1);
+SELECT * FROM defer.throughput(now(), '200000000 days', 1);
+SELECT * FROM defer.throughput(now(), '1 day -24 hours', 1);
+SELECT * FROM defer.throughput('infinity', '1 day', 1);
+SELECT * FROM defer.throughput('294276-12-31', '1 day', 2);
+SELECT * FROM defer.throughput(now(), '1000000 days', 1000);
+SELECT sum(succeeded) FROM defer.throughput('4713-01-01 BC', '1 day', 1);
 
 -- the same sample again
 SELECT count(*) FROM (

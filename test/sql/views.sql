@@ -154,3 +154,16 @@ SELECT count(defer.cancel(id)) >= 2 AS cancelled FROM defer.jobs
 SELECT views.wait_until($$ NOT EXISTS (SELECT FROM defer.jobs WHERE function LIKE 'views.%'
    AND state NOT IN ('succeeded', 'failed', 'cancelled', 'discarded')) $$);
 DROP SCHEMA views CASCADE;
+
+-- A second row in defer.installation, as a subscription would bring it: nothing fires
+BEGIN;
+SELECT active FROM defer.server_state();
+INSERT INTO defer.installation (id, database) SELECT i.id, 1 FROM (SELECT gen_random_uuid() AS id) i;
+SELECT active FROM defer.server_state();
+DELETE FROM defer.installation WHERE database = 1;
+WITH mine AS (DELETE FROM defer.installation RETURNING *),
+	theirs AS (INSERT INTO defer.installation (id, database) SELECT gen_random_uuid(), 1)
+INSERT INTO defer.installation (id, database) SELECT id, database FROM mine;
+SELECT active FROM defer.server_state();
+ROLLBACK;
+SELECT active FROM defer.server_state();

@@ -147,10 +147,10 @@ for my $role ('ann', 'postgres')
 	}
 	$by_role{$role} = $pid;
 
-	# One statement may be SET, too
-	my $id = $node->safe_psql('postgres', q{SELECT defer.command('SET work_mem = ''66MB''', max_attempts => 1)}, extra_params => [ '-U', $role ]);
+	# One statement may change a setting, too
+	my $id = $node->safe_psql('postgres', q{SELECT defer.command('SELECT set_config(''work_mem'', ''66MB'', false)', max_attempts => 1)}, extra_params => [ '-U', $role ]);
 	$node->poll_query_until('postgres', "SELECT finished_at IS NOT NULL FROM defer.jobs WHERE id = $id");
-	look($role, "$role: nothing is left of a SET");
+	look($role, "$role: nothing is left of a changed setting");
 }
 isnt($by_role{ann}, $by_role{postgres}, 'each role has a process of its own');
 
