@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -233,9 +234,31 @@ find_by_given_signature(const char *given)
 	return function;
 }
 
+static bool
+in_pg_catalog(Oid function)
+{
+	return get_func_namespace(function) == PG_CATALOG_NAMESPACE;
+}
+
 /*
- * All functions that a name without types may mean, at least one.  Those that
- * cannot be jobs do not count beside others that can.
+ * How many of them are not in pg_catalog: these come first.  A function of
+ * pg_catalog is meant only if its schema is given, or nothing else fits:
+ * charge(int) does not compete with pg_catalog.charge("char").
+ */
+static int
+count_preferred(const Oid *functions, int n)
+{
+	int			preferred = 0;
+
+	while (preferred < n && !in_pg_catalog(functions[preferred]))
+		preferred++;
+	return preferred;
+}
+
+/*
+ * All functions that a name without types may mean, at least one, those of
+ * pg_catalog last.  Those that cannot be jobs do not count beside others that
+ * can.
  */
 static int
 find_by_name(const char *given, Oid **functions)
@@ -250,10 +273,13 @@ find_by_name(const char *given, Oid **functions)
 	for (FuncCandidateList c = candidates; c != NULL; c = c->next)
 		n++;
 	*functions = palloc(n * sizeof(Oid));
-	for (FuncCandidateList c = candidates; c != NULL; c = c->next)
+	for (int catalog = 0; catalog <= 1; catalog++)
 	{
-		if (is_fit(c->oid))
-			(*functions)[nfit++] = c->oid;
+		for (FuncCandidateList c = candidates; c != NULL; c = c->next)
+		{
+			if (in_pg_catalog(c->oid) == (catalog == 1) && is_fit(c->oid))
+				(*functions)[nfit++] = c->oid;
+		}
 	}
 	if (nfit > 0)
 		return nfit;
@@ -283,11 +309,10 @@ find_by_types(const char *given, int ntypes, const Oid *types)
 	return function;
 }
 
-/* The one that the arguments fit; error if it is not one */
-static Oid
-choose_by_arguments(const char *given, const Oid *functions, int n, Jsonb *args)
+/* The last one of n that the arguments fit, and how many they fit */
+static int
+find_fitting(const Oid *functions, int n, Jsonb *args, Oid *found)
 {
-	Oid			found = InvalidOid;
 	int			nfound = 0;
 
 	for (int i = 0; i < n; i++)
@@ -296,10 +321,23 @@ choose_by_arguments(const char *given, const Oid *functions, int n, Jsonb *args)
 
 		if (entry != NULL && function_args_fit(entry, args))
 		{
-			found = functions[i];
+			*found = functions[i];
 			nfound++;
 		}
 	}
+	return nfound;
+}
+
+/* The one that the arguments fit; error if it is not one */
+static Oid
+choose_by_arguments(const char *given, const Oid *functions, int n, Jsonb *args)
+{
+	int			preferred = count_preferred(functions, n);
+	Oid			found = InvalidOid;
+	int			nfound = find_fitting(functions, preferred, args, &found);
+
+	if (nfound == 0)
+		nfound = find_fitting(functions + preferred, n - preferred, args, &found);
 	if (nfound == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -393,7 +431,7 @@ function_resolve_name(const char *name)
 	const Oid  *functions;
 	int			n = find_functions(name, ANY_TYPES, NULL, &functions);
 
-	if (n > 1)
+	if (n > 1 && count_preferred(functions, n) != 1)
 		not_unique(name, functions, n);
 	return check_entry(functions[0], name);
 }

@@ -173,6 +173,27 @@ SELECT defer.command('SELECT 1', delay => '-1 s');
 -- Nothing was left behind by any of these
 SELECT count(*) - :before AS more FROM defer.jobs WHERE function LIKE 'enqueue_test.%';
 
+-- A function of pg_catalog is meant only if its schema is given or nothing else fits
+CREATE FUNCTION charge(a integer, b numeric) RETURNS text LANGUAGE sql AS 'SELECT text ''mine''';
+SELECT defer.enqueue('charge', '[1, 2]', delay => '1 year') AS id \gset
+SELECT function FROM defer.job WHERE id = :id;
+SELECT defer.enqueue('charge', '["x", "y"]', delay => '1 year');
+SELECT defer.enqueue('charge', '[1, 2, 3, 4]');
+SELECT defer.configure('charge', priority => 3);
+SELECT signature FROM defer.function WHERE signature LIKE '%charge%';
+CREATE FUNCTION charge(a integer, b text) RETURNS text LANGUAGE sql AS 'SELECT text ''mine''';
+SELECT defer.enqueue('charge', '[1, 2]', delay => '1 year');
+SELECT defer.configure('charge', priority => 3);
+-- with an equal signature it is the one that a call means
+CREATE FUNCTION version() RETURNS text LANGUAGE sql AS 'SELECT text ''mine''';
+SELECT defer.enqueue('version', delay => '1 year') AS id \gset
+SELECT function FROM defer.job WHERE id = :id;
+SELECT defer.enqueue('pg_sleep', '[0]', delay => '1 year') AS id \gset
+SELECT function FROM defer.job WHERE id = :id;
+SELECT count(defer.cancel(id)) FROM defer.jobs WHERE function ~ 'charge|version|pg_sleep' AND state = 'scheduled';
+DELETE FROM defer.function WHERE signature LIKE '%charge%';
+DROP FUNCTION charge(integer, numeric), charge(integer, text), enqueue_test.version();
+
 -- Options
 SELECT defer.create_queue('enqueue queue', priority => 4, max_attempts => 2);
 SELECT defer.enqueue('one', '[1]', run_at => '2100-01-01 00:00+00', queue => 'enqueue queue', key => 'k',
