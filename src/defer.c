@@ -15,10 +15,12 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "function/direct_call_check.h"
-#include "process/process.h"
 #include "shmem/shmem.h"
+#include "shmem/statistics.h"
 #include "shmem/xact_notify.h"
+#include "function/direct_call_check.h"
+#include "table/job_table.h"
+#include "process/process.h"
 
 #if PG_VERSION_NUM >= 180000
 PG_MODULE_MAGIC_EXT(.name = "defer",.version = DEFER_VERSION);
@@ -36,7 +38,7 @@ shmem_request(void)
 {
 	if (prev_shmem_request_hook != NULL)
 		prev_shmem_request_hook();
-	shared_state_request();
+	defer_shmem_request();
 }
 
 static void
@@ -44,7 +46,7 @@ shmem_startup(void)
 {
 	if (prev_shmem_startup_hook != NULL)
 		prev_shmem_startup_hook();
-	shared_state_startup();
+	defer_shmem_startup();
 	restored_at_start();
 }
 
@@ -57,6 +59,8 @@ _PG_init(void)
 
 	guc_define();
 	xact_notify_init();
+	statistics_init();
+	job_table_init();
 	direct_call_check_init();
 	database_ddl_init();
 	if (!process_shared_preload_libraries_in_progress)

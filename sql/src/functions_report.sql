@@ -39,8 +39,7 @@ COMMENT ON FUNCTION defer.processes() IS
 
 CREATE FUNCTION defer.server_state(OUT preloaded boolean, OUT enabled boolean, OUT active boolean, OUT recovery boolean,
 		OUT launcher boolean, OUT scheduler boolean, OUT no_slots boolean, OUT overflow boolean,
-		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean, OUT refused boolean,
-		OUT limits_overflow boolean)
+		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean, OUT refused boolean)
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'defer_server_state';
 COMMENT ON FUNCTION defer.server_state() IS
 	'how defer stands on this server and in this database; look at defer.health instead';

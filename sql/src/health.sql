@@ -51,12 +51,9 @@ SELECT 'error', 'workers are started and cannot connect to this database: jobs o
 	'The server''s log says why; it may be max_connections, or a CONNECTION LIMIT. They are tried again, at least every minute.'
   FROM server s WHERE s.refused AND s.scheduler
 UNION ALL
-SELECT 'error', 'there are more limits and pauses of functions and queues than defer.shared_slots: jobs under some of them do not run',
-	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server, or take limits back.'
-  FROM server s WHERE s.limits_overflow
-UNION ALL
-SELECT 'warning', 'defer.shared_slots is too small for the roles, priorities and limits of waiting jobs: some are looked for in the table, slowly',
-	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'
+SELECT 'warning', 'a role has ready jobs of more priorities and limits than there is shared memory for: some of them begin later',
+	'The scheduler finds them one after the other. Use fewer priorities, or raise defer.shared_slots (now '
+	|| pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'
   FROM server s WHERE s.overflow
 UNION ALL
 SELECT 'warning', pg_catalog.format('%s ready jobs of role %s have no worker, the oldest since %s', w.ready, w.owner,

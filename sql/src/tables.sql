@@ -197,7 +197,8 @@ CREATE TABLE defer.log_default PARTITION OF defer.log DEFAULT;
 CREATE INDEX log_default_job_id_idx ON defer.log_default (job_id);
 COMMENT ON TABLE defer.log_default IS 'messages of days that have no partition yet';
 
-CREATE SEQUENCE defer.function_id_seq AS integer;
+-- 30 bits are for each of them in job.limits_key
+CREATE SEQUENCE defer.function_id_seq AS integer MAXVALUE 1073741823 CYCLE;
 COMMENT ON SEQUENCE defer.function_id_seq IS 'numbers of configured functions, part of job.limits_key';
 CREATE TABLE defer.function (
 	id					integer NOT NULL DEFAULT pg_catalog.nextval('defer.function_id_seq'::pg_catalog.regclass),
@@ -215,11 +216,12 @@ CREATE TABLE defer.function (
 	at_limit			text,
 	paused				boolean NOT NULL DEFAULT false,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
-	CONSTRAINT function_id_key UNIQUE (id)
+	CONSTRAINT function_id_key UNIQUE (id),
+	CONSTRAINT function_id_check CHECK (id BETWEEN 1 AND 1073741823)
 );
 COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
 
-CREATE SEQUENCE defer.queue_id_seq AS integer;
+CREATE SEQUENCE defer.queue_id_seq AS integer MAXVALUE 1073741823 CYCLE;
 COMMENT ON SEQUENCE defer.queue_id_seq IS 'numbers of queues, part of job.limits_key';
 CREATE TABLE defer.queue (
 	id					integer NOT NULL DEFAULT pg_catalog.nextval('defer.queue_id_seq'::pg_catalog.regclass),
@@ -237,7 +239,8 @@ CREATE TABLE defer.queue (
 	concurrency			integer,
 	paused				boolean NOT NULL DEFAULT false,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
-	CONSTRAINT queue_id_key UNIQUE (id)
+	CONSTRAINT queue_id_key UNIQUE (id),
+	CONSTRAINT queue_id_check CHECK (id BETWEEN 1 AND 1073741823)
 );
 COMMENT ON TABLE defer.queue IS 'queues other than "default", and the settings of "default" where it has any';
 COMMENT ON COLUMN defer.queue.granted IS 'roles that may use the queue besides its owner; 0 stands for everybody';

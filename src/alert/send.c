@@ -25,17 +25,18 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "alert/alert.h"
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
-#include "config/settings_cache.h"
-#include "delivery/delivery.h"
-#include "job/batch.h"
-#include "shmem/shmem.h"
+#include "shmem/databases.h"
+#include "shmem/ready_queue.h"
 #include "table/job_table.h"
+#include "config/settings_cache.h"
+#include "job/batch.h"
+#include "delivery/delivery.h"
+#include "alert/alert.h"
 
 /* What one message tells of (rows), and how long its parts may be (bytes) */
 #define SUBJECTS_MAX	20

@@ -39,6 +39,18 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
+/* This process' number among those that may be there, below MaxBackends; in 17 it got a name */
+static inline int
+compat_process_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+
 /* 18 made the bytes unsigned */
 static inline int
 compat_b64_encode(const void *bytes, int length, char *text, int room)

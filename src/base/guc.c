@@ -16,7 +16,6 @@
 #include "base/guc.h"
 #include "pure/mail_address.h"
 #include "pure/network_rules.h"
-#include "shmem/shmem.h"
 
 int			defer_max_workers = 8;
 int			defer_shared_slots = 1024;
@@ -95,9 +94,9 @@ guc_define(void)
 							&defer_max_workers, 8, 1, 1000,
 							at_start, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("defer.shared_slots",
-							"Sets how many ready queues, limits and waiting sessions shared memory has room for.",
+							"Sets how many ready queues shared memory has room for.",
 							NULL,
-							&defer_shared_slots, 1024, 64, 1000000,
+							&defer_shared_slots, 1024, 64, 16384,
 							at_start, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("defer.enabled",
 							 "Whether schedules fire and jobs are begun.",

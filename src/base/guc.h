@@ -5,6 +5,9 @@
 #ifndef DEFER_GUC_H
 #define DEFER_GUC_H
 
+/* Most deliveries that a database has under way at a time: maximum of defer.max_deliveries */
+#define TRANSFERS_MAX	2048
+
 extern int	defer_max_workers;
 extern int	defer_shared_slots;
 extern bool defer_enabled;

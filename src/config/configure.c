@@ -21,10 +21,9 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/own_sql.h"
-#include "config/setting_values.h"
-#include "function/function.h"
 #include "shmem/shmem.h"
-#include "shmem/xact_notify.h"
+#include "function/function.h"
+#include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_configure);
 PG_FUNCTION_INFO_V1(defer_pause);
@@ -44,8 +43,6 @@ static const SettingColumn function_columns[] = {
 	{"max_duration", SETTING_TIME},
 	{"discard_after", SETTING_TIME_NOT_0},
 };
-
-#define AT_LIMIT_ARGUMENT 9
 
 static const SettingTable function_table = {
 	.name = "function",
@@ -87,8 +84,8 @@ own_function(FunctionCallInfo fcinfo)
 static void
 write_function(text *signature, FunctionCallInfo fcinfo, bool reset, const bool *paused)
 {
-	Oid			type = TEXTOID;
-	Datum		value = PointerGetDatum(signature);
+	Oid			types[] = {TEXTOID, INT4OID};
+	Datum		values[] = {PointerGetDatum(signature), (Datum) 0};
 	SettingRow	row;
 	OwnSql		own;
 
@@ -96,9 +93,10 @@ write_function(text *signature, FunctionCallInfo fcinfo, bool reset, const bool 
 	SPI_connect();
 	if (!setting_values_write(&function_table, signature, fcinfo, 1, reset, paused, &row))
 	{
-		own_sql_run("INSERT INTO defer.function (signature) VALUES ($1)"
+		values[1] = Int32GetDatum(setting_unused_id(&function_table));
+		own_sql_run("INSERT INTO defer.function (signature, id) VALUES ($1, $2)"
 					" ON CONFLICT (signature) DO NOTHING",
-					1, &type, &value, NULL, SPI_OK_INSERT);
+					2, types, values, NULL, SPI_OK_INSERT);
 		if (!setting_values_write(&function_table, signature, fcinfo, 1, reset, paused, &row))
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -129,8 +127,6 @@ defer_configure(PG_FUNCTION_ARGS)
 				 errmsg("no setting is given"),
 				 errhint("Name what to change, as in concurrency => 3; reset => true takes all settings back.")));
 	write_function(signature, fcinfo, reset, NULL);
-	if (reset || !PG_ARGISNULL(AT_LIMIT_ARGUMENT))
-		xact_notify_rescan();		/* the scheduler keeps what is done at the limit */
 	PG_RETURN_VOID();
 }
 

@@ -26,10 +26,11 @@
 #include "base/job.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
-#include "config/setting_values.h"
-#include "config/settings_cache.h"
+#include "shmem/limits.h"
 #include "shmem/shmem.h"
 #include "shmem/xact_notify.h"
+#include "config/setting_values.h"
+#include "config/settings_cache.h"
 
 PG_FUNCTION_INFO_V1(defer_create_queue);
 PG_FUNCTION_INFO_V1(defer_alter_queue);
@@ -147,12 +148,17 @@ check_name(text *name)
 static bool
 insert_queue(text *name, Oid owner)
 {
-	Oid			types[] = {TEXTOID, REGROLEOID};
-	Datum		values[] = {PointerGetDatum(name), ObjectIdGetDatum(owner)};
+	Oid			types[] = {TEXTOID, REGROLEOID, INT4OID};
+	Datum		values[] = {PointerGetDatum(name), ObjectIdGetDatum(owner), (Datum) 0};
 
-	return own_sql_run("INSERT INTO defer.queue (name, owner) VALUES ($1, $2)"
+	/* look first: what fails must not use up numbers */
+	if (own_sql_run("SELECT FROM defer.queue q WHERE q.name OPERATOR(pg_catalog.=) $1",
+					1, types, values, NULL, SPI_OK_SELECT) > 0)
+		return false;
+	values[2] = Int32GetDatum(setting_unused_id(&queue_table));
+	return own_sql_run("INSERT INTO defer.queue (name, owner, id) VALUES ($1, $2, $3)"
 					   " ON CONFLICT (name) DO NOTHING",
-					   2, types, values, NULL, SPI_OK_INSERT) == 1;
+					   3, types, values, NULL, SPI_OK_INSERT) == 1;
 }
 
 /* defer.create_queue(name, concurrency, priority, ...) */
@@ -330,8 +336,7 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 	own_sql_end(&own);
 
 	settings_invalidate();
-	xact_notify_limit('q', id, -1);
-	xact_notify_rescan();			/* its limit still holds if a subtransaction takes all this back */
+	xact_notify_limit('q', id, LIMIT_NONE);
 	PG_RETURN_BOOL(deleted > 0);
 }
 

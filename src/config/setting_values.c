@@ -186,7 +186,29 @@ limit_of_result(int concurrency_column, int paused_column)
 	return isnull ? -1 : concurrency;
 }
 
-/* Lock the row and read what is there before */
+/*
+ * The numbers of rows that were taken back are used again once the sequence has
+ * come to its end: a role that makes and undoes rows uses up none for others.
+ */
+int32
+setting_unused_id(const SettingTable *table)
+{
+	const char *sql = psprintf("SELECT c.id FROM (SELECT pg_catalog.nextval('defer.%s_id_seq')::integer AS id) c"
+							   " WHERE NOT EXISTS (SELECT FROM defer.%s t"
+							   " WHERE t.id OPERATOR(pg_catalog.=) c.id)",
+							   table->name, table->name);
+	bool		isnull;
+	int32		id;
+
+	do
+		CHECK_FOR_INTERRUPTS();
+	while (own_sql_run(sql, 0, NULL, NULL, NULL, SPI_OK_SELECT) == 0);
+	id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return id;
+}
+
+/* Lock the row and read its number */
 static bool
 read_row(const SettingTable *table, text *key, SettingRow *row)
 {
@@ -195,13 +217,12 @@ read_row(const SettingTable *table, text *key, SettingRow *row)
 	bool		isnull;
 	char	   *sql;
 
-	sql = psprintf("SELECT t.id, t.concurrency, t.paused FROM defer.%s t"
+	sql = psprintf("SELECT t.id FROM defer.%s t"
 				   " WHERE t.%s OPERATOR(pg_catalog.=) $1 FOR UPDATE",
 				   table->name, table->key);
 	if (own_sql_run(sql, 1, &type, &value, NULL, SPI_OK_SELECT) == 0)
 		return false;
 	row->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	row->old_limit = limit_of_result(2, 3);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -249,7 +270,5 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 
 	settings_invalidate();
 	xact_notify_limit(table->limit_kind, row->id, row->limit);
-	if (row->limit != row->old_limit)
-		xact_notify_rescan();		/* held jobs may go on, others are limited now */
 	return true;
 }

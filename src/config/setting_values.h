@@ -45,8 +45,7 @@ typedef struct SettingTable
 typedef struct SettingRow
 {
 	int32		id;
-	int32		old_limit;		/* as in xact_notify_limit(): -1 none, 0 paused */
-	int32		limit;
+	int32		limit;			/* LIMIT_NONE, LIMIT_PAUSED or more */
 } SettingRow;
 
 /* Check the arguments first .. first + ncolumns - 1; is any of them given? */
@@ -60,6 +59,9 @@ extern bool setting_values_check(const SettingTable *table, FunctionCallInfo fci
  */
 extern bool setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcinfo,
 								 int first, bool reset, const bool *paused, SettingRow *row);
+
+/* A number for a new row of the table, in SPI as above */
+extern int32 setting_unused_id(const SettingTable *table);
 
 /* May that role put jobs into the queue?  The queue exists. */
 extern bool queue_usable_by(const char *name, const QueueSettings *queue, Oid role);

@@ -5,7 +5,7 @@
  * The server asks our hook about every function that is not built in, each
  * time one is looked up to be called, so the answer must cost nothing where
  * there is nothing to guard: a set in shared memory (a Bloom filter for each
- * database, see shmem/shmem.h) says "no" first.  It only grows.  What it does
+ * database, see shmem/scheduled_set.h) says "no" first.  It only grows.  What it does
  * not rule out is looked up in defer.schedule, and remembered until the
  * function's row in pg_proc is announced as changed: whoever changes a
  * schedule announces that of its function, which has plans made anew, too.
@@ -54,11 +54,12 @@
 
 #include "base/compat.h"
 #include "base/roles.h"
+#include "shmem/scheduled_set.h"
+#include "shmem/shmem.h"
+#include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
 #include "schedule/schedule.h"
-#include "shmem/shmem.h"
-#include "shmem/xact_notify.h"
 
 /* Columns of defer.schedule that are read here by name, as they may have moved */
 typedef struct GuardColumns
@@ -97,69 +98,6 @@ static bool looking = false;
 
 static needs_fmgr_hook_type prev_needs_fmgr_hook = NULL;
 static fmgr_hook_type prev_fmgr_hook = NULL;
-
-/* ------------------------------------------------------------------------
- * The set of scheduled functions: a Bloom filter of two bits a function
- * ------------------------------------------------------------------------ */
-
-static void
-guard_bits(Oid function, uint32 *first, uint32 *second)
-{
-	uint32		hash = murmurhash32(function);
-
-	*first = hash % (SCHEDULED_SET_WORDS * 64);
-	*second = (hash >> 16) % (SCHEDULED_SET_WORDS * 64);
-}
-
-/*
- * Could the function be scheduled in this database?  Read without a lock: a
- * bit that is being set belongs to a transaction that has not returned yet.
- */
-static bool
-maybe_scheduled(Oid function)
-{
-	static int	known = -1;		/* index of this database's slot */
-	uint32		first,
-				second;
-
-	if (shared == NULL || pg_atomic_read_u32(&shared->nscheduled) == 0)
-		return false;
-	if (known < 0 || database_slots[known].database != MyDatabaseId)
-	{
-		known = -1;
-		for (int i = 0; i < shared->ndatabase_slots; i++)
-		{
-			if (database_slots[i].database == MyDatabaseId)
-				known = i;
-		}
-		if (known < 0)
-			return false;
-	}
-	guard_bits(function, &first, &second);
-	return (database_slots[known].scheduled_set[first / 64] >> (first % 64) & 1) != 0 &&
-		(database_slots[known].scheduled_set[second / 64] >> (second % 64) & 1) != 0;
-}
-
-void
-scheduled_set_add(Oid database, Oid function)
-{
-	DatabaseSlot *slot;
-	uint32		first,
-				second;
-
-	if (shared == NULL)
-		return;
-	guard_bits(function, &first, &second);
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	slot = database_slot(database, false);
-	if (slot != NULL)
-	{
-		slot->scheduled_set[first / 64] |= UINT64CONST(1) << (first % 64);
-		slot->scheduled_set[second / 64] |= UINT64CONST(1) << (second % 64);
-		pg_atomic_write_u32(&shared->nscheduled, 1);
-	}
-	LWLockRelease(shared->workers_lock);
-}
 
 /* ------------------------------------------------------------------------
  * What schedules are there of a function?
@@ -395,7 +333,7 @@ in_client_session(void)
 static inline bool
 worth_looking(Oid function)
 {
-	return (changed_here || maybe_scheduled(function)) && in_client_session();
+	return (changed_here || scheduled_set_may_have(function)) && in_client_session();
 }
 
 /*
@@ -484,7 +422,7 @@ direct_call_check_init(void)
 bool
 direct_call_is_scheduled(Oid function)
 {
-	if (!changed_here && shared_state_present() && !maybe_scheduled(function))
+	if (!changed_here && shmem_is_present() && !scheduled_set_may_have(function))
 		return false;
 	return binding_schedule(function) != NULL;
 }

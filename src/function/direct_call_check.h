@@ -7,7 +7,6 @@
 
 extern void direct_call_check_init(void);
 extern bool direct_call_in_worker;	/* this process is a worker: calls are allowed */
-extern void scheduled_set_add(Oid database, Oid function);	/* into the shared set */
 
 /* May the current user neither call nor enqueue it, because of a schedule? */
 extern bool direct_call_is_scheduled(Oid function);

@@ -42,10 +42,12 @@
 #include "base/guc.h"
 #include "base/job.h"
 #include "base/roles.h"
-#include "job/current_job.h"
 #include "shmem/shmem.h"
+#include "shmem/waiters.h"
+#include "shmem/workers.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "job/current_job.h"
 
 PG_FUNCTION_INFO_V1(defer_await);
 
@@ -138,7 +140,7 @@ check_can_wait(int64 id)
 				 errmsg("cannot wait for job " INT64_FORMAT ", which this transaction has enqueued or changed", id),
 				 errdetail("The job cannot begin before this transaction has committed."),
 				 errhint("Commit first, then call defer.await().")));
-	if (!shared_state_present())
+	if (!shmem_is_present())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot wait for a job: defer is not loaded by the server"),
@@ -156,10 +158,10 @@ check_can_wait(int64 id)
  * ------------------------------------------------------------------------ */
 
 static void
-stop_waiting(int code, Datum slot)
+stop_waiting(int code, Datum arg)
 {
 	worker_end_await();
-	waiter_unregister(DatumGetInt32(slot));
+	waiter_unregister();
 }
 
 /* Milliseconds until the time is over, at most RECHECK_INTERVAL; 0: it is */
@@ -181,7 +183,7 @@ time_left(instr_time start, int64 timeout)
 
 /* false: time over.  Timeout in microseconds, negative: none */
 static bool
-wait_registered(int64 id, int slot, int64 timeout, HistoryRow *outcome)
+wait_registered(int64 id, int64 timeout, HistoryRow *outcome)
 {
 	instr_time	start;
 	bool		look = true;
@@ -193,7 +195,7 @@ wait_registered(int64 id, int slot, int64 timeout, HistoryRow *outcome)
 		int			events;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((look || waiter_is_done(slot)) && job_ended(id, outcome))
+		if ((look || waiter_is_done()) && job_ended(id, outcome))
 			return true;
 		left = time_left(start, timeout);
 		if (left == 0)
@@ -213,22 +215,16 @@ static bool
 wait_for_end(int64 id, int64 timeout, HistoryRow *outcome)
 {
 	volatile bool ended = false;
-	int			slot = waiter_register(id);
 
-	if (slot < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("too many sessions wait for jobs"),
-				 errhint("Raise defer.shared_slots, which is %d.", defer_shared_slots)));
-
-	PG_ENSURE_ERROR_CLEANUP(stop_waiting, Int32GetDatum(slot));
+	waiter_register(id);
+	PG_ENSURE_ERROR_CLEANUP(stop_waiting, (Datum) 0);
 	{
 		if (current_job.job != NULL)
 			worker_begin_await();
-		ended = wait_registered(id, slot, timeout, outcome);
+		ended = wait_registered(id, timeout, outcome);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(stop_waiting, Int32GetDatum(slot));
-	stop_waiting(0, Int32GetDatum(slot));
+	PG_END_ENSURE_ERROR_CLEANUP(stop_waiting, (Datum) 0);
+	stop_waiting(0, (Datum) 0);
 	return ended;
 }
 
@@ -284,7 +280,7 @@ commit_in_partition(Relation partition, int64 id)
 static void
 flush_end(int64 id)
 {
-	XLogRecPtr	lsn = shared_state_present() ? waiters_flush_point() : InvalidXLogRecPtr;
+	XLogRecPtr	lsn = shmem_is_present() ? waiters_flush_point() : InvalidXLogRecPtr;
 	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), NoLock);
 	ListCell   *cell;
 

@@ -32,6 +32,12 @@
 #include "shmem/xact_notify.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "shmem/databases.h"
+#include "shmem/workers.h"
+#include "shmem/senders.h"
+#include "shmem/limits.h"
+#include "shmem/xact_notify.h"
+#include "shmem/shmem.h"
 
 Batch		batch;
 
@@ -64,7 +70,7 @@ static void
 publish_batch(const Batch *new_batch)
 {
 	published = true;
-	SpinLockAcquire(&my_worker->mutex);
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
 	my_worker->previous_claim_id = my_worker->claim_id;
 	my_worker->claim_id = new_batch->claim_id;
 	my_worker->limits_key = new_batch->limits_key;
@@ -74,7 +80,7 @@ publish_batch(const Batch *new_batch)
 		my_worker->entries[i].job_id = new_batch->jobs[i].job.id;
 		my_worker->entries[i].state = ENTRY_WAITING;
 	}
-	SpinLockRelease(&my_worker->mutex);
+	LWLockRelease(my_worker->lock);
 }
 
 /*
@@ -87,14 +93,14 @@ unpublish_batch(bool failed)
 	if (!published)
 		return;
 	published = false;
-	SpinLockAcquire(&my_worker->mutex);
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
 	if (failed)
 	{
 		my_worker->claim_id = my_worker->previous_claim_id;
 		my_worker->nentries = my_worker->nwaiting = 0;
 	}
 	my_worker->previous_claim_id = 0;
-	SpinLockRelease(&my_worker->mutex);
+	LWLockRelease(my_worker->lock);
 }
 
 /* Begin a job of the batch; false: it was stolen or withdrawn */
@@ -103,7 +109,7 @@ batch_start_job(int index, TimestampTz now)
 {
 	bool		ours = false;
 
-	SpinLockAcquire(&my_worker->mutex);
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
 	if (my_worker->entries[index].state == ENTRY_WAITING)
 	{
 		my_worker->entries[index].state = ENTRY_STARTED;
@@ -114,30 +120,30 @@ batch_start_job(int index, TimestampTz now)
 		my_worker->cancel_job = 0;
 		ours = true;
 	}
-	SpinLockRelease(&my_worker->mutex);
+	LWLockRelease(my_worker->lock);
 	return ours;
 }
 
 void
 batch_end_job(void)
 {
-	SpinLockAcquire(&my_worker->mutex);
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
 	my_worker->current_job = 0;
 	my_worker->cancel_job = 0;
-	SpinLockRelease(&my_worker->mutex);
+	LWLockRelease(my_worker->lock);
 }
 
 /* Do not run a job of the batch after all: settling the batch sets it free */
 void
 batch_leave_job(int index)
 {
-	SpinLockAcquire(&my_worker->mutex);
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
 	if (my_worker->entries[index].state == ENTRY_WAITING)
 	{
 		my_worker->entries[index].state = ENTRY_WITHDRAWN;
 		my_worker->nwaiting--;
 	}
-	SpinLockRelease(&my_worker->mutex);
+	LWLockRelease(my_worker->lock);
 }
 
 /*
@@ -158,7 +164,7 @@ batch_withdraw(int64 job_id)
 
 		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
 			continue;
-		SpinLockAcquire(&slot->mutex);
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		for (int e = 0; e < slot->nentries; e++)
 		{
 			BatchEntry *entry = &slot->entries[e];
@@ -177,7 +183,7 @@ batch_withdraw(int64 job_id)
 				result = BATCH_RUNNING;
 			break;
 		}
-		SpinLockRelease(&slot->mutex);
+		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
 	if (result == BATCH_NOT_CLAIMED && sender_has(MyDatabaseId, job_id, false))
@@ -204,13 +210,13 @@ worker_cancel_job(int64 job_id)
 
 		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
 			continue;
-		SpinLockAcquire(&slot->mutex);
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		if (slot->current_job == job_id)
 		{
 			slot->cancel_job = job_id;
 			found = true;
 		}
-		SpinLockRelease(&slot->mutex);
+		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
 	return found || sender_has(MyDatabaseId, job_id, true);

@@ -10,7 +10,8 @@
 #include "base/job.h"
 #include "base/own_transaction.h"
 #include "table/tid_cache.h"
-#include "shmem/shmem.h"
+#include "shmem/ready_queue.h"
+#include "shmem/workers.h"
 
 typedef enum BatchJobState
 {

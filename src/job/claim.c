@@ -41,6 +41,11 @@
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "shmem/databases.h"
+#include "shmem/workers.h"
+#include "shmem/ready_queue.h"
+#include "shmem/limits.h"
+#include "shmem/xact_notify.h"
 
 /* What one claim reads at most: bytes of arguments, rows it does not take */
 #define CLAIM_BYTES			(4 * 1024 * 1024)

@@ -79,7 +79,7 @@ read_job(int64 id, Job *job, bool *finished)
 static bool
 job_runs(int64 id)
 {
-	return shared_state_present() && batch_withdraw(id) == BATCH_RUNNING;
+	return shmem_is_present() && batch_withdraw(id) == BATCH_RUNNING;
 }
 
 /*

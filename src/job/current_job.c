@@ -16,9 +16,9 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "shmem/workers.h"
 #include "job/current_job.h"
 #include "job/job_log.h"
-#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_current_job);
 PG_FUNCTION_INFO_V1(defer_log);

@@ -35,6 +35,7 @@
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "shmem/xact_notify.h"
 
 /* SQLSTATEs of defer.snooze() and defer.give_up() */
 #define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')

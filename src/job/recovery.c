@@ -43,11 +43,15 @@
 #include "base/catalog.h"
 #include "base/job.h"
 #include "base/own_transaction.h"
-#include "job/batch.h"
-#include "process/process.h"
+#include "shmem/databases.h"
+#include "shmem/senders.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "job/batch.h"
+#include "process/process.h"
 
 /* Columns of defer.claim */
 enum
@@ -90,9 +94,9 @@ claim_is_live(int64 id)
 
 		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
 			continue;
-		SpinLockAcquire(&slot->mutex);
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		live = slot->claim_id == id || slot->previous_claim_id == id;
-		SpinLockRelease(&slot->mutex);
+		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
 	return live || sender_has_claim(MyDatabaseId, id);

@@ -22,6 +22,9 @@
 #include "job/batch.h"
 #include "job/current_job.h"
 #include "table/job_table.h"
+#include "shmem/workers.h"
+#include "shmem/limits.h"
+#include "shmem/shmem.h"
 
 /* It is worth it when the victim's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)
@@ -56,7 +59,7 @@ choose_victim(bool *later)
 			slot->database != MyDatabaseId || slot->owner != my_worker->owner ||
 			slot->nwaiting == 0)	/* unlocked look */
 			continue;
-		SpinLockAcquire(&slot->mutex);
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		if (slot->nwaiting > 0 && slot->current_job != 0 &&
 			(slot->awaiting || now - slot->job_started >= STEAL_AFTER))
 		{
@@ -76,7 +79,7 @@ choose_victim(bool *later)
 		}
 		else if (slot->nwaiting > 0)
 			*later = true;
-		SpinLockRelease(&slot->mutex);
+		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
 }
@@ -92,7 +95,7 @@ give_back(void)
 
 	theft.victim = NULL;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	SpinLockAcquire(&victim->mutex);
+	LWLockAcquire(victim->lock, LW_EXCLUSIVE);
 	for (int e = 0; victim->claim_id == theft.claim_id && e < victim->nentries; e++)
 	{
 		BatchEntry *entry = &victim->entries[e];
@@ -106,7 +109,7 @@ give_back(void)
 			}
 		}
 	}
-	SpinLockRelease(&victim->mutex);
+	LWLockRelease(victim->lock);
 	LWLockRelease(shared->workers_lock);
 }
 

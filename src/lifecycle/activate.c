@@ -31,6 +31,8 @@
 #include "shmem/shmem.h"
 #include "shmem/xact_notify.h"
 #include "table/rollup.h"
+#include "shmem/xact_notify.h"
+#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_activate);
 PG_FUNCTION_INFO_V1(defer_note_restore);

@@ -36,9 +36,13 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/timer.h"
-#include "process/process.h"
+#include "shmem/databases.h"
+#include "shmem/senders.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
 #include "shmem/xact_notify.h"
 #include "table/job_table.h"
+#include "process/process.h"
 
 /* A running job may go on for so long; then it is interrupted (microseconds) */
 #define GRACE		USECS_PER_SEC

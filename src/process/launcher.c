@@ -37,10 +37,12 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "process/pool_policy.h"
-#include "process/process.h"
+#include "shmem/databases.h"
+#include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
+#include "process/pool_policy.h"
+#include "process/process.h"
 
 /* A scheduler that cannot be started for want of a slot is tried again after this */
 #define NO_SLOT_DELAY		(200 * 1000)
@@ -168,7 +170,10 @@ forget_dropped(List *databases)
 
 		if (OidIsValid(slot->database) && slot->scheduler_pid == 0 && !slot->starting &&
 			!slot->withdrawn && !list_member_oid(databases, slot->database))
+		{
+			ready_queues_forget(slot->database);
 			slot->database = InvalidOid;
+		}
 	}
 	LWLockRelease(shared->workers_lock);
 	statistics_forget_dropped(databases);

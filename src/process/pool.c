@@ -32,11 +32,15 @@
 #include "base/job.h"
 #include "base/own_transaction.h"
 #include "base/role_check.h"
+#include "shmem/databases.h"
+#include "shmem/limits.h"
+#include "shmem/ready_queue.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
+#include "table/job_table.h"
 #include "job/batch.h"
 #include "job/current_job.h"
 #include "process/process.h"
-#include "shmem/shmem.h"
-#include "table/job_table.h"
 
 /* How long after starting workers to see whether more are needed (microseconds) */
 #define GROW_DELAY		(20 * 1000)
@@ -377,11 +381,11 @@ count_pools(List **pools, TimestampTz now, int *working, bool *others)
 			continue;
 		}
 		pool = pool_of(pools, slot->owner);
-		SpinLockAcquire(&slot->mutex);
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		if (slot->nwaiting > 0 && slot->current_job != 0 &&
 			(slot->awaiting || now - slot->job_started > HELP_AFTER))
 			pool->ready += slot->nwaiting;
-		SpinLockRelease(&slot->mutex);
+		LWLockRelease(slot->lock);
 		if (slot->awaiting || slot->state == WORKER_LEAVING)
 			continue;
 		pool->workers++;

@@ -45,6 +45,11 @@
 #include "schedule/schedule.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "shmem/databases.h"
+#include "shmem/ready_queue.h"
+#include "shmem/shmem.h"
+#include "table/ready_search.h"
+#include "config/limits_load.h"
 
 /* A chore that failed is done again after so long (microseconds) */
 #define FAILURE_DELAY	(5 * USECS_PER_SEC)
@@ -64,7 +69,9 @@
 typedef enum ChoreName
 {
 	CHORE_CLOCK,				/* it was set back */
-	CHORE_LOAD,					/* limits, guard, ready queues from the tables */
+	CHORE_LOAD,					/* scheduled functions and ready queues from the tables */
+	CHORE_SEARCH,				/* ready queues without a slot */
+	CHORE_LIMITS,				/* their limits */
 	CHORE_RECOVER,
 	CHORE_PARTITIONS,
 	CHORE_SCHEDULES,
@@ -85,54 +92,6 @@ typedef struct Chore
 /* ------------------------------------------------------------------------
  * Chores
  * ------------------------------------------------------------------------ */
-
-/* False: there is no room for all of them */
-static bool
-load_limits(const char *sql, char kind)
-{
-	OwnSql		own;
-	bool		all = true;
-
-	own_sql_begin(&own);
-	SPI_connect();
-	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the limits");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		int32		id = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
-		int32		limit = DatumGetInt32(SPI_getbinval(tuple, desc, 2, &isnull));
-
-		if (!limit_set(MyDatabaseId, kind, id, limit))
-			all = false;
-		if (kind == 'f')
-			limit_set_cancel(MyDatabaseId, id,
-							 DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)));
-	}
-	SPI_finish();
-	own_sql_end(&own);
-	return all;
-}
-
-/* Jobs under limits that are not known wait: say so */
-static void
-note_limits_overflow(bool overflow)
-{
-	bool		before;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	before = my_database->limits_overflow;
-	my_database->limits_overflow = overflow;
-	LWLockRelease(shared->workers_lock);
-	if (overflow && !before)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("there are more limits and pauses of functions and queues than defer.shared_slots: jobs under some of them do not run"),
-				 errhint("Raise defer.shared_slots (now %d) and restart the server, or take limits back.",
-						 defer_shared_slots)));
-}
 
 static void
 leave(int code)
@@ -187,27 +146,28 @@ check_database(void)
 static TimestampTz
 chore_load(TimestampTz now)
 {
-	uint32		limits;
-	bool		all;
-	bool		current;
-
 	check_database();
-	limits = limits_load_begin(MyDatabaseId);
+	ready_queues_open(MyDatabaseId);
 	own_transaction_begin();
-	all = load_limits("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
-					  " f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f", 'f');
-	all = load_limits("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END"
-					  " FROM defer.queue q", 'q') && all;
-	current = limits_load_end(MyDatabaseId, limits);
-	note_limits_overflow(!all);
 	schedule_load_set();
-	ready_scan_load(now);
+	ready_search_all(now);
 	own_transaction_end();
 	/* a restore may have brought jobs since: then they were not to be found */
 	check_database();
-	if (!current)
-		return now;
-	return my_database->overflow || !all ? now + RETRY_DELAY : DT_NOEND;
+	return DT_NOEND;
+}
+
+static TimestampTz
+chore_search(TimestampTz now)
+{
+	return ready_search(now);
+}
+
+static TimestampTz
+chore_limits(TimestampTz now)
+{
+	limits_load();
+	return DT_NOEND;
 }
 
 static TimestampTz
@@ -318,6 +278,8 @@ chore_rollup(TimestampTz now)
 static Chore chores[CHORE_N] = {
 	[CHORE_CLOCK] = {"follow the clock", chore_clock},
 	[CHORE_LOAD] = {"read its tables", chore_load},
+	[CHORE_SEARCH] = {"look for ready queues", chore_search},
+	[CHORE_LIMITS] = {"read concurrency limits", chore_limits},
 	[CHORE_RECOVER] = {"settle the claims of processes that are gone", chore_recover},
 	[CHORE_PARTITIONS] = {"maintain its partitions", chore_partitions},
 	[CHORE_SCHEDULES] = {"run its schedules", chore_schedules},
@@ -377,14 +339,16 @@ scheduler_detach(int code, Datum arg)
 	my_database->scheduler_latch = NULL;
 	my_database->starting = false;
 	if (!my_database->wanted && !my_database->withdrawn)
+	{
+		/* before the slot is free: what a next scheduler loads must stay */
+		ready_queues_forget(database);
 		my_database->database = InvalidOid;
+	}
 	else
 		my_database->rescan = true; /* what we took to do may not be done */
 	if (shared->launcher_latch != NULL)
 		SetLatch(shared->launcher_latch);
 	LWLockRelease(shared->workers_lock);
-	if (!OidIsValid(my_database->database))
-		ready_queues_forget(database);
 }
 
 /* Take the database's slot; false: we are not wanted (any more) */
@@ -418,10 +382,10 @@ take_requests(TimestampTz now)
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	withdrawn = my_database->withdrawn;
 	my_database->called = false;
-	if (my_database->rescan || my_database->overflow)
+	if (my_database->rescan)
 	{
 		chores[CHORE_LOAD].due = chores[CHORE_SCHEDULES].due = chores[CHORE_RELEASE].due = now;
-		my_database->rescan = my_database->overflow = false;
+		my_database->rescan = false;
 	}
 	if (my_database->release)
 	{
@@ -453,7 +417,7 @@ take_requests(TimestampTz now)
 		leave(EXIT_DONE);
 
 	/* whoever wakes us may have work for workers, and the first history */
-	chores[CHORE_POOL].due = now;
+	chores[CHORE_SEARCH].due = chores[CHORE_LIMITS].due = chores[CHORE_POOL].due = now;
 	if (chores[CHORE_PARTITIONS].due == DT_NOEND)
 		chores[CHORE_PARTITIONS].due = now;
 }

@@ -40,12 +40,17 @@
 #include "base/guc.h"
 #include "base/job.h"
 #include "base/own_transaction.h"
+#include "shmem/databases.h"
+#include "shmem/limits.h"
+#include "shmem/ready_queue.h"
+#include "shmem/senders.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
+#include "table/job_table.h"
+#include "job/batch.h"
 #include "delivery/delivery.h"
 #include "delivery/transfer.h"
-#include "job/batch.h"
 #include "process/process.h"
-#include "shmem/shmem.h"
-#include "table/job_table.h"
 
 /* Jobs that one claim takes, and ends that one transaction writes */
 #define CLAIM_MAX		200
@@ -179,11 +184,11 @@ delivery_forget(int entry)
 	MemoryContextDelete(delivery->context);
 	deliveries[entry] = NULL;
 	ndeliveries--;
-	SpinLockAcquire(&my_sender->mutex);
+	LWLockAcquire(my_sender->lock, LW_EXCLUSIVE);
 	my_sender->entries[entry].job_id = 0;
 	while (my_sender->nentries > 0 && my_sender->entries[my_sender->nentries - 1].job_id == 0)
 		my_sender->nentries--;
-	SpinLockRelease(&my_sender->mutex);
+	LWLockRelease(my_sender->lock);
 }
 
 /* It ends, or is freed, and its lookup may go on without it */
@@ -305,7 +310,7 @@ publish(const Batch *batch_of, int *entries)
 	TimestampTz now = GetCurrentTimestamp();
 	int			entry = 0;
 
-	SpinLockAcquire(&my_sender->mutex);
+	LWLockAcquire(my_sender->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < batch_of->njobs; i++)
 	{
 		while (my_sender->entries[entry].job_id != 0)
@@ -318,16 +323,16 @@ publish(const Batch *batch_of, int *entries)
 		my_sender->nentries = Max(my_sender->nentries, entry + 1);
 		entries[i] = entry;
 	}
-	SpinLockRelease(&my_sender->mutex);
+	LWLockRelease(my_sender->lock);
 }
 
 static void
 unpublish(const int *entries, int n)
 {
-	SpinLockAcquire(&my_sender->mutex);
+	LWLockAcquire(my_sender->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < n; i++)
 		my_sender->entries[entries[i]].job_id = 0;
-	SpinLockRelease(&my_sender->mutex);
+	LWLockRelease(my_sender->lock);
 }
 
 /* The row of defer.claim; in a transaction */
@@ -530,14 +535,14 @@ collect_cancelled(void)
 
 	if (ndeliveries == 0)
 		return;
-	SpinLockAcquire(&my_sender->mutex);
+	LWLockAcquire(my_sender->lock, LW_EXCLUSIVE);
 	n = my_sender->nentries;
 	for (int i = 0; i < n; i++)
 	{
 		cancel[i] = my_sender->entries[i].cancel;
 		any = any || cancel[i];
 	}
-	SpinLockRelease(&my_sender->mutex);
+	LWLockRelease(my_sender->lock);
 	for (int i = 0; any && i < n; i++)
 	{
 		Delivery   *delivery = deliveries[i];
@@ -727,11 +732,11 @@ sender_detach(int code, Datum arg)
 	}
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	database = database_slot(my_sender->database, false);
-	SpinLockAcquire(&my_sender->mutex);
+	LWLockAcquire(my_sender->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < my_sender->nentries; i++)
 		my_sender->entries[i].job_id = 0;
 	my_sender->nentries = 0;
-	SpinLockRelease(&my_sender->mutex);
+	LWLockRelease(my_sender->lock);
 	my_sender->pid = 0;
 	my_sender->latch = NULL;
 	my_sender->database = InvalidOid;

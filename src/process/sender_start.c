@@ -9,6 +9,7 @@
 
 #include "process/process.h"
 #include "shmem/shmem.h"
+#include "shmem/senders.h"
 
 /* A sender that has not attached to its slot after so long never will */
 #define START_TIMEOUT	(60 * USECS_PER_SEC)

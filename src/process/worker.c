@@ -37,20 +37,24 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "pure/backoff.h"
 #include "base/guc.h"
 #include "base/job.h"
 #include "base/own_transaction.h"
 #include "base/role_check.h"
 #include "base/timer.h"
-#include "config/settings_cache.h"
+#include "shmem/databases.h"
+#include "shmem/ready_queue.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
 #include "function/direct_call_check.h"
+#include "config/settings_cache.h"
 #include "job/batch.h"
 #include "job/current_job.h"
 #include "job/execute.h"
 #include "job/job_log.h"
 #include "job/session.h"
 #include "process/process.h"
-#include "pure/backoff.h"
 
 /* How much of a function's name is in pg_stat_activity (bytes) */
 #define FUNCTION_SHOWN_MAX	200
@@ -538,11 +542,11 @@ worker_detach(int code, Datum arg)
 
 	batch_release_limits();
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	SpinLockAcquire(&my_worker->mutex);
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
 	my_worker->claim_id = my_worker->previous_claim_id = 0;
 	my_worker->current_job = my_worker->cancel_job = 0;
 	my_worker->nentries = my_worker->nwaiting = 0;
-	SpinLockRelease(&my_worker->mutex);
+	LWLockRelease(my_worker->lock);
 	my_worker->pid = 0;
 	my_worker->latch = NULL;
 	my_worker->awaiting = my_worker->leave = my_worker->stuck = false;

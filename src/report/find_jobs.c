@@ -36,7 +36,6 @@
 #include "base/compat.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
-#include "shmem/shmem.h"
 
 /* Rows that are read at a time for callers who do not see all of them */
 #define CHUNK			1000

@@ -34,6 +34,10 @@
 #include "pure/cron/cron.h"
 #include "schedule/cron_zone.h"
 #include "shmem/shmem.h"
+#include "shmem/databases.h"
+#include "shmem/workers.h"
+#include "shmem/senders.h"
+#include "shmem/ready_queue.h"
 
 /* Most instants that defer.schedule_next_runs() tells */
 #define MAX_NEXT_RUNS	1000
@@ -159,11 +163,11 @@ copy_worker(Process *process, WorkerSlot *slot)
 	process->pid = slot->pid;
 	process->database = slot->database;
 	process->role = slot->owner;
-	SpinLockAcquire(&slot->mutex);
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	process->job_id = slot->current_job;
 	process->progress = slot->progress;
 	started = slot->job_started;
-	SpinLockRelease(&slot->mutex);
+	LWLockRelease(slot->lock);
 	process->since = process->job_id != 0 ? started : slot->since;
 }
 
@@ -245,13 +249,13 @@ copy_transfers(TransferEntry **result, int *pid)
 	if (slot != NULL && slot->pid != 0)
 	{
 		*pid = slot->pid;
-		SpinLockAcquire(&slot->mutex);
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		for (int i = 0; i < slot->nentries; i++)
 		{
 			if (slot->entries[i].job_id != 0)
 				entries[n++] = slot->entries[i];
 		}
-		SpinLockRelease(&slot->mutex);
+		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
 	*result = entries;
@@ -342,14 +346,13 @@ Datum
 defer_server_state(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
-	Datum		values[13];
-	bool		nulls[13] = {0};
+	Datum		values[12];
+	bool		nulls[12] = {0};
 	bool		launcher = false;
 	bool		scheduler = false;
 	bool		no_slots = false;
 	bool		refused = false;
 	bool		overflow = false;
-	bool		limits_overflow = false;
 	int			workers = 0;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -366,8 +369,6 @@ defer_server_state(PG_FUNCTION_ARGS)
 			scheduler = slot->scheduler_pid != 0;
 			no_slots = slot->no_slots;
 			refused = slot->refused;
-			overflow = slot->overflow;
-			limits_overflow = slot->limits_overflow;
 		}
 		for (int i = 0; i < shared->nworker_slots; i++)
 		{
@@ -376,6 +377,8 @@ defer_server_state(PG_FUNCTION_ARGS)
 		}
 		LWLockRelease(shared->workers_lock);
 	}
+	if (shared != NULL)
+		overflow = ready_queues_overflow(MyDatabaseId, GetCurrentTimestamp());
 	values[0] = BoolGetDatum(shared != NULL);
 	values[1] = BoolGetDatum(defer_enabled);
 	values[2] = BoolGetDatum(catalog_is_active());
@@ -388,7 +391,6 @@ defer_server_state(PG_FUNCTION_ARGS)
 	values[9] = Int32GetDatum(defer_max_workers);
 	values[10] = BoolGetDatum(defer_run_superuser_jobs);
 	values[11] = BoolGetDatum(refused);
-	values[12] = BoolGetDatum(limits_overflow);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

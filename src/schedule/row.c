@@ -16,10 +16,11 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/own_sql.h"
-#include "config/setting_values.h"
-#include "config/settings_cache.h"
+#include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
+#include "config/setting_values.h"
+#include "config/settings_cache.h"
 #include "schedule/schedule.h"
 
 static char *

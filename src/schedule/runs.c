@@ -30,6 +30,8 @@
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "shmem/xact_notify.h"
+#include "shmem/shmem.h"
 
 /* A job of a schedule that has not ended */
 typedef struct Run
@@ -143,7 +145,7 @@ schedule_is_busy(int64 schedule_id)
 static bool
 job_runs(int64 id)
 {
-	return shared_state_present() && batch_withdraw(id) == BATCH_RUNNING;
+	return shmem_is_present() && batch_withdraw(id) == BATCH_RUNNING;
 }
 
 /*

@@ -31,18 +31,19 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "alert/alert.h"
 #include "base/catalog.h"
 #include "base/job.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
+#include "shmem/scheduled_set.h"
+#include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
-#include "job/batch.h"
-#include "schedule/schedule.h"
-#include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "job/batch.h"
+#include "alert/alert.h"
+#include "schedule/schedule.h"
 
 /* Schedules in a transaction, and runs that one schedule may start in it */
 #define BATCH_ROWS		100

@@ -1,674 +1,636 @@
 /*
  * ready_queue.c
- *		What there is to do, in shared memory: ready queues of jobs and concurrency
- *		limits.
+ *		Ready queues in shared memory: which there are.
  *
- * A ready queue is the jobs of one role and priority that are under the same limits:
- * its slot knows the lowest key (run_at, id) at which a job may be found.
- * Whoever commits jobs lowers it, whoever takes jobs raises it.  A claim
- * chooses a ready queue, reserves room in its limits and reads the index from that key
- * on (table/ready_scan.c), one process at a time: see the claim_locks.
+ * Commits lower the minimum key of a queue, claims raise it (ready_claim.c).
+ *
+ * There are defer.shared_slots slots, for all roles of all databases.  A role
+ * may take half of them as long as nobody else needs them.  When they are all
+ * taken, a queue with due jobs gets the slot of one whose jobs are due later
+ * than now, or else the worst one of the role that has most.  So a role that
+ * has very many queues waits for itself, and no other role does.
+ *
+ * What has no slot is remembered as one time for each role, and what belongs to
+ * roles without a slot as one time for the database.
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/hsearch.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "shmem/databases.h"
+#include "shmem/ready_queue.h"
+#include "shmem/ready_queue_slots.h"
 #include "shmem/shmem.h"
 
-/* Both under ready_queue_lock */
-static HTAB *ready_queue_table = NULL;
-static HTAB *limit_table = NULL;
+static HTAB *role_table = NULL;
+static HTAB *queue_table = NULL;
+static ReadyDatabase *databases = NULL; /* [max_worker_processes] */
+
+/* ------------------------------------------------------------------------
+ * Shared memory
+ * ------------------------------------------------------------------------ */
 
 Size
-ready_queue_shared_size(void)
+ready_queues_shmem_size(void)
 {
-	return add_size(hash_estimate_size(defer_shared_slots, sizeof(ReadyQueue)),
-					hash_estimate_size(defer_shared_slots, sizeof(LimitSlot)));
+	Size		size = MAXALIGN(mul_size(max_worker_processes, sizeof(ReadyDatabase)));
+
+	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyRole)));
+	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyQueue)));
+	return add_size(size, limits_shmem_size());
 }
 
-/* Part of shared_state_startup() */
 void
-ready_queue_startup(void)
+ready_queues_shmem_init(void)
 {
 	HASHCTL		control = {0};
+	bool		found;
 
+	databases = ShmemInitStruct("defer ready databases",
+								mul_size(max_worker_processes, sizeof(ReadyDatabase)), &found);
+	if (!found)
+		memset(databases, 0, max_worker_processes * sizeof(ReadyDatabase));
+	control.keysize = sizeof(ReadyRoleTag);
+	control.entrysize = sizeof(ReadyRole);
+	role_table = compat_shmem_hash("defer ready roles", defer_shared_slots, &control);
 	control.keysize = sizeof(ReadyQueueTag);
 	control.entrysize = sizeof(ReadyQueue);
-	ready_queue_table = compat_shmem_hash("defer ready queues", defer_shared_slots, &control);
-	control.keysize = sizeof(LimitTag);
-	control.entrysize = sizeof(LimitSlot);
-	limit_table = compat_shmem_hash("defer limits", defer_shared_slots, &control);
+	queue_table = compat_shmem_hash("defer ready queues", defer_shared_slots, &control);
+	limits_shmem_init();
 }
 
 /* ------------------------------------------------------------------------
- * Limits
+ * Finding and freeing slots; the caller holds ready_lock
  * ------------------------------------------------------------------------ */
 
-static LimitSlot *
-limit_slot(Oid database, int32 kind, int32 id, bool create)
+ReadyDatabase *
+ready_database(Oid database)
 {
-	LimitTag	tag = {database, id, kind};
-	bool		found;
-	LimitSlot  *slot;
-
-	slot = hash_search(limit_table, &tag, HASH_FIND, NULL);
-	if (slot != NULL || !create)
-		return slot;
-	if (hash_get_num_entries(limit_table) >= shared->nwaiter_slots)
-		return NULL;
-	slot = hash_search(limit_table, &tag, HASH_ENTER_NULL, &found);
-	if (slot != NULL && !found)
+	for (int i = 0; i < max_worker_processes; i++)
 	{
-		slot->running = slot->choosing = 0;
-		slot->limit = -1;
-		slot->cancel = slot->stale = false;
+		if (databases[i].database == database)
+			return &databases[i];
 	}
-	return slot;
+	return NULL;
 }
 
-/* A limit that is none any more, with nobody under it, needs no slot */
-static void
-limit_drop_if_unused(LimitSlot *slot)
+ReadyRole *
+ready_role(Oid database, Oid owner)
 {
-	if (slot->limit < 0 && slot->running == 0)
-		hash_search(limit_table, &slot->tag, HASH_REMOVE, NULL);
-}
+	ReadyRoleTag tag = {database, owner};
 
-/* A limit is new or has changed; false: there is no slot left for it */
-bool
-limit_set(Oid database, char kind, int32 id, int32 limit)
-{
-	LimitSlot  *slot;
-
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	slot = limit_slot(database, kind, id, limit >= 0);
-	if (slot != NULL)
-	{
-		slot->limit = limit;
-		slot->stale = false;
-		limit_drop_if_unused(slot);
-	}
-	LWLockRelease(shared->ready_queue_lock);
-	return slot != NULL || limit < 0;
-}
-
-/* A transaction that changes limits has committed, and is going to set them here */
-void
-limits_changed(void)
-{
-	pg_atomic_fetch_add_u32(&shared->limit_changes, 1);
-}
-
-/*
- * All limits are about to be read from the tables.  Those that no limit_set()
- * names from here, before there is a snapshot, to limits_load_end() are gone.
- * Returns what that is to be told.
- */
-uint32
-limits_load_begin(Oid database)
-{
-	const uint32 changes = pg_atomic_read_u32(&shared->limit_changes);
-	HASH_SEQ_STATUS scan;
-	LimitSlot  *slot;
-
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, limit_table);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (slot->tag.database == database)
-			slot->stale = true;
-	}
-	LWLockRelease(shared->ready_queue_lock);
-	return changes;
-}
-
-/*
- * False: somebody has changed limits meanwhile.  What was read may be older, and
- * have been set after it: do all that again.
- */
-bool
-limits_load_end(Oid database, uint32 begun)
-{
-	HASH_SEQ_STATUS scan;
-	LimitSlot  *slot;
-
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, limit_table);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (slot->tag.database != database || !slot->stale)
-			continue;
-		slot->limit = -1;
-		limit_drop_if_unused(slot);
-	}
-	LWLockRelease(shared->ready_queue_lock);
-	return pg_atomic_read_u32(&shared->limit_changes) == begun;
-}
-
-/* Whether jobs of that function that find no room are cancelled */
-void
-limit_set_cancel(Oid database, int32 function_id, bool cancel)
-{
-	LimitSlot  *slot;
-
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	slot = limit_slot(database, 'f', function_id, false);
-	if (slot != NULL)
-		slot->cancel = cancel;
-	LWLockRelease(shared->ready_queue_lock);
-}
-
-static bool
-limits_cancel(Oid database, int64 limits_key, bool only_at_limit)
-{
-	LimitSlot  *slot;
-	bool		cancels = false;
-
-	if (LIMITS_KEY_FUNCTION(limits_key) == 0)
-		return false;
-	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
-	slot = limit_slot(database, 'f', LIMITS_KEY_FUNCTION(limits_key), false);
-	if (slot != NULL)
-		cancels = slot->cancel && slot->limit > 0 &&
-			(!only_at_limit || slot->running - slot->choosing >= slot->limit);
-	LWLockRelease(shared->ready_queue_lock);
-	return cancels;
-}
-
-/* Are jobs of that ready queue's function cancelled where they find no room? */
-bool
-limits_may_cancel(Oid database, int64 limits_key)
-{
-	return limits_cancel(database, limits_key, false);
-}
-
-/*
- * Is the function of that ready queue at its limit, not paused, and are such jobs
- * cancelled?  Room that is only reserved does not count: the job that whoever
- * has reserved it is about to take would be cancelled, too.
- */
-bool
-limits_cancel_at_limit(Oid database, int64 limits_key)
-{
-	return limits_cancel(database, limits_key, true);
-}
-
-/*
- * A limit that is not known here does not hold (any more): the settings were
- * loaded when the scheduler began and every change comes by.  Unless there were
- * more than slots: then it may be one of those, and there is no room.
- */
-static bool
-limit_has_room_locked(Oid database, char kind, int32 id)
-{
-	LimitSlot  *slot;
-
-	if (id == 0)
-		return true;
-	slot = limit_slot(database, kind, id, false);
-	if (slot == NULL)
-		return my_database == NULL || !my_database->limits_overflow;
-	return slot->limit < 0 || slot->running < slot->limit;
-}
-
-/* Is there room under both limits of a ready queue? */
-static bool
-limits_have_room_locked(Oid database, int64 limits_key)
-{
-	return limit_has_room_locked(database, 'f', LIMITS_KEY_FUNCTION(limits_key)) &&
-		limit_has_room_locked(database, 'q', LIMITS_KEY_QUEUE(limits_key));
+	return hash_search(role_table, &tag, HASH_FIND, NULL);
 }
 
 static void
-limit_add_locked(Oid database, char kind, int32 id, int running, int choosing)
-{
-	LimitSlot  *slot;
-
-	if (id == 0 || (slot = limit_slot(database, kind, id, true)) == NULL)
-		return;
-	slot->running = Max(slot->running + running, 0);
-	slot->choosing = Max(slot->choosing + choosing, 0);
-	limit_drop_if_unused(slot);
-}
-
-static void
-limits_add_locked(Oid database, int64 limits_key, int running, int choosing)
-{
-	limit_add_locked(database, 'f', LIMITS_KEY_FUNCTION(limits_key), running, choosing);
-	limit_add_locked(database, 'q', LIMITS_KEY_QUEUE(limits_key), running, choosing);
-}
-
-bool
-limits_have_capacity(Oid database, int64 limits_key)
-{
-	bool		room;
-
-	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
-	room = limits_have_room_locked(database, limits_key);
-	LWLockRelease(shared->ready_queue_lock);
-	return room;
-}
-
-bool
-limits_reserve(Oid database, int64 limits_key)
-{
-	bool		room;
-
-	if (!LIMITS_KEY_HAS_LIMITS(limits_key))
-		return true;
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	room = limits_have_room_locked(database, limits_key);
-	if (room)
-		limits_add_locked(database, limits_key, 1, 0);
-	LWLockRelease(shared->ready_queue_lock);
-	return room;
-}
-
-void
-limits_release(Oid database, int64 limits_key)
-{
-	if (!LIMITS_KEY_HAS_LIMITS(limits_key))
-		return;
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	limits_add_locked(database, limits_key, -1, 0);
-	LWLockRelease(shared->ready_queue_lock);
-}
-
-/* ------------------------------------------------------------------------
- * Ready queues
- * ------------------------------------------------------------------------ */
-
-static void
-ready_queue_tag(ReadyQueueTag *tag, Oid database, Oid owner, int64 limits_key, int32 priority)
+queue_tag(ReadyQueueTag *tag, Oid database, const ReadyQueueChoice *queue)
 {
 	memset(tag, 0, sizeof(ReadyQueueTag));
 	tag->database = database;
-	tag->owner = owner;
-	tag->limits_key = limits_key;
-	tag->priority = priority;
+	tag->owner = queue->owner;
+	tag->limits_key = queue->limits_key;
+	tag->priority = queue->priority;
 }
 
-/* A ready queue with nothing in it and nobody at it needs no slot */
-static void
-ready_queue_drop_if_empty(ReadyQueue *slot)
+ReadyQueue *
+ready_queue_slot(const ReadyQueueChoice *queue, Oid database)
 {
-	if (slot->scanners == 0 && slot->min_key.run_at == DT_NOEND)
-		hash_search(ready_queue_table, &slot->tag, HASH_REMOVE, NULL);
+	ReadyQueueTag tag;
+
+	queue_tag(&tag, database, queue);
+	return hash_search(queue_table, &tag, HASH_FIND, NULL);
+}
+
+static void
+free_role(ReadyRole *role)
+{
+	Assert(role->nqueues == 0);
+	dlist_delete(&role->node);
+	role->database->nroles--;
+	role->database->unlisted_at = Min(role->database->unlisted_at, role->unlisted_at);
+	(void) hash_search(role_table, &role->tag, HASH_REMOVE, NULL);
+}
+
+static void
+free_role_if_unused(ReadyRole *role)
+{
+	if (role->nqueues == 0 && role->unlisted_at == DT_NOEND)
+		free_role(role);
+}
+
+static void
+free_queue(ReadyQueue *slot)
+{
+	limits_detach(slot->limits);
+	dlist_delete(&slot->node);
+	slot->role->nqueues--;
+	(void) hash_search(queue_table, &slot->tag, HASH_REMOVE, NULL);
+}
+
+void
+ready_queue_release(ReadyQueue *slot)
+{
+	ReadyRole  *role = slot->role;
+
+	if (slot->nclaims > 0 || slot->min_key.run_at != DT_NOEND)
+		return;
+	free_queue(slot);
+	free_role_if_unused(role);
+}
+
+/* Take the slot from a queue that has jobs: its role remembers from when on */
+static void
+evict_queue(ReadyQueue *slot)
+{
+	slot->role->unlisted_at = Min(slot->role->unlisted_at, slot->min_key.run_at);
+	free_queue(slot);
+}
+
+/* ------------------------------------------------------------------------
+ * Making room
+ * ------------------------------------------------------------------------ */
+
+/* May the first queue's slot be given to the second one, of the same role? */
+static bool
+is_worse(const ReadyQueue *slot, const ReadyQueue *than, TimestampTz now)
+{
+	bool		future = slot->min_key.run_at > now;
+	bool		capacity = limits_have_capacity_locked(slot->limits);
+	bool		than_capacity = limits_have_capacity_locked(than->limits);
+
+	if (future != (than->min_key.run_at > now))
+		return future;
+	if (capacity != than_capacity)
+		return !capacity;
+	if (!future && slot->tag.priority != than->tag.priority)
+		return slot->tag.priority > than->tag.priority;
+	return ready_key_before(than->min_key, slot->min_key);
+}
+
+/* The queue of a role that it misses least; NULL: all are in use */
+static ReadyQueue *
+worst_queue(ReadyRole *role, TimestampTz now)
+{
+	ReadyQueue *worst = NULL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &role->queues)
+	{
+		ReadyQueue *slot = dlist_container(ReadyQueue, node, iter.cur);
+
+		if (slot->nclaims == 0 && (worst == NULL || is_worse(slot, worst, now)))
+			worst = slot;
+	}
+	return worst;
+}
+
+/* The queue whose jobs are due last; NULL: all are due now, or in use */
+static ReadyQueue *
+latest_queue(TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	ReadyQueue *slot;
+	ReadyQueue *latest = NULL;
+
+	hash_seq_init(&scan, queue_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->nclaims == 0 && slot->min_key.run_at > now &&
+			(latest == NULL || slot->min_key.run_at > latest->min_key.run_at))
+			latest = slot;
+	}
+	return latest;
+}
+
+static ReadyRole *
+largest_role(void)
+{
+	HASH_SEQ_STATUS scan;
+	ReadyRole  *role;
+	ReadyRole  *largest = NULL;
+
+	hash_seq_init(&scan, role_table);
+	while ((role = hash_seq_search(&scan)) != NULL)
+	{
+		if (largest == NULL || role->nqueues > largest->nqueues)
+			largest = role;
+	}
+	return largest;
 }
 
 /*
- * There are "count" more jobs in a ready queue, the first of them at "key".  If there
- * is no slot left, the database is marked: its scheduler looks in the table.
+ * Have a slot free for a queue of the role; false: it gets none.  Nobody's slot
+ * goes to a queue whose jobs are due later.  *evicted: the database whose
+ * scheduler has to look for what has lost its slot.
+ *
+ * It walks all slots if they are all taken, and then only for a role that has
+ * less than its half.
  */
-void
-ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key, int64 count)
+static bool
+make_room(ReadyRole *role, const ReadyQueueChoice *queue, TimestampTz now, Oid *evicted)
 {
-	ReadyQueueTag		tag;
-	ReadyQueue   *slot;
-	bool		found = true;
-	bool		overflow = false;
+	ReadyQueue *victim = NULL;
+	bool		full = hash_get_num_entries(queue_table) >= defer_shared_slots;
+	ReadyRole  *largest;
 
-	if (key.run_at == DT_NOEND)
-		return;					/* held: there for whoever sets it free */
+	if (!full && role->nqueues < READY_QUEUES_OF_ROLE)
+		return true;
+	if (queue->min_key.run_at > now)
+		return false;
+	if (role->nqueues < READY_QUEUES_OF_ROLE)
+	{
+		victim = latest_queue(now);
+		if (victim == NULL && (largest = largest_role())->nqueues > role->nqueues + 1)
+			victim = worst_queue(largest, now);
+	}
+	if (victim == NULL)
+	{
+		victim = worst_queue(role, now);
+		if (victim == NULL ||
+			(victim->min_key.run_at <= now && limits_have_capacity_locked(victim->limits) &&
+			 (victim->tag.priority < queue->priority ||
+			  (victim->tag.priority == queue->priority &&
+			   ready_key_before(victim->min_key, queue->min_key)))))
+			return false;		/* the new one is the worst */
+	}
+	*evicted = victim->tag.database;
+	evict_queue(victim);
+	return true;
+}
 
-	ready_queue_tag(&tag, database, owner, limits_key, priority);
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	slot = hash_search(ready_queue_table, &tag, HASH_FIND, NULL);
+/* Have a slot free for a role; false: all roles have due jobs */
+static bool
+make_room_for_role(TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	ReadyRole  *role;
+	dlist_mutable_iter iter;
+
+	if (hash_get_num_entries(role_table) < defer_shared_slots)
+		return true;
+	hash_seq_init(&scan, role_table);
+	while ((role = hash_seq_search(&scan)) != NULL)
+	{
+		bool		waits = true;
+
+		dlist_foreach_modify(iter, &role->queues)
+		{
+			ReadyQueue *slot = dlist_container(ReadyQueue, node, iter.cur);
+
+			waits = waits && slot->nclaims == 0 && slot->min_key.run_at > now;
+		}
+		if (waits)
+			break;
+	}
+	if (role == NULL)
+		return false;
+	hash_seq_term(&scan);
+	dlist_foreach_modify(iter, &role->queues)
+		evict_queue(dlist_container(ReadyQueue, node, iter.cur));
+	free_role(role);
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Adding; the caller holds ready_lock
+ * ------------------------------------------------------------------------ */
+
+static ReadyRole *
+add_role(ReadyDatabase *database, Oid owner, TimestampTz now)
+{
+	ReadyRoleTag tag = {database->database, owner};
+	ReadyRole  *role = hash_search(role_table, &tag, HASH_FIND, NULL);
+
+	if (role != NULL || !make_room_for_role(now))
+		return role;
+	role = hash_search(role_table, &tag, HASH_ENTER_NULL, NULL);
+	if (role == NULL)
+		return NULL;
+	role->database = database;
+	dlist_push_tail(&database->roles, &role->node);
+	database->nroles++;
+	dlist_init(&role->queues);
+	role->nqueues = 0;
+	role->unlisted_at = DT_NOEND;
+	return role;
+}
+
+/* NULL: no slot was to be had, and somebody remembers from when on to look for it */
+static ReadyQueue *
+add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz now, Oid *evicted)
+{
+	ReadyRole  *role = add_role(database, queue->owner, now);
+	ReadyQueueTag tag;
+	ReadyQueue *slot;
+	LimitSlot  *limits[LIMITS_OF_KEY];
+
+	if (role == NULL)
+	{
+		database->unlisted_at = Min(database->unlisted_at, queue->min_key.run_at);
+		return NULL;
+	}
+	queue_tag(&tag, database->database, queue);
+	if (!make_room(role, queue, now, evicted) ||
+		!limits_attach(database, queue->limits_key, limits))
+		slot = NULL;
+	else if ((slot = hash_search(queue_table, &tag, HASH_ENTER_NULL, NULL)) == NULL)
+		limits_detach(limits);
 	if (slot == NULL)
 	{
-		if (hash_get_num_entries(ready_queue_table) < defer_shared_slots)
-			slot = hash_search(ready_queue_table, &tag, HASH_ENTER_NULL, &found);
-		if (slot == NULL)
-			overflow = true;
-		else if (!found)
-		{
-			slot->min_key = READY_KEY_NONE;
-			slot->scan_min_key = READY_KEY_NONE;
-			slot->scanners = 0;
-			slot->ready = 0;
-			slot->retry_at = 0;
-		}
+		role->unlisted_at = Min(role->unlisted_at, queue->min_key.run_at);
+		return NULL;
 	}
-	if (slot != NULL)
-	{
-		if (ready_key_before(key, slot->min_key))
-			slot->min_key = key;
-		slot->retry_at = 0;
-		if (slot->scanners > 0 && ready_key_before(key, slot->scan_min_key))
-			slot->scan_min_key = key;
-		slot->ready += count;
-	}
-	LWLockRelease(shared->ready_queue_lock);
-
-	if (overflow)
-	{
-		DatabaseSlot *db;
-
-		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-		db = database_slot(database, false);
-		if (db != NULL)
-			db->overflow = true;
-		LWLockRelease(shared->workers_lock);
-	}
-}
-
-/* All rows that a scan met were locked: leave the ready queue alone for so long (microseconds) */
-#define READY_QUEUE_RETRY	(50 * 1000)
-
-/* The ready queue that this process has chosen and is not done with */
-static ReadyQueueChoice chosen;
-static bool has_chosen = false;
-static ClaimLock *my_gate = NULL;
-
-static void
-claim_lock_acquire(const ReadyQueueTag *tag)
-{
-	ClaimLock	   *claim_lock = &shared->claim_locks[tag_hash(tag, sizeof(ReadyQueueTag)) % CLAIM_LOCKS];
-	uint32		nobody = 0;
-
-	Assert(my_gate == NULL);
-	if (!pg_atomic_compare_exchange_u32(&claim_lock->holder, &nobody, MyProcPid))
-	{
-		ConditionVariablePrepareToSleep(&claim_lock->open);
-		for (;;)
-		{
-			nobody = 0;
-			if (pg_atomic_compare_exchange_u32(&claim_lock->holder, &nobody, MyProcPid))
-				break;
-			ConditionVariableSleep(&claim_lock->open, PG_WAIT_EXTENSION);
-		}
-		ConditionVariableCancelSleep();
-	}
-	my_gate = claim_lock;
-}
-
-static void
-claim_lock_release(void)
-{
-	ClaimLock	   *claim_lock = my_gate;
-
-	if (claim_lock == NULL)
-		return;
-	my_gate = NULL;
-	pg_atomic_write_u32(&claim_lock->holder, 0);
-	pg_memory_barrier();
-	ConditionVariableSignal(&claim_lock->open);
-}
-
-static bool
-is_one_of(Oid role, const Oid *roles, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (roles[i] == role)
-			return true;
-	}
-	return false;
-}
-
-/* The ready queues of one role, or (InvalidOid) of all but some */
-static bool
-choose_ready_queue(Oid database, Oid owner, bool deliveries, bool mails, const Oid *excluded,
-			int nexcluded, TimestampTz now, ReadyQueueChoice *choice, TimestampTz *look_again)
-{
-	HASH_SEQ_STATUS scan;
-	ReadyQueue   *slot;
-	ReadyQueue   *best = NULL;
-
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, ready_queue_table);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (slot->tag.database != database || slot->min_key.run_at > now ||
-			LIMITS_KEY_IS_DELIVERY(slot->tag.limits_key) != deliveries ||
-			(LIMITS_KEY_IS_MAIL(slot->tag.limits_key) && !mails) ||
-			(OidIsValid(owner) && slot->tag.owner != owner) ||
-			is_one_of(slot->tag.owner, excluded, nexcluded))
-			continue;
-		if (best != NULL &&
-			(slot->tag.priority > best->tag.priority ||
-			 (slot->tag.priority == best->tag.priority &&
-			  !ready_key_before(slot->min_key, best->min_key))))
-			continue;
-		if (!limits_have_room_locked(database, slot->tag.limits_key))
-			continue;
-		if (slot->retry_at > now && slot->retry_at <= now + READY_QUEUE_RETRY)
-			*look_again = Min(*look_again, slot->retry_at);
-		else
-			best = slot;
-	}
-	if (best != NULL)
-	{
-		choice->owner = best->tag.owner;
-		choice->limits_key = best->tag.limits_key;
-		choice->priority = best->tag.priority;
-		choice->min_key = best->min_key;
-		choice->ready = best->ready;
-		limits_add_locked(database, best->tag.limits_key, 1, 1);
-		best->scanners++;
-		if (best->retry_at != 0)
-			best->retry_at = now + READY_QUEUE_RETRY;	/* one is enough to try */
-		chosen = *choice;
-		has_chosen = true;
-	}
-	LWLockRelease(shared->ready_queue_lock);
-	return best != NULL;
+	slot->role = role;
+	dlist_push_tail(&role->queues, &slot->node);
+	role->nqueues++;
+	memcpy(slot->limits, limits, sizeof(limits));
+	slot->min_key = slot->scan_min = READY_KEY_NONE;
+	slot->nclaims = 0;
+	slot->ready = 0;
+	slot->retry_at = 0;
+	return slot;
 }
 
 /*
- * Choose the ready queue that a worker of that role takes jobs from: the smallest
- * priority, then the oldest, of those that are due and have room.  Its limits
- * are reserved for one job, and a scan of it has begun: ready_queue_scan_end() or
- * ready_queue_scan_abort() must follow.  *look_again is lowered to when a ready queue whose
- * rows were locked is to be tried again.
+ * There are jobs in a queue from its min_key on: find or make its slot, and
+ * lower its minimum key.  NULL: it has no slot.
  */
-bool
-ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *choice,
-			TimestampTz *look_again)
-{
-	Assert(OidIsValid(owner));
-	return choose_ready_queue(database, owner, false, false, NULL, 0, now, choice, look_again);
-}
-
-/* The same for the sender: deliveries of any role but these, with e-mails or without */
-bool
-ready_queue_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded, TimestampTz now,
-					 ReadyQueueChoice *choice, TimestampTz *look_again)
-{
-	return choose_ready_queue(database, InvalidOid, true, mails, excluded, nexcluded, now, choice, look_again);
-}
-
-/* Is there a ready queue that a worker of that role could take jobs from? */
-bool
-ready_queue_is_due(Oid database, Oid owner, TimestampTz now)
-{
-	HASH_SEQ_STATUS scan;
-	ReadyQueue   *slot;
-	bool		due = false;
-
-	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
-	hash_seq_init(&scan, ready_queue_table);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (slot->tag.database != database || slot->tag.owner != owner ||
-			slot->min_key.run_at > now || LIMITS_KEY_IS_DELIVERY(slot->tag.limits_key) ||
-			!limits_have_room_locked(database, slot->tag.limits_key))
-			continue;
-		due = true;
-		hash_seq_term(&scan);
-		break;
-	}
-	LWLockRelease(shared->ready_queue_lock);
-	return due;
-}
-
-/*
- * The scan begins, from the ready queue's lowest key as it is now, when nobody else
- * takes jobs of the ready queue: ready_queue_scan_advance() must follow.
- */
-void
-ready_queue_scan_begin(ReadyQueueChoice *choice, Oid database)
-{
-	ReadyQueueTag		tag;
-	ReadyQueue   *slot;
-
-	ready_queue_tag(&tag, database, choice->owner, choice->limits_key, choice->priority);
-	claim_lock_acquire(&tag);
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	slot = hash_search(ready_queue_table, &tag, HASH_FIND, NULL);
-	if (slot != NULL)
-	{
-		choice->min_key = slot->min_key;
-		slot->scan_min_key = READY_KEY_NONE;
-	}
-	chosen = *choice;
-	LWLockRelease(shared->ready_queue_lock);
-}
-
-/* NULL: there is nothing in that ready queue any more.  Under ready_queue_lock */
 static ReadyQueue *
-slot_of_choice(const ReadyQueueChoice *choice, Oid database)
+lower_queue(Oid database, const ReadyQueueChoice *queue, TimestampTz now, Oid *evicted)
 {
-	ReadyQueueTag		tag;
+	ReadyDatabase *db = ready_database(database);
+	ReadyQueue *slot = db != NULL ? ready_queue_slot(queue, database) : NULL;
 
-	ready_queue_tag(&tag, database, choice->owner, choice->limits_key, choice->priority);
-	return hash_search(ready_queue_table, &tag, HASH_FIND, NULL);
+	if (db == NULL)
+		return NULL;			/* the scheduler reads all of them when it comes */
+	if (slot == NULL && (slot = add_queue(db, queue, now, evicted)) == NULL)
+		return NULL;
+	if (ready_key_before(queue->min_key, slot->min_key))
+		slot->min_key = queue->min_key;
+	if (slot->nclaims > 0 && ready_key_before(queue->min_key, slot->scan_min))
+		slot->scan_min = queue->min_key;
+	slot->retry_at = 0;
+	return slot;
 }
 
-/*
- * All rows before "next" are dealt with, once we commit: let the next one in.
- */
-void
-ready_queue_scan_advance(const ReadyQueueChoice *choice, Oid database, ReadyKey next)
+bool
+ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key, int64 count,
+				TimestampTz now)
 {
-	ReadyQueue   *slot;
+	ReadyQueueChoice	queue = {owner, limits_key, priority, key, count};
+	ReadyQueue *slot;
+	Oid			evicted = InvalidOid;
+	bool		tell;
 
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	slot = slot_of_choice(choice, database);
+	if (key.run_at == DT_NOEND)
+		return false;			/* held: who releases it calls again */
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	slot = lower_queue(database, &queue, now, &evicted);
 	if (slot != NULL)
-		slot->min_key = ready_key_before(slot->scan_min_key, next) ? slot->scan_min_key : next;
-	LWLockRelease(shared->ready_queue_lock);
-	claim_lock_release();
+		slot->ready += count;
+	tell = key.run_at <= now && (slot == NULL || !limits_are_known(slot->limits));
+	LWLockRelease(shared->ready_lock);
+	if (OidIsValid(evicted))
+		wake_scheduler(evicted);
+	return tell;
 }
 
-/*
- * A scan has ended; "next" is the first key that it did not deal with.  The
- * limits stay reserved if something was taken, and count as taken from now on.
- * If nothing was though jobs are due, others hold them locked: leave the ready queue
- * alone for a moment.
- */
 void
-ready_queue_scan_end(const ReadyQueueChoice *choice, Oid database, ReadyKey next, int64 taken,
-			  TimestampTz now)
+ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now)
 {
-	ReadyQueue   *slot;
+	ReadyQueue *slot;
+	Oid			evicted = InvalidOid;
 
-	has_chosen = false;
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	slot = slot_of_choice(choice, database);
+	if (queue->min_key.run_at == DT_NOEND)
+		return;
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	slot = lower_queue(database, queue, now, &evicted);
 	if (slot != NULL)
+		slot->ready = Max(slot->ready, queue->ready);
+	LWLockRelease(shared->ready_lock);
+	if (OidIsValid(evicted) && evicted != database)
+		wake_scheduler(evicted);
+}
+
+/* ------------------------------------------------------------------------
+ * Databases
+ * ------------------------------------------------------------------------ */
+
+void
+ready_queues_open(Oid database)
+{
+	ReadyDatabase *db;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
+	/* there are as many as DatabaseSlots, and each of those gives its own back */
+	if (db == NULL && (db = ready_database(InvalidOid)) != NULL)
 	{
-		Assert(slot->scanners > 0);
-		slot->ready = Max(slot->ready - taken, 0);
-		slot->retry_at = taken == 0 && next.run_at <= now ? now + READY_QUEUE_RETRY : 0;
-		slot->scanners--;
-		ready_queue_drop_if_empty(slot);
+		db->database = database;
+		db->unlisted_at = DT_NOEND;
+		db->nroles = 0;
+		dlist_init(&db->roles);
+		dlist_init(&db->stale_limits);
 	}
-	limits_add_locked(database, choice->limits_key, taken == 0 ? -1 : 0, -1);
-	LWLockRelease(shared->ready_queue_lock);
+	if (db != NULL)
+		limits_reload_locked(db);
+	LWLockRelease(shared->ready_lock);
 }
 
-/* A scan has failed: everything is as before */
-void
-ready_queue_scan_abort(const ReadyQueueChoice *choice, Oid database)
-{
-	ReadyQueue   *slot;
-
-	has_chosen = false;
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	slot = slot_of_choice(choice, database);
-	if (slot != NULL)
-	{
-		Assert(slot->scanners > 0);
-		if (ready_key_before(choice->min_key, slot->min_key))
-			slot->min_key = choice->min_key;
-		if (ready_key_before(choice->min_key, slot->scan_min_key))
-			slot->scan_min_key = choice->min_key;
-		slot->scanners--;
-		ready_queue_drop_if_empty(slot);
-	}
-	limits_add_locked(database, choice->limits_key, -1, -1);
-	LWLockRelease(shared->ready_queue_lock);
-	claim_lock_release();
-}
-
-/* The process ends in the middle of whatever it was doing */
-void
-ready_queue_scan_abandon(Oid database)
-{
-	ConditionVariableCancelSleep();
-	if (has_chosen)
-		ready_queue_scan_abort(&chosen, database);
-}
-
-/* The database has no jobs for us any more */
 void
 ready_queues_forget(Oid database)
 {
-	HASH_SEQ_STATUS scan;
-	ReadyQueue   *rq;
-	LimitSlot  *limit;
+	ReadyDatabase *db;
+	dlist_mutable_iter roles;
+	dlist_mutable_iter queues;
 
-	LWLockAcquire(shared->ready_queue_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, ready_queue_table);
-	while ((rq = hash_seq_search(&scan)) != NULL)
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
+	if (db != NULL)
 	{
-		if (rq->tag.database == database && rq->scanners == 0)
-			hash_search(ready_queue_table, &rq->tag, HASH_REMOVE, NULL);
+		dlist_foreach_modify(roles, &db->roles)
+		{
+			ReadyRole  *role = dlist_container(ReadyRole, node, roles.cur);
+
+			dlist_foreach_modify(queues, &role->queues)
+				free_queue(dlist_container(ReadyQueue, node, queues.cur));
+			free_role(role);
+		}
+		limits_forget_locked(db);
+		db->database = InvalidOid;
 	}
-	hash_seq_init(&scan, limit_table);
-	while ((limit = hash_seq_search(&scan)) != NULL)
-	{
-		if (limit->tag.database == database && limit->running == 0)
-			hash_search(limit_table, &limit->tag, HASH_REMOVE, NULL);
-	}
-	LWLockRelease(shared->ready_queue_lock);
+	LWLockRelease(shared->ready_lock);
 }
 
-/* A copy of the ready queues of a database that have jobs */
-int
-ready_queues_of_database(Oid database, ReadyQueueChoice **rqs)
+/* ------------------------------------------------------------------------
+ * Looking
+ * ------------------------------------------------------------------------ */
+
+static int
+count_queues(ReadyDatabase *db)
 {
-	HASH_SEQ_STATUS scan;
-	ReadyQueue   *slot;
+	dlist_iter	roles;
 	int			n = 0;
 
-	/* not under the lock: palloc may fail */
-	*rqs = palloc_extended(sizeof(ReadyQueueChoice) * defer_shared_slots, MCXT_ALLOC_HUGE);
-	LWLockAcquire(shared->ready_queue_lock, LW_SHARED);
-	hash_seq_init(&scan, ready_queue_table);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		ReadyQueueChoice *rq;
-
-		if (slot->tag.database != database || slot->min_key.run_at == DT_NOEND)
-			continue;
-		rq = &(*rqs)[n++];
-		rq->owner = slot->tag.owner;
-		rq->limits_key = slot->tag.limits_key;
-		rq->priority = slot->tag.priority;
-		rq->min_key = slot->min_key;
-		rq->ready = slot->ready;
-		Assert(n <= defer_shared_slots);
-	}
-	LWLockRelease(shared->ready_queue_lock);
+	dlist_foreach(roles, &db->roles)
+		n += dlist_container(ReadyRole, node, roles.cur)->nqueues;
 	return n;
+}
+
+static int
+copy_queues(ReadyDatabase *db, ReadyQueueChoice *copies)
+{
+	dlist_iter	roles;
+	dlist_iter	queues;
+	int			n = 0;
+
+	dlist_foreach(roles, &db->roles)
+	{
+		dlist_foreach(queues, &dlist_container(ReadyRole, node, roles.cur)->queues)
+		{
+			ReadyQueue *slot = dlist_container(ReadyQueue, node, queues.cur);
+
+			if (slot->min_key.run_at != DT_NOEND)
+				copies[n++] = (ReadyQueueChoice) {slot->tag.owner, slot->tag.limits_key, slot->tag.priority,
+					slot->min_key, slot->ready};
+		}
+	}
+	return n;
+}
+
+int
+ready_queues_of_database(Oid database, ReadyQueueChoice **queues)
+{
+	int			room = 64;
+	int			n = -1;
+
+	*queues = palloc(room * sizeof(ReadyQueueChoice));
+	while (n < 0)
+	{
+		ReadyDatabase *db;
+		int			count;
+
+		LWLockAcquire(shared->ready_lock, LW_SHARED);
+		db = ready_database(database);
+		count = db != NULL ? count_queues(db) : 0;
+		if (count <= room)
+			n = db != NULL ? copy_queues(db, *queues) : 0;
+		LWLockRelease(shared->ready_lock);
+		if (n < 0)
+		{
+			/* not under the lock; some more may have come until we are back */
+			room = count + 64;
+			*queues = repalloc(*queues, room * sizeof(ReadyQueueChoice));
+		}
+	}
+	return n;
+}
+
+/* ------------------------------------------------------------------------
+ * Queues without a slot
+ * ------------------------------------------------------------------------ */
+
+int
+ready_roles_unlisted(Oid database, TimestampTz now, Oid **owners, TimestampTz *next)
+{
+	ReadyDatabase *db;
+	dlist_iter	iter;
+	int			room;
+	int			n = 0;
+
+	LWLockAcquire(shared->ready_lock, LW_SHARED);
+	db = ready_database(database);
+	room = db != NULL ? db->nroles + 1 : 0;
+	LWLockRelease(shared->ready_lock);
+	*owners = palloc(Max(room, 1) * sizeof(Oid));
+	LWLockAcquire(shared->ready_lock, LW_SHARED);
+	db = ready_database(database);
+	if (db != NULL && db->unlisted_at <= now && n < room)
+		(*owners)[n++] = InvalidOid;
+	else if (db != NULL)
+		*next = Min(*next, db->unlisted_at);
+	if (db != NULL)
+	{
+		dlist_foreach(iter, &db->roles)
+		{
+			ReadyRole  *role = dlist_container(ReadyRole, node, iter.cur);
+
+			if (role->unlisted_at > now || n == room)
+				*next = Min(*next, role->unlisted_at);
+			else
+				(*owners)[n++] = role->tag.owner;
+		}
+	}
+	LWLockRelease(shared->ready_lock);
+	return n;
+}
+
+void
+ready_role_search_begin(Oid database, Oid owner)
+{
+	ReadyDatabase *db;
+	ReadyRole  *role;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
+	role = OidIsValid(owner) ? ready_role(database, owner) : NULL;
+	if (role != NULL)
+		role->unlisted_at = DT_NOEND;
+	else if (db != NULL && !OidIsValid(owner))
+		db->unlisted_at = DT_NOEND;
+	LWLockRelease(shared->ready_lock);
+}
+
+void
+ready_role_search_end(Oid database, Oid owner)
+{
+	ReadyRole  *role;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	role = OidIsValid(owner) ? ready_role(database, owner) : NULL;
+	if (role != NULL)
+		free_role_if_unused(role);
+	LWLockRelease(shared->ready_lock);
+}
+
+void
+ready_role_unlisted(Oid database, Oid owner, TimestampTz at)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	ReadyDatabase *db;
+	ReadyRole  *role;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
+	role = db != NULL ? add_role(db, owner, now) : NULL;
+	if (role != NULL)
+		role->unlisted_at = Min(role->unlisted_at, at);
+	else if (db != NULL)
+		db->unlisted_at = Min(db->unlisted_at, at);
+	LWLockRelease(shared->ready_lock);
+}
+
+bool
+ready_queues_overflow(Oid database, TimestampTz now)
+{
+	ReadyDatabase *db;
+	dlist_iter	iter;
+	bool		overflow = false;
+
+	LWLockAcquire(shared->ready_lock, LW_SHARED);
+	db = ready_database(database);
+	if (db != NULL)
+	{
+		overflow = db->unlisted_at <= now;
+		dlist_foreach(iter, &db->roles)
+			overflow = overflow ||
+				dlist_container(ReadyRole, node, iter.cur)->unlisted_at <= now;
+	}
+	LWLockRelease(shared->ready_lock);
+	return overflow;
 }

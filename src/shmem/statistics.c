@@ -6,13 +6,18 @@
  *
  * They begin with the server's start (also after a crash of it) and only
  * grow.  A transaction collects what it adds and adds it when it has committed,
- * so they never tell of anything that was rolled back; as in shmem/xact_notify.c, a
- * rolled back subtransaction is not taken out, and prepared transactions are
- * not counted.  When there is no room for one more function its jobs are
- * counted under an empty name.
+ * so they never tell of anything that was rolled back; a rolled back
+ * subtransaction is not taken out, and prepared transactions are not counted.
+ *
+ * A role has one slot for all that is counted without a name, and at most a
+ * share of the others.  What has no room is counted without a name.  When all
+ * slots are taken, a role that has only few gets the slot that is used least of
+ * the role that has most; what that has counted goes to its unnamed slot, so
+ * that sums stay right.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
@@ -31,10 +36,10 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/job.h"
+#include "base/role_check.h"
 #include "base/roles.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
-#include "table/job_table.h"
 
 /* Upper bounds of the histograms' buckets (microseconds); one more is open */
 static const int64 bounds[] = {
@@ -69,17 +74,18 @@ enum
 	NCOUNTERS
 };
 
-/* No padding; the names are in it as their hash */
+/* No padding; the names are in it as their hash, 0: without a name */
 typedef struct CounterTag
 {
 	Oid			database;
 	Oid			owner;
-	uint64		names;			/* 0: those that found no room */
+	uint64		names;
 } CounterTag;
 
 typedef struct CounterSlot
 {
 	CounterTag	tag;
+	int			nnamed;			/* without a name: named slots of the role */
 	char		function[256];	/* cut if it is longer */
 	char		queue[NAMEDATALEN];
 	pg_atomic_uint64 counters[NCOUNTERS];
@@ -94,7 +100,7 @@ typedef struct Addition
 	int64		counters[NCOUNTERS];
 } Addition;
 
-/* Slots are added under counters_lock, and counted in under a share of it */
+/* Slots are added under statistics_lock, and counted in under a share of it */
 static HTAB *counter_table = NULL;
 
 /* In TopTransactionContext */
@@ -109,21 +115,25 @@ PG_FUNCTION_INFO_V1(defer_statistics_bounds);
  * Shared memory
  * ------------------------------------------------------------------------ */
 
-/* More than that is not needed where there are many ready queues or waiting sessions */
+/* More than that is not needed where there are many ready queues */
 static int
 slot_count(void)
 {
 	return Min(defer_shared_slots, 4096);
 }
 
+/* Most named slots of a role, and those that it gets even if others have them */
+#define SLOTS_OF_ROLE	(slot_count() / 8)
+#define SLOTS_ASSURED	(slot_count() / 64)
+
 Size
-statistics_shared_size(void)
+statistics_shmem_size(void)
 {
 	return hash_estimate_size(slot_count(), sizeof(CounterSlot));
 }
 
 void
-statistics_startup(void)
+statistics_shmem_init(void)
 {
 	HASHCTL		control = {0};
 
@@ -150,42 +160,116 @@ no_room_for_names(void)
 	return hash_get_num_entries(counter_table) >= slot_count() - slot_count() / 8;
 }
 
-/*
- * The slot for these names, or, where there is no room for them, without a
- * name.  Under a shared lock: NULL if there is none yet.
- */
 static CounterSlot *
-find_slot(CounterTag tag)
+unnamed_slot(const CounterTag *tag)
 {
-	CounterSlot *slot = hash_search(counter_table, &tag, HASH_FIND, NULL);
+	CounterTag	unnamed = {tag->database, tag->owner, 0};
 
-	if (slot != NULL || tag.names == 0 || !no_room_for_names())
-		return slot;
-	tag.names = 0;
-	return hash_search(counter_table, &tag, HASH_FIND, NULL);
+	return hash_search(counter_table, &unnamed, HASH_FIND, NULL);
 }
 
-/* Find or make a slot; NULL: there is no room.  Nothing is thrown. */
+/*
+ * The slot to count in.  NULL: one may have to be made, under an exclusive lock.
+ */
 static CounterSlot *
-counter_slot(const CounterTag *tag, const text *function, const text *queue)
+find_slot(const CounterTag *tag)
+{
+	CounterSlot *slot = hash_search(counter_table, tag, HASH_FIND, NULL);
+	CounterSlot *unnamed;
+
+	if (slot != NULL)
+		return slot;
+	unnamed = unnamed_slot(tag);
+	if (unnamed != NULL &&
+		(unnamed->nnamed >= SLOTS_OF_ROLE ||
+		 (unnamed->nnamed >= SLOTS_ASSURED && no_room_for_names())))
+		return unnamed;
+	return NULL;
+}
+
+/* Make a slot; NULL: there is no room */
+static CounterSlot *
+add_slot(const CounterTag *tag)
 {
 	CounterSlot *slot;
 	bool		found;
 
-	if (tag->names != 0 && no_room_for_names())
-		return hash_search(counter_table, tag, HASH_FIND, NULL);
 	slot = hash_search(counter_table, tag, HASH_ENTER_NULL, &found);
 	if (slot != NULL && !found)
 	{
+		slot->nnamed = 0;
 		slot->function[0] = slot->queue[0] = '\0';
-		if (tag->names != 0)
-		{
-			copy_name(slot->function, sizeof(slot->function), function);
-			copy_name(slot->queue, sizeof(slot->queue), queue);
-		}
 		for (int i = 0; i < NCOUNTERS; i++)
 			pg_atomic_init_u64(&slot->counters[i], 0);
 	}
+	return slot;
+}
+
+static uint64
+jobs_of(CounterSlot *slot)
+{
+	uint64		sum = 0;
+
+	for (int i = COUNT_STATES; i < COUNT_STATES + NSTATES; i++)
+		sum += pg_atomic_read_u64(&slot->counters[i]);
+	return sum;
+}
+
+/* The role with most named slots gives up the one that has counted least; false: none has many */
+static bool
+take_from_largest(void)
+{
+	HASH_SEQ_STATUS scan;
+	CounterSlot *slot;
+	CounterSlot *largest = NULL;
+	CounterSlot *least = NULL;
+
+	hash_seq_init(&scan, counter_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.names == 0 && (largest == NULL || slot->nnamed > largest->nnamed))
+			largest = slot;
+	}
+	if (largest == NULL || largest->nnamed <= SLOTS_ASSURED)
+		return false;
+	hash_seq_init(&scan, counter_table);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.names != 0 && slot->tag.database == largest->tag.database &&
+			slot->tag.owner == largest->tag.owner &&
+			(least == NULL || jobs_of(slot) < jobs_of(least)))
+			least = slot;
+	}
+	if (least == NULL)
+		return false;
+	for (int i = 0; i < NCOUNTERS; i++)
+		pg_atomic_fetch_add_u64(&largest->counters[i], pg_atomic_read_u64(&least->counters[i]));
+	largest->nnamed--;
+	(void) hash_search(counter_table, &least->tag, HASH_REMOVE, NULL);
+	return true;
+}
+
+/* Find or make the slot to count in; NULL: there is no room at all */
+static CounterSlot *
+find_or_add_slot(const CounterTag *tag, const text *function, const text *queue)
+{
+	CounterTag	unnamed_tag = {tag->database, tag->owner, 0};
+	CounterSlot *slot = find_slot(tag);
+	CounterSlot *unnamed;
+
+	if (slot != NULL)
+		return slot;
+	unnamed = add_slot(&unnamed_tag);
+	if (unnamed == NULL || unnamed->nnamed >= SLOTS_OF_ROLE ||
+		(no_room_for_names() &&
+		 (unnamed->nnamed >= SLOTS_ASSURED || !take_from_largest())))
+		return unnamed;
+	slot = add_slot(tag);
+	if (slot == NULL)
+		return unnamed;
+	copy_name(slot->function, sizeof(slot->function), function);
+	copy_name(slot->queue, sizeof(slot->queue), queue);
+	unnamed->nnamed++;
 	return slot;
 }
 
@@ -196,14 +280,14 @@ statistics_forget_dropped(List *databases)
 	HASH_SEQ_STATUS scan;
 	CounterSlot *slot;
 
-	LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->statistics_lock, LW_EXCLUSIVE);
 	hash_seq_init(&scan, counter_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
 		if (!list_member_oid(databases, slot->tag.database))
 			hash_search(counter_table, &slot->tag, HASH_REMOVE, NULL);
 	}
-	LWLockRelease(shared->counters_lock);
+	LWLockRelease(shared->statistics_lock);
 }
 
 /* ------------------------------------------------------------------------
@@ -296,46 +380,47 @@ statistics_attempt_ended(const Job *job, const char *outcome)
 	}
 }
 
-/* The transaction is gone, and with it what it would have added */
-void
-statistics_forget(void)
-{
-	additions = NULL;
-	nadditions = size = 0;
-}
-
 /* The transaction has committed: nothing may be thrown */
-void
-statistics_commit(void)
+static void
+count_additions(void)
 {
-	if (nadditions == 0)
-		return;
 	for (int i = 0; i < nadditions; i++)
 	{
 		Addition   *add = &additions[i];
 		CounterSlot *slot;
 
-		LWLockAcquire(shared->counters_lock, LW_SHARED);
-		slot = find_slot(add->tag);
+		LWLockAcquire(shared->statistics_lock, LW_SHARED);
+		slot = find_slot(&add->tag);
 		if (slot == NULL)
 		{
-			LWLockRelease(shared->counters_lock);
-			LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
-			slot = counter_slot(&add->tag, add->function, add->queue);
-			if (slot == NULL)
-			{
-				add->tag.names = 0;
-				slot = counter_slot(&add->tag, NULL, NULL);
-			}
+			LWLockRelease(shared->statistics_lock);
+			LWLockAcquire(shared->statistics_lock, LW_EXCLUSIVE);
+			slot = find_or_add_slot(&add->tag, add->function, add->queue);
 		}
 		for (int j = 0; slot != NULL && j < NCOUNTERS; j++)
 		{
 			if (add->counters[j] != 0)
 				pg_atomic_fetch_add_u64(&slot->counters[j], add->counters[j]);
 		}
-		LWLockRelease(shared->counters_lock);
+		LWLockRelease(shared->statistics_lock);
 	}
-	statistics_forget();
+}
+
+static void
+statistics_xact_callback(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		count_additions();
+	additions = NULL;
+	nadditions = size = 0;
+}
+
+void
+statistics_init(void)
+{
+	RegisterXactCallback(statistics_xact_callback, NULL);
 }
 
 /* ------------------------------------------------------------------------
@@ -350,6 +435,17 @@ counter_array(CounterSlot *slot, int first)
 	for (int i = 0; i < NBUCKETS; i++)
 		values[i] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->counters[first + i]));
 	return PointerGetDatum(construct_array(values, NBUCKETS, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static bool
+has_counted(CounterSlot *slot)
+{
+	for (int i = 0; i < NCOUNTERS; i++)
+	{
+		if (pg_atomic_read_u64(&slot->counters[i]) != 0)
+			return true;
+	}
+	return false;
 }
 
 /* The counters of this database, of roles that the caller may see */
@@ -368,14 +464,15 @@ defer_job_statistics(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	/* not under the lock: memory, and the roles' catalogs */
 	slots = palloc_extended(mul_size(slot_count(), sizeof(CounterSlot)), MCXT_ALLOC_HUGE);
-	LWLockAcquire(shared->counters_lock, LW_SHARED);
+	LWLockAcquire(shared->statistics_lock, LW_SHARED);
 	hash_seq_init(&scan, counter_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
-		if (slot->tag.database == MyDatabaseId && n < slot_count())
+		if (slot->tag.database == MyDatabaseId && n < slot_count() &&
+			(slot->tag.names != 0 || has_counted(slot)))
 			memcpy(&slots[n++], slot, sizeof(CounterSlot));
 	}
-	LWLockRelease(shared->counters_lock);
+	LWLockRelease(shared->statistics_lock);
 
 	for (int i = 0; i < n; i++)
 	{

@@ -1,75 +1,111 @@
 /*
  * waiters.c
- *		The sessions that wait for jobs (job/await.c), in shared memory.
+ *		Backends that wait for jobs: see waiters.h.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
+#include "storage/shmem.h"
 
+#include "base/compat.h"
 #include "shmem/shmem.h"
+#include "shmem/waiters.h"
 
-int
+/* Under waiters_lock */
+typedef struct WaiterSlot
+{
+	Oid			database;		/* InvalidOid: this process does not wait */
+	bool		done;
+	int64		job_id;
+	Latch	   *latch;
+} WaiterSlot;
+
+typedef struct Waiters
+{
+	pg_atomic_uint64 flush_point;	/* end of the last commit that ended a job */
+	pg_atomic_uint32 nwaiters;	/* slots in use */
+	WaiterSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* [MaxBackends], by process number */
+} Waiters;
+
+static Waiters *waiters = NULL;
+
+Size
+waiters_shmem_size(void)
+{
+	return add_size(offsetof(Waiters, slots), mul_size(MaxBackends, sizeof(WaiterSlot)));
+}
+
+void
+waiters_shmem_init(void)
+{
+	bool		found;
+
+	waiters = ShmemInitStruct("defer waiters", waiters_shmem_size(), &found);
+	if (found)
+		return;
+	memset(waiters, 0, waiters_shmem_size());
+	pg_atomic_init_u64(&waiters->flush_point, 0);
+	pg_atomic_init_u32(&waiters->nwaiters, 0);
+}
+
+static WaiterSlot *
+my_slot(void)
+{
+	Assert(compat_process_number() < MaxBackends);
+	return &waiters->slots[compat_process_number()];
+}
+
+void
 waiter_register(int64 job_id)
 {
-	int			found = -1;
+	WaiterSlot *slot = my_slot();
 
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->nwaiter_slots; i++)
-	{
-		WaiterSlot *slot = &waiter_slots[i];
-
-		if (OidIsValid(slot->database))
-			continue;
-		slot->database = MyDatabaseId;
-		slot->job_id = job_id;
-		slot->latch = MyLatch;
-		slot->done = false;
-		pg_atomic_fetch_add_u32(&shared->nwaiters, 1);
-		found = i;
-		break;
-	}
-	LWLockRelease(shared->workers_lock);
-	return found;
+	LWLockAcquire(shared->waiters_lock, LW_EXCLUSIVE);
+	Assert(!OidIsValid(slot->database));
+	slot->database = MyDatabaseId;
+	slot->job_id = job_id;
+	slot->latch = MyLatch;
+	slot->done = false;
+	pg_atomic_fetch_add_u32(&waiters->nwaiters, 1);
+	LWLockRelease(shared->waiters_lock);
 }
 
 bool
-waiter_is_done(int slot)
+waiter_is_done(void)
 {
 	bool		done;
 
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	done = waiter_slots[slot].done;
-	LWLockRelease(shared->workers_lock);
+	LWLockAcquire(shared->waiters_lock, LW_SHARED);
+	done = my_slot()->done;
+	LWLockRelease(shared->waiters_lock);
 	return done;
 }
 
 void
-waiter_unregister(int slot)
+waiter_unregister(void)
 {
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	Assert(waiter_slots[slot].latch == MyLatch);
-	waiter_slots[slot].database = InvalidOid;
-	waiter_slots[slot].latch = NULL;
-	pg_atomic_fetch_sub_u32(&shared->nwaiters, 1);
-	LWLockRelease(shared->workers_lock);
+	LWLockAcquire(shared->waiters_lock, LW_EXCLUSIVE);
+	my_slot()->database = InvalidOid;
+	pg_atomic_fetch_sub_u32(&waiters->nwaiters, 1);
+	LWLockRelease(shared->waiters_lock);
 }
 
-/* A job has ended (0: some job, everybody look) */
 void
 waiters_wake(Oid database, int64 job_id)
 {
 	uint32		left;
 
-	if (pg_atomic_read_u32(&shared->nwaiters) == 0)
+	if (pg_atomic_read_u32(&waiters->nwaiters) == 0)
 		return;
-
-	/* the first free slot is taken: those in use are at the front */
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	left = pg_atomic_read_u32(&shared->nwaiters);
-	for (int i = 0; i < shared->nwaiter_slots && left > 0; i++)
+	LWLockAcquire(shared->waiters_lock, LW_SHARED);
+	left = pg_atomic_read_u32(&waiters->nwaiters);
+	for (int i = 0; i < MaxBackends && left > 0; i++)
 	{
-		WaiterSlot *slot = &waiter_slots[i];
+		WaiterSlot *slot = &waiters->slots[i];
 
 		if (!OidIsValid(slot->database))
 			continue;
@@ -80,21 +116,20 @@ waiters_wake(Oid database, int64 job_id)
 			SetLatch(slot->latch);
 		}
 	}
-	LWLockRelease(shared->workers_lock);
+	LWLockRelease(shared->waiters_lock);
 }
 
-/* Jobs commit without waiting for the disk: who tells of a result flushes up to here first */
 XLogRecPtr
 waiters_flush_point(void)
 {
-	return pg_atomic_read_u64(&shared->flush_point);
+	return pg_atomic_read_u64(&waiters->flush_point);
 }
 
 void
 waiters_record_flush_point(XLogRecPtr lsn)
 {
-	uint64		old = pg_atomic_read_u64(&shared->flush_point);
+	uint64		old = pg_atomic_read_u64(&waiters->flush_point);
 
-	while (old < lsn && !pg_atomic_compare_exchange_u64(&shared->flush_point, &old, lsn))
+	while (old < lsn && !pg_atomic_compare_exchange_u64(&waiters->flush_point, &old, lsn))
 		;
 }

@@ -1,47 +1,59 @@
 /*
  * xact_notify.c
- *		What a transaction has done that others must hear of once it commits.
+ *		What a transaction has done that other processes must hear of once it
+ *		commits: see xact_notify.h.
  *
  * It is kept in memory of constant size, however many jobs the transaction
- * enqueues: counters and lowest keys.  If that is not enough the scheduler is
- * asked to look in the tables.  The callback is registered once; it runs after
- * the commit is visible to others, when nothing may fail any more.
+ * enqueues: counters and minimum keys.  What does not fit is looked for in the
+ * tables by the scheduler.  The callback runs after the commit is visible to
+ * others, when nothing may fail any more.
  *
- * A rolled back subtransaction is not taken out: others then look for a job
- * that is not there, once.
+ * What a subtransaction has added is not taken out when it is rolled back: then
+ * a job that is not there is looked for once, and a limit is read again.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
 #include "base/job.h"
-#include "function/direct_call_check.h"
+#include "shmem/databases.h"
+#include "shmem/limits.h"
+#include "shmem/ready_queue.h"
+#include "shmem/scheduled_set.h"
+#include "shmem/senders.h"
 #include "shmem/shmem.h"
-#include "shmem/statistics.h"
+#include "shmem/waiters.h"
+#include "shmem/workers.h"
 #include "shmem/xact_notify.h"
-#include "table/job_table.h"
 
 #define MAX_READY_QUEUES	64
+#define MAX_ROLES	8
 #define MAX_LIMITS	16
 #define MAX_FINALS	32
-#define MAX_GUARDED	16
+#define MAX_SCHEDULED	16
 
 /* A scheduler that waits for room in its pools looks more often than that */
 #define LOOKS_SOON	(200 * 1000)
 
-typedef struct PendingLane
+typedef struct PendingQueue
 {
 	Oid			owner;
 	int32		priority;
 	int64		limits_key;
-	ReadyKey		min_key;
+	ReadyKey	min_key;
 	int64		count;
-} PendingLane;
+} PendingQueue;
+
+/* Queues of a role for which there was no room above */
+typedef struct PendingRole
+{
+	Oid			owner;
+	TimestampTz due;			/* the first of their jobs */
+} PendingRole;
 
 typedef struct PendingLimit
 {
@@ -55,8 +67,9 @@ static struct
 	bool		any;
 	int			nqueues;
 	int			last;			/* ready queue of the last xact_notify_job() */
-	int			nlimits;
-	int			nfinals;
+	int			nroles;
+	int			nlimits;		/* MAX_LIMITS + 1: more than there is room for */
+	int			nfinals;		/* likewise */
 	int			nscheduled;
 	bool		release;
 	bool		installed;
@@ -65,10 +78,11 @@ static struct
 	bool		probe;			/* which databases are there? */
 	uint32		rollup;			/* new counts of finished jobs */
 	TimestampTz next_schedule;
-	PendingLane rqs[MAX_READY_QUEUES];
+	PendingQueue queues[MAX_READY_QUEUES];
+	PendingRole roles[MAX_ROLES];
 	PendingLimit limits[MAX_LIMITS];
 	int64		finals[MAX_FINALS];
-	Oid			guarded[MAX_GUARDED];
+	Oid			scheduled[MAX_SCHEDULED];
 }			pending;
 
 /* Nothing is pending */
@@ -76,8 +90,8 @@ static void
 pending_reset(void)
 {
 	pending.any = false;
-	pending.nqueues = pending.nlimits = pending.nfinals = pending.nscheduled = 0;
-	pending.last = 0;
+	pending.nqueues = pending.nroles = pending.nlimits = pending.nfinals = 0;
+	pending.nscheduled = pending.last = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
 	pending.rollup = 0;
 	pending.next_schedule = DT_NOEND;
@@ -93,56 +107,73 @@ pending_begin(void)
 	}
 }
 
+/* There is no room for the queue: let all queues of its role be searched for */
+static void
+note_role(Oid owner, TimestampTz due)
+{
+	for (int i = 0; i < pending.nroles; i++)
+	{
+		if (pending.roles[i].owner == owner)
+		{
+			pending.roles[i].due = Min(pending.roles[i].due, due);
+			return;
+		}
+	}
+	if (pending.nroles == MAX_ROLES)
+		pending.rescan = true;
+	else
+		pending.roles[pending.nroles++] = (PendingRole) {owner, due};
+}
+
+static PendingQueue *
+find_queue(Oid owner, int64 limits_key, int32 priority)
+{
+	/* the last one is the likely one */
+	for (int i = 0; i < pending.nqueues; i++)
+	{
+		PendingQueue *queue = &pending.queues[(pending.last + i) % pending.nqueues];
+
+		if (queue->owner == owner && queue->limits_key == limits_key &&
+			queue->priority == priority)
+			return queue;
+	}
+	return NULL;
+}
+
 void
 xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at, int64 id)
 {
-	ReadyKey		key = {run_at, id};
-	PendingLane *found = NULL;
+	ReadyKey	key = {run_at, id};
+	PendingQueue *queue;
 
 	if (run_at == DT_NOEND)
-		return;					/* held: whoever sets it free calls again */
+		return;					/* held: who releases it calls again */
 	pending_begin();
-	for (int i = 0; i < pending.nqueues; i++)
-	{
-		PendingLane *candidate = &pending.rqs[(pending.last + i) % pending.nqueues];
-
-		if (candidate->owner == owner && candidate->limits_key == limits_key &&
-			candidate->priority == priority)
-		{
-			found = candidate;
-			break;
-		}
-	}
-	if (found == NULL)
+	queue = find_queue(owner, limits_key, priority);
+	if (queue == NULL)
 	{
 		if (pending.nqueues == MAX_READY_QUEUES)
 		{
-			pending.rescan = true;
+			note_role(owner, run_at);
 			return;
 		}
-		found = &pending.rqs[pending.nqueues++];
-		found->owner = owner;
-		found->limits_key = limits_key;
-		found->priority = priority;
-		found->min_key = READY_KEY_NONE;
-		found->count = 0;
+		queue = &pending.queues[pending.nqueues++];
+		*queue = (PendingQueue) {owner, priority, limits_key, READY_KEY_NONE, 0};
 	}
-	pending.last = found - pending.rqs;
-	if (ready_key_before(key, found->min_key))
-		found->min_key = key;
-	found->count++;
+	pending.last = queue - pending.queues;
+	if (ready_key_before(key, queue->min_key))
+		queue->min_key = key;
+	queue->count++;
 }
 
 void
 xact_notify_limit(char kind, int32 id, int32 limit)
 {
 	pending_begin();
-	if (pending.nlimits == MAX_LIMITS)
-	{
-		pending.rescan = true;
-		return;
-	}
-	pending.limits[pending.nlimits++] = (PendingLimit) {kind, id, limit};
+	if (pending.nlimits < MAX_LIMITS)
+		pending.limits[pending.nlimits] = (PendingLimit) {kind, id, limit};
+	if (pending.nlimits <= MAX_LIMITS)
+		pending.nlimits++;
 }
 
 void
@@ -166,10 +197,10 @@ void
 xact_notify_scheduled_function(Oid function)
 {
 	pending_begin();
-	if (pending.nscheduled == MAX_GUARDED)
+	if (pending.nscheduled == MAX_SCHEDULED)
 		pending.rescan = true;
 	else
-		pending.guarded[pending.nscheduled++] = function;
+		pending.scheduled[pending.nscheduled++] = function;
 }
 
 void
@@ -229,7 +260,7 @@ pool_can_grow(const DatabaseSlot *db)
 
 	for (int i = 0; i < pending.nqueues; i++)
 	{
-		if (LIMITS_KEY_IS_DELIVERY(pending.rqs[i].limits_key))
+		if (LIMITS_KEY_IS_DELIVERY(pending.queues[i].limits_key))
 			return true;		/* the sender was not there */
 	}
 
@@ -239,14 +270,14 @@ pool_can_grow(const DatabaseSlot *db)
 			continue;
 		working++;
 		others = others || worker_slots[i].database != MyDatabaseId ||
-			worker_slots[i].owner != pending.rqs[0].owner;
+			worker_slots[i].owner != pending.queues[0].owner;
 	}
 	if (working < defer_max_workers ||
 		(others && db->next_wake > GetCurrentTimestamp() + LOOKS_SOON))
 		return true;
 	for (int i = 0; i < pending.nqueues; i++)
 	{
-		if (count_workers(MyDatabaseId, pending.rqs[i].owner, &idle) == 0)
+		if (count_workers(MyDatabaseId, pending.queues[i].owner, &idle) == 0)
 			return true;
 	}
 	return false;
@@ -294,7 +325,7 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			db->next_schedule = pending.next_schedule;
 			wake = true;
 		}
-		if (db->overflow || next_due < db->next_wake)
+		if (next_due < db->next_wake)
 			wake = true;
 		if (grow && !wake)
 			wake = pool_can_grow(db);
@@ -311,57 +342,95 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 	LWLockRelease(shared->workers_lock);
 }
 
+/* Limits have changed; true: the scheduler is to read them */
+static bool
+commit_limits(void)
+{
+	bool		read = pending.nlimits > MAX_LIMITS;
+
+	if (read)
+		limits_reload(MyDatabaseId);
+	for (int i = 0; i < Min(pending.nlimits, MAX_LIMITS); i++)
+	{
+		const PendingLimit *limit = &pending.limits[i];
+
+		read = limit_changed(MyDatabaseId, limit->kind, limit->id, limit->limit) || read;
+	}
+	return read;
+}
+
+/*
+ * Jobs have come.  *next_due is lowered to when the first of those is due that
+ * are not yet; *grow is set if there are more than idle workers take up, *wake
+ * if the scheduler is needed for another reason.
+ */
+static void
+commit_jobs(TimestampTz *next_due, bool *grow, bool *wake)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < pending.nqueues; i++)
+	{
+		const PendingQueue *queue = &pending.queues[i];
+
+		if (ready_queue_add(MyDatabaseId, queue->owner, queue->limits_key, queue->priority,
+							queue->min_key, queue->count, now))
+			*wake = true;
+		if (queue->min_key.run_at > now)
+			*next_due = Min(*next_due, queue->min_key.run_at);
+		else if (!limits_have_capacity(MyDatabaseId, queue->limits_key))
+			*wake = *wake || limits_cancel_at_limit(MyDatabaseId, queue->limits_key);
+		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
+			*grow = !wake_sender(MyDatabaseId) || *grow;
+		else if (wake_idle_workers(MyDatabaseId, queue->owner, queue->count) < queue->count)
+			*grow = true;
+	}
+	for (int i = 0; i < pending.nroles; i++)
+	{
+		ready_role_unlisted(MyDatabaseId, pending.roles[i].owner, pending.roles[i].due);
+		*next_due = Min(*next_due, pending.roles[i].due);
+	}
+}
+
+static void
+commit_finals(void)
+{
+	if (pending.nfinals == 0)
+		return;
+	waiters_record_flush_point(XactLastCommitEnd);
+	if (pending.nfinals > MAX_FINALS)
+	{
+		waiters_wake(MyDatabaseId, 0);
+		return;
+	}
+	for (int i = 0; i < pending.nfinals; i++)
+		waiters_wake(MyDatabaseId, pending.finals[i]);
+}
+
 /* The transaction is committed: nothing below may throw an error */
 static void
 pending_commit(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next_due = DT_NOEND;
 	bool		grow = false;
-	bool		cancel = false;
+	bool		wake = false;
 
 	if (pending.nlimits > 0)
-		limits_changed();
-	for (int i = 0; i < pending.nlimits; i++)
-	{
-		if (!limit_set(MyDatabaseId, pending.limits[i].kind, pending.limits[i].id,
-					   pending.limits[i].limit))
-			pending.rescan = true;	/* the scheduler finds that out, and tells */
-	}
+		wake = commit_limits();
 	for (int i = 0; i < pending.nscheduled; i++)
-		scheduled_set_add(MyDatabaseId, pending.guarded[i]);
-	for (int i = 0; i < pending.nqueues; i++)
-	{
-		PendingLane *rq = &pending.rqs[i];
+		scheduled_set_add(MyDatabaseId, pending.scheduled[i]);
+	if (pending.nqueues > 0)
+		commit_jobs(&next_due, &grow, &wake);
+	commit_finals();
 
-		ready_queue_add(MyDatabaseId, rq->owner, rq->limits_key, rq->priority,
-				   rq->min_key, rq->count);
-		if (rq->min_key.run_at > now)
-			next_due = Min(next_due, rq->min_key.run_at);
-		else if (!limits_have_capacity(MyDatabaseId, rq->limits_key))
-			cancel = cancel || limits_cancel_at_limit(MyDatabaseId, rq->limits_key);
-		else if (LIMITS_KEY_IS_DELIVERY(rq->limits_key))
-			grow = !wake_sender(MyDatabaseId) || grow;
-		else if (wake_idle_workers(MyDatabaseId, rq->owner, rq->count) < rq->count)
-			grow = true;
-	}
-	if (pending.nfinals > 0)
-	{
-		waiters_record_flush_point(XactLastCommitEnd);
-		if (pending.nfinals > MAX_FINALS)
-			waiters_wake(MyDatabaseId, 0);
-		else
-			for (int i = 0; i < pending.nfinals; i++)
-				waiters_wake(MyDatabaseId, pending.finals[i]);
-	}
 	/* those of our processes that end most jobs need no lock for it */
 	if (pending.rollup > 0 && my_database != NULL && my_database->database == MyDatabaseId &&
 		note_rollup(my_database))
 		wake_scheduler(MyDatabaseId);
-	if (grow || cancel || next_due != DT_NOEND || pending.rescan || pending.release ||
+	if (grow || wake || next_due != DT_NOEND || pending.rescan || pending.release ||
 		pending.alert || pending.rollup > 0 || pending.installed || pending.probe ||
 		pending.next_schedule != DT_NOEND)
-		tell_scheduler(grow, cancel, next_due);
+		tell_scheduler(grow, wake, next_due);
 }
 
 static void
@@ -369,26 +438,19 @@ pending_xact_callback(XactEvent event, void *arg)
 {
 	switch (event)
 	{
-		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PRE_PREPARE:
-			job_table_close();
-			break;
 		case XACT_EVENT_COMMIT:
 			if (pending.any && shared != NULL)
 				pending_commit();
 			pending.any = false;
-			statistics_commit();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 
 			/*
-			 * Whoever runs COMMIT PREPARED one day makes the scheduler look
-			 * in the tables: see lifecycle/withdraw.c.
+			 * The session that runs COMMIT PREPARED one day makes the scheduler
+			 * look in the tables: see lifecycle/withdraw.c.
 			 */
-			job_table_forget();
 			pending.any = false;
-			statistics_forget();
 			break;
 		default:
 			break;

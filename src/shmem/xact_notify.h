@@ -1,26 +1,52 @@
 /*
  * xact_notify.h
- *		What other processes must hear of when this transaction commits.
+ *		What must reach other processes when this transaction commits.
  *
  * All of these may be called many times in a transaction; nothing happens on
- * rollback.  They need constant memory, whatever the number of jobs.
+ * rollback.  They need constant memory, whatever the number of jobs, and throw
+ * nothing.
  */
 #ifndef DEFER_XACT_NOTIFY_H
 #define DEFER_XACT_NOTIFY_H
 
+#include "postgres.h"
+
 #include "datatype/timestamp.h"
 
-extern void xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at, int64 id);	/* a job may be taken from run_at on */
-extern void xact_notify_limit(char kind, int32 id, int32 limit);	/* kind 'f' or 'q'; limit -1 none, 0 paused */
-extern void xact_notify_schedule(TimestampTz next_run_at);	/* scheduler, look again then */
-extern void xact_notify_final(int64 job_id);	/* wake who awaits it */
-extern void xact_notify_scheduled_function(Oid function);	/* function/direct_call_check.c's set grows */
-extern void xact_notify_release(void);	/* a schedule's run has ended: look for held ones */
-extern void xact_notify_installed(void);	/* CREATE EXTENSION */
-extern void xact_notify_alert(void);	/* scheduler, look at alerts */
-extern void xact_notify_rollup(uint32 counts);	/* scheduler, so many are to be added up */
-extern void xact_notify_probe(void);	/* launcher, look which databases there are */
-extern void xact_notify_rescan(void);	/* scheduler, look at all tables again (activate()) */
-extern void xact_notify_init(void);
+extern void xact_notify_init(void); /* in _PG_init */
+
+/* A job may be claimed from run_at on; "infinity": it is held, and this does nothing */
+extern void xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at,
+							int64 id);
+
+/* A function's ('f') or queue's ('q') limit is that now: LIMIT_NONE, LIMIT_PAUSED or more */
+extern void xact_notify_limit(char kind, int32 id, int32 limit);
+
+/* A schedule is due then */
+extern void xact_notify_schedule(TimestampTz next_run_at);
+
+/* A function has a schedule: it goes into the scheduled_set */
+extern void xact_notify_scheduled_function(Oid function);
+
+/* A job has ended: wake who awaits it */
+extern void xact_notify_final(int64 job_id);
+
+/* A run of a schedule has ended: the scheduler looks for those held behind it */
+extern void xact_notify_release(void);
+
+/* There are events for alerts, or other rules */
+extern void xact_notify_alert(void);
+
+/* So many new counts of finished jobs are to be added up */
+extern void xact_notify_rollup(uint32 counts);
+
+/* The scheduler reads all tables again (defer.activate(), COMMIT PREPARED) */
+extern void xact_notify_rescan(void);
+
+/* CREATE EXTENSION: the launcher starts a scheduler */
+extern void xact_notify_installed(void);
+
+/* The launcher looks which databases there are */
+extern void xact_notify_probe(void);
 
 #endif							/* DEFER_XACT_NOTIFY_H */

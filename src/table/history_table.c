@@ -42,6 +42,8 @@
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "shmem/xact_notify.h"
+#include "shmem/statistics.h"
 
 enum
 {

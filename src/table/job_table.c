@@ -29,7 +29,6 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job.h"
-#include "shmem/shmem.h"
 #include "shmem/xact_notify.h"
 #include "table/job_table.h"
 
@@ -100,7 +99,7 @@ job_table(void)
 	return &opened;
 }
 
-/* Before the commit, and before utility commands */
+/* At the commit, and before utility commands */
 void
 job_table_close(void)
 {
@@ -118,11 +117,45 @@ job_table_close(void)
 	CurrentResourceOwner = owner;
 }
 
-/* After an abort: the transaction has released everything by itself */
-void
-job_table_forget(void)
+/*
+ * An abort releases everything by itself.  At the commit it may have been opened
+ * once more, by a callback that another library has registered and that is called
+ * after ours.
+ */
+static void
+job_table_xact_callback(XactEvent event, void *arg)
 {
-	opened.rel = NULL;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+		case XACT_EVENT_COMMIT:
+			job_table_close();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			opened.rel = NULL;
+			break;
+		default:
+			break;
+	}
+}
+
+/* A table that this transaction has made may be gone with the subtransaction */
+static void
+job_table_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
+						   void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && opened.rel != NULL &&
+		opened.rel->rd_createSubid != InvalidSubTransactionId)
+		job_table_close();
+}
+
+void
+job_table_init(void)
+{
+	RegisterXactCallback(job_table_xact_callback, NULL);
+	RegisterSubXactCallback(job_table_subxact_callback, NULL);
 }
 
 /* ------------------------------------------------------------------------

@@ -16,7 +16,7 @@
 #include "base/catalog.h"
 #include "base/job.h"
 #include "table/tid_cache.h"
-#include "shmem/shmem.h"
+#include "shmem/ready_queue.h"
 
 /* Columns of defer.job */
 enum
@@ -58,7 +58,7 @@ typedef struct JobTable
 
 extern JobTable *job_table(void);
 extern void job_table_close(void);
-extern void job_table_forget(void);
+extern void job_table_init(void);	/* in _PG_init */
 
 extern void job_from_slot(Job *job, TupleTableSlot *slot);
 
@@ -83,7 +83,26 @@ typedef struct ReadyScan
 
 extern void ready_scan_open(ReadyScan *scan, const ReadyQueueChoice *rq);	/* from its lowest live key on */
 extern void ready_scan_close(ReadyScan *scan);
-extern void ready_scan_load(TimestampTz now);	/* tell shared memory of all ready queues in the table */
+
+/* Where a scan of many ready queues has come to */
+typedef struct ReadyCursor
+{
+	bool		started;		/* the queue that it names was read */
+	Oid			owner;
+	int64		limits_key;
+	int32		priority;
+} ReadyCursor;
+
+/* Begin before the first queue of that role; InvalidOid: of all */
+extern void ready_cursor_begin(ReadyCursor *cursor, Oid owner);
+
+/*
+ * Tell shared memory of up to max ready queues behind the cursor, of its role
+ * or of all, and move it; of all, at most max_of_role of each role: what is left
+ * of one is for a search of its own.  Returns true at the end.
+ */
+extern bool ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,
+							  TimestampTz now);
 
 /* End free jobs of a ready queue that are due; returns how many rows, at most max */
 extern int	ready_scan_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char state,

@@ -2,8 +2,8 @@
  * ready_scan.c
  *		Reading the claim index of defer.job: (owner, ready queue, priority, run_at, id).
  *
- * Claims read one ready queue from its lowest live key on.  The scheduler finds out
- * which ready queues there are, when it starts, by jumping from one to the next.
+ * Claims read one ready queue from its lowest live key on.  The scheduler finds
+ * out which ready queues there are by jumping from one to the next.
  */
 #include "postgres.h"
 
@@ -20,7 +20,7 @@
 
 #include "base/compat.h"
 #include "base/job.h"
-#include "shmem/shmem.h"
+#include "shmem/ready_queue.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
@@ -131,66 +131,121 @@ ready_scan_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char st
 }
 
 /* ------------------------------------------------------------------------
- * All ready queues
+ * Many ready queues
  * ------------------------------------------------------------------------ */
 
-/* Read the first jobs of the ready queue that the scan stands in; false: the index is at its end */
 static bool
-load_ready_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueueChoice *rq)
+is_row_of(TupleTableSlot *slot, const ReadyQueueChoice *queue)
 {
-	int64		count = 0;
+	bool		isnull;
+
+	return DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull)) == queue->owner &&
+		DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) == queue->limits_key &&
+		DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull)) == queue->priority;
+}
+
+/*
+ * Read the first jobs of the ready queue that the scan stands before: its first
+ * free one, and how many of those are due, up to COUNT_MAX.  False: the index
+ * is at its end.
+ */
+static bool
+read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueueChoice *queue)
+{
 	bool		isnull;
 
 	if (!index_getnext_slot(scan, ForwardScanDirection, slot))
 		return false;
-	rq->owner = DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull));
-	rq->limits_key = DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull));
-	rq->priority = DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull));
-	rq->min_key.run_at = DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull));
-	rq->min_key.id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
+	queue->owner = DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull));
+	queue->limits_key = DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull));
+	queue->priority = DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull));
+	queue->min_key = READY_KEY_NONE;
+	queue->ready = 0;
 	do
 	{
-		if (DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull)) != rq->owner ||
-			DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) != rq->limits_key ||
-			DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull)) != rq->priority ||
-			DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) > now)
-			break;
+		ReadyKey	key;
+
 		(void) slot_getattr(slot, JOB_CLAIM, &isnull);
-		if (isnull)
-			count++;
-	} while (count < COUNT_MAX && index_getnext_slot(scan, ForwardScanDirection, slot));
-	ready_queue_add(MyDatabaseId, rq->owner, rq->limits_key, rq->priority, rq->min_key, count);
+		if (!isnull)
+			continue;
+		key.run_at = DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull));
+		key.id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
+		if (ready_key_before(key, queue->min_key))
+			queue->min_key = key;
+		if (key.run_at > now)
+			break;
+		queue->ready++;
+	} while (queue->ready < COUNT_MAX &&
+			 index_getnext_slot(scan, ForwardScanDirection, slot) &&
+			 is_row_of(slot, queue));
 	return true;
 }
 
+/* Let the scan go on behind the cursor, or at it where nothing was read yet */
+static void
+move_to_cursor(IndexScanDesc scan, const ReadyCursor *cursor)
+{
+	const StrategyNumber strategy =
+		cursor->started ? BTGreaterStrategyNumber : BTGreaterEqualStrategyNumber;
+	ScanKeyData members[3];
+	ScanKeyData key;
+
+	row_member(&members[0], 1, strategy, false, F_BTOIDCMP, ObjectIdGetDatum(cursor->owner));
+	row_member(&members[1], 2, strategy, false, F_BTINT8CMP, Int64GetDatum(cursor->limits_key));
+	row_member(&members[2], 3, strategy, true, F_BTINT4CMP, Int32GetDatum(cursor->priority));
+	row_header(&key, 1, strategy, members);
+	index_rescan(scan, &key, 1, NULL, 0);
+}
+
 void
-ready_scan_load(TimestampTz now)
+ready_cursor_begin(ReadyCursor *cursor, Oid owner)
+{
+	cursor->started = false;
+	cursor->owner = owner;
+	cursor->limits_key = PG_INT64_MIN;
+	cursor->priority = PG_INT32_MIN;
+}
+
+bool
+ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role, TimestampTz now)
 {
 	JobTable   *table = job_table();
 	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan = compat_index_beginscan(table->rel, table->claim_index, snapshot, 1);
-	ScanKeyData members[3];
-	ScanKeyData key;
-	ReadyQueueChoice rq;
-	bool		more;
+	int			of_role = 0;
+	bool		at_end = false;
 
-	/* all of them first, then what comes after the ready queue that was found */
-	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_OIDGE, ObjectIdGetDatum(InvalidOid));
-	index_rescan(scan, &key, 1, NULL, 0);
-	for (more = load_ready_queue(scan, slot, now, &rq); more; more = load_ready_queue(scan, slot, now, &rq))
+	for (int n = 0; n < max && !at_end; n++)
 	{
+		ReadyQueueChoice queue;
+
 		CHECK_FOR_INTERRUPTS();
-		row_member(&members[0], 1, BTGreaterStrategyNumber, false,
-				   F_BTOIDCMP, ObjectIdGetDatum(rq.owner));
-		row_member(&members[1], 2, BTGreaterStrategyNumber, false,
-				   F_BTINT8CMP, Int64GetDatum(rq.limits_key));
-		row_member(&members[2], 3, BTGreaterStrategyNumber, true,
-				   F_BTINT4CMP, Int32GetDatum(rq.priority));
-		row_header(&key, 1, BTGreaterStrategyNumber, members);
-		index_rescan(scan, &key, 1, NULL, 0);
+		move_to_cursor(scan, cursor);
+		if (!read_queue(scan, slot, now, &queue) || (one_role && queue.owner != cursor->owner))
+		{
+			at_end = true;
+			continue;
+		}
+		of_role = queue.owner == cursor->owner ? of_role + 1 : 1;
+		cursor->started = true;
+		cursor->owner = queue.owner;
+		if (of_role <= max_of_role)
+		{
+			cursor->limits_key = queue.limits_key;
+			cursor->priority = queue.priority;
+			ready_queue_found(MyDatabaseId, &queue, now);
+		}
+		else
+		{
+			/* the rest of the role is searched for by itself: on to the next role */
+			cursor->limits_key = PG_INT64_MAX;
+			cursor->priority = PG_INT32_MAX;
+			ready_role_unlisted(MyDatabaseId, queue.owner, now);
+		}
 	}
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
+	return at_end;
 }

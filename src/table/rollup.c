@@ -29,12 +29,11 @@
 #include "base/job.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
-#include "job/batch.h"
-#include "shmem/shmem.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "job/batch.h"
 
 /* Columns of defer.job_rollup_new */
 enum

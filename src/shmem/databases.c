@@ -1,0 +1,83 @@
+/*
+ * databases.c
+ *		The databases that are served, in shared memory: see databases.h.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "shmem/databases.h"
+#include "shmem/shmem.h"
+
+DatabaseSlot *database_slots = NULL;
+DatabaseSlot *my_database = NULL;
+
+Size
+databases_shmem_size(void)
+{
+	return mul_size(max_worker_processes, sizeof(DatabaseSlot));
+}
+
+void
+databases_shmem_init(void)
+{
+	bool		found;
+
+	database_slots = ShmemInitStruct("defer databases", databases_shmem_size(), &found);
+	if (found)
+		return;
+	memset(database_slots, 0, databases_shmem_size());
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+		pg_atomic_init_u32(&database_slots[i].rollup, 0);
+}
+
+/* The slot of a database; the caller holds workers_lock, exclusively to create */
+DatabaseSlot *
+database_slot(Oid database, bool create)
+{
+	DatabaseSlot *unused = NULL;
+
+	Assert(OidIsValid(database));
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
+		DatabaseSlot *slot = &database_slots[i];
+
+		if (slot->database == database)
+			return slot;
+		if (!OidIsValid(slot->database) && unused == NULL)
+			unused = slot;
+	}
+	if (!create || unused == NULL)
+		return NULL;
+	memset(unused, 0, sizeof(DatabaseSlot));
+	unused->database = database;
+	unused->next_schedule = DT_NOEND;
+	unused->next_wake = DT_NOEND;
+	unused->rollup_many = PG_UINT32_MAX;	/* until the scheduler knows */
+	pg_atomic_init_u32(&unused->rollup, 0);
+	return unused;
+}
+
+void
+wake_scheduler_locked(DatabaseSlot *slot)
+{
+	slot->called = true;
+	if (slot->scheduler_latch != NULL)
+		SetLatch(slot->scheduler_latch);
+}
+
+void
+wake_scheduler(Oid database)
+{
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = database_slot(database, false);
+	if (slot != NULL)
+		wake_scheduler_locked(slot);
+	LWLockRelease(shared->workers_lock);
+}

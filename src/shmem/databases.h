@@ -1,0 +1,67 @@
+/*
+ * databases.h
+ *		The databases that are served, and what their schedulers are to do.
+ *
+ * The launcher and CREATE EXTENSION give a database its slot; it is free again
+ * when its scheduler finds that there is nothing to serve, or the launcher that
+ * the database is gone.
+ */
+#ifndef DEFER_DATABASES_H
+#define DEFER_DATABASES_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+
+#include "shmem/scheduled_set.h"
+
+/* Jobs without a known end that are remembered by id */
+#define LOST_MAX	32
+
+typedef struct DatabaseSlot
+{
+	/* under workers_lock */
+	Oid			database;		/* InvalidOid: the slot is free */
+	bool		wanted;			/* the launcher wants a scheduler there */
+	bool		withdrawn;		/* DDL on the database wants our processes out */
+	bool		starting;		/* a scheduler was launched, is not attached */
+	bool		checked;		/* the scheduler has found that the database is to be served */
+	bool		recovered;		/* claims of before the last server start were looked at */
+	bool		called;			/* the scheduler was woken, and has not looked since */
+	bool		rescan;			/* read all tables again */
+	bool		release;		/* look for held runs of schedules */
+	bool		alert;			/* there are events for alerts, or other rules */
+	uint32		rollup_many;	/* so many new counts of finished jobs are added up at once */
+	pg_atomic_uint32 rollup;	/* new counts, about; without a lock */
+	bool		orphans;		/* a worker went without settling its batch */
+	int			nlost;			/* jobs that ran then, whose end is not written */
+	int64		lost[LOST_MAX]; /* more of them are not known by id */
+	bool		no_slots;		/* no background worker could be registered */
+	bool		refused;		/* workers of a role that has jobs could not connect */
+	pid_t		scheduler_pid;
+	Latch	   *scheduler_latch;
+	TimestampTz scheduler_since;
+	TimestampTz next_schedule;	/* lowered by commits that touch schedules */
+	TimestampTz next_wake;		/* the scheduler sleeps until then at most */
+	ScheduledSet scheduled_set;
+} DatabaseSlot;
+
+extern DatabaseSlot *database_slots;	/* [shared->ndatabase_slots] */
+extern DatabaseSlot *my_database;	/* that of this process, NULL: it is none of ours */
+
+extern Size databases_shmem_size(void);
+extern void databases_shmem_init(void); /* under AddinShmemInitLock */
+
+/*
+ * The slot of a database, NULL if it has none (and, to create one, none is
+ * free).  The caller holds workers_lock, exclusively to create.
+ */
+extern DatabaseSlot *database_slot(Oid database, bool create);
+
+/* Wake the scheduler of a database, if it has one; the first with workers_lock held */
+extern void wake_scheduler_locked(DatabaseSlot *slot);
+extern void wake_scheduler(Oid database);
+
+#endif							/* DEFER_DATABASES_H */

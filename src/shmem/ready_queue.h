@@ -1,0 +1,159 @@
+/*
+ * ready_queue.h
+ *		Ready queues: where the free jobs of a role are.
+ *
+ * A ready queue is the free jobs of one role that have the same priority and
+ * the same concurrency limits (the "limits_key" of defer.job).  Shared memory knows
+ * its minimum key, (run_at, id), where the next claim begins to read the claim
+ * index.
+ *
+ * Shared memory has room for defer.shared_slots of them.  A queue without a
+ * slot is not lost: its role, or where that has no slot either its database,
+ * knows from when on a job may be due in one ("unlisted_at"), and the
+ * scheduler then looks for it in the index (table/ready_search.c).
+ */
+#ifndef DEFER_READY_QUEUE_H
+#define DEFER_READY_QUEUE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* A place in the claim index, within role, limits_key and priority */
+typedef struct ReadyKey
+{
+	TimestampTz run_at;
+	int64		id;
+} ReadyKey;
+
+/* After every key: the queue is empty */
+#define READY_KEY_NONE ((ReadyKey) {DT_NOEND, PG_INT64_MAX})
+
+static inline bool
+ready_key_before(ReadyKey a, ReadyKey b)
+{
+	return a.run_at < b.run_at || (a.run_at == b.run_at && a.id < b.id);
+}
+
+/* A ready queue, copied out of shared memory */
+typedef struct ReadyQueueChoice
+{
+	Oid			owner;			/* role of its jobs */
+	int64		limits_key;			/* its limits: see LIMITS_KEY() */
+	int32		priority;
+	ReadyKey	min_key;		/* no free job has a smaller key */
+	int64		ready;			/* free jobs, an estimate */
+} ReadyQueueChoice;
+
+/* ------------------------------------------------------------------------
+ * ready_queue.c: which there are
+ *
+ * Each function takes the lock it needs, and throws nothing unless it says so.
+ * ------------------------------------------------------------------------ */
+extern Size ready_queues_shmem_size(void);
+extern void ready_queues_shmem_init(void);	/* under AddinShmemInitLock */
+
+/*
+ * A scheduler begins to serve the database: from here on commits tell of their
+ * jobs, so call it before the snapshot that reads those of earlier ones.  Limits
+ * are read again.  What is known of the database stays.
+ */
+extern void ready_queues_open(Oid database);
+
+/*
+ * Free all slots of the database; until the next ready_queues_open() commits
+ * leave none.  Call it before the DatabaseSlot is free.
+ */
+extern void ready_queues_forget(Oid database);
+
+/* The same for all databases but these */
+extern void ready_queues_forget_dropped(List *databases);
+
+/*
+ * Add "count" committed jobs to a queue, the first of them at "key".  Returns
+ * true if the scheduler has something to do before they can be claimed: the
+ * queue has found no slot, or its limits are not known.
+ */
+extern bool ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key,
+							int64 count, TimestampTz now);
+
+/* The index has jobs of that queue from its min_key on, "ready" of them at least */
+extern void ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now);
+
+/* Copies of a database's queues that have jobs, palloc'd; returns how many */
+extern int	ready_queues_of_database(Oid database, ReadyQueueChoice **queues);
+
+/*
+ * The roles with a job due in a queue without a slot, palloc'd; one InvalidOid
+ * stands for all roles that have no slot themselves.  Returns how many, and
+ * lowers *next to when another one will have such a job.
+ */
+extern int	ready_roles_unlisted(Oid database, TimestampTz now, Oid **owners,
+								 TimestampTz *next);
+
+/*
+ * The index is about to be searched for queues of the role, or of roles without
+ * a slot: call the first before the snapshot.  A search that does not come to
+ * its end has to be gone on with, or begun again.
+ */
+extern void ready_role_search_begin(Oid database, Oid owner);
+extern void ready_role_search_end(Oid database, Oid owner);
+
+/* From that time on a job may be due in a queue of the role that has no slot */
+extern void ready_role_unlisted(Oid database, Oid owner, TimestampTz at);
+
+/* Is there a due job in a queue without a slot? */
+extern bool ready_queues_overflow(Oid database, TimestampTz now);
+
+/* ------------------------------------------------------------------------
+ * ready_claim.c: taking jobs from one
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Choose the queue that a worker of that role takes jobs from: the smallest
+ * priority, then the oldest, of those that are due and have capacity.  Its
+ * limits are reserved for one job, and the queue is in use:
+ * ready_queue_scan_end() or _abort() must follow.  *next_check is lowered to
+ * when a queue whose rows were locked is to be tried again.  False: none.
+ */
+extern bool ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *chosen,
+							   TimestampTz *next_check);
+
+/* The same for the sender: deliveries of any role but these, with e-mails or without */
+extern bool ready_queue_choose_delivery(Oid database, bool mails, const Oid *excluded,
+										int nexcluded, TimestampTz now, ReadyQueueChoice *chosen,
+										TimestampTz *next_check);
+
+/* Is there a queue that a worker of that role could take jobs from? */
+extern bool ready_queue_is_due(Oid database, Oid owner, TimestampTz now);
+
+/*
+ * Begin to read the queue's rows, from its minimum key as it is when the claim
+ * lock is ours (see claim_lock.h; may throw what a lock wait throws).  In the
+ * transaction that claims.
+ */
+extern void ready_queue_scan_begin(ReadyQueueChoice *chosen, Oid database);
+
+/*
+ * All rows before "next" are dealt with once this transaction commits: the next
+ * claim begins there, and may begin now.
+ */
+extern void ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid database, ReadyKey next);
+
+/*
+ * The claim has committed; "next" is the first key that it did not deal with.
+ * The limits stay reserved if something was taken, and count as taken from now
+ * on.  If nothing was though jobs are due, others have them locked: the queue
+ * is left alone for a moment.
+ */
+extern void ready_queue_scan_end(const ReadyQueueChoice *chosen, Oid database, ReadyKey next,
+								  int64 taken, TimestampTz now);
+
+/* The claim has failed, or will be: all is as before.  The lock goes with the transaction */
+extern void ready_queue_scan_abort(const ReadyQueueChoice *chosen, Oid database);
+
+/* The process ends: abort what it may be in the middle of */
+extern void ready_queue_scan_abandon(Oid database);
+
+#endif							/* DEFER_READY_QUEUE_H */

@@ -1,0 +1,30 @@
+/*
+ * scheduled_set.h
+ *		The functions that have schedules: a Bloom filter for each database, so
+ *		that a look-up of any other function costs next to nothing (see
+ *		function/direct_call_check.c).  It only grows.
+ */
+#ifndef DEFER_SCHEDULED_SET_H
+#define DEFER_SCHEDULED_SET_H
+
+#include "postgres.h"
+
+#define SCHEDULED_SET_WORDS	16
+
+/* Two bits a function; set under workers_lock, read without */
+typedef struct ScheduledSet
+{
+	uint64		words[SCHEDULED_SET_WORDS];
+} ScheduledSet;
+
+/* Add a function of the database; without effect if that is not served */
+extern void scheduled_set_add(Oid database, Oid function);
+
+/*
+ * Could the function have a schedule in this process' database?  Without a
+ * lock: a bit that is being set belongs to a transaction that has not returned
+ * yet.
+ */
+extern bool scheduled_set_may_have(Oid function);
+
+#endif							/* DEFER_SCHEDULED_SET_H */

@@ -1,0 +1,37 @@
+/*
+ * waiters.h
+ *		Backends that wait for the end of a job (defer.await), in shared memory.
+ *
+ * Each process of the server has a slot of its own, as it waits for one job at
+ * a time: nobody can take those of others.
+ */
+#ifndef DEFER_WAITERS_H
+#define DEFER_WAITERS_H
+
+#include "postgres.h"
+
+#include "access/xlogdefs.h"
+
+extern Size waiters_shmem_size(void);
+extern void waiters_shmem_init(void);	/* under AddinShmemInitLock */
+
+/*
+ * From waiter_register() to waiter_unregister() this process' latch is set when
+ * the job ends; waiter_is_done() then returns true (once more than needed, if
+ * so many ended that they were not named).
+ */
+extern void waiter_register(int64 job_id);
+extern bool waiter_is_done(void);
+extern void waiter_unregister(void);
+
+/* Wake those who wait for the job; 0: all of the database */
+extern void waiters_wake(Oid database, int64 job_id);
+
+/*
+ * Jobs commit without waiting for the disk: who tells of a result flushes WAL up
+ * to here first.
+ */
+extern XLogRecPtr waiters_flush_point(void);
+extern void waiters_record_flush_point(XLogRecPtr lsn);
+
+#endif							/* DEFER_WAITERS_H */

@@ -1,0 +1,197 @@
+/*
+ * workers.c
+ *		The workers, in shared memory: see workers.h.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "base/guc.h"
+#include "shmem/databases.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
+
+WorkerSlot *worker_slots = NULL;
+WorkerSlot *my_worker = NULL;
+
+/*
+ * A worker that waits in defer.await() does not count as one of
+ * defer.max_workers, so there may be more.
+ */
+int
+worker_slot_count(void)
+{
+	return Max(defer_max_workers, max_worker_processes);
+}
+
+Size
+workers_shmem_size(void)
+{
+	return mul_size(worker_slot_count(), sizeof(WorkerSlot));
+}
+
+void
+workers_shmem_init(LWLockPadded *locks)
+{
+	bool		found;
+
+	worker_slots = ShmemInitStruct("defer workers", workers_shmem_size(), &found);
+	if (found)
+		return;
+	memset(worker_slots, 0, workers_shmem_size());
+	for (int i = 0; i < shared->nworker_slots; i++)
+		worker_slots[i].lock = &locks[i].lock;
+}
+
+/* Wake up to n idle workers of that role; returns how many were woken */
+int
+wake_idle_workers(Oid database, Oid owner, int64 n)
+{
+	int			woken = 0;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nworker_slots && woken < n; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_IDLE && !slot->woken &&
+			slot->database == database && slot->owner == owner)
+		{
+			slot->woken = true;
+			SetLatch(slot->latch);
+			woken++;
+		}
+	}
+	LWLockRelease(shared->workers_lock);
+	return woken;
+}
+
+/*
+ * Workers of that role, those not counted that wait for a job of their own in
+ * defer.await(): they hold a process but do no work.  The caller holds
+ * workers_lock.
+ */
+int
+count_workers(Oid database, Oid owner, bool *idle)
+{
+	int			n = 0;
+
+	*idle = false;
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || slot->state == WORKER_LEAVING || slot->awaiting ||
+			slot->database != database || slot->owner != owner)
+			continue;
+		n++;
+		if (slot->state == WORKER_STARTING || slot->state == WORKER_IDLE)
+			*idle = true;
+	}
+	return n;
+}
+
+/* True: somebody has counted on this worker since it was set to idle */
+bool
+worker_set_state(WorkerState state)
+{
+	bool		woken;
+
+	Assert(my_worker != NULL);
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	if (my_worker->state != state)
+	{
+		my_worker->state = state;
+		my_worker->since = GetCurrentTimestamp();
+	}
+	woken = my_worker->woken;
+	my_worker->woken = false;
+	LWLockRelease(shared->workers_lock);
+	return woken;
+}
+
+/*
+ * What this worker wants to write fails, or somebody has locked it: until that
+ * is over it is of no use to anybody, and there is no sense in more like it.
+ */
+void
+worker_set_stuck(bool stuck)
+{
+	if (my_worker->stuck == stuck)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_worker->stuck = stuck;
+	LWLockRelease(shared->workers_lock);
+}
+
+void
+worker_set_progress(float4 progress)
+{
+	if (my_worker == NULL)
+		return;
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
+	my_worker->progress = progress;
+	LWLockRelease(my_worker->lock);
+}
+
+/*
+ * May this worker run a job that may have crashed the server?  Those that did
+ * so once in company ("1") run beside others; those that did twice ("2") only
+ * while no other such job runs anywhere, so that the next crash names one.
+ */
+bool
+worker_reserve_suspect(int16 suspect)
+{
+	bool		may = true;
+
+	Assert(suspect > 0);
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nworker_slots && may; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot != my_worker && slot->state != WORKER_FREE && slot->suspect > 0)
+			may = suspect == 1 && slot->suspect == 1;
+	}
+	if (may)
+		my_worker->suspect = suspect;
+	LWLockRelease(shared->workers_lock);
+	return may;
+}
+
+void
+worker_release_suspect(void)
+{
+	if (my_worker->suspect == 0)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_worker->suspect = 0;
+	LWLockRelease(shared->workers_lock);
+}
+
+/* This worker's job waits for another one: the pool may have one more instead */
+void
+worker_begin_await(void)
+{
+	if (my_worker == NULL)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_worker->awaiting = true;
+	if (my_database != NULL)
+		wake_scheduler_locked(my_database);
+	LWLockRelease(shared->workers_lock);
+}
+
+void
+worker_end_await(void)
+{
+	if (my_worker == NULL || !my_worker->awaiting)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_worker->awaiting = false;
+	LWLockRelease(shared->workers_lock);
+}

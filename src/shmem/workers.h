@@ -1,0 +1,111 @@
+/*
+ * workers.h
+ *		The workers of all databases: who they are, and the batch that each has.
+ */
+#ifndef DEFER_WORKERS_H
+#define DEFER_WORKERS_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+/* Most jobs that one claim takes */
+#define BATCH_MAX		500
+
+typedef enum WorkerState
+{
+	WORKER_FREE = 0,			/* the slot is free */
+	WORKER_STARTING,			/* launched, not attached yet */
+	WORKER_IDLE,				/* waits on its latch */
+	WORKER_BUSY,
+	WORKER_LEAVING				/* takes no more work */
+} WorkerState;
+
+typedef enum BatchEntryState
+{
+	ENTRY_WAITING = 0,			/* not begun: may be taken over */
+	ENTRY_STARTED,				/* runs, or has ended */
+	ENTRY_STOLEN,				/* another worker's now */
+	ENTRY_WITHDRAWN				/* cancelled or rescheduled before it began */
+} BatchEntryState;
+
+typedef struct BatchEntry
+{
+	int64		job_id;
+	int32		state;			/* BatchEntryState */
+} BatchEntry;
+
+typedef struct WorkerSlot
+{
+	/* under workers_lock */
+	uint32		generation;		/* grows each time the slot is given out */
+	WorkerState state;
+	Oid			database;
+	Oid			owner;			/* the role it is connected as */
+	pid_t		pid;			/* 0 while starting */
+	Latch	   *latch;			/* in shared memory */
+	TimestampTz since;			/* in this state since */
+	bool		woken;			/* idle, and its latch was set for a job */
+	bool		awaiting;		/* its job waits in defer.await() */
+	bool		leave;			/* another role needs the slot */
+	bool		stuck;			/* its own transaction has failed, and is tried again */
+	int16		suspect;		/* of the job it runs: see worker_reserve_suspect() */
+
+	LWLock	   *lock;			/* never changes */
+
+	/* under "lock" */
+	int64		claim_id;		/* row of defer.claim, 0: none */
+	int64		previous_claim_id;	/* still there until the claim's commit */
+	int64		limits_key;
+	int32		priority;
+	int64		current_job;	/* 0: none */
+	TimestampTz job_started;
+	float4		progress;		/* negative: not told */
+	int64		cancel_job;		/* stop this job by force */
+	int32		nentries;
+	int32		nwaiting;		/* entries that are ENTRY_WAITING */
+	BatchEntry	entries[BATCH_MAX];
+} WorkerSlot;
+
+extern WorkerSlot *worker_slots;	/* [shared->nworker_slots] */
+extern WorkerSlot *my_worker;	/* that of this process, NULL: it is no worker */
+
+extern int	worker_slot_count(void);	/* for shared->nworker_slots */
+extern Size workers_shmem_size(void);
+extern void workers_shmem_init(LWLockPadded *locks);	/* under AddinShmemInitLock */
+
+/* Set the latches of up to n idle workers of that role; returns of how many */
+extern int	wake_idle_workers(Oid database, Oid owner, int64 n);
+
+/*
+ * Count the workers of a role, but for those whose job awaits another: they hold
+ * a process and do no work.  *idle: one is idle or starts.  The caller holds
+ * workers_lock.
+ */
+extern int	count_workers(Oid database, Oid owner, bool *idle);
+
+/* The rest is about this process' slot */
+
+/* True: a commit has counted on this worker since it was set to idle */
+extern bool worker_set_state(WorkerState state);
+
+/* What this worker writes fails, or waits for a lock on our tables */
+extern void worker_set_stuck(bool stuck);
+
+/*
+ * May this worker run a job that may have crashed the server?  Those that did so
+ * once beside others (1) run beside others; those that did twice (2) only while
+ * no other such job runs anywhere, so that the next crash names one.
+ */
+extern bool worker_reserve_suspect(int16 suspect);
+extern void worker_release_suspect(void);
+
+extern void worker_set_progress(float4 progress);
+
+/* This worker's job waits for another one: the pool may have one more instead */
+extern void worker_begin_await(void);
+extern void worker_end_await(void);
+
+#endif							/* DEFER_WORKERS_H */

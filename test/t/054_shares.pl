@@ -1,0 +1,166 @@
+# What a role can fill in shared memory (ready queues, limits, counters, numbers)
+# holds up nobody else: two roles, and room for 64.
+use strict;
+use warnings;
+
+use DeferTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_server('main', q{defer.max_workers = 4
+defer.shared_slots = 64});
+
+# A statement of a role; in database postgres if none is named
+sub as_role
+{
+	my ($role, $sql, $database) = @_;
+
+	return $node->safe_psql($database // 'postgres', $sql, extra_params => [ '-U', $role ]);
+}
+
+# The other role's job runs, whatever mary has done
+sub vera_runs
+{
+	my ($what, $database) = @_;
+	my $id = as_role('vera', q{SELECT defer.enqueue('vera.free')}, $database);
+
+	return until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $id", "$what: another role's job runs", $database);
+}
+
+sub set_up
+{
+	my ($database) = @_;
+
+	$node->safe_psql($database, q{
+		CREATE EXTENSION defer;
+		GRANT USAGE ON SCHEMA defer TO mary, vera;
+		CREATE SCHEMA mary AUTHORIZATION mary;
+		CREATE SCHEMA vera AUTHORIZATION vera});
+	as_role('mary', q{CREATE FUNCTION mary.nop() RETURNS void LANGUAGE sql AS 'SELECT'}, $database);
+	as_role('vera', q{CREATE FUNCTION vera.free() RETURNS void LANGUAGE sql AS 'SELECT'}, $database);
+	return;
+}
+
+$node->safe_psql('postgres', 'CREATE ROLE mary LOGIN; CREATE ROLE vera LOGIN');
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+set_up('postgres');
+set_up('other');
+
+# Jobs of the far future, each with a priority of its own, in three times as many
+# transactions as there are slots
+as_role('mary', join('', map { "SELECT defer.enqueue('mary.nop', delay => '80 years', priority => 1000 + $_);\n" } 1 .. 200));
+vera_runs('far-off jobs');
+vera_runs('far-off jobs, in another database', 'other');
+
+# And all at once
+as_role('mary', q{SELECT count(defer.enqueue('mary.nop', delay => '80 years', priority => 2000 + i)) FROM generate_series(1, 300) i});
+vera_runs('very many far-off jobs in one transaction');
+
+# One of mary's own that is due now, and some that will be in a moment
+my $mine = as_role('mary', q{SELECT defer.enqueue('mary.nop', priority => 7)});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $mine", 'a job of hers that is due runs, too');
+as_role('mary', join('', map { "SELECT defer.enqueue('mary.nop', delay => '2 s', priority => 5000 + $_);\n" } 1 .. 150));
+until_ok($node, q{SELECT count(*) = 151 FROM defer.jobs WHERE owner = 'mary'::regrole AND state = 'succeeded'},
+	'and those of 150 priorities when their time has come');
+as_role('mary', q{SELECT count(defer.cancel(id)) FROM defer.jobs WHERE state = 'scheduled'});
+vera_runs('cancelled ones');
+
+# After a restart all of it is read from the tables
+as_role('mary', q{SELECT count(defer.enqueue('mary.nop', delay => '80 years', priority => i)) FROM generate_series(-1000, 1000) i});
+as_role('vera', q{SELECT defer.enqueue('vera.free', delay => '1 s', priority => 3)});
+$node->restart;
+until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'vera'::regrole}, 'all of it after a restart');
+vera_runs('after a restart');
+as_role('mary', q{SELECT count(defer.cancel(id)) FROM defer.jobs WHERE state = 'scheduled'});
+
+# Due jobs that may not run: paused
+as_role('mary', q{SELECT defer.pause('mary.nop')});
+as_role('mary', q{SELECT count(defer.enqueue('mary.nop', priority => i)) FROM generate_series(1, 200) i});
+as_role('mary', join('', map { "SELECT defer.enqueue('mary.nop', priority => 300 + $_);\n" } 1 .. 100));
+vera_runs('paused jobs');
+as_role('mary', q{CREATE FUNCTION mary.other() RETURNS void LANGUAGE sql AS 'SELECT'});
+$mine = as_role('mary', q{SELECT defer.enqueue('mary.other', priority => 100000)});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $mine", 'a job of hers that is not paused runs behind them');
+as_role('mary', q{SELECT defer.resume('mary.nop')});
+settled($node, 'all of them run when they may');
+
+# What was rolled back
+as_role('mary', q{DO $$
+	BEGIN
+		FOR i IN 1 .. 200 LOOP
+			BEGIN
+				PERFORM defer.enqueue('mary.nop', delay => '80 years', priority => 10000 + i);
+				RAISE division_by_zero;
+			EXCEPTION WHEN division_by_zero THEN NULL;
+			END;
+			COMMIT;
+		END LOOP;
+	END $$});
+vera_runs('subtransactions that were rolled back');
+
+# Databases that are gone
+$node->safe_psql('postgres', 'CREATE DATABASE gone');
+set_up('gone');
+as_role('mary', join('', map { "SELECT defer.enqueue('mary.nop', delay => '80 years', priority => 1000 + $_);\n" } 1 .. 100), 'gone');
+as_role('mary', q{SELECT defer.pause('mary.nop')}, 'gone');
+as_role('mary', join('', map { "SELECT defer.enqueue('mary.nop', priority => $_);\n" } 1 .. 100), 'gone');
+vera_runs('another database that is full', 'other');
+$node->safe_psql('postgres', 'DROP DATABASE gone');
+vera_runs('a database that was dropped');
+vera_runs('a database that was dropped, for the other one', 'other');
+$node->safe_psql('postgres', 'CREATE DATABASE anew');
+set_up('anew');
+vera_runs('a database that was dropped, for a new one', 'anew');
+
+# Limits: more queues than slots, with and without jobs
+as_role('mary', join('', map { "SELECT defer.create_queue('mary$_', concurrency => 1);\n" } 1 .. 150));
+as_role('vera', q{CREATE FUNCTION vera.limited() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.configure('vera.limited', concurrency => 3)});
+my $limited = as_role('vera', q{SELECT defer.enqueue('vera.limited')});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $limited", 'many limits: a limited job of another role runs');
+as_role('mary', join('', map { "SELECT defer.pause_queue('mary$_');\n" } 1 .. 100));
+as_role('mary', join('', map { "SELECT defer.enqueue('mary.nop', queue => 'mary$_');\n" } 1 .. 150));
+$limited = as_role('vera', q{SELECT defer.enqueue('vera.limited')});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $limited", 'many paused queues with jobs: a limited job of another role runs');
+vera_runs('many paused queues with jobs');
+until_ok($node, q{SELECT count(*) = 50 FROM defer.jobs WHERE queue LIKE 'mary%' AND state = 'succeeded'}, 'and those that are not paused run');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE queue LIKE 'mary%' AND state = 'queued'}), '100', 'paused ones do not');
+as_role('mary', join('', map { "SELECT defer.resume_queue('mary$_');\n" } 1 .. 100));
+settled($node, 'until their queues are resumed');
+
+# Counters: mary has jobs in 150 queues, and vera's are counted under their names
+as_role('vera', q{CREATE FUNCTION vera.counted() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.enqueue('vera.counted')});
+settled($node, 'a job that is counted');
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.job_statistics() WHERE function = 'vera.counted()' AND succeeded = 1)},
+	'it is counted under its name');
+
+# Numbers are not used up by what fails
+my $numbers = q{SELECT last_value FROM defer.queue_id_seq};
+my $before = $node->safe_psql('postgres', $numbers);
+as_role('mary', q{DO $$
+	BEGIN
+		FOR i IN 1 .. 50 LOOP
+			BEGIN
+				PERFORM defer.create_queue('mary1');
+			EXCEPTION WHEN duplicate_object THEN NULL;
+			END;
+		END LOOP;
+	END $$});
+is($node->safe_psql('postgres', $numbers), $before, 'queues that exist use up no number');
+$node->safe_psql('postgres', q{SELECT setval('defer.queue_id_seq', 1073741822), setval('defer.function_id_seq', 1073741822)});
+as_role('mary', q{
+	SELECT defer.create_queue('last', concurrency => 1), defer.create_queue('one_more', concurrency => 1);
+	SELECT defer.enqueue('mary.nop', queue => 'last'), defer.enqueue('mary.nop', queue => 'one_more')});
+as_role('vera', q{
+	CREATE FUNCTION vera.last() RETURNS void LANGUAGE sql AS 'SELECT';
+	CREATE FUNCTION vera.one_more() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.configure('vera.last', concurrency => 1), defer.configure('vera.one_more', concurrency => 1);
+	SELECT defer.enqueue('vera.last'), defer.enqueue('vera.one_more')});
+settled($node, 'numbers of 30 bits: jobs under the last ones run, and under those that begin anew');
+is($node->safe_psql('postgres', q{SELECT max(id) = 1073741823 AND count(*) = count(DISTINCT id) FROM defer.queue}), 't', 'the numbers of queues');
+is($node->safe_psql('postgres', q{SELECT max(id) = 1073741823 AND count(*) = count(DISTINCT id) FROM defer.function}), 't', 'and those of functions');
+vera_runs('at the end');
+$node->stop;
+done_testing();
