@@ -28,6 +28,8 @@ PG_MODULE_MAGIC_EXT(.name = "defer",.version = DEFER_VERSION);
 PG_MODULE_MAGIC;
 #endif
 
+/* PostgreSQL 15 declares it nowhere */
+void		_PG_init(void);
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
