@@ -80,7 +80,7 @@ typedef struct Pool
 	Oid			owner;
 	int64		ready;			/* jobs; an estimate */
 	int			workers;
-	int			idle;			/* of them */
+	int			idle;			/* of them, those that will look for a job */
 	bool		stuck;			/* one of them, at least */
 	bool		connected;		/* likewise */
 } Pool;
@@ -391,7 +391,12 @@ count_pools(List **pools, TimestampTz now, int *working, bool *others)
 		pool->workers++;
 		if (slot->stuck)
 			pool->stuck = true;
-		if (slot->state == WORKER_STARTING || slot->state == WORKER_IDLE)
+
+		/*
+		 * Both tell us if they begin to work and leave jobs.  An idle worker
+		 * that was not woken may have taken its job already, and would not.
+		 */
+		if (slot->state == WORKER_STARTING || (slot->state == WORKER_IDLE && slot->woken))
 			pool->idle++;
 		if (slot->state != WORKER_STARTING)
 			pool->connected = true;
@@ -716,7 +721,8 @@ pool_maintain(TimestampTz now)
 			forget_trouble(pool->owner);
 		if (pool->ready == 0)
 			continue;
-		(void) wake_idle_workers(MyDatabaseId, pool->owner, pool->ready);
+		if (pool->ready > pool->idle)
+			pool->idle += wake_idle_workers(MyDatabaseId, pool->owner, pool->ready - pool->idle);
 		if (!grow_pool(pool, others, now, &working, &look_again))
 			no_slots = true;
 		refused = refused || owner_refused(pool->owner);

@@ -103,12 +103,13 @@ worker_set_state(WorkerState state)
 
 	Assert(my_worker != NULL);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	/* the scheduler counts on a worker that it has started, too */
+	woken = my_worker->woken || my_worker->state == WORKER_STARTING;
 	if (my_worker->state != state)
 	{
 		my_worker->state = state;
 		my_worker->since = GetCurrentTimestamp();
 	}
-	woken = my_worker->woken;
 	my_worker->woken = false;
 	LWLockRelease(shared->workers_lock);
 	return woken;
