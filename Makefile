@@ -80,17 +80,17 @@ ifeq ($(CURL_LIBS),)
 $(error $(CURL_CONFIG) not found: install the development package of libcurl (Debian: libcurl4-openssl-dev) or set CURL_CONFIG)
 endif
 
-# From 16 on PGXS hides our symbols from other libraries.  Before, at least
-# make sure that we call our own.
-comma := ,
-SHLIB_LINK = $(CURL_LIBS) -lpthread $(if $(filter linux,$(PORTNAME)),-lrt) $(if $(filter linux,$(PORTNAME)),$(if $(filter 14 15,$(MAJORVERSION)),-Wl$(comma)-Bsymbolic))
+# Other libraries of the server see our entry points and nothing else: up to 15 PGXS
+# hides no symbol, and a function of theirs would be called as one of ours
+SHLIB_EXPORTS = src/exports.txt
+SHLIB_LINK = $(CURL_LIBS) -lpthread $(if $(filter linux,$(PORTNAME)),-lrt)
 
 REGRESS = $(basename $(notdir $(sort $(wildcard $(here)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(here)/test
 ISOLATION = $(basename $(notdir $(sort $(wildcard $(here)/test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=$(here)/test --outputdir=.
 
-EXTRA_CLEAN = $(SCRIPT) $(SQL_VIEWS) sql/*.tmp sql/src/*.tmp $(DEPENDENCIES) \
+EXTRA_CLEAN = $(SCRIPT) $(SHLIB_EXPORTS:.txt=.list) $(SQL_VIEWS) sql/*.tmp sql/src/*.tmp $(DEPENDENCIES) \
 	$(wildcard $(foreach kind,gcno gcda gcov,src/*.$(kind) $(FOLDERS:%=src/%/*.$(kind)))) \
 	results regression.diffs regression.out output_iso tmp_check tmp_check_iso log
 
@@ -112,7 +112,8 @@ $(OBJS) $(OBJS:.o=.bc): $(here)/defer.control
 
 # Where there are no folders yet: a build outside of the source
 BUILD_FOLDERS = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS) $(CLI_OBJS) $(SCRIPT) $(SQL_VIEWS))))
-$(OBJS) $(OBJS:.o=.bc) $(CLI_OBJS) $(CLI_ASSETS) $(SCRIPT) $(SQL_VIEWS): | $(BUILD_FOLDERS)
+$(OBJS) $(OBJS:.o=.bc) $(CLI_OBJS) $(CLI_ASSETS) $(SCRIPT) $(SQL_VIEWS) \
+	$(SHLIB_EXPORTS:.txt=.list): | $(BUILD_FOLDERS)
 $(BUILD_FOLDERS):
 	@$(MKDIR_P) $@
 

@@ -15,6 +15,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "base/wait_events.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"
@@ -47,6 +48,7 @@ shmem_startup(void)
 {
 	if (prev_shmem_startup_hook != NULL)
 		prev_shmem_startup_hook();
+	defer_wait_events_init();
 	defer_shmem_startup();
 	restored_at_start();
 }

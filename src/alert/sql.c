@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/callbacks.h"
 #include "alert/alert.h"
 #include "base/args.h"
 #include "base/catalog.h"
@@ -118,14 +119,14 @@ named_state_bit(const char *name)
  * ------------------------------------------------------------------------ */
 
 static void
-forget_rules(Datum arg, Oid relation)
+forget_rules(Oid relation)
 {
 	rules_valid = false;
 }
 
 /* What was noted in a transaction that was rolled back was not */
 static void
-alert_xact_callback(XactEvent event, void *arg)
+alert_xact_callback(XactEvent event)
 {
 	if (event == XACT_EVENT_ABORT && noted_any)
 		rules_valid = false;
@@ -204,19 +205,14 @@ read_failing(Snapshot snapshot)
 static void
 load_rules(void)
 {
-	static bool registered = false;
 	MemoryContext context;
 	Relation	rel;
 	SysScanDesc scan;
 	Snapshot	snapshot;
 	HeapTuple	tuple;
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_rules, (Datum) 0);
-		RegisterXactCallback(alert_xact_callback, NULL);
-		registered = true;
-	}
+	defer_on_relcache_change(forget_rules);
+	defer_on_xact_event(alert_xact_callback);
 	if (rules_context == NULL)
 		rules_context = AllocSetContextCreate(CacheMemoryContext, "defer alerts",
 											  ALLOCSET_SMALL_SIZES);

@@ -21,13 +21,13 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
+#include "base/callbacks.h"
 #include "base/catalog.h"
 
 PG_FUNCTION_INFO_V1(defer_owner_only);
@@ -62,7 +62,7 @@ static Oid	owner = InvalidOid;
 
 /* One of our relations has changed, or all of them may have */
 static void
-forget_objects(Datum arg, Oid relation)
+forget_objects(Oid relation)
 {
 	owner = InvalidOid;
 	for (int i = 0; i < CAT_N; i++)
@@ -81,17 +81,12 @@ catalog_installed(void)
 Oid
 catalog_oid(CatalogObject which)
 {
-	static bool registered = false;
 	Oid			schema;
 
 	if (OidIsValid(object_oids[which]))
 		return object_oids[which];
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_objects, (Datum) 0);
-		registered = true;
-	}
+	defer_on_relcache_change(forget_objects);
 	schema = get_namespace_oid("defer", true);
 	if (OidIsValid(schema))
 		object_oids[which] = get_relname_relid(object_names[which], schema);

@@ -50,7 +50,6 @@ compat_process_number(void)
 #endif
 }
 
-
 /* 18 made the bytes unsigned */
 static inline int
 compat_b64_encode(const void *bytes, int length, char *text, int room)
@@ -343,6 +342,11 @@ compat_function_detail(List *name, int ntypes, const Oid *types, Oid *function)
 						   &true_types, &defaults);
 #endif
 }
+
+/* Wait events of libraries have names from 17 on */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_WAIT_EVENT_NAMES
+#endif
 
 /* The setting log_min_messages of this process; 19 has one for each type of process */
 #if PG_VERSION_NUM >= 190000

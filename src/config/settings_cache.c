@@ -26,6 +26,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
+#include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job.h"
@@ -82,7 +83,7 @@ static Oid	queue_table = InvalidOid;
  * ------------------------------------------------------------------------ */
 
 static void
-forget_settings(Datum arg, Oid relation)
+forget_settings(Oid relation)
 {
 	if (relation == InvalidOid || relation == function_table || relation == queue_table)
 	{
@@ -105,7 +106,7 @@ forget_rolled_back(void)
 }
 
 static void
-settings_xact_callback(XactEvent event, void *arg)
+settings_xact_callback(XactEvent event)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		forget_rolled_back();
@@ -114,8 +115,7 @@ settings_xact_callback(XactEvent event, void *arg)
 }
 
 static void
-settings_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
-						  void *arg)
+settings_subxact_callback(SubXactEvent event)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		forget_rolled_back();
@@ -124,16 +124,11 @@ settings_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactio
 static void
 prepare_cache(void)
 {
-	static bool registered = false;
 	HASHCTL		control = {0};
 
-	if (!registered)
-	{
-		RegisterXactCallback(settings_xact_callback, NULL);
-		RegisterSubXactCallback(settings_subxact_callback, NULL);
-		CacheRegisterRelcacheCallback(forget_settings, (Datum) 0);
-		registered = true;
-	}
+	defer_on_xact_event(settings_xact_callback);
+	defer_on_subxact_event(settings_subxact_callback);
+	defer_on_relcache_change(forget_settings);
 	function_table = catalog_oid(CAT_FUNCTION);
 	queue_table = catalog_oid(CAT_QUEUE);
 	if (cache != NULL && !stale)

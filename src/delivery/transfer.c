@@ -12,6 +12,7 @@
  * whose time is over leaves its thread behind (before libcurl 7.87 it waits for
  * it, and with it all do).
  */
+#include "base/wait_events.h"
 #include "delivery/transfer.h"
 
 #include "base/timer.h"
@@ -33,7 +34,6 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
-#include "utils/wait_event.h"
 
 /* Connections that are kept open for the next transfer */
 #define IDLE_CONNECTIONS	256
@@ -481,7 +481,7 @@ transfers_wait(long timeout)
 	}
 	if (timeout >= 0)
 		events |= WL_TIMEOUT;
-	(void) WaitLatchOrSocket(MyLatch, events, epoll_fd, timeout, PG_WAIT_EXTENSION);
+	(void) WaitLatchOrSocket(MyLatch, events, epoll_fd, timeout, defer_wait_event(DEFER_WAIT_SENDER_MAIN));
 	for (int i = 0; i < TURNS_MAX && look_at_sockets() == EVENTS_MAX; i++)
 		;
 	look_at_timer();

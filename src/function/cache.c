@@ -22,11 +22,11 @@
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/job.h"
 #include "function/function.h"
@@ -61,7 +61,7 @@ typedef struct EntryRef
  * ------------------------------------------------------------------------ */
 
 static void
-catalog_changed(Datum arg, int cache, uint32 hash)
+catalog_changed(int cache, uint32 hash)
 {
 	uint32		bit = hash % TYPE_BITS;
 
@@ -87,7 +87,7 @@ use_type(Oid type)
 }
 
 static void
-free_retired(XactEvent event, void *arg)
+free_retired(XactEvent event)
 {
 	ListCell   *cell;
 
@@ -103,18 +103,13 @@ free_retired(XactEvent event, void *arg)
 static void
 register_callbacks(void)
 {
-	static bool registered = false;
-
-	if (registered)
-		return;
-	CacheRegisterSyscacheCallback(PROCOID, catalog_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(TYPEOID, catalog_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum) 0);
+	defer_on_syscache_change(PROCOID, catalog_changed);
+	defer_on_syscache_change(TYPEOID, catalog_changed);
+	defer_on_syscache_change(NAMESPACEOID, catalog_changed);
 	/* rights on schemas come by membership, too */
-	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum) 0);
-	RegisterXactCallback(free_retired, NULL);
-	registered = true;
+	defer_on_syscache_change(AUTHOID, catalog_changed);
+	defer_on_syscache_change(AUTHMEMROLEMEM, catalog_changed);
+	defer_on_xact_event(free_retired);
 }
 
 static void

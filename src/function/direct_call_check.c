@@ -52,6 +52,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "base/callbacks.h"
 #include "base/compat.h"
 #include "base/roles.h"
 #include "shmem/scheduled_set.h"
@@ -105,7 +106,7 @@ static fmgr_hook_type prev_fmgr_hook = NULL;
 
 /* What is there may be in use: it is thrown away by the next look-up */
 static void
-function_changed(Datum arg, int cache, uint32 hash)
+function_changed(int cache, uint32 hash)
 {
 	stale = true;
 }
@@ -113,16 +114,11 @@ function_changed(Datum arg, int cache, uint32 hash)
 static void
 prepare_entries(void)
 {
-	static bool registered = false;
 	HASHCTL		control = {0};
 
 	if (entries != NULL && !stale)
 		return;
-	if (!registered)
-	{
-		CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
-		registered = true;
-	}
+	defer_on_syscache_change(PROCOID, function_changed);
 	entries = NULL;
 	if (entries_context == NULL)
 		entries_context = AllocSetContextCreate(CacheMemoryContext, "defer guard",
@@ -386,7 +382,7 @@ guard_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
  * so has the scheduler's next look into the tables after COMMIT PREPARED.
  */
 static void
-guard_xact_callback(XactEvent event, void *arg)
+guard_xact_callback(XactEvent event)
 {
 	if (!changed_here)
 		return;
@@ -397,7 +393,7 @@ guard_xact_callback(XactEvent event, void *arg)
 }
 
 static void
-guard_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+guard_subxact_callback(SubXactEvent event)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && changed_here)
 		stale = true;
@@ -406,8 +402,8 @@ guard_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId
 void
 direct_call_check_init(void)
 {
-	RegisterXactCallback(guard_xact_callback, NULL);
-	RegisterSubXactCallback(guard_subxact_callback, NULL);
+	defer_on_xact_event(guard_xact_callback);
+	defer_on_subxact_event(guard_subxact_callback);
 	prev_needs_fmgr_hook = needs_fmgr_hook;
 	needs_fmgr_hook = guard_needs_fmgr_hook;
 	prev_fmgr_hook = fmgr_hook;

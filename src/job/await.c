@@ -42,6 +42,7 @@
 #include "base/guc.h"
 #include "base/job.h"
 #include "base/roles.h"
+#include "base/wait_events.h"
 #include "shmem/shmem.h"
 #include "shmem/waiters.h"
 #include "shmem/workers.h"
@@ -201,7 +202,7 @@ wait_registered(int64 id, int64 timeout, HistoryRow *outcome)
 		if (left == 0)
 			return false;
 		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						   left, PG_WAIT_EXTENSION);
+						   left, defer_wait_event(DEFER_WAIT_AWAIT));
 		ResetLatch(MyLatch);
 		look = (events & WL_TIMEOUT) != 0;
 	}

@@ -35,6 +35,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 
+#include "base/callbacks.h"
 #include "base/compat.h"
 #include "job/session.h"
 
@@ -47,7 +48,7 @@ static Oid	user;				/* whom the job began as */
 static int	security_context;
 
 static void
-count_transactions(XactEvent event, void *arg)
+count_transactions(XactEvent event)
 {
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
 		return;
@@ -62,13 +63,7 @@ count_transactions(XactEvent event, void *arg)
 void
 session_before_job(void)
 {
-	static bool registered = false;
-
-	if (!registered)
-	{
-		RegisterXactCallback(count_transactions, NULL);
-		registered = true;
-	}
+	defer_on_xact_event(count_transactions);
 	ended_before = transactions_ended;
 	GetUserIdAndSecContext(&user, &security_context);
 	guc_level = NewGUCNestLevel();

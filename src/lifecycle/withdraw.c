@@ -31,11 +31,12 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
+#include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/timer.h"
+#include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/senders.h"
 #include "shmem/shmem.h"
@@ -237,7 +238,7 @@ set_withdrawn(Oid database, bool withdrawn)
  * DROP DATABASE has committed the launcher still finds the database.
  */
 static void
-come_back_at_transaction_end(XactEvent event, void *arg)
+come_back_at_transaction_end(XactEvent event)
 {
 	switch (event)
 	{
@@ -270,7 +271,7 @@ withdraw_from(Oid database)
 	if (!registered)
 	{
 		on_shmem_exit(come_back_at_exit, (Datum) 0);
-		RegisterXactCallback(come_back_at_transaction_end, NULL);
+		defer_on_xact_event(come_back_at_transaction_end);
 		registered = true;
 	}
 	set_withdrawn(database, true);
@@ -285,7 +286,7 @@ withdraw_from(Oid database)
 				break;
 			interrupted = interrupted || interrupt;
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
-							 PG_WAIT_EXTENSION);
+							 defer_wait_event(DEFER_WAIT_WITHDRAW));
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}

@@ -35,8 +35,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
+#include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
@@ -512,7 +512,7 @@ defer_launcher_main(Datum arg)
 			wait = TimestampDifferenceMilliseconds(now, next_check) + 1;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0),
-						 wait, PG_WAIT_EXTENSION);
+						 wait, defer_wait_event(DEFER_WAIT_LAUNCHER_MAIN));
 	}
 	proc_exit(EXIT_AGAIN);
 }

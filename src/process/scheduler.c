@@ -32,8 +32,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
+#include "base/wait_events.h"
 #include "alert/alert.h"
 #include "base/catalog.h"
 #include "base/guc.h"
@@ -467,7 +467,7 @@ sleep_until_due(void)
 		return;
 	(void) WaitLatch(MyLatch,
 					 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout >= 0 ? WL_TIMEOUT : 0),
-					 timeout, PG_WAIT_EXTENSION);
+					 timeout, defer_wait_event(DEFER_WAIT_SCHEDULER_MAIN));
 }
 
 static void

@@ -40,6 +40,7 @@
 #include "base/guc.h"
 #include "base/job.h"
 #include "base/own_transaction.h"
+#include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
@@ -664,7 +665,7 @@ record_ended(void)
 		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ERROR_WAIT,
-						 PG_WAIT_EXTENSION);
+						 defer_wait_event(DEFER_WAIT_SENDER_MAIN));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		return true;

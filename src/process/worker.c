@@ -35,14 +35,15 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "pure/backoff.h"
+#include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/job.h"
 #include "base/own_transaction.h"
 #include "base/role_check.h"
 #include "base/timer.h"
+#include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
@@ -266,7 +267,7 @@ pause_after_error(bool may_leave)
 		   !(may_leave && asked_to_leave()))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 (long) wait, PG_WAIT_EXTENSION);
+						 (long) wait, defer_wait_event(DEFER_WAIT_WORKER_MAIN));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -396,7 +397,7 @@ reload_settings(void)
 }
 
 static void
-owner_changed(Datum arg, int cache, uint32 hash)
+owner_changed(int cache, uint32 hash)
 {
 	owner_stale = true;
 }
@@ -645,8 +646,8 @@ set_up_session(void)
 	direct_call_in_worker = true;
 	job_log_init();
 	interval_timer_init(worker_tick);
-	CacheRegisterSyscacheCallback(AUTHOID, owner_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(DATABASEOID, owner_changed, (Datum) 0);
+	defer_on_syscache_change(AUTHOID, owner_changed);
+	defer_on_syscache_change(DATABASEOID, owner_changed);
 	/* as a setting, so that a job that changes it does not leave it empty */
 	SetConfigOption("application_name", "defer worker", PGC_USERSET, PGC_S_OVERRIDE);
 }
@@ -675,7 +676,7 @@ idle(int64 since, TimestampTz look_again, bool steal_later)
 	if (my_worker->woken || asked_to_leave())
 		return true;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 (long) timeout, PG_WAIT_EXTENSION);
+					 (long) timeout, defer_wait_event(DEFER_WAIT_WORKER_MAIN));
 	return true;
 }
 

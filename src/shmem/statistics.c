@@ -33,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/callbacks.h"
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/job.h"
@@ -407,7 +408,7 @@ count_additions(void)
 }
 
 static void
-statistics_xact_callback(XactEvent event, void *arg)
+statistics_xact_callback(XactEvent event)
 {
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
@@ -420,7 +421,7 @@ statistics_xact_callback(XactEvent event, void *arg)
 void
 statistics_init(void)
 {
-	RegisterXactCallback(statistics_xact_callback, NULL);
+	defer_on_xact_event(statistics_xact_callback);
 }
 
 /* ------------------------------------------------------------------------

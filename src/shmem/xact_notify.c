@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/job.h"
 #include "shmem/databases.h"
@@ -434,7 +435,7 @@ pending_commit(void)
 }
 
 static void
-pending_xact_callback(XactEvent event, void *arg)
+pending_xact_callback(XactEvent event)
 {
 	switch (event)
 	{
@@ -461,5 +462,5 @@ void
 xact_notify_init(void)
 {
 	pending_reset();
-	RegisterXactCallback(pending_xact_callback, NULL);
+	defer_on_xact_event(pending_xact_callback);
 }

@@ -18,11 +18,11 @@
 #include "executor/executor.h"
 #include "nodes/pg_list.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "base/callbacks.h"
 #include "base/compat.h"
 #include "table/job_table.h"
 
@@ -51,7 +51,7 @@ static unsigned int next_insert_plan = 0;
 static unsigned int forgotten = 0;	/* counts what has been invalidated */
 
 static void
-forget_plans(Datum arg, Oid relation)
+forget_plans(Oid relation)
 {
 	forgotten++;
 	for (int i = 0; i < lengthof(insert_plans); i++)
@@ -169,18 +169,13 @@ condition_holds(Node *node, TupleTableSlot *slot)
 static InsertPlan *
 insert_plan(Relation rel)
 {
-	static bool registered = false;
 	InsertPlan *plan = NULL;
 	unsigned int forgotten_before = forgotten;
 	List	   *indexes;
 	ListCell   *cell;
 	MemoryContext old;
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_plans, (Datum) 0);
-		registered = true;
-	}
+	defer_on_relcache_change(forget_plans);
 	for (int i = 0; i < lengthof(insert_plans); i++)
 	{
 		if (insert_plans[i].relation == RelationGetRelid(rel))

@@ -32,6 +32,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/callbacks.h"
 #include "alert/alert.h"
 #include "base/catalog.h"
 #include "base/compat.h"
@@ -73,7 +74,7 @@ static KnownPartition known[CAT_N];
  * ------------------------------------------------------------------------ */
 
 static void
-forget_partitions(Datum arg, Oid relation)
+forget_partitions(Oid relation)
 {
 	for (int i = 0; i < CAT_N; i++)
 	{
@@ -90,15 +91,10 @@ forget_partitions(Datum arg, Oid relation)
 Oid
 day_partition(CatalogObject which, TimestampTz at)
 {
-	static bool registered = false;
 	int64		day = at / USECS_PER_DAY - (at % USECS_PER_DAY < 0 ? 1 : 0);
 	KnownPartition *partition = &known[which];
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_partitions, (Datum) 0);
-		registered = true;
-	}
+	defer_on_relcache_change(forget_partitions);
 	if (!OidIsValid(partition->relation) || partition->day != day)
 	{
 		const char *base = which == CAT_HISTORY_DEFAULT ? "job_history" :

@@ -26,6 +26,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job.h"
@@ -123,7 +124,7 @@ job_table_close(void)
  * after ours.
  */
 static void
-job_table_xact_callback(XactEvent event, void *arg)
+job_table_xact_callback(XactEvent event)
 {
 	switch (event)
 	{
@@ -143,8 +144,7 @@ job_table_xact_callback(XactEvent event, void *arg)
 
 /* A table that this transaction has made may be gone with the subtransaction */
 static void
-job_table_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
-						   void *arg)
+job_table_subxact_callback(SubXactEvent event)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && opened.rel != NULL &&
 		opened.rel->rd_createSubid != InvalidSubTransactionId)
@@ -154,8 +154,8 @@ job_table_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransacti
 void
 job_table_init(void)
 {
-	RegisterXactCallback(job_table_xact_callback, NULL);
-	RegisterSubXactCallback(job_table_subxact_callback, NULL);
+	defer_on_xact_event(job_table_xact_callback);
+	defer_on_subxact_event(job_table_subxact_callback);
 }
 
 /* ------------------------------------------------------------------------
