@@ -13,7 +13,7 @@
 # - Views and functions with BEGIN ATOMIC keep what they were parsed to: there
 #   operators and types may be bare.
 # - SQL in C runs between own_sql_begin() and own_sql_end(), which pin search_path in
-#   the same way; 051_planted.pl proves it, here it is only a second line.
+#   the same way; security/planted.pl proves it, here it is only a second line.
 package ScriptRules;
 use strict;
 use warnings;

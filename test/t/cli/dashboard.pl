@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use lib 'test/t';
+use lib 'test/t/lib';
 use DeferTest;
 use HTTP::Tiny;
 use IO::Socket::INET;

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use lib 'test/t';
+use lib 'test/t/lib';
 use DeferTest;
 use JSON::PP;
 use Peers;
