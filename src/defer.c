@@ -16,6 +16,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/wait_events.h"
+#include "config/function_identity.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"
@@ -65,6 +66,7 @@ _PG_init(void)
 	statistics_init();
 	job_table_init();
 	direct_call_check_init();
+	function_identity_init();
 	database_ddl_init();
 	if (!process_shared_preload_libraries_in_progress)
 	{

@@ -215,11 +215,15 @@ CREATE TABLE defer.function (
 	concurrency			integer,
 	at_limit			text,
 	paused				boolean NOT NULL DEFAULT false,
+	owner				regrole NOT NULL,
+	missing_since		timestamptz,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
 	CONSTRAINT function_id_key UNIQUE (id),
 	CONSTRAINT function_id_check CHECK (id BETWEEN 1 AND 1073741823)
 );
 COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
+COMMENT ON COLUMN defer.function.owner IS 'owner of the function: another role''s new function of that signature does not have these settings';
+COMMENT ON COLUMN defer.function.missing_since IS 'when the scheduler first found that the function is gone; NULL: it is there';
 
 CREATE SEQUENCE defer.queue_id_seq AS integer MAXVALUE 1073741823 CYCLE;
 COMMENT ON SEQUENCE defer.queue_id_seq IS 'numbers of queues, part of job.limits_key';

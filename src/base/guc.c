@@ -28,6 +28,7 @@ int			defer_log_level = WARNING;
 int			defer_max_payload = 1024;
 bool		defer_run_superuser_jobs = true;
 int			defer_max_deliveries = 1500;
+int			defer_max_objects_per_role;
 char	   *defer_smtp_url = NULL;
 char	   *defer_smtp_from = NULL;
 char	   *defer_http_allow = NULL;
@@ -142,6 +143,11 @@ guc_define(void)
 							"Sets how many deliveries a database has under way at the same time.",
 							"A role may have three quarters of them.",
 							&defer_max_deliveries, 1500, 4, TRANSFERS_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.max_objects_per_role",
+							"Sets how many schedules, queues and functions with settings a role may have, each.",
+							"Superusers may have any number.",
+							&defer_max_objects_per_role, 1000, 1, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("defer.smtp_url",
 							   "Sets the server that takes e-mails without an endpoint.",

@@ -19,6 +19,7 @@ extern int	defer_log_level;	/* an elevel */
 extern int	defer_max_payload;	/* kB */
 extern bool defer_run_superuser_jobs;
 extern int	defer_max_deliveries;
+extern int	defer_max_objects_per_role;
 extern char *defer_smtp_url;
 extern char *defer_smtp_from;
 extern char *defer_http_allow;

@@ -4,8 +4,10 @@
  *
  * A function's settings are a row under its signature; it is made by the
  * first call and stays, even if all of it is reset: jobs carry its number in
- * their ready queue.  They belong to whoever owns the function, so that nobody can
- * slow down or stop the jobs of others by a function of theirs.
+ * job.limits_key.  They belong to the function's owner, so that no role can slow
+ * down or stop the jobs of others.  They outlive the function (see
+ * function_identity.c): while it is gone, its owner of then can still change them,
+ * named by the signature as it is stored.
  */
 #include "postgres.h"
 
@@ -21,6 +23,8 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/own_sql.h"
+#include "base/roles.h"
+#include "config/quota.h"
 #include "shmem/shmem.h"
 #include "function/function.h"
 #include "config/setting_values.h"
@@ -52,40 +56,100 @@ static const SettingTable function_table = {
 	.columns = function_columns,
 };
 
-/* The signature of the function that the user means, if it is theirs */
-static text *
-own_function(FunctionCallInfo fcinfo)
+/* What defer.function has, or is to have, a row for */
+typedef struct Target
 {
-	FunctionEntry *entry;
-	char	   *name;
+	text	   *signature;
+	Oid			owner;
+} Target;
 
-	require_argument(fcinfo, 0, "function");
-	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (name_is_ours(name))
-	{
-		/* commands and deliveries: these are the administrator's to configure */
-		if (!has_privs_of_role(GetUserId(), catalog_owner()))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("must be owner of extension defer to configure %s", name),
-					 errhint("Settings of a single job are options of the function.")));
-		return cstring_to_text(name);
-	}
-	entry = function_resolve_name(name);
+/* A command or a delivery: the administrator's to configure */
+static void
+check_ours(const char *name, Target *target)
+{
+	target->owner = catalog_owner();
+	if (!has_privs_of_role(GetUserId(), target->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of extension defer to configure %s", name),
+				 errhint("Settings of a single job are options of the function.")));
+}
+
+/* The function that the user means, if it is theirs; sets the signature */
+static void
+check_function(const char *name, Target *target)
+{
+	FunctionEntry *entry = function_resolve_name(name);
+
+	target->signature = cstring_to_text(entry->signature);
+	target->owner = function_owner(entry->oid);
 	if (!compat_owns_function(entry->oid, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of function %s", entry->signature),
 				 errhint("Settings of a single job are options of defer.enqueue().")));
-	return cstring_to_text(entry->signature);
+}
+
+/*
+ * Is the name the stored signature of a function that is gone, but for its
+ * settings?  An error if these are another role's.
+ */
+static bool
+is_gone(const char *name, Target *target)
+{
+	const FunctionSettings *settings;
+
+	if (function_by_signature(name) != NULL)
+		return false;
+	settings = function_settings(name);
+	if (!settings->found)
+		return false;
+	target->owner = settings->owner;
+	if (!role_may_manage(target->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of the settings of function %s", name),
+				 errdetail("The function does not exist, and another role owned it.")));
+	return true;
+}
+
+static Target
+read_target(FunctionCallInfo fcinfo)
+{
+	Target		target;
+	char	   *name;
+
+	require_argument(fcinfo, 0, "function");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	target.signature = cstring_to_text(name);
+	if (name_is_ours(name))
+		check_ours(name, &target);
+	else if (!is_gone(name, &target))
+		check_function(name, &target);
+	return target;
+}
+
+/* Insert a row for the function, unless another session has just done so */
+static void
+insert_function(const Target *target)
+{
+	Oid			types[] = {TEXTOID, REGROLEOID, INT4OID};
+	Datum		values[] = {
+		PointerGetDatum(target->signature), ObjectIdGetDatum(target->owner), (Datum) 0
+	};
+
+	quota_check("function", "functions with settings", target->owner);
+	values[2] = Int32GetDatum(setting_unused_id(&function_table));
+	own_sql_run("INSERT INTO defer.function (signature, owner, id) VALUES ($1, $2, $3)"
+				" ON CONFLICT (signature) DO NOTHING",
+				lengthof(types), types, values, NULL, SPI_OK_INSERT);
 }
 
 /* Write what is given; the first time, make the row */
 static void
-write_function(text *signature, FunctionCallInfo fcinfo, bool reset, const bool *paused)
+write_function(const Target *target, FunctionCallInfo fcinfo, bool reset, const bool *paused)
 {
-	Oid			types[] = {TEXTOID, INT4OID};
-	Datum		values[] = {PointerGetDatum(signature), (Datum) 0};
+	text	   *signature = target->signature;
 	SettingRow	row;
 	OwnSql		own;
 
@@ -93,10 +157,7 @@ write_function(text *signature, FunctionCallInfo fcinfo, bool reset, const bool 
 	SPI_connect();
 	if (!setting_values_write(&function_table, signature, fcinfo, 1, reset, paused, &row))
 	{
-		values[1] = Int32GetDatum(setting_unused_id(&function_table));
-		own_sql_run("INSERT INTO defer.function (signature, id) VALUES ($1, $2)"
-					" ON CONFLICT (signature) DO NOTHING",
-					2, types, values, NULL, SPI_OK_INSERT);
+		insert_function(target);
 		if (!setting_values_write(&function_table, signature, fcinfo, 1, reset, paused, &row))
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -118,7 +179,7 @@ defer_configure(PG_FUNCTION_ARGS)
 {
 	int			reset_at = 1 + function_table.ncolumns;
 	bool		reset = !PG_ARGISNULL(reset_at) && PG_GETARG_BOOL(reset_at);
-	text	   *signature = own_function(fcinfo);
+	Target		target = read_target(fcinfo);
 
 	warn_if_not_preloaded();
 	if (!setting_values_check(&function_table, fcinfo, 1) && !reset)
@@ -126,7 +187,7 @@ defer_configure(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no setting is given"),
 				 errhint("Name what to change, as in concurrency => 3; reset => true takes all settings back.")));
-	write_function(signature, fcinfo, reset, NULL);
+	write_function(&target, fcinfo, reset, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -134,9 +195,10 @@ defer_configure(PG_FUNCTION_ARGS)
 Datum
 defer_pause(PG_FUNCTION_ARGS)
 {
+	Target		target = read_target(fcinfo);
 	bool		paused = true;
 
-	write_function(own_function(fcinfo), NULL, false, &paused);
+	write_function(&target, NULL, false, &paused);
 	PG_RETURN_VOID();
 }
 
@@ -144,8 +206,9 @@ defer_pause(PG_FUNCTION_ARGS)
 Datum
 defer_resume(PG_FUNCTION_ARGS)
 {
+	Target		target = read_target(fcinfo);
 	bool		paused = false;
 
-	write_function(own_function(fcinfo), NULL, false, &paused);
+	write_function(&target, NULL, false, &paused);
 	PG_RETURN_VOID();
 }

@@ -26,6 +26,7 @@
 #include "base/job.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
+#include "config/quota.h"
 #include "shmem/limits.h"
 #include "shmem/shmem.h"
 #include "shmem/xact_notify.h"
@@ -155,6 +156,7 @@ insert_queue(text *name, Oid owner)
 	if (own_sql_run("SELECT FROM defer.queue q WHERE q.name OPERATOR(pg_catalog.=) $1",
 					1, types, values, NULL, SPI_OK_SELECT) > 0)
 		return false;
+	quota_check("queue", "queues", owner);
 	values[2] = Int32GetDatum(setting_unused_id(&queue_table));
 	return own_sql_run("INSERT INTO defer.queue (name, owner, id) VALUES ($1, $2, $3)"
 					   " ON CONFLICT (name) DO NOTHING",

@@ -38,7 +38,7 @@ enum
 {
 	FN_ID = 1, FN_SIGNATURE, FN_QUEUE, FN_PRIORITY, FN_MAX_ATTEMPTS, FN_INITIAL_INTERVAL,
 	FN_MULTIPLIER, FN_MAX_INTERVAL, FN_RANDOMIZATION, FN_MAX_DURATION, FN_DISCARD_AFTER,
-	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED
+	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER
 };
 
 /* Columns of defer.queue */
@@ -253,6 +253,7 @@ read_function(const Row *row, FunctionSettings *settings)
 
 	settings->found = true;
 	settings->id = int_column(row, FN_ID, 0);
+	settings->owner = DatumGetObjectId(column(row, FN_OWNER, &isnull));
 	settings->concurrency = int_column(row, FN_CONCURRENCY, -1);
 	settings->cancel_at_limit = at_limit != NULL && strcmp(at_limit, "cancel") == 0;
 	settings->paused = bool_column(row, FN_PAUSED);

@@ -184,6 +184,19 @@ function_signature(Form_pg_proc form)
 	return signature.data;
 }
 
+Oid
+function_owner(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 /* Names of the input parameters, "" where there is none */
 static char **
 input_names(HeapTuple tuple, int nargs)

@@ -63,6 +63,7 @@ extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
 /* function/cache.c: functions by OID; NULL: there is no such function */
 extern FunctionEntry *function_entry(Oid function);
 extern char *function_signature(Form_pg_proc form);
+extern Oid	function_owner(Oid function);	/* InvalidOid: there is no such function */
 
 /* Longest search_path with which names are remembered */
 #define PATH_MAX_LENGTH	16

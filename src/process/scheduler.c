@@ -40,6 +40,7 @@
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "base/timer.h"
+#include "config/function_identity.h"
 #include "job/batch.h"
 #include "process/process.h"
 #include "schedule/schedule.h"
@@ -187,7 +188,12 @@ chore_recover(TimestampTz now)
 static TimestampTz
 chore_partitions(TimestampTz now)
 {
-	return partitions_maintain(now);
+	TimestampTz again = partitions_maintain(now);
+
+	own_transaction_begin();
+	function_identity_maintain(now);
+	own_transaction_end();
+	return again;
 }
 
 static TimestampTz

@@ -24,6 +24,7 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/roles.h"
+#include "config/quota.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
 #include "job/current_job.h"
@@ -325,7 +326,9 @@ schedule_make(Schedule *s, bool named, bool quiet)
 		bool		there = schedule_lock_by_name(s->owner, s->name, &before);
 
 		s->id = 0;
-		if (there)
+		if (!there)
+			quota_check("schedule", "schedules", s->owner);
+		else
 		{
 			if (!named && strcmp(before.function, s->function) != 0)
 				ereport(ERROR,

@@ -85,6 +85,61 @@ RESET ROLE;
 -- but a superuser, too
 SELECT defer.configure('configure_work', priority => 1);
 
+-- Settings outlive the function, for its owner
+SET ROLE configure_owner;
+CREATE FUNCTION configure_gone() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+SELECT defer.configure('configure_gone', concurrency => 2);
+SELECT defer.pause('configure_gone');
+SELECT defer.enqueue('configure_gone', max_attempts => 1) AS gone \gset
+DROP FUNCTION configure_gone;
+SELECT function, paused, concurrency FROM defer.functions WHERE function LIKE '%gone%';
+SELECT finding, hint FROM defer.health WHERE finding LIKE '%gone%';
+SELECT defer.resume('configure_gone');
+RESET ROLE;
+SET ROLE configure_other;
+SELECT defer.resume('configure.configure_gone()');
+SELECT count(*) FROM defer.functions WHERE function LIKE '%gone%';
+RESET ROLE;
+SET ROLE configure_owner;
+SELECT defer.configure('configure.configure_gone()', reset => true);
+SELECT function, paused, concurrency FROM defer.functions WHERE function LIKE '%gone%';
+SELECT defer.resume('configure.configure_gone()');
+\set VERBOSITY terse
+SELECT defer.await(:gone, '60 s');
+\set VERBOSITY default
+SELECT function, paused FROM defer.functions WHERE function LIKE '%gone%';
+-- made again by the same role it has them, and that is said
+SELECT defer.pause('configure.configure_gone()');
+SET client_min_messages = notice;
+CREATE FUNCTION configure_gone() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE OR REPLACE FUNCTION configure_gone() RETURNS integer LANGUAGE sql AS 'SELECT 2';
+SET client_min_messages = warning;
+-- ALTER ... OWNER leaves them, too
+RESET ROLE;
+ALTER FUNCTION configure_gone() OWNER TO configure_other;
+SET ROLE configure_other;
+CREATE OR REPLACE FUNCTION configure_gone() RETURNS integer LANGUAGE sql AS 'SELECT 3';
+SELECT function, paused FROM defer.functions WHERE function LIKE '%gone%';
+RESET ROLE;
+ALTER FUNCTION configure_gone() OWNER TO configure_owner;
+-- but another role's new function begins without, unless that is rolled back
+SET ROLE configure_owner;
+DROP FUNCTION configure_gone;
+RESET ROLE;
+SET ROLE configure_other;
+BEGIN;
+CREATE FUNCTION configure_gone() RETURNS integer LANGUAGE sql AS 'SELECT 4';
+SELECT count(*) FROM defer.functions WHERE function LIKE '%gone%' AND paused;
+ROLLBACK;
+RESET ROLE;
+SELECT paused FROM defer.function WHERE signature LIKE '%gone%';
+SET ROLE configure_other;
+CREATE FUNCTION configure_gone() RETURNS integer LANGUAGE sql AS 'SELECT 4';
+SELECT defer.enqueue('configure_gone', max_attempts => 1) AS new \gset
+SELECT defer.await(:new, '30 s');
+RESET ROLE;
+SELECT count(*) FROM defer.function WHERE signature LIKE '%gone%';
+
 -- Nothing of a role's own has a say in our SQL: no operator, no function, no
 -- setting, no row security
 SET ROLE configure_owner;
