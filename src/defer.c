@@ -17,6 +17,7 @@
 #include "base/guc.h"
 #include "base/wait_events.h"
 #include "config/function_identity.h"
+#include "shmem/preload.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"

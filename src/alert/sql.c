@@ -38,11 +38,11 @@
 #include "base/guc.h"
 #include "base/job.h"
 #include "base/own_sql.h"
-#include "delivery/delivery.h"
-#include "function/function.h"
-#include "shmem/shmem.h"
+#include "shmem/preload.h"
 #include "shmem/xact_notify.h"
+#include "function/function.h"
 #include "table/job_table.h"
+#include "delivery/delivery.h"
 
 PG_FUNCTION_INFO_V1(defer_alert);
 PG_FUNCTION_INFO_V1(defer_drop_alert);

@@ -13,9 +13,9 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "base/guc.h"
 #include "pure/mail_address.h"
 #include "pure/network_rules.h"
+#include "base/guc.h"
 
 int			defer_max_workers = 8;
 int			defer_shared_slots = 1024;

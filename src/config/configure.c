@@ -24,9 +24,9 @@
 #include "base/job.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
-#include "config/quota.h"
-#include "shmem/shmem.h"
+#include "shmem/preload.h"
 #include "function/function.h"
+#include "config/quota.h"
 #include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_configure);

@@ -28,7 +28,7 @@
 #include "base/roles.h"
 #include "config/quota.h"
 #include "shmem/limits.h"
-#include "shmem/shmem.h"
+#include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"

@@ -30,8 +30,8 @@
 #include "base/args.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
+#include "shmem/preload.h"
 #include "delivery/delivery.h"
-#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_endpoint);
 PG_FUNCTION_INFO_V1(defer_drop_endpoint);

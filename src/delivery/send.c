@@ -20,8 +20,8 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/job.h"
+#include "shmem/preload.h"
 #include "delivery/delivery.h"
-#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_http);
 PG_FUNCTION_INFO_V1(defer_email);

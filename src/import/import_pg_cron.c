@@ -24,10 +24,10 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/role_check.h"
-#include "import/pg_cron_jobs.h"
+#include "shmem/preload.h"
 #include "job/execute.h"
 #include "schedule/schedule.h"
-#include "shmem/shmem.h"
+#include "import/pg_cron_jobs.h"
 
 PG_FUNCTION_INFO_V1(defer_import_pg_cron);
 

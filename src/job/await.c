@@ -43,7 +43,7 @@
 #include "base/job.h"
 #include "base/roles.h"
 #include "base/wait_events.h"
-#include "shmem/shmem.h"
+#include "shmem/preload.h"
 #include "shmem/waiters.h"
 #include "shmem/workers.h"
 #include "table/history_table.h"

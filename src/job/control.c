@@ -22,15 +22,15 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/roles.h"
-#include "config/setting_values.h"
-#include "config/settings_cache.h"
-#include "function/function.h"
-#include "job/batch.h"
-#include "job/current_job.h"
-#include "shmem/shmem.h"
+#include "shmem/preload.h"
 #include "shmem/xact_notify.h"
+#include "function/function.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "config/setting_values.h"
+#include "config/settings_cache.h"
+#include "job/batch.h"
+#include "job/current_job.h"
 
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);

@@ -27,15 +27,15 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/job.h"
-#include "config/setting_values.h"
-#include "config/settings_cache.h"
-#include "delivery/delivery.h"
+#include "shmem/preload.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
+#include "table/job_table.h"
+#include "config/setting_values.h"
+#include "config/settings_cache.h"
 #include "job/current_job.h"
 #include "job/execute.h"
-#include "shmem/shmem.h"
-#include "table/job_table.h"
+#include "delivery/delivery.h"
 
 PG_FUNCTION_INFO_V1(defer_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);

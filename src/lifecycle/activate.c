@@ -28,11 +28,9 @@
 
 #include "base/catalog.h"
 #include "base/own_sql.h"
-#include "shmem/shmem.h"
+#include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "table/rollup.h"
-#include "shmem/xact_notify.h"
-#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_activate);
 PG_FUNCTION_INFO_V1(defer_note_restore);

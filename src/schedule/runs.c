@@ -24,14 +24,12 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job.h"
-#include "job/batch.h"
-#include "schedule/schedule.h"
-#include "shmem/shmem.h"
+#include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
-#include "shmem/xact_notify.h"
-#include "shmem/shmem.h"
+#include "job/batch.h"
+#include "schedule/schedule.h"
 
 /* A job of a schedule that has not ended */
 typedef struct Run

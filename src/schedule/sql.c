@@ -25,14 +25,14 @@
 #include "base/job.h"
 #include "base/roles.h"
 #include "config/quota.h"
+#include "shmem/preload.h"
+#include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
+#include "table/job_table.h"
 #include "job/current_job.h"
 #include "job/execute.h"
 #include "schedule/schedule.h"
-#include "shmem/shmem.h"
-#include "shmem/xact_notify.h"
-#include "table/job_table.h"
 
 PG_FUNCTION_INFO_V1(defer_cron);
 PG_FUNCTION_INFO_V1(defer_cron_command);

@@ -13,37 +13,9 @@
 
 #include "postgres.h"
 
-#include "lib/ilist.h"
-
-/* A limits_key has the limit of a function and that of a queue */
-#define LIMITS_OF_KEY	2
-
 #define LIMIT_UNKNOWN	(-2)
 #define LIMIT_NONE		(-1)
 #define LIMIT_PAUSED	0
-
-/* No padding */
-typedef struct LimitTag
-{
-	Oid			database;
-	int32		id;				/* of the row in defer.function or defer.queue */
-	int32		kind;			/* 'f' or 'q' */
-} LimitTag;
-
-/* Under ready_lock.  "running" counts the workers that hold a batch under it, and deliveries */
-typedef struct LimitSlot
-{
-	LimitTag	tag;			/* hash key */
-	int32		running;
-	int32		choosing;		/* of them, those that look for jobs and may take none */
-	int32		nqueues;		/* ready queues that point here */
-	int32		limit;			/* how many may run, or LIMIT_... */
-	bool		cancel;			/* jobs without capacity are cancelled */
-	bool		stale;			/* in its database's list of those to be read */
-	bool		unused;			/* in the list of those that may be given away */
-	dlist_node	stale_node;
-	dlist_node	unused_node;
-} LimitSlot;
 
 /* A limit as it stands in the tables */
 typedef struct LimitValue

@@ -82,19 +82,9 @@ best_of_role(ReadyRole *role, const Wanted *wanted, ReadyQueue *best,
 }
 
 static void
-copy_queue(const ReadyQueue *slot, ReadyQueueChoice *queue)
-{
-	queue->owner = slot->tag.owner;
-	queue->limits_key = slot->tag.limits_key;
-	queue->priority = slot->tag.priority;
-	queue->min_key = slot->min_key;
-	queue->ready = slot->ready;
-}
-
-static void
 choose(ReadyQueue *slot, TimestampTz now, ReadyQueueChoice *chosen)
 {
-	copy_queue(slot, chosen);
+	ready_queue_copy(slot, chosen);
 	limits_add_locked(slot->tag.database, slot->tag.limits_key, 1, 1);
 	slot->nclaims++;
 	if (slot->retry_at != 0)

@@ -116,8 +116,8 @@ free_role(ReadyRole *role)
 	(void) hash_search(role_table, &role->tag, HASH_REMOVE, NULL);
 }
 
-static void
-free_role_if_unused(ReadyRole *role)
+void
+ready_role_release(ReadyRole *role)
 {
 	if (role->nqueues == 0 && role->unlisted_at == DT_NOEND)
 		free_role(role);
@@ -140,7 +140,7 @@ ready_queue_release(ReadyQueue *slot)
 	if (slot->nclaims > 0 || slot->min_key.run_at != DT_NOEND)
 		return;
 	free_queue(slot);
-	free_role_if_unused(role);
+	ready_role_release(role);
 }
 
 /* Take the slot from a queue that has jobs: its role remembers from when on */
@@ -379,8 +379,8 @@ lower_queue(Oid database, const ReadyQueueChoice *queue, TimestampTz now, Oid *e
 }
 
 bool
-ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key, int64 count,
-				TimestampTz now)
+ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key,
+				int64 count, TimestampTz now)
 {
 	ReadyQueueChoice	queue = {owner, limits_key, priority, key, count};
 	ReadyQueue *slot;
@@ -415,6 +415,23 @@ ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now)
 	LWLockRelease(shared->ready_lock);
 	if (OidIsValid(evicted) && evicted != database)
 		wake_scheduler(evicted);
+}
+
+void
+ready_role_unlisted(Oid database, Oid owner, TimestampTz at)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	ReadyDatabase *db;
+	ReadyRole  *role;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
+	role = db != NULL ? add_role(db, owner, now) : NULL;
+	if (role != NULL)
+		role->unlisted_at = Min(role->unlisted_at, at);
+	else if (db != NULL)
+		db->unlisted_at = Min(db->unlisted_at, at);
+	LWLockRelease(shared->ready_lock);
 }
 
 /* ------------------------------------------------------------------------
@@ -465,172 +482,4 @@ ready_queues_forget(Oid database)
 		db->database = InvalidOid;
 	}
 	LWLockRelease(shared->ready_lock);
-}
-
-/* ------------------------------------------------------------------------
- * Looking
- * ------------------------------------------------------------------------ */
-
-static int
-count_queues(ReadyDatabase *db)
-{
-	dlist_iter	roles;
-	int			n = 0;
-
-	dlist_foreach(roles, &db->roles)
-		n += dlist_container(ReadyRole, node, roles.cur)->nqueues;
-	return n;
-}
-
-static int
-copy_queues(ReadyDatabase *db, ReadyQueueChoice *copies)
-{
-	dlist_iter	roles;
-	dlist_iter	queues;
-	int			n = 0;
-
-	dlist_foreach(roles, &db->roles)
-	{
-		dlist_foreach(queues, &dlist_container(ReadyRole, node, roles.cur)->queues)
-		{
-			ReadyQueue *slot = dlist_container(ReadyQueue, node, queues.cur);
-
-			if (slot->min_key.run_at != DT_NOEND)
-				copies[n++] = (ReadyQueueChoice) {slot->tag.owner, slot->tag.limits_key, slot->tag.priority,
-					slot->min_key, slot->ready};
-		}
-	}
-	return n;
-}
-
-int
-ready_queues_of_database(Oid database, ReadyQueueChoice **queues)
-{
-	int			room = 64;
-	int			n = -1;
-
-	*queues = palloc(room * sizeof(ReadyQueueChoice));
-	while (n < 0)
-	{
-		ReadyDatabase *db;
-		int			count;
-
-		LWLockAcquire(shared->ready_lock, LW_SHARED);
-		db = ready_database(database);
-		count = db != NULL ? count_queues(db) : 0;
-		if (count <= room)
-			n = db != NULL ? copy_queues(db, *queues) : 0;
-		LWLockRelease(shared->ready_lock);
-		if (n < 0)
-		{
-			/* not under the lock; some more may have come until we are back */
-			room = count + 64;
-			*queues = repalloc(*queues, room * sizeof(ReadyQueueChoice));
-		}
-	}
-	return n;
-}
-
-/* ------------------------------------------------------------------------
- * Queues without a slot
- * ------------------------------------------------------------------------ */
-
-int
-ready_roles_unlisted(Oid database, TimestampTz now, Oid **owners, TimestampTz *next)
-{
-	ReadyDatabase *db;
-	dlist_iter	iter;
-	int			room;
-	int			n = 0;
-
-	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	db = ready_database(database);
-	room = db != NULL ? db->nroles + 1 : 0;
-	LWLockRelease(shared->ready_lock);
-	*owners = palloc(Max(room, 1) * sizeof(Oid));
-	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	db = ready_database(database);
-	if (db != NULL && db->unlisted_at <= now && n < room)
-		(*owners)[n++] = InvalidOid;
-	else if (db != NULL)
-		*next = Min(*next, db->unlisted_at);
-	if (db != NULL)
-	{
-		dlist_foreach(iter, &db->roles)
-		{
-			ReadyRole  *role = dlist_container(ReadyRole, node, iter.cur);
-
-			if (role->unlisted_at > now || n == room)
-				*next = Min(*next, role->unlisted_at);
-			else
-				(*owners)[n++] = role->tag.owner;
-		}
-	}
-	LWLockRelease(shared->ready_lock);
-	return n;
-}
-
-void
-ready_role_search_begin(Oid database, Oid owner)
-{
-	ReadyDatabase *db;
-	ReadyRole  *role;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-	role = OidIsValid(owner) ? ready_role(database, owner) : NULL;
-	if (role != NULL)
-		role->unlisted_at = DT_NOEND;
-	else if (db != NULL && !OidIsValid(owner))
-		db->unlisted_at = DT_NOEND;
-	LWLockRelease(shared->ready_lock);
-}
-
-void
-ready_role_search_end(Oid database, Oid owner)
-{
-	ReadyRole  *role;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	role = OidIsValid(owner) ? ready_role(database, owner) : NULL;
-	if (role != NULL)
-		free_role_if_unused(role);
-	LWLockRelease(shared->ready_lock);
-}
-
-void
-ready_role_unlisted(Oid database, Oid owner, TimestampTz at)
-{
-	const TimestampTz now = GetCurrentTimestamp();
-	ReadyDatabase *db;
-	ReadyRole  *role;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-	role = db != NULL ? add_role(db, owner, now) : NULL;
-	if (role != NULL)
-		role->unlisted_at = Min(role->unlisted_at, at);
-	else if (db != NULL)
-		db->unlisted_at = Min(db->unlisted_at, at);
-	LWLockRelease(shared->ready_lock);
-}
-
-bool
-ready_queues_overflow(Oid database, TimestampTz now)
-{
-	ReadyDatabase *db;
-	dlist_iter	iter;
-	bool		overflow = false;
-
-	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	db = ready_database(database);
-	if (db != NULL)
-	{
-		overflow = db->unlisted_at <= now;
-		dlist_foreach(iter, &db->roles)
-			overflow = overflow ||
-				dlist_container(ReadyRole, node, iter.cur)->unlisted_at <= now;
-	}
-	LWLockRelease(shared->ready_lock);
-	return overflow;
 }

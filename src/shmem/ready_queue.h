@@ -81,6 +81,13 @@ extern bool ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 pri
 /* The index has jobs of that queue from its min_key on, "ready" of them at least */
 extern void ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now);
 
+/* From that time on a job may be due in a queue of the role that has no slot */
+extern void ready_role_unlisted(Oid database, Oid owner, TimestampTz at);
+
+/* ------------------------------------------------------------------------
+ * ready_list.c: what there is to do
+ * ------------------------------------------------------------------------ */
+
 /* Copies of a database's queues that have jobs, palloc'd; returns how many */
 extern int	ready_queues_of_database(Oid database, ReadyQueueChoice **queues);
 
@@ -99,9 +106,6 @@ extern int	ready_roles_unlisted(Oid database, TimestampTz now, Oid **owners,
  */
 extern void ready_role_search_begin(Oid database, Oid owner);
 extern void ready_role_search_end(Oid database, Oid owner);
-
-/* From that time on a job may be due in a queue of the role that has no slot */
-extern void ready_role_unlisted(Oid database, Oid owner, TimestampTz at);
 
 /* Is there a due job in a queue without a slot? */
 extern bool ready_queues_overflow(Oid database, TimestampTz now);

@@ -1,7 +1,8 @@
 /*
  * ready_queue_slots.h
  *		The slots of ready queues and limits in shared memory, for the files of
- *		this folder that work on them: ready_queue.c, ready_claim.c, limits.c.
+ *		this folder that work on them: ready_queue.c, ready_list.c, ready_claim.c,
+ *		limits.c.
  *
  * All of it is under ready_lock.  Slots are hash entries, which stay where they
  * are, and processes have shared memory at the same address: so slots may point
@@ -29,6 +30,32 @@
  * all.  See make_room() for when somebody does.
  */
 #define READY_QUEUES_OF_ROLE	Min(defer_shared_slots / 2, 1024)
+
+/* A limits key has the limit of a function and that of a queue */
+#define LIMITS_OF_KEY	2
+
+/* No padding */
+typedef struct LimitTag
+{
+	Oid			database;
+	int32		id;				/* of the row in defer.function or defer.queue */
+	int32		kind;			/* 'f' or 'q' */
+} LimitTag;
+
+/* Under ready_lock.  "running" counts the workers that hold a batch under it, and deliveries */
+typedef struct LimitSlot
+{
+	LimitTag	tag;			/* hash key */
+	int32		running;
+	int32		choosing;		/* of them, those that look for jobs and may take none */
+	int32		nqueues;		/* ready queues that point here */
+	int32		limit;			/* how many may run, or LIMIT_... */
+	bool		cancel;			/* jobs without capacity are cancelled */
+	bool		stale;			/* in its database's list of those to be read */
+	bool		unused;			/* in the list of those that may be given away */
+	dlist_node	stale_node;
+	dlist_node	unused_node;
+} LimitSlot;
 
 typedef struct ReadyDatabase
 {
@@ -90,6 +117,17 @@ extern ReadyDatabase *ready_database(Oid database); /* NULL: it is not served */
 extern ReadyRole *ready_role(Oid database, Oid owner);	/* NULL: it has no slot */
 extern ReadyQueue *ready_queue_slot(const ReadyQueueChoice *queue, Oid database);
 extern void ready_queue_release(ReadyQueue *slot);	/* free it, if it is empty and unused */
+extern void ready_role_release(ReadyRole *role);	/* likewise */
+
+static inline void
+ready_queue_copy(const ReadyQueue *slot, ReadyQueueChoice *copy)
+{
+	copy->owner = slot->tag.owner;
+	copy->limits_key = slot->tag.limits_key;
+	copy->priority = slot->tag.priority;
+	copy->min_key = slot->min_key;
+	copy->ready = slot->ready;
+}
 
 /* limits.c: LIMITS_OF_KEY limits of a limits_key */
 extern Size limits_shmem_size(void);

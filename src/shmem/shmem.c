@@ -9,6 +9,7 @@
 #include "storage/shmem.h"
 
 #include "shmem/databases.h"
+#include "shmem/preload.h"
 #include "shmem/ready_queue.h"
 #include "shmem/senders.h"
 #include "shmem/shmem.h"
@@ -84,6 +85,7 @@ warn_if_not_preloaded(void)
 	warned = true;
 	ereport(WARNING,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("defer is not loaded by the server: no job runs and no schedule fires"),
+			 errmsg("defer is not in shared_preload_libraries"),
+			 errdetail("Jobs and schedules are stored, but not run."),
 			 errhint("Add defer to shared_preload_libraries in postgresql.conf and restart the server.")));
 }

@@ -51,7 +51,5 @@ extern SharedState *shared;		/* NULL: not in shared_preload_libraries */
 
 extern void defer_shmem_request(void);	/* shmem_request_hook */
 extern void defer_shmem_startup(void);	/* shmem_startup_hook */
-extern bool shmem_is_present(void); /* false: not in shared_preload_libraries */
-extern void warn_if_not_preloaded(void);	/* WARNING, once a session */
 
 #endif							/* DEFER_SHMEM_H */

@@ -18,16 +18,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -37,42 +33,22 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/job.h"
-#include "base/role_check.h"
-#include "base/roles.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
 
-/* Upper bounds of the histograms' buckets (microseconds); one more is open */
-static const int64 bounds[] = {
+const int64 statistics_bounds[STATISTICS_BUCKETS - 1] = {
 	100, 1000, 5 * 1000, 10 * 1000, 50 * 1000, 100 * 1000, 500 * 1000,
 	INT64CONST(1) * USECS_PER_SEC, INT64CONST(5) * USECS_PER_SEC, INT64CONST(10) * USECS_PER_SEC,
 	INT64CONST(30) * USECS_PER_SEC, USECS_PER_MINUTE, 5 * USECS_PER_MINUTE, 15 * USECS_PER_MINUTE,
 	USECS_PER_HOUR
 };
 
-#define NBUCKETS	(lengthof(bounds) + 1)
-
-static const char *const outcomes[] = {
+static const char *const outcomes[STATISTICS_OUTCOMES] = {
 	"failed", "timed_out", "crashed", "conflict", "snoozed", "interrupted", "cancelled"
 };
 
-#define NOUTCOMES	lengthof(outcomes)
-
-static const char states[] = {STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_DISCARDED};
-
-#define NSTATES		lengthof(states)
-
-/* Where each kind of counter begins */
-enum
-{
-	COUNT_STATES = 0,
-	COUNT_SKIPPED = COUNT_STATES + NSTATES, /* ticks of schedules that made no job to run */
-	COUNT_OUTCOMES,
-	COUNT_DURATIONS = COUNT_OUTCOMES + NOUTCOMES,
-	COUNT_DURATION_SUM = COUNT_DURATIONS + NBUCKETS,	/* microseconds */
-	COUNT_DELAYS,
-	COUNT_DELAY_SUM = COUNT_DELAYS + NBUCKETS,
-	NCOUNTERS
+static const char states[STATISTICS_STATES] = {
+	STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_DISCARDED
 };
 
 /* No padding; the names are in it as their hash, 0: without a name */
@@ -87,9 +63,9 @@ typedef struct CounterSlot
 {
 	CounterTag	tag;
 	int			nnamed;			/* without a name: named slots of the role */
-	char		function[256];	/* cut if it is longer */
+	char		function[256];
 	char		queue[NAMEDATALEN];
-	pg_atomic_uint64 counters[NCOUNTERS];
+	pg_atomic_uint64 counters[STATISTICS_COUNTERS];
 } CounterSlot;
 
 /* What this transaction will add to one slot */
@@ -98,7 +74,7 @@ typedef struct Addition
 	CounterTag	tag;
 	const text *function;
 	const text *queue;
-	int64		counters[NCOUNTERS];
+	int64		counters[STATISTICS_COUNTERS];
 } Addition;
 
 /* Slots are added under statistics_lock, and counted in under a share of it */
@@ -108,9 +84,6 @@ static HTAB *counter_table = NULL;
 static Addition *additions = NULL;
 static int	nadditions = 0;
 static int	size = 0;
-
-PG_FUNCTION_INFO_V1(defer_job_statistics);
-PG_FUNCTION_INFO_V1(defer_statistics_bounds);
 
 /* ------------------------------------------------------------------------
  * Shared memory
@@ -200,7 +173,7 @@ add_slot(const CounterTag *tag)
 	{
 		slot->nnamed = 0;
 		slot->function[0] = slot->queue[0] = '\0';
-		for (int i = 0; i < NCOUNTERS; i++)
+		for (int i = 0; i < STATISTICS_COUNTERS; i++)
 			pg_atomic_init_u64(&slot->counters[i], 0);
 	}
 	return slot;
@@ -211,7 +184,7 @@ jobs_of(CounterSlot *slot)
 {
 	uint64		sum = 0;
 
-	for (int i = COUNT_STATES; i < COUNT_STATES + NSTATES; i++)
+	for (int i = COUNT_STATES; i < COUNT_STATES + STATISTICS_STATES; i++)
 		sum += pg_atomic_read_u64(&slot->counters[i]);
 	return sum;
 }
@@ -243,7 +216,7 @@ take_from_largest(void)
 	}
 	if (least == NULL)
 		return false;
-	for (int i = 0; i < NCOUNTERS; i++)
+	for (int i = 0; i < STATISTICS_COUNTERS; i++)
 		pg_atomic_fetch_add_u64(&largest->counters[i], pg_atomic_read_u64(&least->counters[i]));
 	largest->nnamed--;
 	(void) hash_search(counter_table, &least->tag, HASH_REMOVE, NULL);
@@ -338,7 +311,7 @@ add_time(int64 *counters, int buckets, int sum, int64 time)
 	int			bucket = 0;
 
 	time = Max(time, 0);
-	while (bucket < lengthof(bounds) && time > bounds[bucket])
+	while (bucket < lengthof(statistics_bounds) && time > statistics_bounds[bucket])
 		bucket++;
 	counters[buckets + bucket]++;
 	counters[sum] += time;
@@ -353,7 +326,7 @@ statistics_job_ended(const Job *job, char state, TimestampTz started_at, Timesta
 	if (counter_table == NULL)
 		return;
 	add = addition(job);
-	for (int i = 0; i < NSTATES; i++)
+	for (int i = 0; i < STATISTICS_STATES; i++)
 	{
 		if (states[i] == state)
 			add->counters[COUNT_STATES + i]++;
@@ -374,7 +347,7 @@ statistics_attempt_ended(const Job *job, const char *outcome)
 {
 	if (counter_table == NULL)
 		return;
-	for (int i = 0; i < NOUTCOMES; i++)
+	for (int i = 0; i < STATISTICS_OUTCOMES; i++)
 	{
 		if (strcmp(outcomes[i], outcome) == 0)
 			addition(job)->counters[COUNT_OUTCOMES + i]++;
@@ -398,7 +371,7 @@ count_additions(void)
 			LWLockAcquire(shared->statistics_lock, LW_EXCLUSIVE);
 			slot = find_or_add_slot(&add->tag, add->function, add->queue);
 		}
-		for (int j = 0; slot != NULL && j < NCOUNTERS; j++)
+		for (int j = 0; slot != NULL && j < STATISTICS_COUNTERS; j++)
 		{
 			if (add->counters[j] != 0)
 				pg_atomic_fetch_add_u64(&slot->counters[j], add->counters[j]);
@@ -425,88 +398,47 @@ statistics_init(void)
 }
 
 /* ------------------------------------------------------------------------
- * Looking
+ * Copies
  * ------------------------------------------------------------------------ */
 
-static Datum
-counter_array(CounterSlot *slot, int first)
-{
-	Datum		values[NBUCKETS];
-
-	for (int i = 0; i < NBUCKETS; i++)
-		values[i] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->counters[first + i]));
-	return PointerGetDatum(construct_array(values, NBUCKETS, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
+/* False: nothing was counted */
 static bool
-has_counted(CounterSlot *slot)
+copy_counters(CounterSlot *slot, StatisticsCounters *copy)
 {
-	for (int i = 0; i < NCOUNTERS; i++)
+	bool		any = false;
+
+	copy->owner = slot->tag.owner;
+	memcpy(copy->function, slot->function, sizeof(copy->function));
+	memcpy(copy->queue, slot->queue, sizeof(copy->queue));
+	for (int i = 0; i < STATISTICS_COUNTERS; i++)
 	{
-		if (pg_atomic_read_u64(&slot->counters[i]) != 0)
-			return true;
+		copy->counters[i] = (int64) pg_atomic_read_u64(&slot->counters[i]);
+		any = any || copy->counters[i] != 0;
 	}
-	return false;
+	return any;
 }
 
-/* The counters of this database, of roles that the caller may see */
-Datum
-defer_job_statistics(PG_FUNCTION_ARGS)
+int
+statistics_copy(Oid database, StatisticsCounters **copies)
 {
-#define NCOLUMNS (3 + NSTATES + 1 + NOUTCOMES + 4)
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	CounterSlot *slots = NULL;
-	CounterSlot *slot;
 	HASH_SEQ_STATUS scan;
+	CounterSlot *slot;
 	int			n = 0;
 
-	InitMaterializedSRF(fcinfo, 0);
+	*copies = NULL;
 	if (counter_table == NULL)
-		return (Datum) 0;
-	/* not under the lock: memory, and the roles' catalogs */
-	slots = palloc_extended(mul_size(slot_count(), sizeof(CounterSlot)), MCXT_ALLOC_HUGE);
+		return 0;
+	/* not under the lock */
+	*copies = palloc_extended(mul_size(slot_count(), sizeof(StatisticsCounters)),
+							  MCXT_ALLOC_HUGE);
 	LWLockAcquire(shared->statistics_lock, LW_SHARED);
 	hash_seq_init(&scan, counter_table);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
-		if (slot->tag.database == MyDatabaseId && n < slot_count() &&
-			(slot->tag.names != 0 || has_counted(slot)))
-			memcpy(&slots[n++], slot, sizeof(CounterSlot));
+		if (slot->tag.database == database && n < slot_count() &&
+			copy_counters(slot, &(*copies)[n]))
+			n++;
 	}
 	LWLockRelease(shared->statistics_lock);
-
-	for (int i = 0; i < n; i++)
-	{
-		Datum		values[NCOLUMNS];
-		bool		nulls[NCOLUMNS] = {0};
-		int			column = 0;
-
-		slot = &slots[i];
-		if (!role_may_see(slot->tag.owner))
-			continue;
-		values[column++] = ObjectIdGetDatum(slot->tag.owner);
-		values[column++] = CStringGetTextDatum(slot->function);
-		values[column++] = CStringGetTextDatum(slot->queue);
-		for (int j = COUNT_STATES; j < COUNT_DURATIONS; j++)
-			values[column++] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->counters[j]));
-		values[column++] = counter_array(slot, COUNT_DURATIONS);
-		values[column++] = Float8GetDatum(pg_atomic_read_u64(&slot->counters[COUNT_DURATION_SUM]) / 1e6);
-		values[column++] = counter_array(slot, COUNT_DELAYS);
-		values[column++] = Float8GetDatum(pg_atomic_read_u64(&slot->counters[COUNT_DELAY_SUM]) / 1e6);
-		Assert(column == NCOLUMNS);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	pfree(slots);
-	return (Datum) 0;
-}
-
-/* The upper bounds of the histograms' buckets but the last, in seconds */
-Datum
-defer_statistics_bounds(PG_FUNCTION_ARGS)
-{
-	Datum		values[lengthof(bounds)];
-
-	for (int i = 0; i < lengthof(bounds); i++)
-		values[i] = Float8GetDatum(bounds[i] / 1e6);
-	PG_RETURN_ARRAYTYPE_P(construct_array(values, lengthof(bounds), FLOAT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return n;
 }
