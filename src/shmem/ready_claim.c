@@ -9,8 +9,7 @@
  *		(commit)
  *		scan_end	or scan_abort, which lowers the minimum key again
  *
- * test/model/claim.pml is a model of this and of stealing: a change here is
- * made there, too.
+ * test/model/ready_queue.pml is a model of this: change it with the protocol.
  */
 #include "postgres.h"
 
