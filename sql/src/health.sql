@@ -56,7 +56,7 @@ SELECT 'warning', 'a role has ready jobs of more priorities and limits than ther
 	|| pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'
   FROM server s WHERE s.overflow
 UNION ALL
-SELECT 'warning', pg_catalog.format('%s ready jobs of role %s have no worker, the oldest since %s', w.ready, w.owner,
+SELECT 'warning', pg_catalog.format('ready jobs of role %s have no worker: %s, the oldest since %s', w.owner, w.ready,
 		pg_catalog.date_trunc('second', w.oldest)),
 	CASE WHEN s.workers >= s.max_workers
 		THEN pg_catalog.format('All %s workers are in use: see defer.workers; raise defer.max_workers and restart the server.', s.max_workers)
@@ -77,11 +77,11 @@ SELECT 'warning', pg_catalog.format('a job of %s has been ready since %s, and %s
  GROUP BY l.function
 HAVING pg_catalog.min(l.oldest) < pg_catalog.statement_timestamp() - interval '5 minutes'
 UNION ALL
-SELECT 'info', pg_catalog.format('function %s is paused, and %s of its jobs wait', l.function, pg_catalog.sum(l.waiting)),
+SELECT 'info', pg_catalog.format('function %s is paused, jobs that wait: %s', l.function, pg_catalog.sum(l.waiting)),
 	pg_catalog.format('SELECT defer.resume(%L);', l.function)
   FROM live l WHERE l.function_paused AND l.waiting > 0 GROUP BY l.function
 UNION ALL
-SELECT 'info', pg_catalog.format('queue "%s" is paused, and %s jobs wait in it', l.queue, pg_catalog.sum(l.waiting)),
+SELECT 'info', pg_catalog.format('queue "%s" is paused, jobs that wait: %s', l.queue, pg_catalog.sum(l.waiting)),
 	pg_catalog.format('SELECT defer.resume_queue(%L);', l.queue)
   FROM live l WHERE l.queue_paused AND l.waiting > 0 GROUP BY l.queue
 UNION ALL
@@ -89,16 +89,17 @@ SELECT 'error', pg_catalog.format('schedule "%s" of role %s does not go on: %s',
 	pg_catalog.format('Correct it with defer.alter_cron(%s, ...), or remove it with defer.unschedule(%s).', s.id, s.id)
   FROM defer.schedule s WHERE s.active AND s.last_error IS NOT NULL AND defer.may_see(s.owner)
 UNION ALL
-SELECT 'warning', pg_catalog.format('%s jobs of %s failed for good during the last day', pg_catalog.sum(c.failed), c.function),
+SELECT 'warning', pg_catalog.format('%s of %s failed for good during the last day',
+		CASE pg_catalog.sum(c.failed) WHEN 1 THEN '1 job' ELSE pg_catalog.sum(c.failed) || ' jobs' END, c.function),
 	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs WHERE state = ''failed'' AND function = %L;', c.function)
   FROM defer.job_counts c
  WHERE c.failed > 0 AND c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
  GROUP BY c.function
 UNION ALL
 SELECT 'error',
-	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more: its %s jobs cannot run', o.owner, o.waiting)
-		WHEN NOT r.rolcanlogin THEN pg_catalog.format('role %s may not log in: its %s jobs cannot run', o.owner, o.waiting)
-		ELSE pg_catalog.format('role %s may not connect to this database: its %s jobs cannot run', o.owner, o.waiting) END,
+	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more, its jobs cannot run: %s', o.owner, o.waiting)
+		WHEN NOT r.rolcanlogin THEN pg_catalog.format('role %s may not log in, its jobs cannot run: %s', o.owner, o.waiting)
+		ELSE pg_catalog.format('role %s may not connect to this database, its jobs cannot run: %s', o.owner, o.waiting) END,
 	CASE WHEN r.oid IS NULL THEN 'Cancel them with defer.cancel().'
 		WHEN NOT r.rolcanlogin THEN pg_catalog.format('ALTER ROLE %s LOGIN;', o.owner)
 		ELSE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %s;', pg_catalog.current_database(), o.owner) END
@@ -107,7 +108,7 @@ SELECT 'error',
  WHERE r.oid IS NULL OR NOT r.rolcanlogin
 	OR NOT pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT')
 UNION ALL
-SELECT 'warning', pg_catalog.format('defer.run_superuser_jobs is off: %s jobs of superuser %s will fail', pg_catalog.sum(l.waiting), l.owner),
+SELECT 'warning', pg_catalog.format('defer.run_superuser_jobs is off, jobs of superuser %s will fail: %s', l.owner, pg_catalog.sum(l.waiting)),
 	'Cancel them with defer.cancel(), or switch the setting on.'
   FROM server s, live l JOIN pg_catalog.pg_roles r ON r.oid = l.owner
  WHERE NOT s.run_superuser_jobs AND r.rolsuper AND l.waiting > 0

@@ -157,7 +157,7 @@ for my $case (
 	$node->safe_psql('postgres', $revoke);
 	$node->safe_psql('postgres', 'INSERT INTO lab.gate VALUES (true)');
 	is(ended($waits), 'succeeded||ann', "$revoke: that one ends as it began");
-	until_ok($node, qq{SELECT count(*) = 1 FROM defer.health WHERE finding LIKE 'role ann $finding%5 jobs cannot run'}, "$revoke: defer.health says so")
+	until_ok($node, qq{SELECT count(*) = 1 FROM defer.health WHERE finding LIKE 'role ann $finding%jobs cannot run: 5'}, "$revoke: defer.health says so")
 	  or diag($node->safe_psql('postgres', 'TABLE defer.health'));
 	until_ok($node, q{SELECT count(*) = 0 FROM defer.workers WHERE role = 'ann'::regrole}, "$revoke: the worker has gone");
 	is($node->safe_psql('postgres', "SELECT state, attempt, count(*) FROM defer.jobs WHERE id > $waits GROUP BY 1, 2"), 'queued|0|5',
