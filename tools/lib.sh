@@ -185,7 +185,7 @@ start_server()
 	{
 		printf '%s\n' "listen_addresses = ''" \
 			"unix_socket_directories = '$PGHOST'" "port = $PGPORT" \
-			"shared_preload_libraries = 'defer'" \
+			"shared_preload_libraries = '${CHECK_PRELOAD:-defer}'" \
 			"max_worker_processes = 16" "$@"
 	} | as_user tee -a "$data/postgresql.conf" >/dev/null
 	if ! as_user "$BIN/pg_ctl" -D "$data" -l "$log" -w -t 60 start >"$WORK/log/start.log" 2>&1; then

@@ -45,10 +45,11 @@ sub new_server
 {
 	my ($name, $settings) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $preload = $ENV{CHECK_PRELOAD} // 'defer';
 
 	$node->init(allows_streaming => 1, extra => [ initdb_options() ]);
 	$node->append_conf('postgresql.conf', qq{
-shared_preload_libraries = 'defer'
+shared_preload_libraries = '$preload'
 max_worker_processes = 24
 fsync = off
 restart_after_crash = on
