@@ -7,7 +7,9 @@
 #   make demo             the marketplace story on a throwaway server
 #   make check            all tests on throwaway servers
 #   make check-browser    the dashboard in headless Chromium, which it installs
-#   make check-versions   the same on PostgreSQL 15, 17 and 18
+#   make check-versions   the same on PostgreSQL 15, 17, 18 and 19
+#   make check-neighbours regress beside other libraries, one by one and many at once
+#   make check-cassert    the tests on a server with assertions, built for it
 #   make coverage         the tests' coverage of src/ by gcov; fails if a function is
 #                         neither called nor listed with a reason in test/uncovered.txt
 #   make sanitize         the tests with UBSan
@@ -19,7 +21,8 @@
 # Everything but the first line works on a machine that has only make, and
 # leaves nothing behind: the server is a private copy under /tmp.
 
-TOOLS = demo check check-browser check-versions coverage sanitize valgrind bench lint format
+TOOLS = demo check check-browser check-versions check-neighbours check-cassert check-citus \
+	coverage sanitize valgrind bench lint format
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
