@@ -25,7 +25,7 @@ SELECT u.id,
 	END AS state,
 	CASE WHEN defer.may_see(u.owner) THEN u.queue END AS queue,
 	CASE WHEN defer.may_see(u.owner) THEN u.priority END AS priority,
-	CASE WHEN defer.may_see(u.owner) THEN u.owner END AS owner,
+	CASE WHEN defer.may_see(u.owner) THEN pg_catalog.pg_get_userbyid(u.owner) END AS owner,
 	CASE WHEN defer.may_see(u.owner) THEN u.run_at END AS run_at,
 	CASE WHEN defer.may_see(u.owner) THEN u.enqueued_at END AS enqueued_at,
 	CASE WHEN defer.may_see(u.owner) THEN
@@ -104,11 +104,16 @@ COMMENT ON FUNCTION defer.live_sample(integer) IS
 	'unfinished jobs you may see: all of them with weight 1, or, if there are more than most (1 to 1000000), about as many, each with the number of jobs that it stands for. Running ones are always all there';
 
 CREATE VIEW defer.settings WITH (security_barrier) AS
-SELECT 'function' AS kind, f.signature AS name, NULL::regrole AS owner, NULL::regrole[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
+SELECT 'function' AS kind, f.signature AS name, NULL::name AS owner, NULL::name[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
 	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit
   FROM defer.function f WHERE defer.may_see(f.owner) OR defer.may_configure(f.signature)
 UNION ALL
-SELECT 'queue', d.name, q.owner, q.granted, COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
+SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
+	CASE WHEN q.granted IS NOT NULL THEN
+		ARRAY(SELECT CASE WHEN g = 0::oid THEN 'public' ELSE pg_catalog.pg_get_userbyid(g) END
+				FROM pg_catalog.unnest(q.granted) WITH ORDINALITY r(g, n) ORDER BY r.n)
+	END,
+	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
 	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL
   FROM (SELECT text 'default' AS name
 		UNION
@@ -134,7 +139,8 @@ COMMENT ON VIEW defer.logs IS
 	'what jobs you may see said: RAISE NOTICE and above, and defer.log(). Also of attempts that failed';
 
 CREATE VIEW defer.schedules WITH (security_barrier) AS
-SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedule) AS description, s.timezone, s.owner,
+SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedule) AS description, s.timezone,
+	pg_catalog.pg_get_userbyid(s.owner) AS owner,
 	s.active, s.overlap, s.catch_up, s.last_run_at,
 	COALESCE((SELECT l.state
 				FROM defer.live_jobs l
@@ -156,17 +162,20 @@ COMMENT ON VIEW defer.schedules IS
 	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not';
 
 CREATE VIEW defer.endpoints WITH (security_barrier) AS
-SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address, e.owner, e.granted, e.sender,
+SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address,
+	pg_catalog.pg_get_userbyid(e.owner) AS owner,
+	ARRAY(SELECT CASE WHEN g = 0::oid THEN 'public' ELSE pg_catalog.pg_get_userbyid(g) END
+			FROM pg_catalog.unnest(e.granted) WITH ORDINALITY r(g, n) ORDER BY r.n) AS granted, e.sender,
 	e.headers IS NOT NULL AS has_headers, e.username IS NOT NULL AS has_username,
 	e.password IS NOT NULL AS has_password, e.secret IS NOT NULL AS has_secret, e.created_at
   FROM defer.endpoint e
  WHERE defer.may_see(e.owner)
 	OR EXISTS (SELECT FROM pg_catalog.unnest(e.granted) g WHERE g = 0::oid OR defer.may_see(g));
 COMMENT ON VIEW defer.endpoints IS
-	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, - is everybody';
+	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, "public" is every role';
 
 CREATE VIEW defer.alerts WITH (security_barrier) AS
-SELECT a.name, a.owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,
+SELECT a.name, pg_catalog.pg_get_userbyid(a.owner) AS owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,
 	a.show_args, a.schedules, a.backlog, a.workers, a.created_at, a.last_sent_at,
 	(SELECT pg_catalog.count(*) FROM defer.alert_event e WHERE e.alert_id = a.id) AS untold,
 	ARRAY(SELECT f.subject FROM defer.alert_failing f WHERE f.alert_id = a.id ORDER BY f.subject) AS failing
@@ -207,7 +216,7 @@ COMMENT ON VIEW defer.job_counts IS
 	'finished jobs of all roles, counted by hour of finish, owner, function and queue, in several rows each';
 
 CREATE VIEW defer.statistics WITH (security_barrier) AS
-SELECT s.owner::regrole AS owner, s.function, s.queue, s.succeeded, s.failed, s.cancelled, s.discarded, s.skipped_ticks,
+SELECT pg_catalog.pg_get_userbyid(s.owner) AS owner, s.function, s.queue, s.succeeded, s.failed, s.cancelled, s.discarded, s.skipped_ticks,
 	s.attempts_failed, s.attempts_timed_out, s.attempts_crashed, s.attempts_conflict, s.attempts_snoozed,
 	s.attempts_interrupted, s.attempts_cancelled, s.durations, s.duration_seconds, s.delays, s.delay_seconds
   FROM defer.job_statistics() s;
@@ -215,7 +224,7 @@ COMMENT ON VIEW defer.statistics IS
 	'what has ended since the server was started, by role, function and queue; at once, however long the history is. The counters only grow, and begin anew with the server. skipped_ticks: times of schedules at which no job ran. attempts_*: attempts that did not succeed. durations, delays: how many jobs, by the bounds of defer.statistics_bounds(), took so long in their last attempt, and waited so long for it; *_seconds: their sums. An empty function: those of functions that found no room';
 
 CREATE VIEW defer.workers WITH (security_barrier) AS
-SELECT p.pid, p.kind, d.datname AS database, p.role::regrole AS role, p.job_id, j.function, p.since
+SELECT p.pid, p.kind, d.datname AS database, pg_catalog.pg_get_userbyid(p.role) AS role, p.job_id, j.function, p.since
   FROM defer.processes() p
   LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
   LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database();

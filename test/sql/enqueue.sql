@@ -199,7 +199,7 @@ SELECT defer.create_queue('enqueue queue', priority => 4, max_attempts => 2);
 SELECT defer.enqueue('one', '[1]', run_at => '2100-01-01 00:00+00', queue => 'enqueue queue', key => 'k',
 	metadata => '{"m": 1}', max_attempts => 5, discard_after => '1 day') AS id \gset
 SELECT state, queue, priority, run_at = '2100-01-01 00:00+00' AS then, key, metadata, max_attempts,
-	discard_at = '2100-01-02 00:00+00' AS discarded, owner = current_user::regrole AS mine, parent_id
+	discard_at = '2100-01-02 00:00+00' AS discarded, owner = current_user AS mine, parent_id
   FROM defer.jobs WHERE id = :id;
 -- the job's own priority wins over the function's, that over the queue's
 SELECT defer.configure('one', priority => 3);
@@ -386,7 +386,7 @@ CREATE FUNCTION as_definer() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS
 SET ROLE enqueue_user;
 SELECT as_definer() AS id \gset
 RESET ROLE;
-SELECT owner = current_user::regrole AS of_definer FROM defer.jobs WHERE id = :id;
+SELECT owner = current_user AS of_definer FROM defer.jobs WHERE id = :id;
 -- options of a command
 SELECT defer.command('SELECT 1', run_at => '2100-01-01', key => 'k', priority => 2, metadata => '{}') AS id \gset
 SELECT function, args, priority, key, metadata FROM defer.jobs WHERE id = :id;

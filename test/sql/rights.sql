@@ -107,9 +107,9 @@ SELECT rights.set_up('alice');
 SET ROLE rights_bob;
 SELECT rights.set_up('bob');
 RESET ROLE;
-SELECT rights.wait_until($$ (SELECT count(*) FROM defer.jobs WHERE owner IN ('rights_alice'::regrole, 'rights_bob'::regrole)
+SELECT rights.wait_until($$ (SELECT count(*) FROM defer.jobs WHERE owner IN ('rights_alice', 'rights_bob')
   AND state IN ('succeeded', 'failed')) = 8 $$);
-SELECT rights.wait_until($$ (SELECT count(*) FROM defer.jobs WHERE owner IN ('rights_alice'::regrole, 'rights_bob'::regrole)
+SELECT rights.wait_until($$ (SELECT count(*) FROM defer.jobs WHERE owner IN ('rights_alice', 'rights_bob')
   AND state = 'running') = 2 $$);
 
 -- Whole rows of every view, as text: do any tell of alice, of bob?
@@ -148,7 +148,7 @@ SELECT min(id) FILTER (WHERE state = 'scheduled') AS later,
        min(id) FILTER (WHERE state = 'running') AS running,
        min(id) FILTER (WHERE state = 'succeeded') AS succeeded,
        min(id) FILTER (WHERE state = 'failed') AS failed
-  FROM defer.jobs WHERE owner = 'rights_bob'::regrole
+  FROM defer.jobs WHERE owner = 'rights_bob'
 \gset
 SET ROLE rights_alice;
 SELECT defer.has_ended(:succeeded), defer.may_see('rights_bob'::regrole), defer.may_configure('rights.bob_work(text,text)');
@@ -210,14 +210,14 @@ SELECT rights.attempt($$SELECT defer.alert('a', 'bob_endpoint')$$);
 RESET ROLE;
 
 -- Nothing of it has had an effect
-SELECT state, count(*) FROM defer.jobs WHERE owner = 'rights_bob'::regrole GROUP BY state ORDER BY state;
+SELECT state, count(*) FROM defer.jobs WHERE owner = 'rights_bob' GROUP BY state ORDER BY state;
 SELECT active FROM defer.schedules WHERE name = 'bob_cron';
 
 INSERT INTO rights.gate VALUES (true);
 SELECT rights.wait_until($$ NOT EXISTS (SELECT FROM defer.jobs
-  WHERE owner IN ('rights_alice'::regrole, 'rights_bob'::regrole) AND state NOT IN ('succeeded', 'failed', 'scheduled')) $$);
+  WHERE owner IN ('rights_alice', 'rights_bob') AND state NOT IN ('succeeded', 'failed', 'scheduled')) $$);
 SELECT count(defer.cancel(id)) FROM defer.jobs
- WHERE owner IN ('rights_alice'::regrole, 'rights_bob'::regrole) AND state = 'scheduled';
+ WHERE owner IN ('rights_alice', 'rights_bob') AND state = 'scheduled';
 SET ROLE rights_alice;
 SELECT defer.unschedule('alice_cron');
 SET ROLE rights_bob;

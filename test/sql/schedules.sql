@@ -131,8 +131,8 @@ RESET ROLE;
 SELECT defer.alter_cron('schedules_shared', active => true);
 SELECT owner, active FROM defer.schedule WHERE name = 'schedules_shared' ORDER BY owner::text;
 -- an id means one of them
-SELECT id AS group_id FROM defer.schedules WHERE name = 'schedules_shared' AND owner = 'schedules_group'::regrole \gset
-SELECT id AS bob_id FROM defer.schedules WHERE name = 'schedules_shared' AND owner = 'schedules_bob'::regrole \gset
+SELECT id AS group_id FROM defer.schedules WHERE name = 'schedules_shared' AND owner = 'schedules_group' \gset
+SELECT id AS bob_id FROM defer.schedules WHERE name = 'schedules_shared' AND owner = 'schedules_bob' \gset
 SELECT defer.alter_cron(:group_id, active => true);
 SELECT owner, active FROM defer.schedule WHERE name = 'schedules_shared' ORDER BY owner::text;
 SELECT defer.trigger(:group_id) AS triggered_id \gset

@@ -60,7 +60,7 @@ SELECT function, args, state, queue, priority, attempt, max_attempts, result, er
 -- Times: which are there, and in which order
 SELECT state, enqueued_at <= started_at AS started, started_at <= finished_at AS finished,
        duration = finished_at - started_at AS duration, duration >= '0' AS positive, pid IS NOT NULL AS pid,
-       run_at > now() AS in_future, owner = current_user::regrole AS mine, discard_at IS NULL AS no_discard, parent_id
+       run_at > now() AS in_future, owner = current_user AS mine, discard_at IS NULL AS no_discard, parent_id
   FROM defer.jobs WHERE id >= :succeeded AND function LIKE 'views.%' ORDER BY id;
 SELECT attempt, outcome, sqlstate, message, detail, hint, context, retry_at > finished_at AS retried
   FROM defer.attempts WHERE job_id IN (:failed, :retrying) ORDER BY job_id, attempt;

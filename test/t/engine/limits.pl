@@ -106,7 +106,7 @@ $node->safe_psql('postgres', q{
 	GRANT USAGE ON SCHEMA defer TO ann;
 	SET ROLE ann;
 	SELECT defer.enqueue('free')});
-until_ok($node, q{SELECT count(*) > 0 FROM defer.workers WHERE role = 'ann'::regrole}, 'meanwhile the scheduler has looked');
+until_ok($node, q{SELECT count(*) > 0 FROM defer.workers WHERE role = 'ann'}, 'meanwhile the scheduler has looked');
 $session->query_safe('ROLLBACK');
 $session->quit;
 until_ok($node, "SELECT state <> 'queued' FROM defer.jobs WHERE id = $first", 'the worker takes the first job');

@@ -28,7 +28,7 @@ $node->safe_psql('postgres', q{
 # ann's workers take all that there is, and idle from then on
 $node->safe_psql('postgres', q{SET ROLE ann; SELECT count(defer.enqueue('nap')) FROM generate_series(1, 20)});
 settled($node, "ann's jobs end");
-is($node->safe_psql('postgres', q{SELECT count(*) > 1 FROM defer.workers WHERE kind = 'worker' AND role = 'ann'::regrole}),
+is($node->safe_psql('postgres', q{SELECT count(*) > 1 FROM defer.workers WHERE kind = 'worker' AND role = 'ann'}),
 	't', 'and her workers idle');
 
 # ben's one worker is busy; his next jobs are not for an hour from now

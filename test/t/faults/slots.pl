@@ -95,7 +95,7 @@ $node->safe_psql('postgres', q{
 	SELECT defer.enqueue('work');
 	RESET ROLE;
 	SELECT defer.enqueue('work')});
-until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'postgres'::regrole},
+until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'postgres'},
 	'more sessions than the limit: others are not touched');
 $session->quit;
 settled($node, 'more sessions than the limit: when they have gone, all run');
@@ -110,8 +110,8 @@ $node->safe_psql('postgres', q{
 	SELECT defer.enqueue('work')});
 until_ok($node, q{
 	SELECT bool_and(state = 'succeeded') OR EXISTS (SELECT FROM defer.health WHERE finding LIKE 'workers are started and cannot connect%')
-	  FROM defer.jobs WHERE owner = 'ann'::regrole}, 'no connection: jobs run, or defer.health says why not');
-until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'postgres'::regrole},
+	  FROM defer.jobs WHERE owner = 'ann'}, 'no connection: jobs run, or defer.health says why not');
+until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'postgres'},
 	'no connection: jobs of superusers run');
 $_->quit for @sessions;
 settled($node, 'no connection: when they have gone, all run');

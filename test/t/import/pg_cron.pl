@@ -172,7 +172,7 @@ sub imported
 
 	foreach my $line (split /\n/, $node->safe_psql($database, q{
 		SELECT c.jobid, s.active, encode(convert_to(s.schedule, 'UTF8'), 'hex')
-		  FROM cron.job c JOIN defer.schedules s ON s.name = COALESCE(c.jobname, 'pg_cron ' || c.jobid) AND s.owner = c.username::regrole
+		  FROM cron.job c JOIN defer.schedules s ON s.name = COALESCE(c.jobname, 'pg_cron ' || c.jobid) AND s.owner = c.username
 		 WHERE c.jobname LIKE 'text %' ORDER BY 1}))
 	{
 		my ($id, $active, $schedule) = split /\|/, $line;

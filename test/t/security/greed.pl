@@ -31,7 +31,7 @@ $node->safe_psql('postgres', q{
 
 # A hundred thousand, and no other role had anything to do when they came
 $node->safe_psql('postgres', q{SELECT count(defer.enqueue('sleeps')) FROM generate_series(1, 100000)}, extra_params => [ '-U', 'greedy' ]);
-until_ok($node, q{SELECT count(*) = 4 FROM defer.workers WHERE role = 'greedy'::regrole AND job_id IS NOT NULL},
+until_ok($node, q{SELECT count(*) = 4 FROM defer.workers WHERE role = 'greedy' AND job_id IS NOT NULL},
 	'all workers are at work for one role');
 for my $role ('ann', 'ben')
 {
@@ -43,10 +43,10 @@ for my $role ('ann', 'ben')
 # The tables are long now: whoever comes next does not pay for it
 $node->safe_psql('postgres', q{SELECT count(defer.enqueue('quick')) FROM generate_series(1, 2000)}, extra_params => [ '-U', 'ann' ]);
 until_ok($node, q{SELECT count(*) = 2001 FROM defer.find_jobs('{succeeded}', 'public.quick()', n => 10000) f JOIN defer.jobs j ON j.id = f
-	WHERE j.owner = 'ann'::regrole}, 'and two thousand more');
+	WHERE j.owner = 'ann'}, 'and two thousand more');
 
 # What is beyond defer.max_workers is for roles without a worker, and bounded
-is($node->safe_psql('postgres', q{SELECT count(*) <= 4 FROM defer.workers WHERE role = 'greedy'::regrole}), 't', 'the greedy one has no more workers than before');
+is($node->safe_psql('postgres', q{SELECT count(*) <= 4 FROM defer.workers WHERE role = 'greedy'}), 't', 'the greedy one has no more workers than before');
 
 # Deliveries to a peer that takes the connection and is silent
 my $deaf = $http->url('/', 'deaf');
@@ -57,7 +57,7 @@ my $ids = $node->safe_psql('postgres', qq{SELECT min(id), max(id) FROM (SELECT d
 my ($first, $last) = split /\|/, $ids;
 until_ok($node, "SELECT count(*) = 20 FROM defer.jobs WHERE id BETWEEN $first AND $last AND state = 'succeeded'", "another role's are sent")
   or diag($node->safe_psql('postgres', "SELECT state, error, count(*), min(id) FROM defer.jobs WHERE id BETWEEN $first AND $last GROUP BY 1, 2"));
-is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE state = 'running' AND function = 'defer.http' AND owner = 'greedy'::regrole}),
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE state = 'running' AND function = 'defer.http' AND owner = 'greedy'}),
 	'30', 'meanwhile those that hang still do');
 
 $node->stop;

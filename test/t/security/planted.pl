@@ -413,9 +413,9 @@ trapped(q{
 	SELECT defer.cron_command('mine', '* * * * * *', 'INSERT INTO mine.orders DEFAULT VALUES');
 	COMMIT;
 }, 'mallory');
-until_ok($node, q{SELECT count(DISTINCT function) = 5 AND bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'mallory'::regrole AND schedule IS NULL}, 'jobs of mallory end', $database)
-  or diag($node->safe_psql($database, q{SELECT function, state, error FROM defer.jobs WHERE owner = 'mallory'::regrole}));
-until_ok($node, q{SELECT count(*) > 0 FROM defer.jobs WHERE owner = 'mallory'::regrole AND state = 'succeeded' AND schedule IS NOT NULL}, 'and the schedule', $database);
+until_ok($node, q{SELECT count(DISTINCT function) = 5 AND bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'mallory' AND schedule IS NULL}, 'jobs of mallory end', $database)
+  or diag($node->safe_psql($database, q{SELECT function, state, error FROM defer.jobs WHERE owner = 'mallory'}));
+until_ok($node, q{SELECT count(*) > 0 FROM defer.jobs WHERE owner = 'mallory' AND state = 'succeeded' AND schedule IS NOT NULL}, 'and the schedule', $database);
 only_mallory($from, 'triggers, rules, policies, defaults and casts run as mallory');
 my $as = sprung($from)->{'mallory of mallory'};
 for my $what ('check', 'default', 'after_row', 'at_commit', 'policy with check', 'domain of a parameter', 'cast', 'parameter default')

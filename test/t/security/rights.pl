@@ -83,7 +83,7 @@ $node->safe_psql('postgres', q{
 # Between enqueue and run
 # ------------------------------------------------------------------------
 is(ended(enqueue('ann', 'lab.work')), 'succeeded||ann as ann', 'a worker is there');
-my $pid = $node->safe_psql('postgres', q{SELECT pid FROM defer.workers WHERE role = 'ann'::regrole});
+my $pid = $node->safe_psql('postgres', q{SELECT pid FROM defer.workers WHERE role = 'ann'});
 
 for my $case (
 	[ 'REVOKE EXECUTE ON FUNCTION lab.work FROM PUBLIC', 'GRANT EXECUTE ON FUNCTION lab.work TO PUBLIC', 'EXECUTE' ],
@@ -98,7 +98,7 @@ for my $case (
 	$node->safe_psql('postgres', $grant);
 	is(ended($node->safe_psql('postgres', "SELECT defer.rerun($id)")), 'succeeded||ann as ann', "with $right it succeeds");
 }
-is($node->safe_psql('postgres', q{SELECT pid FROM defer.workers WHERE role = 'ann'::regrole}), $pid, 'in the same process');
+is($node->safe_psql('postgres', q{SELECT pid FROM defer.workers WHERE role = 'ann'}), $pid, 'in the same process');
 
 # The same for what reaches the network, and for endpoints
 $node->safe_psql('postgres', q{
@@ -159,7 +159,7 @@ for my $case (
 	is(ended($waits), 'succeeded||ann', "$revoke: that one ends as it began");
 	until_ok($node, qq{SELECT count(*) = 1 FROM defer.health WHERE finding LIKE 'role ann $finding%jobs cannot run: 5'}, "$revoke: defer.health says so")
 	  or diag($node->safe_psql('postgres', 'TABLE defer.health'));
-	until_ok($node, q{SELECT count(*) = 0 FROM defer.workers WHERE role = 'ann'::regrole}, "$revoke: the worker has gone");
+	until_ok($node, q{SELECT count(*) = 0 FROM defer.workers WHERE role = 'ann'}, "$revoke: the worker has gone");
 	is($node->safe_psql('postgres', "SELECT state, attempt, count(*) FROM defer.jobs WHERE id > $waits GROUP BY 1, 2"), 'queued|0|5',
 		"$revoke: those behind it in the same batch have not begun");
 	$node->safe_psql('postgres', $grant);
@@ -172,11 +172,11 @@ is(ended(enqueue('root', 'lab.work')), 'succeeded||root as root', 'a superuser h
 $node->safe_psql('postgres', 'ALTER SYSTEM SET defer.run_superuser_jobs = off');
 $node->reload;
 until_ok($node, q{SELECT NOT run_superuser_jobs FROM defer.server_state()}, 'superusers switched off');
-until_ok($node, q{SELECT count(*) = 0 FROM defer.workers WHERE role = 'root'::regrole}, 'the worker leaves');
+until_ok($node, q{SELECT count(*) = 0 FROM defer.workers WHERE role = 'root'}, 'the worker leaves');
 is(ended(enqueue('root', 'lab.work')), 'failed|42501|', "a superuser's job fails");
 is(ended(as('root', q{SELECT defer.command('SELECT')})), 'failed|42501|', 'a command, too');
 is(ended(as('root', q{SELECT defer.http('GET', 'http://192.0.2.1/')})), 'failed|42501|', 'a delivery, too');
-like($node->safe_psql('postgres', q{SELECT error FROM defer.jobs WHERE owner = 'root'::regrole AND state = 'failed' LIMIT 1}), qr/defer\.run_superuser_jobs is off/,
+like($node->safe_psql('postgres', q{SELECT error FROM defer.jobs WHERE owner = 'root' AND state = 'failed' LIMIT 1}), qr/defer\.run_superuser_jobs is off/,
 	'and says why');
 is(ended(enqueue('ann', 'lab.work')), 'succeeded||ann as ann', 'others run');
 is(error_of('ann', q{SET defer.run_superuser_jobs = on}), q{parameter "defer.run_superuser_jobs" cannot be changed now}, 'nobody can switch them on in a session');
@@ -191,7 +191,7 @@ $node->safe_psql('postgres', 'ALTER SYSTEM SET defer.run_superuser_jobs = on');
 $node->reload;
 until_ok($node, q{SELECT run_superuser_jobs FROM defer.server_state()}, 'superusers switched on');
 is(ended(as('root', q{SELECT defer.enqueue('lab.become', '["postgres"]')})), 'succeeded||postgres as postgres', "a superuser's job may become anybody");
-until_ok($node, q{SELECT count(*) = 1 FROM defer.workers WHERE role = 'root'::regrole}, 'its worker stays');
+until_ok($node, q{SELECT count(*) = 1 FROM defer.workers WHERE role = 'root'}, 'its worker stays');
 $node->safe_psql('postgres', 'ALTER ROLE root NOSUPERUSER');
 is(ended(as('root', q{SELECT defer.enqueue('lab.become', '["postgres"]', max_attempts => 1)})), 'failed|42501|', 'no superuser any more: not in that worker either');
 is(ended(enqueue('root', 'lab.work')), 'succeeded||root as root', 'but its jobs run');

@@ -284,7 +284,7 @@ for my $case (
 
 	$node->safe_psql('postgres', "ALTER ROLE odd SET $setting");
 	# one process after another takes them
-	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 60000) FROM defer.workers WHERE role = 'odd'::regrole});
+	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 60000) FROM defer.workers WHERE role = 'odd'});
 	my $id = $node->safe_psql('postgres', q{SET ROLE odd; SELECT defer.enqueue('lab.writes', max_attempts => 1)});
 	my $end = ended($id);
 

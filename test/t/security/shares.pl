@@ -61,7 +61,7 @@ vera_runs('very many far-off jobs in one transaction');
 my $mine = as_role('mary', q{SELECT defer.enqueue('mary.nop', priority => 7)});
 until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $mine", 'a job of hers that is due runs, too');
 as_role('mary', join('', map { "SELECT defer.enqueue('mary.nop', delay => '2 s', priority => 5000 + $_);\n" } 1 .. 150));
-until_ok($node, q{SELECT count(*) = 151 FROM defer.jobs WHERE owner = 'mary'::regrole AND state = 'succeeded'},
+until_ok($node, q{SELECT count(*) = 151 FROM defer.jobs WHERE owner = 'mary' AND state = 'succeeded'},
 	'and those of 150 priorities when their time has come');
 as_role('mary', q{SELECT count(defer.cancel(id)) FROM defer.jobs WHERE state = 'scheduled'});
 vera_runs('cancelled ones');
@@ -70,7 +70,7 @@ vera_runs('cancelled ones');
 as_role('mary', q{SELECT count(defer.enqueue('mary.nop', delay => '80 years', priority => i)) FROM generate_series(-1000, 1000) i});
 as_role('vera', q{SELECT defer.enqueue('vera.free', delay => '1 s', priority => 3)});
 $node->restart;
-until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'vera'::regrole}, 'all of it after a restart');
+until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE owner = 'vera'}, 'all of it after a restart');
 vera_runs('after a restart');
 as_role('mary', q{SELECT count(defer.cancel(id)) FROM defer.jobs WHERE state = 'scheduled'});
 
