@@ -18,6 +18,9 @@
  * gap runs once, at the first instant after the gap, and what an overlap
  * repeats runs the first time only.  This holds for any change of offset: daylight
  * saving, a new standard time, a day left out at the date line.
+ *
+ * Length: next and previous are mirror images of each other on both floors, and
+ * are changed together.
  */
 #include "pure/cron/cron.h"
 

@@ -8,6 +8,8 @@
  *		times of the day	At 08:00 | Every 5 minutes | At minute 5 of ...
  *		days				, on day 1 of the month | , only on Monday | ...
  *		months				, in January and July
+ *
+ * Length: each part is worded with an eye on the other two.
  */
 #include "pure/cron/cron.h"
 

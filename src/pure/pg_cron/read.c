@@ -15,6 +15,8 @@
  *		  7, "*" with step 7 both ends.
  * The days follow the rule that we have, too: either field, or both if one of
  * them starts with "*".
+ *
+ * Length: one parser, kept as one file to compare it with pg_cron's.
  */
 #include "pure/pg_cron/pg_cron_schedule.h"
 
