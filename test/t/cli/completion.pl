@@ -1,0 +1,123 @@
+# Completion in bash and zsh: names of databases are data, and nothing in them is run
+# by the shell; the options are those that the help has; the man page has them, too.
+use strict;
+use warnings;
+
+use DeferTest;
+use File::Basename 'dirname';
+use File::Spec;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
+my $bash = "$top/src/cli/completion/defer.bash";
+my $zsh = "$top/src/cli/completion/_defer";
+my $scratch = PostgreSQL::Test::Utils::tempdir();
+my $node = new_server('main');
+
+# Replies of bash to TAB behind these words, the last of which is being typed
+sub replies
+{
+	my @words = @_;
+	my $script = q{
+		cd "$1" && source "$2" && shift 2
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		_defer 2>&1 && ((${#COMPREPLY[@]} == 0)) || printf '%s\0' "${COMPREPLY[@]}"
+	};
+	my ($out, $err) = ('', '');
+
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port);
+	IPC::Run::run([ 'bash', '-c', $script, 'bash', $scratch, $bash, @words ], '<', \undef, '>', \$out, '2>', \$err)
+	  or diag("bash: $err");
+	return split /\0/, $out;
+}
+
+# What a shell makes of a reply when the line is executed
+sub word_of
+{
+	my ($reply) = @_;
+	my $out = '';
+
+	IPC::Run::run([ 'bash', '-c', "cd \"\$1\" && printf %s $reply", 'bash', $scratch ], '>', \$out);
+	return $out;
+}
+
+sub left_behind { return join ' ', glob("$scratch/*"); }
+
+# ------------------------------------------------------------------------
+# Names of databases
+# ------------------------------------------------------------------------
+
+my @names = ('shop', '$(id>pwned)', '`id>pwned`', '$(id>${IFS}pwned)', "two words", "a'b\"c", 'x;id>pwned', '*', "line\nfeed", '\\$(id>pwned)', '${x[$(id>pwned)]}');
+
+for my $name (@names)
+{
+	my $quoted = $name =~ s/"/""/gr;
+
+	$node->safe_psql('postgres', qq{CREATE DATABASE "$quoted" TEMPLATE template0});
+}
+for my $option ([ '-d' ], [ '--dbname' ], [ '--dbname', '=' ])
+{
+	my @replies = replies('defer', @$option, '');
+
+	is_deeply([ sort map { word_of($_) } @replies ], [ sort @names, 'postgres', 'template1' ], "@$option: each name as it is");
+	is(left_behind(), '', "@$option: nothing was run");
+}
+is_deeply([ replies('defer', '-d', 'sh') ], ['shop'], 'the beginning of a name');
+is_deeply([ replies('defer', '-h', $node->host, '-p', $node->port, '-d', 'sh') ], ['shop'], 'with options in front');
+is_deeply([ replies('defer', '--dbname', '=') ], [ replies('defer', '-d', '') ], 'behind =');
+for my $typed ('$', '$(', '\\$\\(', '"$(', q{'$(}, '`', '"`', '*', '\\*')
+{
+	my @replies = replies('defer', '-d', $typed);
+	my @bad = grep { my $word = word_of($_); !grep { $_ eq $word } @names } @replies;
+
+	is("@bad", '', "behind $typed: names only");
+	is(left_behind(), '', "behind $typed: nothing was run");
+	is(scalar @replies, 0, "behind $typed: nothing that a quoted string would run") if $typed =~ /^"/;
+}
+is_deeply([ replies('defer', '-h', '$(id>pwned)', '-U', '`id>pwned`', '-d', '') ] && left_behind(), '', 'options in front are data, too');
+
+# ------------------------------------------------------------------------
+# Options and commands
+# ------------------------------------------------------------------------
+
+my $help = `defer --help`;
+my ($list) = $help =~ /\nCommands:\n(.*?)\n\n/s;
+my @commands = $list =~ /^  (\w+)/mg;
+my $zsh_source = slurp_file($zsh);
+my $man = slurp_file("$top/doc/defer.1") =~ s/\\-/-/gr;
+
+cmp_ok(scalar @commands, '>', 10, 'the help lists commands');
+is_deeply([ sort grep { !/^-/ } replies('defer', '') ], [ sort @commands ], 'bash: the commands');
+like($zsh_source, qr/'$_:/, "zsh: $_") for @commands;
+for my $command (grep { $_ ne 'help' } @commands)
+{
+	my ($own) = `defer $command --help` =~ /^(.*)\nOptions of all commands/s;
+	my %wanted;
+	my ($case) = $zsh_source =~ /\n\t(?:[\w |]+\| )?\Q$command\E(?: \| \w+)*\)(.*?);;/s;
+
+	$wanted{$_} = 1 for $own =~ /^ +(?:-\w, )?(--[\w-]+)/mg, $own =~ /, (--[\w-]+)=/g;
+	is_deeply([ grep { !$wanted{$_} } replies('defer', $command, '--') ], [ grep { !$wanted{$_} } replies('defer', 'rerun', '--') ],
+		"bash: $command has no option that it does not have");
+	my %has = map { $_ => 1 } replies('defer', $command, '--');
+	for my $option (sort keys %wanted)
+	{
+		my $bare = $option =~ s/^--//r;
+
+		ok($has{$option}, "bash: $command $option");
+		like($case // '', qr/$option\b|[{,]\Q$bare\E[,}]/, "zsh: $command $option");
+		like($man, qr/$option\b/, "man page: $command $option");
+	}
+}
+is_deeply([ replies('defer', 'jobs', '--state', 'failed,r') ], [ 'failed,running', 'failed,retrying' ], 'bash: states');
+is_deeply([ replies('defer', 'dashboard', '--login', '=') ], [ 'token', 'password' ], 'bash: kinds of login');
+SKIP:
+{
+	skip 'there is no zsh', 1 if system('command -v zsh >/dev/null') != 0;
+	is(system('zsh', '-n', $zsh), 0, 'zsh: the syntax');
+}
+
+$node->stop;
+done_testing();
