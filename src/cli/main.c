@@ -1,63 +1,69 @@
 /*
  * main.c
- *		The program "defer": see jobs and schedules, and steer them, from a
- *		terminal.  This file has the table of commands, and their help.
+ *		The program "defer": shows jobs and schedules and controls them, from a
+ *		terminal.  This file knows all commands.
  */
-#include "core/cli.h"
+#include "core/options.h"
+#include "core/report.h"
 
-#include <stdlib.h>
+#include "commands/commands.h"
+
+#ifdef DEFER_DASHBOARD
+#include "dashboard/command.h"
+#endif
+
 #include <string.h>
-
-const Command *current_command = NULL;
 
 static int	cmd_help(int argc, char **argv);
 
-const Command commands[] = {
-#include "commands/commands.h"
-	{"help", "[COMMAND]", "this list, or the help of a command", cmd_help, NULL},
-	{NULL}
+static const Command command_help = {
+	"help", "[COMMAND]", "This list, or the help of a command", cmd_help, NULL
 };
 
-static const Command *
-find_command(const char *name)
-{
-	for (const Command *command = commands; command->name != NULL; command++)
-	{
-		if (strcmp(command->name, name) == 0)
-			return command;
-	}
-	return NULL;
-}
+static const Command *const commands[] = {
+	&command_status,
+	&command_top,
+	&command_jobs,
+	&command_job,
+	&command_schedules,
+	&command_enqueue,
+	&command_trigger,
+	&command_cancel,
+	&command_rerun,
+	&command_reschedule,
+	&command_pause,
+	&command_resume,
+	&command_wait,
+	&command_metrics,
+#ifdef DEFER_DASHBOARD
+	&command_dashboard,
+#endif
+	&command_help,
+	NULL
+};
 
 static int
 cmd_help(int argc, char **argv)
 {
-	char	   *help[] = {"", "--help", NULL};
 	int			count;
 
 	argv = options_parse(argc, argv, NULL, 0, 1, &count);
-	if (count > 0)
+	if (count == 0)
+		options_help(NULL);
+	for (int i = 0; commands[i] != NULL; i++)
 	{
-		current_command = find_command(argv[0]);
-		if (current_command == NULL)
-			usage_error("there is no command \"%s\"", argv[0]);
+		if (strcmp(commands[i]->name, argv[0]) == 0)
+			options_help(commands[i]);
 	}
-	options_parse(2, help, NULL, 0, 0, NULL);
-	return CLI_OK;
+	report_usage_error("there is no command \"%s\"", argv[0]);
 }
 
 int
 main(int argc, char **argv)
 {
-	int			result;
+	const Command *command = options_global(&argc, &argv, commands);
+	int			result = command->run(argc, argv);
 
-	options_global(&argc, &argv);
-	if (argc == 0)
-		usage_error("which command?");
-	current_command = find_command(argv[0]);
-	if (current_command == NULL)
-		usage_error("there is no command \"%s\"", argv[0]);
-	result = current_command->run(argc, argv);
-	finish_output();
+	report_finish_output();
 	return result;
 }

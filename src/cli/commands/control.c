@@ -3,31 +3,43 @@
  *		Commands that call one function of defer for each of their arguments:
  *		cancel, rerun, reschedule, trigger, pause, resume.
  *
- * Each call is a transaction of its own.  One that does not work keeps none of
- * the others from being tried.
+ * Each call is a transaction of its own; after an error the next is made all the
+ * same.
+ *
+ * A name finds the caller's own schedule first.  With --owner the schedule is
+ * found by name and owner, and the function is called with its id.
  */
-#include "core/cli.h"
+#include "commands/commands.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/buffer.h"
+#include "core/connect.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "core/text.h"
+
 typedef struct Action
 {
-	const char *sql;			/* $1 is the argument; one column, one row */
-	const char *done;			/* what to say; before the argument */
-	const char *nothing;		/* what to say when the answer is false */
+	const char *sql;			/* $1 is the argument; one row, one column */
+	const char *done;			/* message before the argument */
+	const char *nothing;		/* format of the message for false or no row */
 	bool		ids;			/* arguments are ids of jobs */
-	bool		by_name;		/* they name functions, as the role finds them */
-	bool		new_job;		/* the answer is the id of a new job */
+	bool		by_name;		/* arguments name functions: search_path
+								 * counts */
+	bool		new_job;		/* the column is the id of a new job */
+	bool		of_roles;		/* --owner can say which object is meant */
 } Action;
 
 typedef struct Outcome
 {
-	int			result;			/* exit code so far: the worst */
-	Json		json;
+	int			result;			/* exit code: the worst so far */
+	Buffer		json;			/* an array; with --json */
 } Outcome;
 
-/* An error is worse than that there was nothing to be done */
+/* Note an exit code; an error is worse than nothing done */
 static void
 note_result(Outcome *outcome, int result)
 {
@@ -36,69 +48,62 @@ note_result(Outcome *outcome, int result)
 }
 
 static void
-report_error(Outcome *outcome, PGconn *conn, const PGresult *res, const char *argument)
+report_failure(Outcome *outcome, const Action *action, PGconn *conn, const PGresult *res,
+			   const char *argument)
 {
+	static const char *const ambiguous = "42P08";
+	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	Buffer		error = {0};
-	Buffer		name = {0};
+	char	   *name = text_line(argument);
 
 	if (PQstatus(conn) != CONNECTION_OK)
-		fail_with_result(conn, res);
-	buffer_add(&error, "");
-	buffer_add(&name, "");
+		query_fail(conn, res);
 	result_error(&error, conn, res);
-	text_escape(&name, argument, TEXT_LINE);
-	complain("%s: %s", name.data, error.data);
-	if (json_wanted)
-	{
-		json_key_string(&outcome->json, "error", PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY));
-		json_key_string(&outcome->json, "sqlstate", PQresultErrorField(res, PG_DIAG_SQLSTATE));
-	}
+	if (action->of_roles && sqlstate != NULL && strcmp(sqlstate, ambiguous) == 0)
+		buffer_add(&error, "\nHINT:  --owner says which role's.");
+	report_error("%s: %s", name, error.data);
+	json_member(&outcome->json, "error", PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY));
+	json_member(&outcome->json, "sqlstate", sqlstate);
 	note_result(outcome, CLI_REFUSED);
 	buffer_free(&error);
-	buffer_free(&name);
+	free(name);
 }
 
 static void
 report_answer(Outcome *outcome, const Action *action, const PGresult *res, const char *argument)
 {
-	const char *answer = PQgetvalue(res, 0, 0);
-	bool		done = PQgetisnull(res, 0, 0) || strcmp(answer, "f") != 0;
-	Buffer		name = {0};
+	bool		found = PQntuples(res) > 0;
+	const char *answer = found ? PQgetvalue(res, 0, 0) : "f";
+	bool		done = found && (PQgetisnull(res, 0, 0) || strcmp(answer, "f") != 0);
+	char	   *name = text_line(argument);
 
-	buffer_add(&name, "");
-	text_escape(&name, argument, TEXT_LINE);
 	if (!done)
 		note_result(outcome, CLI_NOTHING_DONE);
-	if (json_wanted)
+	if (options_json)
 	{
-		json_key(&outcome->json, "done");
-		json_bool(&outcome->json, done);
-		if (action->new_job)
-		{
-			json_key(&outcome->json, "id");
-			json_raw(&outcome->json, answer);
-		}
+		json_member_raw(&outcome->json, "done", done ? "true" : "false");
+		if (action->new_job && done)
+			json_member_raw(&outcome->json, "id", answer);
 	}
-	else if (action->new_job)
-		printf("%s\n", answer);	/* for scripts, as enqueue does */
 	else if (!done)
-		complain(action->nothing, name.data);
-	else if (!quiet_wanted)
-		printf("%s %s\n", action->done, name.data);
-	buffer_free(&name);
+		report_error(action->nothing, name);
+	else if (action->new_job)
+		printf("%s\n", answer); /* for scripts, as enqueue does */
+	else if (!report_quiet)
+		printf("%s %s\n", action->done, name);
+	free(name);
 }
 
+/* Call an action's function for each argument, which is $1; return the exit code */
 static int
 act(const Action *action, int count, char **arguments, int nvalues, const char **values)
 {
 	PGconn	   *conn;
-	Outcome		outcome = {.json = {.lines = true}};
+	Outcome		outcome = {0};
 
 	for (int i = 0; action->ids && i < count; i++)
-		check_number("the job's id", arguments[i]);
-	conn = connect_server();
-	if (json_wanted)
-		json_open(&outcome.json, '[');
+		options_check_number("the job's id", arguments[i]);
+	conn = connect_or_exit();
 	for (int i = 0; i < count; i++)
 	{
 		PGresult   *res;
@@ -106,29 +111,23 @@ act(const Action *action, int count, char **arguments, int nvalues, const char *
 		values[0] = arguments[i];
 		res = action->by_name ? query_by_name_try(conn, action->sql, nvalues, values) :
 			query_try(conn, action->sql, nvalues, values);
-		if (json_wanted)
-		{
-			json_open(&outcome.json, '{');
-			json_key_string(&outcome.json, "argument", arguments[i]);
-		}
+		buffer_add(&outcome.json, i == 0 ? "[{" : ",\n{");
+		json_member(&outcome.json, "argument", arguments[i]);
 		if (PQresultStatus(res) == PGRES_TUPLES_OK)
 			report_answer(&outcome, action, res, arguments[i]);
 		else
-			report_error(&outcome, conn, res, arguments[i]);
-		if (json_wanted)
-			json_close(&outcome.json, '}');
+			report_failure(&outcome, action, conn, res, arguments[i]);
+		buffer_char(&outcome.json, '}');
 		PQclear(res);
 	}
-	if (json_wanted)
-	{
-		json_close(&outcome.json, ']');
-		json_print(&outcome.json);
-	}
+	if (options_json)
+		printf("%s]\n", outcome.json.data);
+	buffer_free(&outcome.json);
 	PQfinish(conn);
 	return outcome.result;
 }
 
-int
+static int
 cmd_cancel(int argc, char **argv)
 {
 	static bool force = false;
@@ -150,7 +149,17 @@ cmd_cancel(int argc, char **argv)
 	return act(&action, count, argv, 2, values);
 }
 
-int
+const Command command_cancel = {
+	"cancel", "ID...", "Cancel jobs", cmd_cancel,
+	"\nOptions:\n"
+	"  -f, --force            stop them if they run\n"
+	"\nExits with 4 if one of them runs (without --force) or has ended.\n"
+	"\nExamples:\n"
+	"  defer -d shop cancel 17\n"
+	"  defer -d shop cancel --force 17 18 19\n"
+};
+
+static int
 cmd_rerun(int argc, char **argv)
 {
 	static const Action action = {
@@ -164,7 +173,14 @@ cmd_rerun(int argc, char **argv)
 	return act(&action, count, argv, 1, values);
 }
 
-int
+const Command command_rerun = {
+	"rerun", "ID...", "Enqueue copies of jobs, and write the ids", cmd_rerun,
+	"\nExamples:\n"
+	"  defer -d shop rerun 17\n"
+	"  defer -d shop jobs -s failed -f send_invoice --json | jq '.jobs[].id' | xargs defer -d shop rerun\n"
+};
+
+static int
 cmd_reschedule(int argc, char **argv)
 {
 	static const char *at = NULL;
@@ -186,75 +202,151 @@ cmd_reschedule(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 1, -1, &count);
 	if (at != NULL && delay != NULL)
-		usage_error("one of --at and --delay, please");
+		report_usage_error("--at and --delay cannot be used together");
 	values[1] = at;
 	values[2] = delay;
 	return act(&action, count, argv, 3, values);
 }
 
-int
+const Command command_reschedule = {
+	"reschedule", "ID...", "Let waiting jobs run now, or at another time", cmd_reschedule,
+	"\nOptions:\n"
+	"      --at=TIME          a timestamptz\n"
+	"      --delay=TIME       an interval, from now\n"
+	"\nExits with 4 if one of them runs or has ended.\n"
+	"\nExamples:\n"
+	"  defer -d shop reschedule 17\n"
+	"  defer -d shop reschedule 17 18 --delay '2 hours'\n"
+	"  defer -d shop reschedule 17 --at '2026-12-24 18:00 Europe/Berlin'\n"
+};
+
+/* $1 is the name of a schedule, $2 its owner; call is made with its id */
+#define OF_OWNER(call) \
+	"SELECT " call " FROM defer.schedules s" \
+	" WHERE s.name = $1 AND s.owner = pg_catalog.quote_ident($2)::pg_catalog.regrole"
+
+#define NO_SUCH_SCHEDULE "schedule \"%s\" does not exist\nHINT:  defer schedules has those that you may see."
+
+static int
 cmd_trigger(int argc, char **argv)
 {
-	static const Action action = {
-		.sql = "SELECT defer.trigger($1)",
-		.by_name = true, .new_job = true
+	static const char *owner = NULL;
+	static const Option options[] = {
+		{"owner", 0, OPTION_TEXT, &owner},
+		{NULL}
 	};
-	const char *values[1];
+	static const Action by_name = {
+		.sql = "SELECT defer.trigger($1)",
+		.by_name = true, .new_job = true, .of_roles = true
+	};
+	static const Action by_owner = {
+		.sql = OF_OWNER("defer.trigger(s.id)"),
+		.nothing = NO_SUCH_SCHEDULE, .new_job = true
+	};
+	const char *values[2];
 	int			count;
 
-	argv = options_parse(argc, argv, NULL, 1, -1, &count);
-	return act(&action, count, argv, 1, values);
+	argv = options_parse(argc, argv, options, 1, -1, &count);
+	values[1] = owner;
+	return act(owner != NULL ? &by_owner : &by_name, count, argv, owner != NULL ? 2 : 1, values);
 }
 
-/* pause and resume: functions, queues or schedules */
+const Command command_trigger = {
+	"trigger", "[--owner=ROLE] SCHEDULE...", "Run schedules now, and write the ids of the jobs", cmd_trigger,
+	"\nOptions:\n"
+	"      --owner=ROLE       the schedule of this role, as several can have one of that name\n"
+	"\nExamples:\n"
+	"  defer -d shop trigger nightly_cleanup\n"
+	"  defer -d shop wait $(defer -d shop trigger nightly_cleanup)\n"
+};
+
+/* What pause, or resume, calls */
+typedef struct PauseActions
+{
+	Action		function;
+	Action		queue;
+	Action		schedule;
+	Action		owned_schedule; /* with --owner */
+} PauseActions;
+
 static int
-pause_or_resume(int argc, char **argv, const Action *of_functions, const Action *of_queues,
-				const Action *of_schedules)
+pause_or_resume(int argc, char **argv, const PauseActions *actions)
 {
 	static bool queues = false;
 	static bool schedules = false;
+	static const char *owner = NULL;
 	static const Option options[] = {
 		{"queue", 'Q', OPTION_FLAG, &queues},
 		{"schedule", 'S', OPTION_FLAG, &schedules},
+		{"owner", 0, OPTION_TEXT, &owner},
 		{NULL}
 	};
-	const char *values[1];
+	const char *values[2];
 	int			count;
 
 	argv = options_parse(argc, argv, options, 1, -1, &count);
 	if (queues && schedules)
-		usage_error("one of --queue and --schedule, please");
-	return act(queues ? of_queues : schedules ? of_schedules : of_functions, count, argv, 1, values);
+		report_usage_error("--queue and --schedule cannot be used together");
+	if (owner != NULL && !schedules)
+		report_usage_error("--owner goes with --schedule");
+	values[1] = owner;
+	if (owner != NULL)
+		return act(&actions->owned_schedule, count, argv, 2, values);
+	return act(queues ? &actions->queue : schedules ? &actions->schedule : &actions->function,
+			   count, argv, 1, values);
 }
 
-int
+static int
 cmd_pause(int argc, char **argv)
 {
-	static const Action function = {
-		.sql = "SELECT defer.pause($1)", .done = "paused function", .by_name = true
-	};
-	static const Action queue = {
-		.sql = "SELECT defer.pause_queue($1)", .done = "paused queue"
-	};
-	static const Action schedule = {
-		.sql = "SELECT defer.alter_cron($1, active => false)", .done = "paused schedule"
+	static const PauseActions actions = {
+		.function = {.sql = "SELECT defer.pause($1)", .done = "paused function", .by_name = true},
+		.queue = {.sql = "SELECT defer.pause_queue($1)", .done = "paused queue"},
+		.schedule = {.sql = "SELECT defer.alter_cron($1, active => false)", .done = "paused schedule", .of_roles = true},
+		.owned_schedule = {
+			.sql = OF_OWNER("defer.alter_cron(s.id, active => false)"),
+			.done = "paused schedule", .nothing = NO_SUCH_SCHEDULE
+		}
 	};
 
-	return pause_or_resume(argc, argv, &function, &queue, &schedule);
+	return pause_or_resume(argc, argv, &actions);
 }
 
-int
+const Command command_pause = {
+	"pause", "NAME...", "Hold back jobs of functions and queues, or pause schedules", cmd_pause,
+	"\nOptions:\n"
+	"  -Q, --queue            the names are of queues, not functions\n"
+	"  -S, --schedule         the names are of schedules\n"
+	"      --owner=ROLE       of schedules of this role, as several can have one of that name\n"
+	"\nExamples:\n"
+	"  defer -d shop pause send_invoice\n"
+	"  defer -d shop pause --queue reports mails\n"
+	"  defer -d shop pause --schedule nightly_cleanup\n"
+};
+
+static int
 cmd_resume(int argc, char **argv)
 {
-	static const Action function = {
-		.sql = "SELECT defer.resume($1)", .done = "resumed function", .by_name = true
-	};
-	static const Action queue = {
-		.sql = "SELECT defer.resume_queue($1)", .done = "resumed queue"
-	};
-	static const Action schedule = {
-		.sql = "SELECT defer.alter_cron($1, active => true)", .done = "resumed schedule"
+	static const PauseActions actions = {
+		.function = {.sql = "SELECT defer.resume($1)", .done = "resumed function", .by_name = true},
+		.queue = {.sql = "SELECT defer.resume_queue($1)", .done = "resumed queue"},
+		.schedule = {.sql = "SELECT defer.alter_cron($1, active => true)", .done = "resumed schedule", .of_roles = true},
+		.owned_schedule = {
+			.sql = OF_OWNER("defer.alter_cron(s.id, active => true)"),
+			.done = "resumed schedule", .nothing = NO_SUCH_SCHEDULE
+		}
 	};
 
-	return pause_or_resume(argc, argv, &function, &queue, &schedule);
+	return pause_or_resume(argc, argv, &actions);
 }
+
+const Command command_resume = {
+	"resume", "NAME...", "Undo pause", cmd_resume,
+	"\nOptions:\n"
+	"  -Q, --queue            the names are of queues, not functions\n"
+	"  -S, --schedule         the names are of schedules\n"
+	"      --owner=ROLE       of schedules of this role, as several can have one of that name\n"
+	"\nExamples:\n"
+	"  defer -d shop resume send_invoice\n"
+	"  defer -d shop resume --queue reports\n"
+};

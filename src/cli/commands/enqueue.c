@@ -2,12 +2,18 @@
  * enqueue.c
  *		defer enqueue: a job of a function, or of one SQL statement.
  */
-#include "core/cli.h"
+#include "commands/commands.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* Parameters of both functions from the third on */
+#include "core/buffer.h"
+#include "core/connect.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "commands/wait.h"
+
+/* Values of the options: parameters of both statements from the third on */
 static const char *options_values[13];
 
 #define OPTIONS_SQL \
@@ -21,11 +27,11 @@ static const char *options_values[13];
 static const char *const enqueue_sql =
 "SELECT defer.enqueue($1::pg_catalog.text, args => $2::pg_catalog.jsonb," OPTIONS_SQL;
 
-/* $2 is NULL, and used so that there are as many parameters */
+/* $2 is NULL, and used so that both statements have the same parameters */
 static const char *const command_sql =
 "SELECT defer.command(COALESCE($1::pg_catalog.text, $2::pg_catalog.text)," OPTIONS_SQL;
 
-/* All that standard input has, for arguments that are "-" */
+/* Return all of standard input, for arguments that are "-" */
 static char *
 read_input(void)
 {
@@ -37,11 +43,11 @@ read_input(void)
 	while ((n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
 		buffer_add_len(&input, chunk, n);
 	if (strlen(input.data) != input.len)
-		usage_error("the arguments on standard input have a null byte in them");
+		report_usage_error("the arguments on standard input have a null byte in them");
 	return input.data;
 }
 
-int
+static int
 cmd_enqueue(int argc, char **argv)
 {
 	static bool is_command = false;
@@ -74,23 +80,25 @@ cmd_enqueue(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 1, 2, &count);
 	if (is_command && count > 1)
-		usage_error("a command has no arguments: is it quoted?");
+		report_usage_error("a command has no arguments: is it quoted?");
 	if (timeout >= 0 && !wait)
-		usage_error("--timeout goes with --wait");
+		report_usage_error("--timeout goes with --wait");
 	values[0] = argv[0];
 	if (count > 1)
 		values[1] = strcmp(argv[1], "-") == 0 ? read_input() : argv[1];
 	memcpy(&values[2], options_values, sizeof(options_values));
-	conn = connect_server();
+	conn = connect_or_exit();
 	res = query_by_name(conn, is_command ? command_sql : enqueue_sql, lengthof(values), values);
 	if (wait)
 		result = wait_for_job(conn, result_text(res, 0, "id"), timeout, true);
-	else if (json_wanted)
+	else if (options_json)
 	{
-		Json		json = {0};
+		Buffer		json = {0};
 
-		json_row(&json, res, 0);
-		json_print(&json);
+		buffer_add(&json, "{");
+		json_member_raw(&json, "id", result_text(res, 0, "id"));
+		printf("%s}\n", json.data);
+		buffer_free(&json);
 	}
 	else
 		printf("%s\n", result_text(res, 0, "id"));
@@ -98,3 +106,28 @@ cmd_enqueue(int argc, char **argv)
 	PQfinish(conn);
 	return result;
 }
+
+const Command command_enqueue = {
+	"enqueue", "FUNCTION [ARGUMENTS]", "Enqueue a job, and write its id", cmd_enqueue,
+	"\nARGUMENTS are JSON: an array by position, an object by name; - reads standard input.\n"
+	"\nOptions:\n"
+	"      --run-at=TIME      not before then\n"
+	"      --delay=TIME       not before so long from now\n"
+	"  -Q, --queue=NAME\n"
+	"      --priority=N       smaller runs first\n"
+	"  -k, --key=KEY          at most one unfinished job of the function has it\n"
+	"      --discard-after=TIME\n"
+	"  -m, --metadata=JSON\n"
+	"      --max-attempts=N, --initial-interval=TIME, --multiplier=X, --max-interval=TIME,\n"
+	"      --randomization=X, --max-duration=TIME\n"
+	"                         as in defer.enqueue()\n"
+	"  -c, --command          FUNCTION is an SQL statement of any kind\n"
+	"      --wait             wait for its end and write its result: see defer wait --help\n"
+	"  -t, --timeout=TIME     with --wait: no longer than that\n"
+	"\nTimes are what PostgreSQL takes as timestamptz or interval.\n"
+	"\nExamples:\n"
+	"  defer -d shop enqueue send_invoice '{\"invoice_id\": 42}'\n"
+	"  defer -d shop enqueue 'billing.send_invoice(integer)' '[42]' --delay '10 minutes'\n"
+	"  jq -c . order.json | defer -d shop enqueue import_order - --key order-17\n"
+	"  defer -d shop enqueue --command 'VACUUM ANALYZE invoice' --wait --timeout 10min\n"
+};

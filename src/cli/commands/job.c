@@ -2,36 +2,56 @@
  * job.c
  *		defer job ID: everything about one job.
  */
-#include "core/cli.h"
+#include "commands/commands.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "core/connect.h"
+#include "core/format.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "core/terminal.h"
+#include "core/text.h"
+#include "commands/show.h"
 
 #define LABEL_WIDTH 15
 
-static const char *const attempts_sql =
-"SELECT a.attempt, a.started_at, a.finished_at,"
-" EXTRACT(epoch FROM a.finished_at - a.started_at)::pg_catalog.float8 AS duration, a.outcome, a.sqlstate,"
-" a.message, a.detail, a.hint, a.context, a.retry_at"
-" FROM defer.attempts a WHERE a.job_id = $1::pg_catalog.int8 ORDER BY a.finished_at, a.attempt";
+#define JOB_SQL \
+	"SELECT " SHOW_JOB_COLUMNS " FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8"
 
-static const char *const logs_sql =
-"SELECT l.attempt, l.at, l.level, l.message"
-" FROM defer.logs l WHERE l.job_id = $1::pg_catalog.int8 ORDER BY l.at, l.attempt";
+#define ATTEMPTS_SQL \
+	"SELECT a.attempt, a.started_at, a.finished_at," \
+	" EXTRACT(epoch FROM a.finished_at - a.started_at)::pg_catalog.float8 AS duration," \
+	" a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at" \
+	" FROM defer.attempts a WHERE a.job_id = $1::pg_catalog.int8 ORDER BY a.finished_at, a.attempt"
 
-static const char *const children_sql =
-"SELECT c.state, c.jobs FROM defer.child_states($1::pg_catalog.int8) c";
+#define LOGS_SQL \
+	"SELECT l.attempt, l.at, l.level, l.message" \
+	" FROM defer.logs l WHERE l.job_id = $1::pg_catalog.int8 ORDER BY l.at, l.attempt"
 
-static const char *const parent_sql =
-"SELECT j.id, j.function, j.state FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8";
+#define CHILDREN_SQL \
+	"SELECT c.state, c.jobs FROM defer.child_states($1::pg_catalog.int8) c"
+
+#define PARENT_SQL(id) \
+	"SELECT p.id, p.function, p.state FROM defer.jobs p WHERE p.id = " id
+
+static const char *const document_sql =
+"SELECT pg_catalog.row_to_json(job) FROM (SELECT j.*, "
+JSON_ROWS(ATTEMPTS_SQL) " AS attempts, "
+JSON_ROWS(LOGS_SQL) " AS logs, "
+JSON_ROW(PARENT_SQL("j.parent_id")) " AS parent,"
+" (SELECT COALESCE(pg_catalog.json_object_agg(s.state, s.jobs), '{}') FROM (" CHILDREN_SQL ") s) AS children"
+" FROM (" JOB_SQL ") j) job";
 
 static void
 label(const char *name)
 {
-	printf("%s%s%s%*s", colour(BOLD), name, colour(PLAIN), LABEL_WIDTH - (int) strlen(name), "");
+	printf("%s%s%s%*s", terminal_colour(COLOUR_BOLD), name, terminal_colour(COLOUR_PLAIN),
+		   LABEL_WIDTH - (int) strlen(name), "");
 }
 
-/* A line, or a block of lines, if there is anything to tell */
+/* Print a labelled line, or block of lines; nothing for NULL and "" */
 static void
 field(const char *name, const char *value, TextMode mode)
 {
@@ -49,13 +69,20 @@ field(const char *name, const char *value, TextMode mode)
 }
 
 static void
+print_state(const char *state)
+{
+	printf("%s%s%s", terminal_colour(terminal_state_colour(state)), state, terminal_colour(COLOUR_PLAIN));
+}
+
+static void
 print_head(const PGresult *job, const PGresult *parent)
 {
 	const char *state = result_text(job, 0, "state");
 	Buffer		line = {0};
 
 	label("job");
-	printf("%s%s%s %s\n", colour(state_colour(state)), state, colour(PLAIN), result_text(job, 0, "id"));
+	print_state(state);
+	printf(" %s\n", result_text(job, 0, "id"));
 	field("function", result_value(job, 0, "function"), TEXT_LINE);
 	field("arguments", result_value(job, 0, "args"), TEXT_BLOCK);
 	field("result", result_value(job, 0, "result"), TEXT_BLOCK);
@@ -93,8 +120,11 @@ print_head(const PGresult *job, const PGresult *parent)
 	buffer_free(&line);
 }
 
-/* --- the time line --- */
+/* ------------------------------------------------------------------------
+ * The time line
+ * ------------------------------------------------------------------------ */
 
+/* Add a line; at NULL: none */
 static void
 event(Table *table, const char *at, const char *what, const char *detail)
 {
@@ -109,7 +139,7 @@ event(Table *table, const char *at, const char *what, const char *detail)
 	table_cell(table, detail);
 }
 
-/* An attempt that did not succeed: its outcome, when it ended, and why */
+/* Add the begin and the end of an attempt that did not succeed */
 static void
 attempt_events(Table *table, const PGresult *attempts, int row)
 {
@@ -178,10 +208,10 @@ print_attempts(const PGresult *attempts)
 {
 	for (int row = 0; row < PQntuples(attempts); row++)
 	{
-		const char *outcome = result_text(attempts, row, "outcome");
-
-		printf("\n%sattempt %s%s: %s%s%s\n", colour(BOLD), result_text(attempts, row, "attempt"), colour(PLAIN),
-			   colour(state_colour(outcome)), outcome, colour(PLAIN));
+		printf("\n%sattempt %s%s: ", terminal_colour(COLOUR_BOLD),
+			   result_text(attempts, row, "attempt"), terminal_colour(COLOUR_PLAIN));
+		print_state(result_text(attempts, row, "outcome"));
+		printf("\n");
 		field("  sqlstate", result_value(attempts, row, "sqlstate"), TEXT_LINE);
 		field("  message", result_value(attempts, row, "message"), TEXT_BLOCK);
 		field("  detail", result_value(attempts, row, "detail"), TEXT_BLOCK);
@@ -196,7 +226,7 @@ print_logs(const PGresult *logs)
 {
 	if (PQntuples(logs) == 0)
 		return;
-	printf("\n%slogs%s\n", colour(BOLD), colour(PLAIN));
+	printf("\n%slogs%s\n", terminal_colour(COLOUR_BOLD), terminal_colour(COLOUR_PLAIN));
 	for (int row = 0; row < PQntuples(logs); row++)
 	{
 		const char *level = result_text(logs, row, "level");
@@ -205,7 +235,8 @@ print_logs(const PGresult *logs)
 
 		format_time(&line, result_text(logs, row, "at"), NULL);
 		buffer_printf(&line, "  %2s  %s%-7s%s  ", result_text(logs, row, "attempt"),
-					  colour(state_colour(level)), level, colour(PLAIN));
+					  terminal_colour(terminal_state_colour(level)), level,
+					  terminal_colour(COLOUR_PLAIN));
 		text_escape(&text, result_text(logs, row, "message"), TEXT_BLOCK);
 		text_indent(&line, text.data == NULL ? "" : text.data, 34);
 		printf("%s\n", line.data);
@@ -231,88 +262,64 @@ print_children(const PGresult *children, const char *id)
 		const char *state = result_text(children, row, "state");
 
 		printf("%s %s %s%s%s", row > 0 ? "," : "", result_text(children, row, "jobs"),
-			   colour(state_colour(state)), state, colour(PLAIN));
+			   terminal_colour(terminal_state_colour(state)), state, terminal_colour(COLOUR_PLAIN));
 	}
-	printf("  %s(defer jobs --parent %s)%s\n", colour(DIM), id, colour(PLAIN));
+	printf("  %s(defer jobs --parent %s)%s\n", terminal_colour(COLOUR_DIM), id, terminal_colour(COLOUR_PLAIN));
 }
 
 static void
-print_json(const PGresult *job, const PGresult *attempts, const PGresult *logs, const PGresult *parent,
-		   const PGresult *children)
+print_job(PGconn *conn, const PGresult *job, const char *id)
 {
-	Json		json = {.lines = true};
-
-	json_open(&json, '{');
-	json_members(&json, job, 0);
-	json_key(&json, "attempts");
-	json_rows(&json, attempts);
-	json_key(&json, "logs");
-	json_rows(&json, logs);
-	json_key(&json, "parent");
-	if (parent != NULL && PQntuples(parent) > 0)
-		json_row(&json, parent, 0);
-	else
-		json_raw(&json, NULL);
-	json_key(&json, "children");
-	json_open(&json, '{');
-	for (int row = 0; row < PQntuples(children); row++)
-	{
-		json_key(&json, result_text(children, row, "state"));
-		json_raw(&json, result_text(children, row, "jobs"));
-	}
-	json_close(&json, '}');
-	json_close(&json, '}');
-	json_print(&json);
-}
-
-int
-cmd_job(int argc, char **argv)
-{
-	PGconn	   *conn;
-	PGresult   *job;
-	PGresult   *attempts;
-	PGresult   *logs;
-	PGresult   *children;
+	const char *parent_id = result_value(job, 0, "parent_id");
+	PGresult   *attempts = query_run(conn, ATTEMPTS_SQL, 1, &id);
+	PGresult   *logs = query_run(conn, LOGS_SQL, 1, &id);
+	PGresult   *children = query_run(conn, CHILDREN_SQL, 1, &id);
 	PGresult   *parent = NULL;
-	const char *id;
-	char	   *sql;
 
-	argv = options_parse(argc, argv, NULL, 1, 1, NULL);
-	id = argv[0];
-	check_number("the job's id", id);
-	conn = connect_server();
-	sql = xprintf("SELECT %s FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8", job_columns);
-	job = query(conn, sql, 1, &id);
-	if (PQntuples(job) == 0)
-	{
-		complain("there is no job %s that you may see", id);
-		return CLI_NOTHING_DONE;
-	}
-	attempts = query(conn, attempts_sql, 1, &id);
-	logs = query(conn, logs_sql, 1, &id);
-	children = query(conn, children_sql, 1, &id);
-	if (result_value(job, 0, "parent_id") != NULL)
-	{
-		const char *parent_id = result_text(job, 0, "parent_id");
-
-		parent = query(conn, parent_sql, 1, &parent_id);
-	}
-	if (json_wanted)
-		print_json(job, attempts, logs, parent, children);
-	else
-	{
-		print_head(job, parent);
-		print_time_line(job, attempts);
-		print_children(children, id);
-		print_attempts(attempts);
-		print_logs(logs);
-	}
-	PQclear(job);
+	if (parent_id != NULL)
+		parent = query_run(conn, PARENT_SQL("$1::pg_catalog.int8"), 1, &parent_id);
+	print_head(job, parent);
+	print_time_line(job, attempts);
+	print_children(children, id);
+	print_attempts(attempts);
+	print_logs(logs);
 	PQclear(attempts);
 	PQclear(logs);
 	PQclear(children);
 	PQclear(parent);
+}
+
+static int
+cmd_job(int argc, char **argv)
+{
+	PGconn	   *conn;
+	PGresult   *job;
+	const char *id;
+
+	argv = options_parse(argc, argv, NULL, 1, 1, NULL);
+	id = argv[0];
+	options_check_number("the job's id", id);
+	conn = connect_or_exit();
+	job = query_run(conn, options_json ? document_sql : JOB_SQL, 1, &id);
+	if (PQntuples(job) == 0)
+	{
+		report_error("there is no job %s that you may see", id);
+		return CLI_NOTHING_DONE;
+	}
+	if (options_json)
+		json_print(job);
+	else
+		print_job(conn, job, id);
+	PQclear(job);
 	PQfinish(conn);
-	free(sql);
 	return CLI_OK;
 }
+
+const Command command_job = {
+	"job", "ID", "Everything about one job", cmd_job,
+	"\nArguments, result, times, attempts with their errors, logs, parent and children.\n"
+	"Exits with 4 if there is none that you may see.\n"
+	"\nExamples:\n"
+	"  defer -d shop job 4711\n"
+	"  defer -d shop job 4711 --json | jq '.attempts[-1].context'\n"
+};

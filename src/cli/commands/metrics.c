@@ -1,20 +1,25 @@
 /*
  * metrics.c
- *		What monitoring wants to know, in the text format of Prometheus.
+ *		Metrics in the text format of Prometheus.
  *
- * Nothing in here reads the history: counters and histograms are those of
- * defer.statistics, which begin with the server's start and are in shared
- * memory; the rest is about what is there now.  So it can be asked every few
- * seconds, however long the history is.  Everything is as the role that is
- * connected may see it; the server's own processes are all there for members of
- * pg_monitor only.
+ * No query here reads the history: counters and histograms come from
+ * defer.statistics, which is in shared memory and begins with the server's
+ * start; gauges are of unfinished jobs.  So a scrape every few seconds is cheap,
+ * however long the history is.  The connected role sees what it may see; only
+ * members of pg_monitor see all processes of the server.
  */
-#include "core/cli.h"
+#include "commands/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A label of a sample, and the column that has its value */
+#include "core/connect.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "core/text.h"
+#include "commands/commands.h"
+
+/* A label of a sample, and the column of its value */
 typedef struct Label
 {
 	const char *name;
@@ -38,7 +43,7 @@ static const char *const oldest_sql =
 "::pg_catalog.float8 AS seconds, q.paused::pg_catalog.int4 AS paused, q.concurrency"
 " FROM defer.live_queues q ORDER BY 1";
 
-/* One row for each function and queue, whatever the roles */
+/* One row for each function and queue; roles are summed up */
 static const char *const counters_sql =
 "SELECT s.function, s.queue, pg_catalog.sum(s.succeeded) AS succeeded, pg_catalog.sum(s.failed) AS failed,"
 " pg_catalog.sum(s.cancelled) AS cancelled, pg_catalog.sum(s.discarded) AS discarded,"
@@ -55,7 +60,7 @@ static const char *const deliveries_sql =
 " FROM pg_catalog.unnest(ARRAY['http', 'email', 'slack']) k(kind)"
 " LEFT JOIN defer.statistics s ON s.function = 'defer.' || k.kind GROUP BY 1 ORDER BY 1";
 
-/* One row for each bucket: how many took no longer than le */
+/* One row for each bucket: jobs that took at most le seconds */
 static const char *const histogram_sql =
 "WITH bounds AS (SELECT b.le, b.i FROM pg_catalog.unnest(defer.statistics_bounds()) WITH ORDINALITY b(le, i)"
 " UNION ALL SELECT NULL, pg_catalog.cardinality(defer.statistics_bounds()) + 1),"
@@ -92,8 +97,8 @@ static const char *const findings_sql =
 " LEFT JOIN defer.health h ON h.severity = s.severity GROUP BY 1 ORDER BY 1";
 
 /*
- * What keeps vacuum from removing rows: snapshots of sessions, prepared
- * transactions, slots.  Others' are seen by superusers and pg_monitor.
+ * The oldest snapshot that keeps vacuum from removing rows: of sessions, prepared
+ * transactions, slots.  Superusers and pg_monitor see those of other roles.
  */
 static const char *const snapshot_sql =
 "SELECT COALESCE(pg_catalog.max(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - x.since)), 0)"
@@ -115,7 +120,7 @@ family(Metrics *metrics, const char *name, const char *type, const char *help)
 	buffer_printf(metrics->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* A label's value: backslash, quote and line feed escaped; always UTF-8 */
+/* Append a label's value, escaped as the format wants it; always UTF-8 */
 static void
 add_label_value(Buffer *out, const char *value)
 {
@@ -124,7 +129,7 @@ add_label_value(Buffer *out, const char *value)
 	while (left > 0)
 	{
 		uint32_t	code;
-		size_t		len = utf8_length(value, left, &code);
+		size_t		len = text_utf8_length(value, left, &code);
 
 		if (len == 0)
 		{
@@ -145,8 +150,8 @@ add_label_value(Buffer *out, const char *value)
 }
 
 /*
- * One sample: the value is that of a column, NULL is none.  extra is a label
- * whose value is a constant, or NULL.
+ * Append a sample with the value of a column; NULL: no sample.  extra: a label
+ * with a constant value, or NULL.
  */
 static void
 sample(Metrics *metrics, const char *name, const PGresult *res, int row, const Label *labels,
@@ -173,6 +178,7 @@ sample(Metrics *metrics, const char *name, const PGresult *res, int row, const L
 	buffer_printf(metrics->out, "%s %s\n", separator[0] == ',' ? "}" : "", value);
 }
 
+/* Execute a query; NULL: it, or one before it, failed */
 static PGresult *
 ask(Metrics *metrics, const char *sql, int n, const char *const *values)
 {
@@ -190,7 +196,7 @@ ask(Metrics *metrics, const char *sql, int n, const char *const *values)
 }
 
 /* ------------------------------------------------------------------------
- * What there is
+ * Families
  * ------------------------------------------------------------------------ */
 
 static const Label job_labels[] = {{"function", "function"}, {"queue", "queue"}, {NULL}};
@@ -209,7 +215,7 @@ add_live_jobs(Metrics *metrics)
 		for (int row = 0; row < PQntuples(jobs); row++)
 			sample(metrics, "defer_jobs", jobs, row, labels, NULL, NULL, "jobs");
 		family(metrics, "defer_oldest_ready_seconds", "gauge",
-			   "For how long the job has waited that waits longest for a worker; 0 if none does.");
+			   "Longest time that a ready job has waited for a worker; 0 if none waits.");
 		for (int row = 0; row < PQntuples(queues); row++)
 			sample(metrics, "defer_oldest_ready_seconds", queues, row, queue_label, NULL, NULL, "seconds");
 		family(metrics, "defer_queue_paused", "gauge", "1 if the queue is paused.");
@@ -220,7 +226,7 @@ add_live_jobs(Metrics *metrics)
 	PQclear(queues);
 }
 
-/* A family with a sample for each of several columns, told apart by a label */
+/* Append a family with a sample for each of several columns; a label has the column's name */
 static void
 add_counters(Metrics *metrics, const PGresult *res, const char *name, const char *help,
 			 const char *label, const char *const *columns, size_t n, size_t skip)
@@ -262,7 +268,7 @@ add_histogram(Metrics *metrics, const char *what, const char *name, const char *
 	PQclear(res);
 }
 
-/* The same jobs are among the others, too, as functions without arguments */
+/* Append the counts of deliveries; defer_jobs_ended_total counts them, too */
 static void
 add_deliveries(Metrics *metrics, const char *const *states, size_t n)
 {
@@ -305,9 +311,9 @@ add_ended_jobs(Metrics *metrics)
 	PQclear(res);
 	add_deliveries(metrics, states, lengthof(states));
 	add_histogram(metrics, "duration", "defer_job_duration_seconds",
-				  "How long the last attempts of jobs took that have ended since the start of the server.");
+				  "Duration of the last attempt of jobs that have ended since the start of the server.");
 	add_histogram(metrics, "delay", "defer_job_pickup_delay_seconds",
-				  "How long jobs waited for their last attempt after it could begin.");
+				  "Time from when the last attempt of a job could begin until it began.");
 }
 
 static void
@@ -378,8 +384,8 @@ add_server(Metrics *metrics)
 }
 
 /*
- * All of it.  False: a query did not work, error says why, and what is in out
- * is to be thrown away.  No state is kept between calls.
+ * Append all metrics.  False: a query failed, error says why, and out has only a
+ * part.  Calls share no state.
  */
 bool
 metrics_collect(PGconn *conn, Buffer *out, Buffer *error)
@@ -394,7 +400,7 @@ metrics_collect(PGconn *conn, Buffer *out, Buffer *error)
 	return !metrics.failed;
 }
 
-int
+static int
 cmd_metrics(int argc, char **argv)
 {
 	PGconn	   *conn;
@@ -403,11 +409,11 @@ cmd_metrics(int argc, char **argv)
 	bool		lost;
 
 	options_parse(argc, argv, NULL, 0, 0, NULL);
-	conn = connect_server();
+	conn = connect_or_exit();
 	if (!metrics_collect(conn, &out, &error))
 	{
 		lost = PQstatus(conn) != CONNECTION_OK;
-		complain("%s", error.data);
+		report_error("%s", error.data);
 		return lost ? CLI_NO_CONNECTION : CLI_REFUSED;
 	}
 	fputs(out.data, stdout);
@@ -415,3 +421,11 @@ cmd_metrics(int argc, char **argv)
 	PQfinish(conn);
 	return CLI_OK;
 }
+
+const Command command_metrics = {
+	"metrics", "", "Metrics for Prometheus, as text", cmd_metrics,
+	"\nCounters count from the start of the server on. See doc/cli.md for what each means.\n"
+	"\nExamples:\n"
+	"  defer -d shop metrics > /var/lib/node_exporter/defer.prom.new &&\n"
+	"    mv /var/lib/node_exporter/defer.prom.new /var/lib/node_exporter/defer.prom\n"
+};

@@ -1,21 +1,38 @@
 /*
  * schedules.c
- *		defer schedules: all of them, or one with all there is to know.
+ *		defer schedules: a list, or one schedule in detail.
  */
-#include "core/cli.h"
+#include "commands/commands.h"
 
 #include <string.h>
 
-static const char *const schedules_sql =
-"SELECT s.id, s.name, s.function, s.command, s.schedule, s.description, s.timezone,"
-" s.owner::pg_catalog.text AS owner, s.active, s.overlap, s.catch_up, s.catch_up_window::pg_catalog.text,"
-" s.jitter::pg_catalog.text, s.queue, s.priority, s.last_run_at, s.last_state, s.next_run_at,"
-" pg_catalog.to_jsonb(s.next_runs) AS next_runs, s.last_error, s.created_at,"
-" pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-DD') AS today"
-" FROM defer.schedules s WHERE $1::pg_catalog.text IS NULL OR s.name = $1"
-" ORDER BY s.name, s.owner";
+#include "core/connect.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "core/table.h"
+#include "core/terminal.h"
+#include "core/text.h"
 
-/* The next times one by one, in the session's zone and as they are elsewhere */
+/* $1 is the name, $2 the owner */
+#define SCHEDULES_SQL \
+	"SELECT s.id, s.name, s.function, s.command, s.schedule, s.description, s.timezone," \
+	" s.owner::pg_catalog.text AS owner, s.active, s.overlap, s.catch_up," \
+	" s.catch_up_window::pg_catalog.text, s.jitter::pg_catalog.text, s.queue, s.priority," \
+	" s.last_run_at, s.last_state, s.next_run_at," \
+	" pg_catalog.to_jsonb(s.next_runs) AS next_runs, s.last_error, s.created_at" \
+	" FROM defer.schedules s WHERE ($1::pg_catalog.text IS NULL OR s.name = $1)" \
+	" AND ($2::pg_catalog.text IS NULL OR s.owner = pg_catalog.quote_ident($2)::pg_catalog.regrole)" \
+	" ORDER BY s.name, s.owner::pg_catalog.text"
+
+static const char *const list_sql =
+"SELECT l.*, pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-DD') AS today FROM (" SCHEDULES_SQL ") l";
+
+static const char *const document_sql =
+"SELECT pg_catalog.json_build_object('schedules', " JSON_ROWS(SCHEDULES_SQL) ") AS document, "
+"pg_catalog.count(*) AS schedules FROM (" SCHEDULES_SQL ") c";
+
+/* The next times of a schedule, in the session's time zone */
 static const char *const next_sql =
 "SELECT n::pg_catalog.text AS at FROM defer.schedules s,"
 " pg_catalog.unnest(s.next_runs) n WHERE s.id = $1::pg_catalog.int8 ORDER BY n";
@@ -33,6 +50,7 @@ print_list(const PGresult *res)
 {
 	static const Column columns[] = {
 		{"NAME", COLUMN_TEXT, 12, 0},
+		{"ROLE", COLUMN_TEXT, 6, 6},
 		{"", COLUMN_STATE, 0, 1},
 		{"SCHEDULE", COLUMN_TEXT, 9, 4},
 		{"WHEN", COLUMN_TEXT, 14, 2},
@@ -49,6 +67,7 @@ print_list(const PGresult *res)
 		const char *today = result_value(res, row, "today");
 
 		table_cell(&table, result_text(res, row, "name"));
+		table_cell(&table, result_text(res, row, "owner"));
 		table_cell(&table, schedule_state(res, row));
 		table_cell(&table, result_text(res, row, "schedule"));
 		table_cell(&table, result_value(res, row, "description"));
@@ -69,14 +88,14 @@ print_one(PGconn *conn, const PGresult *res, int row)
 		const char *label;
 		const char *column;
 	}			fields[] = {
-		{"schedule", "name"}, {"function", "function"}, {"command", "command"}, {"when", "schedule"},
+		{"schedule", "name"}, {"id", "id"}, {"function", "function"}, {"command", "command"}, {"when", "schedule"},
 		{"in words", "description"}, {"zone", "timezone"}, {"role", "owner"}, {"overlap", "overlap"},
 		{"catch up", "catch_up"}, {"jitter", "jitter"}, {"queue", "queue"}, {"priority", "priority"},
 		{"last run", "last_run_at"}, {"last state", "last_state"}, {"error", "last_error"},
 	};
 	const char *id = result_text(res, row, "id");
 	const char *state = schedule_state(res, row);
-	PGresult   *next = query(conn, next_sql, 1, &id);
+	PGresult   *next = query_run(conn, next_sql, 1, &id);
 
 	for (size_t i = 0; i < lengthof(fields); i++)
 	{
@@ -87,9 +106,11 @@ print_one(PGconn *conn, const PGresult *res, int row)
 			continue;
 		buffer_add(&text, "");
 		text_escape(&text, value, TEXT_LINE);
-		printf("%s%-12s%s %s", colour(BOLD), fields[i].label, colour(PLAIN), text.data);
+		printf("%s%-12s%s %s", terminal_colour(COLOUR_BOLD), fields[i].label,
+			   terminal_colour(COLOUR_PLAIN), text.data);
 		if (i == 0 && state[0] != '\0')
-			printf("  %s%s%s", colour(state_colour(state)), state, colour(PLAIN));
+			printf("  %s%s%s", terminal_colour(terminal_state_colour(state)), state,
+				   terminal_colour(COLOUR_PLAIN));
 		printf("\n");
 		buffer_free(&text);
 	}
@@ -98,56 +119,61 @@ print_one(PGconn *conn, const PGresult *res, int row)
 		Buffer		text = {0};
 
 		text_escape(&text, PQgetvalue(next, i, 0), TEXT_LINE);
-		printf("%s%-12s%s %s\n", colour(BOLD), i == 0 ? "next times" : "", colour(PLAIN), text.data);
+		printf("%s%-12s%s %s\n", terminal_colour(COLOUR_BOLD), i == 0 ? "next times" : "",
+			   terminal_colour(COLOUR_PLAIN), text.data);
 		buffer_free(&text);
 	}
 	PQclear(next);
 }
 
-int
+static int
 cmd_schedules(int argc, char **argv)
 {
+	static const char *owner = NULL;
+	static const Option options[] = {
+		{"owner", 0, OPTION_TEXT, &owner},
+		{NULL}
+	};
 	PGconn	   *conn;
 	PGresult   *res;
-	const char *name = NULL;
+	const char *values[2] = {NULL, NULL};
 	int			count;
+	bool		found;
 
-	argv = options_parse(argc, argv, NULL, 0, 1, &count);
+	argv = options_parse(argc, argv, options, 0, 1, &count);
 	if (count > 0)
-		name = argv[0];
-	conn = connect_server();
-	res = query(conn, schedules_sql, 1, &name);
-	if (json_wanted)
-	{
-		Json		json = {.lines = true};
-
-		json_open(&json, '{');
-		json_key(&json, "schedules");
-		json_open(&json, '[');
-		for (int row = 0; row < PQntuples(res); row++)
-			json_row_but(&json, res, row, "today");
-		json_close(&json, ']');
-		json_close(&json, '}');
-		json_print(&json);
-	}
-	else if (name == NULL)
+		values[0] = argv[0];
+	values[1] = owner;
+	conn = connect_or_exit();
+	res = query_run(conn, options_json ? document_sql : list_sql, lengthof(values), values);
+	found = options_json ? result_int64(res, 0, "schedules") > 0 : PQntuples(res) > 0;
+	if (options_json)
+		json_print(res);
+	else if (values[0] == NULL)
 		print_list(res);
-	for (int row = 0; name != NULL && !json_wanted && row < PQntuples(res); row++)
+	for (int row = 0; values[0] != NULL && !options_json && row < PQntuples(res); row++)
 	{
 		if (row > 0)
 			printf("\n");
 		print_one(conn, res, row);
 	}
-	if (name != NULL && PQntuples(res) == 0)
+	if (values[0] != NULL && !found)
 	{
-		Buffer		text = {0};
-
-		buffer_add(&text, "");
-		text_escape(&text, name, TEXT_LINE);
-		complain("there is no schedule \"%s\" that you may see", text.data);
+		report_error("there is no schedule \"%s\" that you may see", text_line(values[0]));
 		return CLI_NOTHING_DONE;
 	}
 	PQclear(res);
 	PQfinish(conn);
 	return CLI_OK;
 }
+
+const Command command_schedules = {
+	"schedules", "[NAME] [--owner=ROLE]", "Schedules: in words, last and next times", cmd_schedules,
+	"\nWith a name the schedules of that name in detail, with their next five times.\n"
+	"\nOptions:\n"
+	"      --owner=ROLE       of this role only, as several can have one of that name\n"
+	"\nExamples:\n"
+	"  defer -d shop schedules\n"
+	"  defer -d shop schedules nightly_cleanup\n"
+	"  defer -d shop schedules --json | jq '.schedules[] | select(.last_error)'\n"
+};

@@ -1,46 +1,60 @@
 /*
  * status.c
- *		defer status: what is wrong, and how much is going on.
+ *		defer status: findings, queues, running jobs.
  *
- * Nothing in here reads the history but for what has failed.
+ * Only the findings about failed jobs read the history.
  */
-#include "core/cli.h"
+#include "commands/commands.h"
 
 #include <string.h>
 
-static const char *const server_sql =
-"SELECT pg_catalog.current_database() AS database, pg_catalog.current_user()::pg_catalog.text AS role,"
-" defer.version() AS version, s.preloaded, s.enabled, s.active, s.recovery, s.launcher, s.scheduler,"
-" s.workers, s.max_workers,"
-" pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-DD') AS today"
-" FROM defer.server_state() s";
+#include "core/connect.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "core/terminal.h"
+#include "core/text.h"
+#include "commands/show.h"
 
-static const char *const findings_sql =
-"SELECT h.severity, h.finding, h.hint FROM defer.health h"
-" ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'info'], h.severity), h.finding";
+#define SERVER_SQL \
+	"SELECT pg_catalog.current_database() AS database," \
+	" pg_catalog.current_user()::pg_catalog.text AS role," \
+	" defer.version() AS version, s.preloaded, s.enabled, s.active, s.recovery," \
+	" s.launcher, s.scheduler, s.workers, s.max_workers," \
+	" pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-DD') AS today" \
+	" FROM defer.server_state() s"
 
-/* What is wrong; each with what to do about it */
+#define FINDINGS_SQL \
+	"SELECT h.severity, h.finding, h.hint FROM defer.health h" \
+	" ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'info'], h.severity), h.finding"
+
+static const char *const document_sql =
+"SELECT pg_catalog.row_to_json(status) FROM (SELECT s.*, "
+JSON_ROWS(FINDINGS_SQL) " AS findings, "
+JSON_ROWS(SHOW_QUEUES_SQL) " AS queues, "
+JSON_ROWS(SHOW_RUNNING_SQL) " AS running"
+" FROM (" SERVER_SQL ") s) status";
+
+/* Print the findings, each with its hint */
 static void
 print_findings(const PGresult *res)
 {
 	Buffer		out = {0};
-	int			columns;
-	int			rows;
 
-	terminal_size(&columns, &rows);
 	buffer_add(&out, "");
 	for (int row = 0; row < PQntuples(res); row++)
 	{
 		const char *severity = result_text(res, row, "severity");
 
-		buffer_printf(&out, "%s%-8s%s ", colour(state_colour(severity)), severity, colour(PLAIN));
+		buffer_printf(&out, "%s%-8s%s ", terminal_colour(terminal_state_colour(severity)), severity,
+					  terminal_colour(COLOUR_PLAIN));
 		text_escape(&out, result_text(res, row, "finding"), TEXT_LINE);
-		buffer_printf(&out, "\n         %s", colour(DIM));
+		buffer_printf(&out, "\n         %s", terminal_colour(COLOUR_DIM));
 		text_escape(&out, result_text(res, row, "hint"), TEXT_LINE);
-		buffer_printf(&out, "%s\n", colour(PLAIN));
+		buffer_printf(&out, "%s\n", terminal_colour(COLOUR_PLAIN));
 	}
 	if (PQntuples(res) == 0)
-		buffer_printf(&out, "%sok%s       nothing is found wrong\n", colour(GREEN), colour(PLAIN));
+		buffer_printf(&out, "%sok%s       no findings\n", terminal_colour(COLOUR_GREEN), terminal_colour(COLOUR_PLAIN));
 	fputs(out.data, stdout);
 	buffer_free(&out);
 }
@@ -50,11 +64,11 @@ print_server(const PGresult *server)
 {
 	Buffer		line = {0};
 
-	buffer_printf(&line, "%sdefer ", colour(BOLD));
+	buffer_printf(&line, "%sdefer ", terminal_colour(COLOUR_BOLD));
 	text_escape(&line, result_text(server, 0, "version"), TEXT_LINE);
 	buffer_add(&line, " in ");
 	text_escape(&line, result_text(server, 0, "database"), TEXT_LINE);
-	buffer_printf(&line, "%s as ", colour(PLAIN));
+	buffer_printf(&line, "%s as ", terminal_colour(COLOUR_PLAIN));
 	text_escape(&line, result_text(server, 0, "role"), TEXT_LINE);
 	buffer_printf(&line, ": %s of %s workers on this server\n\n",
 				  result_text(server, 0, "workers"), result_text(server, 0, "max_workers"));
@@ -63,23 +77,50 @@ print_server(const PGresult *server)
 }
 
 static void
-print_status_json(const PGresult *server, const PGresult *findings, const PGresult *queues, const PGresult *running)
+print_status(PGconn *conn, const PGresult *findings)
 {
-	Json		json = {.lines = true};
+	PGresult   *server = query_run(conn, SERVER_SQL, 0, NULL);
+	PGresult   *queues = query_run(conn, SHOW_QUEUES_SQL, 0, NULL);
+	PGresult   *running = query_run(conn, SHOW_RUNNING_SQL, 0, NULL);
+	Table		table;
 
-	json_open(&json, '{');
-	json_members(&json, server, 0);
-	json_key(&json, "findings");
-	json_rows(&json, findings);
-	json_key(&json, "queues");
-	json_rows(&json, queues);
-	json_key(&json, "running");
-	json_rows(&json, running);
-	json_close(&json, '}');
-	json_print(&json);
+	print_server(server);
+	print_findings(findings);
+	printf("\n");
+	show_queues(&table, queues);
+	table_print(&table);
+	table_free(&table);
+	if (PQntuples(running) > 0)
+	{
+		printf("\n");
+		show_running(&table, running);
+		table_print(&table);
+		table_free(&table);
+	}
+	PQclear(server);
+	PQclear(queues);
+	PQclear(running);
 }
 
-int
+/* Return the exit code that findings mean */
+static int
+check_findings(const PGresult *findings)
+{
+	int			result = CLI_OK;
+
+	for (int row = 0; row < PQntuples(findings); row++)
+	{
+		const char *severity = result_text(findings, row, "severity");
+
+		if (strcmp(severity, "error") == 0)
+			return CLI_UNHEALTHY;
+		if (strcmp(severity, "warning") == 0)
+			result = CLI_WARNINGS;
+	}
+	return result;
+}
+
+static int
 cmd_status(int argc, char **argv)
 {
 	static bool check = false;
@@ -88,52 +129,35 @@ cmd_status(int argc, char **argv)
 		{NULL}
 	};
 	PGconn	   *conn;
-	PGresult   *server;
 	PGresult   *findings;
-	int			result = CLI_OK;
+	int			result;
 
 	options_parse(argc, argv, options, 0, 0, NULL);
-	conn = connect_server();
-	server = query(conn, server_sql, 0, NULL);
-	findings = query(conn, findings_sql, 0, NULL);
-	if (!(check && quiet_wanted))
+	conn = connect_or_exit();
+	findings = query_run(conn, FINDINGS_SQL, 0, NULL);
+	result = check ? check_findings(findings) : CLI_OK;
+	if (check && report_quiet)
+		;						/* the exit code says it */
+	else if (options_json)
 	{
-		PGresult   *queues = query(conn, live_queues_sql, 0, NULL);
-		PGresult   *running = query(conn, running_jobs_sql, 0, NULL);
-		Table		table;
+		PGresult   *document = query_run(conn, document_sql, 0, NULL);
 
-		if (json_wanted)
-			print_status_json(server, findings, queues, running);
-		else
-		{
-			print_server(server);
-			print_findings(findings);
-			printf("\n");
-			queues_table(&table, queues);
-			table_print(&table);
-			table_free(&table);
-			if (PQntuples(running) > 0)
-			{
-				printf("\n");
-				running_table(&table, running);
-				table_print(&table);
-				table_free(&table);
-			}
-		}
-		PQclear(queues);
-		PQclear(running);
+		json_print(document);
+		PQclear(document);
 	}
-	for (int row = 0; check && row < PQntuples(findings); row++)
-	{
-		const char *severity = result_text(findings, row, "severity");
-
-		if (strcmp(severity, "error") == 0)
-			result = CLI_UNHEALTHY;
-		else if (strcmp(severity, "warning") == 0 && result == CLI_OK)
-			result = CLI_WARNINGS;
-	}
-	PQclear(server);
+	else
+		print_status(conn, findings);
 	PQclear(findings);
 	PQfinish(conn);
 	return result;
 }
+
+const Command command_status = {
+	"status", "[--check]", "How it stands: findings, queues, running jobs", cmd_status,
+	"\nOptions:\n"
+	"  -c, --check            exit with 9 if a finding is an error, with 10 if there are warnings\n"
+	"\nExamples:\n"
+	"  defer -d shop status\n"
+	"  defer -d shop status --check --quiet || echo 'look at defer'\n"
+	"  defer -d shop status --json | jq -r '.findings[].finding'\n"
+};

@@ -1,30 +1,34 @@
 /*
  * top.c
  *		defer top: queues and running jobs, live, as top(1) shows processes.
- *
- * The screen is drawn anew as a whole, in one write, over the old one: no line
- * is ever seen empty.  Signals only set flags; the loop looks at them and
- * gives the terminal back as it was.
  */
-#include "core/cli.h"
+#include "commands/commands.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
-#define LEAST_INTERVAL 0.1
+#include "core/clock.h"
+#include "core/connect.h"
+#include "core/format.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "core/screen.h"
+#include "core/terminal.h"
+#include "core/text.h"
 
-static const char *const head_sql =
-"SELECT pg_catalog.current_database() AS database, pg_catalog.to_char(pg_catalog.clock_timestamp(), 'HH24:MI:SS') AS now,"
-" s.preloaded, s.enabled, s.active, s.recovery, s.launcher, s.scheduler, s.no_slots, s.workers, s.max_workers"
-" FROM defer.server_state() s";
+#include "commands/show.h"
 
-/* Counters since the server was started; the rates are what has been added */
+#define MIN_INTERVAL 0.1
+
+#define HEAD_SQL \
+	"SELECT pg_catalog.current_database() AS database," \
+	" pg_catalog.to_char(pg_catalog.clock_timestamp(), 'HH24:MI:SS') AS now," \
+	" s.preloaded, s.enabled, s.active, s.recovery, s.launcher, s.scheduler," \
+	" s.no_slots, s.workers, s.max_workers FROM defer.server_state() s"
+
+/* Counters since the start of the server; rates are their increase */
 static const char *const counters_sql =
 "SELECT EXTRACT(epoch FROM pg_catalog.clock_timestamp())::pg_catalog.float8 AS at,"
 " COALESCE(pg_catalog.sum(s.succeeded), 0) AS succeeded, COALESCE(pg_catalog.sum(s.failed), 0) AS failed,"
@@ -32,12 +36,14 @@ static const char *const counters_sql =
 " + s.attempts_snoozed + s.attempts_interrupted), 0) AS attempts"
 " FROM defer.statistics s";
 
-static volatile sig_atomic_t end_wanted = 0;
-static volatile sig_atomic_t resized = 0;
-static volatile sig_atomic_t stop_wanted = 0;
-
-static struct termios terminal_before;
-static bool terminal_taken = false;
+/* $1 to $3 are the rates */
+static const char *const document_sql =
+"SELECT pg_catalog.row_to_json(top) FROM (SELECT h.*, "
+JSON_ROW("SELECT $1::pg_catalog.numeric AS succeeded, $2::pg_catalog.numeric AS failed,"
+		 " $3::pg_catalog.numeric AS attempts") " AS rates, "
+JSON_ROWS(SHOW_QUEUES_SQL) " AS queues, "
+JSON_ROWS(SHOW_RUNNING_SQL) " AS running"
+" FROM (" HEAD_SQL ") h) top";
 
 /* What is drawn */
 typedef struct Picture
@@ -47,112 +53,16 @@ typedef struct Picture
 	PGresult   *running;
 	PGresult   *counters;
 	PGresult   *counters_before;
-	Buffer		error;			/* not empty: why there is nothing newer */
+	Buffer		error;			/* not empty: why the results are old */
 } Picture;
 
 /* ------------------------------------------------------------------------
- * The terminal
+ * Queries
  * ------------------------------------------------------------------------ */
 
-static void
-on_signal(int number)
-{
-	switch (number)
-	{
-		case SIGWINCH:
-			resized = 1;
-			break;
-		case SIGTSTP:
-			stop_wanted = 1;
-			break;
-		case SIGCONT:
-			resized = 1;
-			break;
-		default:
-			end_wanted = number;
-	}
-}
-
-static void
-write_all(const char *data, size_t len)
-{
-	while (len > 0)
-	{
-		ssize_t		n = write(STDOUT_FILENO, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return;				/* the terminal is gone; its signal is on the way */
-		if (n > 0)
-		{
-			data += n;
-			len -= n;
-		}
-	}
-}
-
-static void
-take_terminal(void)
-{
-	static const char enter[] = "\033[?1049h\033[?25l\033[2J";
-	struct termios raw;
-
-	if (terminal_taken)
-		return;
-	if (tcgetattr(STDIN_FILENO, &terminal_before) == 0)
-	{
-		raw = terminal_before;
-		raw.c_lflag &= ~(tcflag_t) (ICANON | ECHO);
-		raw.c_cc[VMIN] = 0;
-		raw.c_cc[VTIME] = 0;
-		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	}
-	write_all(enter, sizeof(enter) - 1);
-	terminal_taken = true;
-}
-
-/* As it was before; at the end, whatever the reason */
-static void
-give_terminal_back(void)
-{
-	static const char leave[] = "\033[0m\033[?25h\033[?1049l";
-
-	if (!terminal_taken)
-		return;
-	terminal_taken = false;
-	write_all(leave, sizeof(leave) - 1);
-	tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
-}
-
-static void
-handle_signals(void)
-{
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
-	struct sigaction action = {0};
-
-	action.sa_handler = on_signal;
-	sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < lengthof(numbers); i++)
-		sigaction(numbers[i], &action, NULL);
-	atexit(give_terminal_back);
-}
-
-/* Ctrl-Z: stop as any program does, and take the terminal again afterwards */
-static void
-stop_for_a_while(void)
-{
-	stop_wanted = 0;
-	give_terminal_back();
-	kill(getpid(), SIGSTOP);
-	take_terminal();
-}
-
-/* ------------------------------------------------------------------------
- * The picture
- * ------------------------------------------------------------------------ */
-
-/* A result that took over from an older one; false: it is an error */
+/* Replace a result by a new one; false: an error, and the old one stays */
 static bool
-look(PGconn *conn, const char *sql, PGresult **result, Buffer *error)
+replace_result(PGconn *conn, const char *sql, PGresult **result, Buffer *error)
 {
 	PGresult   *res = query_try(conn, sql, 0, NULL);
 
@@ -167,7 +77,7 @@ look(PGconn *conn, const char *sql, PGresult **result, Buffer *error)
 	return true;
 }
 
-/* Ask the server; after a lost connection it is tried anew each time */
+/* Query the server; a lost connection is opened anew each time */
 static void
 refresh(PGconn **conn, Picture *picture)
 {
@@ -179,10 +89,10 @@ refresh(PGconn **conn, Picture *picture)
 	if (*conn == NULL)
 		return;
 	picture->counters = NULL;
-	if (look(*conn, head_sql, &picture->head, &picture->error) &&
-		look(*conn, live_queues_sql, &picture->queues, &picture->error) &&
-		look(*conn, running_jobs_sql, &picture->running, &picture->error) &&
-		look(*conn, counters_sql, &picture->counters, &picture->error))
+	if (replace_result(*conn, HEAD_SQL, &picture->head, &picture->error) &&
+		replace_result(*conn, SHOW_QUEUES_SQL, &picture->queues, &picture->error) &&
+		replace_result(*conn, SHOW_RUNNING_SQL, &picture->running, &picture->error) &&
+		replace_result(*conn, counters_sql, &picture->counters, &picture->error))
 	{
 		PQclear(picture->counters_before);
 		picture->counters_before = before;
@@ -197,17 +107,30 @@ refresh(PGconn **conn, Picture *picture)
 	}
 }
 
-/* How many a second; negative: not known yet */
+static void
+free_picture(Picture *picture)
+{
+	PQclear(picture->head);
+	PQclear(picture->queues);
+	PQclear(picture->running);
+	PQclear(picture->counters);
+	PQclear(picture->counters_before);
+	buffer_free(&picture->error);
+}
+
+/* Return the increase of a counter per second; negative: unknown */
 static double
 rate(const Picture *picture, const char *counter)
 {
+	const PGresult *now = picture->counters;
+	const PGresult *before = picture->counters_before;
 	double		seconds;
 	double		more;
 
-	if (picture->counters == NULL || picture->counters_before == NULL)
+	if (now == NULL || before == NULL)
 		return -1;
-	seconds = result_number(picture->counters, 0, "at") - result_number(picture->counters_before, 0, "at");
-	more = result_number(picture->counters, 0, counter) - result_number(picture->counters_before, 0, counter);
+	seconds = result_number(now, 0, "at") - result_number(before, 0, "at");
+	more = result_number(now, 0, counter) - result_number(before, 0, counter);
 	return seconds <= 0 || more < 0 ? -1 : more / seconds;
 }
 
@@ -224,7 +147,7 @@ add_rate(Buffer *line, const Picture *picture, const char *counter, const char *
 }
 
 static double
-sum(const PGresult *res, const char *column)
+sum_column(const PGresult *res, const char *column)
 {
 	double		total = 0;
 
@@ -233,17 +156,18 @@ sum(const PGresult *res, const char *column)
 	return total;
 }
 
+/* Return why no job runs; NULL: jobs run */
 static const char *
-trouble(const PGresult *head)
+stopped_because(const PGresult *head)
 {
 	if (!result_true(head, 0, "preloaded"))
 		return "the server has not loaded defer";
 	if (!result_true(head, 0, "enabled"))
 		return "defer.enabled is off";
 	if (!result_true(head, 0, "active"))
-		return "a copy: nothing runs before defer.activate()";
+		return "a copy: no job runs before defer.activate()";
 	if (result_true(head, 0, "recovery"))
-		return "a standby: nothing runs here";
+		return "a standby: no job runs here";
 	if (!result_true(head, 0, "launcher") || !result_true(head, 0, "scheduler"))
 		return "no scheduler runs";
 	if (result_true(head, 0, "no_slots"))
@@ -251,17 +175,17 @@ trouble(const PGresult *head)
 	return NULL;
 }
 
-/* One line of the screen: cut, and the rest of the old one erased */
+/* Append a line, cut to a width; 0: uncut */
 static void
 add_line(Buffer *screen, Colour which, const char *line, int width)
 {
-	buffer_add(screen, colour(which));
+	buffer_add(screen, terminal_colour(which));
 	if (width > 0)
 		text_cut(screen, line, width);
 	else
 		buffer_add(screen, line);
-	if (which != PLAIN)
-		buffer_add(screen, colour(PLAIN));
+	if (which != COLOUR_PLAIN)
+		buffer_add(screen, terminal_colour(COLOUR_PLAIN));
 	buffer_char(screen, '\n');
 }
 
@@ -281,16 +205,16 @@ draw_head(Buffer *screen, const Picture *picture, int width)
 	add_rate(&line, picture, "failed", "failed");
 	buffer_add(&line, ", ");
 	add_rate(&line, picture, "attempts", "retried");
-	add_line(screen, BOLD, line.data, width);
+	add_line(screen, COLOUR_BOLD, line.data, width);
 
 	buffer_reset(&line);
-	format_count(&line, sum(picture->queues, "queued"));
+	format_count(&line, sum_column(picture->queues, "queued"));
 	buffer_add(&line, " queued, ");
-	format_count(&line, sum(picture->queues, "running"));
+	format_count(&line, sum_column(picture->queues, "running"));
 	buffer_add(&line, " running, ");
-	format_count(&line, sum(picture->queues, "retrying"));
+	format_count(&line, sum_column(picture->queues, "retrying"));
 	buffer_add(&line, " retrying, ");
-	format_count(&line, sum(picture->queues, "scheduled"));
+	format_count(&line, sum_column(picture->queues, "scheduled"));
 	buffer_add(&line, " scheduled");
 	for (int row = 0; row < PQntuples(picture->queues); row++)
 	{
@@ -300,16 +224,16 @@ draw_head(Buffer *screen, const Picture *picture, int width)
 	}
 	if (oldest >= 0)
 	{
-		buffer_add(&line, "; the oldest ready waits for ");
+		buffer_add(&line, "; longest wait ");
 		format_seconds(&line, oldest);
 	}
-	add_line(screen, PLAIN, line.data, width);
-	if (trouble(head) != NULL)
-		add_line(screen, RED, trouble(head), width);
+	add_line(screen, COLOUR_PLAIN, line.data, width);
+	if (stopped_because(head) != NULL)
+		add_line(screen, COLOUR_RED, stopped_because(head), width);
 	buffer_free(&line);
 }
 
-/* As much as there is room for; height 0: all of it */
+/* Append the picture, in at most height lines; 0: all of it */
 static void
 draw(Buffer *screen, const Picture *picture, int width, int height)
 {
@@ -324,8 +248,8 @@ draw(Buffer *screen, const Picture *picture, int width, int height)
 	{
 		buffer_add(&text, picture->error.data);
 		text.data[strcspn(text.data, "\n")] = '\0';
-		add_line(screen, RED, text.data, width);
-		add_line(screen, RED, "Trying again.", width);
+		add_line(screen, COLOUR_RED, text.data, width);
+		add_line(screen, COLOUR_RED, "Trying again.", width);
 	}
 	if (picture->running != NULL)
 	{
@@ -333,69 +257,40 @@ draw(Buffer *screen, const Picture *picture, int width, int height)
 
 		for (const char *c = screen->data; *c != '\0'; c++)
 			used += *c == '\n';
-		/* queues have a third of what is left, and jobs the rest */
+		/* queues have a third of the remaining lines, jobs the others */
 		if (height > 0 && queues > (height - used) / 3)
 			queues = (height - used) / 3 > 1 ? (height - used) / 3 : 1;
 		buffer_char(screen, '\n');
-		queues_table(&table, picture->queues);
+		show_queues(&table, picture->queues);
 		table_render(&table, screen, width, queues);
 		table_free(&table);
 		buffer_char(screen, '\n');
-		running_table(&table, picture->running);
+		show_running(&table, picture->running);
 		table_render(&table, screen, width, 0);
 		table_free(&table);
 	}
 	buffer_free(&text);
 }
 
-/* The same onto the terminal: each line in its place, nothing scrolls */
+/* Print one line of JSON */
 static void
-put_on_screen(const Buffer *screen, int rows)
+print_json(PGconn *conn, const Picture *picture)
 {
-	Buffer		out = {0};
-	const char *line = screen->data;
-
-	buffer_add(&out, "\033[H");
-	for (int row = 0; row < rows && *line != '\0'; row++)
-	{
-		size_t		len = strcspn(line, "\n");
-
-		if (row > 0)
-			buffer_add(&out, "\r\n");
-		buffer_add_len(&out, line, len);
-		buffer_add(&out, "\033[K");
-		line += len + (line[len] == '\n');
-	}
-	buffer_add(&out, "\033[J");
-	write_all(out.data, out.len);
-	buffer_free(&out);
-}
-
-static void
-print_json(const Picture *picture)
-{
-	Json		json = {0};
 	static const char *const counters[] = {"succeeded", "failed", "attempts"};
+	char		rates[lengthof(counters)][64];
+	const char *values[lengthof(counters)];
+	PGresult   *res;
 
-	json_open(&json, '{');
-	json_members(&json, picture->head, 0);
-	json_key(&json, "rates");
-	json_open(&json, '{');
 	for (size_t i = 0; i < lengthof(counters); i++)
 	{
-		char		value[64];
+		double		value = rate(picture, counters[i]);
 
-		snprintf(value, sizeof(value), "%.3f", rate(picture, counters[i]));
-		json_key(&json, counters[i]);
-		json_raw(&json, value[0] == '-' ? NULL : value);
+		snprintf(rates[i], sizeof(rates[i]), "%.3f", value);
+		values[i] = value < 0 ? NULL : rates[i];
 	}
-	json_close(&json, '}');
-	json_key(&json, "queues");
-	json_rows(&json, picture->queues);
-	json_key(&json, "running");
-	json_rows(&json, picture->running);
-	json_close(&json, '}');
-	json_print(&json);
+	res = query_run(conn, document_sql, lengthof(values), values);
+	json_print_line(res);
+	PQclear(res);
 	fflush(stdout);
 }
 
@@ -403,69 +298,61 @@ print_json(const Picture *picture)
  * The loop
  * ------------------------------------------------------------------------ */
 
-static double
-clock_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-/*
- * Wait for the next turn.  Returns the key that was pressed, or 0: it is
- * time, or a signal has come.
- */
-static int
-wait_for_key(double seconds)
-{
-	struct pollfd input = {.fd = terminal_taken ? STDIN_FILENO : -1, .events = POLLIN};
-	char		key;
-
-	if (seconds < 0)
-		seconds = 0;
-	if (poll(&input, 1, (int) (seconds * 1000 + 0.999)) <= 0)
-		return 0;
-	if (read(STDIN_FILENO, &key, 1) == 1)
-		return (unsigned char) key;
-	end_wanted = SIGHUP;		/* the terminal is gone */
-	return 0;
-}
-
-/* Until the interval is over or the user wants something; *again: ask now */
 static void
-spend_interval(double *interval, const Picture *picture, Buffer *screen)
+draw_on_screen(Buffer *text, const Picture *picture)
+{
+	int			columns;
+	int			rows;
+
+	terminal_size(&columns, &rows);
+	draw(text, picture, columns, rows);
+	screen_draw(text, rows);
+}
+
+/* Write the picture as the options want it */
+static void
+show_picture(PGconn *conn, const Picture *picture, Buffer *text, bool batch)
+{
+	int			columns;
+	int			rows;
+
+	if (options_json)
+		print_json(conn, picture);
+	else if (batch)
+	{
+		terminal_size(&columns, &rows);
+		draw(text, picture, columns, 0);
+		printf("%s\n", text->data);
+		fflush(stdout);
+	}
+	else
+		draw_on_screen(text, picture);
+}
+
+/* Wait until the interval is over, or a key asks for the next picture */
+static void
+spend_interval(double *interval, const Picture *picture, Buffer *text)
 {
 	double		until = clock_seconds() + *interval;
 
-	while (!end_wanted && clock_seconds() < until)
+	while (!screen_ended() && clock_seconds() < until)
 	{
-		int			key = wait_for_key(until - clock_seconds());
+		int			key = screen_wait_for_key(until - clock_seconds());
 
-		if (stop_wanted)
-			stop_for_a_while();
-		if (resized && terminal_taken)
-		{
-			int			columns;
-			int			rows;
-
-			resized = 0;
-			terminal_size(&columns, &rows);
-			draw(screen, picture, columns, rows);
-			put_on_screen(screen, rows);
-		}
+		if (screen_was_resized())
+			draw_on_screen(text, picture);
 		if (key == 'q' || key == 'Q')
-			end_wanted = -1;
+			screen_end();
 		else if (key == ' ' || key == '\r' || key == '\n')
 			return;
 		else if (key == '+' && *interval < 60)
 			*interval *= 2;
-		else if (key == '-' && *interval / 2 >= LEAST_INTERVAL)
+		else if (key == '-' && *interval / 2 >= MIN_INTERVAL)
 			*interval /= 2;
 	}
 }
 
-int
+static int
 cmd_top(int argc, char **argv)
 {
 	static double interval = 2;
@@ -479,57 +366,48 @@ cmd_top(int argc, char **argv)
 	};
 	PGconn	   *conn;
 	Picture		picture = {0};
-	Buffer		screen = {0};
+	Buffer		text = {0};
 	long long	turns;
 
 	options_parse(argc, argv, options, 0, 0, NULL);
-	if (interval < LEAST_INTERVAL)
-		usage_error("the interval is at least 100ms");
-	batch = batch || json_wanted || !stdout_is_terminal || !isatty(STDIN_FILENO);
-	turns = iterations != NULL ? strtoll(iterations, NULL, 10) : batch && !json_wanted ? 2 : -1;
-	conn = connect_server();
-	handle_signals();
+	if (interval < MIN_INTERVAL)
+		report_usage_error("the interval is at least 100ms");
+	batch = batch || options_json || !terminal_is_tty || !isatty(STDIN_FILENO);
+	turns = iterations != NULL ? strtoll(iterations, NULL, 10) : batch && !options_json ? 2 : -1;
+	conn = connect_or_exit();
+	screen_handle_signals();
 	if (!batch)
-		take_terminal();
-	while (!end_wanted && turns != 0)
+		screen_open();
+	while (!screen_ended() && turns != 0)
 	{
-		int			columns;
-		int			rows;
-
 		refresh(&conn, &picture);
 		if (batch && picture.error.len > 0)
 		{
-			complain("%s", picture.error.data);
+			report_error("%s", picture.error.data);
 			exit(conn == NULL ? CLI_NO_CONNECTION : CLI_REFUSED);
 		}
-		terminal_size(&columns, &rows);
-		if (json_wanted)
-			print_json(&picture);
-		else if (batch)
-		{
-			draw(&screen, &picture, columns, 0);
-			printf("%s\n", screen.data);
-			fflush(stdout);
-		}
-		else
-		{
-			draw(&screen, &picture, columns, rows);
-			put_on_screen(&screen, rows);
-		}
+		show_picture(conn, &picture, &text, batch);
 		if (turns > 0)
 			turns--;
 		if (turns != 0)
-			spend_interval(&interval, &picture, &screen);
+			spend_interval(&interval, &picture, &text);
 	}
-	give_terminal_back();
-	if (conn != NULL)
-		PQfinish(conn);
-	PQclear(picture.head);
-	PQclear(picture.queues);
-	PQclear(picture.running);
-	PQclear(picture.counters);
-	PQclear(picture.counters_before);
-	buffer_free(&picture.error);
-	buffer_free(&screen);
+	screen_close();
+	PQfinish(conn);
+	free_picture(&picture);
+	buffer_free(&text);
 	return CLI_OK;
 }
+
+const Command command_top = {
+	"top", "[options]", "Queues and running jobs, live", cmd_top,
+	"\nOptions:\n"
+	"  -i, --interval=TIME    between two pictures (2s)\n"
+	"  -n, --iterations=N     end after N pictures\n"
+	"  -b, --batch            one picture below the other, as without a terminal\n"
+	"\nKeys: q ends, blank refreshes at once, + and - make the interval longer and shorter.\n"
+	"\nExamples:\n"
+	"  defer -d shop top\n"
+	"  defer -d shop top --interval 500ms\n"
+	"  defer -d shop top --json --iterations 10 --interval 1s | jq .rates\n"
+};

@@ -1,40 +1,48 @@
 /*
  * wait.c
- *		defer wait, and enqueue --wait: until a job and those that it has enqueued
- *		have ended, with a bar meanwhile.
+ *		defer wait, and enqueue --wait: waits until a job and its children have
+ *		ended, and draws a bar meanwhile.
  *
- * It asks again and again, less often where the answer takes the server
- * longer.  defer.await() would be quicker to answer, but knows nothing of
- * children or progress.
+ * The program polls, less often where the answer takes the server longer.
+ * defer.await() answers sooner, but knows neither children nor progress.
  */
-#include "core/cli.h"
+#include "commands/wait.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LEAST_PAUSE		0.05
-#define MOST_PAUSE		1.0
+#include "core/clock.h"
+#include "core/connect.h"
+#include "core/format.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/report.h"
+#include "core/text.h"
+#include "commands/commands.h"
+#include "commands/show.h"
+
+#define MIN_PAUSE		0.05
+#define MAX_PAUSE		1.0
 
 typedef struct Waiting
 {
 	PGconn	   *conn;
 	const char *id;
-	PGresult   *job;			/* as it was last seen */
-	double		children;		/* how many there are */
-	double		ended;			/* children that have ended, of which ... */
-	double		failed;			/* ... failed, were cancelled or discarded */
-	double		running;
-	double		began;			/* when we began to wait */
-	bool		bar;			/* there is a terminal to draw it on */
-	bool		drawn;
+	PGresult   *job;			/* as of the last poll */
+	double		children;		/* number of children */
+	double		ended;			/* finished children */
+	double		failed;			/* of these: failed, cancelled or discarded */
+	double		running;		/* children that run */
+	double		began;			/* start of waiting, clock_seconds() */
+	bool		bar;			/* standard error is a terminal */
+	bool		drawn;			/* the cursor is on the line of the bar */
 } Waiting;
 
-static const char *const job_sql =
-"SELECT j.id, j.state, j.result, j.error, j.sqlstate, j.progress, j.attempt, j.max_attempts, j.function"
-" FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8";
+#define JOB_SQL \
+	"SELECT j.id, j.state, j.result, j.error, j.sqlstate, j.progress, j.attempt," \
+	" j.max_attempts, j.function FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8"
 
 static const char *const children_sql =
 "SELECT COALESCE(pg_catalog.sum(c.jobs), 0) AS jobs,"
@@ -43,14 +51,12 @@ static const char *const children_sql =
 " COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state = 'running'), 0) AS running"
 " FROM defer.child_states($1::pg_catalog.int8) c";
 
-static double
-clock_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
+/* $2: children, $3: of these ended, $4: not succeeded, $5: whether the time was over */
+static const char *const document_sql =
+"SELECT pg_catalog.row_to_json(job) FROM (SELECT j.*,"
+" pg_catalog.json_build_object('jobs', $2::pg_catalog.int8, 'ended', $3::pg_catalog.int8,"
+" 'not_succeeded', $4::pg_catalog.int8) AS children, $5::pg_catalog.bool AS timed_out"
+" FROM (" JOB_SQL ") j) job";
 
 static bool
 has_ended(const PGresult *job)
@@ -151,17 +157,17 @@ end_line(Waiting *waiting)
  * Waiting
  * ------------------------------------------------------------------------ */
 
-/* See how far it is; false: there is no such job */
+/* Poll the job and its children; false: there is no such job */
 static bool
-look(Waiting *waiting, bool with_children)
+poll_job(Waiting *waiting, bool with_children)
 {
 	PQclear(waiting->job);
-	waiting->job = query(waiting->conn, job_sql, 1, &waiting->id);
+	waiting->job = query_run(waiting->conn, JOB_SQL, 1, &waiting->id);
 	if (PQntuples(waiting->job) == 0)
 		return false;
 	if (with_children)
 	{
-		PGresult   *res = query(waiting->conn, children_sql, 1, &waiting->id);
+		PGresult   *res = query_run(waiting->conn, children_sql, 1, &waiting->id);
 
 		waiting->children = result_number(res, 0, "jobs");
 		waiting->ended = result_number(res, 0, "ended");
@@ -183,47 +189,42 @@ pause_for(double seconds)
 }
 
 static void
+report_json(const Waiting *waiting, bool timed_out)
+{
+	char		counts[3][24];
+	const char *values[] = {waiting->id, counts[0], counts[1], counts[2], timed_out ? "true" : "false"};
+	PGresult   *res;
+
+	snprintf(counts[0], sizeof(counts[0]), "%.0f", waiting->children);
+	snprintf(counts[1], sizeof(counts[1]), "%.0f", waiting->ended);
+	snprintf(counts[2], sizeof(counts[2]), "%.0f", waiting->failed);
+	res = query_run(waiting->conn, document_sql, lengthof(values), values);
+	if (PQntuples(res) > 0)
+		json_print(res);
+	PQclear(res);
+}
+
+static void
 report(const Waiting *waiting, bool timed_out)
 {
 	const PGresult *job = waiting->job;
 
-	if (json_wanted)
-	{
-		Json		json = {0};
-
-		json_open(&json, '{');
-		json_members(&json, job, 0);
-		json_key(&json, "children");
-		json_open(&json, '{');
-		json_key(&json, "jobs");
-		json_int(&json, (int64_t) waiting->children);
-		json_key(&json, "ended");
-		json_int(&json, (int64_t) waiting->ended);
-		json_key(&json, "not_succeeded");
-		json_int(&json, (int64_t) waiting->failed);
-		json_close(&json, '}');
-		json_key(&json, "timed_out");
-		json_bool(&json, timed_out);
-		json_close(&json, '}');
-		json_print(&json);
-		return;
-	}
 	if (timed_out)
-		complain("job %s has not ended in time, it is %s", waiting->id, result_text(job, 0, "state"));
+		report_error("job %s has not ended in time, it is %s", waiting->id, result_text(job, 0, "state"));
 	else if (strcmp(result_text(job, 0, "state"), "succeeded") != 0)
 	{
 		Buffer		error = {0};
 
 		buffer_add(&error, "");
 		text_escape(&error, result_text(job, 0, "error"), TEXT_BLOCK);
-		complain("job %s %s%s%s", waiting->id, result_text(job, 0, "state"), error.len > 0 ? ": " : "", error.data);
+		report_error("job %s %s%s%s", waiting->id, result_text(job, 0, "state"), error.len > 0 ? ": " : "", error.data);
 		buffer_free(&error);
 	}
 	else if (waiting->failed > 0)
-		complain("%.0f of the %.0f jobs that job %s has enqueued did not succeed\n"
-				 "HINT:  defer jobs --parent %s --state failed,cancelled,discarded",
-				 waiting->failed, waiting->children, waiting->id, waiting->id);
-	else if (result_value(job, 0, "result") != NULL && !quiet_wanted)
+		report_error("%.0f of the %.0f jobs that job %s has enqueued did not succeed\n"
+					 "HINT:  defer jobs --parent %s --state failed,cancelled,discarded",
+					 waiting->failed, waiting->children, waiting->id, waiting->id);
+	else if (result_value(job, 0, "result") != NULL && !report_quiet)
 	{
 		Buffer		text = {0};
 
@@ -234,8 +235,8 @@ report(const Waiting *waiting, bool timed_out)
 }
 
 /*
- * Wait for a job, and for those that it has enqueued if so wanted; at most
- * timeout seconds (negative: without end).  Returns how to exit.
+ * Wait for a job, and for its children if with_children, at most timeout
+ * seconds (negative: no limit).  Return the exit code.
  */
 int
 wait_for_job(PGconn *conn, const char *id, double timeout, bool with_children)
@@ -245,16 +246,16 @@ wait_for_job(PGconn *conn, const char *id, double timeout, bool with_children)
 	int			result;
 
 	waiting.began = clock_seconds();
-	waiting.bar = !quiet_wanted && isatty(STDERR_FILENO);
+	waiting.bar = !report_quiet && isatty(STDERR_FILENO);
 	for (;;)
 	{
 		double		before = clock_seconds();
 		double		pause;
 
-		if (!look(&waiting, with_children))
+		if (!poll_job(&waiting, with_children))
 		{
 			end_line(&waiting);
-			complain("there is no job %s that you may see", id);
+			report_error("there is no job %s that you may see", id);
 			PQclear(waiting.job);
 			return CLI_NOTHING_DONE;
 		}
@@ -267,23 +268,26 @@ wait_for_job(PGconn *conn, const char *id, double timeout, bool with_children)
 			break;
 		}
 		pause = 5 * (clock_seconds() - before);
-		if (pause < LEAST_PAUSE)
-			pause = LEAST_PAUSE;
-		if (pause > MOST_PAUSE)
-			pause = MOST_PAUSE;
+		if (pause < MIN_PAUSE)
+			pause = MIN_PAUSE;
+		if (pause > MAX_PAUSE)
+			pause = MAX_PAUSE;
 		if (timeout >= 0 && pause > waiting.began + timeout - clock_seconds())
 			pause = waiting.began + timeout - clock_seconds();
 		if (pause > 0)
 			pause_for(pause);
 	}
 	end_line(&waiting);
-	report(&waiting, timed_out);
+	if (options_json)
+		report_json(&waiting, timed_out);
+	else
+		report(&waiting, timed_out);
 	result = timed_out ? CLI_TIMEOUT : exit_code(&waiting);
 	PQclear(waiting.job);
 	return result;
 }
 
-int
+static int
 cmd_wait(int argc, char **argv)
 {
 	static double timeout = -1;
@@ -300,8 +304,8 @@ cmd_wait(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 1, -1, &count);
 	for (int i = 0; i < count; i++)
-		check_number("the job's id", argv[i]);
-	conn = connect_server();
+		options_check_number("the job's id", argv[i]);
+	conn = connect_or_exit();
 	until = clock_seconds() + timeout;
 	for (int i = 0; i < count; i++)
 	{
@@ -314,3 +318,16 @@ cmd_wait(int argc, char **argv)
 	PQfinish(conn);
 	return result;
 }
+
+const Command command_wait = {
+	"wait", "ID...", "Wait until jobs and the jobs that they enqueue have ended", cmd_wait,
+	"\nWrites the result of a job that has succeeded. Meanwhile a bar is drawn on the terminal.\n"
+	"\nOptions:\n"
+	"  -t, --timeout=TIME     no longer than that: 30s, 10min\n"
+	"  -a, --alone            do not wait for the jobs that they have enqueued\n"
+	"\nExit codes: 0 all succeeded, 4 there is no such job, 5 one failed (or a job that it\n"
+	"enqueued did not succeed), 6 it was cancelled, 7 discarded, 8 the timeout is over.\n"
+	"\nExamples:\n"
+	"  defer -d shop wait 4711\n"
+	"  defer -d shop wait --timeout 10min $(defer -d shop trigger weekly) && echo done\n"
+};

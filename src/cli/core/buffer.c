@@ -1,8 +1,9 @@
 /*
  * buffer.c
- *		Text that grows, and memory that is never NULL.
+ *		Strings that grow, and memory that is never NULL: out of memory ends the
+ *		program.
  */
-#include "core/cli.h"
+#include "core/buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ out_of_memory(void)
 	exit(CLI_REFUSED);
 }
 
-void	   *
+void *
 xmalloc(size_t size)
 {
 	void	   *result = malloc(size > 0 ? size : 1);
@@ -24,7 +25,7 @@ xmalloc(size_t size)
 	return result;
 }
 
-void	   *
+void *
 xrealloc(void *pointer, size_t size)
 {
 	void	   *result = realloc(pointer, size > 0 ? size : 1);
@@ -34,7 +35,7 @@ xrealloc(void *pointer, size_t size)
 	return result;
 }
 
-char	   *
+char *
 xstrdup(const char *string)
 {
 	size_t		size = strlen(string) + 1;
@@ -42,11 +43,11 @@ xstrdup(const char *string)
 	return memcpy(xmalloc(size), string, size);
 }
 
-/* Room for so many more bytes, and the NUL */
+/* Make room for more bytes and the NUL */
 static void
 buffer_reserve(Buffer *buffer, size_t more)
 {
-	size_t		needed = buffer->len +more + 1;
+	size_t		needed = buffer->len + more + 1;
 
 	if (needed <= buffer->size)
 		return;
@@ -62,7 +63,7 @@ buffer_add_len(Buffer *buffer, const char *string, size_t len)
 {
 	buffer_reserve(buffer, len);
 	memcpy(buffer->data + buffer->len, string, len);
-	buffer->len +=len;
+	buffer->len += len;
 	buffer->data[buffer->len] = '\0';
 }
 
@@ -93,13 +94,12 @@ buffer_vprintf(Buffer *buffer, const char *format, va_list args)
 
 	va_copy(again, args);
 	len = vsnprintf(NULL, 0, format, again);
-
 	va_end(again);
 	if (len < 0)
 		return;
 	buffer_reserve(buffer, len);
 	vsnprintf(buffer->data + buffer->len, len + 1, format, args);
-	buffer->len +=len;
+	buffer->len += len;
 }
 
 void
@@ -112,7 +112,7 @@ buffer_printf(Buffer *buffer, const char *format,...)
 	va_end(args);
 }
 
-char	   *
+char *
 xprintf(const char *format,...)
 {
 	Buffer		buffer = {0};
@@ -125,7 +125,7 @@ xprintf(const char *format,...)
 	return buffer.data;
 }
 
-/* Empty it, and keep its memory */
+/* Empty a buffer, and keep its memory */
 void
 buffer_reset(Buffer *buffer)
 {

@@ -2,12 +2,12 @@
  * format.c
  *		Numbers and times for people.
  */
-#include "core/cli.h"
+#include "core/format.h"
 
 #include <math.h>
 #include <string.h>
 
-/* A length of time, with two or three digits that matter */
+/* Append a duration in seconds with two or three significant digits */
 void
 format_seconds(Buffer *out, double seconds)
 {
@@ -31,7 +31,7 @@ format_seconds(Buffer *out, double seconds)
 		buffer_printf(out, "%.0f d %02d h", floor(s / 86400), (int) fmod(s / 3600, 24));
 }
 
-/* 1234567 as 1,234,567; less than 10 and not whole with one decimal */
+/* Append 1234567 as 1,234,567; a fraction below 10 with one decimal */
 void
 format_count(Buffer *out, double count)
 {
@@ -44,7 +44,6 @@ format_count(Buffer *out, double count)
 		return;
 	}
 	len = snprintf(digits, sizeof(digits), "%.0f", count);
-
 	for (size_t i = 0; i < len; i++)
 	{
 		buffer_char(out, digits[i]);
@@ -54,8 +53,8 @@ format_count(Buffer *out, double count)
 }
 
 /*
- * A timestamptz as the server writes it (DateStyle ISO), to the second, and
- * without the day if that is today ("2026-11-24", NULL: always with the day).
+ * Append a timestamptz of the server (DateStyle ISO) to the second, without
+ * the day if it is today ("2026-11-24"; NULL: always with the day).
  */
 void
 format_time(Buffer *out, const char *timestamp, const char *today)
@@ -79,7 +78,7 @@ format_time(Buffer *out, const char *timestamp, const char *today)
 	}
 }
 
-/* The same to the millisecond, always with the day */
+/* Append a timestamptz to the millisecond, always with the day */
 void
 format_time_exact(Buffer *out, const char *timestamp)
 {
@@ -100,7 +99,7 @@ format_time_exact(Buffer *out, const char *timestamp)
 	}
 }
 
-/* The same as ISO 8601 and RFC 3339 want it: 2026-11-24T22:10:21.5+01:00 */
+/* Append a timestamptz as RFC 3339 has it: 2026-11-24T22:10:21.5+01:00 */
 void
 format_iso(Buffer *out, const char *timestamp)
 {

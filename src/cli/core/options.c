@@ -3,15 +3,21 @@
  *		The command line: psql's connection options, those of all commands, and
  *		those of one.  All of them may stand before or behind the command.
  */
-#include "core/cli.h"
+#include "core/options.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool		json_wanted = false;
-bool		quiet_wanted = false;
+#include "core/connect.h"
+#include "core/report.h"
+#include "core/terminal.h"
+
+bool		options_json = false;
+
+static const Command *const *all_commands;
+static const Command *current_command = NULL;
 
 static const char *colours = NULL;
 static bool help_wanted = false;
@@ -26,81 +32,29 @@ static const Option global_options[] = {
 	{"dbname", 'd', OPTION_TEXT, &connect_options.dbname},
 	{"no-password", 'w', OPTION_FLAG, &no_password},
 	{"password", 'W', OPTION_FLAG, &ask_password},
-	{"json", 0, OPTION_FLAG, &json_wanted},
-	{"quiet", 'q', OPTION_FLAG, &quiet_wanted},
+	{"json", 0, OPTION_FLAG, &options_json},
+	{"quiet", 'q', OPTION_FLAG, &report_quiet},
 	{"color", 0, OPTION_TEXT, &colours},
 	{"help", '?', OPTION_FLAG, &help_wanted},
 	{"version", 'V', OPTION_FLAG, &version_wanted},
 	{NULL}
 };
 
-/* "defer: " and a message, made harmless: arguments may be in it */
-static void CLI_PRINTF(1, 0)
-complain_about(const char *format, va_list args)
-{
-	Buffer		text = {0};
-	Buffer		out = {0};
-
-	buffer_add(&text, "");
-	buffer_add(&out, "defer: ");
-	buffer_vprintf(&text, format, args);
-	text_escape(&out, text.data, TEXT_BLOCK);
-	fflush(stdout);
-	fprintf(stderr, "%s\n", out.data);
-	buffer_free(&text);
-	buffer_free(&out);
-}
-
+/* End the program unless text is a whole number of 64 bits, such as a job id */
 void
-complain(const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	complain_about(format, args);
-	va_end(args);
-}
-
-void
-usage_error(const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	complain_about(format, args);
-	va_end(args);
-	fprintf(stderr, "Try \"defer %s%s--help\".\n",
-			current_command != NULL ? current_command->name : "",
-			current_command != NULL ? " " : "");
-	exit(CLI_USAGE);
-}
-
-/* What was written has arrived, or the exit code says so */
-void
-finish_output(void)
-{
-	if (fflush(stdout) != 0 || ferror(stdout))
-	{
-		fprintf(stderr, "defer: could not write: %s\n", strerror(errno));
-		exit(CLI_REFUSED);
-	}
-}
-
-/* A whole number of 64 bits, such as a job's id, or the program ends */
-void
-check_number(const char *what, const char *text)
+options_check_number(const char *what, const char *text)
 {
 	char	   *end;
 
 	errno = 0;
 	strtoll(text, &end, 10);
 	if (end == text || *end != '\0' || errno != 0)
-		usage_error("%s must be a whole number, not \"%s\"", what, text);
+		report_usage_error("%s must be a whole number, not \"%s\"", what, text);
 }
 
-/* "90", "1.5s", "200ms", "2min", "1h", "1d" in seconds */
+/* Return "90", "1.5s", "200ms", "2min", "1h", "1d" in seconds */
 double
-parse_seconds(const char *what, const char *text)
+options_seconds(const char *what, const char *text)
 {
 	static const struct
 	{
@@ -119,7 +73,7 @@ parse_seconds(const char *what, const char *text)
 		if (strcmp(end, units[i].unit) == 0)
 			return number * units[i].seconds;
 	}
-	usage_error("%s must be a length of time such as 30s, 5min or 2h, not \"%s\"", what, text);
+	report_usage_error("%s must be a length of time such as 30s, 5min or 2h, not \"%s\"", what, text);
 }
 
 static void
@@ -134,16 +88,18 @@ set_option(const Option *option, const char *value)
 			*(const char **) option->target = value;
 			break;
 		case OPTION_NUMBER:
-			check_number(option->name, value);
+			options_check_number(option->name, value);
 			*(const char **) option->target = value;
 			break;
 		case OPTION_SECONDS:
-			*(double *) option->target = parse_seconds(option->name, value);
+			*(double *) option->target = options_seconds(option->name, value);
 			break;
 	}
 }
 
-/* --- what getopt_long() wants, out of our lists --- */
+/* ------------------------------------------------------------------------
+ * Our lists, as getopt_long() takes them
+ * ------------------------------------------------------------------------ */
 
 typedef struct Parser
 {
@@ -200,15 +156,15 @@ parser_run(const Parser *parser, int argc, char **argv)
 		const char *given = argv[optind - 1];
 
 		if (code == ':')
-			usage_error("the option %s needs a value", given);
+			report_usage_error("the option %s needs a value", given);
 		if (code == '?' && (optopt != 0 || strcmp(given, "-?") != 0))
 		{
 			if (optopt >= 256)
-				usage_error("the option --%s takes no value", parser->options[optopt - 256]->name);
+				report_usage_error("the option --%s takes no value", parser->options[optopt - 256]->name);
 			else if (optopt != 0 && optopt != '?')
-				usage_error("there is no option -%c here", optopt);
+				report_usage_error("there is no option -%c here", optopt);
 			else if (strcmp(given, "-?") != 0)
-				usage_error("there is no option %s here, or it is not clear which is meant", given);
+				report_usage_error("there is no option %s here, or the name is ambiguous", given);
 		}
 		set_option(parser_find(parser, code), optarg);
 	}
@@ -218,14 +174,15 @@ parser_run(const Parser *parser, int argc, char **argv)
 		connect_options.password = PASSWORD_ALWAYS;
 	if (colours != NULL && strcmp(colours, "auto") != 0 && strcmp(colours, "always") != 0 &&
 		strcmp(colours, "never") != 0)
-		usage_error("--color is auto, always or never, not \"%s\"", colours);
+		report_usage_error("--color is auto, always or never, not \"%s\"", colours);
 }
 
 static void
 print_command_help(const Command *command)
 {
 	printf("usage: defer [connection options] %s%s%s\n\n%s.\n%s", command->name,
-		   command->arguments[0] != '\0' ? " " : "", command->arguments, command->summary, command->help);
+		   command->arguments[0] != '\0' ? " " : "", command->arguments, command->summary,
+		   command->help);
 	printf("\nOptions of all commands:\n"
 		   "  -h, --host, -p, --port, -U, --username, -d, --dbname, -w, --no-password, -W, --password\n"
 		   "                         as for psql; -d takes a URI or a conninfo string, too\n"
@@ -238,10 +195,10 @@ print_command_help(const Command *command)
 static void
 print_help(void)
 {
-	printf("defer shows and steers background jobs and schedules of the extension defer.\n\n"
+	printf("defer shows and controls background jobs and schedules of the extension defer.\n\n"
 		   "usage: defer [connection options] COMMAND [options] [arguments]\n\nCommands:\n");
-	for (const Command *command = commands; command->name != NULL; command++)
-		printf("  %-12s %s\n", command->name, command->summary);
+	for (int i = 0; all_commands[i] != NULL; i++)
+		printf("  %-12s %s\n", all_commands[i]->name, all_commands[i]->summary);
 	printf("\nConnection options, as for psql:\n"
 		   "  -h, --host=HOST        server, or folder of its socket\n"
 		   "  -p, --port=PORT\n"
@@ -262,10 +219,11 @@ print_help(void)
 		   "  defer -d shop enqueue send_invoice '{\"invoice_id\": 42}' --wait\n"
 		   "  defer enqueue --help\n"
 		   "\nExit codes: 0 done, 1 the server reported an error, 2 no connection, 3 wrong usage,\n"
-		   "4 nothing was to be done; those of wait and status are in their help.\n");
+		   "4 there was nothing to do; those of wait and status are in their help.\n");
 }
 
-static void
+/* Print what --help or --version asks for, and end the program */
+static void CLI_NORETURN
 answer(const Command *command)
 {
 	if (version_wanted)
@@ -274,16 +232,20 @@ answer(const Command *command)
 		print_command_help(command);
 	else
 		print_help();
-	finish_output();
+	report_finish_output();
 	exit(CLI_OK);
 }
 
-/* The options in front of the command; argv then begins with the command */
-void
-options_global(int *argc, char ***argv)
+/*
+ * Parse the options in front of the command, and return the command; argv then
+ * begins with it.
+ */
+const Command *
+options_global(int *argc, char ***argv, const Command *const *commands)
 {
 	Parser		parser = {.letters = "+:"};
 
+	all_commands = commands;
 	parser_add(&parser, global_options);
 	parser_run(&parser, *argc, *argv);
 	*argc -= optind;
@@ -291,19 +253,40 @@ options_global(int *argc, char ***argv)
 	terminal_init(colours);
 	if (help_wanted || version_wanted)
 		answer(NULL);
+	if (*argc == 0)
+		report_usage_error("a command is missing");
+	for (int i = 0; commands[i] != NULL; i++)
+	{
+		if (strcmp(commands[i]->name, (*argv)[0]) == 0)
+			current_command = commands[i];
+	}
+	if (current_command == NULL)
+		report_usage_error("there is no command \"%s\"", (*argv)[0]);
+	report_set_command(current_command->name);
+	return current_command;
+}
+
+/* Print the help of a command, or the list of all for NULL; end the program */
+void
+options_help(const Command *command)
+{
+	help_wanted = true;
+	version_wanted = false;
+	answer(command);
 }
 
 /*
- * The options behind the command, in any order with its arguments, of which
- * there must be least to most (-1: as many as one likes).  argv[0] is the command.
+ * Parse the options behind the command, in any order with its arguments, and
+ * return the arguments.  argv[0] is the command.  max_arguments -1: no limit.
  */
-char	  **
-options_parse(int argc, char **argv, const Option *options, int least, int most, int *count)
+char **
+options_parse(int argc, char **argv, const Option *options, int min_arguments, int max_arguments,
+			  int *count)
 {
 	Parser		parser = {.letters = ":"};
 	int			n;
 
-	optind = 0;					/* begin anew: a second list */
+	optind = 0;					/* getopt: begin anew with a second list */
 	parser_add(&parser, global_options);
 	if (options != NULL)
 		parser_add(&parser, options);
@@ -312,10 +295,11 @@ options_parse(int argc, char **argv, const Option *options, int least, int most,
 	if (help_wanted || version_wanted)
 		answer(current_command);
 	n = argc - optind;
-	if (n < least)
-		usage_error("an argument is missing: defer %s %s", current_command->name, current_command->arguments);
-	if (most >= 0 && n > most)
-		usage_error("too many arguments: \"%s\"", argv[optind + most]);
+	if (n < min_arguments)
+		report_usage_error("an argument is missing: defer %s %s", current_command->name,
+						   current_command->arguments);
+	if (max_arguments >= 0 && n > max_arguments)
+		report_usage_error("too many arguments: \"%s\"", argv[optind + max_arguments]);
 	if (count != NULL)
 		*count = n;
 	return argv + optind;

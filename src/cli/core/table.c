@@ -2,12 +2,20 @@
  * table.c
  *		Tables that fit the terminal.
  *
- * Where there is no terminal nothing is cut or left out.
+ * Without a terminal no cell is cut and no column left out.
+ *
+ * fe_utils/print.c of PostgreSQL neither cuts nor drops columns, and prints
+ * control characters as they are.
  */
-#include "core/cli.h"
+#include "core/table.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/format.h"
+#include "core/query.h"
+#include "core/terminal.h"
+#include "core/text.h"
 
 #define GAP 2					/* blanks between columns */
 
@@ -30,7 +38,7 @@ add_cell(Table *table, char *cell)
 	table->cells[table->ncells++] = cell;
 }
 
-/* The next cell, from left to right; NULL is an empty one */
+/* Add the next cell, from left to right; NULL is an empty one */
 void
 table_cell(Table *table, const char *value)
 {
@@ -45,7 +53,7 @@ table_cell(Table *table, const char *value)
 void
 table_cell_printf(Table *table, const char *format,...)
 {
-	char		value[ 256];
+	char		value[256];
 	va_list		args;
 
 	va_start(args, format);
@@ -86,13 +94,13 @@ table_cell_time(Table *table, const char *timestamp, const char *today)
 	add_cell(table, cell.data);
 }
 
-int
-table_rows(const Table *table)
+static int
+count_rows(const Table *table)
 {
 	return table->ncells / table->ncolumns;
 }
 
-/* Width of the line that has these columns */
+/* Return the width of a line of these columns */
 static int
 line_width(const Table *table, const int *widths)
 {
@@ -107,15 +115,15 @@ line_width(const Table *table, const int *widths)
 }
 
 /*
- * Make it fit: cut the widest of the columns that may be cut, then leave out
- * what matters least.  A width of -1: the column is left out.
+ * Make a table fit a width: cut the widest of the columns that may be cut, then
+ * drop columns.  A column of width -1 is left out.
  */
 static void
 fit(const Table *table, int *widths, int width)
 {
-	int			wanted[64];
+	int			full[64];		/* widths of uncut columns */
 
-	memcpy(wanted, widths, table->ncolumns * sizeof(int));
+	memcpy(full, widths, table->ncolumns * sizeof(int));
 	for (;;)
 	{
 		int			excess = line_width(table, widths) - width;
@@ -140,9 +148,9 @@ fit(const Table *table, int *widths, int width)
 			widths[widest]--;
 		else if (drop >= 0)
 		{
-			/* now that there is room, the others may be wide again */
-			widths[drop] = wanted[drop] = -1;
-			memcpy(widths, wanted, table->ncolumns * sizeof(int));
+			/* the room may suffice for the others uncut */
+			widths[drop] = full[drop] = -1;
+			memcpy(widths, full, table->ncolumns * sizeof(int));
 		}
 		else
 			return;
@@ -161,21 +169,21 @@ render_cell(const Table *table, Buffer *out, int column, const char *cell, int w
 	buffer_add(out, before);
 	text_cut(out, cell, width);
 	if (before[0] != '\0')
-		buffer_add(out, colour(PLAIN));
+		buffer_add(out, terminal_colour(COLOUR_PLAIN));
 	if (!last)
 		buffer_repeat(out, " ", GAP + (right || used >= width ? 0 : width - used));
 }
 
 /*
- * Append it, with a line of titles; width 0: as wide as it takes, max_rows 0:
- * all of them.  Each line ends with a line feed.
+ * Append a table with a line of titles.  width 0: no limit; max_rows 0: all.
+ * Each line ends with a line feed.
  */
 void
 table_render(Table *table, Buffer *out, int width, int max_rows)
 {
 	int			widths[64];
 	int			last = 0;
-	int			rows = table_rows(table);
+	int			rows = count_rows(table);
 
 	for (int i = 0; i < table->ncolumns; i++)
 	{
@@ -202,15 +210,16 @@ table_render(Table *table, Buffer *out, int width, int max_rows)
 		for (int i = 0; i < table->ncolumns; i++)
 		{
 			const char *cell = row < 0 ? table->columns[i].title :
-			table->cells[row * table->ncolumns + i];
+				table->cells[row * table->ncolumns + i];
 			const char *before = "";
 
 			if (widths[i] < 0)
 				continue;
 			if (row < 0)
-				before = colour(BOLD);
-			else if (table->columns[i].kind == COLUMN_STATE && state_colour(cell) != PLAIN)
-				before = colour(state_colour(cell));
+				before = terminal_colour(COLOUR_BOLD);
+			else if (table->columns[i].kind == COLUMN_STATE &&
+					 terminal_state_colour(cell) != COLOUR_PLAIN)
+				before = terminal_colour(terminal_state_colour(cell));
 			render_cell(table, out, i, cell, widths[i], i == last, before);
 		}
 		buffer_char(out, '\n');

@@ -1,10 +1,11 @@
 /*
  * terminal.c
- *		What we write to: is it a terminal, how large is it, may it be coloured?
+ *		Standard output: whether it is a terminal, its size, its colours.
  */
-#include "core/cli.h"
+#include "core/terminal.h"
 
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-bool		stdout_is_terminal = false;
-bool		stdout_is_utf8 = true;
+bool		terminal_is_tty = false;
+bool		terminal_is_utf8 = true;
 
 static bool colours_wanted = false;
 
 /*
- * colours: "auto", "always" or "never"; NULL is auto.  See https://no-color.org
- * for NO_COLOR.
+ * Look at standard output.  colours: "auto", "always" or "never"; NULL is auto.
+ * See https://no-color.org for NO_COLOR.
  */
 void
 terminal_init(const char *colours)
@@ -28,28 +29,29 @@ terminal_init(const char *colours)
 	const char *term = getenv("TERM");
 
 	setlocale(LC_CTYPE, "");
-	stdout_is_terminal = isatty(STDOUT_FILENO);
-	/* what is piped somewhere is UTF-8, whatever the locale here */
-	stdout_is_utf8 = !stdout_is_terminal || strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	terminal_is_tty = isatty(STDOUT_FILENO);
+	/* a pipe always gets UTF-8 */
+	terminal_is_utf8 = !terminal_is_tty || strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;
 	if (colours != NULL && strcmp(colours, "always") == 0)
 		colours_wanted = true;
 	else if (colours != NULL && strcmp(colours, "never") == 0)
 		colours_wanted = false;
 	else
-		colours_wanted = stdout_is_terminal &&
+		colours_wanted = terminal_is_tty &&
 			(no_color == NULL || no_color[0] == '\0') &&
 			(term == NULL || strcmp(term, "dumb") != 0);
 }
 
-/* Columns and rows; where there is no terminal as many as it takes: 0 */
+/* Set columns and rows; 0 without a terminal: no limit */
 void
 terminal_size(int *columns, int *rows)
 {
 	struct winsize size;
 	const char *variable = getenv("COLUMNS");
+	long		columns_set = variable != NULL ? strtol(variable, NULL, 10) : 0;
 
 	*columns = *rows = 0;
-	if (!stdout_is_terminal)
+	if (!terminal_is_tty)
 		return;
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
 	{
@@ -57,38 +59,39 @@ terminal_size(int *columns, int *rows)
 		*rows = size.ws_row;
 	}
 	if (*columns <= 0)
-		*columns = variable != NULL && strtol(variable, NULL, 10) > 0 ? (int) strtol(variable, NULL, 10) : 80;
+		*columns = columns_set > 0 && columns_set <= INT_MAX ? (int) columns_set : 80;
 	if (*rows <= 0)
 		*rows = 24;
 }
 
+/* Return the escape sequence of a colour; "" without colours */
 const char *
-colour(Colour which)
+terminal_colour(Colour which)
 {
 	static const char *const codes[] = {
-		[PLAIN] = "\033[0m",[BOLD] = "\033[1m",[DIM] = "\033[2m",
-		[RED] = "\033[31m",[GREEN] = "\033[32m",[YELLOW] = "\033[33m",
-		[BLUE] = "\033[34m",[REVERSE] = "\033[7m",
+		[COLOUR_PLAIN] = "\033[0m",[COLOUR_BOLD] = "\033[1m",[COLOUR_DIM] = "\033[2m",
+		[COLOUR_RED] = "\033[31m",[COLOUR_GREEN] = "\033[32m",[COLOUR_YELLOW] = "\033[33m",
+		[COLOUR_BLUE] = "\033[34m",
 	};
 
 	return colours_wanted ? codes[which] : "";
 }
 
-/* Of the states of jobs, the outcomes of attempts, and what is found wrong */
+/* Return the colour of a job's state, an attempt's outcome or a severity */
 Colour
-state_colour(const char *state)
+terminal_state_colour(const char *state)
 {
 	static const struct
 	{
 		const char *state;
 		Colour		colour;
 	}			colours[] = {
-		{"failed", RED}, {"error", RED}, {"crashed", RED}, {"timed_out", RED},
-		{"retrying", YELLOW}, {"warning", YELLOW}, {"paused", YELLOW}, {"conflict", YELLOW},
-		{"interrupted", YELLOW}, {"off", YELLOW},
-		{"succeeded", GREEN}, {"ok", GREEN},
-		{"running", BLUE}, {"info", BLUE},
-		{"cancelled", DIM}, {"discarded", DIM}, {"inactive", DIM}, {"notice", DIM},
+		{"failed", COLOUR_RED}, {"error", COLOUR_RED}, {"crashed", COLOUR_RED}, {"timed_out", COLOUR_RED},
+		{"retrying", COLOUR_YELLOW}, {"warning", COLOUR_YELLOW}, {"paused", COLOUR_YELLOW}, {"conflict", COLOUR_YELLOW},
+		{"interrupted", COLOUR_YELLOW}, {"off", COLOUR_YELLOW},
+		{"succeeded", COLOUR_GREEN}, {"ok", COLOUR_GREEN},
+		{"running", COLOUR_BLUE}, {"info", COLOUR_BLUE},
+		{"cancelled", COLOUR_DIM}, {"discarded", COLOUR_DIM}, {"inactive", COLOUR_DIM}, {"notice", COLOUR_DIM},
 	};
 
 	for (size_t i = 0; i < lengthof(colours); i++)
@@ -96,5 +99,5 @@ state_colour(const char *state)
 		if (strcmp(state, colours[i].state) == 0)
 			return colours[i].colour;
 	}
-	return PLAIN;
+	return COLOUR_PLAIN;
 }

@@ -2,26 +2,30 @@
  * text.c
  *		Values made harmless for a terminal, and measured.
  *
- * Names, arguments and error texts are written by whoever enqueues jobs.  A
- * terminal obeys what it is sent: escape sequences set its title, answer on
- * its input or rewrite what stands above.  So control characters never leave
- * this program as they are, nor do the characters that change the direction
- * of text or break lines.  They are shown as C and JSON would write them, and
- * a real backslash stays one: this is for eyes, --json is for programs.
+ * Names, arguments and error texts are written by the roles that enqueue jobs.
+ * A terminal obeys its input: escape sequences set its title, answer on its
+ * input or rewrite earlier lines.  So control characters never leave this
+ * program as they are, nor do characters that change the direction of text or
+ * break lines.  They are shown as C and JSON write them.  A real backslash stays
+ * one: this output is for people, --json is for programs.
  */
-#include "core/cli.h"
+#include "core/text.h"
 
 #include <string.h>
 
+#include "core/terminal.h"
+
+#include "libpq-fe.h"
+
 /*
- * Length in bytes of the valid UTF-8 character at the beginning of string,
- * of which there are so many bytes left; 0 if it is not valid.
+ * Return the length in bytes of the valid UTF-8 character at the beginning of a
+ * string of "left" bytes, and its code point; 0 if it is not valid.
  */
 size_t
-utf8_length(const char *string, size_t left, uint32_t *code)
+text_utf8_length(const char *string, size_t left, uint32_t *code)
 {
 	const unsigned char *s = (const unsigned char *) string;
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	static const uint32_t min_code[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t		len;
 
 	if (left == 0)
@@ -48,12 +52,12 @@ utf8_length(const char *string, size_t left, uint32_t *code)
 			return 0;
 		*code = *code << 6 | (s[i] & 0x3f);
 	}
-	if (*code < least[len] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
+	if (*code < min_code[len] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
 		return 0;
 	return len;
 }
 
-/* Must it not reach a terminal? */
+/* Report whether a character must not reach a terminal */
 bool
 text_is_dangerous(uint32_t code)
 {
@@ -62,7 +66,8 @@ text_is_dangerous(uint32_t code)
 		code == 0x061c ||		/* Arabic letter mark */
 		(code >= 0x200b && code <= 0x200f) ||	/* zero width, direction marks */
 		(code >= 0x2028 && code <= 0x202e) ||	/* line breaks, embeddings */
-		(code >= 0x2060 && code <= 0x206f) ||	/* isolates, invisible operators */
+		(code >= 0x2060 && code <= 0x206f) ||	/* isolates, invisible
+												 * operators */
 		code == 0xfeff ||		/* byte order mark */
 		(code >= 0xfff9 && code <= 0xfffb) ||	/* annotations */
 		(code >= 0xe0000 && code <= 0xe007f);	/* tags */
@@ -92,7 +97,7 @@ escape_code(Buffer *out, uint32_t code)
 	}
 }
 
-/* Append value as it may be shown */
+/* Append a value with its dangerous characters escaped */
 void
 text_escape(Buffer *out, const char *value, TextMode mode)
 {
@@ -101,7 +106,7 @@ text_escape(Buffer *out, const char *value, TextMode mode)
 	while (left > 0)
 	{
 		uint32_t	code;
-		size_t		len = utf8_length(value, left, &code);
+		size_t		len = text_utf8_length(value, left, &code);
 
 		if (len == 0)
 		{
@@ -112,7 +117,7 @@ text_escape(Buffer *out, const char *value, TextMode mode)
 			buffer_char(out, '\n');
 		else if (mode == TEXT_BLOCK && code == '\t')
 			buffer_add(out, "    ");
-		else if (text_is_dangerous(code) || (code >= 0x80 && !stdout_is_utf8))
+		else if (text_is_dangerous(code) || (code >= 0x80 && !terminal_is_utf8))
 			escape_code(out, code);
 		else
 			buffer_add_len(out, value, len);
@@ -121,7 +126,18 @@ text_escape(Buffer *out, const char *value, TextMode mode)
 	}
 }
 
-/* Columns of a terminal that one character takes */
+/* Return a value in one line, with its dangerous characters escaped; allocated */
+char *
+text_line(const char *value)
+{
+	Buffer		out = {0};
+
+	buffer_add(&out, "");
+	text_escape(&out, value, TEXT_LINE);
+	return out.data;
+}
+
+/* Return the columns of a terminal that one character takes */
 static int
 code_width(const char *character, uint32_t code)
 {
@@ -136,7 +152,7 @@ code_width(const char *character, uint32_t code)
 	return width < 0 ? 0 : width;
 }
 
-/* Width of a line that text_escape has made */
+/* Return the width of a line that text_escape() has made */
 int
 text_width(const char *escaped)
 {
@@ -146,7 +162,7 @@ text_width(const char *escaped)
 	while (left > 0)
 	{
 		uint32_t	code;
-		size_t		len = utf8_length(escaped, left, &code);
+		size_t		len = text_utf8_length(escaped, left, &code);
 
 		if (len == 0)
 			break;
@@ -157,12 +173,12 @@ text_width(const char *escaped)
 	return width;
 }
 
-/* Append as much of such a line as there is room for; "..." where it is cut */
+/* Append such a line, cut to a width; "..." marks the cut */
 void
 text_cut(Buffer *out, const char *escaped, int width)
 {
-	const char *dots = stdout_is_utf8 ? "\xe2\x80\xa6" : "...";
-	int			room = width - (stdout_is_utf8 ? 1 : 3);
+	const char *dots = terminal_is_utf8 ? "\xe2\x80\xa6" : "...";
+	int			room = width - (terminal_is_utf8 ? 1 : 3);
 	size_t		left = strlen(escaped);
 
 	if (text_width(escaped) <= width)
@@ -178,7 +194,7 @@ text_cut(Buffer *out, const char *escaped, int width)
 	while (left > 0)
 	{
 		uint32_t	code;
-		size_t		len = utf8_length(escaped, left, &code);
+		size_t		len = text_utf8_length(escaped, left, &code);
 		int			columns;
 
 		if (len == 0)
@@ -195,7 +211,7 @@ text_cut(Buffer *out, const char *escaped, int width)
 	buffer_repeat(out, " ", room);
 }
 
-/* Append a block of lines, all but the first with so many blanks in front */
+/* Append a block of lines, all but the first indented */
 void
 text_indent(Buffer *out, const char *escaped, int indent)
 {

@@ -1,38 +1,48 @@
 /*
  * actions.c
  *		What a POST does: one call of one of defer's functions, as the role of the
- *		session; then back to the page that it came from, which tells how it went.
+ *		session; then back to the page that it came from, which tells the result.
  */
-#include "dashboard/dashboard.h"
+#include "dashboard/actions.h"
 
-#include <stdlib.h>
 #include <string.h>
+
 
 typedef struct Action
 {
 	const char *path;
-	const char *field;			/* the parameter */
-	const char *sql;			/* a row with one column */
-	const char *done;			/* what to say; %s is the column */
-	const char *nothing;		/* what to say when it is false; NULL: never */
-	bool		to_job;			/* go to the job that it made */
+	const char *field;			/* of the form; $1 of the statement */
+	const char *sql;			/* one row: the result, and the name of its
+								 * object */
+	const char *done;			/* message; %n is the name, %r the result */
+	const char *nothing;		/* message for false, or no row */
+	bool		to_job;			/* lead to the job whose id is the result */
 } Action;
 
+#define JOB(call)		"SELECT defer." call ", $1"
+#define SCHEDULE(call)	"SELECT defer." call ", s.name FROM defer.schedules s WHERE s.id = $1::bigint"
+#define NO_SCHEDULE		"There is no such schedule that you may see."
+
 static const Action actions[] = {
-	{"/do/cancel", "id", "SELECT defer.cancel($1::bigint)", "The job is cancelled.", "The job was not cancelled: it runs, or has ended.", false},
-	{"/do/stop", "id", "SELECT defer.cancel($1::bigint, force => true)", "The job is being stopped.", "The job was not stopped: it has ended.", false},
-	{"/do/rerun", "id", "SELECT defer.rerun($1::bigint)", "This job was enqueued.", NULL, true},
-	{"/do/run-now", "id", "SELECT defer.reschedule($1::bigint)", "The job is ready to run.", "The job was not moved: it runs, or has ended.", false},
-	{"/do/trigger", "name", "SELECT defer.trigger($1)", "A run was enqueued: job %s.", NULL, false},
-	{"/do/pause-schedule", "name", "SELECT defer.alter_cron($1, active => false)", "The schedule is paused.", NULL, false},
-	{"/do/resume-schedule", "name", "SELECT defer.alter_cron($1, active => true)", "The schedule is active.", NULL, false},
-	{"/do/pause-function", "name", "SELECT defer.pause($1)", "The function is paused: its jobs wait.", NULL, false},
-	{"/do/resume-function", "name", "SELECT defer.resume($1)", "The function goes on.", NULL, false},
-	{"/do/pause-queue", "name", "SELECT defer.pause_queue($1)", "The queue is paused: its jobs wait.", NULL, false},
-	{"/do/resume-queue", "name", "SELECT defer.resume_queue($1)", "The queue goes on.", NULL, false},
+	{"/do/cancel", "id", JOB("cancel($1::bigint)"), "Job %n is cancelled.",
+	"Job %n was not cancelled: it runs, or has ended."},
+	{"/do/stop", "id", JOB("cancel($1::bigint, force => true)"), "Job %n is being stopped.",
+	"Job %n was not stopped: it has ended."},
+	{"/do/rerun", "id", JOB("rerun($1::bigint)"), "This job was enqueued as a copy of job %n.", NULL, true},
+	{"/do/run-now", "id", JOB("reschedule($1::bigint)"), "Job %n is ready to run.",
+	"Job %n was not moved: it runs, or has ended."},
+	{"/do/trigger", "id", SCHEDULE("trigger(s.id)"), "A run of \"%n\" was enqueued: job %r.", NO_SCHEDULE},
+	{"/do/pause-schedule", "id", SCHEDULE("alter_cron(s.id, active => false)"),
+	"The schedule \"%n\" is paused.", NO_SCHEDULE},
+	{"/do/resume-schedule", "id", SCHEDULE("alter_cron(s.id, active => true)"),
+	"The schedule \"%n\" is active.", NO_SCHEDULE},
+	{"/do/pause-function", "name", JOB("pause($1)"), "The function \"%n\" is paused: its jobs wait."},
+	{"/do/resume-function", "name", JOB("resume($1)"), "The function \"%n\" is resumed."},
+	{"/do/pause-queue", "name", JOB("pause_queue($1)"), "The queue \"%n\" is paused: its jobs wait."},
+	{"/do/resume-queue", "name", JOB("resume_queue($1)"), "The queue \"%n\" is resumed."},
 };
 
-/* A path of ours, with nothing in front of it that leads elsewhere */
+/* Report whether a path leads to a page of this dashboard, not elsewhere */
 static bool
 is_own_path(const char *path)
 {
@@ -46,9 +56,9 @@ is_own_path(const char *path)
 	return true;
 }
 
-/* In a transaction of its own, the only one that may write */
+/* Execute the statement in a transaction of its own, the only one that may write */
 static PGresult *
-run(Page *page, const Action *action, const char *value)
+execute(Page *page, const Action *action, const char *value)
 {
 	const char *values[] = {value};
 	PGresult   *res;
@@ -72,24 +82,66 @@ run(Page *page, const Action *action, const char *value)
 	return res;
 }
 
+/* Keep the message for the next page */
 static void
-say(Session *session, bool bad, const char *message, const char *value)
+set_message(Session *session, bool bad, const char *message)
 {
-	const char *place = strstr(message, "%s");
-
 	session->message_bad = bad;
-	if (place == NULL)
-		snprintf(session->message, sizeof(session->message), "%s", message);
-	else
-		snprintf(session->message, sizeof(session->message), "%.*s%s%s", (int) (place - message), message, value, place + 2);
+	snprintf(session->message, sizeof(session->message), "%s", message);
 }
 
+/* Append a message with %n and %r replaced */
+static void
+fill_message(Buffer *out, const char *message, const char *name, const char *result)
+{
+	buffer_add(out, "");
+	for (; *message != '\0'; message++)
+	{
+		if (strncmp(message, "%n", 2) == 0)
+			buffer_add(out, name);
+		else if (strncmp(message, "%r", 2) == 0)
+			buffer_add(out, result);
+		else
+		{
+			buffer_char(out, *message);
+			continue;
+		}
+		message++;
+	}
+}
+
+static void
+report(Page *page, const Action *action, const PGresult *res)
+{
+	Buffer		message = {0};
+	bool		good = PQresultStatus(res) == PGRES_TUPLES_OK;
+	bool		found = good && PQntuples(res) > 0;
+
+	if (!good)
+	{
+		result_error(&message, page->conn, res);
+		set_message(page->session, true, message.data);
+	}
+	else if (action->nothing != NULL && (!found || PQgetvalue(res, 0, 0)[0] == 'f'))
+	{
+		fill_message(&message, action->nothing, found ? PQgetvalue(res, 0, 1) : "", "");
+		set_message(page->session, true, message.data);
+	}
+	else
+	{
+		fill_message(&message, action->done, PQgetvalue(res, 0, 1), PQgetvalue(res, 0, 0));
+		set_message(page->session, false, message.data);
+	}
+	buffer_free(&message);
+}
+
+/* Do what the request's path means, and redirect */
 void
 action_run(Page *page)
 {
 	Request    *request = page->request;
 	const Action *action = NULL;
-	const char *back = form_field(request, "back");
+	const char *back = request_form(request, "back");
 	PGresult   *res;
 
 	for (size_t i = 0; i < lengthof(actions); i++)
@@ -100,25 +152,13 @@ action_run(Page *page)
 	if (action == NULL)
 	{
 		request->status = 404;
-		error_page(page->out, page->session, "Not found", "There is no such action.");
+		page_write_error(page->out, page->session, "Not found", "There is no such action.");
 		return;
 	}
-	res = run(page, action, form_field(request, action->field));
+	res = execute(page, action, request_form(request, action->field));
+	report(page, action, res);
 	request->status = 303;
-	if (PQresultStatus(res) != PGRES_TUPLES_OK)
-	{
-		Buffer		error = {0};
-
-		buffer_add(&error, "");
-		result_error(&error, page->conn, res);
-		say(page->session, true, "%s", error.data);
-		buffer_free(&error);
-	}
-	else if (action->nothing != NULL && PQgetvalue(res, 0, 0)[0] == 'f')
-		say(page->session, true, action->nothing, "");
-	else
-		say(page->session, false, action->done, PQgetvalue(res, 0, 0));
-	if (PQresultStatus(res) == PGRES_TUPLES_OK && action->to_job)
+	if (action->to_job && PQresultStatus(res) == PGRES_TUPLES_OK)
 		request->location = xprintf("/job?id=%s", PQgetvalue(res, 0, 0));
 	else
 		request->location = xstrdup(is_own_path(back) ? back : "/");

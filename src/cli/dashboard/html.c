@@ -7,12 +7,16 @@
  * change the direction of text are made visible by core/text.c first: a name that
  * looks like another one is a trap, too.
  */
-#include "dashboard/dashboard.h"
+#include "dashboard/html.h"
 
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "core/format.h"
+#include "core/text.h"
 
 static void
 escape(Buffer *out, const char *value, TextMode mode)
@@ -48,14 +52,14 @@ escape(Buffer *out, const char *value, TextMode mode)
 	buffer_free(&text);
 }
 
-/* Append a value as text, also within the quotes of an attribute; NULL is "" */
+/* Append a value, for text and for quoted attributes; NULL is "" */
 void
 html_text(Buffer *out, const char *value)
 {
 	escape(out, value, TEXT_LINE);
 }
 
-/* The same with its line feeds, for <pre> */
+/* Append a value with its line feeds, for <pre> */
 void
 html_block(Buffer *out, const char *value)
 {
@@ -67,7 +71,7 @@ html_block(Buffer *out, const char *value)
  * as in printf.  %% is a percent sign.
  */
 void
-html(Buffer *out, const char *format,...)
+html_add(Buffer *out, const char *format,...)
 {
 	va_list		args;
 
@@ -91,7 +95,7 @@ html(Buffer *out, const char *format,...)
 		{
 			memcpy(one, format, spec);
 			one[spec] = '\0';
-			/* the format's own check is that of html() */
+			/* the compiler checks the format of html_add() itself */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 #pragma GCC diagnostic ignored "-Wformat-security"
@@ -124,8 +128,8 @@ html_url(Buffer *out, const char *value)
 }
 
 /*
- * JSON as the server writes jsonb, broken into lines where that helps.  It is
- * only text for us: whatever it is, it is escaped.
+ * Append JSON as the server writes jsonb, broken into lines if it is long.  It
+ * is escaped like any text.
  */
 void
 html_json(Buffer *out, const char *json)
@@ -181,7 +185,7 @@ html_json(Buffer *out, const char *json)
  * Times
  * ------------------------------------------------------------------------ */
 
-/* The number that *text begins with, and what must stand behind it; false: it does not */
+/* Read the number that *text begins with, and the separator after it; false: there is none */
 static bool
 read_number(const char **text, char separator, int *number)
 {
@@ -195,8 +199,8 @@ read_number(const char **text, char separator, int *number)
 	return true;
 }
 
-/* A timestamptz (DateStyle ISO) as seconds since 1970; NAN: it is none */
-double
+/* Return a timestamptz (DateStyle ISO) as seconds since 1970; NAN: it has none */
+static double
 parse_time(const char *timestamp)
 {
 	struct tm	tm = {0};
@@ -227,6 +231,7 @@ parse_time(const char *timestamp)
 	return (double) timegm(&tm) + seconds - hours * 3600.0 - (west ? -60.0 : 60.0) * minutes;
 }
 
+/* Append a distance in time: 5 min ago, in 2 h 30 min */
 static void
 relative(Buffer *out, double seconds)
 {
@@ -249,13 +254,13 @@ relative(Buffer *out, double seconds)
 	else
 		buffer_printf(&length, "%.0f days", floor(s / 86400));
 	if (seconds >= 0)
-		html(out, "%s ago", length.data);
+		html_add(out, "%s ago", length.data);
 	else
-		html(out, "in %s", length.data);
+		html_add(out, "in %s", length.data);
 	buffer_free(&length);
 }
 
-/* Open <time>; the whole of it is in the title */
+/* Open <time>, with the exact time as its title; false: there is none to close */
 static bool
 open_time(Buffer *out, const char *timestamp)
 {
@@ -272,12 +277,12 @@ open_time(Buffer *out, const char *timestamp)
 		return false;
 	}
 	format_iso(&iso, timestamp);
-	html(out, "<time datetime=\"%s\" title=\"%s\">", iso.data, timestamp);
+	html_add(out, "<time datetime=\"%s\" title=\"%s\">", iso.data, timestamp);
 	buffer_free(&iso);
 	return true;
 }
 
-/* How long ago, or how soon */
+/* Append how long ago a time is, or how soon */
 void
 html_time(Buffer *out, const char *timestamp, double now)
 {
@@ -287,7 +292,7 @@ html_time(Buffer *out, const char *timestamp, double now)
 	buffer_add(out, "</time>");
 }
 
-/* The date and time of day, with how far away that is if it is near */
+/* Append date and time of day to the second, and the distance */
 void
 html_clock(Buffer *out, const char *timestamp, double now)
 {
@@ -296,12 +301,28 @@ html_clock(Buffer *out, const char *timestamp, double now)
 	if (!open_time(out, timestamp))
 		return;
 	format_time(&text, timestamp, NULL);
-	html(out, "%s</time> <span class=\"quiet\">", text.data);
+	html_add(out, "%s</time> <span class=\"quiet\">", text.data);
 	relative(out, now - parse_time(timestamp));
 	buffer_add(out, "</span>");
 	buffer_free(&text);
 }
 
+/* Append date and time of day to the millisecond, and the distance */
+void
+html_clock_exact(Buffer *out, const char *timestamp, double now)
+{
+	Buffer		text = {0};
+
+	if (!open_time(out, timestamp))
+		return;
+	format_time_exact(&text, timestamp);
+	html_add(out, "%s</time> <span class=\"quiet\">", text.data);
+	relative(out, now - parse_time(timestamp));
+	buffer_add(out, "</span>");
+	buffer_free(&text);
+}
+
+/* Append a duration */
 void
 html_seconds(Buffer *out, double seconds)
 {
@@ -312,13 +333,14 @@ html_seconds(Buffer *out, double seconds)
 	buffer_free(&text);
 }
 
+/* Append a count */
 void
 html_count(Buffer *out, double count)
 {
 	format_count(out, count);
 }
 
-/* A count that may be an estimate: to three digits, and marked */
+/* Append a count; an estimate has three digits and a mark */
 void
 html_count_about(Buffer *out, double count, bool about)
 {
@@ -336,42 +358,61 @@ html_count_about(Buffer *out, double count, bool about)
  * Names and states
  * ------------------------------------------------------------------------ */
 
-/* A signature, its schema and its parameters in a quieter tone */
+/* Append text in which lines may break after commas, brackets and underscores */
+static void
+breakable(Buffer *out, const char *text)
+{
+	while (*text != '\0')
+	{
+		size_t		len = strcspn(text, ",(_");
+		char	   *part;
+
+		len += text[len] != '\0';
+		part = xprintf("%.*s", (int) len, text);
+		html_text(out, part);
+		free(part);
+		text += len;
+		if (*text != '\0')
+			buffer_add(out, "<wbr>");
+	}
+}
+
+/* Append a signature, with schema and parameters in a quieter tone */
 void
 html_function(Buffer *out, const char *signature)
 {
 	const char *open = strchr(signature, '(');
-	const char *dot = NULL;
+	const char *dot;
 	char	   *copy;
 
-	if (signature[0] == '"' || open == NULL || strchr(signature, '"') != NULL)
+	buffer_add(out, "<span class=\"fn\">");
+	if (open == NULL || strchr(signature, '"') != NULL)
 	{
-		html(out, "<span class=\"fn\">%s</span>", signature);
+		breakable(out, signature);
+		buffer_add(out, "</span>");
 		return;
 	}
 	dot = memchr(signature, '.', open - signature);
 	copy = xstrdup(signature);
 	copy[open - signature] = '\0';
-	buffer_add(out, "<span class=\"fn\">");
 	if (dot != NULL)
 	{
-		if (strncmp(copy, "public.", 7) != 0)
-		{
-			buffer_add(out, "<span class=\"quiet\">");
-			copy[dot - signature] = '\0';
-			html(out, "%s.</span>", copy);
-		}
-		html_text(out, copy + (dot + 1 - signature));
+		copy[dot - signature] = '\0';
+		if (strcmp(copy, "public") != 0)
+			html_add(out, "<span class=\"quiet\">%s.</span><wbr>", copy);
+		breakable(out, copy + (dot + 1 - signature));
 	}
 	else
-		html_text(out, copy);
-	html(out, "<span class=\"quiet\">%s</span></span>", open);
+		breakable(out, copy);
+	buffer_add(out, "<wbr><span class=\"quiet\">");
+	breakable(out, open);
+	buffer_add(out, "</span></span>");
 	free(copy);
 }
 
-/* A state, an outcome or a severity: its word, with a mark in its colour */
+/* Append a state, an outcome or a severity: its word, with a mark in its colour */
 void
 html_state(Buffer *out, const char *state)
 {
-	html(out, "<span class=\"state is-%s\">%s</span>", state, state);
+	html_add(out, "<span class=\"state is-%s\">%s</span>", state, state);
 }

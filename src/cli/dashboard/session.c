@@ -1,122 +1,53 @@
 /*
  * session.c
- *		Who has logged in.  A session is known by a random cookie, has a connection
- *		of its own, and is one role.
+ *		Logged-in browsers, and their connections to the database.
  *
- * With the token all sessions are the role that the program was started as,
- * and connect again when their connection is lost.  A password that somebody
- * typed in is not kept: such a session ends with its connection.
+ * A session is known by a random cookie, is one role, and has a connection of
+ * its own.  With the token all sessions are the role that the program was
+ * started as, and connect again when their connection is lost.  A password that
+ * was typed in is not kept: such a session ends with its connection.
  *
- * Order of locks: sessions_lock, never while a Session's mutex is being waited for.
+ * Order of locks: a thread that holds sessions_lock never waits for the mutex of
+ * a session.
  */
-#include "dashboard/dashboard.h"
+#include "dashboard/session.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "core/connect.h"
+#include "dashboard/dashboard.h"
+#include "dashboard/page.h"
 
 #define MAX_SESSIONS		32
 
-/* Seconds: a session that nobody uses ends; any ends; a connection is closed */
+/* Seconds until an unused session ends, any session ends, a connection closes */
 #define IDLE_END			(8 * 3600)
 #define OLD_END				(7 * 86400)
 #define IDLE_DISCONNECT		15
 
-/* Failed logins within a minute, after which nobody may try */
-#define MAX_FAILURES		10
-
 static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
 static Session *sessions[MAX_SESSIONS];
-static char *start_password = NULL;		/* that the program was started with */
-
-static time_t failures_since = 0;
-static int	failures = 0;
-
-/* ------------------------------------------------------------------------
- * Secrets
- * ------------------------------------------------------------------------ */
-
-/* TOKEN_LEN hexadecimal digits that nobody guesses */
-void
-random_token(char *token)
-{
-	unsigned char bytes[TOKEN_LEN / 2];
-	int			file = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-	size_t		got = 0;
-
-	while (file >= 0 && got < sizeof(bytes))
-	{
-		ssize_t		n = read(file, bytes + got, sizeof(bytes) - got);
-
-		if (n > 0)
-			got += n;
-		else if (n == 0 || errno != EINTR)
-			break;
-	}
-	if (got < sizeof(bytes))
-	{
-		complain("could not read /dev/urandom");
-		exit(CLI_REFUSED);
-	}
-	close(file);
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
-}
-
-/* Compare in a time that tells nothing about where they differ */
-bool
-equal_secret(const char *a, const char *b)
-{
-	size_t		len = strlen(a);
-	unsigned char differs = 0;
-
-	if (strlen(b) != len)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		differs |= (unsigned char) (a[i] ^ b[i]);
-	return differs == 0;
-}
-
-/* May somebody try to log in now? */
-bool
-login_allowed(void)
-{
-	bool		allowed;
-
-	pthread_mutex_lock(&sessions_lock);
-	if (time(NULL) - failures_since >= 60)
-		failures = 0;
-	allowed = failures < MAX_FAILURES;
-	pthread_mutex_unlock(&sessions_lock);
-	return allowed;
-}
-
-void
-login_failed(void)
-{
-	struct timespec pause = {.tv_nsec = 300 * 1000 * 1000};
-
-	pthread_mutex_lock(&sessions_lock);
-	if (failures++ == 0)
-		failures_since = time(NULL);
-	pthread_mutex_unlock(&sessions_lock);
-	nanosleep(&pause, NULL);
-}
+static char *start_password = NULL; /* that the program was started with */
 
 /* ------------------------------------------------------------------------
  * Connections
  * ------------------------------------------------------------------------ */
 
-/* A connection as our pages want it; with role NULL of whoever started the program */
+/*
+ * Connect as a role with its password, or with role NULL as the program was
+ * started.  NULL: error says why not, and refused whether role or password was
+ * the reason.
+ */
 PGconn *
-session_connect(const char *role, const char *password, Buffer *error)
+session_connect(const char *role, const char *password, bool *refused, Buffer *error)
 {
-	PGconn	   *conn = role != NULL ? connect_login(role, password, error) :
-		connect_try(start_password, error);
+	PGconn	   *conn;
 
-	if (conn != NULL && !page_prepare(conn, error))
+	*refused = false;
+	conn = role != NULL ? connect_login(role, password, refused, error) :
+		connect_try(start_password, error);
+	if (conn != NULL && !page_prepare_connection(conn, error))
 	{
 		PQfinish(conn);
 		conn = NULL;
@@ -124,21 +55,17 @@ session_connect(const char *role, const char *password, Buffer *error)
 	return conn;
 }
 
-/* Note what the role is called, and what the database has */
+/* Note the names of the role and the database, for display */
 static bool
-look_around(Session *session, PGconn *conn, Buffer *error)
+read_names(Session *session, PGconn *conn, Buffer *error)
 {
-	PGresult   *res;
-	bool		good;
+	PGresult   *res = query_try(conn, "SELECT current_user AS role, current_database() AS database", 0, NULL);
+	bool		good = result_good(res);
 
-	res = query_try(conn, "SELECT current_user AS role, current_database() AS database,"
-					" pg_catalog.to_regclass('defer.alerts') IS NOT NULL AS alerts", 0, NULL);
-	good = PQresultStatus(res) == PGRES_TUPLES_OK;
 	if (good)
 	{
 		snprintf(session->role, sizeof(session->role), "%s", result_text(res, 0, "role"));
 		snprintf(session->database, sizeof(session->database), "%s", result_text(res, 0, "database"));
-		session->has_alerts = result_true(res, 0, "alerts");
 	}
 	else
 		result_error(error, conn, res);
@@ -146,10 +73,15 @@ look_around(Session *session, PGconn *conn, Buffer *error)
 	return good;
 }
 
-/* The connection, which the caller, who holds the mutex, may use; NULL: none */
+/*
+ * Return the session's connection, opened if need be; NULL: error says why not.
+ * The caller holds the session's mutex.
+ */
 PGconn *
 session_connection(Session *session, Buffer *error)
 {
+	bool		refused;
+
 	if (session->conn != NULL && PQstatus(session->conn) != CONNECTION_OK)
 	{
 		PQfinish(session->conn);
@@ -162,8 +94,8 @@ session_connection(Session *session, Buffer *error)
 	}
 	else if (session->conn == NULL)
 	{
-		session->conn = session_connect(NULL, NULL, error);
-		if (session->conn != NULL && !look_around(session, session->conn, error))
+		session->conn = session_connect(NULL, NULL, &refused, error);
+		if (session->conn != NULL && !read_names(session, session->conn, error))
 		{
 			PQfinish(session->conn);
 			session->conn = NULL;
@@ -185,9 +117,9 @@ session_free(Session *session)
 	free(session);
 }
 
-/* Take it out of the table; under sessions_lock */
+/* Remove a session from the table; under sessions_lock */
 static void
-forget(int i)
+remove_session(int i)
 {
 	Session    *session = sessions[i];
 
@@ -197,7 +129,7 @@ forget(int i)
 		session_free(session);
 }
 
-/* End what is too old, and close connections that nobody uses */
+/* End old sessions, and close connections that are not used */
 void
 sessions_sweep(void)
 {
@@ -211,7 +143,7 @@ sessions_sweep(void)
 		if (session == NULL || session->references > 0)
 			continue;
 		if (now - session->used > IDLE_END || now - session->created > OLD_END)
-			forget(i);
+			remove_session(i);
 		else if (now - session->used > IDLE_DISCONNECT && !session->own_login)
 		{
 			PQfinish(session->conn);
@@ -221,22 +153,22 @@ sessions_sweep(void)
 	pthread_mutex_unlock(&sessions_lock);
 }
 
-/* The session with that cookie, to be released; NULL: none */
+/* Return the session of a cookie, to be released; NULL: there is none */
 Session *
 session_find(const char *id)
 {
 	Session    *found = NULL;
 	time_t		now = time(NULL);
 
-	if (id == NULL || strlen(id) != TOKEN_LEN)
+	if (id == NULL || strlen(id) != SECRET_LEN)
 		return NULL;
 	pthread_mutex_lock(&sessions_lock);
 	for (int i = 0; i < MAX_SESSIONS && found == NULL; i++)
 	{
-		if (sessions[i] == NULL || !equal_secret(sessions[i]->id, id))
+		if (sessions[i] == NULL || !secret_equal(sessions[i]->id, id))
 			continue;
 		if (now - sessions[i]->used > IDLE_END || now - sessions[i]->created > OLD_END)
-			forget(i);
+			remove_session(i);
 		else
 		{
 			found = sessions[i];
@@ -248,6 +180,7 @@ session_find(const char *id)
 	return found;
 }
 
+/* Give a session back */
 void
 session_release(Session *session)
 {
@@ -257,7 +190,7 @@ session_release(Session *session)
 	pthread_mutex_unlock(&sessions_lock);
 }
 
-/* Nobody finds it any more */
+/* End a session; it is freed with its last reference */
 void
 session_close(Session *session)
 {
@@ -265,12 +198,12 @@ session_close(Session *session)
 	for (int i = 0; i < MAX_SESSIONS; i++)
 	{
 		if (sessions[i] == session)
-			forget(i);
+			remove_session(i);
 	}
 	pthread_mutex_unlock(&sessions_lock);
 }
 
-/* A place in the table: a free one, or that of whoever has been away longest */
+/* Return a free place of the table, or that of the session unused for longest */
 static int
 find_place(void)
 {
@@ -283,28 +216,28 @@ find_place(void)
 		if (oldest < 0 || sessions[i]->used < sessions[oldest]->used)
 			oldest = i;
 	}
-	forget(oldest);
+	remove_session(oldest);
 	return oldest;
 }
 
 /*
- * A new session, to be released; with role NULL of whoever started the
- * program.  NULL: error says why.
+ * Return a new session, to be released; arguments and errors as of
+ * session_connect().
  */
 Session *
-session_login(const char *role, const char *password, Buffer *error)
+session_login(const char *role, const char *password, bool *refused, Buffer *error)
 {
 	Session    *session = xmalloc(sizeof(Session));
 
 	memset(session, 0, sizeof(*session));
-	random_token(session->id);
-	random_token(session->csrf);
+	secret_token(session->id);
+	secret_token(session->csrf);
 	session->created = session->used = time(NULL);
 	session->references = 1;
 	session->own_login = role != NULL;
 	pthread_mutex_init(&session->mutex, NULL);
-	session->conn = session_connect(role, password, error);
-	if (session->conn == NULL || !look_around(session, session->conn, error))
+	session->conn = session_connect(role, password, refused, error);
+	if (session->conn == NULL || !read_names(session, session->conn, error))
 	{
 		session_free(session);
 		return NULL;
@@ -315,7 +248,7 @@ session_login(const char *role, const char *password, Buffer *error)
 	return session;
 }
 
-/* Try to connect, so that what is wrong shows at once and not in the browser */
+/* Connect once, so that errors show at the start and not in the browser */
 void
 sessions_init(void)
 {
@@ -323,7 +256,7 @@ sessions_init(void)
 
 	if (dashboard.login == LOGIN_PASSWORD)
 		return;
-	conn = connect_server();
+	conn = connect_or_exit();
 	if (PQconnectionUsedPassword(conn))
 		start_password = xstrdup(PQpass(conn));
 	PQfinish(conn);
@@ -336,7 +269,7 @@ sessions_end(void)
 	for (int i = 0; i < MAX_SESSIONS; i++)
 	{
 		if (sessions[i] != NULL)
-			forget(i);
+			remove_session(i);
 	}
 	pthread_mutex_unlock(&sessions_lock);
 	free(start_password);

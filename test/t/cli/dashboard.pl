@@ -3,20 +3,15 @@
 use strict;
 use warnings;
 
-use lib 'test/t/lib';
+use Dashboard;
 use DeferTest;
 use HTTP::Tiny;
 use IO::Socket::INET;
-use IPC::Run;
-use JSON::PP;
 use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-if (system('defer help 2>/dev/null | grep -qw dashboard') != 0)
-{
-	plan skip_all => 'built without the dashboard';
-}
+plan skip_all => 'built without the dashboard' unless has_dashboard();
 
 my $node = new_server('dashboard', q{max_connections = 60
 defer.smtp_url = 'smtp://localhost:1'
@@ -41,6 +36,7 @@ SELECT defer.create_queue('</td>queue');
 });
 my $failed = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[1]', metadata => '{"<u>": "</code>"}', key => '<key>')});
 my $fan = $node->safe_psql('postgres', q{SELECT defer.enqueue('fan')});
+my $tick = $node->safe_psql('postgres', 'SELECT id FROM defer.schedules');
 my $later = $node->safe_psql('postgres', qq{SELECT defer.enqueue('$hostile', delay => '1 day')} =~ s/'"/'"/r
 	=~ s/'name'/''name''/r);
 settled_but($node, 1);
@@ -53,64 +49,7 @@ sub settled_but
 	return until_ok($server, "SELECT count(*) = $n FROM defer.live_jobs", "all but $n have ended");
 }
 
-# Start it; returns what it tells, with the handle
-sub dashboard
-{
-	my ($options, %more) = @_;
-	my ($out, $err) = ('', '');
-	my @command = ('defer', '-h', $node->host, '-p', $node->port, '-d', 'postgres', '--json',
-		'dashboard', '--http-port', '0', @$options);
-	local $ENV{PGUSER} = $more{user} if $more{user};
-	my $handle = IPC::Run::start(\@command, '<', \undef, '>', \$out, '2>', \$err,
-		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-
-	$handle->pump until $out =~ /\n/ || !$handle->pumpable;
-	like($out, qr/^\{.*\}\n$/, 'it says where it is') or BAIL_OUT("the dashboard did not start: $err");
-	return { %{ decode_json($out) }, handle => $handle };
-}
-
-sub stop
-{
-	my ($dash) = @_;
-
-	$dash->{handle}->signal('TERM');
-	$dash->{handle}->finish;
-	is($dash->{handle}->result(0), 0, 'SIGTERM ends it');
-	return;
-}
-
-my $http = HTTP::Tiny->new(max_redirect => 0, timeout => 60);
-
-sub get
-{
-	my ($dash, $path, %headers) = @_;
-
-	return $http->get("http://127.0.0.1:$dash->{port}$path",
-		{ headers => { ($dash->{cookie} ? (Cookie => $dash->{cookie}) : ()), %headers } });
-}
-
-sub post
-{
-	my ($dash, $path, $form, %headers) = @_;
-	my %all = (Origin => "http://127.0.0.1:$dash->{port}",
-		'Content-Type' => 'application/x-www-form-urlencoded',
-		($dash->{cookie} ? (Cookie => $dash->{cookie}) : ()), %headers);
-
-	delete $all{$_} for grep { !defined $all{$_} } keys %all;
-	return $http->post("http://127.0.0.1:$dash->{port}$path",
-		{ headers => \%all, content => ref $form ? $http->www_form_urlencode($form) : $form });
-}
-
-sub login
-{
-	my ($dash, %form) = @_;
-	my $answer = post($dash, '/login', \%form);
-
-	is($answer->{status}, 303, 'login');
-	($dash->{cookie}) = ($answer->{headers}{'set-cookie'} // '') =~ /^([^;]*)/;
-	($dash->{csrf}) = get($dash, '/')->{content} =~ /name="csrf" value="([0-9a-f]{32})"/;
-	return $answer;
-}
+sub dashboard { return start_dashboard($node, @_); }
 
 # Of a request with that Host
 sub status_for_host
@@ -171,7 +110,7 @@ ok($dash->{csrf}, 'forms have a token');
 
 my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs', '/jobs?state=failed', '/jobs?state=scheduled',
 	'/jobs?state=succeeded', '/jobs?state=running', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
-	'/jobs?since=-1+hour', "/jobs?parent=$fan", '/jobs?schedule=x', '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
+	'/jobs?since=-1+hour', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
 	'/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
 for my $path (@pages)
 {
@@ -187,17 +126,23 @@ for my $path (@pages)
 }
 like(get($dash, "/job?id=$failed")->{content}, qr/&lt;img src=x onerror=alert\(1\)&gt; &quot;quoted&quot; &amp; 1/, 'error');
 like(get($dash, "/job?id=$failed")->{content}, qr/&lt;b&gt;said&lt;\/b&gt; 1/, 'message');
-like(get($dash, '/jobs?state=scheduled')->{content}, qr/&lt;script&gt;alert\(&#39;name&#39;\)/, 'function');
+like(get($dash, '/jobs?state=scheduled')->{content}, qr/&lt;script&gt;alert\((<wbr>)?&#39;name&#39;\)/, 'function');
 like(get($dash, '/jobs?function=%22%3E%3Cscript%3E')->{content}, qr/value="&quot;&gt;&lt;script&gt;"/, 'filter');
 like(get($dash, '/jobs?state=%27;DROP')->{content}, qr/there is no state/, 'a state that there is not');
-like(get($dash, '/jobs?metadata=%7B')->{content}, qr/The server said.*invalid input syntax/s, 'metadata that is no JSON');
+for my $bad ('metadata=%7B', 'since=bogus', 'until=bogus', 'parent=x', 'before=x', 'schedule=x', 'state=bogus', 'parent=99999999999999999999')
+{
+	$answer = get($dash, "/jobs?$bad");
+	is($answer->{status}, 200, "$bad: a page");
+	like($answer->{content}, qr/The server said.*(invalid input syntax|out of range|unrecognized|there is no state)/s, "$bad: what is wrong");
+	unlike($answer->{content}, qr/href="\/job\?id/, "$bad: no jobs");
+}
 like(get($dash, "/tree?id=$fan")->{content}, qr/20 jobs/, 'the fan-out');
 like(get($dash, "/tree?id=$fan")->{content}, qr/100%.*20 succeeded/s, 'all of it');
 is(get($dash, '/job?id=1%27')->{status}, 404, 'no such id');
 is(get($dash, '/job?id=999999999')->{status}, 404, 'no such job');
 is(get($dash, '/nothing')->{status}, 404, 'no such page');
 is(get($dash, '/../etc/passwd')->{status}, 404, 'no files');
-is($http->request('DELETE', "http://127.0.0.1:$dash->{port}/", { headers => { Cookie => $dash->{cookie} } })->{status}, 405, 'no other method');
+is(HTTP::Tiny->new->request('DELETE', "http://127.0.0.1:$dash->{port}/", { headers => { Cookie => $dash->{cookie} } })->{status}, 405, 'no other method');
 for my $asset ('/dashboard.css', '/dashboard.js', '/icon.svg')
 {
 	is(get($dash, $asset)->{status}, 200, $asset);
@@ -215,42 +160,34 @@ is(post($dash, '/do/cancel', 'x' x 100000)->{status}, 413, 'too large');
 is(post($dash, '/do/drop-database', { csrf => $dash->{csrf} })->{status}, 404, 'no such action');
 is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $later"), 'scheduled', 'it waits all the same');
 
-# Do it as a page's form does; what is said then
-sub act
-{
-	my ($what, %form) = @_;
-	my $done = post($dash, "/do/$what", { csrf => $dash->{csrf}, back => '/jobs', %form });
-
-	is($done->{status}, 303, "$what: back to a page");
-	return get($dash, $done->{headers}{location})->{content};
-}
-
-like(act('run-now', id => $later), qr/The job is ready to run/, 'run now');
+like(act($dash, 'run-now', id => $later), qr/Job $later is ready to run/, 'run now');
 settled_but($node, 0);
 my ($new) = post($dash, '/do/rerun', { id => $later, csrf => $dash->{csrf} })->{headers}{location} =~ /^\/job\?id=(\d+)$/;
 ok($new && $new > $later, 'run again: to the new job');
 settled_but($node, 0);
 my $cancelled = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', delay => '1 day')});
-like(act('cancel', id => $cancelled), qr/The job is cancelled/, 'cancel');
+like(act($dash, 'cancel', id => $cancelled), qr/Job $cancelled is cancelled/, 'cancel');
 is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $cancelled"), 'cancelled', 'it is');
-like(act('cancel', id => $cancelled), qr/was not cancelled/, 'twice');
+like(act($dash, 'cancel', id => $cancelled), qr/was not cancelled/, 'twice');
 my $slow = $node->safe_psql('postgres', q{SELECT defer.enqueue('slow')});
 until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $slow", 'a job that runs');
 like(get($dash, '/jobs?state=running')->{content}, qr/href="\/job\?id=$slow"/, 'it is in the list');
 like(get($dash, '/workers')->{content}, qr/href="\/job\?id=$slow"/, 'and in that of the workers');
-like(act('stop', id => $slow), qr/being stopped/, 'stop');
+like(act($dash, 'stop', id => $slow), qr/Job $slow is being stopped/, 'stop');
 settled_but($node, 0);
-like(act('trigger', name => '<i>tick</i>'), qr/A run was enqueued: job \d+/, 'trigger');
-like(act('pause-schedule', name => '<i>tick</i>'), qr/The schedule is paused/, 'pause a schedule');
+like(act($dash, 'trigger', id => $tick), qr/A run of &quot;&lt;i&gt;tick&lt;\/i&gt;&quot; was enqueued: job \d+/, 'trigger');
+like(act($dash, 'pause-schedule', id => $tick), qr/The schedule &quot;&lt;i&gt;tick&lt;\/i&gt;&quot; is paused/, 'pause a schedule');
 is($node->safe_psql('postgres', 'SELECT active FROM defer.schedules'), 'f', 'it is');
-like(act('resume-schedule', name => '<i>tick</i>'), qr/The schedule is active/, 'and again');
-like(act('pause-function', name => 'public.work(integer)'), qr/The function is paused/, 'pause a function');
+like(act($dash, 'resume-schedule', id => $tick), qr/The schedule &quot;&lt;i&gt;tick&lt;\/i&gt;&quot; is active/, 'and again');
+like(act($dash, 'trigger', id => '999999'), qr/There is no such schedule/, 'no such schedule');
+like(act($dash, 'trigger', id => q{1'); DROP TABLE x; --}), qr/invalid input syntax/, 'no number');
+like(act($dash, 'pause-function', name => 'public.work(integer)'), qr/The function &quot;public\.work\(integer\)&quot; is paused/, 'pause a function');
 is($node->safe_psql('postgres', q{SELECT paused FROM defer.settings WHERE name = 'public.work(integer)'}), 't', 'it is');
 like(get($dash, '/functions')->{content}, qr/is-paused/, 'one sees it');
-like(act('resume-function', name => 'public.work(integer)'), qr/The function goes on/, 'and again');
-like(act('pause-queue', name => '</td>queue'), qr/The queue is paused/, 'pause a queue');
-like(act('resume-queue', name => '</td>queue'), qr/The queue goes on/, 'and again');
-like(act('trigger', name => q{'); DROP TABLE x; --}), qr/does not exist/, 'what the server says');
+like(act($dash, 'resume-function', name => 'public.work(integer)'), qr/The function &quot;public\.work\(integer\)&quot; is resumed/, 'and again');
+like(act($dash, 'pause-queue', name => '</td>queue'), qr/The queue &quot;&lt;\/td&gt;queue&quot; is paused/, 'pause a queue');
+like(act($dash, 'resume-queue', name => '</td>queue'), qr/The queue &quot;&lt;\/td&gt;queue&quot; is resumed/, 'and again');
+like(act($dash, 'pause-queue', name => q{'); DROP TABLE x; --}), qr/does not exist/, 'what the server says');
 for my $back ('//evil.example', 'http://evil.example', '/\\evil.example', "/\r\nX: y", '')
 {
 	is(post($dash, '/do/pause-queue', { name => '</td>queue', back => $back, csrf => $dash->{csrf} })->{headers}{location}, '/', 'back to nowhere else');
@@ -302,19 +239,19 @@ is(get($dash, '/')->{status}, 303, 'the session is over');
 delete $dash->{cookie};
 my @statuses = map { post($dash, '/login', { token => "guess $_" })->{status} } 1 .. 12;
 is($statuses[-1], 429, 'too many guesses');
-is(post($dash, '/login', { token => $dash->{token} })->{status}, 429, 'for a minute nobody comes in');
-stop($dash);
+login($dash, token => $dash->{token});
+stop_dashboard($dash);
 
 # --- look, change nothing
 
 $dash = dashboard([ '--read-only' ]);
 login($dash, token => $dash->{token});
-is(post($dash, '/do/trigger', { name => '<i>tick</i>', csrf => $dash->{csrf} })->{status}, 403, 'read-only: no action');
+is(post($dash, '/do/trigger', { id => $tick, csrf => $dash->{csrf} })->{status}, 403, 'read-only: no action');
 for my $path ('/jobs', "/job?id=$failed", '/functions', '/schedules', '/queues')
 {
 	unlike(get($dash, $path)->{content}, qr/action="\/do\//, "read-only: $path has no buttons");
 }
-stop($dash);
+stop_dashboard($dash);
 
 # --- whose rights
 
@@ -322,8 +259,8 @@ $dash = dashboard([], user => 'dash_user');
 login($dash, token => $dash->{token});
 unlike(get($dash, '/jobs')->{content}, qr/href="\/job\?id/, 'a role without jobs sees none');
 is(get($dash, "/job?id=$failed")->{status}, 404, 'nor one by its id');
-like(act('pause-function', name => 'public.work(integer)'), qr/message bad/, 'nor may it pause');
-stop($dash);
+like(act($dash, 'pause-function', name => 'public.work(integer)'), qr/message bad/, 'nor may it pause');
+stop_dashboard($dash);
 
 # --- with passwords
 
@@ -344,7 +281,7 @@ $node->reload;
 	login($dash, role => 'dash_user', password => 'right');
 	like(get($dash, '/')->{content}, qr/dash_user/, 'as that role');
 	is(get($dash, "/job?id=$failed")->{status}, 404, 'with its rights');
-	stop($dash);
+	stop_dashboard($dash);
 }
 
 # --- a password that nobody has typed, or that the server does not ask for
@@ -383,7 +320,7 @@ for my $from (qw(PGPASSWORD PGPASSFILE))
 	}
 	is(metrics_as('dash_user', 'right')->{status}, 200, "$from is set: metrics with the right password");
 	login($dash, role => 'dash_user', password => 'right');
-	stop($dash);
+	stop_dashboard($dash);
 }
 {
 	local $ENV{PGPASSFILE} = $passfile;
@@ -394,14 +331,14 @@ for my $from (qw(PGPASSWORD PGPASSFILE))
 	$dash = dashboard([ '--login', 'password' ]);
 	login($dash, role => 'dash_user', password => 'right');
 	like(get($dash, '/')->{content}, qr/dash_user/, 'what was typed goes before a file of passwords');
-	stop($dash);
+	stop_dashboard($dash);
 }
 
 # --- with a token of one's own, and pages that have more than usual
 
 append_to_file($node->data_dir . '/token', "a-token-of-my-own-12345\n");
 $dash = dashboard([ '--token-file', $node->data_dir . '/token' ]);
-is($dash->{token} // 'a-token-of-my-own-12345', 'a-token-of-my-own-12345', 'no other token is made');
+is($dash->{token}, undef, 'no other token is made');
 login($dash, token => 'a-token-of-my-own-12345');
 $node->safe_psql('postgres', q{
 	SELECT count(defer.enqueue('work', '[0]')) FROM generate_series(1, 120);
@@ -414,9 +351,76 @@ like($answer, qr/id="older" href="([^"]*before=\d+)"/, 'more jobs than a page ha
 my ($older) = $answer =~ /id="older" href="([^"]*)"/;
 $older =~ s/&amp;/&/g;
 like(get($dash, $older)->{content}, qr/work\(integer\)/, 'the next page has the others');
-like(get($dash, '/alerts')->{content}, qr/<td>&lt;b&gt;alert/, 'alerts are shown as text');
+like(get($dash, '/alerts')->{content}, qr/<strong>&lt;b&gt;alert/, 'alerts are shown as text');
 like(get($dash, '/schedules')->{content}, qr/class="leaves"><li><a href="\/job\?id=\d+"/, 'the last runs of a schedule');
-stop($dash);
+stop_dashboard($dash);
+
+# --- schedules of one name that belong to several roles
+
+$node->safe_psql('postgres', q{
+	CREATE ROLE one LOGIN; CREATE ROLE two LOGIN; GRANT USAGE ON SCHEMA defer TO one, two;
+	SELECT defer.cron_command('backup', '0 3 * * *', 'SELECT 0');
+	SET ROLE one; SELECT defer.cron_command('backup', '0 2 * * *', 'SELECT 1'); SELECT defer.cron_command('only', '0 2 * * *', 'SELECT 1'); RESET ROLE;
+	SET ROLE two; SELECT defer.cron_command('backup', '0 1 * * *', 'SELECT 2'); SELECT defer.cron_command('only', '0 1 * * *', 'SELECT 2'); RESET ROLE});
+my %id = map { split /=/ } split /\n/, $node->safe_psql('postgres', q{SELECT name || '/' || owner || '=' || id FROM defer.schedules});
+my ($superuser) = map { m{^backup/(.*)} && $1 !~ /^(one|two)$/ ? $1 : () } keys %id;
+
+sub active { return $node->safe_psql('postgres', q{SELECT string_agg(name || '/' || owner, ' ' ORDER BY name, owner::text) FROM defer.schedules WHERE NOT active}); }
+
+$dash = dashboard([]);
+login($dash, token => $dash->{token});
+like(act($dash, 'pause-schedule', id => $id{'backup/one'}), qr/The schedule &quot;backup&quot; is paused/, 'pause the schedule of another role');
+is(active(), 'backup/one', 'it is that one');
+act($dash, 'pause-schedule', id => $id{'only/two'});
+is(active(), 'backup/one only/two', 'of two that are others\', that one');
+act($dash, 'resume-schedule', id => $id{'backup/one'});
+like(act($dash, 'trigger', id => $id{'backup/two'}), qr/A run of &quot;backup&quot; was enqueued: job (\d+)/, 'run one of them');
+act($dash, 'resume-schedule', id => $id{'only/two'});
+settled_but($node, 0);
+is($node->safe_psql('postgres', q{SELECT owner || ' ' || (args ->> 'sql') FROM defer.jobs WHERE schedule = 'backup'}), 'two SELECT 2', 'it was that one');
+like(get($dash, "/jobs?schedule=$id{'backup/two'}")->{content}, qr/href="\/job\?id=\d+"/, 'runs of the one that ran');
+unlike(get($dash, "/jobs?schedule=$id{'backup/one'}")->{content}, qr/href="\/job\?id=\d+"/, 'and not of the others');
+my ($run) = get($dash, "/jobs?schedule=$id{'backup/two'}")->{content} =~ /href="\/job\?id=(\d+)"/;
+like(get($dash, "/job?id=$run")->{content}, qr/href="\/jobs\?schedule=$id{'backup\/two'}"/, 'from a run to the runs of that schedule');
+
+# Cards are in the same order whatever runs next, or is paused
+sub cards { return join ' ', get($dash, '/schedules')->{content} =~ /name="id" value="(\d+)"><input[^>]*><button class="small">Run now/g; }
+my $cards = cards();
+is($cards, join(' ', map { $id{$_} } sort { (split m{/}, $a)[0] cmp (split m{/}, $b)[0] || (split m{/}, $a)[1] cmp (split m{/}, $b)[1] } keys %id), 'by name and owner');
+act($dash, 'pause-schedule', id => $id{'backup/two'});
+$node->safe_psql('postgres', q{SELECT defer.alter_cron('<i>tick</i>', '* * * * * *')});
+is(cards(), $cards, 'the same whatever happens to them');
+$node->safe_psql('postgres', q{SELECT defer.alter_cron('<i>tick</i>', '0 4 * * *')});
+settled_but($node, 0);
+
+# --- what failed last, by when it failed; ids that a double cannot hold
+
+$node->safe_psql('postgres', q{CREATE TABLE open (n integer)});
+$node->safe_psql('postgres', q{CREATE FUNCTION late() RETURNS void LANGUAGE plpgsql AS
+	$$ BEGIN WHILE NOT EXISTS (SELECT FROM open) LOOP PERFORM pg_sleep(0.01); END LOOP; RAISE 'late'; END $$});
+my $late = $node->safe_psql('postgres', q{SELECT defer.enqueue('late', max_attempts => 1)});
+$node->safe_psql('postgres', q{SELECT count(defer.enqueue('work', '[2]')) FROM generate_series(1, 20)});
+settled_but($node, 1);
+$node->safe_psql('postgres', q{INSERT INTO open VALUES (1)});
+settled_but($node, 0);
+like(get($dash, '/')->{content}, qr/Failed last.*?<li>.*?href="\/job\?id=$late"/s, 'what failed last is there');
+my ($first) = get($dash, '/')->{content} =~ /Failed last.*?<li>.*?href="\/job\?id=(\d+)"/s;
+is($first, $late, 'and comes first');
+act($dash, 'resume-queue', name => '</td>queue');
+my $large = '9007199254740993';
+$node->safe_psql('postgres', qq{SELECT setval('defer.job_id_seq', $large - 1)});
+is($node->safe_psql('postgres', q{SELECT count(defer.enqueue('work', '[0]', queue => '</td>queue')) FROM generate_series(1, 61)}), '61', 'jobs with large ids');
+settled_but($node, 0);
+my $content = get($dash, '/jobs?queue=%3C%2Ftd%3Equeue')->{content};
+my @listed = $content =~ /href="\/job\?id=(\d+)"/g;
+my ($next) = $content =~ /id="older" href="([^"]*)"/;
+$next =~ s/&amp;/&/g;
+push @listed, get($dash, $next)->{content} =~ /href="\/job\?id=(\d+)"/g;
+is(join(' ', @listed), $node->safe_psql('postgres', q{SELECT string_agg(id::text, ' ' ORDER BY id DESC) FROM defer.jobs WHERE queue = '</td>queue'}),
+	'each of them once, on two pages');
+is(get($dash, "/job?id=$listed[-1]")->{status}, 200, 'one of them');
+like(get($dash, "/job?id=$listed[-1]")->{content}, qr/<title>Job $listed[-1] /, 'a title that tells tabs apart');
+stop_dashboard($dash);
 
 # --- what it says when it cannot begin
 

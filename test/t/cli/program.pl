@@ -258,7 +258,7 @@ like(defer_ok(0, 'status', 'status'), qr/\nside +paused/, 'status: paused');
 defer_ok(0, 'resume a queue', 'resume', '--queue', 'side');
 is(sql(q{SELECT paused FROM defer.queues WHERE queue = 'side'}), 'f', 'a queue goes on');
 defer_ok(0, 'pause a schedule', 'pause', '--schedule', 'nightly', '-q');
-like(defer_ok(0, 'schedules', 'schedules'), qr/\nnightly +inactive +30 3/, 'schedules: inactive');
+like(defer_ok(0, 'schedules', 'schedules'), qr/\nnightly +\S+ +inactive +30 3/, 'schedules: inactive');
 defer_ok(0, 'resume a schedule', 'resume', '--schedule', 'nightly', '-q');
 defer_ok(1, 'pause of nothing', 'pause', 'gone');
 like(defer_ok(0, 'schedules', 'schedules'), qr/^NAME.*\nnightly .*At 03:30, every day.*Europe\/Paris/, 'schedules: a table');
@@ -313,6 +313,40 @@ defer_ok(1, 'cancel of another\'s', '-U', 'app', 'cancel', $added);
 sql('CREATE ROLE stranger LOGIN');
 (undef, $err) = defer_ok(1, 'no right to the schema', '-U', 'stranger', 'status');
 like($err, qr/role "stranger" may not use defer/, 'no right to the schema: says so');
+
+# ----------------------------------------------------------------------------
+# Schedules of one name that belong to several roles
+# ----------------------------------------------------------------------------
+
+sql(q{
+	CREATE ROLE one; CREATE ROLE "Two ""2"""; GRANT USAGE ON SCHEMA defer TO one, "Two ""2""";
+	SELECT defer.cron_command('backup', '0 3 * * *', 'SELECT 0');
+	SET ROLE one; SELECT defer.cron_command('backup', '0 2 * * *', 'SELECT 1'); SELECT defer.cron_command('only', '0 2 * * *', 'SELECT 1'); RESET ROLE;
+	SET ROLE "Two ""2"""; SELECT defer.cron_command('only', '0 1 * * *', 'SELECT 2'); RESET ROLE});
+sub paused { return sql(q{SELECT string_agg(name || ' ' || pg_get_userbyid(owner), ', ' ORDER BY 1) FROM defer.schedules WHERE NOT active}); }
+(undef, $err) = defer_ok(1, 'several roles have one', 'trigger', 'only');
+like($err, qr/several roles have a schedule "only"\nHINT: .*--owner/s, 'several roles have one: says how to choose');
+is(defer_ok(0, 'pause that of a role', 'pause', '--schedule', 'backup', '--owner', 'one'), "paused schedule backup\n", 'pause that of a role');
+is(paused(), 'backup one', 'it is that one');
+defer_ok(0, 'resume that of a role', 'resume', '--schedule', 'backup', '--owner', 'one', '-q');
+is(paused(), '', 'and again');
+defer_ok(0, 'a name with quotes', 'pause', '-S', 'only', '--owner', 'Two "2"', '-q');
+is(paused(), 'only Two "2"', 'a name with quotes: it is that one');
+my $of_one = defer_ok(0, 'trigger that of a role', 'trigger', 'only', '--owner', 'one') =~ s/\n//r;
+is(sql("SELECT owner || ' ' || (args ->> 'sql') FROM defer.jobs WHERE id = $of_one"), 'one SELECT 1', 'it was that one');
+sql(q{SET ROLE "Two ""2"""; SELECT defer.trigger('only')});
+is(join(' ', map { $_->{id} } @{ defer_json('jobs of a schedule of a role', 'jobs', '--schedule', 'only', '--owner', 'one')->{jobs} }), $of_one,
+	'jobs of a schedule of a role');
+is(scalar @{ defer_json('jobs of schedules', 'jobs', '--schedule', 'only')->{jobs} }, 2, 'jobs of all schedules of that name');
+is(join(' ', map { $_->{owner} } @{ defer_json('a schedule of a role', 'schedules', 'only', '--owner', 'one')->{schedules} }), 'one', 'a schedule of a role');
+is(scalar @{ defer_json('schedules of a role', 'schedules', '--owner', 'one')->{schedules} }, 2, 'schedules of a role');
+defer_ok(4, 'no such schedule of a role', 'schedules', 'backup', '--owner', 'Two "2"');
+(undef, $err) = defer_ok(4, 'no such schedule of a role', 'trigger', 'backup', '--owner', 'Two "2"');
+like($err, qr/schedule "backup" does not exist/, 'no such schedule of a role: says so');
+defer_ok(1, 'no such role', 'trigger', 'backup', '--owner', 'nobody');
+defer_ok(3, 'whose function?', 'pause', 'add', '--owner', 'one');
+like(defer_ok(0, 'schedules of several roles', 'schedules'), qr/^NAME +ROLE.*\nbackup +one .*\nonly +one /s, 'schedules: whose they are');
+sql(q{SELECT defer.unschedule(id) FROM defer.schedules WHERE name = 'only'});
 
 # ----------------------------------------------------------------------------
 # Hostile text

@@ -2,33 +2,16 @@
  * show.c
  *		What several commands show: queues, running jobs, lists of jobs.
  */
-#include "core/cli.h"
+#include "commands/show.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-const char *const live_queues_sql =
-"SELECT q.queue, q.paused, q.concurrency, q.queued, q.running, q.retrying, q.scheduled, q.oldest_ready,"
-" EXTRACT(epoch FROM pg_catalog.statement_timestamp() - q.oldest_ready)::pg_catalog.float8"
-" AS oldest_ready_seconds"
-" FROM defer.live_queues q ORDER BY q.queue";
+#include "core/format.h"
+#include "core/query.h"
 
-const char *const running_jobs_sql =
-"SELECT j.id, j.function, j.args, j.queue, j.owner::pg_catalog.text AS owner, j.attempt, j.started_at, j.progress, j.pid,"
-" EXTRACT(epoch FROM j.duration)::pg_catalog.float8 AS duration"
-" FROM defer.jobs j WHERE j.id = ANY"
-" (ARRAY(SELECT r.job_id FROM defer.running_jobs() r))"
-" AND j.state = 'running' ORDER BY j.started_at, j.id";
-
-/* A job as --json and "defer job" show it; lengths of time in seconds */
-const char *const job_columns =
-"j.id, j.state, j.function, j.args, j.queue, j.priority, j.owner::pg_catalog.text AS owner, j.run_at, j.enqueued_at,"
-" j.started_at, j.finished_at, EXTRACT(epoch FROM j.duration)::pg_catalog.float8 AS duration,"
-" j.attempt, j.max_attempts, j.result, j.error, j.sqlstate, j.key, j.metadata, j.parent_id, j.schedule,"
-" j.scheduled_for, j.discard_at, j.progress, j.pid";
-
+/* Fill a table of the queues that SHOW_QUEUES_SQL has found */
 void
-queues_table(Table *table, const PGresult *res)
+show_queues(Table *table, const PGresult *res)
 {
 	static const Column columns[] = {
 		{"QUEUE", COLUMN_TEXT, 12, 0},
@@ -54,7 +37,7 @@ queues_table(Table *table, const PGresult *res)
 	}
 }
 
-/* [#####.....] 50 % */
+/* Append a bar and a percentage: [#####.....] 50 % */
 void
 show_progress(Buffer *out, double fraction, int width)
 {
@@ -70,8 +53,9 @@ show_progress(Buffer *out, double fraction, int width)
 	buffer_printf(out, "%3d %%", (int) (fraction * 100));
 }
 
+/* Fill a table of the jobs that SHOW_RUNNING_SQL has found */
 void
-running_table(Table *table, const PGresult *res)
+show_running(Table *table, const PGresult *res)
 {
 	static const Column columns[] = {
 		{"JOB", COLUMN_NUMBER, 0, 0},
@@ -106,8 +90,9 @@ running_table(Table *table, const PGresult *res)
 	}
 }
 
+/* Fill a table of jobs with SHOW_JOB_COLUMNS, and the day as "today" */
 void
-jobs_table(Table *table, const PGresult *res)
+show_jobs(Table *table, const PGresult *res)
 {
 	static const Column columns[] = {
 		{"JOB", COLUMN_NUMBER, 0, 0},
@@ -148,34 +133,4 @@ jobs_table(Table *table, const PGresult *res)
 		table_cell(table, note.data);
 		buffer_free(&note);
 	}
-}
-
-/*
- * What the user gives as a time: "2h" is two hours ago, anything else is for
- * the server to read.  As text that the server takes as a timestamptz.
- */
-char *
-resolve_time(PGconn *conn, const char *what, const char *text)
-{
-	char	   *end;
-	char		seconds[64];
-	const char *values[1] = {text};
-	PGresult   *res;
-	char	   *result;
-
-	if (text == NULL)
-		return NULL;
-	(void) strtod(text, &end);
-	if (end != text && strpbrk(text, "-:/") == NULL)
-	{
-		snprintf(seconds, sizeof(seconds), "%.6f", parse_seconds(what, text));
-		values[0] = seconds;
-		res = query(conn, "SELECT (pg_catalog.now() - pg_catalog.make_interval(secs => $1::pg_catalog.float8))"
-					"::pg_catalog.text", 1, values);
-	}
-	else
-		res = query(conn, "SELECT $1::pg_catalog.timestamptz::pg_catalog.text", 1, values);
-	result = xstrdup(PQgetvalue(res, 0, 0));
-	PQclear(res);
-	return result;
 }

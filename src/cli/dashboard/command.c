@@ -1,54 +1,47 @@
 /*
- * dashboard.c
- *		defer dashboard: a small web server on loopback, with pages that show and
- *		steer what is in the database.
+ * command.c
+ *		defer dashboard: a web server on loopback with pages that show and control
+ *		the jobs of a database.
  */
-#include "dashboard/dashboard.h"
+#include "dashboard/command.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "core/json.h"
+#include "core/report.h"
+#include "core/terminal.h"
+#include "dashboard/connections.h"
+#include "dashboard/dashboard.h"
+#include "dashboard/secret.h"
+#include "dashboard/server.h"
+#include "dashboard/session.h"
+#include "dashboard/throttle.h"
 
 #define DEFAULT_PORT	8433
 
 DashboardOptions dashboard;
 
-const char	dashboard_help[] =
-"\nOptions:\n"
-"      --http-port=PORT   where it listens (8433; 0: any port that is free)\n"
-"      --listen=ADDRESS   not on 127.0.0.1 but there; 0.0.0.0 is everywhere.  What goes over the\n"
-"                         network is not encrypted: put a proxy with TLS in front of it\n"
-"      --origin=URL,...   how browsers reach it, if that is by other names than the address:\n"
-"                         https://jobs.example.com\n"
-"      --login=KIND       token: whoever has the token is the role that connects (default);\n"
-"                         password: each logs in with a role and its password, which the server\n"
-"                         must ask for (pg_hba.conf)\n"
-"      --token-file=FILE  the token, instead of a new one at each start\n"
-"      --read-only        look, change nothing\n"
-"\nIt says which address to open.  With --json that is one line for programs.\n"
-"GET /metrics wants the token, too: Authorization: Bearer TOKEN.\n"
-"\nExamples:\n"
-"  defer -d shop dashboard\n"
-"  defer -d shop dashboard --read-only --http-port 9000\n"
-"  defer -h db.example.com -d shop dashboard --login password\n";
-
 /* ------------------------------------------------------------------------
  * Options
  * ------------------------------------------------------------------------ */
 
-/* Our address as browsers write it, without a slash at its end */
+/* Add an address as browsers write it, without a final slash */
 static void
 add_origin(const char *origin, size_t len)
 {
 	while (len > 0 && origin[len - 1] == '/')
 		len--;
-	if (dashboard.norigins == (int) lengthof(dashboard.origins) || len >= sizeof(dashboard.origins[0]))
-		usage_error("too many origins, or one that is too long");
+	if (dashboard.norigins == (int) lengthof(dashboard.origins) ||
+		len >= sizeof(dashboard.origins[0]))
+		report_usage_error("too many origins, or one that is too long");
 	if (strncmp(origin, "http://", 7) != 0 && strncmp(origin, "https://", 8) != 0)
-		usage_error("an origin begins with http:// or https://");
+		report_usage_error("an origin begins with http:// or https://");
 	if (memchr(origin + 8, '/', len > 8 ? len - 8 : 0) != NULL)
-		usage_error("an origin has no path");
+		report_usage_error("an origin has no path");
 	memcpy(dashboard.origins[dashboard.norigins], origin, len);
 	dashboard.origins[dashboard.norigins++][len] = '\0';
 }
@@ -60,14 +53,14 @@ read_token(const char *name)
 
 	if (file == NULL || fgets(dashboard.token, sizeof(dashboard.token), file) == NULL)
 	{
-		complain("could not read the token from \"%s\": %s", name,
-				 file == NULL ? strerror(errno) : "it is empty");
+		report_error("could not read the token from \"%s\": %s", name,
+					 file == NULL ? strerror(errno) : "it is empty");
 		exit(CLI_USAGE);
 	}
 	fclose(file);
 	dashboard.token[strcspn(dashboard.token, "\r\n")] = '\0';
 	if (strlen(dashboard.token) < 16)
-		usage_error("the token in \"%s\" has less than 16 characters", name);
+		report_usage_error("the token in \"%s\" has less than 16 characters", name);
 }
 
 static void
@@ -76,13 +69,12 @@ read_options(int argc, char **argv)
 	const char *port = NULL;
 	const char *origins = NULL;
 	const char *login = "token";
-	const char *token_file = NULL;
 	const Option options[] = {
 		{"http-port", 0, OPTION_NUMBER, &port},
 		{"listen", 0, OPTION_TEXT, &dashboard.listen},
 		{"origin", 0, OPTION_TEXT, &origins},
 		{"login", 0, OPTION_TEXT, &login},
-		{"token-file", 0, OPTION_TEXT, &token_file},
+		{"token-file", 0, OPTION_TEXT, &dashboard.token_file},
 		{"read-only", 0, OPTION_FLAG, &dashboard.read_only},
 		{NULL}
 	};
@@ -94,17 +86,17 @@ read_options(int argc, char **argv)
 		long		number = strtol(port, NULL, 10);
 
 		if (number < 0 || number > 65535)
-			usage_error("port must be between 0 and 65535, not %s", port);
+			report_usage_error("port must be between 0 and 65535, not %s", port);
 		dashboard.port = (int) number;
 	}
 	if (strcmp(login, "password") == 0)
 		dashboard.login = LOGIN_PASSWORD;
 	else if (strcmp(login, "token") != 0)
-		usage_error("--login is token or password, not \"%s\"", login);
-	if (token_file != NULL)
-		read_token(token_file);
+		report_usage_error("--login is token or password, not \"%s\"", login);
+	if (dashboard.token_file != NULL)
+		read_token(dashboard.token_file);
 	else
-		random_token(dashboard.token);
+		secret_token(dashboard.token);
 	dashboard.secure_cookie = origins != NULL;
 	for (const char *origin = origins; origin != NULL && *origin != '\0';)
 	{
@@ -117,7 +109,7 @@ read_options(int argc, char **argv)
 	}
 }
 
-/* By which names browsers reach us, once the port is known */
+/* Add the names that browsers reach us by, once the port is known */
 static void
 add_own_origins(void)
 {
@@ -143,7 +135,7 @@ add_own_origins(void)
  * Begin, wait, end
  * ------------------------------------------------------------------------ */
 
-/* The one to tell: what --origin says; else where we listen, if that is one address */
+/* Return the origin to announce: that of --origin, else the address listened on */
 static const char *
 first_origin(int given)
 {
@@ -153,41 +145,49 @@ first_origin(int given)
 	return dashboard.origins[dashboard.norigins - 1];
 }
 
+/*
+ * Tell where the dashboard is, and its token if that is a new one: one from a
+ * file is known to those who may read the file, and output may go to a log.
+ */
 static void
 announce(const char *origin)
 {
-	bool		token = dashboard.login == LOGIN_TOKEN;
+	bool		token = dashboard.login == LOGIN_TOKEN && dashboard.token_file == NULL;
 	char	   *url = xprintf("%s/%s%s", origin, token ? "login?token=" : "login", token ? dashboard.token : "");
 
-	if (json_wanted)
+	if (options_json)
 	{
-		Json		json = {0};
+		Buffer		json = {0};
+		char		port[12];
 
-		json_open(&json, '{');
-		json_key_string(&json, "url", url);
-		json_key_string(&json, "origin", origin);
-		json_key(&json, "port");
-		json_int(&json, dashboard.port);
-		json_key_string(&json, "token", token ? dashboard.token : NULL);
-		json_close(&json, '}');
-		json_print(&json);
+		snprintf(port, sizeof(port), "%d", dashboard.port);
+		buffer_add(&json, "{");
+		json_member(&json, "url", url);
+		json_member(&json, "origin", origin);
+		json_member_raw(&json, "port", port);
+		json_member(&json, "token", token ? dashboard.token : NULL);
+		printf("%s}\n", json.data);
+		buffer_free(&json);
 	}
 	else
 	{
 		printf("The dashboard is at  %s\n", url);
 		if (token)
 			printf("The token is         %s\n", dashboard.token);
+		else if (dashboard.login == LOGIN_TOKEN)
+			printf("The token is that of %s\n", dashboard.token_file);
 		if (dashboard.read_only)
 			printf("It is read-only.\n");
 		printf("Ctrl-C ends it.\n");
 	}
 	fflush(stdout);
-	if (dashboard.listen != NULL && strncmp(dashboard.listen, "127.", 4) != 0 && strcmp(dashboard.listen, "::1") != 0)
-		complain("it listens on %s, and what goes over the network is not encrypted", dashboard.listen);
+	if (dashboard.listen != NULL && strncmp(dashboard.listen, "127.", 4) != 0 &&
+		strcmp(dashboard.listen, "::1") != 0)
+		report_error("it listens on %s, and HTTP is not encrypted", dashboard.listen);
 	free(url);
 }
 
-int
+static int
 cmd_dashboard(int argc, char **argv)
 {
 	sigset_t	signals;
@@ -198,31 +198,57 @@ cmd_dashboard(int argc, char **argv)
 	read_options(argc, argv);
 	given = dashboard.norigins;
 
-	/* before any thread is: all of them inherit it, and we wait for them below */
+	/*
+	 * before the first thread: all inherit the mask; sigtimedwait() takes
+	 * them
+	 */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 
+	throttle_init();
 	sessions_init();			/* may ask for a password: Ctrl-C ends that */
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	stdout_is_utf8 = true;		/* what we write from now on goes to browsers */
-	if (!http_start(&error))
+	terminal_is_utf8 = true;	/* from here on text is for browsers */
+	if (!server_start(&error))
 	{
-		complain("%s", error.data);
+		report_error("%s", error.data);
 		return CLI_REFUSED;
 	}
 	add_own_origins();
 	announce(first_origin(given));
 	while (received <= 0)
 	{
-		struct timespec pause = {.tv_sec = 5};
+		struct timespec pause = {.tv_sec = 1};
 
 		received = sigtimedwait(&signals, NULL, &pause);
+		connections_sweep();
 		sessions_sweep();
 	}
-	http_stop();
+	server_stop();
 	sessions_end();
 	return CLI_OK;
 }
+
+const Command command_dashboard = {
+	"dashboard", "[options]", "Serve a dashboard for the browser", cmd_dashboard,
+	"\nOptions:\n"
+	"      --http-port=PORT   where it listens (8433; 0: any free port)\n"
+	"      --listen=ADDRESS   listen there instead of on 127.0.0.1; 0.0.0.0 is everywhere.  HTTP is\n"
+	"                         not encrypted: put a proxy with TLS in front\n"
+	"      --origin=URL,...   how browsers reach it, if not by that address:\n"
+	"                         https://jobs.example.com\n"
+	"      --login=KIND       token: the token logs in, as the role that connects (default);\n"
+	"                         password: a role and its password log in, and the server must ask\n"
+	"                         for the password (pg_hba.conf)\n"
+	"      --token-file=FILE  read the token, instead of making a new one; it is not printed then\n"
+	"      --read-only        pages without buttons\n"
+	"\nWrites the address to open.  With --json that is one line for programs.\n"
+	"GET /metrics wants the token, too: Authorization: Bearer TOKEN.\n"
+	"\nExamples:\n"
+	"  defer -d shop dashboard\n"
+	"  defer -d shop dashboard --read-only --http-port 9000\n"
+	"  defer -h db.example.com -d shop dashboard --login password\n"
+};

@@ -1,0 +1,327 @@
+/*
+ * job.c
+ *		One job with everything about it.
+ */
+#include "dashboard/job.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dashboard/html.h"
+#include "dashboard/pages.h"
+#include "dashboard/parts.h"
+
+static void
+fact(Page *page, const char *label)
+{
+	html_add(page->out, "<div><dt>%s</dt><dd>", label);
+}
+
+static void
+fact_end(Page *page)
+{
+	buffer_add(page->out, "</dd></div>\n");
+}
+
+static void
+fact_text(Page *page, const PGresult *res, const char *label, const char *column)
+{
+	if (result_value(res, 0, column) == NULL)
+		return;
+	fact(page, label);
+	html_text(page->out, result_text(res, 0, column));
+	fact_end(page);
+}
+
+static void
+block(Page *page, const char *title, const char *value, bool json)
+{
+	if (value == NULL)
+		return;
+	html_add(page->out, "<h3>%s</h3><pre tabindex=\"0\">", title);
+	if (json)
+		html_json(page->out, value);
+	else
+		html_block(page->out, value);
+	buffer_add(page->out, "</pre>\n");
+}
+
+static bool
+is_one_of(const char *state, const char *const *states)
+{
+	for (; *states != NULL; states++)
+	{
+		if (strcmp(state, *states) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+job_buttons(Page *page, const PGresult *res, const char *id)
+{
+	static const char *const waiting[] = {"scheduled", "queued", "retrying", NULL};
+	static const char *const later[] = {"scheduled", "retrying", NULL};
+	const char *state = result_text(res, 0, "state");
+
+	buffer_add(page->out, "<div class=\"actions\">");
+	if (is_one_of(state, later))
+		part_button(page, "run-now", "id", id, "Run now", "primary", NULL);
+	if (is_one_of(state, waiting))
+		part_button(page, "cancel", "id", id, "Cancel", "danger", "Cancel this job? It will not run.");
+	if (strcmp(state, "running") == 0)
+		part_button(page, "stop", "id", id, "Stop", "danger", "Stop this job while it runs? What it has written is rolled back.");
+	part_button(page, "rerun", "id", id, "Run again", "", "Enqueue a new job like this one?");
+	buffer_add(page->out, "</div>");
+}
+
+static void
+job_facts(Page *page, const PGresult *res)
+{
+	Buffer	   *out = page->out;
+
+	buffer_add(out, "<dl class=\"facts\">\n");
+	fact(page, "Attempt");
+	html_add(out, "%s <span class=\"quiet\">of %s</span>", result_text(res, 0, "attempt"), result_text(res, 0, "max_attempts"));
+	fact_end(page);
+	if (result_value(res, 0, "seconds") != NULL)
+	{
+		fact(page, "Duration");
+		html_seconds(out, result_number(res, 0, "seconds"));
+		fact_end(page);
+	}
+	if (result_value(res, 0, "waited") != NULL)
+	{
+		fact(page, "Waited");
+		html_seconds(out, fmax(0, result_number(res, 0, "waited")));
+		fact_end(page);
+	}
+	fact_text(page, res, "Queue", "queue");
+	fact_text(page, res, "Priority", "priority");
+	fact_text(page, res, "Owner", "owner");
+	fact_text(page, res, "Key", "key");
+	fact_text(page, res, "Process", "pid");
+	if (result_value(res, 0, "schedule") != NULL)
+	{
+		fact(page, "Schedule");
+		html_add(out, "<a href=\"/jobs?schedule=%s\">%s</a>", result_text(res, 0, "schedule_id"),
+				 result_text(res, 0, "schedule"));
+		fact_end(page);
+	}
+	if (result_value(res, 0, "scheduled_for") != NULL)
+	{
+		fact(page, "For");
+		html_clock(out, result_value(res, 0, "scheduled_for"), page->now);
+		fact_end(page);
+	}
+	if (result_value(res, 0, "discard_at") != NULL)
+	{
+		fact(page, "Discarded unless begun by");
+		html_clock(out, result_value(res, 0, "discard_at"), page->now);
+		fact_end(page);
+	}
+	if (result_value(res, 0, "parent_id") != NULL)
+	{
+		fact(page, "Enqueued by");
+		html_add(out, "<a href=\"/job?id=%s\">job %s</a>", result_text(res, 0, "parent_id"), result_text(res, 0, "parent_id"));
+		fact_end(page);
+	}
+	buffer_add(out, "</dl>\n");
+}
+
+/* Append one point of the time line */
+static void
+moment(Page *page, const char *at, const char *state, const char *what)
+{
+	if (at == NULL)
+		return;
+	html_add(page->out, "<li class=\"is-%s\"><span class=\"what\">%s</span> ", state, what);
+	html_clock_exact(page->out, at, page->now);
+	buffer_add(page->out, "</li>\n");
+}
+
+static void
+job_time_line(Page *page, const PGresult *res, const PGresult *attempts)
+{
+	Buffer	   *out = page->out;
+	const char *state = result_text(res, 0, "state");
+
+	buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-time\"><h2 id=\"h-time\">Time line</h2><ol class=\"timeline\">\n");
+	moment(page, result_value(res, 0, "enqueued_at"), "queued", "Enqueued");
+	for (int i = 0; i < PQntuples(attempts); i++)
+	{
+		char	   *what = xprintf("Attempt %s began", result_text(attempts, i, "attempt"));
+
+		moment(page, result_value(attempts, i, "started_at"), "running", what);
+		free(what);
+		what = xprintf("Attempt %s: %s", result_text(attempts, i, "attempt"), result_text(attempts, i, "outcome"));
+		moment(page, result_value(attempts, i, "finished_at"), result_text(attempts, i, "outcome"), what);
+		free(what);
+	}
+	if (strcmp(state, "succeeded") == 0 || strcmp(state, "running") == 0)
+	{
+		char	   *what = xprintf("Attempt %s began", result_text(res, 0, "attempt"));
+
+		moment(page, result_value(res, 0, "started_at"), "running", what);
+		free(what);
+	}
+	if (result_value(res, 0, "finished_at") != NULL)
+		moment(page, result_value(res, 0, "finished_at"), state, state);
+	else if (strcmp(state, "running") != 0)
+		moment(page, result_value(res, 0, "run_at"), state, result_number(res, 0, "in_future") > 0 ? "Runs" : "Ready since");
+	buffer_add(out, "</ol></section>\n");
+}
+
+static void
+job_attempts(Page *page, const PGresult *attempts)
+{
+	Buffer	   *out = page->out;
+
+	if (PQntuples(attempts) == 0)
+		return;
+	buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-attempts\"><h2 id=\"h-attempts\">Attempts that did not succeed</h2>\n");
+	for (int i = PQntuples(attempts) - 1; i >= 0; i--)
+	{
+		html_add(out, "<article class=\"attempt\"><h3>Attempt %s ", result_text(attempts, i, "attempt"));
+		html_state(out, result_text(attempts, i, "outcome"));
+		if (result_value(attempts, i, "sqlstate") != NULL)
+			html_add(out, " <code>%s</code>", result_text(attempts, i, "sqlstate"));
+		buffer_add(out, " <span class=\"quiet\">");
+		html_time(out, result_value(attempts, i, "finished_at"), page->now);
+		if (result_value(attempts, i, "seconds") != NULL)
+		{
+			buffer_add(out, ", after ");
+			html_seconds(out, result_number(attempts, i, "seconds"));
+		}
+		buffer_add(out, "</span></h3>\n");
+		if (result_value(attempts, i, "message") != NULL)
+		{
+			buffer_add(out, "<p class=\"error-text\">");
+			html_block(out, result_text(attempts, i, "message"));
+			buffer_add(out, "</p>");
+		}
+		block(page, "Detail", result_value(attempts, i, "detail"), false);
+		block(page, "Hint", result_value(attempts, i, "hint"), false);
+		block(page, "Context", result_value(attempts, i, "context"), false);
+		if (result_value(attempts, i, "retry_at") != NULL)
+		{
+			buffer_add(out, "<p class=\"quiet\">Next attempt: ");
+			html_clock(out, result_value(attempts, i, "retry_at"), page->now);
+			buffer_add(out, "</p>");
+		}
+		buffer_add(out, "</article>\n");
+	}
+	buffer_add(out, "</section>\n");
+}
+
+static void
+job_logs(Page *page, const char *id)
+{
+	const char *values[] = {id};
+	PGresult   *res = page_query(page, "SELECT l.attempt, l.at, l.level, l.message FROM defer.logs l WHERE l.job_id = $1::bigint ORDER BY l.at DESC LIMIT 200",
+								 1, values);
+	Buffer	   *out = page->out;
+
+	if (result_good(res) && PQntuples(res) > 0)
+	{
+		buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-logs\"><h2 id=\"h-logs\">Log</h2><ol class=\"log\">\n");
+		for (int i = PQntuples(res) - 1; i >= 0; i--)
+		{
+			buffer_add(out, "<li>");
+			html_time(out, result_value(res, i, "at"), page->now);
+			html_add(out, " <span class=\"quiet\">attempt %s</span> ", result_text(res, i, "attempt"));
+			html_state(out, result_text(res, i, "level"));
+			buffer_add(out, " <span class=\"said\">");
+			html_block(out, result_text(res, i, "message"));
+			buffer_add(out, "</span></li>\n");
+		}
+		buffer_add(out, "</ol></section>\n");
+	}
+	PQclear(res);
+}
+
+/* Return the job with an id; NULL: there is none, and the page says so */
+PGresult *
+job_find(Page *page, const char *id)
+{
+	const char *values[] = {id};
+	PGresult   *res;
+
+	if (id == NULL || strspn(id, "0123456789") != strlen(id) || strlen(id) > 18)
+	{
+		page->request->status = 404;
+		part_empty(page, "There is no such job.");
+		return NULL;
+	}
+	res = page_query(page, "SELECT j.*, pg_catalog.date_part('epoch', j.duration) AS seconds,"
+					 " pg_catalog.date_part('epoch', COALESCE(j.started_at, pg_catalog.statement_timestamp()) - j.run_at) AS waited,"
+					 " pg_catalog.date_part('epoch', j.run_at - pg_catalog.statement_timestamp()) AS in_future,"
+					 " (SELECT s.id FROM defer.schedules s WHERE s.name = j.schedule AND s.owner = j.owner) AS schedule_id,"
+					 " LEAST(j.started_at, (SELECT pg_catalog.min(a.started_at) FROM defer.attempts a WHERE a.job_id = j.id)) AS began"
+					 " FROM defer.jobs j WHERE j.id = $1::bigint", 1, values);
+	if (result_good(res) && PQntuples(res) == 1)
+		return res;
+	if (result_good(res))
+	{
+		page->request->status = 404;
+		part_empty(page, "There is no such job that you may see. Finished jobs are kept as long as defer.retention says.");
+	}
+	PQclear(res);
+	return NULL;
+}
+
+/* Append the heading of a job, with its buttons and progress; name the window */
+void
+job_title(Page *page, const PGresult *res, const char *id)
+{
+	Buffer	   *out = page->out;
+
+	snprintf(page->title, sizeof(page->title), "Job %s %s", id, result_text(res, 0, "state"));
+	html_add(out, "<div class=\"title\"><h1><span class=\"quiet\">Job %s</span> ", id);
+	html_function(out, result_text(res, 0, "function"));
+	buffer_add(out, " <span id=\"job-state\" data-say>");
+	html_state(out, result_text(res, 0, "state"));
+	buffer_add(out, "</span></h1>");
+	job_buttons(page, res, id);
+	buffer_add(out, "</div>\n");
+	if (result_value(res, 0, "progress") != NULL)
+		html_add(out, "<p class=\"wide-progress\"><progress max=\"1\" value=\"%s\" aria-label=\"Progress\"></progress> %.0f %%</p>\n",
+				 result_text(res, 0, "progress"), 100 * result_number(res, 0, "progress"));
+}
+
+/* /job: everything about one job */
+void
+page_job(Page *page)
+{
+	const char *id = request_query(page->request, "id");
+	PGresult   *res = job_find(page, id);
+	PGresult   *attempts;
+	Buffer	   *out = page->out;
+
+	if (res == NULL)
+		return;
+	attempts = page_query(page, "SELECT a.*, pg_catalog.date_part('epoch', a.finished_at - a.started_at) AS seconds"
+						  " FROM (SELECT * FROM defer.attempts WHERE job_id = $1::bigint ORDER BY finished_at DESC LIMIT 50) a"
+						  " ORDER BY a.finished_at", 1, &id);
+	job_title(page, res, id);
+	if (result_value(res, 0, "error") != NULL && strcmp(result_text(res, 0, "state"), "succeeded") != 0)
+	{
+		html_add(out, "<p class=\"message bad\"><code>%s</code> ", result_text(res, 0, "sqlstate"));
+		html_block(out, result_text(res, 0, "error"));
+		buffer_add(out, "</p>\n");
+	}
+	buffer_add(out, "<div class=\"columns\"><section class=\"card\" aria-labelledby=\"h-facts\"><h2 id=\"h-facts\">Job</h2>\n");
+	job_facts(page, res);
+	block(page, "Arguments", result_value(res, 0, "args"), true);
+	block(page, "Result", result_value(res, 0, "result"), true);
+	block(page, "Metadata", result_value(res, 0, "metadata"), true);
+	buffer_add(out, "</section>\n");
+	job_time_line(page, res, attempts);
+	buffer_add(out, "</div>\n");
+	tree_children(page, res, id, false);
+	job_attempts(page, attempts);
+	job_logs(page, id);
+	PQclear(attempts);
+	PQclear(res);
+}

@@ -1,0 +1,23 @@
+/*
+ * routes.h
+ *		The pages by their paths.
+ */
+#ifndef DASHBOARD_ROUTES_H
+#define DASHBOARD_ROUTES_H
+
+#include "dashboard/page.h"
+
+typedef struct Route
+{
+	const char *path;
+	const char *title;
+	void		(*write) (Page *page);	/* writes the content */
+	const char *menu;			/* path of the menu entry it belongs to; its
+								 * own: is one */
+} Route;
+
+extern const Route routes[];	/* a path of NULL ends it */
+
+extern const Route *route_find(const char *path);
+
+#endif							/* DASHBOARD_ROUTES_H */
