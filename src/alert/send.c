@@ -27,7 +27,8 @@
 
 #include "base/args.h"
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_kind.h"
+#include "base/job_state.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"

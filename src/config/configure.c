@@ -21,7 +21,7 @@
 #include "base/args.h"
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "shmem/preload.h"

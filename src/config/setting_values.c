@@ -20,7 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "base/own_sql.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"

@@ -29,7 +29,8 @@
 #include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_kind.h"
+#include "base/limits_key.h"
 #include "config/settings_cache.h"
 #include "pure/backoff.h"
 

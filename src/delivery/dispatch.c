@@ -25,7 +25,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "base/own_sql.h"
 #include "base/role_check.h"
 #include "config/settings_cache.h"

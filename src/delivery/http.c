@@ -25,7 +25,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "delivery/delivery.h"
 #include "delivery/transfer.h"
 #include "pure/http_headers.h"

@@ -23,7 +23,6 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
 #include "delivery/delivery.h"
 #include "delivery/transfer.h"
 #include "pure/mail_address.h"

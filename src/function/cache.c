@@ -28,7 +28,7 @@
 
 #include "base/callbacks.h"
 #include "base/catalog.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "function/function.h"
 
 /* Answers that are remembered, and the longest name with which they are */

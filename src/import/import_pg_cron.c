@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "base/role_check.h"
 #include "shmem/preload.h"
 #include "job/execute.h"

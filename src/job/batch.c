@@ -24,7 +24,8 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
-#include "base/job.h"
+#include "base/job_state.h"
+#include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"

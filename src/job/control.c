@@ -20,7 +20,8 @@
 
 #include "base/args.h"
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_kind.h"
+#include "base/job_state.h"
 #include "base/roles.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"

@@ -26,7 +26,7 @@
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"

@@ -45,7 +45,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "function/function.h"
 #include "job/execute.h"
 

@@ -23,7 +23,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_state.h"
 #include "base/own_transaction.h"
 #include "base/text.h"
 #include "config/settings_cache.h"

@@ -41,7 +41,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"
 #include "shmem/senders.h"

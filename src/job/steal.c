@@ -17,7 +17,7 @@
 
 #include "base/catalog.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "job/batch.h"
 #include "job/current_job.h"

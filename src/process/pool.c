@@ -29,7 +29,8 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_state.h"
+#include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "base/role_check.h"
 #include "shmem/databases.h"

@@ -38,7 +38,8 @@
 
 #include "base/catalog.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_kind.h"
+#include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "base/wait_events.h"
 #include "shmem/databases.h"

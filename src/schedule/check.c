@@ -16,7 +16,6 @@
 
 #include "base/args.h"
 #include "base/compat.h"
-#include "base/job.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "function/function.h"

@@ -14,7 +14,7 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "base/own_sql.h"
 #include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"

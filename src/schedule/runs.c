@@ -23,7 +23,7 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_state.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"

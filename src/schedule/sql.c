@@ -22,7 +22,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
-#include "base/job.h"
+#include "base/job_kind.h"
 #include "base/roles.h"
 #include "config/quota.h"
 #include "shmem/preload.h"

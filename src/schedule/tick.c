@@ -32,7 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
-#include "base/job.h"
+#include "base/job_state.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/scheduled_set.h"

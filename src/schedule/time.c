@@ -10,7 +10,6 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "base/job.h"
 #include "schedule/schedule.h"
 
 /* From 1970-01-01, where the engine counts from, to 2000-01-01 */

@@ -14,7 +14,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/limits_key.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue_slots.h"
 #include "shmem/shmem.h"

@@ -15,7 +15,7 @@
 
 #include "storage/lwlock.h"
 
-#include "base/job.h"
+#include "base/limits_key.h"
 #include "shmem/claim_lock.h"
 #include "shmem/ready_queue.h"
 #include "shmem/ready_queue_slots.h"

@@ -32,7 +32,7 @@
 #include "base/callbacks.h"
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/job_state.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
 

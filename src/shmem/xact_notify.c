@@ -20,7 +20,7 @@
 
 #include "base/callbacks.h"
 #include "base/guc.h"
-#include "base/job.h"
+#include "base/limits_key.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"

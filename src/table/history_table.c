@@ -36,7 +36,6 @@
 #include "alert/alert.h"
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/job.h"
 #include "base/text.h"
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"

@@ -29,7 +29,6 @@
 #include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/job.h"
 #include "shmem/xact_notify.h"
 #include "table/job_table.h"
 

@@ -19,7 +19,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
-#include "base/job.h"
 #include "shmem/ready_queue.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"

@@ -1,0 +1,48 @@
+/*
+ * job_kind.h
+ *		Kinds of jobs, and the functions that jobs of some kinds carry.
+ */
+#ifndef DEFER_JOB_KIND_H
+#define DEFER_JOB_KIND_H
+
+#include "postgres.h"
+
+/* What kind of work a job is (job.kind) */
+#define JOB_FUNCTION	'f'
+#define JOB_PROCEDURE	'p'
+#define JOB_COMMAND		'c'
+#define JOB_HTTP		'h'
+#define JOB_EMAIL		'e'
+#define JOB_SLACK		's'
+
+/* The function name that command jobs carry; their statement is args->>'sql' */
+#define COMMAND_FUNCTION "defer.command"
+
+/* Deliveries are jobs that the sender sends; they carry these as function */
+#define HTTP_FUNCTION	"defer.http"
+#define EMAIL_FUNCTION	"defer.email"
+#define SLACK_FUNCTION	"defer.slack"
+
+static inline bool
+kind_is_delivery(char kind)
+{
+	return kind == JOB_HTTP || kind == JOB_EMAIL || kind == JOB_SLACK;
+}
+
+static inline bool
+name_is_delivery(const char *function)
+{
+	return strcmp(function, HTTP_FUNCTION) == 0 || strcmp(function, EMAIL_FUNCTION) == 0 ||
+		strcmp(function, SLACK_FUNCTION) == 0;
+}
+
+/* Is it one of our functions, which jobs carry without its parameters? */
+static inline bool
+name_is_ours(const char *function)
+{
+	return strcmp(function, COMMAND_FUNCTION) == 0 || name_is_delivery(function);
+}
+
+#define DEFAULT_QUEUE	"default"
+
+#endif							/* DEFER_JOB_KIND_H */
