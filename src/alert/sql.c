@@ -35,7 +35,7 @@
 #include "alert/alert.h"
 #include "base/args.h"
 #include "base/catalog.h"
-#include "base/guc.h"
+#include "base/guc_delivery.h"
 #include "base/job_kind.h"
 #include "base/job_state.h"
 #include "base/own_sql.h"

@@ -16,6 +16,8 @@
 #include "pure/mail_address.h"
 #include "pure/network_rules.h"
 #include "base/guc.h"
+#include "base/guc_delivery.h"
+#include "base/guc_job.h"
 
 int			defer_max_workers = 8;
 int			defer_shared_slots = 1024;

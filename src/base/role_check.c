@@ -16,7 +16,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_job.h"
 #include "base/role_check.h"
 
 OwnerState

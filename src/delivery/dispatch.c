@@ -24,7 +24,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "base/own_sql.h"
 #include "base/role_check.h"

@@ -24,7 +24,7 @@
 #include "utils/jsonb.h"
 
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "delivery/delivery.h"
 #include "delivery/transfer.h"

@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_delivery.h"
 #include "delivery/delivery.h"
 #include "delivery/transfer.h"
 #include "pure/mail_address.h"

@@ -18,7 +18,8 @@
 
 #include "base/args.h"
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_delivery.h"
+#include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "shmem/preload.h"
 #include "delivery/delivery.h"

@@ -39,7 +39,6 @@
 
 #include "base/args.h"
 #include "base/catalog.h"
-#include "base/guc.h"
 #include "base/job_state.h"
 #include "base/roles.h"
 #include "base/wait_events.h"

@@ -25,7 +25,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"

@@ -44,7 +44,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "function/function.h"
 #include "job/execute.h"

@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_job.h"
 #include "base/job_state.h"
 #include "base/own_transaction.h"
 #include "base/text.h"

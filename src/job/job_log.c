@@ -23,7 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/guc.h"
+#include "base/guc_job.h"
 #include "job/job_log.h"
 #include "table/history_table.h"
 

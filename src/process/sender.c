@@ -38,6 +38,7 @@
 
 #include "base/catalog.h"
 #include "base/guc.h"
+#include "base/guc_delivery.h"
 #include "base/job_kind.h"
 #include "base/limits_key.h"
 #include "base/own_transaction.h"

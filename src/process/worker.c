@@ -39,6 +39,7 @@
 #include "pure/backoff.h"
 #include "base/callbacks.h"
 #include "base/guc.h"
+#include "base/guc_job.h"
 #include "base/own_transaction.h"
 #include "base/role_check.h"
 #include "base/timer.h"

@@ -27,6 +27,8 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/guc.h"
+#include "base/guc_delivery.h"
+#include "base/guc_job.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "function/function.h"

@@ -14,7 +14,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#include "base/guc.h"
+#include "base/guc_delivery.h"
 
 /* A delivery that the sender has taken */
 typedef struct TransferEntry

@@ -1,0 +1,14 @@
+/*
+ * guc_job.h
+ *		The settings of jobs in postgresql.conf: base/guc.c defines them.
+ */
+#ifndef DEFER_GUC_JOB_H
+#define DEFER_GUC_JOB_H
+
+extern bool defer_synchronous_commit;
+extern int	defer_max_crashes;
+extern int	defer_log_level;	/* an elevel */
+extern int	defer_max_payload;	/* kB */
+extern bool defer_run_superuser_jobs;
+
+#endif							/* DEFER_GUC_JOB_H */
