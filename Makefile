@@ -10,6 +10,7 @@
 #   make check-versions   the same on PostgreSQL 15, 17, 18 and 19
 #   make check-neighbours regress beside other libraries, one by one and many at once
 #   make check-cassert    the tests on a server with assertions, built for it
+#   make check-citus      defer and Citus on three servers, where Citus is installed
 #   make coverage         the tests' coverage of src/ by gcov; fails if a function is
 #                         neither called nor listed with a reason in test/uncovered.txt
 #   make sanitize         the tests with UBSan

@@ -281,6 +281,17 @@ transfers_init(void)
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) IDLE_CONNECTIONS);
 	curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+#if LIBCURL_VERSION_NUM >= 0x081400
+
+	/*
+	 * Since 8.20 lookups share a pool of 20 threads, which ten hanging names
+	 * fill (one of each has two, for both kinds of addresses).  Before, each
+	 * had a thread of its own.
+	 */
+	curl_multi_setopt(multi, CURLMOPT_RESOLVE_THREADS_MAX, 2L * TRANSFERS_MAX);
+	/* and the end of the process does not wait for them */
+	curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
 }
 
 void

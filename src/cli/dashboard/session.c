@@ -28,6 +28,7 @@
 
 static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
 static Session *sessions[MAX_SESSIONS];
+static uint64_t uses = 0;		/* of sessions, so far */
 static char *start_password = NULL; /* that the program was started with */
 
 /* ------------------------------------------------------------------------
@@ -174,6 +175,7 @@ session_find(const char *id)
 			found = sessions[i];
 			found->references++;
 			found->used = now;
+			found->use = ++uses;
 		}
 	}
 	pthread_mutex_unlock(&sessions_lock);
@@ -213,7 +215,7 @@ find_place(void)
 	{
 		if (sessions[i] == NULL)
 			return i;
-		if (oldest < 0 || sessions[i]->used < sessions[oldest]->used)
+		if (oldest < 0 || sessions[i]->use < sessions[oldest]->use)
 			oldest = i;
 	}
 	remove_session(oldest);
@@ -243,6 +245,7 @@ session_login(const char *role, const char *password, bool *refused, Buffer *err
 		return NULL;
 	}
 	pthread_mutex_lock(&sessions_lock);
+	session->use = ++uses;
 	sessions[find_place()] = session;
 	pthread_mutex_unlock(&sessions_lock);
 	return session;

@@ -324,7 +324,8 @@ $node->restart;
 	$node->safe_psql('theirs', q{SET client_min_messages = error; SELECT defer.cron_command('tick', '* * * * * *', 'SELECT public.work()', timezone => 'Europe/Paris')},
 		extra_params => [ '-U', 'ann' ]);
 	until_ok($node, "SELECT count(*) = 5 FROM defer.jobs WHERE id IN (@{[ join ', ', @jobs ]}) AND finished_at IS NOT NULL", 'settings of a database: jobs end', 'theirs');
-	is($node->safe_psql('theirs', "SELECT state, attempt, replace(owner::text, '\"', ''), result #>> '{}' FROM defer.jobs WHERE id IN (@{[ join ', ', @jobs ]}) ORDER BY id"),
+	# a success on a busy machine may take more than one attempt: their time-outs hold for jobs
+	is($node->safe_psql('theirs', "SELECT state, CASE state WHEN 'failed' THEN attempt ELSE 1 END, replace(owner::text, '\"', ''), result #>> '{}' FROM defer.jobs WHERE id IN (@{[ join ', ', @jobs ]}) ORDER BY id"),
 		join("\n", (map { "succeeded|1|$_|$_ as $_" } 'ann', 'postgres', 'ben'), 'failed|2|ann|', 'succeeded|1|ann|{"command": "INSERT 0 1"}'), 'as whom, and how, they should')
 	  or diag($node->safe_psql('theirs', 'SELECT id, state, error FROM defer.jobs'));
 	until_ok($node, q{SELECT count(*) >= 3 FROM defer.jobs WHERE schedule = 'tick' AND state = 'succeeded'}, 'schedules fire', 'theirs');
