@@ -12,10 +12,11 @@
  * whose time is over leaves its thread behind (before libcurl 7.87 it waits for
  * it, and with it all do).
  */
-#include "base/wait_events.h"
 #include "delivery/transfer.h"
 
+#include "base/guc.h"
 #include "base/timer.h"
+#include "base/wait_events.h"
 #include "delivery/transfer_threads.h"
 
 #ifndef HAVE_SYS_EPOLL_H
