@@ -59,6 +59,9 @@ CREATE TABLE defer.job (
 CREATE INDEX job_claim_idx ON defer.job (owner, limits_key, priority, run_at, id);
 CREATE UNIQUE INDEX job_key_idx ON defer.job (owner, function, key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX job_schedule_idx ON defer.job (schedule_id, scheduled_for) WHERE schedule_id IS NOT NULL;
+-- runs that wait for the one before them: overlap => 'queue'
+CREATE INDEX job_held_idx ON defer.job (schedule_id, scheduled_for)
+	WHERE run_at OPERATOR(pg_catalog.=) 'infinity'::pg_catalog.timestamptz AND schedule_id IS NOT NULL;
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job.limits_key IS

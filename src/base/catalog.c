@@ -38,6 +38,7 @@ static const char *const object_names[CAT_N] = {
 	[CAT_JOB_CLAIM_IDX] = "job_claim_idx",
 	[CAT_JOB_KEY_IDX] = "job_key_idx",
 	[CAT_JOB_SCHEDULE_IDX] = "job_schedule_idx",
+	[CAT_JOB_HELD_IDX] = "job_held_idx",
 	[CAT_JOB_ID_SEQ] = "job_id_seq",
 	[CAT_CLAIM] = "claim",
 	[CAT_CLAIM_PKEY] = "claim_pkey",

@@ -193,6 +193,7 @@ chore_partitions(TimestampTz now)
 
 	own_transaction_begin();
 	function_identity_maintain(now);
+	schedule_load_set();
 	own_transaction_end();
 	return again;
 }

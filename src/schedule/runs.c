@@ -5,8 +5,10 @@
  * An index has the jobs of a schedule side by side in the order of their
  * ticks.  It is read directly: no plan can go wrong because defer.job holds a
  * million jobs of others.  A run that is held back (overlap "queue") is a free
- * job with run_at infinity: it is in no worker's way, and nothing is lost if
- * whoever should set it free does not.
+ * job with run_at infinity: no worker meets it, and it is released later if the
+ * scheduler cannot do it now.  Held runs have an index of their own, so that the
+ * end of a run costs nothing where none is held, and a schedule may have
+ * SCHEDULE_HELD_MAX of them.
  */
 #include "postgres.h"
 
@@ -43,10 +45,7 @@ typedef struct Run
  * Reading them
  * ------------------------------------------------------------------------ */
 
-/*
- * A scan of defer.job by schedule and tick, as of now: of one schedule
- * (*schedule_id), or all; of one tick, or all.
- */
+/* A scan of defer.job by an index on schedule and tick, as of now */
 typedef struct RunScan
 {
 	Relation	index;
@@ -54,27 +53,31 @@ typedef struct RunScan
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	ScanKeyData keys[2];
+	int			nkeys;
 } RunScan;
 
+/* Of the schedules equal to, or after, an id */
 static void
-run_scan_begin(RunScan *scan, const int64 *schedule_id, const TimestampTz *tick)
+run_scan_open(RunScan *scan, CatalogObject index, StrategyNumber strategy, int64 schedule_id)
+{
+	memset(scan, 0, sizeof(RunScan));
+	scan->index = index_open(catalog_oid(index), AccessShareLock);
+	ScanKeyInit(&scan->keys[scan->nkeys++], 1, strategy,
+				strategy == BTEqualStrategyNumber ? F_INT8EQ : F_INT8GT,
+				Int64GetDatum(schedule_id));
+}
+
+static void
+run_scan_begin(RunScan *scan)
 {
 	Relation	table;
-	int			nkeys = 0;
 
 	CommandCounterIncrement();
 	table = job_table()->rel;
-	scan->index = index_open(catalog_oid(CAT_JOB_SCHEDULE_IDX), AccessShareLock);
 	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan->slot = table_slot_create(table, NULL);
-	if (schedule_id != NULL)
-		ScanKeyInit(&scan->keys[nkeys++], 1, BTEqualStrategyNumber, F_INT8EQ,
-					Int64GetDatum(*schedule_id));
-	if (tick != NULL)
-		ScanKeyInit(&scan->keys[nkeys++], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
-					TimestampTzGetDatum(*tick));
-	scan->scan = compat_index_beginscan(table, scan->index, scan->snapshot, nkeys);
-	index_rescan(scan->scan, scan->keys, nkeys, NULL, 0);
+	scan->scan = compat_index_beginscan(table, scan->index, scan->snapshot, scan->nkeys);
+	index_rescan(scan->scan, scan->keys, scan->nkeys, NULL, 0);
 }
 
 static bool
@@ -114,8 +117,27 @@ schedule_tick_has_job(int64 schedule_id, TimestampTz tick)
 	RunScan		scan;
 	bool		found;
 
-	run_scan_begin(&scan, &schedule_id, &tick);
+	run_scan_open(&scan, CAT_JOB_SCHEDULE_IDX, BTEqualStrategyNumber, schedule_id);
+	ScanKeyInit(&scan.keys[scan.nkeys++], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
+				TimestampTzGetDatum(tick));
+	run_scan_begin(&scan);
 	found = run_scan_next(&scan);
+	run_scan_end(&scan);
+	return found;
+}
+
+/* Has any run of the schedule not ended: any at all, or any but those that are held? */
+static bool
+has_run(int64 schedule_id, bool or_held)
+{
+	RunScan		scan;
+	Run			run;
+	bool		found = false;
+
+	run_scan_open(&scan, CAT_JOB_SCHEDULE_IDX, BTEqualStrategyNumber, schedule_id);
+	run_scan_begin(&scan);
+	while (!found && run_scan_next(&scan))
+		found = run_from_slot(scan.slot, &run) && (or_held || !run.held);
 	run_scan_end(&scan);
 	return found;
 }
@@ -124,15 +146,22 @@ schedule_tick_has_job(int64 schedule_id, TimestampTz tick)
 bool
 schedule_is_busy(int64 schedule_id)
 {
-	RunScan		scan;
-	Run			run;
-	bool		busy = false;
+	return has_run(schedule_id, true);
+}
 
-	run_scan_begin(&scan, &schedule_id, NULL);
-	while (!busy && run_scan_next(&scan))
-		busy = run_from_slot(scan.slot, &run);
+/* Has the schedule as many held runs as it may have? */
+bool
+schedule_holds_most(int64 schedule_id)
+{
+	RunScan		scan;
+	int			n = 0;
+
+	run_scan_open(&scan, CAT_JOB_HELD_IDX, BTEqualStrategyNumber, schedule_id);
+	run_scan_begin(&scan);
+	while (n < SCHEDULE_HELD_MAX && run_scan_next(&scan))
+		n++;
 	run_scan_end(&scan);
-	return busy;
+	return n == SCHEDULE_HELD_MAX;
 }
 
 /* ------------------------------------------------------------------------
@@ -198,7 +227,8 @@ schedule_replace_runs(int64 schedule_id, TimestampTz tick)
 	RunScan		scan;
 	bool		all = true;
 
-	run_scan_begin(&scan, &schedule_id, NULL);
+	run_scan_open(&scan, CAT_JOB_SCHEDULE_IDX, BTEqualStrategyNumber, schedule_id);
+	run_scan_begin(&scan);
 	while (run_scan_next(&scan))
 	{
 		Run		   *run = palloc(sizeof(Run));
@@ -236,58 +266,45 @@ release_run(int64 job_id)
 }
 
 /*
- * The index has the runs of a schedule side by side, in the order of their
- * ticks.  Returns false if somebody was at the row of one.
+ * The next schedule after an id that has held runs, and the job of its earliest
+ * one; 0: there is none.
+ */
+static int64
+next_held(int64 after, int64 *job_id)
+{
+	RunScan		scan;
+	Run			run;
+	int64		schedule_id = 0;
+	bool		isnull;
+
+	run_scan_open(&scan, CAT_JOB_HELD_IDX, BTGreaterStrategyNumber, after);
+	run_scan_begin(&scan);
+	while (schedule_id == 0 && run_scan_next(&scan))
+	{
+		if (!run_from_slot(scan.slot, &run) || !run.held)
+			continue;
+		schedule_id = DatumGetInt64(slot_getattr(scan.slot, JOB_SCHEDULE_ID, &isnull));
+		*job_id = run.job_id;
+	}
+	run_scan_end(&scan);
+	return schedule_id;
+}
+
+/*
+ * Release the earliest held run of each schedule that has no other run.  Returns
+ * false if another session was at the row of one: try again.
  */
 bool
 schedule_release_held(void)
 {
-	List	   *free = NIL;
-	ListCell   *cell;
-	RunScan		scan;
 	int64		schedule_id = 0;
-	int64		first_held = 0;
-	bool		busy = false;
+	int64		job_id;
 	bool		all = true;
 
-	run_scan_begin(&scan, NULL, NULL);
-	for (;;)
+	while ((schedule_id = next_held(schedule_id, &job_id)) != 0)
 	{
-		bool		found = run_scan_next(&scan);
-		bool		isnull;
-		int64		id = 0;
-		Run			run;
-
 		CHECK_FOR_INTERRUPTS();
-		if (found)
-			id = DatumGetInt64(slot_getattr(scan.slot, JOB_SCHEDULE_ID, &isnull));
-		if (!found || id != schedule_id)
-		{
-			if (first_held != 0 && !busy)
-			{
-				int64	   *copy = palloc(sizeof(int64));
-
-				*copy = first_held;
-				free = lappend(free, copy);
-			}
-			schedule_id = id;
-			first_held = 0;
-			busy = false;
-		}
-		if (!found)
-			break;
-		if (run_from_slot(scan.slot, &run))
-		{
-			if (!run.held)
-				busy = true;
-			else if (first_held == 0)
-				first_held = run.job_id;
-		}
-	}
-	run_scan_end(&scan);
-	foreach(cell, free)
-	{
-		if (!release_run(*(int64 *) lfirst(cell)))
+		if (!has_run(schedule_id, false) && !release_run(job_id))
 			all = false;
 	}
 	return all;

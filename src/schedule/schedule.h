@@ -62,9 +62,9 @@ typedef struct Schedule
  */
 extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
 
-/* Set free the runs that overlap => 'queue' holds back, in the caller's transaction */
+/* Release the runs that overlap => 'queue' holds back, in the caller's transaction */
 extern bool schedule_release_held(void);	/* false: not all, try again */
-/* Make function/direct_call_check.c's set in shared memory anew from the table, in the caller's transaction */
+/* Make shared memory's set of scheduled functions anew from the table, in the caller's transaction */
 extern void schedule_load_set(void);
 
 /*
@@ -138,6 +138,11 @@ extern bool schedule_tick_has_job(int64 schedule_id, TimestampTz tick);
 
 /* Has any run of the schedule not ended? */
 extern bool schedule_is_busy(int64 schedule_id);
+
+/* Runs of a schedule that wait for the one before, at most */
+#define SCHEDULE_HELD_MAX	1000
+
+extern bool schedule_holds_most(int64 schedule_id);
 
 /*
  * End all runs in favour of the one for that tick.  False: some have been told

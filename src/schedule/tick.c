@@ -24,6 +24,7 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -98,6 +99,12 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	if (strcmp(s->overlap, "skip") == 0 && schedule_is_busy(s->id))
 	{
 		record_tick(s, tick, STATE_DISCARDED, NULL, "the previous run had not finished");
+		return;
+	}
+	if (strcmp(s->overlap, "queue") == 0 && schedule_holds_most(s->id))
+	{
+		record_tick(s, tick, STATE_DISCARDED, NULL,
+					psprintf("%d runs were waiting already", SCHEDULE_HELD_MAX));
 		return;
 	}
 	s->last_run_at = now;
@@ -521,17 +528,25 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 void
 schedule_load_set(void)
 {
+	uint64		version = scheduled_set_version();
 	Schedule   *rows;
+	Oid		   *functions;
 	uint64		n;
+	int			nfunctions = 0;
 
 	n = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
 					   " WHERE s.command IS NULL AND NOT s.allow_direct",
 					   0, NULL, NULL, NULL, &rows);
+	functions = palloc(mul_size(Max(n, 1), sizeof(Oid)));
 	for (uint64 i = 0; i < n; i++)
 	{
 		FunctionEntry *entry = function_by_signature(rows[i].function);
 
 		if (entry != NULL)
-			scheduled_set_add(MyDatabaseId, entry->oid);
+			functions[nfunctions++] = entry->oid;
 	}
+	if (scheduled_set_replace(functions, nfunctions, version))
+		return;
+	for (int i = 0; i < nfunctions; i++)
+		scheduled_set_add(MyDatabaseId, functions[i]);
 }

@@ -49,9 +49,62 @@ scheduled_set_add(Oid database, Oid function)
 	{
 		set_bit(&slot->scheduled_set, first);
 		set_bit(&slot->scheduled_set, second);
+		slot->scheduled_set.version++;
 		pg_atomic_write_u32(&shared->nscheduled, 1);
 	}
 	LWLockRelease(shared->workers_lock);
+}
+
+uint64
+scheduled_set_version(void)
+{
+	DatabaseSlot *slot;
+	uint64		version = 0;
+
+	if (shared == NULL)
+		return 0;
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = database_slot(MyDatabaseId, false);
+	if (slot != NULL)
+		version = slot->scheduled_set.version;
+	LWLockRelease(shared->workers_lock);
+	return version;
+}
+
+/*
+ * Readers take no lock.  A function that is in the old set and in the new one is
+ * never missing: each word goes from the one to the other at once.
+ */
+bool
+scheduled_set_replace(const Oid *functions, int n, uint64 version)
+{
+	ScheduledSet set = {0};
+	DatabaseSlot *slot;
+	bool		replaced = false;
+
+	if (shared == NULL)
+		return true;
+	for (int i = 0; i < n; i++)
+	{
+		uint32		first,
+					second;
+
+		bits_of(functions[i], &first, &second);
+		set_bit(&set, first);
+		set_bit(&set, second);
+	}
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(MyDatabaseId, false);
+	if (slot != NULL && slot->scheduled_set.version == version)
+	{
+		for (int i = 0; i < SCHEDULED_SET_WORDS; i++)
+			slot->scheduled_set.words[i] = set.words[i];
+		if (n > 0)
+			pg_atomic_write_u32(&shared->nscheduled, 1);
+		replaced = true;
+	}
+	LWLockRelease(shared->workers_lock);
+	return replaced;
 }
 
 bool

@@ -2,7 +2,8 @@
  * scheduled_set.h
  *		The functions that have schedules: a Bloom filter for each database, so
  *		that a look-up of any other function costs next to nothing (see
- *		function/direct_call_check.c).  It only grows.
+ *		function/direct_call_check.c).  It grows with each schedule, and the
+ *		scheduler replaces it once a day by what there is.
  */
 #ifndef DEFER_SCHEDULED_SET_H
 #define DEFER_SCHEDULED_SET_H
@@ -15,10 +16,19 @@
 typedef struct ScheduledSet
 {
 	uint64		words[SCHEDULED_SET_WORDS];
+	uint64		version;		/* number of additions */
 } ScheduledSet;
 
 /* Add a function of the database; without effect if that is not served */
 extern void scheduled_set_add(Oid database, Oid function);
+
+/*
+ * Replace the set of this process' database by these functions.  "version" is
+ * what scheduled_set_version() returned before they were read from the table;
+ * false, and nothing is done, if a function has been added since.
+ */
+extern uint64 scheduled_set_version(void);
+extern bool scheduled_set_replace(const Oid *functions, int n, uint64 version);
 
 /*
  * Could the function have a schedule in this process' database?  Without a

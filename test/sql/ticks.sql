@@ -89,6 +89,15 @@ SELECT run_until('2031-01-01 04:30+00', '2031-01-01 06:30+00') AS turns;
 SELECT name, state, first, last, ticks FROM fates WHERE last > '2031-01-01 04:30+00' ORDER BY name, first, state;
 ROLLBACK;
 
+-- Runs wait for the one before them, but not any number of them
+BEGIN;
+UPDATE defer.schedule SET active = false;
+SELECT make('seconds', '* * * * * *', overlap => 'queue', catch_up => 'all');
+SELECT begin_at('2031-01-01 00:00+00');
+SELECT run_until('2031-01-01 00:16:40+00', '2031-01-01 00:16:43+00') AS turns;
+SELECT name, state, ticks, error FROM fates ORDER BY name, first, state;
+ROLLBACK;
+
 -- Down-time of two days
 BEGIN;
 UPDATE defer.schedule SET active = false;
