@@ -222,7 +222,7 @@ CREATE TABLE defer.function (
 	missing_since		timestamptz,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
 	CONSTRAINT function_id_key UNIQUE (id),
-	CONSTRAINT function_id_check CHECK (id BETWEEN 1 AND 1073741823)
+	CONSTRAINT function_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
 );
 COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
 COMMENT ON COLUMN defer.function.owner IS 'owner of the function: another role''s new function of that signature does not have these settings';
@@ -247,7 +247,7 @@ CREATE TABLE defer.queue (
 	paused				boolean NOT NULL DEFAULT false,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
 	CONSTRAINT queue_id_key UNIQUE (id),
-	CONSTRAINT queue_id_check CHECK (id BETWEEN 1 AND 1073741823)
+	CONSTRAINT queue_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
 );
 COMMENT ON TABLE defer.queue IS 'queues other than "default", and the settings of "default" where it has any';
 COMMENT ON COLUMN defer.queue.granted IS 'roles that may use the queue besides its owner; 0 stands for everybody';

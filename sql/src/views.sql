@@ -111,7 +111,7 @@ UNION ALL
 SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 	CASE WHEN q.granted IS NOT NULL THEN
 		ARRAY(SELECT CASE WHEN g = 0::oid THEN 'public' ELSE pg_catalog.pg_get_userbyid(g) END
-				FROM pg_catalog.unnest(q.granted) WITH ORDINALITY r(g, n) ORDER BY r.n)
+				FROM pg_catalog.unnest(q.granted) WITH ORDINALITY AS r(g, n) ORDER BY r.n)
 	END,
 	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
 	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL
@@ -165,7 +165,7 @@ CREATE VIEW defer.endpoints WITH (security_barrier) AS
 SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address,
 	pg_catalog.pg_get_userbyid(e.owner) AS owner,
 	ARRAY(SELECT CASE WHEN g = 0::oid THEN 'public' ELSE pg_catalog.pg_get_userbyid(g) END
-			FROM pg_catalog.unnest(e.granted) WITH ORDINALITY r(g, n) ORDER BY r.n) AS granted, e.sender,
+			FROM pg_catalog.unnest(e.granted) WITH ORDINALITY AS r(g, n) ORDER BY r.n) AS granted, e.sender,
 	e.headers IS NOT NULL AS has_headers, e.username IS NOT NULL AS has_username,
 	e.password IS NOT NULL AS has_password, e.secret IS NOT NULL AS has_secret, e.created_at
   FROM defer.endpoint e

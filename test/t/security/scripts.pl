@@ -15,7 +15,7 @@ use Test::More;
 # ------------------------------------------------------------------------
 # The script
 # ------------------------------------------------------------------------
-my $top = dirname(__FILE__) . '/../..';
+my $top = dirname(__FILE__) . '/../../..';
 my ($version) = slurp_file("$top/defer.control") =~ /^default_version *= *'(.*)'/m;
 my $script = slurp_file("$top/sql/defer--$version.sql") =~ s/^\\echo .*//r;
 
