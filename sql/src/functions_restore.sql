@@ -21,21 +21,32 @@ CREATE TRIGGER note_restore BEFORE INSERT ON defer.schedule
 	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
 COMMENT ON TRIGGER note_restore ON defer.schedule IS 'schedules of a restored dump wait for defer.activate()';
 
--- Whoever may write all data must not become whoever a row says
+-- A role that may write all data must not become the role that a row names
 
 CREATE FUNCTION defer.owner_only() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_owner_only';
 COMMENT ON FUNCTION defer.owner_only() IS
 	'trigger: only superusers and the owner of the extension write the table';
-CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.job
-	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
-COMMENT ON TRIGGER owner_only ON defer.job IS 'also not by pg_write_all_data: rows say as whom something is done';
-CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.schedule
-	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
-COMMENT ON TRIGGER owner_only ON defer.schedule IS 'also not by pg_write_all_data: rows say as whom something is done';
-CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.endpoint
-	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
-COMMENT ON TRIGGER owner_only ON defer.endpoint IS 'also not by pg_write_all_data: rows say as whom something is done';
-CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.alert
-	FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only();
-COMMENT ON TRIGGER owner_only ON defer.alert IS 'also not by pg_write_all_data: rows say as whom something is done';
+DO LANGUAGE plpgsql $do$
+DECLARE
+	t name;
+BEGIN
+	-- partitions that are made later get theirs in table/partitions.c
+	FOREACH t IN ARRAY ARRAY['alert', 'attempt', 'attempt_default', 'claim', 'endpoint', 'installation',
+							 'job', 'job_history', 'job_history_default', 'log', 'log_default', 'origin',
+							 'queue', 'schedule']
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.%I'
+			' FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only()', t);
+		EXECUTE pg_catalog.format('COMMENT ON TRIGGER owner_only ON defer.%I IS %L', t,
+			'also not by pg_write_all_data: rows say as whom something is done, or was');
+	END LOOP;
+END $do$;
+
+-- Rows of these are deleted, and no index tells one row from all others: without
+-- this a publication FOR ALL TABLES would forbid that
+ALTER TABLE defer.job_history_default REPLICA IDENTITY FULL;
+ALTER TABLE defer.attempt_default REPLICA IDENTITY FULL;
+ALTER TABLE defer.log_default REPLICA IDENTITY FULL;
+ALTER TABLE defer.job_rollup_new REPLICA IDENTITY FULL;
+ALTER TABLE defer.alert_event REPLICA IDENTITY FULL;

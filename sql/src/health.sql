@@ -89,6 +89,14 @@ SELECT 'error', pg_catalog.format('schedule "%s" of role %s does not go on: %s',
 	pg_catalog.format('Correct it with defer.alter_cron(%s, ...), or remove it with defer.unschedule(%s).', s.id, s.id)
   FROM defer.schedule s WHERE s.active AND s.last_error IS NOT NULL AND defer.may_see(s.owner)
 UNION ALL
+SELECT 'warning', pg_catalog.format('schedule "%s" of role %s waits for its run of %s, which is put off until %s', s.name, s.owner,
+		pg_catalog.date_trunc('second', j.scheduled_for), pg_catalog.date_trunc('second', j.run_at)),
+	pg_catalog.format('Times of the schedule are skipped until then. SELECT defer.cancel(%s); or let it run now: SELECT defer.reschedule(%s);', j.id, j.id)
+  FROM defer.schedule s, defer.live_jobs j
+ WHERE s.active AND s.overlap IN ('skip', 'queue') AND j.schedule_id = s.id AND j.state IN ('scheduled', 'retrying')
+   AND j.run_at > GREATEST(s.next_run_at, pg_catalog.statement_timestamp()) + interval '1 hour' AND j.run_at < 'infinity'
+   AND defer.may_see(s.owner)
+UNION ALL
 SELECT 'warning', pg_catalog.format('%s of %s failed for good during the last day',
 		CASE pg_catalog.sum(c.failed) WHEN 1 THEN '1 job' ELSE pg_catalog.sum(c.failed) || ' jobs' END, c.function),
 	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs WHERE state = ''failed'' AND function = %L;', c.function)
@@ -128,6 +136,23 @@ SELECT 'warning', pg_catalog.format('transaction %L was prepared at %s and is no
  WHERE p.database = pg_catalog.current_database() AND p.prepared < pg_catalog.statement_timestamp() - interval '5 minutes'
    AND (defer.may_see(0::oid)
 		OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = p.owner AND defer.may_see(r.oid)))
+UNION ALL
+SELECT 'info', pg_catalog.format('publication "%s" sends the tables of defer to its subscribers', p.pubname),
+	'Leave out the schema defer, where that can be said: a subscriber needs none of it. See "Logical replication" in doc/guarantees.md.'
+  FROM pg_catalog.pg_publication p
+ WHERE (p.puballtables
+		OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
+					WHERE r.prpubid = p.oid AND c.relnamespace = 'defer'::regnamespace)
+		OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace n
+					WHERE n.pnpubid = p.oid AND n.pnnspid = 'defer'::regnamespace))
+   AND defer.may_see(0::oid)
+UNION ALL
+SELECT 'error', pg_catalog.format('subscription "%s" writes into the tables of defer: jobs of the publisher are or will be run here, too', s.subname),
+	pg_catalog.format('Leave out the schema defer of the publication, then ALTER SUBSCRIPTION %I REFRESH PUBLICATION. See "Logical replication" in doc/guarantees.md.', s.subname)
+  FROM pg_catalog.pg_subscription s
+ WHERE EXISTS (SELECT FROM pg_catalog.pg_subscription_rel r JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
+				WHERE r.srsubid = s.oid AND c.relnamespace = 'defer'::regnamespace)
+   AND defer.may_see(0::oid)
 UNION ALL
 SELECT 'info', pg_catalog.format('defer.%I holds rows: they are not removed by the day', t.name),
 	pg_catalog.format('Delete those that are not needed any more: DELETE FROM defer.%I;', t.name)

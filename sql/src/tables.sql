@@ -52,6 +52,8 @@ CREATE TABLE defer.job (
 	options			jsonb,
 	sqlstate		text,
 	error			text,
+	function_owner	regrole,
+	rerun_of		bigint,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
@@ -74,6 +76,9 @@ COMMENT ON COLUMN defer.job.suspect IS
 	'0; 1: may have been running when the server crashed, taken alone; 2: did so twice in company, runs while no other such job does';
 COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures and deadlocks, which are not attempts';
 COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command; deliveries: h HTTP, e e-mail, s Slack';
+COMMENT ON COLUMN defer.job.rerun_of IS 'the job that this is another run of: see defer.rerun()';
+COMMENT ON COLUMN defer.job.function_owner IS
+	'owner of the function when the job was enqueued: a function that another role makes anew under its name is not run; NULL for commands and deliveries';
 COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_duration; times in microseconds';
 COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
@@ -112,7 +117,9 @@ CREATE TABLE defer.job_history (
 	options			jsonb,
 	result			jsonb,
 	sqlstate		text,
-	error			text
+	error			text,
+	function_owner	regrole,
+	rerun_of		bigint
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE defer.job_history IS 'finished jobs, a partition for each UTC day of finish; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled, d discarded';
@@ -260,6 +267,7 @@ CREATE TABLE defer.schedule (
 	owner			regrole NOT NULL,
 	kind			"char" NOT NULL,
 	function		text NOT NULL,
+	function_owner	regrole,
 	command			text,
 	schedule		text NOT NULL,
 	timezone		text NOT NULL,
@@ -284,6 +292,7 @@ CREATE INDEX schedule_due_idx ON defer.schedule (next_run_at) WHERE active AND l
 CREATE INDEX schedule_function_idx ON defer.schedule (function);
 COMMENT ON TABLE defer.schedule IS 'schedules; look at defer.schedules instead';
 COMMENT ON COLUMN defer.schedule.function IS 'signature of the function, or defer.command';
+COMMENT ON COLUMN defer.schedule.function_owner IS 'its owner when the schedule was made or changed, as in defer.job; NULL for commands';
 COMMENT ON COLUMN defer.schedule.queue IS 'NULL: as the settings of the function say';
 COMMENT ON COLUMN defer.schedule.priority IS 'NULL: as the settings of the function or the queue say';
 COMMENT ON COLUMN defer.schedule.next_tick IS 'the next time the schedule names';

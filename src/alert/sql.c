@@ -42,6 +42,7 @@
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "function/function.h"
+#include "table/direct_insert.h"
 #include "table/job_table.h"
 #include "delivery/delivery.h"
 
@@ -60,6 +61,15 @@ enum
 {
 	EV_ALERT_ID = 1, EV_KIND, EV_SUBJECT, EV_JOB_ID, EV_AT, EV_MESSAGE,
 	EV_NATTS = EV_MESSAGE
+};
+
+static const char *const event_columns[] = {
+	[EV_ALERT_ID - 1] = "alert_id",
+	[EV_KIND - 1] = "kind",
+	[EV_SUBJECT - 1] = "subject",
+	[EV_JOB_ID - 1] = "job_id",
+	[EV_AT - 1] = "at",
+	[EV_MESSAGE - 1] = "message",
 };
 
 /* Longest group_window */
@@ -284,7 +294,7 @@ alert_event_insert(int32 alert, char kind, const char *subject, int64 job_id, co
 	values[EV_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[EV_MESSAGE - 1] = message != NULL ? CStringGetTextDatum(message) : (Datum) 0;
 	nulls[EV_MESSAGE - 1] = message == NULL;
-	direct_insert(catalog_oid(CAT_ALERT_EVENT), EV_NATTS, values, nulls);
+	direct_insert(catalog_oid(CAT_ALERT_EVENT), event_columns, EV_NATTS, values, nulls);
 	xact_notify_alert();
 }
 

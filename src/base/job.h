@@ -30,10 +30,12 @@ typedef struct Job
 	int16		conflicts;
 	char		kind;			/* JOB_... */
 	int64		parent_id;		/* 0: none */
+	int64		rerun_of;		/* 0: none */
 	int64		schedule_id;	/* 0: none */
 	TimestampTz scheduled_for;
 	TimestampTz discard_at;
 	text	   *function;		/* schema-qualified signature, or COMMAND_FUNCTION */
+	Oid			function_owner; /* when it was enqueued; InvalidOid: no function */
 	text	   *queue;
 	Jsonb	   *args;			/* as given: array, object or NULL */
 	text	   *key;

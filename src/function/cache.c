@@ -233,6 +233,7 @@ make_entry(HeapTuple tuple)
 		use_type(form->proargtypes.values[i]);
 
 	entry->oid = form->oid;
+	entry->owner = form->proowner;
 	entry->entry_context = context;
 	entry->signature = function_signature(form);
 	entry->kind = form->prokind == PROKIND_PROCEDURE ? JOB_PROCEDURE : JOB_FUNCTION;

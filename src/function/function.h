@@ -12,6 +12,7 @@
 typedef struct FunctionEntry
 {
 	Oid			oid;
+	Oid			owner;
 	char	   *signature;		/* pg_catalog-style "schema.name(type,type)", quoted */
 	char		kind;			/* JOB_FUNCTION or JOB_PROCEDURE */
 	bool		returns_set;
@@ -39,6 +40,14 @@ extern FunctionEntry *function_resolve_name(const char *name);
 
 /* By stored signature, at run time; NULL when it is gone */
 extern FunctionEntry *function_by_signature(const char *signature);
+
+/*
+ * Is the function still one that the owner of a job, or of a schedule, has asked
+ * for?  owner_then: its owner when it was named, InvalidOid: not known.  A name
+ * that is free again can be taken by any role that may create functions in the
+ * schema.
+ */
+extern bool function_owner_accepted(const FunctionEntry *entry, Oid owner_then, Oid job_owner);
 
 
 /*

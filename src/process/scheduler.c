@@ -40,6 +40,7 @@
 #include "base/guc.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
+#include "table/day_partition.h"
 #include "base/timer.h"
 #include "config/function_identity.h"
 #include "job/batch.h"

@@ -12,19 +12,21 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/pg_list.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/callbacks.h"
 #include "base/compat.h"
-#include "table/job_table.h"
+#include "table/direct_insert.h"
+#include "table/table_check.h"
 
 /* A table with more indexes is not "plain" */
 #define MAX_INDEXES		16
@@ -33,7 +35,7 @@ typedef struct InsertIndex
 {
 	Oid			index;
 	IndexInfo  *info;
-	Node	   *condition;		/* NULL: none */
+	ExprState  *predicate;		/* NULL: none */
 } InsertIndex;
 
 /* How rows get into the indexes of a table */
@@ -43,7 +45,8 @@ typedef struct InsertPlan
 	bool		plain;			/* we can do without an executor */
 	int			n;
 	InsertIndex indexes[MAX_INDEXES];
-	MemoryContext context;		/* has what they point to */
+	EState	   *estate;			/* of their predicates */
+	MemoryContext context;		/* has what all of these point to */
 } InsertPlan;
 
 static InsertPlan insert_plans[8];
@@ -93,73 +96,32 @@ insert_plain_index_entry(Relation rel, const InsertIndex *into, TupleTableSlot *
 	index_close(index, NoLock);
 }
 
-/*
- * Is an index's condition made of what table/partitions.c writes: "column IS NOT
- * NULL", a "char" that differs from a constant, and AND and OR of such?
- */
+/* Is it a function that somebody may replace without announcing it to us? */
 static bool
-condition_is_plain(Node *node)
+is_users_function(Oid function, void *context)
 {
-	if (node == NULL)
-		return true;
-	if (IsA(node, List) || IsA(node, BoolExpr))
-	{
-		List	   *members = IsA(node, List) ? (List *) node : ((BoolExpr *) node)->args;
-		ListCell   *cell;
-
-		if (IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop == NOT_EXPR)
-			return false;
-		foreach(cell, members)
-		{
-			if (!condition_is_plain(lfirst(cell)))
-				return false;
-		}
-		return true;
-	}
-	if (IsA(node, NullTest))
-		return IsA(((NullTest *) node)->arg, Var) && !((NullTest *) node)->argisrow;
-	if (IsA(node, OpExpr))
-	{
-		OpExpr	   *test = (OpExpr *) node;
-
-		return get_opcode(test->opno) == F_CHARNE && IsA(linitial(test->args), Var) &&
-			IsA(lsecond(test->args), Const) && !((Const *) lsecond(test->args))->constisnull;
-	}
-	return false;
+	return function >= FirstNormalObjectId;
 }
 
-/* Does it hold for a row? */
 static bool
-condition_holds(Node *node, TupleTableSlot *slot)
+calls_users_function(Node *node, void *context)
 {
-	Datum		value;
-	bool		isnull;
+	return node != NULL &&
+		(check_functions_in_node(node, is_users_function, NULL) ||
+		 expression_tree_walker(node, calls_users_function, NULL));
+}
 
-	if (node == NULL)
+/* Does the row belong into the index? */
+static bool
+predicate_holds(InsertPlan *plan, const InsertIndex *into, TupleTableSlot *slot)
+{
+	ExprContext *context;
+
+	if (into->predicate == NULL)
 		return true;
-	if (IsA(node, List) || IsA(node, BoolExpr))
-	{
-		bool		any = IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop == OR_EXPR;
-		List	   *members = IsA(node, List) ? (List *) node : ((BoolExpr *) node)->args;
-		ListCell   *cell;
-
-		foreach(cell, members)
-		{
-			if (condition_holds(lfirst(cell), slot) == any)
-				return any;
-		}
-		return !any;
-	}
-	if (IsA(node, NullTest))
-	{
-		NullTest   *test = (NullTest *) node;
-
-		(void) slot_getattr(slot, ((Var *) test->arg)->varattno, &isnull);
-		return isnull == (test->nulltesttype == IS_NULL);
-	}
-	value = slot_getattr(slot, ((Var *) linitial(((OpExpr *) node)->args))->varattno, &isnull);
-	return !isnull &&
-		DatumGetChar(value) != DatumGetChar(((Const *) lsecond(((OpExpr *) node)->args))->constvalue);
+	context = GetPerTupleExprContext(plan->estate);
+	context->ecxt_scantuple = slot;
+	return ExecQual(into->predicate, context);
 }
 
 /*
@@ -167,7 +129,7 @@ condition_holds(Node *node, TupleTableSlot *slot)
  * changes them sends a relcache invalidation for the table.
  */
 static InsertPlan *
-insert_plan(Relation rel)
+insert_plan(Relation rel, const char *const *columns, int natts)
 {
 	InsertPlan *plan = NULL;
 	unsigned int forgotten_before = forgotten;
@@ -190,16 +152,21 @@ insert_plan(Relation rel)
 		plan->context = AllocSetContextCreate(TopMemoryContext, "defer indexes",
 											  ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(plan->context);
+	table_check(rel, columns, natts);
 	plan->n = 0;
 	plan->plain = true;
+	old = MemoryContextSwitchTo(plan->context);
+	plan->estate = CreateExecutorState();
+	MemoryContextSwitchTo(old);
 
 	indexes = RelationGetIndexList(rel);
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
-		Node	   *condition = (Node *) RelationGetIndexPredicate(index);
+		List	   *predicate = RelationGetIndexPredicate(index);
 
-		if (RelationGetIndexExpressions(index) != NIL || !condition_is_plain(condition) ||
+		if (RelationGetIndexExpressions(index) != NIL ||
+			calls_users_function((Node *) predicate, NULL) ||
 			index->rd_rel->relam != BTREE_AM_OID || index->rd_index->indisexclusion ||
 			!index->rd_index->indimmediate || plan->n == MAX_INDEXES)
 			plan->plain = false;
@@ -210,7 +177,7 @@ insert_plan(Relation rel)
 			old = MemoryContextSwitchTo(plan->context);
 			into->index = lfirst_oid(cell);
 			into->info = BuildIndexInfo(index);
-			into->condition = copyObject(condition);
+			into->predicate = ExecPrepareQual(into->info->ii_Predicate, plan->estate);
 			MemoryContextSwitchTo(old);
 		}
 		index_close(index, NoLock);
@@ -222,32 +189,20 @@ insert_plan(Relation rel)
 	return plan;
 }
 
-/*
- * Insert a row into one of our tables, with its indexes.  This is once a job:
- * plain indexes are written without an executor.
- */
 void
-direct_insert(Oid relation, int natts, Datum *values, bool *nulls)
+direct_insert_rel(Relation rel, const char *const *columns, int natts, Datum *values, bool *nulls)
 {
-	Relation	rel = table_open(relation, RowExclusiveLock);
+	InsertPlan *plan = insert_plan(rel, columns, natts);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	int			all = slot->tts_tupleDescriptor->natts;
-	InsertPlan *plan;
 
-	if (all < natts)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"defer.%s\" is not as this version of defer made it",
-						RelationGetRelationName(rel)),
-				 errhint("Run ALTER EXTENSION defer UPDATE.")));
 	memcpy(slot->tts_values, values, natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, nulls, natts * sizeof(bool));
 	for (int i = natts; i < all; i++)
-		slot->tts_isnull[i] = true; /* somebody's own column */
+		slot->tts_isnull[i] = true; /* a later version's, or a user's own */
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
 
-	plan = insert_plan(rel);
 	if (!plan->plain)
 		insert_with_executor(rel, slot);
 	else
@@ -258,10 +213,19 @@ direct_insert(Oid relation, int natts, Datum *values, bool *nulls)
 		 */
 		for (int i = 0; i < plan->n; i++)
 		{
-			if (condition_holds(plan->indexes[i].condition, slot))
+			if (predicate_holds(plan, &plan->indexes[i], slot))
 				insert_plain_index_entry(rel, &plan->indexes[i], slot);
 		}
+		ResetPerTupleExprContext(plan->estate);
 	}
 	ExecDropSingleTupleTableSlot(slot);
+}
+
+void
+direct_insert(Oid relation, const char *const *columns, int natts, Datum *values, bool *nulls)
+{
+	Relation	rel = table_open(relation, RowExclusiveLock);
+
+	direct_insert_rel(rel, columns, natts, values, nulls);
 	table_close(rel, NoLock);
 }

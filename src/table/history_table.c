@@ -39,11 +39,12 @@
 #include "base/text.h"
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"
+#include "table/day_partition.h"
+#include "table/direct_insert.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
-#include "shmem/xact_notify.h"
-#include "shmem/statistics.h"
+#include "table/table_check.h"
 
 enum
 {
@@ -59,67 +60,74 @@ enum
 	LOG_NATTS = LOG_MESSAGE
 };
 
-/* The partition of a day, as last looked up */
-typedef struct KnownPartition
-{
-	int64		day;
-	Oid			relation;
-} KnownPartition;
-
-static KnownPartition known[CAT_N];
-
-/* ------------------------------------------------------------------------
- * Which partition
- * ------------------------------------------------------------------------ */
-
-static void
-forget_partitions(Oid relation)
-{
-	for (int i = 0; i < CAT_N; i++)
-	{
-		if (relation == InvalidOid || known[i].relation == relation)
-			known[i].relation = InvalidOid;
-	}
-}
-
-/*
- * The partition for a time; "which" names the default one.  A default that was
- * found for want of a better is looked up again, so that a partition made
- * later is used.
- */
-Oid
-day_partition(CatalogObject which, TimestampTz at)
-{
-	int64		day = at / USECS_PER_DAY - (at % USECS_PER_DAY < 0 ? 1 : 0);
-	KnownPartition *partition = &known[which];
-
-	defer_on_relcache_change(forget_partitions);
-	if (!OidIsValid(partition->relation) || partition->day != day)
-	{
-		const char *base = which == CAT_HISTORY_DEFAULT ? "job_history" :
-			which == CAT_ATTEMPT_DEFAULT ? "attempt" : "log";
-		Oid			fallback = catalog_oid(which);
-		char		name[NAMEDATALEN];
-		int			year,
-					month,
-					dom;
-		Oid			found;
-
-		j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &dom);
-		snprintf(name, sizeof(name), "%s_p%04d%02d%02d", base, year, month, dom);
-		found = get_relname_relid(name, get_rel_namespace(fallback));
-		if (!OidIsValid(found) || get_rel_relkind(found) != RELKIND_RELATION ||
-			!get_rel_relispartition(found))
-			return fallback;
-		partition->relation = found;
-		partition->day = day;
-	}
-	return partition->relation;
-}
-
 /* ------------------------------------------------------------------------
  * Insert
  * ------------------------------------------------------------------------ */
+
+static const char *const history_columns[] = {
+	[HIST_ID - 1] = "id",
+	[HIST_OWNER - 1] = "owner",
+	[HIST_STATE - 1] = "state",
+	[HIST_KIND - 1] = "kind",
+	[HIST_PRIORITY - 1] = "priority",
+	[HIST_ATTEMPT - 1] = "attempt",
+	[HIST_RUN_AT - 1] = "run_at",
+	[HIST_ENQUEUED_AT - 1] = "enqueued_at",
+	[HIST_STARTED_AT - 1] = "started_at",
+	[HIST_FINISHED_AT - 1] = "finished_at",
+	[HIST_PARENT_ID - 1] = "parent_id",
+	[HIST_RERUN_OF - 1] = "rerun_of",
+	[HIST_SCHEDULE_ID - 1] = "schedule_id",
+	[HIST_SCHEDULED_FOR - 1] = "scheduled_for",
+	[HIST_DISCARD_AT - 1] = "discard_at",
+	[HIST_FUNCTION - 1] = "function",
+	[HIST_FUNCTION_OWNER - 1] = "function_owner",
+	[HIST_QUEUE - 1] = "queue",
+	[HIST_ARGS - 1] = "args",
+	[HIST_KEY - 1] = "key",
+	[HIST_METADATA - 1] = "metadata",
+	[HIST_OPTIONS - 1] = "options",
+	[HIST_RESULT - 1] = "result",
+	[HIST_SQLSTATE - 1] = "sqlstate",
+	[HIST_ERROR - 1] = "error",
+};
+
+static const char *const attempt_columns[] = {
+	[ATT_JOB_ID - 1] = "job_id",
+	[ATT_OWNER - 1] = "owner",
+	[ATT_ATTEMPT - 1] = "attempt",
+	[ATT_STARTED_AT - 1] = "started_at",
+	[ATT_FINISHED_AT - 1] = "finished_at",
+	[ATT_OUTCOME - 1] = "outcome",
+	[ATT_SQLSTATE - 1] = "sqlstate",
+	[ATT_MESSAGE - 1] = "message",
+	[ATT_DETAIL - 1] = "detail",
+	[ATT_HINT - 1] = "hint",
+	[ATT_CONTEXT - 1] = "context",
+	[ATT_RETRY_AT - 1] = "retry_at",
+};
+
+static const char *const log_columns[] = {
+	[LOG_JOB_ID - 1] = "job_id",
+	[LOG_OWNER - 1] = "owner",
+	[LOG_ATTEMPT - 1] = "attempt",
+	[LOG_AT - 1] = "at",
+	[LOG_LEVEL - 1] = "level",
+	[LOG_MESSAGE - 1] = "message",
+};
+
+/*
+ * Insert a row into the partition of its day, and leave that locked.
+ */
+static void
+insert_by_day(CatalogObject which, TimestampTz at, const char *const *columns, int natts,
+			  Datum *values, bool *nulls)
+{
+	Relation	rel = day_partition_open(which, at);
+
+	direct_insert_rel(rel, columns, natts, values, nulls);
+	table_close(rel, NoLock);
+}
 
 static inline Datum
 text_datum(const char *string)
@@ -155,10 +163,12 @@ history_insert_uncounted(const Job *job, char state, int32 attempt, TimestampTz 
 	SET_IF(HIST_STARTED_AT, started_at != NO_TIME, TimestampTzGetDatum(started_at));
 	SET(HIST_FINISHED_AT, TimestampTzGetDatum(now));
 	SET_IF(HIST_PARENT_ID, job->parent_id != 0, Int64GetDatum(job->parent_id));
+	SET_IF(HIST_RERUN_OF, job->rerun_of != 0, Int64GetDatum(job->rerun_of));
 	SET_IF(HIST_SCHEDULE_ID, job->schedule_id != 0, Int64GetDatum(job->schedule_id));
 	SET_IF(HIST_SCHEDULED_FOR, job->scheduled_for != NO_TIME, TimestampTzGetDatum(job->scheduled_for));
 	SET_IF(HIST_DISCARD_AT, job->discard_at != NO_TIME, TimestampTzGetDatum(job->discard_at));
 	SET(HIST_FUNCTION, PointerGetDatum(job->function));
+	SET_IF(HIST_FUNCTION_OWNER, OidIsValid(job->function_owner), ObjectIdGetDatum(job->function_owner));
 	SET(HIST_QUEUE, PointerGetDatum(job->queue));
 	SET_IF(HIST_ARGS, job->args != NULL, PointerGetDatum(job->args));
 	SET_IF(HIST_KEY, job->key != NULL, PointerGetDatum(job->key));
@@ -167,7 +177,7 @@ history_insert_uncounted(const Job *job, char state, int32 attempt, TimestampTz 
 	SET_IF(HIST_RESULT, result != NULL, PointerGetDatum(result));
 	SET_IF(HIST_SQLSTATE, sqlstate != NULL, text_datum(sqlstate));
 	SET_IF(HIST_ERROR, error != NULL, message_datum(error));
-	direct_insert(day_partition(CAT_HISTORY_DEFAULT, now), HIST_NATTS, values, nulls);
+	insert_by_day(CAT_HISTORY_DEFAULT, now, history_columns, HIST_NATTS, values, nulls);
 	xact_notify_final(job->id);
 	if (alerts_wanted(state))
 		alerts_note(job, state, started_at);
@@ -204,7 +214,7 @@ attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char
 	SET_IF(ATT_HINT, error != NULL && error->hint != NULL, message_datum(error->hint));
 	SET_IF(ATT_CONTEXT, error != NULL && error->context != NULL, message_datum(error->context));
 	SET_IF(ATT_RETRY_AT, retry_at != NO_TIME, TimestampTzGetDatum(retry_at));
-	direct_insert(day_partition(CAT_ATTEMPT_DEFAULT, now), ATT_NATTS, values, nulls);
+	insert_by_day(CAT_ATTEMPT_DEFAULT, now, attempt_columns, ATT_NATTS, values, nulls);
 	statistics_attempt_ended(job, outcome);
 }
 
@@ -221,7 +231,7 @@ log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *l
 	SET(LOG_AT, TimestampTzGetDatum(at));
 	SET(LOG_LEVEL, text_datum(level));
 	SET(LOG_MESSAGE, message_datum(message));
-	direct_insert(day_partition(CAT_LOG_DEFAULT, at), LOG_NATTS, values, nulls);
+	insert_by_day(CAT_LOG_DEFAULT, at, log_columns, LOG_NATTS, values, nulls);
 #undef SET
 #undef SET_IF
 }
@@ -306,10 +316,12 @@ history_from_slot(TupleTableSlot *slot, HistoryRow *row)
 	job->run_at = DatumGetTimestampTz(values[HIST_RUN_AT - 1]);
 	job->enqueued_at = DatumGetTimestampTz(values[HIST_ENQUEUED_AT - 1]);
 	job->parent_id = VALUE(HIST_PARENT_ID, DatumGetInt64, 0);
+	job->rerun_of = VALUE(HIST_RERUN_OF, DatumGetInt64, 0);
 	job->schedule_id = VALUE(HIST_SCHEDULE_ID, DatumGetInt64, 0);
 	job->scheduled_for = VALUE(HIST_SCHEDULED_FOR, DatumGetTimestampTz, NO_TIME);
 	job->discard_at = VALUE(HIST_DISCARD_AT, DatumGetTimestampTz, NO_TIME);
 	job->function = POINTER(HIST_FUNCTION);
+	job->function_owner = VALUE(HIST_FUNCTION_OWNER, DatumGetObjectId, InvalidOid);
 	job->queue = POINTER(HIST_QUEUE);
 	job->args = POINTER(HIST_ARGS);
 	job->key = POINTER(HIST_KEY);
@@ -365,6 +377,7 @@ search_history(int64 id, HistoryRow *row)
 		{
 			TupleTableSlot *slot = table_slot_create(rel, NULL);
 
+			table_check(rel, history_columns, HIST_NATTS);
 			found = search_partition(rel, id, snapshot, slot);
 			if (found && row != NULL)
 				history_from_slot(slot, row);

@@ -31,6 +31,36 @@
 #include "base/compat.h"
 #include "shmem/xact_notify.h"
 #include "table/job_table.h"
+#include "table/table_check.h"
+
+static const char *const job_columns[] = {
+	[JOB_ID - 1] = "id",
+	[JOB_OWNER - 1] = "owner",
+	[JOB_LIMITS_KEY - 1] = "limits_key",
+	[JOB_PRIORITY - 1] = "priority",
+	[JOB_RUN_AT - 1] = "run_at",
+	[JOB_ENQUEUED_AT - 1] = "enqueued_at",
+	[JOB_CLAIM - 1] = "claim",
+	[JOB_ATTEMPT - 1] = "attempt",
+	[JOB_CRASHES - 1] = "crashes",
+	[JOB_SUSPECT - 1] = "suspect",
+	[JOB_CONFLICTS - 1] = "conflicts",
+	[JOB_KIND - 1] = "kind",
+	[JOB_PARENT_ID - 1] = "parent_id",
+	[JOB_RERUN_OF - 1] = "rerun_of",
+	[JOB_SCHEDULE_ID - 1] = "schedule_id",
+	[JOB_SCHEDULED_FOR - 1] = "scheduled_for",
+	[JOB_DISCARD_AT - 1] = "discard_at",
+	[JOB_FUNCTION_NAME - 1] = "function",
+	[JOB_FUNCTION_OWNER - 1] = "function_owner",
+	[JOB_QUEUE - 1] = "queue",
+	[JOB_ARGS - 1] = "args",
+	[JOB_KEY - 1] = "key",
+	[JOB_METADATA - 1] = "metadata",
+	[JOB_OPTIONS - 1] = "options",
+	[JOB_SQLSTATE - 1] = "sqlstate",
+	[JOB_ERROR - 1] = "error",
+};
 
 static JobTable opened;			/* rel == NULL: not open */
 
@@ -60,6 +90,8 @@ job_table(void)
 	{
 		Relation	rel = table_open(catalog_oid(CAT_JOB), RowExclusiveLock);
 
+		table_check(rel, job_columns, JOB_NATTS);
+
 		/* not before: whoever we have waited for may have made them anew */
 		pkey = catalog_oid(CAT_JOB_PKEY);
 		claim_index = catalog_oid(CAT_JOB_CLAIM_IDX);
@@ -80,11 +112,10 @@ job_table(void)
 			else if (RelationGetRelid(index) == claim_index)
 				opened.claim_index = index;
 		}
-		if (opened.pkey == NULL || opened.claim_index == NULL ||
-			RelationGetNumberOfAttributes(rel) < JOB_NATTS)
+		if (opened.pkey == NULL || opened.claim_index == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"defer.job\" is not as this version of defer made it"),
+					 errmsg("table \"defer.job\" does not have the indexes that this version of defer expects"),
 					 errhint("Run ALTER EXTENSION defer UPDATE.")));
 		opened.rel = rel;
 	}
@@ -185,10 +216,12 @@ job_from_values(Job *job, Datum *values, bool *nulls)
 	job->conflicts = DatumGetInt16(values[JOB_CONFLICTS - 1]);
 	job->kind = DatumGetChar(values[JOB_KIND - 1]);
 	job->parent_id = VALUE(JOB_PARENT_ID, DatumGetInt64, 0);
+	job->rerun_of = VALUE(JOB_RERUN_OF, DatumGetInt64, 0);
 	job->schedule_id = VALUE(JOB_SCHEDULE_ID, DatumGetInt64, 0);
 	job->scheduled_for = VALUE(JOB_SCHEDULED_FOR, DatumGetTimestampTz, NO_TIME);
 	job->discard_at = VALUE(JOB_DISCARD_AT, DatumGetTimestampTz, NO_TIME);
 	job->function = POINTER(JOB_FUNCTION_NAME);
+	job->function_owner = VALUE(JOB_FUNCTION_OWNER, DatumGetObjectId, InvalidOid);
 	job->queue = POINTER(JOB_QUEUE);
 	job->args = POINTER(JOB_ARGS);
 	job->key = POINTER(JOB_KEY);
@@ -205,6 +238,25 @@ job_from_slot(Job *job, TupleTableSlot *slot)
 {
 	slot_getallattrs(slot);
 	job_from_values(job, slot->tts_values, slot->tts_isnull);
+}
+
+void
+job_peek(Job *job, TupleTableSlot *slot)
+{
+	Datum	   *values = slot->tts_values;
+	bool	   *nulls = slot->tts_isnull;
+
+	slot_getsomeattrs(slot, JOB_QUEUE);
+	memset(job, 0, sizeof(Job));
+	job->id = DatumGetInt64(values[JOB_ID - 1]);
+	job->limits_key = DatumGetInt64(values[JOB_LIMITS_KEY - 1]);
+	job->claim = nulls[JOB_CLAIM - 1] ? 0 : DatumGetInt64(values[JOB_CLAIM - 1]);
+	job->attempt = DatumGetInt32(values[JOB_ATTEMPT - 1]);
+	job->suspect = DatumGetInt16(values[JOB_SUSPECT - 1]);
+	job->discard_at = nulls[JOB_DISCARD_AT - 1] ? NO_TIME :
+		DatumGetTimestampTz(values[JOB_DISCARD_AT - 1]);
+	job->function = DatumGetTextPP(values[JOB_FUNCTION_NAME - 1]);
+	job->queue = DatumGetTextPP(values[JOB_QUEUE - 1]);
 }
 
 static void
@@ -233,10 +285,12 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	SET(JOB_CONFLICTS, Int16GetDatum(job->conflicts));
 	SET(JOB_KIND, CharGetDatum(job->kind));
 	SET_IF(JOB_PARENT_ID, job->parent_id != 0, Int64GetDatum(job->parent_id));
+	SET_IF(JOB_RERUN_OF, job->rerun_of != 0, Int64GetDatum(job->rerun_of));
 	SET_IF(JOB_SCHEDULE_ID, job->schedule_id != 0, Int64GetDatum(job->schedule_id));
 	SET_IF(JOB_SCHEDULED_FOR, job->scheduled_for != NO_TIME, TimestampTzGetDatum(job->scheduled_for));
 	SET_IF(JOB_DISCARD_AT, job->discard_at != NO_TIME, TimestampTzGetDatum(job->discard_at));
 	SET(JOB_FUNCTION_NAME, PointerGetDatum(job->function));
+	SET_IF(JOB_FUNCTION_OWNER, OidIsValid(job->function_owner), ObjectIdGetDatum(job->function_owner));
 	SET(JOB_QUEUE, PointerGetDatum(job->queue));
 	SET_IF(JOB_ARGS, job->args != NULL, PointerGetDatum(job->args));
 	SET_IF(JOB_KEY, job->key != NULL, PointerGetDatum(job->key));
@@ -330,7 +384,8 @@ job_insert(Job *job)
 	int64		id;
 
 	job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
-	job->enqueued_at = GetCurrentTransactionStartTimestamp();
+	if (job->enqueued_at == 0)
+		job->enqueued_at = GetCurrentTimestamp();
 	job->claim = 0;
 
 	context = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));

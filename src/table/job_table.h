@@ -25,8 +25,8 @@ enum
 	JOB_CLAIM, JOB_ATTEMPT, JOB_CRASHES, JOB_SUSPECT, JOB_CONFLICTS, JOB_KIND,
 	JOB_PARENT_ID, JOB_SCHEDULE_ID, JOB_SCHEDULED_FOR, JOB_DISCARD_AT,
 	JOB_FUNCTION_NAME, JOB_QUEUE, JOB_ARGS, JOB_KEY, JOB_METADATA, JOB_OPTIONS,
-	JOB_SQLSTATE, JOB_ERROR,
-	JOB_NATTS = JOB_ERROR
+	JOB_SQLSTATE, JOB_ERROR, JOB_FUNCTION_OWNER, JOB_RERUN_OF,
+	JOB_NATTS = JOB_RERUN_OF
 };
 
 /* Columns of defer.job_history */
@@ -36,8 +36,8 @@ enum
 	HIST_RUN_AT, HIST_ENQUEUED_AT, HIST_STARTED_AT, HIST_FINISHED_AT,
 	HIST_PARENT_ID, HIST_SCHEDULE_ID, HIST_SCHEDULED_FOR, HIST_DISCARD_AT,
 	HIST_FUNCTION, HIST_QUEUE, HIST_ARGS, HIST_KEY, HIST_METADATA, HIST_OPTIONS,
-	HIST_RESULT, HIST_SQLSTATE, HIST_ERROR,
-	HIST_NATTS = HIST_ERROR
+	HIST_RESULT, HIST_SQLSTATE, HIST_ERROR, HIST_FUNCTION_OWNER, HIST_RERUN_OF,
+	HIST_NATTS = HIST_RERUN_OF
 };
 
 /*
@@ -60,16 +60,19 @@ extern JobTable *job_table(void);
 extern void job_table_close(void);
 extern void job_table_init(void);	/* in _PG_init */
 
+/*
+ * Read a row of defer.job: all of it, copied into the current memory context;
+ * or what a claim has to know, where function and queue may be in the slot's
+ * buffer and all other pointers are NULL.
+ */
 extern void job_from_slot(Job *job, TupleTableSlot *slot);
+extern void job_peek(Job *job, TupleTableSlot *slot);
 
 /* One write to the row at tid; false: somebody else is at it or was (never waits) */
 extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *new_place);
 extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
 extern bool job_delete_left(CachedTid *place, int64 id); /* left there by an earlier one */
 extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest committed version */
-
-/* table/direct_insert.c: insert into any of our tables, with its indexes */
-extern void direct_insert(Oid relation, int natts, Datum *values, bool *nulls);
 
 /* table/ready_scan.c: the claim index of defer.job, ready queue by ready queue */
 typedef struct ReadyScan
@@ -108,14 +111,8 @@ extern bool ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int m
 extern int	ready_scan_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char state,
 						 const char *sqlstate, const char *error, ReadyKey *next);
 
-/* table/history_table.c */
-extern Oid	day_partition(CatalogObject parent, TimestampTz at);
-
-/* table/partitions.c: making and dropping the partitions of history, attempt, log */
-extern TimestampTz partitions_maintain(TimestampTz now);
-
 /*
- * Insert a job.  id, enqueued_at and claim are set here.  If job->key is set
+ * Insert a job.  id and claim are set here, enqueued_at if it is 0.  If job->key is set
  * and an unfinished job of that owner, function and key exists, its id is
  * returned and nothing is inserted.  Calls xact_notify_job().
  */

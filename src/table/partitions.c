@@ -12,15 +12,18 @@
  * being restored the dump brings them.
  */
 #include "postgres.h"
+#include "table/day_partition.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/dbcommands.h"
+#include "commands/tablespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -69,24 +72,16 @@ static const Parent parents[] = {
 	{"log", "at", job_id_index},
 };
 
-static int64
-day_of(TimestampTz at)
-{
-	return at / USECS_PER_DAY - (at % USECS_PER_DAY < 0 ? 1 : 0);
-}
-
-/* The name of a day's partition, as table/history_table.c looks for it; and its bounds */
 static char *
 partition_name(const Parent *parent, int64 day)
 {
-	int			year,
-				month,
-				dom;
+	char	   *name = palloc(NAMEDATALEN);
 
-	j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &dom);
-	return psprintf("%s_p%04d%02d%02d", parent->name, year, month, dom);
+	day_partition_name(name, parent->name, day);
+	return name;
 }
 
+/* The lower bound of a day's partition */
 static char *
 day_start(int64 day)
 {
@@ -155,11 +150,18 @@ make_partition(const Parent *parent, int64 day)
 						" WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND c.relname OPERATOR(pg_catalog.=) '%s'",
 						name)))
 		return;
-	run(psprintf("CREATE TABLE defer.%s (LIKE defer.%s INCLUDING DEFAULTS INCLUDING STORAGE)",
+	run(psprintf("CREATE TABLE defer.%s (LIKE defer.%s INCLUDING DEFAULTS INCLUDING STORAGE) USING heap",
 				 name, parent->name));
 	revoke_all(name);
 	run(psprintf("COMMENT ON TABLE defer.%s IS 'partition of defer.%s for one UTC day'",
 				 name, parent->name));
+
+	/* as functions_restore.sql has it for the default partition */
+	run(psprintf("ALTER TABLE defer.%s REPLICA IDENTITY FULL", name));
+	run(psprintf("CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.%s"
+				 " FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only()", name));
+	run(psprintf("COMMENT ON TRIGGER owner_only ON defer.%s IS"
+				 " 'also not by pg_write_all_data: rows say as whom something is done, or was'", name));
 	for (int i = 0; parent->indexes[i] != NULL; i += 2)
 		run(psprintf("CREATE INDEX %s_%s_idx ON defer.%s %s", name, parent->indexes[i], name,
 					 parent->indexes[i + 1]));
@@ -202,21 +204,52 @@ old_partitions(const Parent *parent, int64 first_kept, uint64 *n)
 	return names;
 }
 
+/*
+ * A job that has succeeded keeps its row in defer.job until the rest of its
+ * batch has ended.  If the worker is lost before, only the history knows that
+ * the job is not to be run again: so no row of a job that a claim still names
+ * is dropped.
+ */
+#define NAMED_BY_CLAIM \
+	"SELECT FROM defer.claim c CROSS JOIN LATERAL pg_catalog.unnest(c.jobs) j(id)" \
+	" WHERE j.id OPERATOR(pg_catalog.=) h.id"
+
 static void
 drop_old(const Parent *parent, int64 first_kept)
 {
+	const bool	is_history = parent->indexes == history_indexes;
 	uint64		n;
 	char	  **names = old_partitions(parent, first_kept, &n);
 
 	for (uint64 i = 0; i < n; i++)
+	{
+		if (is_history &&
+			exists(psprintf("SELECT FROM defer.%s h WHERE EXISTS (" NAMED_BY_CLAIM ") LIMIT 1", names[i])))
+			continue;
 		run(psprintf("DROP TABLE defer.%s", names[i]));
-	run(psprintf("DELETE FROM defer.%s_default WHERE %s OPERATOR(pg_catalog.<) '%s'",
-				 parent->name, parent->column, day_start(first_kept)));
+	}
+	run(psprintf("DELETE FROM defer.%s_default h WHERE h.%s OPERATOR(pg_catalog.<) '%s'%s",
+				 parent->name, parent->column, day_start(first_kept),
+				 is_history ? " AND NOT EXISTS (" NAMED_BY_CLAIM ")" : ""));
 }
 
 /* ------------------------------------------------------------------------
  * All of it
  * ------------------------------------------------------------------------ */
+
+/*
+ * Returns the tablespace that a partition and its indexes go to, as one made
+ * with PARTITION OF would: that of the partitioned table.  "" is the database's.
+ */
+static const char *
+parent_tablespace(const Parent *parent)
+{
+	Oid			schema = get_namespace_oid("defer", false);
+	Oid			tablespace = get_rel_tablespace(get_relname_relid(parent->name, schema));
+	char	   *name = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
+
+	return name != NULL ? name : "";
+}
 
 /* In a database where nothing has happened nothing is made */
 static bool
@@ -244,6 +277,8 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 		own_sql_begin(&own);
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("default_tablespace", parent_tablespace(parent), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		SPI_connect();
 		if (is_used())
 		{
@@ -289,13 +324,13 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 TimestampTz
 partitions_maintain(TimestampTz now)
 {
-	int64		today = day_of(now);
+	int64		today = day_of_time(now);
 	int64		first_kept = 0;
 	bool		done = true;
 	volatile bool used = false;
 
 	if (defer_retention > 0)
-		first_kept = day_of(now - (TimestampTz) defer_retention * USECS_PER_MINUTE);
+		first_kept = day_of_time(now - (TimestampTz) defer_retention * USECS_PER_MINUTE);
 	for (int i = 0; i < lengthof(parents); i++)
 	{
 		if (!maintain(&parents[i], today, first_kept, &used))

@@ -19,7 +19,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/snapmgr.h"
@@ -29,6 +28,7 @@
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/xact_notify.h"
+#include "table/direct_insert.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
@@ -40,6 +40,19 @@ enum
 	NEW_HOUR = 1, NEW_OWNER, NEW_FUNCTIONS, NEW_QUEUES, NEW_STATES, NEW_CLASSES,
 	NEW_JOBS, NEW_MICROSECONDS, NEW_FIRST_IDS, NEW_LAST_IDS,
 	NEW_NATTS = NEW_LAST_IDS
+};
+
+static const char *const rollup_new_columns[] = {
+	[NEW_HOUR - 1] = "hour",
+	[NEW_OWNER - 1] = "owner",
+	[NEW_FUNCTIONS - 1] = "functions",
+	[NEW_QUEUES - 1] = "queues",
+	[NEW_STATES - 1] = "states",
+	[NEW_CLASSES - 1] = "classes",
+	[NEW_JOBS - 1] = "jobs",
+	[NEW_MICROSECONDS - 1] = "microseconds",
+	[NEW_FIRST_IDS - 1] = "first_ids",
+	[NEW_LAST_IDS - 1] = "last_ids",
 };
 
 /* Jobs that have all of these in common */
@@ -77,18 +90,6 @@ static struct
 	Entry	   *entries;
 	int			heads[HASH_SIZE];	/* valid if below n and of that hash */
 }			collected;
-
-/*
- * Readers have to add up what is new by themselves, so it is not to become much:
- * but where there are many functions, adding a few counts to each costs more
- * than it saves.
- */
-#define MANY_LEAST		5000
-#define MANY_MOST		200000
-#define MANY_PER_ROW	20
-
-/* About so many counts are added up in one transaction */
-#define ROLLUP_COUNTS		100000
 
 /* ------------------------------------------------------------------------
  * Counting
@@ -230,7 +231,7 @@ write_row(int first)
 	ARRAY(NEW_LAST_IDS, INT8OID);
 #undef ARRAY
 #undef COLUMN
-	direct_insert(catalog_oid(CAT_ROLLUP_NEW), NEW_NATTS, values, nulls);
+	direct_insert(catalog_oid(CAT_ROLLUP_NEW), rollup_new_columns, NEW_NATTS, values, nulls);
 }
 
 /* What was collected: mostly one row */
@@ -266,96 +267,4 @@ rollup_delete_ended(int64 id, RollupCount count)
 	count(&row.job, row.state, row.started_at, row.finished_at);
 	job_delete(id);
 	return true;
-}
-
-/* ------------------------------------------------------------------------
- * Adding up
- * ------------------------------------------------------------------------ */
-
-static const char *const add_up_sql =
-"WITH gone AS (DELETE FROM defer.job_rollup_new n"
-" WHERE n.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.ctid FROM defer.job_rollup_new x LIMIT $1)) RETURNING n.*),"
-" flat AS (SELECT g.hour, g.owner, pg_catalog.unnest(g.functions) AS function, pg_catalog.unnest(g.queues) AS queue,"
-" pg_catalog.unnest(g.states) AS state, pg_catalog.unnest(g.classes) AS class, pg_catalog.unnest(g.jobs) AS jobs,"
-" pg_catalog.unnest(g.microseconds) AS microseconds, pg_catalog.unnest(g.first_ids) AS first_id,"
-" pg_catalog.unnest(g.last_ids) AS last_id FROM gone g),"
-" counts AS (SELECT f.hour, f.owner, f.function, f.queue, f.state, f.class, pg_catalog.sum(f.jobs) AS jobs,"
-" pg_catalog.sum(f.microseconds) AS microseconds, pg_catalog.min(f.first_id) AS first_id,"
-" pg_catalog.max(f.last_id) AS last_id FROM flat f GROUP BY 1, 2, 3, 4, 5, 6),"
-" added AS (INSERT INTO defer.job_rollup AS r (hour, owner, function, queue, succeeded, failed, cancelled, discarded,"
-" begun, microseconds, durations, first_id, last_id)"
-" SELECT c.hour, c.owner, c.function, c.queue,"
-" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 's'), 0),"
-" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 'f'), 0),"
-" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 'c'), 0),"
-" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.state OPERATOR(pg_catalog.=) 'd'), 0),"
-" COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.class OPERATOR(pg_catalog.>=) 0), 0), pg_catalog.sum(c.microseconds),"
-" defer.sum_durations(defer.durations(c.class, c.jobs::pg_catalog.int8)),"
-" pg_catalog.min(c.first_id), pg_catalog.max(c.last_id)"
-" FROM counts c GROUP BY 1, 2, 3, 4"
-" ON CONFLICT (hour, owner, function, queue) DO UPDATE SET succeeded = r.succeeded OPERATOR(pg_catalog.+) excluded.succeeded,"
-" failed = r.failed OPERATOR(pg_catalog.+) excluded.failed, cancelled = r.cancelled OPERATOR(pg_catalog.+) excluded.cancelled,"
-" discarded = r.discarded OPERATOR(pg_catalog.+) excluded.discarded, begun = r.begun OPERATOR(pg_catalog.+) excluded.begun,"
-" microseconds = r.microseconds OPERATOR(pg_catalog.+) excluded.microseconds,"
-" durations = defer.merge_durations(r.durations, excluded.durations),"
-" first_id = LEAST(r.first_id, excluded.first_id), last_id = GREATEST(r.last_id, excluded.last_id)"
-" RETURNING 1)"
-" SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum(pg_catalog.cardinality(g.jobs)), 0)::pg_catalog.int8,"
-" (SELECT pg_catalog.count(*) FROM added) FROM gone g";
-
-/*
- * Some of the new rows, as many as make about ROLLUP_COUNTS counts.  Nobody else
- * writes to defer.job_rollup.  *more: there may be more rows.  Returns the
- * number of rows that they were added to.
- */
-static int64
-add_up(bool *more)
-{
-	static int64 rows_at_once = 1000;
-	const int64 most = rows_at_once;
-	Oid			type = INT8OID;
-	Datum		limit = Int64GetDatum(most);
-	OwnSql		own;
-	bool		isnull;
-	int64		rows;
-	int64		counts;
-	int64		added;
-
-	own_transaction_begin();
-	own_sql_begin(&own);
-	SPI_connect();
-	if (SPI_execute_with_args(add_up_sql, 1, &type, &limit, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not add up the counts of finished jobs");
-	rows = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	counts = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	added = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
-	SPI_finish();
-	own_sql_end(&own);
-	own_transaction_end();
-
-	*more = rows == most;
-	if (rows > 0)
-		rows_at_once = Max(100, Min(ROLLUP_COUNTS * rows / Max(counts, 1), ROLLUP_COUNTS));
-	return added;
-}
-
-TimestampTz
-rollup_maintain(TimestampTz now, uint32 *many)
-{
-	bool		more;
-	int64		rows = add_up(&more);
-
-	*many = Max(MANY_LEAST, Min(rows * MANY_PER_ROW, MANY_MOST));
-	return more ? now : DT_NOEND;	/* after what else there is to do */
-}
-
-void
-rollup_forget(TimestampTz before)
-{
-	Oid			type = TIMESTAMPTZOID;
-	Datum		value = TimestampTzGetDatum(before);
-
-	if (SPI_execute_with_args("DELETE FROM defer.job_rollup r WHERE r.hour OPERATOR(pg_catalog.<) $1",
-							  1, &type, &value, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete counts of finished jobs");
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "access/tableam.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -22,6 +23,7 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(crash);
 PG_FUNCTION_INFO_V1(half_a_character);
 PG_FUNCTION_INFO_V1(hold_slots);
+PG_FUNCTION_INFO_V1(other_handler);
 PGDLLEXPORT void holder_main(Datum arg);
 
 /* Die, as the argument says */
@@ -84,4 +86,14 @@ hold_slots(PG_FUNCTION_ARGS)
 	while (RegisterDynamicBackgroundWorker(&worker, NULL))
 		held++;
 	PG_RETURN_INT32(held);
+}
+
+/* A table access method that is heap under another name */
+Datum
+other_handler(PG_FUNCTION_ARGS)
+{
+	static TableAmRoutine routine;
+
+	routine = *GetHeapamTableAmRoutine();
+	PG_RETURN_POINTER(&routine);
 }

@@ -66,6 +66,37 @@ SKIP:
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE state = 'succeeded' AND id < 1000000}), '201', 'all are there');
 }
 
+# A day of a job that a claim still names is kept: after a crash only the history knows that it has ended
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION wait_for(lock int) RETURNS void LANGUAGE sql AS 'SELECT pg_advisory_xact_lock_shared(lock)'});
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('SELECT pg_advisory_lock(5)');
+$node->safe_psql('postgres', q{SELECT count(defer.enqueue('work')) FROM generate_series(1, 2000)});
+settled($node, 'many short jobs');
+$node->safe_psql('postgres', q{
+	BEGIN;
+	SELECT count(defer.enqueue('work')) FROM generate_series(1, 20);
+	SELECT count(defer.enqueue('wait_for', '[5]')) FROM generate_series(1, 2);
+	COMMIT});
+until_ok($node, q{SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'defer worker' AND wait_event = 'advisory'}, 'two long jobs run');
+my $ended = $node->safe_psql('postgres', q{SELECT max(h.id) FROM defer.job_history h JOIN defer.job j USING (id)});
+ok($ended, 'behind jobs of their batches that have ended');
+$node->safe_psql('postgres', qq{
+	CREATE TABLE defer.job_history_p20200103 PARTITION OF defer.job_history
+		FOR VALUES FROM ('2020-01-03 00:00+00') TO ('2020-01-04 00:00+00');
+	CREATE TABLE defer.job_history_p20200104 PARTITION OF defer.job_history
+		FOR VALUES FROM ('2020-01-04 00:00+00') TO ('2020-01-05 00:00+00');
+	UPDATE defer.job_history SET finished_at = '2020-01-03 12:00+00' WHERE id = $ended;
+	SELECT pg_reload_conf()});
+until_ok($node, q{SELECT to_regclass('defer.job_history_p20200104') IS NULL}, 'a day without such a job is dropped');
+is($node->safe_psql('postgres', q{SELECT to_regclass('defer.job_history_p20200103')}), 'defer.job_history_p20200103', 'the day of the job is not');
+$locker->query_safe('SELECT pg_advisory_unlock(5)');
+$locker->quit;
+settled($node, 'the batches end');
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.claim)}, 'and are settled');
+$node->reload;
+until_ok($node, q{SELECT to_regclass('defer.job_history_p20200103') IS NULL}, 'then the day is dropped');
+
 # Retention 0 keeps everything
 $node->safe_psql('postgres', q{ALTER SYSTEM SET defer.retention = 0});
 $node->safe_psql('postgres', q{
