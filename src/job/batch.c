@@ -31,6 +31,7 @@
 #include "job/batch.h"
 #include "job/current_job.h"
 #include "shmem/xact_notify.h"
+#include "table/claim_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
 #include "shmem/databases.h"
@@ -361,17 +362,17 @@ batch_unsettled(void)
 static void
 insert_claim_row(Batch *new_batch)
 {
-	int64	   *ids = palloc((new_batch->njobs + nleftovers) * sizeof(int64));
-	int			n = 0;
+	ClaimRow	row = {new_batch->claim_id, GetCurrentTimestamp(), 0, NULL};
 
+	row.jobs = palloc((new_batch->njobs + nleftovers) * sizeof(int64));
 	for (int i = 0; i < new_batch->njobs; i++)
-		ids[n++] = new_batch->jobs[i].job.id;
+		row.jobs[row.njobs++] = new_batch->jobs[i].job.id;
 	for (int i = 0; i < nleftovers; i++)
 	{
 		if (!leftovers[i].done)
-			ids[n++] = leftovers[i].job_id;
+			row.jobs[row.njobs++] = leftovers[i].job_id;
 	}
-	claim_row_insert(new_batch->claim_id, ids, n, &new_batch->claim_place);
+	claim_row_insert(&row, &new_batch->claim_place);
 }
 
 /* The new batch is built beside the old one, which is still to be settled */

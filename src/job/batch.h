@@ -76,12 +76,8 @@ extern void new_batch_commit(Batch *new_batch);
 extern void new_batch_abort(void);
 
 /* job/claim.c: fill a batch; in the caller's transaction, for the sender, too */
-extern ReadyKey claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now);
-
-/* job/claim.c: rows of defer.claim; in the caller's transaction */
-extern void claim_row_insert(int64 claim_id, const int64 *ids, int n, CachedTid *place);
-extern void claim_row_delete(int64 claim_id, CachedTid *place);
-extern bool claim_row_delete_id(int64 claim_id, bool wait); /* false: it is not there */
+extern ReadyKey claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max,
+								  TimestampTz now, bool *pause_after);
 
 /* job/batch.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);

@@ -18,17 +18,12 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
@@ -48,254 +43,323 @@
 #include "shmem/limits.h"
 #include "shmem/xact_notify.h"
 
-/* What one claim reads at most: bytes of arguments, rows it does not take */
+/* Most that one claim reads: bytes of arguments, rows that it moves or discards */
 #define CLAIM_BYTES			(4 * 1024 * 1024)
 #define CLAIM_OTHER_ROWS	1000
 
-/* ------------------------------------------------------------------------
- * Rows of defer.claim
- * ------------------------------------------------------------------------ */
+/*
+ * Rows locked by other sessions that one claim passes over.  It ends there, and
+ * the next one of this process goes on from there: other processes wait for
+ * the claim lock meanwhile.
+ */
+#define CLAIM_LOCKED_ROWS	5000
 
-/* One row in defer.claim says what was taken, for recovery after a crash */
-void
-claim_row_insert(int64 claim_id, const int64 *ids, int n, CachedTid *place)
-{
-	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
-	Datum	   *elements = palloc(Max(n, 1) * sizeof(Datum));
-	const int	natts = RelationGetNumberOfAttributes(rel);
-	Datum	   *values = palloc0(Max(natts, 3) * sizeof(Datum));
-	bool	   *nulls = palloc0(Max(natts, 3) * sizeof(bool));
-	HeapTuple	tuple;
-	Relation	pkey;
-
-	for (int i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(ids[i]);
-	values[0] = Int64GetDatum(claim_id);
-	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[2] = PointerGetDatum(construct_array(elements, n, INT8OID, 8, FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
-	for (int i = 3; i < natts; i++)
-		nulls[i] = true;		/* a later version's */
-	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
-	simple_heap_insert(rel, tuple);
-	tid_cache_set(place, rel, &tuple->t_self);
-
-	pkey = index_open(catalog_oid(CAT_CLAIM_PKEY), RowExclusiveLock);
-	index_insert(pkey, values, nulls, &tuple->t_self, rel, UNIQUE_CHECK_YES, false, NULL);
-	index_close(pkey, NoLock);
-	table_close(rel, NoLock);
-}
-
-/* Delete the row of a claim; false: it has been settled meanwhile */
-bool
-claim_row_delete_id(int64 claim_id, bool wait)
-{
-	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	TM_FailureData failure;
-	bool		deleted = false;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(claim_id));
-	scan = systable_beginscan(rel, catalog_oid(CAT_CLAIM_PKEY), true, snapshot, 1, &key);
-	tuple = systable_getnext(scan);
-	if (tuple != NULL)
-		deleted = compat_table_delete(rel, &tuple->t_self, GetCurrentCommandId(true), wait,
-									  &failure) == TM_Ok;
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, NoLock);
-	return deleted;
-}
-
-/* The same of a claim of ours, where we left its row */
-void
-claim_row_delete(int64 claim_id, CachedTid *place)
-{
-	Relation	rel = table_open(catalog_oid(CAT_CLAIM), RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	BlockNumber nblocks = 0;
-	TM_FailureData failure;
-
-	if (tid_cache_holds(place, rel, &nblocks, claim_id, slot))
-		(void) compat_table_delete(rel, &place->tid, GetCurrentCommandId(true), false, &failure);
-	else
-		(void) claim_row_delete_id(claim_id, false);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, NoLock);
-}
+/* How long claims go on from there before they look at the locked rows again (microseconds) */
+#define PASSED_OVER_TIME	(5 * USECS_PER_SEC)
 
 /* ------------------------------------------------------------------------
- * Rows of defer.job
+ * Rows that were passed over
  * ------------------------------------------------------------------------ */
+
+/* The ready queue in which the last claim has passed over many locked rows */
+static struct
+{
+	bool		valid;
+	Oid			owner;
+	int64		limits_key;
+	int32		priority;
+	ReadyKey	first;			/* of the rows: the queue's min_key since */
+	ReadyKey	resume;			/* go on here */
+	TimestampTz until;
+}			passed_over;
 
 /*
- * The ready queue that a row belongs into by the settings as they are; a batch is
- * mostly of one function, so remember the last.
+ * Begin the scan where the last claim has stopped, if nothing has come before
+ * that since.  Returns whether it does.
+ */
+static bool
+resume_behind_locked(ReadyQueueChoice *choice, TimestampTz now)
+{
+	if (!passed_over.valid)
+		return false;
+	if (passed_over.owner != choice->owner || passed_over.limits_key != choice->limits_key ||
+		passed_over.priority != choice->priority || passed_over.until <= now ||
+		passed_over.first.run_at != choice->min_key.run_at ||
+		passed_over.first.id != choice->min_key.id)
+	{
+		passed_over.valid = false;
+		return false;
+	}
+	choice->min_key = passed_over.resume;
+	return true;
+}
+
+static void
+remember_passed_over(const ReadyQueueChoice *choice, ReadyKey first, ReadyKey resume,
+					 TimestampTz now)
+{
+	if (!passed_over.valid)
+		passed_over.until = now + PASSED_OVER_TIME;
+	passed_over.valid = true;
+	passed_over.owner = choice->owner;
+	passed_over.limits_key = choice->limits_key;
+	passed_over.priority = choice->priority;
+	passed_over.first = first;
+	passed_over.resume = resume;
+}
+
+/* ------------------------------------------------------------------------
+ * One row
+ * ------------------------------------------------------------------------ */
+
+static inline bool
+is_text(const char *string, const text *value)
+{
+	return strlen(string) == VARSIZE_ANY_EXHDR(value) &&
+		memcmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0;
+}
+
+/*
+ * Returns the limits key that a job has by the settings as they are.  A batch is
+ * mostly of one function, so the last one is remembered.
  */
 static int64
 limits_key_by_settings(const Job *job)
 {
-	static char *function = NULL;
+	static char *function = NULL;	/* NULL: nothing is remembered */
 	static char *queue = NULL;
 	static uint64 generation = 0;
 	static int64 limits_key = 0;
+	uint64		read_at;
+	MemoryContext context;
 
-	if (function == NULL || generation != settings_generation() ||
-		strlen(function) != VARSIZE_ANY_EXHDR(job->function) ||
-		strlen(queue) != VARSIZE_ANY_EXHDR(job->queue) ||
-		memcmp(function, VARDATA_ANY(job->function), strlen(function)) != 0 ||
-		memcmp(queue, VARDATA_ANY(job->queue), strlen(queue)) != 0)
+	if (function != NULL && generation == settings_generation() &&
+		is_text(function, job->function) && is_text(queue, job->queue))
+		return limits_key;
+
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	if (function != NULL)
 	{
-		MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
-
-		if (function != NULL)
-		{
-			pfree(function);
-			function = NULL;
-			pfree(queue);
-		}
-		queue = text_to_cstring(job->queue);
-		function = text_to_cstring(job->function);
-		MemoryContextSwitchTo(context);
-		limits_key = job_limits_key(function, queue);
-		generation = settings_generation();
+		pfree(function);
+		function = NULL;
 	}
+	if (queue != NULL)
+	{
+		pfree(queue);
+		queue = NULL;
+	}
+	queue = text_to_cstring(job->queue);
+	function = text_to_cstring(job->function);
+	MemoryContextSwitchTo(context);
+
+	/*
+	 * Reading the settings may fail, or hear of a change in between: so what
+	 * is remembered counts as of before.
+	 */
+	generation = 0;
+	read_at = settings_generation();
+	limits_key = job_limits_key(function, queue);
+	generation = read_at;
 	return limits_key;
 }
 
-/* Has the row a limit now that its ready queue does not have? */
+/* Has the job a limit now that its ready queue does not have? */
 static bool
 must_move(const Job *job, int64 limits_key)
 {
-	return (LIMITS_KEY_FUNCTION(limits_key) != 0 && LIMITS_KEY_FUNCTION(limits_key) != LIMITS_KEY_FUNCTION(job->limits_key)) ||
-		(LIMITS_KEY_QUEUE(limits_key) != 0 && LIMITS_KEY_QUEUE(limits_key) != LIMITS_KEY_QUEUE(job->limits_key));
+	return (LIMITS_KEY_FUNCTION(limits_key) != 0 &&
+			LIMITS_KEY_FUNCTION(limits_key) != LIMITS_KEY_FUNCTION(job->limits_key)) ||
+		(LIMITS_KEY_QUEUE(limits_key) != 0 &&
+		 LIMITS_KEY_QUEUE(limits_key) != LIMITS_KEY_QUEUE(job->limits_key));
 }
 
-/* What became of a row that the scan met */
-typedef enum RowFate
+/* What a claim has done with a row */
+typedef enum ScanAction
 {
-	ROW_NOT_FREE,				/* claimed by somebody */
-	ROW_TAKEN,
-	ROW_DONE,					/* moved or discarded */
-	ROW_SKIPPED,				/* locked, or not to be taken now */
-	ROW_STOP					/* the batch ends before it */
-} RowFate;
+	ROW_CLAIMED_BEFORE,			/* nothing: it has a claim */
+	ROW_CLAIMED,
+	ROW_DONE,					/* moved or discarded it */
+	ROW_LOCKED,					/* nothing: another session has locked it */
+	ROW_POSTPONED,				/* nothing: a suspect that cannot run now */
+	ROW_STOP					/* nothing, and the batch ends before it */
+} ScanAction;
 
-/* The row is ours to deal with, if we can get at it */
-static RowFate
+/* A job that was not begun in time ends here */
+static ScanAction
+discard_row(ItemPointer tid, TupleTableSlot *slot)
+{
+	Job			job;
+
+	job_from_slot(&job, slot);
+	if (!job_delete_at(tid))
+		return ROW_LOCKED;
+	history_insert(&job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
+				   "was not begun before discard_after");
+	if (job.schedule_id != 0)
+		xact_notify_release();
+	return ROW_DONE;
+}
+
+/* A job that has a limit by now goes into the ready queue of that limit */
+static ScanAction
+move_row(ItemPointer tid, TupleTableSlot *slot, int64 limits_key)
+{
+	Job			job;
+
+	job_from_slot(&job, slot);
+	if (!job_set_claim_at(tid, slot, 0, NULL))
+		return ROW_LOCKED;
+	CommandCounterIncrement();
+	job.limits_key = limits_key;
+	job_update(&job);
+	xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
+	return ROW_DONE;
+}
+
+/*
+ * Deal with a row of the scan.  Whether it can be had is known only when it has
+ * been written: its values are not copied before that.
+ */
+static ScanAction
 claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 {
 	BatchJob   *entry = &new_batch->jobs[new_batch->njobs];
-	Job		   *job = &entry->job;
 	ItemPointerData tid = slot->tts_tid;
-	bool		isnull;
+	Job			job;
 	int64		limits_key;
 	MemoryContext context;
 
-	(void) slot_getattr(slot, JOB_CLAIM, &isnull);
-	if (!isnull)
-		return ROW_NOT_FREE;
-
-	context = MemoryContextSwitchTo(new_batch->context);
-	job_from_slot(job, slot);
-	MemoryContextSwitchTo(context);
-
-	if (job->discard_at != NO_TIME && job->discard_at <= now && job->attempt == 0)
-	{
-		if (!job_delete_at(&tid))
-			return ROW_SKIPPED;
-		history_insert(job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
-					   "was not begun before discard_after");
-		if (job->schedule_id != 0)
-			xact_notify_release();
-		return ROW_DONE;
-	}
-	limits_key = limits_key_by_settings(job);
-	if (must_move(job, limits_key))
-	{
-		if (!job_set_claim_at(&tid, slot, 0, NULL))
-			return ROW_SKIPPED;
-		CommandCounterIncrement();
-		job->limits_key = limits_key;
-		job_update(job);
-		xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
-		return ROW_DONE;
-	}
-	if (job->suspect > 0 && my_worker != NULL)
+	job_peek(&job, slot);
+	if (job.claim != 0)
+		return ROW_CLAIMED_BEFORE;
+	if (job.discard_at != NO_TIME && job.discard_at <= now && job.attempt == 0)
+		return discard_row(&tid, slot);
+	limits_key = limits_key_by_settings(&job);
+	if (must_move(&job, limits_key))
+		return move_row(&tid, slot, limits_key);
+	if (job.suspect > 0 && my_worker != NULL)
 	{
 		/* alone in its batch, and only if that is possible now */
 		if (new_batch->njobs > 0)
 			return ROW_STOP;
-		if (!worker_reserve_suspect(job->suspect))
-			return ROW_SKIPPED;
+		if (!worker_reserve_suspect(job.suspect))
+			return ROW_POSTPONED;
 	}
 	if (!job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->place))
-		return ROW_SKIPPED;
-	job->claim = new_batch->claim_id;
+		return ROW_LOCKED;
+
+	context = MemoryContextSwitchTo(new_batch->context);
+	job_from_slot(&entry->job, slot);
+	MemoryContextSwitchTo(context);
+	entry->job.claim = new_batch->claim_id;
 	entry->state = JOB_TAKEN;
 	new_batch->njobs++;
-	*bytes += (job->args != NULL ? VARSIZE_ANY(job->args) : 0) +
-		(job->metadata != NULL ? VARSIZE_ANY(job->metadata) : 0) + sizeof(BatchJob);
-	return ROW_TAKEN;
+	*bytes += (entry->job.args != NULL ? VARSIZE_ANY(entry->job.args) : 0) +
+		(entry->job.metadata != NULL ? VARSIZE_ANY(entry->job.metadata) : 0) + sizeof(BatchJob);
+	return ROW_CLAIMED;
+}
+
+/* ------------------------------------------------------------------------
+ * A ready queue
+ * ------------------------------------------------------------------------ */
+
+/* What a claim has met */
+typedef struct ClaimScan
+{
+	ReadyKey	stopped;		/* first row that was not looked at */
+	ReadyKey	postponed;		/* first of the rows that are to be looked at again */
+	bool		at_locked;		/* it stopped because too many rows are locked */
+} ClaimScan;
+
+static void
+scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, TimestampTz now,
+				 ClaimScan *result)
+{
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "defer claimed row",
+													  ALLOCSET_DEFAULT_SIZES);
+	ReadyScan	scan;
+	Size		bytes = 0;
+	int			ndone = 0;
+	int			nlocked = 0;
+
+	ready_scan_open(&scan, choice);
+	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
+	{
+		ReadyKey	key;
+		bool		isnull;
+		ScanAction	action = ROW_STOP;
+
+		CHECK_FOR_INTERRUPTS();
+		key.run_at = DatumGetTimestampTz(slot_getattr(scan.slot, JOB_RUN_AT, &isnull));
+		key.id = DatumGetInt64(slot_getattr(scan.slot, JOB_ID, &isnull));
+		if (key.run_at <= now && new_batch->njobs < max && bytes <= CLAIM_BYTES &&
+			ndone <= CLAIM_OTHER_ROWS && nlocked <= CLAIM_LOCKED_ROWS)
+		{
+			MemoryContext context = MemoryContextSwitchTo(row_context);
+
+			action = claim_row(new_batch, scan.slot, now, &bytes);
+			MemoryContextSwitchTo(context);
+			MemoryContextReset(row_context);
+		}
+		if (action == ROW_STOP)
+		{
+			result->stopped = key;
+			break;
+		}
+		if (action == ROW_DONE)
+			ndone++;
+		if (action == ROW_LOCKED)
+			nlocked++;
+		if ((action == ROW_LOCKED || action == ROW_POSTPONED) &&
+			ready_key_before(key, result->postponed))
+			result->postponed = key;
+		if (action == ROW_CLAIMED && my_worker != NULL && new_batch->jobs[0].job.suspect > 0)
+			max = 1;
+	}
+	result->at_locked = nlocked > CLAIM_LOCKED_ROWS;
+	ready_scan_close(&scan);
+	MemoryContextDelete(row_context);
 }
 
 /*
- * Take up to max jobs of a ready queue.  Returns the first key that was not dealt
- * with; what is before it is taken, or somebody else's affair.
+ * Take up to max jobs of a ready queue.  Returns the first key that is still to
+ * be looked at: all before it are taken, or not free.  *pause_after: if nothing was
+ * taken, wait a moment before the next try.
  */
 ReadyKey
-claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now)
+claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now,
+				  bool *pause_after)
 {
-	ReadyScan	scan;
-	ReadyKey		next = READY_KEY_NONE;
-	ReadyKey		skipped = READY_KEY_NONE;
-	Size		bytes = 0;
-	int			others = 0;
+	ReadyQueueChoice from;
+	ClaimScan	result = {READY_KEY_NONE, READY_KEY_NONE, false};
+	bool		resumed;
+	ReadyKey	next;
+
+	*pause_after = true;
 
 	/* if it is locked wait here, where that holds up no other database */
 	(void) job_table();
 	ready_queue_scan_begin(choice, MyDatabaseId);
 	if (choice->min_key.run_at > now)
 	{
-		/* others were quicker */
+		/* another process was quicker */
 		ready_queue_scan_advance(choice, MyDatabaseId, choice->min_key);
 		return choice->min_key;
 	}
-	ready_scan_open(&scan, choice);
-	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
-	{
-		ReadyKey		key;
-		bool		isnull;
-		RowFate		fate;
+	from = *choice;
+	resumed = resume_behind_locked(&from, now);
+	scan_ready_queue(new_batch, &from, max, now, &result);
+	next = ready_key_before(result.postponed, result.stopped) ? result.postponed : result.stopped;
+	if (resumed)
+		next = choice->min_key;
 
-		CHECK_FOR_INTERRUPTS();
-		key.run_at = DatumGetTimestampTz(slot_getattr(scan.slot, JOB_RUN_AT, &isnull));
-		key.id = DatumGetInt64(slot_getattr(scan.slot, JOB_ID, &isnull));
-		if (key.run_at > now || new_batch->njobs >= max || bytes > CLAIM_BYTES ||
-			others > CLAIM_OTHER_ROWS)
-		{
-			next = key;
-			break;
-		}
-		fate = claim_row(new_batch, scan.slot, now, &bytes);
-		if (fate == ROW_STOP)
-		{
-			next = key;
-			break;
-		}
-		if (fate == ROW_DONE)
-			others++;
-		if (fate == ROW_SKIPPED && ready_key_before(key, skipped))
-			skipped = key;
-		if (fate == ROW_TAKEN && my_worker != NULL && new_batch->jobs[0].job.suspect > 0)
-			max = 1;
+	if ((result.at_locked || resumed) && result.stopped.run_at <= now)
+	{
+		remember_passed_over(choice, next, result.stopped, now);
+		*pause_after = !result.at_locked;
 	}
-	ready_scan_close(&scan);
-	if (ready_key_before(skipped, next))
-		next = skipped;
+	else
+		passed_over.valid = false;
 	ready_queue_scan_advance(choice, MyDatabaseId, next);
 	return next;
 }
@@ -311,11 +375,13 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
 bool
 batch_claim(int max, TimestampTz *look_again)
 {
+	/* static, as it is changed in PG_TRY and looked at in PG_CATCH */
+	static ReadyQueueChoice choice;
 	const TimestampTz now = GetCurrentTimestamp();
-	ReadyQueueChoice	choice;
 	Batch	   *new_batch;
-	ReadyKey		next = READY_KEY_NONE;
-	bool		took;
+	ReadyKey	next = READY_KEY_NONE;
+	bool		pause_after = true;
+	bool		claimed;
 
 	batch_release_limits();
 	worker_release_suspect();
@@ -336,7 +402,7 @@ batch_claim(int max, TimestampTz *look_again)
 		settle_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
-		next = claim_ready_queue(new_batch, &choice, one ? 1 : max, now);
+		next = claim_ready_queue(new_batch, &choice, one ? 1 : max, now, &pause_after);
 		new_batch_record(new_batch);
 		own_transaction_end();
 	}
@@ -348,11 +414,12 @@ batch_claim(int max, TimestampTz *look_again)
 	}
 	PG_END_TRY();
 
-	took = new_batch->njobs > 0;
-	ready_queue_scan_end(&choice, MyDatabaseId, next, new_batch->njobs, now);
-	new_batch->reserved = took && LIMITS_KEY_HAS_LIMITS(choice.limits_key);
+	claimed = new_batch->njobs > 0;
+	ready_queue_scan_end(&choice, MyDatabaseId, next, new_batch->njobs,
+						 pause_after ? now : DT_NOBEGIN);
+	new_batch->reserved = claimed && LIMITS_KEY_HAS_LIMITS(choice.limits_key);
 	new_batch_commit(new_batch);
-	if (!took)
+	if (!claimed)
 	{
 		worker_release_suspect();
 
@@ -373,7 +440,7 @@ batch_claim(int max, TimestampTz *look_again)
 	 * It may be in another ready queue, or have come after we had looked, and left
 	 * that to us.
 	 */
-	else if (took && limits_cancel_at_limit(MyDatabaseId, choice.limits_key))
+	else if (claimed && limits_cancel_at_limit(MyDatabaseId, choice.limits_key))
 		wake_scheduler(MyDatabaseId);
-	return took;
+	return claimed;
 }

@@ -28,7 +28,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/lwlock.h"
@@ -47,31 +46,23 @@
 #include "shmem/senders.h"
 #include "shmem/shmem.h"
 #include "shmem/workers.h"
+#include "table/claim_table.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
 #include "job/batch.h"
 #include "process/process.h"
 
-/* Columns of defer.claim */
-enum
-{
-	CLAIM_ID = 1, CLAIM_CLAIMED_AT, CLAIM_JOBS
-};
-
+/* A claim that no live process has */
 typedef struct Orphan
 {
-	int64		id;
-	TimestampTz claimed_at;
-	int			njobs;
-	int64	   *jobs;
-	int			nunfinished;
+	ClaimRow   *claim;
+	int			nunfinished;	/* its jobs that have not ended */
 } Orphan;
 
 /* What was running when the server crashed */
 typedef struct Scene
 {
-	int			unfinished_all; /* deliveries included */
 	int			unfinished;
 	int			suspects;
 	int			nlost;			/* as in DatabaseSlot */
@@ -102,54 +93,29 @@ claim_is_live(int64 id)
 	return live || sender_has_claim(MyDatabaseId, id);
 }
 
-static Orphan *
-orphan_from_tuple(HeapTuple tuple, TupleDesc desc)
-{
-	Orphan	   *orphan = palloc0(sizeof(Orphan));
-	bool		isnull;
-	ArrayType  *array;
-	Datum	   *ids;
-	bool	   *nulls;
-
-	orphan->id = DatumGetInt64(heap_getattr(tuple, CLAIM_ID, desc, &isnull));
-	orphan->claimed_at = DatumGetTimestampTz(heap_getattr(tuple, CLAIM_CLAIMED_AT, desc, &isnull));
-	array = DatumGetArrayTypePCopy(heap_getattr(tuple, CLAIM_JOBS, desc, &isnull));
-	deconstruct_array(array, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
-					  &ids, &nulls, &orphan->njobs);
-	orphan->jobs = palloc(Max(orphan->njobs, 1) * sizeof(int64));
-	for (int i = 0; i < orphan->njobs; i++)
-		orphan->jobs[i] = DatumGetInt64(ids[i]);
-	return orphan;
-}
-
 /*
+ * Returns the orphans, as a list in the current memory context.
+ *
  * A live claim is in its worker's slot before it is committed.  So first read
- * what is committed, then look who has it; what has gone meanwhile is found
- * out when the row is deleted.
+ * what is committed, then look which process has it; a claim that has been
+ * settled meanwhile is found out when its row is deleted.
  */
 static List *
 find_orphans(void)
 {
-	Relation	rel = table_open(catalog_oid(CAT_CLAIM), AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
-	List	   *all = NIL;
 	List	   *orphans = NIL;
 	ListCell   *cell;
-	HeapTuple	tuple;
 
-	while ((tuple = systable_getnext(scan)) != NULL)
-		all = lappend(all, orphan_from_tuple(tuple, RelationGetDescr(rel)));
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, AccessShareLock);
-
-	foreach(cell, all)
+	foreach(cell, claim_rows_read())
 	{
-		Orphan	   *orphan = lfirst(cell);
+		ClaimRow   *claim = lfirst(cell);
+		Orphan	   *orphan;
 
-		if (!claim_is_live(orphan->id))
-			orphans = lappend(orphans, orphan);
+		if (claim_is_live(claim->id))
+			continue;
+		orphan = palloc0(sizeof(Orphan));
+		orphan->claim = claim;
+		orphans = lappend(orphans, orphan);
 	}
 	return orphans;
 }
@@ -162,7 +128,7 @@ find_orphans(void)
 static bool
 is_orphaned(const Job *job, const Orphan *orphan)
 {
-	return job->claim != 0 && (job->claim == orphan->id || !claim_is_live(job->claim));
+	return job->claim != 0 && (job->claim == orphan->claim->id || !claim_is_live(job->claim));
 }
 
 /* What was going on?  Reads, and locks nothing */
@@ -175,15 +141,19 @@ survey(List *orphans, Scene *scene)
 	{
 		Orphan	   *orphan = lfirst(cell);
 
-		for (int i = 0; i < orphan->njobs; i++)
+		for (int i = 0; i < orphan->claim->njobs; i++)
 		{
 			Job			job;
 
 			CHECK_FOR_INTERRUPTS();
-			if (!job_read(orphan->jobs[i], &job) || !is_orphaned(&job, orphan) ||
+			if (orphan->claim->jobs[i] == CLAIM_SETTLED_JOBS)
+			{
+				orphan->nunfinished++;
+				continue;
+			}
+			if (!job_read(orphan->claim->jobs[i], &job) || !is_orphaned(&job, orphan) ||
 				history_exists(job.id))
 				continue;
-			scene->unfinished_all++;
 			if (kind_is_delivery(job.kind))
 				continue;		/* crashes no server */
 			orphan->nunfinished++;
@@ -217,7 +187,7 @@ free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
 
 	if (kind_is_delivery(job->kind))
 	{
-		finish_crashed_delivery(job, orphan->claimed_at);
+		finish_crashed_delivery(job, orphan->claim->claimed_at);
 		return;
 	}
 	if (after_crash)
@@ -232,36 +202,66 @@ free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
 		else
 			named = true;
 	}
-	finish_crashed_row(job, ran ? orphan->claimed_at : NO_TIME, named && ran, ran);
+	finish_crashed_row(job, ran ? orphan->claim->claimed_at : NO_TIME, named && ran, ran);
 }
 
-/* One claim, in one transaction.  False: somebody holds a row of it */
-static bool
-settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash)
+typedef enum SettleResult
 {
-	bool		complete = true;
+	SETTLED,
+	SETTLED_IN_PART,
+	NOTHING_SETTLED				/* the transaction has nothing to commit */
+} SettleResult;
 
-	for (int i = 0; i < orphan->njobs; i++)
+/*
+ * Settle the jobs of a claim whose row has just been deleted, in the same
+ * transaction.  If other sessions have locked some of the jobs, the claim is
+ * written again with those.  *nfreed is increased by the jobs set free.
+ */
+static SettleResult
+settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash, int *nfreed)
+{
+	const ClaimRow *claim = orphan->claim;
+	ClaimRow	rest = {claim->id, claim->claimed_at, 0, NULL};
+	bool		settled_any = false;
+
+	rest.jobs = palloc((claim->njobs + 1) * sizeof(int64));
+	for (int i = 0; i < claim->njobs; i++)
 	{
 		Job			job;
 
 		CHECK_FOR_INTERRUPTS();
-		switch (job_lock(orphan->jobs[i], true, &job))
+		if (claim->jobs[i] == CLAIM_SETTLED_JOBS)
+		{
+			settled_any = true;
+			continue;
+		}
+		switch (job_lock(claim->jobs[i], true, &job))
 		{
 			case JOB_GONE:
 				break;
 			case JOB_BUSY:
-				complete = false;
+				rest.jobs[rest.njobs++] = claim->jobs[i];
 				break;
 			case JOB_LOCKED:
 				if (!is_orphaned(&job, orphan))
 					break;
 				if (!rollup_delete_ended(job.id, rollup_add))
+				{
 					free_job(&job, orphan, scene, after_crash);
+					settled_any = true;
+					(*nfreed)++;
+				}
 				break;
 		}
 	}
-	return complete;
+	if (rest.njobs == 0)
+		return SETTLED;
+	if (settled_any)
+		rest.jobs[rest.njobs++] = CLAIM_SETTLED_JOBS;
+	if (rest.njobs == claim->njobs)
+		return NOTHING_SETTLED;
+	claim_row_insert(&rest, NULL);
+	return SETTLED_IN_PART;
 }
 
 /* The first n that were lost are settled; more may have come since */
@@ -288,6 +288,7 @@ recover_claims(bool after_crash)
 	ListCell   *cell;
 	Scene		scene = {0};
 	bool		complete = true;
+	int			nfreed = 0;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	scene.nlost = my_database->nlost;
@@ -304,23 +305,29 @@ recover_claims(bool after_crash)
 	{
 		Orphan	   *orphan = lfirst(cell);
 
+		SettleResult result = SETTLED;
+
 		own_transaction_begin();
-		if (claim_row_delete_id(orphan->id, true) && !settle_orphan(orphan, &scene, after_crash))
+		if (claim_row_delete_id(orphan->claim->id, true))
+			result = settle_orphan(orphan, &scene, after_crash, &nfreed);
+		if (result == NOTHING_SETTLED)
 		{
-			/* all or nothing: try again when the row is free */
 			AbortCurrentTransaction();
-			MemoryContextSwitchTo(context);
-			complete = false;
-			continue;
+			MemoryContextSwitchTo(scratch);
 		}
-		own_transaction_end();
+		else
+			own_transaction_end();
+		complete = complete && result == SETTLED;
 	}
 	if (complete)
 		forget_lost(scene.nlost);
-	if (scene.unfinished_all > 0)
+	if (nfreed > 0)
 		ereport(LOG,
-				(errmsg("defer has set free %d jobs that were taken when %s",
-						scene.unfinished_all, after_crash ? "the server stopped" : "a worker ended")));
+				(after_crash ?
+				 errmsg_plural("defer released %d claimed job after the server had stopped",
+							   "defer released %d claimed jobs after the server had stopped", nfreed, nfreed) :
+				 errmsg_plural("defer released %d claimed job after a worker had exited",
+							   "defer released %d claimed jobs after a worker had exited", nfreed, nfreed)));
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(scratch);
 	return !complete;

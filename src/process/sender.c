@@ -51,6 +51,7 @@
 #include "shmem/workers.h"
 #include "table/job_table.h"
 #include "job/batch.h"
+#include "table/claim_table.h"
 #include "delivery/delivery.h"
 #include "delivery/transfer.h"
 #include "process/process.h"
@@ -343,10 +344,11 @@ static void
 write_claim(const Batch *batch_of, CachedTid *place)
 {
 	int64		ids[BATCH_MAX];
+	const ClaimRow row = {batch_of->claim_id, GetCurrentTimestamp(), batch_of->njobs, ids};
 
 	for (int i = 0; i < batch_of->njobs; i++)
 		ids[i] = batch_of->jobs[i].job.id;
-	claim_row_insert(batch_of->claim_id, ids, batch_of->njobs, place);
+	claim_row_insert(&row, place);
 }
 
 /* Take what is due, of one ready queue.  False: there is nothing, or no room for it */
@@ -359,6 +361,7 @@ claim_some(TimestampTz *look_again)
 	Oid			full[1];
 	ReadyQueueChoice	choice;
 	ReadyKey		next = READY_KEY_NONE;
+	bool		pause_after = true;
 	CachedTid	place = {0};
 	Claim	   *claim;
 	volatile int published = 0;
@@ -392,7 +395,7 @@ claim_some(TimestampTz *look_again)
 		own_transaction_begin();
 		fresh->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		fresh->limits_key = choice.limits_key;
-		next = claim_ready_queue(fresh, &choice, max, now);
+		next = claim_ready_queue(fresh, &choice, max, now, &pause_after);
 		if (fresh->njobs > 0)
 		{
 			write_claim(fresh, &place);
@@ -416,7 +419,7 @@ claim_some(TimestampTz *look_again)
 
 	/* in this order: what we do not use must not look as if it were taken */
 	room_release(Max(fresh->njobs - 1, 0));
-	ready_queue_scan_end(&choice, MyDatabaseId, next, fresh->njobs, now);
+	ready_queue_scan_end(&choice, MyDatabaseId, next, fresh->njobs, pause_after ? now : DT_NOBEGIN);
 	if (fresh->njobs > 0)
 	{
 		claim = MemoryContextAllocZero(TopMemoryContext, sizeof(Claim));
