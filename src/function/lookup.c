@@ -34,6 +34,9 @@
 #include "base/compat.h"
 #include "function/function.h"
 
+/* Longest signature of a function that jobs run, in bytes: it is in indexes */
+#define SIGNATURE_MAX	1500
+
 /* ------------------------------------------------------------------------
  * What can be a job
  * ------------------------------------------------------------------------ */
@@ -398,7 +401,10 @@ find_functions(const char *given, int ntypes, const Oid *types, const Oid **func
 	return n;
 }
 
-/* Its entry; error if it is gone by now, or the user may not execute it */
+/*
+ * Returns the entry of a function.  Error if it is gone by now, the user may not
+ * execute it, or its signature does not fit into our indexes, beside a job's key.
+ */
 static FunctionEntry *
 check_entry(Oid function, const char *given)
 {
@@ -410,6 +416,12 @@ check_entry(Oid function, const char *given)
 		pg_unreachable();
 	}
 	check_may_execute(entry);
+	if (strlen(entry->signature) > SIGNATURE_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("signature of function %s is too long for a job", get_func_name(function)),
+				 errdetail("It has %zu bytes, of at most %d.", strlen(entry->signature), SIGNATURE_MAX),
+				 errhint("Use a function with fewer parameters, or types with shorter names, that calls it.")));
 	return entry;
 }
 
@@ -517,4 +529,11 @@ function_by_signature(const char *signature)
 		return NULL;
 	function_remember(&question, asked_at, &function, 1);
 	return function_entry(function);
+}
+
+bool
+function_owner_accepted(const FunctionEntry *entry, Oid owner_then, Oid job_owner)
+{
+	return !OidIsValid(owner_then) || entry->owner == owner_then ||
+		entry->owner == job_owner || superuser_arg(entry->owner);
 }

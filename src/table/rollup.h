@@ -1,7 +1,7 @@
 /*
  * rollup.h
- *		Counts of finished jobs by hour, owner, function and queue: table/rollup.c keeps
- *		them, table/duration_histogram.c has the classes of durations in them.
+ *		Counts of finished jobs by hour, owner, function and queue: table/rollup.c writes
+ *		and table/rollup_merge.c adds them up, table/duration_histogram.c has the classes of durations in them.
  */
 #ifndef ROLLUP_H
 #define ROLLUP_H
