@@ -14,7 +14,7 @@
  */
 #include "delivery/transfer.h"
 
-#include "base/guc.h"
+#include "base/guc_delivery.h"
 #include "base/timer.h"
 #include "base/wait_events.h"
 #include "delivery/transfer_threads.h"
