@@ -60,7 +60,6 @@
 #include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
-#include "schedule/schedule.h"
 
 /* Columns of defer.schedule that are read here by name, as they may have moved */
 typedef struct GuardColumns

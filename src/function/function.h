@@ -52,8 +52,8 @@ extern bool function_owner_accepted(const FunctionEntry *entry, Oid owner_then, 
 
 /*
  * Convert the JSON arguments for a call; values and nulls have room for
- * entry->nargs.  Returns how many are given explicitly; those with defaults
- * that are not given are filled in by evaluating the default.
+ * entry->nargs.  Arguments that are not given get the value of their default,
+ * which is evaluated here.
  */
 extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls);
 
@@ -62,8 +62,7 @@ extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *valu
  */
 extern void function_check_args(FunctionEntry *entry, Jsonb *args);
 
-/* Values as JSON, as to_jsonb() makes it; the second is for one value only */
-extern void prepare_to_jsonb(struct FmgrInfo *finfo, Oid type, MemoryContext context);
+/* One value as JSON, as to_jsonb() makes it */
 extern Jsonb *argument_to_jsonb(Datum value, Oid type);
 
 /* Is that number of arguments, or are those names, what the function takes? */
