@@ -16,7 +16,7 @@ COMMENT ON FUNCTION defer.reschedule(bigint, timestamptz) IS
 CREATE FUNCTION defer.rerun(id bigint) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_rerun';
 COMMENT ON FUNCTION defer.rerun(bigint) IS
-	'enqueues a new job with the owner, function, arguments, queue, priority, metadata and options of a job, finished or not, and returns its id; begun after you commit. It has no key, no discard_at and no schedule. Error if there is no such job of yours, or if its owner may no longer use the function or the queue';
+	'enqueues a new job with the owner, function, arguments, queue, priority, metadata and options of a job, finished or not, and returns its id; begun after you commit. It has no key, no discard_at and no schedule; rerun_of in defer.jobs tells where it comes from. Error if there is no such job of yours, if its owner may no longer use the function or the queue, or if the function belongs to another role than when the job was enqueued';
 
 CREATE FUNCTION defer.await(id bigint, timeout interval DEFAULT NULL) RETURNS jsonb
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_await';

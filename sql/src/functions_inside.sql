@@ -21,7 +21,7 @@ COMMENT ON FUNCTION defer.progress(double precision) IS
 CREATE FUNCTION defer.snooze(delay interval) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_snooze';
 COMMENT ON FUNCTION defer.snooze(interval) IS
-	'puts the job off: its transaction is rolled back (by an error with SQLSTATE DF001, which must not be caught), and it is run again after the delay. No attempt is used up. Error outside a job, or if the delay is not more than 0';
+	'puts the job off: its transaction is rolled back (by an error with SQLSTATE DF001, which must not be caught), and it is run again after the delay. No attempt is used up. Error outside a job, in code that does not run with the rights of the job''s owner, or if the delay is not more than 0 or more than a year';
 
 CREATE FUNCTION defer.give_up(reason text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_give_up';

@@ -118,11 +118,4 @@ extern void http_judge(const Job *job, const Endpoint *endpoint, struct Transfer
 extern bool mail_prepare(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, DeliveryEnd *end);
 extern void mail_judge(const Job *job, struct Transfer *transfer, int code, DeliveryEnd *end);
 
-/* ------------------------------------------------------------------------
- * job/enqueue.c, for the functions that enqueue deliveries
- * ------------------------------------------------------------------------ */
-
-/* "first" is the number of the argument run_at, the first of the options */
-extern int64 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *function, Jsonb *args);
-
 #endif							/* DELIVERIES_H */

@@ -23,6 +23,7 @@
 #include "base/job_kind.h"
 #include "shmem/preload.h"
 #include "delivery/delivery.h"
+#include "job/enqueue.h"
 
 PG_FUNCTION_INFO_V1(defer_http);
 PG_FUNCTION_INFO_V1(defer_email);
@@ -294,7 +295,7 @@ defer_http(PG_FUNCTION_ARGS)
 	}
 	push_http_limits(&state, fcinfo, endpoint);
 	return end_call(outer,
-					enqueue_job(fcinfo, HTTP_OPTIONS, JOB_HTTP, HTTP_FUNCTION,
+					enqueue_job(fcinfo, HTTP_OPTIONS, JOB_HTTP, HTTP_FUNCTION, InvalidOid,
 								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
 }
 
@@ -449,7 +450,7 @@ defer_email(PG_FUNCTION_ARGS)
 		push_text(&state, "endpoint", endpoint);
 	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout", MAIL_DEFAULT_TIMEOUT);
 	return end_call(outer,
-					enqueue_job(fcinfo, MAIL_OPTIONS, JOB_EMAIL, EMAIL_FUNCTION,
+					enqueue_job(fcinfo, MAIL_OPTIONS, JOB_EMAIL, EMAIL_FUNCTION, InvalidOid,
 								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
 }
 
@@ -484,6 +485,6 @@ defer_slack(PG_FUNCTION_ARGS)
 	}
 	push_timeout(&state, fcinfo, SLACK_TIMEOUT, "timeout", HTTP_DEFAULT_TIMEOUT);
 	return end_call(outer,
-					enqueue_job(fcinfo, SLACK_OPTIONS, JOB_SLACK, SLACK_FUNCTION,
+					enqueue_job(fcinfo, SLACK_OPTIONS, JOB_SLACK, SLACK_FUNCTION, InvalidOid,
 								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
 }

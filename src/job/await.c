@@ -39,6 +39,7 @@
 
 #include "base/args.h"
 #include "base/catalog.h"
+#include "base/errcodes.h"
 #include "base/job_state.h"
 #include "base/roles.h"
 #include "base/wait_events.h"
@@ -50,11 +51,6 @@
 #include "job/current_job.h"
 
 PG_FUNCTION_INFO_V1(defer_await);
-
-/* SQLSTATEs of our own, as the reference names them */
-#define ERRCODE_JOB_CANCELLED	MAKE_SQLSTATE('D', 'F', '0', '1', '0')
-#define ERRCODE_JOB_DISCARDED	MAKE_SQLSTATE('D', 'F', '0', '1', '1')
-#define ERRCODE_AWAIT_TIMEOUT	MAKE_SQLSTATE('D', 'F', '0', '1', '2')
 
 /* Look at least so often, in milliseconds */
 #define RECHECK_INTERVAL 30000

@@ -249,6 +249,13 @@ check_can_run(const Job *job)
 				 errmsg("role with OID %u does not exist", job->owner),
 				 errdetail("It was the owner of job " INT64_FORMAT ".", job->id),
 				 errhint("Use defer.enqueue() as the role that is to run the job.")));
+	if ((job->kind == JOB_COMMAND) != (strcmp(function, COMMAND_FUNCTION) == 0) ||
+		kind_is_delivery(job->kind) != name_is_delivery(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("job " INT64_FORMAT " cannot be run again: its kind and function do not belong together",
+						job->id),
+				 errdetail("Its kind is \"%c\", and its function %s.", job->kind, function)));
 	if (job->kind == JOB_FUNCTION || job->kind == JOB_PROCEDURE)
 	{
 		FunctionEntry *entry = function_by_signature(function);
@@ -258,6 +265,12 @@ check_can_run(const Job *job)
 					(errcode(ERRCODE_UNDEFINED_FUNCTION),
 					 errmsg("function %s does not exist", function),
 					 errhint("The job's function has been dropped or renamed, or its parameters have changed: use defer.enqueue() with the function that there is now.")));
+		if (!function_owner_accepted(entry, job->function_owner, job->owner))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("function %s has another owner than when the job was enqueued", function),
+					 errdetail("It belongs to role \"%s\".", GetUserNameFromId(entry->owner, false)),
+					 errhint("If the owner of the job trusts that role, use defer.enqueue().")));
 		if (!compat_may_execute(entry->oid, job->owner))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -298,12 +311,14 @@ defer_rerun(PG_FUNCTION_ARGS)
 
 	job.owner = old.owner;
 	job.priority = old.priority;
-	job.run_at = GetCurrentTransactionStartTimestamp();
+	job.run_at = GetCurrentTimestamp();
 	job.kind = old.kind;
 	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
 	job.scheduled_for = NO_TIME;
 	job.discard_at = NO_TIME;
+	job.rerun_of = old.id;
 	job.function = old.function;
+	job.function_owner = old.function_owner;
 	job.queue = old.queue;
 	job.args = old.args;
 	job.metadata = old.metadata;

@@ -12,13 +12,16 @@
 #include <math.h>
 
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "shmem/workers.h"
+#include "base/errcodes.h"
 #include "job/current_job.h"
 #include "job/job_log.h"
+#include "shmem/workers.h"
 
 PG_FUNCTION_INFO_V1(defer_current_job);
 PG_FUNCTION_INFO_V1(defer_log);
@@ -26,12 +29,18 @@ PG_FUNCTION_INFO_V1(defer_progress);
 PG_FUNCTION_INFO_V1(defer_snooze);
 PG_FUNCTION_INFO_V1(defer_give_up);
 
-/* As job/finish.c knows them */
-#define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
-#define ERRCODE_GIVEN_UP	MAKE_SQLSTATE('D', 'F', '0', '0', '2')
+/* Longest time that a job can be put off by, at a time (microseconds) */
+#define SNOOZE_MAX	(366 * USECS_PER_DAY)
 
 CurrentJob	current_job;
 
+/*
+ * Check that the caller may speak for the job that this process runs.
+ *
+ * A job's statements may run code of other roles: functions in indexes of
+ * tables that it only analyzes, SECURITY DEFINER functions, default values.
+ * Only code that runs with the rights of the job's owner decides about the job.
+ */
 static void
 require_job(const char *function)
 {
@@ -40,6 +49,18 @@ require_job(const char *function)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s can only be called inside a job", function),
 				 errhint("Call it in a function that is run by defer.enqueue() or by a schedule.")));
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s cannot be called within a security-restricted operation", function)));
+	if (!has_privs_of_role(GetUserId(), current_job.job->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to call %s in a job of role \"%s\"", function,
+						GetUserNameFromId(current_job.job->owner, false)),
+				 errdetail("Role \"%s\", as which it is called, is not a member of that role.",
+						   GetUserNameFromId(GetUserId(), false)),
+				 errhint("A SECURITY DEFINER function is called as its owner.")));
 }
 
 Datum
@@ -88,11 +109,15 @@ defer_snooze(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"delay\" must be more than 0")));
+	if (wait > SNOOZE_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"delay\" must not be more than a year")));
 	current_job.snooze = true;
 	current_job.give_up = false;
 	current_job.snooze_for = wait;
 	ereport(ERROR,
-			(errcode(ERRCODE_SNOOZED),
+			(errcode(ERRCODE_JOB_SNOOZED),
 			 errmsg("job " INT64_FORMAT " is put off", current_job.job->id)));
 	PG_RETURN_VOID();
 }
@@ -106,7 +131,7 @@ defer_give_up(PG_FUNCTION_ARGS)
 	current_job.give_up = true;
 	current_job.snooze = false;
 	ereport(ERROR,
-			(errcode(ERRCODE_GIVEN_UP),
+			(errcode(ERRCODE_JOB_GIVEN_UP),
 			 errmsg("%s", reason != NULL ? reason : "the job has given up")));
 	PG_RETURN_VOID();
 }

@@ -27,6 +27,7 @@
 #include "base/compat.h"
 #include "base/guc_job.h"
 #include "base/job_kind.h"
+#include "job/enqueue.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
@@ -70,12 +71,14 @@ static const SettingTable policy_table = {
  * Options
  * ------------------------------------------------------------------------ */
 
-/* A time that is over is now: or else it would run before all that wait */
+/*
+ * Returns when the job may begin.  A time that is over is now: or else it would
+ * run before all that wait.  "now" is the clock's time, and not that of the
+ * transaction's beginning: discard_after counts from then.
+ */
 static TimestampTz
-read_run_at(FunctionCallInfo fcinfo, int first)
+read_run_at(FunctionCallInfo fcinfo, int first, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
-
 	if (!PG_ARGISNULL(first + OPT_RUN_AT) && !PG_ARGISNULL(first + OPT_DELAY))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -145,8 +148,9 @@ read_key(FunctionCallInfo fcinfo, int first)
 }
 
 /*
- * A time to live counts from when the job may begin: so it is never over
- * before that.
+ * Returns when the job is discarded if it has not begun; counted from when it
+ * may begin.  In a transaction that stays open longer than that after the
+ * call, it is over when the job is committed.
  */
 static TimestampTz
 read_discard_at(FunctionCallInfo fcinfo, int first, const FunctionSettings *function,
@@ -245,9 +249,9 @@ check_metadata(const Jsonb *metadata)
  * The job
  * ------------------------------------------------------------------------ */
 
-/* "first" is the number of the argument OPT_RUN_AT, or -1: there are no options */
 int64
-enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature, Jsonb *args)
+enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature,
+			Oid function_owner, Jsonb *args)
 {
 	LOCAL_FCINFO(nothing, OPT_POLICY + lengthof(policy_columns));
 	FunctionSettings function = *function_settings(signature);
@@ -263,15 +267,17 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 		fcinfo = nothing;
 		first = 0;
 	}
+	job.enqueued_at = GetCurrentTimestamp();
 	job.owner = GetUserId();
 	job.kind = kind;
 	job.function = cstring_to_text(signature);
+	job.function_owner = function_owner;
 	job.args = args;
 	job.queue = read_queue(fcinfo, first, &function, &queue);
 	job.priority = !PG_ARGISNULL(first + OPT_PRIORITY) ? PG_GETARG_INT32(first + OPT_PRIORITY) :
 		function.has_priority ? function.priority :
 		queue.has_priority ? queue.priority : 0;
-	job.run_at = read_run_at(fcinfo, first);
+	job.run_at = read_run_at(fcinfo, first, job.enqueued_at);
 	job.discard_at = read_discard_at(fcinfo, first, &function, &queue, job.run_at);
 	job.key = read_key(fcinfo, first);
 	job.metadata = PG_ARGISNULL(first + OPT_METADATA) ? NULL :
@@ -330,7 +336,7 @@ defer_enqueue(PG_FUNCTION_ARGS)
 	args = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	entry = function_resolve(text_to_cstring(PG_GETARG_TEXT_PP(0)), args);
 	check_not_scheduled(entry);
-	id = enqueue_job(fcinfo, 2, entry->kind, entry->signature, args);
+	id = enqueue_job(fcinfo, 2, entry->kind, entry->signature, entry->owner, args);
 	end_call(context);
 	PG_RETURN_INT64(id);
 }
@@ -358,7 +364,7 @@ defer_command(PG_FUNCTION_ARGS)
 	value.val.string.val = sql;
 	value.val.string.len = strlen(sql);
 	(void) jsonb_push(&state, WJB_VALUE, &value);
-	id = enqueue_job(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION,
+	id = enqueue_job(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION, InvalidOid,
 				 JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL)));
 	end_call(context);
 	PG_RETURN_INT64(id);
@@ -404,7 +410,7 @@ defer_later(PG_FUNCTION_ARGS)
 	args = function_args_from_values(entry, nargs, values, nulls, types);
 	function_check_args(entry, args);
 	check_not_scheduled(entry);
-	id = enqueue_job(NULL, -1, entry->kind, entry->signature, args);
+	id = enqueue_job(NULL, -1, entry->kind, entry->signature, entry->owner, args);
 	end_call(context);
 	PG_RETURN_INT64(id);
 }

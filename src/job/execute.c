@@ -465,6 +465,12 @@ run_function(const Job *job)
 				 errmsg("%s %s does not exist",
 						job->kind == JOB_PROCEDURE ? "procedure" : "function", signature),
 				 errhint("It has been dropped or renamed, or its parameters have changed, since the job was enqueued.")));
+	if (!function_owner_accepted(entry, job->function_owner, job->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function %s has another owner than when the job was enqueued", signature),
+				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(entry->owner, false)),
+				 errhint("If the owner of the job trusts that role, enqueue the job again.")));
 	check_may_call(entry->oid, signature);
 
 	returns_set = entry->returns_set;

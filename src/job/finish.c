@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/errcodes.h"
 #include "base/guc_job.h"
 #include "base/job_state.h"
 #include "base/own_transaction.h"
@@ -36,10 +37,6 @@
 #include "table/job_table.h"
 #include "table/rollup.h"
 #include "shmem/xact_notify.h"
-
-/* SQLSTATEs of defer.snooze() and defer.give_up() */
-#define ERRCODE_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
-#define ERRCODE_GIVEN_UP	MAKE_SQLSTATE('D', 'F', '0', '0', '2')
 
 /* Retries after a conflict that are not attempts */
 #define MAX_CONFLICTS	5
@@ -69,24 +66,22 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 	int32		attempt = job->job.attempt + 1;
 	bool		deleted = false;
 
+	/* values stored out of line are neither written nor deleted without one */
+	PushActiveSnapshot(GetTransactionSnapshot());
+
+	/* if another session has the row locked, it goes with the next claim */
 	if (job->job.key != NULL || job->job.schedule_id != 0)
-	{
-		/* values stored out of line cannot be deleted without a snapshot */
-		PushActiveSnapshot(GetTransactionSnapshot());
-		/* somebody may hold it locked: then it is as with the others */
 		deleted = job_delete_left(&job->place, job->job.id);
-		PopActiveSnapshot();
-	}
 	job->started_at = started_at;
 	job->finished_at = history_insert_uncounted(&job->job, STATE_SUCCEEDED, attempt, started_at,
 												result, NULL, NULL);
 	job_log_write(job->job.id, job->job.owner, attempt);
 	if (job->job.schedule_id != 0)
 		xact_notify_release();
-	if (!deleted)
-		return JOB_SUCCEEDED;
-	rollup_add(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
-	return JOB_SETTLED;
+	if (deleted)
+		rollup_add(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
+	PopActiveSnapshot();
+	return deleted ? JOB_SETTLED : JOB_SUCCEEDED;
 }
 
 /* ------------------------------------------------------------------------
@@ -169,12 +164,12 @@ judge(const Job *job, const JobPolicy *policy, FailureKind kind, const ErrorData
 			elog(ERROR, "a crash is not judged here");
 			break;
 		case FAILURE_ERROR:
-			if (current_job.snooze && error->sqlerrcode == ERRCODE_SNOOZED)
+			if (current_job.snooze && error->sqlerrcode == ERRCODE_JOB_SNOOZED)
 			{
 				verdict.outcome = "snoozed";
 				verdict.retry_at = now + current_job.snooze_for;
 			}
-			else if (current_job.give_up && error->sqlerrcode == ERRCODE_GIVEN_UP)
+			else if (current_job.give_up && error->sqlerrcode == ERRCODE_JOB_GIVEN_UP)
 			{
 				verdict.counts = true;
 				verdict.state = STATE_FAILED;

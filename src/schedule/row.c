@@ -57,6 +57,8 @@ schedule_from_tuple(Schedule *s, HeapTuple tuple, TupleDesc desc)
 	NEXT();
 	s->function = text_value(value, isnull);
 	NEXT();
+	s->function_owner = isnull ? InvalidOid : DatumGetObjectId(value);
+	NEXT();
 	s->command = text_value(value, isnull);
 	NEXT();
 	s->schedule = text_value(value, isnull);
@@ -182,6 +184,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 	job->owner = s->owner;
 	job->kind = s->kind;
 	job->function = cstring_to_text(s->function);
+	job->function_owner = s->function_owner;
 	job->run_at = at;
 	job->enqueued_at = GetCurrentTransactionStartTimestamp();
 	job->schedule_id = s->id;
@@ -197,6 +200,13 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 		{
 			*sqlstate = "42883";
 			*error = psprintf("function %s does not exist", s->function);
+			goto cannot_run;
+		}
+		if (!function_owner_accepted(entry, s->function_owner, s->owner))
+		{
+			*sqlstate = "42501";
+			*error = psprintf("function %s has another owner than when the schedule was made",
+							  s->function);
 			goto cannot_run;
 		}
 		job->kind = entry->kind;

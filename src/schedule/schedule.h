@@ -24,6 +24,7 @@ typedef struct Schedule
 	Oid			owner;
 	char		kind;			/* JOB_... */
 	char	   *function;		/* signature, or COMMAND_FUNCTION */
+	Oid			function_owner; /* when it was named; InvalidOid: a command */
 	char	   *command;		/* NULL unless kind is JOB_COMMAND */
 	char	   *schedule;
 	char	   *timezone;
@@ -45,7 +46,7 @@ typedef struct Schedule
 
 /* The columns above, in that order, of a table called s */
 #define SCHEDULE_COLUMNS \
-	"s.id, s.name, s.owner, s.kind, s.function, s.command, s.schedule, s.timezone," \
+	"s.id, s.name, s.owner, s.kind, s.function, s.function_owner, s.command, s.schedule, s.timezone," \
 	" s.overlap, s.catch_up, s.catch_up_window, s.jitter, s.active, s.allow_direct," \
 	" s.queue, s.priority, s.next_tick, s.next_run_at, s.last_tick, s.last_run_at," \
 	" s.last_error"

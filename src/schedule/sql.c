@@ -193,17 +193,17 @@ static bool
 write_schedule(Schedule *s)
 {
 	static const char *const insert =
-		"INSERT INTO defer.schedule AS s (name, owner, kind, function, command, schedule, timezone,"
+		"INSERT INTO defer.schedule AS s (name, owner, kind, function, function_owner, command, schedule, timezone,"
 		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority)"
-		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
 		" ON CONFLICT (owner, name) DO NOTHING RETURNING " SCHEDULE_COLUMNS;
 	static const char *const update =
-		"UPDATE defer.schedule AS s SET (name, owner, kind, function, command, schedule, timezone,"
+		"UPDATE defer.schedule AS s SET (name, owner, kind, function, function_owner, command, schedule, timezone,"
 		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority)"
-		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
 		" WHERE s.id OPERATOR(pg_catalog.=) $1 RETURNING " SCHEDULE_COLUMNS;
 	Oid			types[] = {
-		INT8OID, TEXTOID, REGROLEOID, CHAROID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+		INT8OID, TEXTOID, REGROLEOID, CHAROID, TEXTOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID,
 		TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, BOOLOID, TEXTOID, INT4OID
 	};
 	Datum		values[lengthof(types)];
@@ -220,6 +220,8 @@ write_schedule(Schedule *s)
 	ADD(ObjectIdGetDatum(s->owner));
 	ADD(CharGetDatum(s->kind));
 	ADD_TEXT(s->function);
+	ADD(ObjectIdGetDatum(s->function_owner));
+	nulls[n - 1] = OidIsValid(s->function_owner) ? ' ' : 'n';
 	ADD_TEXT(s->command);
 	ADD_TEXT(s->schedule);
 	ADD_TEXT(s->timezone);
@@ -369,6 +371,7 @@ defer_cron(PG_FUNCTION_ARGS)
 	entry = schedule_check_function(text_argument(fcinfo, 0, "function"), s.owner);
 	s.kind = entry->kind;
 	s.function = pstrdup(entry->signature);
+	s.function_owner = entry->owner;
 	s.name = get_func_name(entry->oid);
 	s.schedule = text_argument(fcinfo, 1, "schedule");
 	if (!PG_ARGISNULL(2))
@@ -422,6 +425,7 @@ alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 	{
 		s->kind = JOB_COMMAND;
 		s->function = COMMAND_FUNCTION;
+		s->function_owner = InvalidOid;
 		s->command = text_to_cstring(PG_GETARG_TEXT_PP(sql));
 		command_check(s->command);
 		return;
@@ -429,6 +433,7 @@ alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 	entry = schedule_check_function(text_to_cstring(PG_GETARG_TEXT_PP(function)), s->owner);
 	s->kind = entry->kind;
 	s->function = pstrdup(entry->signature);
+	s->function_owner = entry->owner;
 	s->command = NULL;
 }
 

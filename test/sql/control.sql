@@ -177,8 +177,12 @@ SELECT defer.await(:id, '30 s');
 SELECT defer.rerun(:id) AS again \gset
 SELECT defer.await(:again, '30 s');
 SELECT count(*) FROM control_effect WHERE x = 51;
-SELECT n.args, n.priority, n.metadata, n.max_attempts, n.key, n.owner, n.parent_id
+SELECT n.args, n.priority, n.metadata, n.max_attempts, n.key, n.owner, n.parent_id, n.rerun_of = :id AS rerun_of
   FROM defer.jobs n WHERE n.id = :again;
+-- and of that again: each names the one that it was made of
+SELECT defer.rerun(:again) AS third \gset
+SELECT defer.await(:third, '30 s');
+SELECT rerun_of = :again AS rerun_of FROM defer.jobs WHERE id = :third;
 SELECT defer.enqueue('control_work', '[52]', delay => '1 hour') AS id \gset
 SELECT defer.rerun(:id) AS again \gset
 SELECT defer.await(:again, '30 s');

@@ -367,6 +367,10 @@ SELECT defer.enqueue('one', '[1]', run_at => '294276-12-31', discard_after => '1
 BEGIN;
 SELECT defer.enqueue('one', '[1]', run_at => '2000-01-01') AS id \gset
 SELECT run_at = enqueued_at AS now FROM defer.jobs WHERE id = :id;
+-- which is when it was called, however long ago the transaction began: discard_after counts from then
+SELECT pg_catalog.clock_timestamp() AS before \gset
+SELECT defer.enqueue('one', '[1]', discard_after => '10 minutes') AS id \gset
+SELECT run_at >= :'before' AS later, discard_at - run_at AS time_to_live FROM defer.jobs WHERE id = :id;
 ROLLBACK;
 -- a queue that only others may use
 SELECT defer.create_queue('enqueue theirs');

@@ -117,6 +117,7 @@ print_head(const PGresult *job, const PGresult *parent)
 	}
 	else
 		field("parent", result_value(job, 0, "parent_id"), TEXT_LINE);
+	field("rerun of", result_value(job, 0, "rerun_of"), TEXT_LINE);
 	buffer_free(&line);
 }
 

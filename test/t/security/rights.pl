@@ -272,7 +272,31 @@ for my $sql (
 	like(error_of('writer', $sql), qr/^(permission denied for table|cannot (update|delete from|insert into) (view|column)|syntax error at or near "MERGE")/,
 		'pg_write_all_data: not by ' . substr($sql =~ s/\s+/ /gr, 0, 50));
 }
+# A history that is made up, or other tables of ours, do not help either
+for my $sql (
+	q{INSERT INTO defer.job_history (id, owner, state, kind, priority, attempt, run_at, enqueued_at, finished_at, function, queue, args)
+		VALUES (900000001, 'postgres', 'f', 'c', 0, 1, now(), now(), now(), 'lab.work()', 'default', '{"sql": "alter role writer superuser"}')},
+	(map { qq{UPDATE defer.$_} . q{ SET owner = 'postgres'} } 'job_history', 'job_history_default', 'attempt', 'log', 'queue'),
+	(map { "DELETE FROM defer.$_" } 'job_history', 'job_history_default', 'attempt_default', 'log_default', 'installation', 'origin', 'claim', 'queue'),
+	q{INSERT INTO defer.origin VALUES (gen_random_uuid())},
+	(map { qq{DELETE FROM defer.$_} } split /\n/, $node->safe_psql('postgres',
+		q{SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'defer'::regnamespace AND c.relname ~ '_p\d{8}$'})))
+{
+	like(error_of('writer', $sql), qr/^permission denied for table/, 'pg_write_all_data: not by ' . substr($sql =~ s/\s+/ /gr, 0, 50));
+}
 is($node->safe_psql('postgres', $state_of), $before, 'nothing has changed');
+
+# If such a row is there all the same, it is not run again as what it is not
+$node->safe_psql('postgres', q{
+	BEGIN;
+	INSERT INTO defer.job_history (id, owner, state, kind, priority, attempt, run_at, enqueued_at, finished_at, function, queue, args)
+		VALUES (900000001, 'postgres', 'f', 'c', 0, 1, now(), now(), now(), 'lab.work()', 'default', '{"sql": "alter role writer superuser"}'),
+			(900000002, 'postgres', 'f', 'f', 0, 1, now(), now(), now(), 'defer.command', 'default', '{"sql": "alter role writer superuser"}'),
+			(900000003, 'postgres', 'f', 'h', 0, 1, now(), now(), now(), 'lab.work()', 'default', '{}');
+	COMMIT});
+like(error_of('postgres', "SELECT defer.rerun($_)"), qr/kind and function do not belong together/, "a row $_ that says two things is not run again")
+	for 900000001 .. 900000003;
+$node->safe_psql('postgres', 'DELETE FROM defer.job_history WHERE id > 900000000');
 is($node->safe_psql('postgres', q{SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY 1}), 'postgres', 'and nobody has become a superuser');
 
 # pg_monitor sees, and no more; CREATEROLE and the database's owner not even that

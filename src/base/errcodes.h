@@ -1,0 +1,19 @@
+/*
+ * errcodes.h
+ *		SQLSTATEs of our own, class DF.  doc/reference.md lists them.
+ */
+#ifndef DEFER_ERRCODES_H
+#define DEFER_ERRCODES_H
+
+#include "utils/elog.h"
+
+/* Raised inside a job, by defer.snooze() and defer.give_up() */
+#define ERRCODE_JOB_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
+#define ERRCODE_JOB_GIVEN_UP	MAKE_SQLSTATE('D', 'F', '0', '0', '2')
+
+/* Raised by defer.await() */
+#define ERRCODE_JOB_CANCELLED	MAKE_SQLSTATE('D', 'F', '0', '1', '0')
+#define ERRCODE_JOB_DISCARDED	MAKE_SQLSTATE('D', 'F', '0', '1', '1')
+#define ERRCODE_AWAIT_TIMEOUT	MAKE_SQLSTATE('D', 'F', '0', '1', '2')
+
+#endif							/* DEFER_ERRCODES_H */

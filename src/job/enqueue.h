@@ -1,0 +1,20 @@
+/*
+ * enqueue.h
+ *		Enqueuing jobs with the options of defer.enqueue(): job/enqueue.c.
+ */
+#ifndef ENQUEUE_H
+#define ENQUEUE_H
+
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+/*
+ * Enqueue a job of the current role and return its id.  "first" is the number
+ * of the argument run_at, the first of the options, or -1 if the caller has
+ * none.  function_owner: of the function, InvalidOid for commands and
+ * deliveries.
+ */
+extern int64 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *function,
+						 Oid function_owner, Jsonb *args);
+
+#endif							/* ENQUEUE_H */
