@@ -127,6 +127,12 @@ job_facts(Page *page, const PGresult *res)
 		html_add(out, "<a href=\"/job?id=%s\">job %s</a>", result_text(res, 0, "parent_id"), result_text(res, 0, "parent_id"));
 		fact_end(page);
 	}
+	if (result_value(res, 0, "rerun_of") != NULL)
+	{
+		fact(page, "Rerun of");
+		html_add(out, "<a href=\"/job?id=%s\">job %s</a>", result_text(res, 0, "rerun_of"), result_text(res, 0, "rerun_of"));
+		fact_end(page);
+	}
 	buffer_add(out, "</dl>\n");
 }
 
