@@ -149,18 +149,22 @@ batch_leave_job(int index)
 }
 
 /*
- * Take a job out of whatever batch it waits in.  For cancel and reschedule,
- * which then write the row.
+ * Take a job out of the batch of a worker in which it waits.  For cancel and
+ * reschedule, which then write the row.
+ *
+ * A job that was stolen may be in two slots.  It is taken out of the source
+ * worker's, too: if the thief fails it must not wait there again.
  */
 BatchWithdraw
 batch_withdraw(int64 job_id)
 {
 	BatchWithdraw result = BATCH_NOT_CLAIMED;
+	bool		decided = false;
 
 	if (shared == NULL)
 		return BATCH_NOT_CLAIMED;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && result == BATCH_NOT_CLAIMED; i++)
+	for (int i = 0; i < shared->nworker_slots && !decided; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
@@ -173,16 +177,15 @@ batch_withdraw(int64 job_id)
 
 			if (entry->job_id != job_id)
 				continue;
-			if (entry->state == ENTRY_WAITING)
-			{
-				entry->state = ENTRY_WITHDRAWN;
-				slot->nwaiting--;
-				result = BATCH_WITHDRAWN;
-			}
-			else if (entry->state == ENTRY_WITHDRAWN)
-				result = BATCH_WITHDRAWN;	/* and the caller holds its lock */
-			else if (entry->state == ENTRY_STARTED)
+			if (entry->state == ENTRY_STARTED)
 				result = BATCH_RUNNING;
+			else
+				result = BATCH_WITHDRAWN;
+			decided = entry->state == ENTRY_STARTED || entry->state == ENTRY_WAITING;
+			if (entry->state == ENTRY_WAITING)
+				slot->nwaiting--;
+			if (entry->state != ENTRY_STARTED)
+				entry->state = ENTRY_WITHDRAWN;
 			break;
 		}
 		LWLockRelease(slot->lock);
