@@ -33,3 +33,20 @@ valid_text(const char *text)
 		left--;
 	}
 }
+
+/*
+ * Copy a text as valid_text() does, but no more of it than ERROR_TEXT_MAX
+ * bytes; a text that is cut says so, and how long it was.
+ */
+char *
+valid_text_cut(const char *text)
+{
+	const size_t length = strlen(text);
+	char	   *start;
+
+	if (length <= ERROR_TEXT_MAX)
+		return valid_text(text);
+	start = pnstrdup(text, ERROR_TEXT_MAX);
+	start[pg_mbcliplen(start, ERROR_TEXT_MAX, ERROR_TEXT_MAX - 1)] = '\0';
+	return psprintf("%s... (cut, of %zu bytes)", valid_text(start), length);
+}

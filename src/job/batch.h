@@ -98,6 +98,7 @@ typedef enum FailureKind
 } FailureKind;
 extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
 						   const ErrorData *error);
+extern ErrorData *finish_substitute_error(const ErrorData *error);
 
 /* job/finish.c: how a delivery ended, as the sender sees it */
 typedef enum DeliveryOutcome

@@ -227,6 +227,42 @@ report_failure(const Job *job, int32 attempt, const Verdict *verdict, const Erro
 }
 
 /*
+ * Returns an error with as much of its texts as is kept: they may be as long as
+ * memory is.
+ */
+static ErrorData *
+error_to_keep(const ErrorData *error)
+{
+	ErrorData  *kept = palloc0(sizeof(ErrorData));
+
+#define KEEP(field) (kept->field = error->field != NULL ? valid_text_cut(error->field) : NULL)
+	kept->elevel = error->elevel;
+	kept->sqlerrcode = error->sqlerrcode;
+	KEEP(message);
+	KEEP(detail);
+	KEEP(hint);
+	KEEP(context);
+#undef KEEP
+	return kept;
+}
+
+/*
+ * Returns what is recorded instead of an error that cannot be: of the same
+ * SQLSTATE, with nothing that the job has said.
+ */
+ErrorData *
+finish_substitute_error(const ErrorData *error)
+{
+	ErrorData  *substitute = palloc0(sizeof(ErrorData));
+
+	substitute->elevel = ERROR;
+	substitute->sqlerrcode = error->sqlerrcode;
+	substitute->message = pstrdup("the error of the job could not be recorded");
+	substitute->hint = pstrdup("The server's log says why.");
+	return substitute;
+}
+
+/*
  * The attempt is over, its transaction rolled back.  Runs in a transaction of
  * its own; on an error nothing has been written, and it can be called again.
  */
@@ -259,6 +295,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		job_policy(&job, &policy);
 		if (error == NULL || kind != FAILURE_ERROR)
 			error = made_up_error(kind, &policy);
+		error = error_to_keep(error);
 		verdict = judge(&job, &policy, kind, error);
 		sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
 		attempt_insert(&job, attempt, started_at, verdict.outcome, error, verdict.retry_at);
@@ -270,7 +307,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		if (strcmp(verdict.outcome, "snoozed") != 0)
 		{
 			job.sqlstate = cstring_to_text(sqlstate);
-			job.error = cstring_to_text(valid_text(error->message != NULL ? error->message : ""));
+			job.error = cstring_to_text(error->message != NULL ? error->message : "");
 		}
 		report_failure(&job, attempt, &verdict, error);
 		if (verdict.state == 0)
@@ -364,15 +401,15 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	}
 	error.elevel = ERROR;
 	error.sqlerrcode = end->sqlerrcode;
-	error.message = end->message;
-	error.detail = end->detail;
+	error.message = valid_text_cut(end->message);
+	error.detail = end->detail != NULL ? valid_text_cut(end->detail) : NULL;
 	sqlstate = pstrdup(unpack_sql_state(end->sqlerrcode));
 	attempt_insert(&job, job.attempt + 1, started_at, verdict.outcome, &error, verdict.retry_at);
 	report_failure(&job, job.attempt + 1, &verdict, &error);
 	if (verdict.counts)
 		job.attempt++;
 	job.sqlstate = cstring_to_text(sqlstate);
-	job.error = cstring_to_text(valid_text(end->message));
+	job.error = cstring_to_text(error.message);
 	if (verdict.state == 0)
 	{
 		job.discard_at = NO_TIME;	/* it has begun in time */
@@ -381,7 +418,7 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	else
 	{
 		history_insert(&job, verdict.state, job.attempt, started_at, end->result, sqlstate,
-					   end->message);
+					   error.message);
 		job_delete(job.id);
 		if (job.schedule_id != 0)
 			xact_notify_release();

@@ -264,6 +264,42 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash, int *n
 	return SETTLED_IN_PART;
 }
 
+/*
+ * Settle a claim in a transaction of its own.  An error is reported, and stops no
+ * other claim.  Returns whether all of its jobs are settled.
+ */
+static bool
+settle_claim(const Orphan *orphan, const Scene *scene, bool after_crash, int *nfreed)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool settled = false;
+
+	PG_TRY();
+	{
+		SettleResult result = SETTLED;
+		int			freed = 0;
+
+		own_transaction_begin();
+		if (claim_row_delete_id(orphan->claim->id, true))
+			result = settle_orphan(orphan, scene, after_crash, &freed);
+		if (result == NOTHING_SETTLED)
+		{
+			AbortCurrentTransaction();
+			MemoryContextSwitchTo(context);
+		}
+		else
+			own_transaction_end();
+		*nfreed += freed;
+		settled = result == SETTLED;
+	}
+	PG_CATCH();
+	{
+		report_own_error(context);
+	}
+	PG_END_TRY();
+	return settled;
+}
+
 /* The first n that were lost are settled; more may have come since */
 static void
 forget_lost(int n)
@@ -303,21 +339,8 @@ recover_claims(bool after_crash)
 
 	foreach(cell, orphans)
 	{
-		Orphan	   *orphan = lfirst(cell);
-
-		SettleResult result = SETTLED;
-
-		own_transaction_begin();
-		if (claim_row_delete_id(orphan->claim->id, true))
-			result = settle_orphan(orphan, &scene, after_crash, &nfreed);
-		if (result == NOTHING_SETTLED)
-		{
-			AbortCurrentTransaction();
-			MemoryContextSwitchTo(scratch);
-		}
-		else
-			own_transaction_end();
-		complete = complete && result == SETTLED;
+		if (!settle_claim(lfirst(cell), &scene, after_crash, &nfreed))
+			complete = false;
 	}
 	if (complete)
 		forget_lost(scene.nlost);

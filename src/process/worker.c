@@ -85,6 +85,9 @@
 #define STEAL_WAIT		20
 #define ERROR_WAIT		1000
 
+/* A failure is recorded without what the job has said after so many tries */
+#define RECORD_TRIES	3
+
 /* Take up changes of the role's settings, and give memory back, at least so often */
 #define MAX_LIFETIME	(30 * USECS_PER_MINUTE)
 
@@ -273,22 +276,51 @@ pause_after_error(bool may_leave)
 	}
 }
 
-/* Write down how the attempt ended, however long that takes (a full disk) */
+/* Is it an error that may pass, such as a lock or a full disk? */
+static bool
+may_pass(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Write down how the attempt ended, however long that takes (a full disk).  If
+ * what the job has said cannot be written, because of a constraint that somebody
+ * has added or for its size, it is left out.
+ */
 static void
 write_failure(BatchJob *job, FailureKind kind, const ErrorData *error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool written = false;
+	volatile int refused = 0;
+	const ErrorData *volatile recorded = error;
 
 	while (!written)
 	{
+		if (refused == RECORD_TRIES)
+		{
+			job_log_end();
+			recorded = finish_substitute_error(error);
+		}
 		PG_TRY();
 		{
-			finish_failure(job, running_since, kind, error);
+			finish_failure(job, running_since, kind, recorded);
 			written = true;
 		}
 		PG_CATCH();
 		{
+			if (!may_pass(geterrcode()))
+				refused++;
 			report_own_error(context);
 		}
 		PG_END_TRY();
