@@ -216,7 +216,7 @@ wait_for_end(int64 id, int64 timeout, HistoryRow *outcome)
 	PG_ENSURE_ERROR_CLEANUP(stop_waiting, (Datum) 0);
 	{
 		if (current_job.job != NULL)
-			worker_begin_await();
+			worker_begin_await(id);
 		ended = wait_registered(id, timeout, outcome);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(stop_waiting, (Datum) 0);

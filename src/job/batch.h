@@ -56,6 +56,7 @@ extern Batch batch;
 /* Each in a transaction of its own: job/claim.c, job/steal.c, job/batch.c */
 extern bool batch_claim(int max, TimestampTz *look_again);
 extern bool batch_steal(bool *later);
+extern bool batch_take_job(int64 job_id, int64 limits_key);
 extern void batch_settle(void);
 extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 
@@ -78,6 +79,18 @@ extern void new_batch_abort(void);
 /* job/claim.c: fill a batch; in the caller's transaction, for the sender, too */
 extern ReadyKey claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max,
 								  TimestampTz now, bool *pause_after);
+
+/* job/claim.c: one job by its id; in the caller's transaction */
+extern bool claim_job(Batch *new_batch, int64 id, int64 limits_key);
+
+/*
+ * job/awaited.c: jobs that jobs await, the deepest first; see await_depth in
+ * the worker's slot.  Take one of the worker's role, of min_depth or more; its
+ * depth is in *depth.  Count those of a role that could begin now.  Both lower
+ * *next_check to when one is due.
+ */
+extern bool batch_take_awaited(int min_depth, int *depth, TimestampTz *next_check);
+extern int	awaited_ready(Oid owner, int min_depth, TimestampTz now, TimestampTz *next_check);
 
 /* job/batch.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);

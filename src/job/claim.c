@@ -322,6 +322,28 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
 }
 
 /*
+ * Take one free job that is due, by its id; the limits of limits_key are
+ * reserved.  Returns false if it is not free any more, or under other limits.
+ */
+bool
+claim_job(Batch *new_batch, int64 id, int64 limits_key)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
+	ItemPointerData tid;
+	Size		bytes = 0;
+	bool		isnull;
+	bool		taken = false;
+
+	if (job_tid(id, &tid, slot) &&
+		DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) <= now &&
+		DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) == limits_key)
+		taken = claim_row(new_batch, slot, now, &bytes) == ROW_CLAIMED;
+	ExecDropSingleTupleTableSlot(slot);
+	return taken;
+}
+
+/*
  * Take up to max jobs of a ready queue.  Returns the first key that is still to
  * be looked at: all before it are taken, or not free.  *pause_after: if nothing was
  * taken, wait a moment before the next try.

@@ -19,6 +19,7 @@
 #include "base/guc.h"
 #include "base/limits_key.h"
 #include "base/own_transaction.h"
+#include "config/settings_cache.h"
 #include "job/batch.h"
 #include "job/current_job.h"
 #include "table/job_table.h"
@@ -39,6 +40,38 @@ static struct
 	int			n;
 	int64		ids[BATCH_MAX]; /* newest first */
 }			theft;
+
+/* Mark a job that waits in the batch of a worker of our role, if it does */
+static void
+mark_waiting(int64 job_id)
+{
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots && theft.victim == NULL; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot == my_worker || slot->state != WORKER_BUSY ||
+			slot->database != MyDatabaseId || slot->owner != my_worker->owner ||
+			slot->nwaiting == 0)	/* unlocked look */
+			continue;
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+		for (int e = 0; e < slot->nentries; e++)
+		{
+			if (slot->entries[e].job_id != job_id || slot->entries[e].state != ENTRY_WAITING)
+				continue;
+			slot->entries[e].state = ENTRY_STOLEN;
+			slot->nwaiting--;
+			theft.victim = slot;
+			theft.claim_id = slot->claim_id;
+			theft.limits_key = slot->limits_key;
+			theft.n = 1;
+			theft.ids[0] = job_id;
+			break;
+		}
+		LWLockRelease(slot->lock);
+	}
+	LWLockRelease(shared->workers_lock);
+}
 
 /*
  * Choose a victim: a worker of our role with jobs that wait behind one that
@@ -127,10 +160,9 @@ release_room(void)
 void
 batch_steal_abandon(void)
 {
-	if (theft.victim == NULL)
-		return;
 	release_room();
-	give_back();
+	if (theft.victim != NULL)
+		give_back();
 }
 
 /* Write our claim into a stolen row; false: it is not the victim's any more */
@@ -162,15 +194,62 @@ take_over_row(Batch *new_batch, int64 id, int64 victim_claim)
 }
 
 /*
- * Take over half of what waits behind somebody's long job.  *later is set if
- * it is worth trying again in a moment.
+ * Take the marked jobs of the victim, or (free_job is not 0) that free one, in
+ * a transaction of its own.  Their limits are reserved.
+ */
+static bool
+take_marked(int64 free_job)
+{
+	Batch	   *new_batch = new_batch_begin();
+	bool		taken;
+
+	new_batch->limits_key = theft.limits_key;
+	PG_TRY();
+	{
+		own_transaction_begin();
+		settle_in_transaction();
+		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
+		new_batch->settings = settings_generation();
+		if (free_job != 0)
+			(void) claim_job(new_batch, free_job, theft.limits_key);
+		else
+		{
+			/*
+			 * Which ready queue they belong into was decided earlier: each is
+			 * looked at before it begins.
+			 */
+			new_batch->settings = 0;
+			for (int i = theft.n - 1; i >= 0; i--)
+				(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
+		}
+		new_batch_record(new_batch);
+		own_transaction_end();
+	}
+	PG_CATCH();
+	{
+		new_batch_abort();
+		batch_steal_abandon();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	taken = new_batch->njobs > 0;
+	new_batch->reserved = taken && LIMITS_KEY_HAS_LIMITS(theft.limits_key);
+	if (!taken)
+		release_room();
+	theft.reserved = false;
+	theft.victim = NULL;
+	new_batch_commit(new_batch);
+	return taken;
+}
+
+/*
+ * Take over half of the jobs that wait behind another worker's long one.
+ * *later is set if it is worth trying again in a moment.
  */
 bool
 batch_steal(bool *later)
 {
-	Batch	   *new_batch;
-	bool		took;
-
 	*later = false;
 	if (!defer_enabled)
 		return false;
@@ -184,34 +263,28 @@ batch_steal(bool *later)
 		give_back();
 		return false;
 	}
+	return take_marked(0);
+}
 
-	new_batch = new_batch_begin();
-	new_batch->limits_key = theft.limits_key;
-	PG_TRY();
+/*
+ * Take one job of our role: it waits in the batch of another worker, or is free
+ * with that limits_key.  Returns false if it is neither, or its limits are
+ * full.
+ */
+bool
+batch_take_job(int64 job_id, int64 limits_key)
+{
+	batch_release_limits();
+	worker_release_suspect();
+	batch_steal_abandon();
+	theft.limits_key = limits_key;
+	mark_waiting(job_id);
+	theft.reserved = limits_reserve(MyDatabaseId, theft.limits_key);
+	if (!theft.reserved)
 	{
-		own_transaction_begin();
-		settle_in_transaction();
-		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		/* which ready queue they belong into was decided earlier: each is looked at before it begins */
-		new_batch->settings = 0;
-		for (int i = theft.n - 1; i >= 0; i--)
-			(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
-		new_batch_record(new_batch);
-		own_transaction_end();
+		if (theft.victim != NULL)
+			give_back();
+		return false;
 	}
-	PG_CATCH();
-	{
-		new_batch_abort();
-		batch_steal_abandon();
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
-	took = new_batch->njobs > 0;
-	new_batch->reserved = took && LIMITS_KEY_HAS_LIMITS(theft.limits_key);
-	if (!took)
-		release_room();
-	theft.victim = NULL;
-	new_batch_commit(new_batch);
-	return took;
+	return take_marked(theft.victim != NULL ? 0 : job_id);
 }

@@ -62,6 +62,7 @@ typedef struct Child
 	BackgroundWorkerHandle *handle; /* NULL: none started by us */
 	Oid			database;
 	bool		served;			/* it was seen to have checked its database */
+	bool		no_slot;		/* no background worker was free for it */
 	int			failures;		/* starts in a row that have not come as far */
 	TimestampTz started_at;
 	TimestampTz not_before;		/* of the next start */
@@ -381,17 +382,33 @@ start_schedulers(TimestampTz now, TimestampTz *next_check)
 
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
+		Child	   *child = &children[i];
 		Oid			database = next_to_start(i, now, next_check);
 
-		if (!OidIsValid(database) || start_scheduler(i, database))
+		if (!OidIsValid(database))
+		{
+			/* waits for its next try */
+			no_slots = no_slots || (child->no_slot && child->not_before > now);
+			continue;
+		}
+		child->no_slot = !start_scheduler(i, database);
+		if (!child->no_slot)
 			continue;
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 		database_slots[i].starting = false;
 		database_slots[i].no_slots = true;
 		LWLockRelease(shared->workers_lock);
-		children[i].not_before = now + NO_SLOT_DELAY;
-		*next_check = Min(*next_check, children[i].not_before);
+		child->not_before = now + NO_SLOT_DELAY;
+		*next_check = Min(*next_check, child->not_before);
 		no_slots = true;
+	}
+	if (no_slots)
+		pool_make_room();
+	if (shared->scheduler_waits != no_slots)
+	{
+		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+		shared->scheduler_waits = no_slots;
+		LWLockRelease(shared->workers_lock);
 	}
 	if (no_slots && !complained_no_slots)
 	{

@@ -3,28 +3,27 @@
  *		How many workers there are, and of which roles: what the scheduler of a
  *		database does for jobs that are ready.
  *
- * A pool is the workers of one role in one database.  One is started when jobs
- * are ready and nobody idles; then more, twice as many each turn, as long as
- * there is more ready than they take up: a burst that a few workers can serve
- * in a few milliseconds starts no more.  They leave by themselves when they
+ * A pool is the workers of one role in one database.  This file counts what
+ * there is and does what pool_policy.c decides: it starts workers, and asks
+ * workers of other pools for their slots.  Workers exit by themselves when they
  * have been idle for a while.
  *
- * Where several roles have jobs, a quarter of defer.max_workers is left to
- * roles that have no worker yet.  When no more can be started, idle workers of
- * other roles are asked to leave; and if none is idle, and a role has no worker
- * at all, one of the largest pool after its job.  That job may take a day: a
- * role that still has none after a moment gets one beyond defer.max_workers.
+ * A worker whose own transactions fail (tables locked, disk full) is blocked
+ * and counts as idle.  While a pool has one it gets no more workers, and while
+ * the tables are locked no pool does.
  *
- * Workers that fail to claim, because somebody has locked our tables, say, are
- * as good as idle.  While there are such none is added, and while the tables
- * are locked none is started: it would only keep the place from others.
+ * Jobs in defer.await() keep their worker.  So that they never keep all, and
+ * what they await finds one, a role at its limit takes no other jobs than those
+ * that are awaited (see job/awaited.c).
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "replication/logicallauncher.h"
 #include "storage/latch.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -32,70 +31,36 @@
 #include "base/job_state.h"
 #include "base/limits_key.h"
 #include "base/own_transaction.h"
-#include "base/role_check.h"
+#include "job/batch.h"
+#include "job/expire.h"
+#include "process/pool_policy.h"
+#include "process/process.h"
+#include "process/role_backoff.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "shmem/workers.h"
-#include "table/job_table.h"
-#include "job/batch.h"
-#include "job/current_job.h"
-#include "process/process.h"
 
-/* How long after starting workers to see whether more are needed (microseconds) */
-#define GROW_DELAY		(20 * 1000)
-
-/* Waiting behind a job that has run for so long is waiting for us */
+/* Jobs that wait behind a job that has run for so long count as ready (microseconds) */
 #define HELP_AFTER		(50 * 1000)
 
-/* A role has waited in vain for its first worker (microseconds) */
-#define HUNGRY_AFTER	(500 * 1000)
-
-/* Look again at roles that may not log in, and at no free background worker */
-#define OWNER_DELAY		(10 * USECS_PER_SEC)
-#define NO_SLOT_DELAY	(5 * USECS_PER_SEC)
-
-/* Nothing is put off for longer */
-#define MAX_DELAY		USECS_PER_MINUTE
-
-/* Our tables are locked, or what workers write fails: look again */
-#define STUCK_DELAY		(200 * 1000)
+/* A worker could not be registered: look again */
+#define NO_SLOT_DELAY	USECS_PER_SEC
 
 /* The server's log hears of no free background worker at most so often */
 #define COMPLAIN_DELAY	(10 * USECS_PER_MINUTE)
 
-/* A worker that was started and has not shown up after so long never will */
+/* A worker that was started and has not attached after so long never will */
 #define START_TIMEOUT	(60 * USECS_PER_SEC)
 
-/* Workers beyond defer.max_workers: each is a role's first, and only for such */
-#define EXTRA_WORKERS	Max(1, defer_max_workers / 4)
-
-/* Rows that are ended in one transaction, and transactions before others have their turn */
-#define END_ROWS		500
-#define END_ROUNDS		10
-
-/* One role with something ready in this database */
+/* A role with ready jobs or workers in this database */
 typedef struct Pool
 {
 	Oid			owner;
-	int64		ready;			/* jobs; an estimate */
-	int			workers;
-	int			idle;			/* of them, those that will look for a job */
-	bool		stuck;			/* one of them, at least */
-	bool		connected;		/* likewise */
+	PolicyPool	counts;
+	bool		connected;		/* one of the workers, at least */
 } Pool;
-
-/* What to remember about a role whose workers cannot be started */
-typedef struct Trouble
-{
-	Oid			owner;
-	int			failures;
-	TimestampTz not_before;
-	OwnerState	reported;
-	TimestampTz hungry_since;	/* all workers are taken; 0: it is not so */
-	TimestampTz hungry_seen;	/* that is as of then */
-} Trouble;
 
 /* The worker in the slot of the same number, if this process has started it */
 typedef struct Child
@@ -105,55 +70,6 @@ typedef struct Child
 } Child;
 
 static Child *children = NULL;
-static List *troubles = NIL;
-
-/* ------------------------------------------------------------------------
- * Roles that have trouble
- * ------------------------------------------------------------------------ */
-
-static Trouble *
-trouble_of(Oid owner, bool create)
-{
-	ListCell   *cell;
-	Trouble    *trouble;
-	MemoryContext context;
-
-	foreach(cell, troubles)
-	{
-		trouble = lfirst(cell);
-		if (trouble->owner == owner)
-			return trouble;
-	}
-	if (!create)
-		return NULL;
-	context = MemoryContextSwitchTo(TopMemoryContext);
-	trouble = palloc0(sizeof(Trouble));
-	trouble->owner = owner;
-	troubles = lappend(troubles, trouble);
-	MemoryContextSwitchTo(context);
-	return trouble;
-}
-
-static void
-forget_trouble(Oid owner)
-{
-	Trouble    *trouble = trouble_of(owner, false);
-
-	if (trouble != NULL)
-	{
-		troubles = list_delete_ptr(troubles, trouble);
-		pfree(trouble);
-	}
-}
-
-/* Have its workers not been able to connect, though the role may? */
-static bool
-owner_refused(Oid owner)
-{
-	Trouble    *trouble = trouble_of(owner, false);
-
-	return trouble != NULL && trouble->failures > 0;
-}
 
 /* ------------------------------------------------------------------------
  * Starting workers
@@ -161,7 +77,7 @@ owner_refused(Oid owner)
 
 /* Take a slot for a worker; -1: there is none */
 static int
-take_slot(Oid owner, uint32 *generation)
+take_slot(Oid owner, bool extra, uint32 *generation)
 {
 	int			found = -1;
 
@@ -179,7 +95,13 @@ take_slot(Oid owner, uint32 *generation)
 		slot->pid = 0;
 		slot->latch = NULL;
 		slot->since = GetCurrentTimestamp();
-		slot->woken = slot->awaiting = slot->leave = slot->stuck = false;
+		slot->woken = slot->leave = slot->stuck = false;
+		slot->awaiting = slot->await_counts = false;
+		slot->await_extra = extra;
+		slot->await_reserved = false;
+		slot->await_depth = 0;
+		slot->await_job = 0;
+		slot->awaited_at = 0;
 		slot->suspect = 0;
 		slot->claim_id = slot->previous_claim_id = slot->current_job = slot->cancel_job = 0;
 		slot->nentries = slot->nwaiting = 0;
@@ -201,9 +123,9 @@ give_back_slot(int index, uint32 generation)
 	LWLockRelease(shared->workers_lock);
 }
 
-/* For defer.health: did this turn want for anything? */
+/* For defer.health: was anything missing in this cycle? */
 static void
-note_wants(bool no_slots, bool refused)
+record_missing(bool no_slots, bool refused)
 {
 	if (my_database->no_slots == no_slots && my_database->refused == refused)
 		return;
@@ -230,20 +152,17 @@ complain_no_slots(TimestampTz now)
 }
 
 static bool
-start_worker(Oid owner, const char *role_name)
+start_worker(Oid owner, const char *role_name, bool extra)
 {
 	uint32		generation;
-	int			index = take_slot(owner, &generation);
-	ProcessStart start;
+	int			index = take_slot(owner, extra, &generation);
+	ProcessStart start = {"worker", 0, 0, scheduler_database_name(), role_name};
 	bool		started;
 
 	if (index < 0)
 		return false;
-	start = (ProcessStart)
-	{
-		"worker", Int32GetDatum(index), generation, scheduler_database_name(),
-			role_name
-	};
+	start.arg = Int32GetDatum(index);
+	start.generation = generation;
 	started = process_start(&start, &children[index].handle);
 	children[index].generation = generation;
 	if (!started)
@@ -251,31 +170,9 @@ start_worker(Oid owner, const char *role_name)
 	return started;
 }
 
-/* The name of a role, or its OID if it has none any more; in a transaction */
-static char *
-role_name(Oid role)
-{
-	char	   *name = GetUserNameFromId(role, true);
-
-	return name != NULL ? name : psprintf("%u", role);
-}
-
-/* A worker of that role did not get as far as being connected */
-static void
-report_refused(Oid role)
-{
-	own_transaction_begin();
-	ereport(WARNING,
-			(errmsg("a worker for role \"%s\" could not connect to database \"%s\"",
-					role_name(role), scheduler_database_name()),
-			 errdetail("The preceding log message of the worker process has the reason."),
-			 errhint("The connection is retried at least once per minute.")));
-	own_transaction_end();
-}
-
 /*
- * Workers that have ended.  One that did not get as far as being connected
- * has left its slot to us: its role is in trouble.
+ * Look for workers that have ended.  One that did not get as far as being
+ * connected has left its slot to us: its role is put off.
  */
 static void
 reap_children(TimestampTz now)
@@ -285,7 +182,7 @@ reap_children(TimestampTz now)
 		WorkerSlot *slot = &worker_slots[i];
 		Child	   *child = &children[i];
 		bool		ended = false;
-		Oid			failed = InvalidOid;
+		Oid			refused = InvalidOid;
 		pid_t		pid;
 
 		if (child->handle != NULL &&
@@ -303,24 +200,17 @@ reap_children(TimestampTz now)
 			((ended && slot->generation == child->generation) ||
 			 (child->handle == NULL && slot->since < now - START_TIMEOUT)))
 		{
-			failed = slot->owner;
+			refused = slot->owner;
 			slot->state = WORKER_FREE;
 		}
 		LWLockRelease(shared->workers_lock);
-		if (OidIsValid(failed))
-		{
-			Trouble    *trouble = trouble_of(failed, true);
-
-			if (trouble->failures == 0)
-				report_refused(failed);
-			trouble->failures = Min(trouble->failures + 1, 6);
-			trouble->not_before = now + (USECS_PER_SEC << (trouble->failures - 1));
-		}
+		if (OidIsValid(refused))
+			role_backoff_refused(refused, now);
 	}
 }
 
 /* ------------------------------------------------------------------------
- * What there is to do
+ * What there is to do, and who is there
  * ------------------------------------------------------------------------ */
 
 static Pool *
@@ -341,189 +231,150 @@ pool_of(List **pools, Oid owner)
 	return pool;
 }
 
-/* Jobs that are due and have room, by role; lowers *look_again to the next that will be */
+/*
+ * Count jobs that are due and have capacity, by role; *deliveries: some are for
+ * the sender.  Lowers *next_check to when the next is due.
+ */
 static void
-count_ready(List **pools, const ReadyQueueChoice *rqs, int n, TimestampTz now,
-			TimestampTz *look_again, bool *deliveries)
+count_ready(List **pools, const ReadyQueueChoice *queues, int n, TimestampTz now,
+			TimestampTz *next_check, bool *deliveries)
 {
 	for (int i = 0; i < n; i++)
 	{
-		const ReadyQueueChoice *rq = &rqs[i];
+		const ReadyQueueChoice *queue = &queues[i];
 
-		if (rq->min_key.run_at > now)
-			*look_again = Min(*look_again, rq->min_key.run_at);
-		else if (!limits_have_capacity(MyDatabaseId, rq->limits_key))
+		if (queue->min_key.run_at > now)
+			*next_check = Min(*next_check, queue->min_key.run_at);
+		else if (!limits_have_capacity(MyDatabaseId, queue->limits_key))
 			continue;
-		else if (LIMITS_KEY_IS_DELIVERY(rq->limits_key))
+		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
 			*deliveries = true;
 		else
-			pool_of(pools, rq->owner)->ready += Max(rq->ready, 1);
+			pool_of(pools, queue->owner)->counts.ready += Max(queue->ready, 1);
 	}
 }
 
-/* Workers; jobs that wait behind a long one; all that are at work on the server */
+/* Count a worker of this database, and the jobs that wait behind a long one */
 static void
-count_pools(List **pools, TimestampTz now, int *working, bool *others)
+count_worker(Pool *pool, WorkerSlot *slot, TimestampTz now)
+{
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	if (slot->nwaiting > 0 && slot->current_job != 0 &&
+		(slot->awaiting || now - slot->job_started > HELP_AFTER))
+		pool->counts.ready += slot->nwaiting;
+	LWLockRelease(slot->lock);
+	if (slot->awaiting || slot->state == WORKER_LEAVING)
+		return;
+	pool->counts.workers++;
+	if (slot->stuck)
+		pool->counts.blocked = true;
+
+	/*
+	 * Both tell us if they begin to work and leave jobs.  An idle worker that
+	 * was not woken may have taken its job already, and would not.
+	 */
+	if (slot->state == WORKER_STARTING || (slot->state == WORKER_IDLE && slot->woken))
+		pool->counts.idle++;
+	if (slot->state != WORKER_STARTING)
+		pool->connected = true;
+}
+
+/* Count the workers of the server, and those of each pool */
+static void
+count_workers_of_pools(List **pools, PolicyServer *server, TimestampTz now)
 {
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	server->scheduler_waits = shared->scheduler_waits;
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
-		Pool	   *pool;
 
 		if (slot->state == WORKER_FREE)
 			continue;
-		/* one that is stuck and idles can be asked for its place */
-		if (!slot->awaiting && !(slot->stuck && slot->state == WORKER_BUSY))
-			(*working)++;
-		if (slot->database != MyDatabaseId)
-		{
-			*others = true;
-			continue;
-		}
-		pool = pool_of(pools, slot->owner);
-		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-		if (slot->nwaiting > 0 && slot->current_job != 0 &&
-			(slot->awaiting || now - slot->job_started > HELP_AFTER))
-			pool->ready += slot->nwaiting;
-		LWLockRelease(slot->lock);
-		if (slot->awaiting || slot->state == WORKER_LEAVING)
-			continue;
-		pool->workers++;
-		if (slot->stuck)
-			pool->stuck = true;
-
-		/*
-		 * Both tell us if they begin to work and leave jobs.  An idle worker
-		 * that was not woken may have taken its job already, and would not.
-		 */
-		if (slot->state == WORKER_STARTING || (slot->state == WORKER_IDLE && slot->woken))
-			pool->idle++;
-		if (slot->state != WORKER_STARTING)
-			pool->connected = true;
+		server->processes++;
+		/* a blocked one that is idle can be asked for its slot */
+		if (worker_counts(slot) && !(slot->stuck && slot->state == WORKER_BUSY))
+			server->working++;
+		if (slot->database == MyDatabaseId)
+			count_worker(pool_of(pools, slot->owner), slot, now);
+		else
+			server->others = true;
 	}
 	LWLockRelease(shared->workers_lock);
+	server->others = server->others || list_length(*pools) > 1;
 }
 
-/* ------------------------------------------------------------------------
- * Jobs that must be ended instead of run
- * ------------------------------------------------------------------------ */
-
-/* Where at_limit is "cancel", those that find no room */
-static void
-cancel_at_limits(const ReadyQueueChoice *rqs, int n, TimestampTz now)
+/* The least depth of a job that a worker of a role with these others may take */
+int
+pool_min_depth(const AwaitCounts *counts)
 {
-	for (int i = 0; i < n; i++)
-	{
-		ReadyKey	next;
-		int			ended;
+	PolicyAwait others = {counts->awaiting, counts->busy, counts->busy_awaited, counts->lately};
 
-		if (rqs[i].min_key.run_at > now || !limits_cancel_at_limit(MyDatabaseId, rqs[i].limits_key))
-			continue;
-		do
-		{
-			own_transaction_begin();
-			ended = ready_scan_end_due(&rqs[i], now, END_ROWS, STATE_CANCELLED, NULL,
-									   "the function was at its concurrency limit, and at_limit is \"cancel\"",
-									   &next);
-			own_transaction_end();
-		} while (ended == END_ROWS);
-	}
+	return policy_await_min_depth(&others, shared->await_share, defer_max_workers);
 }
 
-/* A role whose jobs will never run; lowers *look_again to when to go on */
+/*
+ * Where a role has as many workers in await as it may, only jobs that are
+ * awaited count as ready.
+ */
 static void
-fail_jobs(Oid owner, OwnerState state, TimestampTz now, TimestampTz *look_again)
+count_only_awaited(Pool *pool, TimestampTz now, TimestampTz *next_check)
 {
-	ReadyQueueChoice choice;
+	AwaitCounts counts;
+	int			min_depth;
 
-	for (int round = 0; round < END_ROUNDS; round++)
+	count_awaiting(pool->owner, &counts);
+	min_depth = pool_min_depth(&counts);
+	if (min_depth == 0)
+		return;
+	*next_check = Min(*next_check, now + USECS_PER_SEC);	/* some may not await */
+	pool->counts.ready = min_depth == INT_MAX ? 0 :
+		awaited_ready(pool->owner, min_depth, now, next_check);
+
+	/*
+	 * its workers at other jobs are of no use to these: it may starve with
+	 * them
+	 */
+	pool->counts.only_awaited = true;
+	pool->counts.workers = counts.busy_awaited + pool->counts.idle;
+}
+
+/* Count the background workers that are not for workers of ours, and set limits by them */
+static void
+set_limits(PolicyServer *server)
+{
+	int			databases = 0;
+	int			must;
+	int			await_free;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
-		ReadyKey	next = READY_KEY_NONE;
-		volatile int ended = 0;
-
-		if (!ready_queue_choose(MyDatabaseId, owner, now, &choice, look_again))
-			return;
-		PG_TRY();
-		{
-			const char *sqlstate = NULL;
-			char	   *why;
-
-			own_transaction_begin();
-			why = owner_failure(owner, state, &sqlstate);
-			ready_queue_scan_begin(&choice, MyDatabaseId);
-			ended = ready_scan_end_due(&choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &next);
-			ready_queue_scan_advance(&choice, MyDatabaseId, next);
-			own_transaction_end();
-		}
-		PG_CATCH();
-		{
-			ready_queue_scan_abort(&choice, MyDatabaseId);
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-
-		/* if any were ended what is left need not be locked: go on with it */
-		ready_queue_scan_end(&choice, MyDatabaseId, ended > 0 ? READY_KEY_NONE : next, 0, now);
-
-		/* who has come meanwhile saw no room */
-		if (LIMITS_KEY_HAS_LIMITS(choice.limits_key))
-			*look_again = now;
+		if (OidIsValid(database_slots[i].database) && database_slots[i].wanted)
+			databases++;
 	}
-	*look_again = now;
+	LWLockRelease(shared->workers_lock);
+
+	/* launcher and schedulers; senders, parallel query, one more database */
+	must = 1 + databases + (max_logical_replication_workers > 0 ? 1 : 0);
+	server->max_workers = defer_max_workers;
+	server->max_processes = policy_max_processes(max_worker_processes,
+												 must + databases + max_parallel_workers + 1,
+												 must, defer_max_workers);
+	await_free = policy_await_free(server->max_processes, defer_max_workers);
+	if (shared->await_free == await_free)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	shared->await_free = await_free;
+	shared->await_share = policy_await_share(await_free);
+	LWLockRelease(shared->workers_lock);
 }
 
 /* ------------------------------------------------------------------------
  * One pool
  * ------------------------------------------------------------------------ */
 
-/*
- * False: no worker of that role can be started now; lowers *look_again.  Else
- * *name is the role's.
- */
-static bool
-owner_can_run(Oid owner, char **name, TimestampTz now, TimestampTz *look_again)
-{
-	Trouble    *trouble = trouble_of(owner, false);
-	MemoryContext context = CurrentMemoryContext;
-	OwnerState	state;
-
-	if (trouble != NULL && trouble->not_before > now + MAX_DELAY)
-		trouble->not_before = now;	/* the clock was set back */
-	if (trouble != NULL && trouble->not_before > now)
-	{
-		*look_again = Min(*look_again, trouble->not_before);
-		return false;
-	}
-	own_transaction_begin();
-	state = owner_state(owner);
-	context = MemoryContextSwitchTo(context);
-	*name = role_name(owner);
-	MemoryContextSwitchTo(context);
-	own_transaction_end();
-	if (state == OWNER_OK)
-		return true;
-	if (state == OWNER_GONE || state == OWNER_SUPERUSER)
-	{
-		fail_jobs(owner, state, now, look_again);
-		return false;
-	}
-	trouble = trouble_of(owner, true);
-	trouble->not_before = now + OWNER_DELAY;
-	*look_again = Min(*look_again, trouble->not_before);
-	if (trouble->reported != state)
-		ereport(WARNING,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 state == OWNER_NO_LOGIN ?
-				 errmsg("role \"%s\" is not permitted to log in", *name) :
-				 errmsg("role \"%s\" is not permitted to connect to database \"%s\"",
-						*name, scheduler_database_name()),
-				 errdetail("Its jobs wait."),
-				 errhint("See defer.health.")));
-	trouble->reported = state;
-	return false;
-}
-
+/* The caller holds workers_lock */
 static void
 ask_to_leave(WorkerSlot *slot)
 {
@@ -557,12 +408,11 @@ busiest_pool_member(void)
 }
 
 /*
- * All workers that there may be are there, and this pool wants more.  Those of
- * others that idle can go at once.  One that works is asked to go after its
- * job if this pool has none at all.
+ * Ask workers of other pools for their slots: idle ones, which exit at once; or
+ * else, if "busy", one of the largest pool, which exits after its job.
  */
 static void
-ask_for_room(const Pool *pool, int64 want)
+ask_for_slots(Oid owner, int64 want, bool busy)
 {
 	bool		asked_busy = false;
 	int64		asked = 0;
@@ -573,7 +423,7 @@ ask_for_room(const Pool *pool, int64 want)
 		if (worker_slots[i].state == WORKER_FREE || !worker_slots[i].leave)
 			continue;
 		if (worker_slots[i].state == WORKER_BUSY)
-			asked_busy = true;	/* who knows when it goes */
+			asked_busy = true;	/* its job may take long */
 		else
 			asked++;
 	}
@@ -582,12 +432,12 @@ ask_for_room(const Pool *pool, int64 want)
 		WorkerSlot *slot = &worker_slots[i];
 
 		if (slot->state != WORKER_IDLE || slot->leave || (slot->woken && !slot->stuck) ||
-			(slot->database == MyDatabaseId && slot->owner == pool->owner))
+			(slot->database == MyDatabaseId && slot->owner == owner))
 			continue;
 		ask_to_leave(slot);
 		asked++;
 	}
-	if (asked == 0 && !asked_busy && pool->workers == 0)
+	if (asked == 0 && !asked_busy && busy)
 	{
 		WorkerSlot *slot = busiest_pool_member();
 
@@ -597,20 +447,11 @@ ask_for_room(const Pool *pool, int64 want)
 	LWLockRelease(shared->workers_lock);
 }
 
-/* Has a role without any worker been kept waiting by those who have them all? */
-static bool
-is_hungry(const Pool *pool, TimestampTz now)
+/* In the launcher: a database has no background worker for its scheduler */
+void
+pool_make_room(void)
 {
-	Trouble    *trouble;
-
-	if (pool->workers > 0)
-		return false;
-	trouble = trouble_of(pool->owner, true);
-	if (trouble->hungry_since == 0 || now < trouble->hungry_since ||
-		now - trouble->hungry_seen > HUNGRY_AFTER)
-		trouble->hungry_since = now;
-	trouble->hungry_seen = now;
-	return now - trouble->hungry_since >= HUNGRY_AFTER;
+	ask_for_slots(InvalidOid, 1, true);
 }
 
 /* Would workers only wait?  Not looked at each time: we may be woken very often */
@@ -620,7 +461,7 @@ tables_are_locked(TimestampTz now)
 	static TimestampTz looked_at = 0;
 	static bool locked = false;
 
-	if (now < looked_at || now - looked_at >= STUCK_DELAY)
+	if (now < looked_at || now - looked_at >= POLICY_BLOCKED_DELAY)
 	{
 		locked = own_transaction_would_wait();
 		looked_at = now;
@@ -629,62 +470,52 @@ tables_are_locked(TimestampTz now)
 }
 
 /*
- * Start as many workers as make sense now; adds them to *working.  False: the
- * server has no background worker left.
+ * Start as many workers as make sense now; adds them to the server's.  Returns
+ * false if the server has no background worker for one.
  */
 static bool
-grow_pool(Pool *pool, bool others, TimestampTz now, int *working, TimestampTz *look_again)
+grow_pool(Pool *pool, PolicyServer *server, TimestampTz now, TimestampTz *next_check)
 {
-	int			reserve = others && pool->workers > 0 && defer_max_workers > 1
-		? Max(1, defer_max_workers / 4) : 0;
-	int64		want = Min(pool->ready - pool->idle, Max(1, pool->workers));
-	int64		room = defer_max_workers - reserve - *working;
+	PolicyDecision decision;
+	OwnerState	state;
 	char	   *name;
 
-	if (want <= 0)
+	if (policy_lacking(&pool->counts) == 0)
 		return true;
-	if (pool->stuck || tables_are_locked(now))
+	decision = policy_decide(server, &pool->counts, &role_backoff(pool->owner, true)->starvation,
+							 tables_are_locked(now), now);
+	if (decision.ask > 0)
+		ask_for_slots(pool->owner, decision.ask, decision.ask_busy);
+	if (decision.start > 0 && !role_may_start(pool->owner, &name, &state, now, next_check))
 	{
-		*look_again = Min(*look_again, now + STUCK_DELAY);
+		if (state == OWNER_GONE || state == OWNER_SUPERUSER)
+			expire_jobs_of_role(pool->owner, state, now, next_check);
 		return true;
 	}
-	if (room <= 0)
+	*next_check = Min(*next_check, decision.next_check);
+	for (int i = 0; i < decision.start; i++)
 	{
-		bool		hungry = is_hungry(pool, now);
-
-		ask_for_room(pool, want);
-		if (!hungry || *working >= defer_max_workers + EXTRA_WORKERS)
-		{
-			*look_again = Min(*look_again, now + (pool->workers == 0 && !hungry ? 1 : 5) * GROW_DELAY);
-			return true;
-		}
-		room = 1;
-	}
-	if (!owner_can_run(pool->owner, &name, now, look_again))
-		return true;
-	for (int i = 0; i < Min(want, room); i++)
-	{
-		if (!start_worker(pool->owner, name))
+		if (!start_worker(pool->owner, name, decision.await_extra))
 		{
 			complain_no_slots(now);
-			*look_again = Min(*look_again, now + NO_SLOT_DELAY);
+			*next_check = Min(*next_check, now + NO_SLOT_DELAY);
 			return false;
 		}
-		(*working)++;
+		server->working += decision.await_extra ? 0 : 1;
+		server->processes++;
 	}
-	*look_again = Min(*look_again, now + GROW_DELAY);
-	return true;
+	return decision.start > 0 || server->processes < server->max_processes ||
+		server->working >= server->max_workers;
 }
 
 TimestampTz
 pool_maintain(TimestampTz now)
 {
-	TimestampTz look_again = DT_NOEND;
-	ReadyQueueChoice *rqs;
+	TimestampTz next_check = DT_NOEND;
+	PolicyServer server = {0};
+	ReadyQueueChoice *queues;
 	List	   *pools = NIL;
 	ListCell   *cell;
-	int			working = 0;
-	bool		others = false;
 	bool		deliveries = false;
 	bool		no_slots = false;
 	bool		refused = false;
@@ -696,38 +527,41 @@ pool_maintain(TimestampTz now)
 	reap_children(now);
 	if (!defer_enabled)
 	{
-		note_wants(false, false);
+		record_missing(false, false);
 		return DT_NOEND;
 	}
 
-	n = ready_queues_of_database(MyDatabaseId, &rqs);
-	cancel_at_limits(rqs, n, now);
-	count_ready(&pools, rqs, n, now, &look_again, &deliveries);
-	if (deliveries && !sender_maintain(now, &look_again))
+	set_limits(&server);
+	n = ready_queues_of_database(MyDatabaseId, &queues);
+	count_ready(&pools, queues, n, now, &next_check, &deliveries);
+	if (deliveries && !sender_maintain(now, &next_check))
 	{
 		complain_no_slots(now);
 		no_slots = true;
-		look_again = Min(look_again, now + NO_SLOT_DELAY);
+		next_check = Min(next_check, now + NO_SLOT_DELAY);
 	}
 	for (int i = 1; i < n; i++)
-		others = others || rqs[i].owner != rqs[0].owner;
-	count_pools(&pools, now, &working, &others);
-	others = others || list_length(pools) > 1;
+		server.others = server.others || queues[i].owner != queues[0].owner;
+	count_workers_of_pools(&pools, &server, now);
 
 	foreach(cell, pools)
 	{
 		Pool	   *pool = lfirst(cell);
 
 		if (pool->connected)
-			forget_trouble(pool->owner);
-		if (pool->ready == 0)
+			role_backoff_connected(pool->owner);
+		if (pool->counts.ready > 0)
+			count_only_awaited(pool, now, &next_check);
+		if (pool->counts.ready == 0)
 			continue;
-		if (pool->ready > pool->idle)
-			pool->idle += wake_idle_workers(MyDatabaseId, pool->owner, pool->ready - pool->idle);
-		if (!grow_pool(pool, others, now, &working, &look_again))
+		if (pool->counts.ready > pool->counts.idle)
+			pool->counts.idle += wake_idle_workers(MyDatabaseId, pool->owner,
+												   pool->counts.ready - pool->counts.idle);
+		if (!grow_pool(pool, &server, now, &next_check))
 			no_slots = true;
-		refused = refused || owner_refused(pool->owner);
+		refused = refused || role_is_refused(pool->owner);
 	}
-	note_wants(no_slots, refused);
-	return look_again;
+	record_missing(no_slots, refused);
+	expire_at_limits(queues, n, now, &next_check);
+	return next_check;
 }

@@ -14,7 +14,9 @@
  *				the server has slots for; near that limit new jobs have to wait
  *				for those that are awaited
  */
-#include "pool_policy.h"
+#include "process/pool_policy.h"
+
+#include <limits.h>
 
 #define SECOND	INT64_C(1000000)
 
@@ -62,7 +64,7 @@ PolicyDecision
 policy_decide(const PolicyServer *server, const PolicyPool *pool,
 			  PolicyStarvation *starvation, bool tables_locked, int64_t now)
 {
-	PolicyDecision decision = {0, 0, false, POLICY_NEVER};
+	PolicyDecision decision = {0, false, 0, false, POLICY_NEVER};
 	const int64_t lacking = policy_lacking(pool);
 	const int	extra = policy_extra_workers(server->max_workers);
 	const int64_t slots = server->max_processes - server->processes;
@@ -95,6 +97,14 @@ policy_decide(const PolicyServer *server, const PolicyPool *pool,
 	{
 		decision.start = 1;
 		decision.next_check = now + POLICY_GROW_DELAY;
+	}
+	else if (starved && pool->only_awaited && !server->scheduler_waits &&
+			 server->processes < server->max_processes + policy_await_extra(server->max_workers))
+	{
+		/* all that the role has awaits: without one more nothing goes on */
+		decision.start = 1;
+		decision.await_extra = true;
+		decision.next_check = now + POLICY_STARVED_AFTER;
 	}
 	else
 		decision.next_check = now +
@@ -130,6 +140,31 @@ policy_await_limit(int await_share, int max_workers, int depth)
 	int			total = await_share + max_workers + (depth > 0 ? 1 : 0);
 
 	return (int) max_of(1, depth < 30 ? total - (total >> (depth + 1)) : total);
+}
+
+int
+policy_await_min_depth(const PolicyAwait *others, int await_share, int max_workers)
+{
+	int			potential = others->awaiting;
+
+	if (others->lately || others->awaiting > 0)
+		potential += others->busy;
+	if (potential < policy_await_limit(await_share, max_workers, 0))
+		return 0;
+	if (others->busy_awaited == 0)
+		return 1;
+	for (int depth = 1; depth <= 30; depth++)
+	{
+		if (others->awaiting < policy_await_limit(await_share, max_workers, depth))
+			return depth;
+	}
+	return INT_MAX;
+}
+
+int
+policy_await_extra(int max_workers)
+{
+	return (int) max_of(2, max_workers / 2);
 }
 
 int64_t

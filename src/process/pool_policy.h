@@ -45,6 +45,8 @@ typedef struct PolicyPool
 	int			idle;			/* of them: idle, or started and not connected
 								 * yet */
 	bool		blocked;		/* one of them, at least, cannot write */
+	bool		only_awaited;	/* these are counts of awaited jobs, and of
+								 * workers for them */
 } PolicyPool;
 
 /* Since when a role has had ready jobs and no worker; zeroed: it has not */
@@ -57,6 +59,7 @@ typedef struct PolicyStarvation
 typedef struct PolicyDecision
 {
 	int			start;			/* workers to start now */
+	bool		await_extra;	/* for awaited jobs only, beyond all limits */
 	int64_t		ask;			/* idle workers of other pools to ask for
 								 * their slots */
 	bool		ask_busy;		/* if none is idle: one of the largest pool,
@@ -100,6 +103,28 @@ extern int	policy_await_share(int await_free);
  * worker.
  */
 extern int	policy_await_limit(int await_share, int max_workers, int depth);
+
+/*
+ * Other workers of a role.  Those that run a job that nobody awaits may come to
+ * await, and count as such where jobs of the role have awaited lately.
+ */
+typedef struct PolicyAwait
+{
+	int			awaiting;
+	int			busy;			/* they run a job that nobody awaits */
+	int			busy_awaited;	/* they run an awaited job */
+	bool		lately;			/* a job of the role has awaited */
+} PolicyAwait;
+
+/*
+ * The least depth of a job that a worker of a role may take; INT_MAX: it may
+ * take none.  Where no other worker runs an awaited job any of these may be
+ * taken.
+ */
+extern int	policy_await_min_depth(const PolicyAwait *others, int await_share, int max_workers);
+
+/* Workers for awaited jobs, beyond max_processes, where nothing else helps */
+extern int	policy_await_extra(int max_workers);
 
 /*
  * How long after its start a process is started again: one that served at most

@@ -72,7 +72,8 @@
 typedef enum ChoreName
 {
 	CHORE_CLOCK,				/* it was set back */
-	CHORE_LOAD,					/* scheduled functions and ready queues from the tables */
+	CHORE_LOAD,					/* scheduled functions and ready queues from
+								 * the tables */
 	CHORE_SEARCH,				/* ready queues without a slot */
 	CHORE_LIMITS,				/* their limits */
 	CHORE_RECOVER,

@@ -55,6 +55,7 @@
 #include "job/execute.h"
 #include "job/job_log.h"
 #include "job/session.h"
+#include "process/pool_policy.h"
 #include "process/process.h"
 
 /* How much of a function's name is in pg_stat_activity (bytes) */
@@ -582,7 +583,11 @@ worker_detach(int code, Datum arg)
 	LWLockRelease(my_worker->lock);
 	my_worker->pid = 0;
 	my_worker->latch = NULL;
-	my_worker->awaiting = my_worker->leave = my_worker->stuck = false;
+	my_worker->awaiting = my_worker->await_counts = my_worker->await_reserved = false;
+	my_worker->await_depth = 0;
+	my_worker->awaited_at = 0;
+	my_worker->await_job = 0;
+	my_worker->leave = my_worker->stuck = false;
 	my_worker->suspect = 0;
 
 	/* one that could not connect is looked at by the scheduler */
@@ -712,6 +717,34 @@ idle(int64 since, TimestampTz look_again, bool steal_later)
 	return true;
 }
 
+/*
+ * Claim jobs, or take over some.  Where as many workers of the role wait in
+ * defer.await() as may, only a job that is awaited (see job/awaited.c).
+ */
+static bool
+claim_or_steal(int max, TimestampTz *look_again, bool *steal_later)
+{
+	AwaitCounts counts;
+	int			min_depth;
+	int			depth = 0;
+	bool		taken;
+
+	worker_reserve_begin(&counts);
+	min_depth = pool_min_depth(&counts);
+	if (min_depth > 0)
+		taken = batch_take_awaited(min_depth, &depth, look_again);
+	else if (my_worker->await_extra)
+	{
+		retire = true;			/* the others are enough */
+		batch_settle();
+		taken = false;
+	}
+	else
+		taken = batch_claim(max, look_again) || batch_steal(steal_later);
+	worker_reserve_end(taken ? depth : 0);
+	return taken;
+}
+
 /* Get something to do; errors here are our own, and waited out */
 static bool
 take_batch(int max, TimestampTz *look_again, bool *steal_later)
@@ -723,9 +756,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 	*steal_later = false;
 	PG_TRY();
 	{
-		took = batch_claim(max, look_again);
-		if (!took)
-			took = batch_steal(steal_later);
+		took = claim_or_steal(max, look_again, steal_later);
 	}
 	PG_CATCH();
 	{
@@ -735,6 +766,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 	PG_END_TRY();
 	if (failed)
 	{
+		worker_reserve_end(0);
 		forget_cancel();
 		if (!extension_is_there())
 			proc_exit(EXIT_DONE);

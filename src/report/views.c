@@ -374,7 +374,7 @@ defer_server_state(PG_FUNCTION_ARGS)
 		}
 		for (int i = 0; i < shared->nworker_slots; i++)
 		{
-			if (worker_slots[i].state != WORKER_FREE && !worker_slots[i].awaiting)
+			if (worker_counts(&worker_slots[i]))
 				workers++;
 		}
 		LWLockRelease(shared->workers_lock);

@@ -42,6 +42,9 @@ typedef struct SharedState
 	TimestampTz launcher_since;
 	bool		probe;			/* launcher: look at all databases again */
 	bool		shutting_down;	/* the server is */
+	bool		scheduler_waits;	/* for a background worker: none is free */
+	int			await_free;		/* workers that may await and not count */
+	int			await_share;	/* of these, those of one role */
 	bool		restored;		/* from a base backup, and not all databases know it yet */
 
 	pg_atomic_uint32 nscheduled;	/* not 0: some database's scheduled_set has bits */

@@ -15,6 +15,12 @@
 #include "shmem/shmem.h"
 #include "shmem/workers.h"
 
+/* A role whose jobs have waited is remembered so long (microseconds) */
+#define AWAIT_REMEMBERED	(60 * USECS_PER_SEC)
+
+/* A job that has not begun to wait after so long is not expected to any more */
+#define AWAIT_EXPECTED		(2 * USECS_PER_SEC)
+
 WorkerSlot *worker_slots = NULL;
 WorkerSlot *my_worker = NULL;
 
@@ -174,25 +180,97 @@ worker_release_suspect(void)
 	LWLockRelease(shared->workers_lock);
 }
 
-/* This worker's job waits for another one: the pool may have one more instead */
 void
-worker_begin_await(void)
+count_awaiting(Oid owner, AwaitCounts *counts)
 {
+	const TimestampTz now = GetCurrentTimestamp();
+
+	memset(counts, 0, sizeof(AwaitCounts));
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		const WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || slot->owner != owner)
+			continue;
+		if (slot->awaited_at != 0 && now - slot->awaited_at < AWAIT_REMEMBERED)
+			counts->lately = true;
+		if (slot == my_worker)
+			continue;
+		if (slot->awaiting)
+			counts->awaiting++;
+		else if (slot->await_reserved ||
+				 (slot->state == WORKER_BUSY && slot->await_depth == 0 &&
+				  now - slot->job_started < AWAIT_EXPECTED))
+			counts->busy++;
+		else if (slot->state == WORKER_BUSY && slot->await_depth > 0 &&
+				 slot->database == MyDatabaseId)
+			counts->busy_awaited++;
+	}
+}
+
+void
+worker_reserve_begin(AwaitCounts *counts)
+{
+	count_awaiting(my_worker->owner, counts);
+	if (!counts->lately && counts->awaiting == 0)
+		return;
+
+	/* several may look at the same time */
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	count_awaiting(my_worker->owner, counts);
+	my_worker->await_reserved = true;
+	LWLockRelease(shared->workers_lock);
+}
+
+void
+worker_reserve_end(int depth)
+{
+	if (!my_worker->await_reserved && my_worker->await_depth == depth)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_worker->await_reserved = false;
+	my_worker->await_depth = depth;
+	LWLockRelease(shared->workers_lock);
+}
+
+void
+worker_begin_await(int64 job_id)
+{
+	int			all = 0;
+	int			ours = 0;
+
 	if (my_worker == NULL)
 		return;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		const WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || !slot->awaiting || slot->await_counts)
+			continue;
+		all++;
+		if (slot->owner == my_worker->owner)
+			ours++;
+	}
 	my_worker->awaiting = true;
+	my_worker->awaited_at = GetCurrentTimestamp();
+	my_worker->await_job = job_id;
+	my_worker->await_counts = all >= shared->await_free || ours >= shared->await_share;
 	if (my_database != NULL)
 		wake_scheduler_locked(my_database);
 	LWLockRelease(shared->workers_lock);
 }
 
+/* Others of the role may have left jobs alone because so many of it awaited */
 void
 worker_end_await(void)
 {
 	if (my_worker == NULL || !my_worker->awaiting)
 		return;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_worker->awaiting = false;
+	my_worker->awaiting = my_worker->await_counts = false;
+	my_worker->await_job = 0;
+	if (my_database != NULL)
+		wake_scheduler_locked(my_database);
 	LWLockRelease(shared->workers_lock);
 }

@@ -49,9 +49,19 @@ typedef struct WorkerSlot
 	TimestampTz since;			/* in this state since */
 	bool		woken;			/* idle, and its latch was set for a job */
 	bool		awaiting;		/* its job waits in defer.await() */
+	bool		await_counts;	/* it counts against max_workers all the same */
+	bool		await_extra;	/* started for awaited jobs only; never counts */
+	bool		await_reserved; /* it is about to take a job that nobody
+								 * awaits */
+	TimestampTz awaited_at;		/* a job of it has begun to wait; 0: never */
+	int			await_depth;	/* 1: a job awaits its job; 2: a job of depth
+								 * 1; ... */
+	int64		await_job;		/* what its job waits for */
 	bool		leave;			/* another role needs the slot */
-	bool		stuck;			/* its own transaction has failed, and is tried again */
-	int16		suspect;		/* of the job it runs: see worker_reserve_suspect() */
+	bool		stuck;			/* its own transaction has failed, and is
+								 * tried again */
+	int16		suspect;		/* of the job it runs: see
+								 * worker_reserve_suspect() */
 
 	LWLock	   *lock;			/* never changes */
 
@@ -74,7 +84,8 @@ extern WorkerSlot *my_worker;	/* that of this process, NULL: it is no worker */
 
 extern int	worker_slot_count(void);	/* for shared->nworker_slots */
 extern Size workers_shmem_size(void);
-extern void workers_shmem_init(LWLockPadded *locks);	/* under AddinShmemInitLock */
+extern void workers_shmem_init(LWLockPadded *locks);	/* under
+														 * AddinShmemInitLock */
 
 /* Set the latches of up to n idle workers of that role; returns of how many */
 extern int	wake_idle_workers(Oid database, Oid owner, int64 n);
@@ -85,6 +96,37 @@ extern int	wake_idle_workers(Oid database, Oid owner, int64 n);
  * workers_lock.
  */
 extern int	count_workers(Oid database, Oid owner, bool *idle);
+
+/*
+ * Workers of a role, but for this one: those whose jobs wait; those in this
+ * database that run an awaited job; those that have just begun, or are about to
+ * take, one that nobody awaits.  "lately": a job of the role has waited.  Without
+ * workers_lock about so many.
+ */
+typedef struct AwaitCounts
+{
+	int			awaiting;
+	int			busy_awaited;
+	int			busy;
+	bool		lately;
+} AwaitCounts;
+
+extern void count_awaiting(Oid owner, AwaitCounts *counts);
+
+/*
+ * Count those of this worker's role before it takes jobs; it counts as "busy"
+ * for the others until worker_reserve_end().
+ */
+extern void worker_reserve_begin(AwaitCounts *counts);
+extern void worker_reserve_end(int depth);	/* of the job that was taken */
+
+/* Does the worker count against defer.max_workers?  The caller holds workers_lock */
+static inline bool
+worker_counts(const WorkerSlot *slot)
+{
+	return slot->state != WORKER_FREE && !slot->await_extra &&
+		!(slot->awaiting && !slot->await_counts);
+}
 
 /* The rest is about this process' slot */
 
@@ -104,8 +146,11 @@ extern void worker_release_suspect(void);
 
 extern void worker_set_progress(float4 progress);
 
-/* This worker's job waits for another one: the pool may have one more instead */
-extern void worker_begin_await(void);
+/*
+ * This worker's job waits for another one.  Up to a share of its role it does
+ * not count meanwhile, and the pool may have one more instead.
+ */
+extern void worker_begin_await(int64 job_id);
 extern void worker_end_await(void);
 
 #endif							/* DEFER_WORKERS_H */

@@ -267,7 +267,7 @@ pool_can_grow(const DatabaseSlot *db)
 
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
-		if (worker_slots[i].state == WORKER_FREE || worker_slots[i].awaiting)
+		if (!worker_counts(&worker_slots[i]))
 			continue;
 		working++;
 		others = others || worker_slots[i].database != MyDatabaseId ||

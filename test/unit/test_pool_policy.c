@@ -4,6 +4,8 @@
  */
 #include "process/pool_policy.h"
 
+#include <limits.h>
+
 #include "harness.h"
 
 #define MS		INT64_C(1000)
@@ -29,7 +31,7 @@ test_growth(void)
 {
 	static const int expected[] = {1, 2, 4, 8, 8};
 	PolicyServer server = server_of(8);
-	PolicyPool	pool = {100, 0, 0, false};
+	PolicyPool	pool = {100, 0, 0, false, false};
 	PolicyStarvation starvation = {0, 0};
 	int64_t		now = SECOND;
 
@@ -47,7 +49,7 @@ test_growth(void)
 	}
 
 	/* as many idle workers as ready jobs: no more, and no next check */
-	pool = (PolicyPool) {3, 5, 3, false};
+	pool = (PolicyPool) {3, 5, 3, false, false};
 	server.working = 5;
 	check(policy_lacking(&pool) == 0, "idle workers take up what is ready");
 	check(policy_decide(&server, &pool, &starvation, false, now).start == 0, "none is started");
@@ -55,7 +57,7 @@ test_growth(void)
 		  "nothing to look at again");
 
 	/* started and not connected yet counts as idle */
-	pool = (PolicyPool) {4, 5, 3, false};
+	pool = (PolicyPool) {4, 5, 3, false, false};
 	check(policy_lacking(&pool) == 1, "one job more than idle workers");
 }
 
@@ -68,7 +70,7 @@ test_reserve(void)
 	for (int max_workers = 1; max_workers <= 64; max_workers++)
 	{
 		PolicyServer server = server_of(max_workers);
-		PolicyPool	pool = {1000, 0, 0, false};
+		PolicyPool	pool = {1000, 0, 0, false, false};
 		int64_t		now = SECOND;
 
 		server.others = true;
@@ -85,7 +87,7 @@ test_reserve(void)
 			  "max_workers %d: a pool has %d", max_workers, pool.workers);
 		if (max_workers > 1)
 		{
-			pool = (PolicyPool) {1000, 0, 0, false};
+			pool = (PolicyPool) {1000, 0, 0, false, false};
 			check(policy_decide(&server, &pool, &starvation, false, now).start == 1,
 				  "max_workers %d: a role without a worker gets one", max_workers);
 		}
@@ -97,7 +99,7 @@ static void
 test_starvation(void)
 {
 	PolicyServer server = server_of(8);
-	PolicyPool	pool = {10, 0, 0, false};
+	PolicyPool	pool = {10, 0, 0, false, false};
 	PolicyStarvation starvation = {0, 0};
 	PolicyDecision decision;
 	int64_t		now = 100 * SECOND;
@@ -148,7 +150,7 @@ static void
 test_obstacles(void)
 {
 	PolicyServer server = server_of(8);
-	PolicyPool	pool = {10, 2, 0, true};
+	PolicyPool	pool = {10, 2, 0, true, false};
 	PolicyStarvation starvation = {0, 0};
 	PolicyDecision decision = policy_decide(&server, &pool, &starvation, false, SECOND);
 
@@ -172,6 +174,14 @@ test_obstacles(void)
 	server.max_processes = 6;
 	decision = policy_decide(&server, &pool, &starvation, false, 10 * SECOND);
 	check(decision.start == 1, "but all of them");
+}
+
+static int
+min_depth(int awaiting, int busy, int busy_awaited, bool lately)
+{
+	PolicyAwait others = {awaiting, busy, busy_awaited, lately};
+
+	return policy_await_min_depth(&others, 0, 8);
 }
 
 /*
@@ -209,8 +219,41 @@ test_await(void)
 				  "parents leave workers to children");
 		}
 	}
+	check(min_depth(3, 0, 1, true) == 0 && min_depth(4, 0, 1, true) == 1 &&
+		  min_depth(7, 0, 1, true) == 2 && min_depth(8, 0, 1, true) == 3 &&
+		  min_depth(9, 0, 1, true) == INT_MAX, "the least depth that is taken");
+	check(min_depth(3, 0, 0, true) == 0 && min_depth(4, 0, 0, true) == 1 &&
+		  min_depth(100, 0, 0, true) == 1, "any awaited job if no other is at one");
+	check(min_depth(0, 7, 0, false) == 0 && min_depth(0, 3, 0, true) == 0 &&
+		  min_depth(0, 4, 0, true) == 1 && min_depth(2, 2, 0, false) == 1,
+		  "those at work may come to await, if jobs of the role do so");
 	check(policy_await_limit(0, 8, 0) == 4, "half of the workers");
 	check(policy_await_limit(0, 8, 1) == 7, "three quarters, and one more");
+}
+
+/* Last resort: all workers of a role await, and nothing else goes on */
+static void
+test_await_extra(void)
+{
+	PolicyServer server = server_of(8);
+	PolicyPool	pool = {1, 0, 0, false, true};
+	PolicyStarvation starvation = {0, 0};
+	PolicyDecision decision = {0};
+	int			started = 0;
+
+	server.max_processes = server.processes = server.working = 10;
+	for (int64_t now = SECOND; now < 100 * SECOND; now += 100 * MS)
+	{
+		decision = policy_decide(&server, &pool, &starvation, false, now);
+		check(decision.start == 0 || decision.await_extra, "beyond all limits");
+		started += decision.start;
+		server.processes += decision.start;
+	}
+	check(started == policy_await_extra(8), "%d more for awaited jobs", started);
+	pool.only_awaited = false;
+	server.processes = 10;
+	decision = policy_decide(&server, &pool, &starvation, false, 101 * SECOND);
+	check(decision.start == 0, "not for other jobs");
 }
 
 static void
@@ -231,5 +274,6 @@ test_pool_policy(void)
 	test_starvation();
 	test_obstacles();
 	test_await();
+	test_await_extra();
 	test_restart();
 }

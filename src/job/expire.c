@@ -1,0 +1,163 @@
+/*
+ * expire.c
+ *		Ending free jobs that are not run: those that exceed a limit, where
+ *		at_limit is "cancel", and those of roles that cannot run any.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/job_state.h"
+#include "base/job.h"
+#include "base/own_transaction.h"
+#include "base/role_check.h"
+#include "job/expire.h"
+#include "shmem/limits.h"
+#include "shmem/ready_queue.h"
+#include "table/job_table.h"
+
+/* Rows that are ended in one transaction */
+#define END_ROWS	500
+
+/* Jobs of a role that could not be ended are tried again after this */
+#define ERROR_DELAY	(5 * USECS_PER_SEC)
+
+/* Roles that are put off after an error; the oldest makes room for more */
+#define MAX_PUT_OFF	32
+
+static struct
+{
+	Oid			owner;
+	TimestampTz until;
+}			put_off[MAX_PUT_OFF];
+
+static void
+put_off_role(Oid owner, TimestampTz until)
+{
+	static int	next = 0;
+
+	put_off[next].owner = owner;
+	put_off[next].until = until;
+	next = (next + 1) % MAX_PUT_OFF;
+}
+
+/* Is the role put off?  Lowers *next_check to when it is over */
+static bool
+is_put_off(Oid owner, TimestampTz now, TimestampTz *next_check)
+{
+	for (int i = 0; i < MAX_PUT_OFF; i++)
+	{
+		if (put_off[i].owner != owner || put_off[i].until <= now ||
+			put_off[i].until > now + ERROR_DELAY)	/* the clock was set back */
+			continue;
+		*next_check = Min(*next_check, put_off[i].until);
+		return true;
+	}
+	return false;
+}
+
+/* Report the error of ending jobs of a role, and put them off */
+static void
+report_expire_error(MemoryContext context, Oid owner, TimestampTz now, TimestampTz *next_check)
+{
+	report_own_error(context);
+	put_off_role(owner, now + ERROR_DELAY);
+	*next_check = Min(*next_check, now + ERROR_DELAY);
+}
+
+/* Cancel some due jobs of one ready queue; returns how many */
+static int
+cancel_due(const ReadyQueueChoice *queue, TimestampTz now, TimestampTz *next_check)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile int ended = 0;
+
+	PG_TRY();
+	{
+		ReadyKey	next;
+
+		own_transaction_begin();
+		ended = ready_scan_end_due(queue, now, END_ROWS, STATE_CANCELLED, NULL,
+								   "the function was at its concurrency limit, and at_limit is \"cancel\"",
+								   &next);
+		own_transaction_end();
+	}
+	PG_CATCH();
+	{
+		report_expire_error(context, queue->owner, now, next_check);
+	}
+	PG_END_TRY();
+	return ended;
+}
+
+void
+expire_at_limits(const ReadyQueueChoice *queues, int n, TimestampTz now, TimestampTz *next_check)
+{
+	static int	first = 0;		/* in turns, so that none waits for another */
+
+	for (int k = 0; k < n; k++)
+	{
+		int			i = (first + k) % n;
+
+		if (queues[i].min_key.run_at <= now &&
+			limits_cancel_at_limit(MyDatabaseId, queues[i].limits_key) &&
+			!is_put_off(queues[i].owner, now, next_check) &&
+			cancel_due(&queues[i], now, next_check) > 0)
+		{
+			first = i + 1;
+			*next_check = now;
+			return;
+		}
+	}
+}
+
+/* Fail some due jobs of the chosen ready queue of a role */
+static int
+fail_due(ReadyQueueChoice *choice, OwnerState state, TimestampTz now, ReadyKey *next)
+{
+	const char *sqlstate = NULL;
+	char	   *why;
+	int			ended;
+
+	own_transaction_begin();
+	why = owner_failure(choice->owner, state, &sqlstate);
+	ready_queue_scan_begin(choice, MyDatabaseId);
+	ended = ready_scan_end_due(choice, now, END_ROWS, STATE_FAILED, sqlstate, why, next);
+	ready_queue_scan_advance(choice, MyDatabaseId, *next);
+	own_transaction_end();
+	return ended;
+}
+
+void
+expire_jobs_of_role(Oid owner, OwnerState state, TimestampTz now, TimestampTz *next_check)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ReadyQueueChoice choice;
+	ReadyKey	next = READY_KEY_NONE;
+	volatile int ended = 0;
+	volatile bool failed = false;
+
+	if (is_put_off(owner, now, next_check) ||
+		!ready_queue_choose(MyDatabaseId, owner, now, &choice, next_check))
+		return;
+	PG_TRY();
+	{
+		ended = fail_due(&choice, state, now, &next);
+	}
+	PG_CATCH();
+	{
+		ready_queue_scan_abort(&choice, MyDatabaseId);
+		report_expire_error(context, owner, now, next_check);
+		failed = true;
+	}
+	PG_END_TRY();
+	if (failed)
+		return;
+
+	/* if any were ended what is left need not be locked: go on with it */
+	ready_queue_scan_end(&choice, MyDatabaseId, ended > 0 ? READY_KEY_NONE : next, 0, now);
+	*next_check = now;
+}
