@@ -13,7 +13,6 @@
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "tcop/utility.h"
@@ -26,162 +25,9 @@
 #include "base/role_check.h"
 #include "shmem/preload.h"
 #include "job/execute.h"
-#include "schedule/schedule.h"
-#include "import/pg_cron_jobs.h"
+#include "import/import.h"
 
 PG_FUNCTION_INFO_V1(defer_import_pg_cron);
-
-/* How far ahead changes of clocks are looked at: a year and some */
-#define CLOCK_DAYS	400
-
-/* Width of a change of clocks that is looked at: not that of a missing day */
-#define CLOCK_WIDTH	(4 * SECS_PER_HOUR)
-
-/* What holds for all jobs */
-typedef struct Import
-{
-	PgCron		cron;
-	bool		deactivate;		/* asked to switch the jobs off in pg_cron */
-	MemoryContext context;		/* of all this */
-} Import;
-
-/* A row of the answer; in the context of the import */
-typedef struct Outcome
-{
-	char	   *name;
-	char	   *schedule;
-	bool		imported;
-	StringInfoData note;
-} Outcome;
-
-/* ------------------------------------------------------------------------
- * Notes
- * ------------------------------------------------------------------------ */
-
-/* A sentence of the note */
-static void
-note(Outcome *outcome, const char *format,...) pg_attribute_printf(2, 3);
-
-static void
-note(Outcome *outcome, const char *format,...)
-{
-	StringInfo	s = &outcome->note;
-
-	if (s->len > 0)
-		appendStringInfoChar(s, ' ');
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(s, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(s, needed);
-	}
-}
-
-/* A schedule of ours in English */
-static char *
-english(const char *text)
-{
-	CronSchedule cron;
-	char		description[CRON_DESCRIPTION_MAX];
-
-	if (!cron_parse(text, &cron, NULL))
-		return "";
-	cron_describe(&cron, description, sizeof(description));
-	return pstrdup(description);
-}
-
-static char *
-piece(const char *text, PgCronPiece p)
-{
-	return schedule_shown(pnstrdup(text + p.pos, p.length));
-}
-
-/* The call that changes the schedule as the note says, for whoever pastes it */
-static char *
-alter_call(const Schedule *s, const char *option, const char *value)
-{
-	return psprintf("SELECT defer.alter_cron(%s, %s => %s);%s",
-					quote_literal_cstr(s->name), option, value,
-					s->owner == GetUserId() ? "" :
-					psprintf(" as the role %s", quote_identifier(GetUserNameFromId(s->owner, false))));
-}
-
-/* What pg_cron makes of a text that it takes otherwise than it is written */
-static void
-note_reading(Outcome *outcome, const char *text, const PgCronSchedule *theirs)
-{
-	if (theirs->ignored.length > 0)
-		note(outcome, "It ignores \"%s\".", piece(text, theirs->ignored));
-	if (theirs->rest.length > 0)
-		note(outcome, "It ignores what follows the %s, \"%s\".",
-			 theirs->macro ? "name" : "fifth field", piece(text, theirs->rest));
-	if (theirs->reversed.length > 0)
-		note(outcome, "The range \"%s\" goes down, and does not wrap around in pg_cron.",
-			 piece(text, theirs->reversed));
-	if (theirs->large_step)
-		note(outcome, "A step is larger than any value of its field; pg_cron refuses that from 1.6.5 on.");
-}
-
-static char *
-times(int n)
-{
-	static const char *const words[] = {"never", "once", "twice"};
-
-	return n < lengthof(words) ? pstrdup(words[n]) : psprintf("%d times", n);
-}
-
-/*
- * Where the clock is changed the same fields are run at other times: pg_cron
- * takes what the wall clock shows, we run each fixed time once.
- */
-static void
-note_clocks(Outcome *outcome, const Import *import, const PgCronSchedule *theirs,
-			const Schedule *s)
-{
-	ScheduleClock clock;
-	int64		now = (int64) timestamptz_to_time_t(GetCurrentTimestamp());
-	int64		at = now;
-	char	   *error;
-
-	if (!schedule_clock_open(&clock, s, &error) || clock.zone == NULL ||
-		clock.cron.interval > 0 || clock.cron.minutes_star || clock.cron.hours_star)
-		return;
-	for (int i = 0; i < 10; i++)
-	{
-		int32		before;
-		int32		after;
-		int32		width;
-		int			their_runs = 0;
-		int			our_runs = 0;
-		int64		change;
-		int64		from;
-
-		clock.zone->lookup(clock.zone->arg, at, &before, &from, &change);
-		if (change > now + CLOCK_DAYS * SECS_PER_DAY)
-			return;
-		clock.zone->lookup(clock.zone->arg, change, &after, &from, &at);
-		at = change;
-		width = Min(abs(after - before), CLOCK_WIDTH);
-		for (int64 t = change - width; t < change + width; t += SECS_PER_MINUTE)
-		{
-			int64		next;
-
-			their_runs += pg_cron_matches(theirs, &import->cron.rules, t + (t < change ? before : after));
-			our_runs += cron_next(&clock.cron, clock.zone, t - 1, &next) && next == t;
-		}
-		if (their_runs == our_runs)
-			continue;
-		note(outcome, "Around the change of clocks at %s pg_cron would run it %s, defer runs it %s.",
-			 timestamptz_to_str(time_t_to_timestamptz((pg_time_t) change)),
-			 times(their_runs), times(our_runs));
-	}
-}
 
 /* ------------------------------------------------------------------------
  * One job
@@ -211,7 +57,7 @@ choose_name(const Import *import, const PgCronJob *job, Outcome *outcome)
 		}
 		if (unusable == NULL)
 			return job->name;
-		note(outcome, "Renamed: the name of a schedule %s.", unusable);
+		import_note(outcome, "Renamed: the name of a schedule %s.", unusable);
 	}
 	name = default_name(job);
 	for (uint64 i = 0; i < import->cron.njobs; i++)
@@ -233,14 +79,14 @@ is_ours(const PgCronJob *job, Outcome *outcome, Oid *owner)
 {
 	*owner = get_role_oid(job->user, true);
 	if (!OidIsValid(*owner))
-		note(outcome, "Not imported: the role \"%s\" does not exist.", job->user);
+		import_note(outcome, "Not imported: the role \"%s\" does not exist.", job->user);
 	else if (*owner != GetUserId() && !superuser())
-		note(outcome, "Not imported: it belongs to the role \"%s\", and only superusers import the jobs of others.", job->user);
+		import_note(outcome, "Not imported: it belongs to the role \"%s\", and only superusers import the jobs of others.", job->user);
 	else if (strcmp(job->database, get_database_name(MyDatabaseId)) != 0)
-		note(outcome, "Not imported: it runs in the database \"%s\". Make the schedule there, with defer.cron_command() as the role \"%s\".",
+		import_note(outcome, "Not imported: it runs in the database \"%s\". Make the schedule there, with defer.cron_command() as the role \"%s\".",
 			 job->database, job->user);
 	else if (!pg_cron_is_here(job))
-		note(outcome, "Not imported: it runs on the server at \"%s\", port %d, and this one is at port %d.",
+		import_note(outcome, "Not imported: it runs on the server at \"%s\", port %d, and this one is at port %d.",
 			 job->node, job->port, PostPortNumber);
 	else
 		return true;
@@ -262,7 +108,7 @@ choose_schedule(const Import *import, const PgCronJob *job, Outcome *outcome,
 	*never = false;
 	if (readable && theirs->reboot)
 	{
-		note(outcome, "Not imported: pg_cron runs it when the server starts, which defer has no schedule for.");
+		import_note(outcome, "Not imported: pg_cron runs it when the server starts, which defer has no schedule for.");
 		return false;
 	}
 	if (readable && cron_parse(job->schedule, &ours, NULL) &&
@@ -284,14 +130,14 @@ choose_schedule(const Import *import, const PgCronJob *job, Outcome *outcome,
 
 	*never = true;
 	if (!readable)
-		note(outcome, "pg_cron cannot read \"%s\", and never runs it.", schedule_shown(job->schedule));
+		import_note(outcome, "pg_cron cannot read \"%s\", and never runs it.", schedule_shown(job->schedule));
 	else
-		note(outcome, "pg_cron never runs \"%s\".", schedule_shown(job->schedule));
-	note_reading(outcome, job->schedule, theirs);
+		import_note(outcome, "pg_cron never runs \"%s\".", schedule_shown(job->schedule));
+	import_note_reading(outcome, job->schedule, theirs);
 	if (pg_cron_meant(job->schedule, text))
 		return true;
 	(void) cron_parse(job->schedule, &ours, &error);
-	note(outcome, "Not imported: %s. %s", error.message, error.hint);
+	import_note(outcome, "Not imported: %s. %s", error.message, error.hint);
 	return false;
 }
 
@@ -304,10 +150,10 @@ note_schedule(const PgCronJob *job, Outcome *outcome, const PgCronSchedule *thei
 
 	if (never)
 	{
-		note(outcome, "Imported%s as it was presumably meant: %s.",
-			 was_there ? "" : ", not active,", english(s->schedule));
+		import_note(outcome, "Imported%s as it was presumably meant: %s.",
+			 was_there ? "" : ", not active,", import_english(s->schedule));
 		if (!s->active)
-			note(outcome, "To run it: %s", alter_call(s, "active", "true"));
+			import_note(outcome, "To run it: %s", import_alter_call(s, "active", "true"));
 		return;
 	}
 	if (strcmp(s->schedule, job->schedule) == 0)
@@ -316,15 +162,15 @@ note_schedule(const PgCronJob *job, Outcome *outcome, const PgCronSchedule *thei
 		meant[0] = '\0';
 	if (strcmp(s->schedule, meant) == 0)
 	{
-		note(outcome, "Written \"%s\" here.", s->schedule);
+		import_note(outcome, "Written \"%s\" here.", s->schedule);
 		return;
 	}
-	note(outcome, "pg_cron runs \"%s\" as \"%s\" (%s), and so it was imported.",
-		 schedule_shown(job->schedule), s->schedule, english(s->schedule));
-	note_reading(outcome, job->schedule, theirs);
+	import_note(outcome, "pg_cron runs \"%s\" as \"%s\" (%s), and so it was imported.",
+		 schedule_shown(job->schedule), s->schedule, import_english(s->schedule));
+	import_note_reading(outcome, job->schedule, theirs);
 	if (meant[0] != '\0')
-		note(outcome, "If \"%s\" was meant: %s", english(meant),
-			 alter_call(s, "schedule", quote_literal_cstr(meant)));
+		import_note(outcome, "If \"%s\" was meant: %s", import_english(meant),
+			 import_alter_call(s, "schedule", quote_literal_cstr(meant)));
 }
 
 /* What the schedule was already, if it was */
@@ -356,9 +202,9 @@ note_active(const Import *import, const PgCronJob *job, Outcome *outcome, const 
 	const char *state = NULL;
 
 	if (!job->active && !was_there)
-		note(outcome, "Not active, as in pg_cron.");
+		import_note(outcome, "Not active, as in pg_cron.");
 	if (s->active && job->active && import->cron.loaded && !import->deactivate && !never)
-		note(outcome, "It runs twice: it is active here and in pg_cron.");
+		import_note(outcome, "It runs twice: it is active here and in pg_cron.");
 	switch (owner_state(s->owner))
 	{
 		case OWNER_SUPERUSER:
@@ -374,7 +220,7 @@ note_active(const Import *import, const PgCronJob *job, Outcome *outcome, const 
 			break;
 	}
 	if (state != NULL)
-		note(outcome, "%s", state);
+		import_note(outcome, "%s", state);
 }
 
 static void
@@ -412,7 +258,7 @@ import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 	outcome->imported = true;
 	note_schedule(job, outcome, &theirs, &s, never, was_there);
 	if (!never)
-		note_clocks(outcome, import, &theirs, &s);
+		import_note_clocks(outcome, import, &theirs, &s);
 	note_active(import, job, outcome, &s, never, was_there);
 }
 
@@ -422,11 +268,11 @@ note_error(Outcome *outcome, const ErrorData *error)
 {
 	resetStringInfo(&outcome->note);
 	outcome->imported = false;
-	note(outcome, "Not imported: %s.", schedule_shown(error->message));
+	import_note(outcome, "Not imported: %s.", schedule_shown(error->message));
 	if (error->detail != NULL)
-		note(outcome, "%s", error->detail);
+		import_note(outcome, "%s", error->detail);
 	if (error->hint != NULL)
-		note(outcome, "%s", error->hint);
+		import_note(outcome, "%s", error->hint);
 }
 
 /* In a subtransaction: an error undoes this job and no other */

@@ -117,7 +117,7 @@ extern bool schedule_make_job(const Schedule *schedule, TimestampTz at, Job *job
 							  const char **sqlstate, char **error);
 
 /*
- * schedule/sql.c: for import/import_pg_cron.c, which has checked who may
+ * schedule/save.c: the caller has checked who may
  */
 
 /* The schedule of a role with a name, locked; false: there is none */
@@ -129,6 +129,17 @@ extern bool schedule_lock_by_name(Oid owner, const char *name, Schedule *s);
  * not hit a schedule of something else.  "quiet": no NOTICE.
  */
 extern int64 schedule_make(Schedule *s, bool named, bool quiet);
+
+/*
+ * Write a schedule; "before" is the row that there was, or NULL.  As long as its
+ * times are the same it keeps its next tick, which may be due already: to make
+ * the same schedule again at each deployment loses nothing.  False: another
+ * session has just inserted that name.
+ */
+extern bool schedule_save(Schedule *s, const Schedule *before, bool quiet);
+
+/* Announce that the schedules of its function have changed */
+extern void schedule_signature_changed(const Schedule *s);
 
 /*
  * schedule/runs.c; all as of now

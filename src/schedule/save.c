@@ -1,0 +1,199 @@
+/*
+ * save.c
+ *		Making and changing schedules.
+ *
+ * Who may is checked by the callers: schedule/sql.c and import/import_pg_cron.c.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/job_kind.h"
+#include "config/quota.h"
+#include "shmem/xact_notify.h"
+#include "function/direct_call_check.h"
+#include "function/function.h"
+#include "schedule/schedule.h"
+
+/* The schedule of a role with a name, locked */
+bool
+schedule_lock_by_name(Oid owner, const char *name, Schedule *s)
+{
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
+	Schedule   *rows;
+
+	if (schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
+					   " WHERE s.owner OPERATOR(pg_catalog.=) $1"
+					   " AND s.name OPERATOR(pg_catalog.=) $2 FOR UPDATE",
+					   lengthof(types), types, values, NULL, &rows) == 0)
+		return false;
+	*s = rows[0];
+	return true;
+}
+
+/* Insert or update; false: another session has just inserted that name */
+static bool
+write_schedule(Schedule *s)
+{
+	static const char *const insert =
+		"INSERT INTO defer.schedule AS s (name, owner, kind, function, function_owner, command, schedule, timezone,"
+		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority)"
+		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+		" ON CONFLICT (owner, name) DO NOTHING RETURNING " SCHEDULE_COLUMNS;
+	static const char *const update =
+		"UPDATE defer.schedule AS s SET (name, owner, kind, function, function_owner, command, schedule, timezone,"
+		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority)"
+		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+		" WHERE s.id OPERATOR(pg_catalog.=) $1 RETURNING " SCHEDULE_COLUMNS;
+	Oid			types[] = {
+		INT8OID, TEXTOID, REGROLEOID, CHAROID, TEXTOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID,
+		TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, BOOLOID, TEXTOID, INT4OID
+	};
+	Datum		values[lengthof(types)];
+	char		nulls[lengthof(types)];
+	Schedule   *rows;
+	int			n = 0;
+
+#define ADD(value) (nulls[n] = ' ', values[n++] = (value))
+#define ADD_TEXT(string) \
+	(nulls[n] = (string) == NULL ? 'n' : ' ', \
+	 values[n++] = (string) == NULL ? (Datum) 0 : CStringGetTextDatum(string))
+	ADD(Int64GetDatum(s->id));
+	ADD_TEXT(s->name);
+	ADD(ObjectIdGetDatum(s->owner));
+	ADD(CharGetDatum(s->kind));
+	ADD_TEXT(s->function);
+	ADD(ObjectIdGetDatum(s->function_owner));
+	nulls[n - 1] = OidIsValid(s->function_owner) ? ' ' : 'n';
+	ADD_TEXT(s->command);
+	ADD_TEXT(s->schedule);
+	ADD_TEXT(s->timezone);
+	ADD_TEXT(s->overlap);
+	ADD_TEXT(s->catch_up);
+	ADD(IntervalPGetDatum(s->catch_up_window));
+	ADD(IntervalPGetDatum(s->jitter));
+	ADD(BoolGetDatum(s->active));
+	ADD(BoolGetDatum(s->allow_direct));
+	ADD_TEXT(s->queue);
+	ADD(Int32GetDatum(s->priority));
+	nulls[n - 1] = s->has_priority ? ' ' : 'n';
+#undef ADD
+#undef ADD_TEXT
+	Assert(n == lengthof(types));
+	if (schedule_query(s->id == 0 ? insert : update, n, types, values, nulls, &rows) == 0)
+		return false;
+	s->id = rows[0].id;
+	return true;
+}
+
+/* In English, for whoever has made it */
+static void
+announce(const Schedule *s, const ScheduleClock *clock)
+{
+	char		description[CRON_DESCRIPTION_MAX];
+
+	cron_describe(&clock->cron, description, sizeof(description));
+	ereport(NOTICE,
+			(errmsg("schedule \"%s\": %s, %s", s->name, description, s->timezone),
+			 s->active ? errdetail("Next time: %s.", timestamptz_to_str(s->next_tick)) :
+			 errdetail("It is not active.")));
+}
+
+static bool
+interval_same(const Interval *a, const Interval *b)
+{
+	return schedule_interval(a) == schedule_interval(b);
+}
+
+/*
+ * Write a schedule; "before" is what was there, or NULL.  As long as its times
+ * are the same it keeps its next tick, which may be due already: to make the
+ * same schedule again at each deployment loses nothing.  False: see
+ * write_schedule().
+ */
+bool
+schedule_save(Schedule *s, const Schedule *before, bool quiet)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ScheduleClock clock;
+	char	   *error;
+
+	if (!schedule_clock_open(&clock, s, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("schedule \"%s\" cannot be used: %s", s->name, error)));
+	if (!write_schedule(s))
+		return false;
+	if (before == NULL || !before->active || before->next_tick == NO_TIME ||
+		strcmp(s->schedule, before->schedule) != 0 || strcmp(s->timezone, before->timezone) != 0 ||
+		!interval_same(s->jitter, before->jitter))
+		schedule_advance(s, &clock, now, now);
+	if (s->next_tick == NO_TIME)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("schedule \"%s\" does not fire any more", schedule_shown(s->schedule))));
+	schedule_write_times(s);
+	if (s->active)
+		xact_notify_schedule(s->next_run_at);
+	if (!quiet)
+		announce(s, &clock);
+	return true;
+}
+
+/* The schedules of a function are others now; its name may have none any more */
+void
+schedule_signature_changed(const Schedule *s)
+{
+	FunctionEntry *entry;
+
+	if (s->kind == JOB_COMMAND)
+		return;
+	entry = function_by_signature(s->function);
+	if (entry != NULL)
+		direct_call_changed(entry->oid);
+}
+
+/* See schedule/schedule.h */
+int64
+schedule_make(Schedule *s, bool named, bool quiet)
+{
+	CronSchedule cron;
+
+	schedule_parse(s->schedule, &cron);
+	schedule_check_name(s->name);
+	for (int i = 0; i < 3; i++)
+	{
+		Schedule	before;
+		bool		there = schedule_lock_by_name(s->owner, s->name, &before);
+
+		s->id = 0;
+		if (!there)
+			quota_check("schedule", "schedules", s->owner);
+		else
+		{
+			if (!named && strcmp(before.function, s->function) != 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_OBJECT),
+						 errmsg("there is a schedule \"%s\" of %s", s->name, before.function),
+						 errhint("Give this one a name of its own, with name => '...'.")));
+			s->id = before.id;
+			s->next_tick = before.next_tick;
+			s->next_run_at = before.next_run_at;
+			s->last_tick = before.last_tick;
+			s->last_run_at = before.last_run_at;
+		}
+		if (!schedule_save(s, there ? &before : NULL, quiet))
+			continue;
+		if (there)
+			schedule_signature_changed(&before);
+		schedule_signature_changed(s);
+		return s->id;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("schedule \"%s\" was changed by another session", s->name),
+			 errhint("Try again.")));
+}
