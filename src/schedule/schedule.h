@@ -69,6 +69,16 @@ extern bool schedule_release_held(void);	/* false: not all, try again */
 extern void schedule_load_set(void);
 
 /*
+ * schedule/fire.c: for schedule/tick.c
+ */
+
+/* Bring one locked schedule up to date: fire its due ticks, and write it */
+extern void schedule_fire(Schedule *s, TimestampTz now);
+
+/* Write its times and last_error, and note for alerts that it does not go on */
+extern void schedule_write_state(const Schedule *s);
+
+/*
  * schedule/check.c: what users give; errors name it
  */
 struct FunctionCallInfoBaseData;

@@ -1,0 +1,206 @@
+/*
+ * fire.c
+ *		The due ticks of one schedule: jobs, or rows of the history in their place.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/job_state.h"
+#include "shmem/xact_notify.h"
+#include "table/history_table.h"
+#include "table/job_table.h"
+#include "alert/alert.h"
+#include "schedule/schedule.h"
+
+/* Runs that one schedule may start in a transaction */
+#define BATCH_RUNS		1000
+
+/* Whatever catch_up says, a tick is in time if it is no later than this */
+#define IN_TIME			(60 * USECS_PER_SEC)
+
+/* Missed ticks that have a row each; those that are counted one by one */
+#define MISSED_ROWS		100
+#define MISSED_COUNTED	100000
+
+/* ------------------------------------------------------------------------
+ * One tick
+ * ------------------------------------------------------------------------ */
+
+/* A tick that makes no job has a row in the history instead */
+static void
+record_tick(const Schedule *s, TimestampTz tick, char state, const char *sqlstate,
+			const char *message)
+{
+	Job			job;
+	const char *ignored_state;
+	char	   *ignored_error;
+
+	if (schedule_make_job(s, tick, &job, &ignored_state, &ignored_error))
+		job.id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+	job.scheduled_for = tick;
+	history_insert(&job, state, 0, NO_TIME, NULL, sqlstate, message);
+}
+
+/* The job of a tick, by the rule for runs that overlap */
+static void
+start_run(Schedule *s, TimestampTz tick, TimestampTz now)
+{
+	Job			job;
+	const char *sqlstate;
+	char	   *error;
+	bool		hold = false;
+
+	if (schedule_tick_has_job(s->id, tick))
+		return;
+	if (strcmp(s->overlap, "skip") == 0 && schedule_is_busy(s->id))
+	{
+		record_tick(s, tick, STATE_DISCARDED, NULL, "the previous run had not finished");
+		return;
+	}
+	if (strcmp(s->overlap, "queue") == 0 && schedule_holds_most(s->id))
+	{
+		record_tick(s, tick, STATE_DISCARDED, NULL,
+					psprintf("%d runs were waiting already", SCHEDULE_HELD_MAX));
+		return;
+	}
+	s->last_run_at = now;
+	if (!schedule_make_job(s, now, &job, &sqlstate, &error))
+	{
+		job.scheduled_for = tick;
+		history_insert(&job, STATE_FAILED, 0, NO_TIME, NULL, sqlstate, error);
+		return;
+	}
+	if (strcmp(s->overlap, "queue") == 0)
+		hold = schedule_is_busy(s->id);
+	else if (strcmp(s->overlap, "replace") == 0)
+		hold = !schedule_replace_runs(s->id, tick);
+	job.scheduled_for = tick;
+	if (hold)
+	{
+		/* the end of the earlier run sets it free; it may come before our commit */
+		job.run_at = DT_NOEND;
+		xact_notify_release();
+	}
+	(void) job_insert(&job);
+}
+
+/* ------------------------------------------------------------------------
+ * All due ticks of a schedule
+ * ------------------------------------------------------------------------ */
+
+/* Ticks that do not run, one after the other */
+typedef struct Missed
+{
+	int64		n;
+	TimestampTz last;
+	bool		more;			/* some were passed over without counting */
+} Missed;
+
+static void
+missed_tick(const Schedule *s, Missed *missed, TimestampTz tick)
+{
+	missed->last = tick;
+	if (++missed->n <= MISSED_ROWS)
+		record_tick(s, tick, STATE_DISCARDED, NULL, "missed: the schedule could not fire in time");
+}
+
+/* One row for all those that have none of their own */
+static void
+missed_end(const Schedule *s, Missed *missed)
+{
+	if (missed->n > MISSED_ROWS)
+		record_tick(s, missed->last, STATE_DISCARDED, NULL,
+					psprintf("missed: the schedule could not fire in time (%s" INT64_FORMAT
+							 " ticks up to this one)",
+							 missed->more ? "more than " : "",
+							 missed->n - MISSED_ROWS));
+	missed->n = 0;
+	missed->more = false;
+}
+
+/*
+ * Deal with the ticks from next_tick up to now.  catch_up "none" and "one" run
+ * the latest if it is in time or within the window, "all" each one within the
+ * window.  Stops early after many runs: the rest is for the next transaction.
+ */
+static void
+run_ticks(Schedule *s, const ScheduleClock *clock, TimestampTz now)
+{
+	bool		all = strcmp(s->catch_up, "all") == 0;
+	int64		window = strcmp(s->catch_up, "none") == 0 ? 0 :
+		schedule_interval(s->catch_up_window);
+	TimestampTz tick = s->next_tick;
+	TimestampTz latest;
+	Missed		missed = {0};
+	int			runs = 0;
+
+	window = Max(window, IN_TIME);
+	if (!schedule_latest(clock, now, &latest) || latest < tick)
+		latest = tick;
+	for (;;)
+	{
+		int64		late = now - (tick == s->next_tick ? s->next_run_at : tick);
+
+		CHECK_FOR_INTERRUPTS();
+		if ((all || tick >= latest) && late <= window)
+		{
+			missed_end(s, &missed);
+			start_run(s, tick, now);
+			runs++;
+		}
+		else
+			missed_tick(s, &missed, tick);
+		s->last_tick = tick;
+		if (tick >= latest || runs == BATCH_RUNS)
+			break;
+
+		/* years of seconds: go where something runs again */
+		if (missed.n == MISSED_COUNTED)
+		{
+			TimestampTz there = all ? Min(now - window - 1, latest - 1) : latest - 1;
+
+			missed.more = true;
+			if (there > tick && schedule_latest(clock, there, &there) && there > tick)
+				missed.last = tick = there;
+		}
+		if (!schedule_next(clock, tick, &tick))
+			break;
+	}
+	missed_end(s, &missed);
+	schedule_advance(s, clock, s->last_tick, now);
+}
+
+/* Who wants to hear of a schedule that does not go on is told with the same commit */
+void
+schedule_write_state(const Schedule *s)
+{
+	schedule_write_times(s);
+	if (s->last_error != NULL)
+		alerts_note_schedule(s->owner, s->function,
+							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
+}
+
+/* Bring one locked schedule up to date */
+void
+schedule_fire(Schedule *s, TimestampTz now)
+{
+	ScheduleClock clock;
+	char	   *error;
+
+	if (!schedule_clock_open(&clock, s, &error))
+		schedule_set_aside(s, error);
+	else if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(s->owner)))
+		schedule_set_aside(s, "the role that owns the schedule does not exist");
+	else if (s->next_tick == NO_TIME || s->next_run_at == NO_TIME)
+		schedule_advance(s, &clock, now, now);
+	else
+		run_ticks(s, &clock, now);
+	schedule_write_state(s);
+	CommandCounterIncrement();
+}
