@@ -4,12 +4,14 @@ use strict;
 use warnings;
 
 use DeferTest;
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_server('main', q{defer.max_workers = 4
-defer.shared_slots = 64});
+defer.shared_slots = 64
+max_connections = 90});
 
 # A statement of a role; in database postgres if none is named
 sub as_role
@@ -135,6 +137,43 @@ as_role('vera', q{CREATE FUNCTION vera.counted() RETURNS void LANGUAGE sql AS 'S
 settled($node, 'a job that is counted');
 until_ok($node, q{SELECT EXISTS (SELECT FROM defer.job_statistics() WHERE function = 'vera.counted()' AND succeeded = 1)},
 	'it is counted under its name');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.job_statistics() WHERE owner = 'mary'::regrole::oid}), 64 / 8 + 1,
+	'mary has her share of the counters, and one for the rest');
+is($node->safe_psql('postgres', q{
+	SELECT sum(succeeded) = (SELECT count(*) FROM defer.jobs j WHERE j.owner = 'mary' AND j.state = 'succeeded'
+			AND j.finished_at > pg_postmaster_start_time())
+	  FROM defer.job_statistics() WHERE owner = 'mary'::regrole::oid}), 't', 'all of her jobs are counted');
+
+# More sessions of mary's wait for a job than there are slots
+my $awaited = as_role('mary', q{SELECT defer.enqueue('mary.nop', delay => '80 years')});
+append_to_file($node->data_dir . '/await.sql', "SELECT defer.await($awaited);\n");
+my $nwaiting = q{(SELECT count(*) FROM pg_stat_activity WHERE usename = 'mary' AND query LIKE '%await%' AND wait_event_type = 'Extension')};
+my $waiters = IPC::Run::start([ 'pgbench', '--host' => $node->host, '--port' => $node->port, '--username' => 'mary', '--no-vacuum',
+		'--client' => 70, '--transactions' => 1, '--file' => $node->data_dir . '/await.sql', 'postgres' ],
+	'>', \my $said, '2>&1');
+until_ok($node, "SELECT $nwaiting >= 70", 'many sessions wait')
+  or diag($said);
+is(as_role('vera', q{
+	SELECT defer.enqueue('vera.free') AS id \gset
+	SELECT defer.await(:id) IS NULL}), 't', 'another session waits, too, and is woken');
+as_role('mary', "SELECT defer.cancel($awaited)");
+until_ok($node, "SELECT $nwaiting = 0", 'all are woken');
+$waiters->finish;
+
+# A claim that waits for a lock holds up neither other databases nor other roles,
+# and is seen
+my $session = $node->background_psql('postgres', on_error_stop => 1);
+$session->query_safe('BEGIN; LOCK TABLE defer.job_rollup_new');
+as_role('mary', q{SELECT count(defer.enqueue('mary.nop', discard_after => '1 us')) FROM generate_series(1, 3);
+	SELECT count(defer.enqueue('mary.nop')) FROM generate_series(1, 200)});
+until_ok($node, q{SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 3567 AND classid = 'mary'::regrole::oid AND granted},
+	'a claim that waits holds its lock');
+vera_runs('a claim that waits');
+my $all = as_role('vera', q{SELECT count(defer.enqueue('vera.free', priority => i)) FROM generate_series(1, 100) i}, 'other');
+until_ok($node, q{SELECT bool_and(state = 'succeeded') FROM defer.jobs}, 'a claim that waits: all ready queues of another database', 'other');
+$session->query_safe('ROLLBACK');
+$session->quit;
+settled($node, 'it goes on');
 
 # Numbers are not used up by what fails
 my $numbers = q{SELECT last_value FROM defer.queue_id_seq};
@@ -161,6 +200,24 @@ as_role('vera', q{
 settled($node, 'numbers of 30 bits: jobs under the last ones run, and under those that begin anew');
 is($node->safe_psql('postgres', q{SELECT max(id) = 1073741823 AND count(*) = count(DISTINCT id) FROM defer.queue}), 't', 'the numbers of queues');
 is($node->safe_psql('postgres', q{SELECT max(id) = 1073741823 AND count(*) = count(DISTINCT id) FROM defer.function}), 't', 'and those of functions');
+
+# A table that was made, written to and rolled back, all in one transaction
+$node->safe_psql('postgres', 'CREATE DATABASE twice');
+$node->safe_psql('twice', q{
+	CREATE FUNCTION nop() RETURNS void LANGUAGE sql AS 'SELECT';
+	DO $$
+	BEGIN
+		BEGIN
+			CREATE EXTENSION defer;
+			PERFORM defer.enqueue('nop');
+			RAISE division_by_zero;
+		EXCEPTION WHEN division_by_zero THEN NULL;
+		END;
+		CREATE EXTENSION defer;
+		PERFORM defer.enqueue('nop');
+	END $$});
+settled($node, 'an extension made twice in one transaction: its jobs run', 'twice');
+is($node->safe_psql('twice', 'SELECT count(*) FROM defer.jobs'), '1', 'there is one');
 vera_runs('at the end');
 $node->stop;
 done_testing();
