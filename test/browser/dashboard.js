@@ -52,6 +52,57 @@ async function press(page, path, name, says) {
 	ok(says.test(message), `${name} on ${path}: "${message}"`);
 }
 
+// Texts whose contrast with what is behind them is below 4.5 (3 for large ones)
+function lowContrast() {
+	const luminance = (c) => {
+		const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : Math.pow((v + 0.055) / 1.055, 2.4); });
+		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	};
+	const parse = (text) => { const n = text.match(/[\d.]+/g).map(Number); return n.length < 4 ? n.concat(1) : n; };
+	const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+	const background = (element) => {
+		const layers = [];
+		for (let e = element; e; e = e.parentElement) {
+			const colour = parse(getComputedStyle(e).backgroundColor);
+			if (colour[3] > 0) { layers.push(colour); }
+			if (colour[3] === 1) { break; }
+		}
+		return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+	};
+	const found = new Set();
+	for (const e of document.querySelectorAll("body *")) {
+		const style = getComputedStyle(e);
+		const box = e.getBoundingClientRect();
+		const text = Array.from(e.childNodes).some((n) => n.nodeType === 3 && n.data.trim()) || (e.matches("input") && e.value);
+		if (!text || style.visibility !== "visible" || box.width < 2 || box.height < 2 || box.right < 0 || e.closest("svg, .spoken")) { continue; }
+		let opacity = 1;
+		for (let p = e; p; p = p.parentElement) { opacity *= Number(getComputedStyle(p).opacity); }
+		const behind = background(e);
+		const colour = parse(style.color);
+		const [a, b] = [luminance(over([...colour.slice(0, 3), colour[3] * opacity], behind)), luminance(behind)].sort((x, y) => y - x);
+		const ratio = (a + 0.05) / (b + 0.05);
+		const size = parseFloat(style.fontSize);
+		if (ratio < (size >= 24 || (size >= 18.6 && Number(style.fontWeight) >= 700) ? 3 : 4.5)) {
+			found.add(`${e.tagName} .${e.className} "${(e.textContent || e.value).trim().slice(0, 20)}" ${ratio.toFixed(2)}`);
+		}
+	}
+	return Array.from(found).slice(0, 5);
+}
+
+// Placeholders that do not fit their fields
+function cutPlaceholders() {
+	return Array.from(document.querySelectorAll("input[placeholder]")).filter((e) => {
+		const copy = e.cloneNode();
+		copy.value = copy.placeholder;
+		copy.removeAttribute("list");
+		copy.style.cssText = "position: absolute; width: " + e.getBoundingClientRect().width + "px";
+		e.parentNode.appendChild(copy);
+		const cut = copy.scrollWidth > copy.clientWidth;
+		copy.remove();
+		return cut;
+	}).map((e) => e.placeholder);
+}
+
 async function everyPage(page, jobs) {
 	for (const path of pages.concat(jobs)) {
 		await page.goto(origin + path);
@@ -61,6 +112,19 @@ async function everyPage(page, jobs) {
 		const unnamed = await page.evaluate(() => Array.from(document.querySelectorAll("button, a[href], input:not([type=hidden]), select, [role=img], progress")).filter((e) =>
 			!(e.textContent.trim() || e.getAttribute("aria-label") || e.getAttribute("title") || (e.labels && e.labels.length) || e.querySelector("img[alt]"))).map((e) => e.outerHTML.slice(0, 100)));
 		ok(unnamed.length === 0, path + ": everything has a name: " + unnamed.join(" "));
+		const low = await page.evaluate(lowContrast);
+		ok(low.length === 0, path + ": contrast: " + low.join("; "));
+		const cut = await page.evaluate(cutPlaceholders);
+		ok(cut.length === 0, path + ": placeholders fit: " + cut.join("; "));
+		if (page.shotName === "light") {
+			const wide = await page.evaluate(() => Array.from(document.querySelectorAll(".scroll")).filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.firstChild.className));
+			ok(wide.length === 0, path + ": tables fit: " + wide.join(" "));
+		}
+		const here = await page.evaluate(() => {
+			const a = document.querySelector("nav a[aria-current]").getBoundingClientRect();
+			return a.left >= 0 && a.right <= window.innerWidth;
+		});
+		ok(here, path + ": the menu shows where one is");
 		if (shots) { await page.screenshot({ path: `${shots}/${path.replace(/[^a-z0-9]+/gi, "_")}-${page.shotName}.png`, fullPage: true }); }
 	}
 	ok(page.problems.length === 0, "no errors: " + page.problems.join("; "));
@@ -109,13 +173,13 @@ async function buttons(page) {
 	await until("it runs", () => sql(`SELECT state FROM defer.jobs WHERE id = ${stop}`) === "running");
 	await press(page, "/job?id=" + stop, "Stop", /being stopped/);
 	await until("it is cancelled", () => sql(`SELECT state FROM defer.jobs WHERE id = ${stop}`) === "cancelled");
-	await press(page, "/schedules", "Run now", /run was enqueued/);
-	await press(page, "/schedules", "Pause", /schedule is paused/);
-	await press(page, "/schedules", "Resume", /schedule is active/);
-	await press(page, "/functions", "Pause", /function is paused/);
-	await press(page, "/functions", "Resume", /function goes on/);
-	await press(page, "/queues", "Pause", /queue is paused/);
-	await press(page, "/queues", "Resume", /queue goes on/);
+	await press(page, "/schedules", "Run now", /run of "nightly" was enqueued: job \d+/);
+	await press(page, "/schedules", "Pause", /schedule "nightly" is paused/);
+	await press(page, "/schedules", "Resume", /schedule "nightly" is active/);
+	await press(page, "/functions", "Pause", /function ".*" is paused/);
+	await press(page, "/functions", "Resume", /function ".*" is resumed/);
+	await press(page, "/queues", "Pause", /queue "default" is paused/);
+	await press(page, "/queues", "Resume", /queue "default" is resumed/);
 }
 
 async function hostile(page) {
@@ -179,7 +243,7 @@ async function typing(page) {
 		args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 	});
 	try {
-		const page = await open(browser, { viewport: { width: 1360, height: 900 } });
+		const page = await open(browser, { viewport: { width: 1280, height: 900 } });
 		page.shotName = "light";
 		await page.goto(url);
 		await page.waitForURL(origin + "/");
@@ -208,8 +272,8 @@ async function typing(page) {
 			} else {
 				await other.goto(origin + jobs[0]);
 				ok(/slow_parent/.test(await other.locator("h1").textContent()), "without a script a job can be read");
-				await press(other, "/queues", "Pause", /queue is paused/);
-				await press(other, "/queues", "Resume", /queue goes on/);
+				await press(other, "/queues", "Pause", /queue "default" is paused/);
+				await press(other, "/queues", "Resume", /queue "default" is resumed/);
 			}
 			await other.context().close();
 		}

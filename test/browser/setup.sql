@@ -10,6 +10,10 @@ CREATE FUNCTION "<script>window.hacked=1</script>"() RETURNS void LANGUAGE plpgs
      USING DETAIL = '</pre><script>window.hacked=1</script>', HINT = '"><svg onload=window.hacked=1>'; END $$;
 SELECT defer.create_queue('reports', concurrency => 2);
 SELECT defer.cron_command('nightly', '30 3 * * *', 'SELECT 1', timezone => 'Europe/Paris');
+SELECT defer.cron_command('paused', '0 0 1 1 *', 'SELECT 1', active => false);
+SELECT defer.endpoint('mails', 'email', 'smtp://localhost:1', sender => 'defer@example.com');
+SELECT defer.alert('operations', endpoint => 'mails', recipients => '{operations@example.com,on-call@example.com}', function => 'work');
+SELECT defer.alert('"><script>window.hacked=1</script>', endpoint => 'mails', recipients => '{someone@example.com}');
 SELECT defer.enqueue('slow_parent');
 SELECT count(defer.enqueue('work', jsonb_build_array(i), metadata => '{"customer": 17}')) FROM generate_series(1, 300) i;
 SELECT defer.enqueue('"<script>window.hacked=1</script>"', max_attempts => 1);

@@ -173,7 +173,8 @@ job_time_line(Page *page, const PGresult *res, const PGresult *attempts)
 		free(what);
 	}
 	if (result_value(res, 0, "finished_at") != NULL)
-		moment(page, result_value(res, 0, "finished_at"), state, state);
+		moment(page, result_value(res, 0, "finished_at"), state,
+			   strcmp(state, "failed") == 0 ? "Failed for good" : state);
 	else if (strcmp(state, "running") != 0)
 		moment(page, result_value(res, 0, "run_at"), state, result_number(res, 0, "in_future") > 0 ? "Runs" : "Ready since");
 	buffer_add(out, "</ol></section>\n");

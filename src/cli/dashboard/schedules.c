@@ -69,7 +69,7 @@ schedule_card(Page *page, const PGresult *res, int i)
 	Buffer	   *out = page->out;
 
 	card_head(page, res, i);
-	html_add(out, "<p class=\"words\">%s <span class=\"quiet\">%s</span></p>\n",
+	html_add(out, "<p class=\"words\">%s <span class=\"quiet\">\xc2\xb7 %s</span></p>\n",
 			 result_text(res, i, "description"), result_text(res, i, "timezone"));
 	html_add(out, "<p class=\"runs\"><code class=\"cron\">%s</code> ", result_text(res, i, "schedule"));
 	if (result_value(res, i, "command") != NULL)

@@ -144,6 +144,7 @@ typedef struct FilterField
 	const char *name;
 	const char *label;
 	const char *placeholder;
+	const char *title;
 	bool		always;			/* also where the address does not have it */
 } FilterField;
 
@@ -157,7 +158,7 @@ filter_field(Page *page, const FilterField *field)
 		return;
 	html_add(page->out, "<div><label for=\"f-%s\">%s</label><input id=\"f-%s\" name=\"%s\" value=\"%s\" placeholder=\"%s\" title=\"%s\" spellcheck=\"false\"%s>",
 			 field->name, field->label, field->name, field->name, value, field->placeholder,
-			 field->placeholder,
+			 field->title,
 			 function ? " list=functions" : "");
 	if (function)
 		known_functions(page);
@@ -168,14 +169,14 @@ static void
 filter_form(Page *page)
 {
 	static const FilterField fields[] = {
-		{"function", "Function", "part of name", true},
-		{"queue", "Queue", "", true},
-		{"error", "Error", "text or SQLSTATE", true},
-		{"metadata", "Metadata", "{\"key\": 42}", true},
-		{"since", "Enqueued since", "-1 hour, or a time", true},
-		{"until", "and until", "", true},
-		{"parent", "Parent", "", false},
-		{"schedule", "Schedule (id)", "", false},
+		{"function", "Function", "part of name", "A part of the name, or the whole signature", true},
+		{"queue", "Queue", "", "The whole name", true},
+		{"error", "Error", "part of text", "A part of the message, or the SQLSTATE", true},
+		{"metadata", "Metadata", "{\"key\": 1}", "JSON that the metadata contains", true},
+		{"since", "Enqueued since", "-1 hour", "A time, or how long ago: -1 hour", true},
+		{"until", "and until", "-5 min", "A time, or how long ago: -5 min", true},
+		{"parent", "Parent", "", "The id of the job that enqueued it", false},
+		{"schedule", "Schedule (id)", "", "The id of the schedule", false},
 	};
 	const char *state = request_query(page->request, "state");
 	Buffer	   *out = page->out;

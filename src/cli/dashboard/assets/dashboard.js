@@ -181,6 +181,12 @@
 		if (login.hasAttribute("data-send")) { login.submit(); }
 	}
 
+	// on a narrow screen the menu scrolls: to the page that is open
+	var here = document.querySelector("nav a[aria-current]");
+	if (here && here.closest("nav").scrollWidth > here.closest("nav").clientWidth) {
+		here.closest("nav").scrollLeft = here.offsetLeft - 24;
+	}
+
 	if (content) {
 		localTimes(content);
 		document.getElementById("live").hidden = false;
