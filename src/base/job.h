@@ -37,7 +37,7 @@ typedef struct Job
 	text	   *function;		/* schema-qualified signature, or COMMAND_FUNCTION */
 	Oid			function_owner; /* when it was enqueued; InvalidOid: no function */
 	text	   *queue;
-	Jsonb	   *args;			/* as given: array, object or NULL */
+	Jsonb	   *args;			/* array, object or NULL; see portable_args.c */
 	text	   *key;
 	Jsonb	   *metadata;
 	Jsonb	   *options;		/* keys: see JobPolicy; times in microseconds */

@@ -4,7 +4,8 @@
  *
  * An array gives them by position, an object by name.  The same conversion
  * (function/conversion.c) is made twice: at enqueue, so that a wrong call fails
- * there, and when the job runs.
+ * there, and when the job runs.  Where it depends on settings the result of the
+ * first is stored: see function/portable_args.c.
  */
 #include "postgres.h"
 
@@ -28,6 +29,7 @@ typedef struct Conversions
 {
 	Conversion *parameters;
 	List	   *defaults;		/* expressions of the last ndefaults */
+	bool		money;			/* some may have a sum of money */
 } Conversions;
 
 /* ------------------------------------------------------------------------
@@ -266,9 +268,13 @@ function_rethrow_args(const FunctionEntry *entry, int i, MemoryContext context)
 			 errhint("The function takes: %s.", list_parameters(entry))));
 }
 
-/* Convert what is given; nothing is done for the others */
+/*
+ * Convert what is given; nothing is done for the others.  In "stored", unless it
+ * is NULL, goes what is to be stored instead; NULL: what is given.
+ */
 static void
-convert_given(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, bool *given)
+convert_given(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, bool *given,
+			  JsonbValue **stored)
 {
 	Conversions *conversions = prepare(entry);
 	MemoryContext context = CurrentMemoryContext;
@@ -278,13 +284,19 @@ convert_given(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, boo
 	{
 		for (; i < entry->nargs; i++)
 		{
+			Conversion *conversion = &conversions->parameters[i];
 			JsonbValue	space;
 			JsonbValue *value = given_value(entry, args, i, &space);
 
 			given[i] = value != NULL;
-			if (given[i])
-				values[i] = conversion_convert(&conversions->parameters[i], entry->arg_types[i], value,
-									&nulls[i]);
+			if (!given[i])
+				continue;
+			values[i] = conversion_convert(conversion, entry->arg_types[i], value, &nulls[i]);
+			if (stored != NULL && !nulls[i] && !conversion->is_portable)
+			{
+				stored[i] = palloc(sizeof(JsonbValue));
+				function_portable_value(values[i], entry->arg_types[i], stored[i]);
+			}
 		}
 	}
 	PG_CATCH();
@@ -294,27 +306,48 @@ convert_given(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, boo
 	PG_END_TRY();
 }
 
-void
-function_check_args(FunctionEntry *entry, Jsonb *args)
+/* The same of arguments that are stored, or as they are to be stored */
+static void
+convert_stored(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, bool *given)
+{
+	int			level = prepare(entry)->money ? function_money_begin() : 0;
+
+	convert_given(entry, args, values, nulls, given, NULL);
+	function_money_end(level);
+}
+
+Jsonb *
+function_check_args(FunctionEntry *entry, Jsonb *args, bool portable)
 {
 	MemoryContext scratch;
 	MemoryContext old;
 	Datum	   *values;
 	bool	   *nulls;
 	bool	   *given;
+	JsonbValue **stored;
+	bool		replace = false;
 
 	check_shape(entry, args);
 	if (entry->nargs == 0)
-		return;
+		return args;
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "defer arguments",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(scratch);
 	values = palloc(entry->nargs * sizeof(Datum));
 	nulls = palloc(entry->nargs * sizeof(bool));
 	given = palloc(entry->nargs * sizeof(bool));
-	convert_given(entry, args, values, nulls, given);
+	stored = palloc0(entry->nargs * sizeof(JsonbValue *));
+	if (portable)
+		convert_stored(entry, args, values, nulls, given);
+	else
+		convert_given(entry, args, values, nulls, given, stored);
 	MemoryContextSwitchTo(old);
+	for (int i = 0; i < entry->nargs; i++)
+		replace = replace || stored[i] != NULL;
+	if (replace)
+		args = function_replace_args(entry, args, stored);
 	MemoryContextDelete(scratch);
+	return args;
 }
 
 /* The default of a parameter, evaluated now */
@@ -349,7 +382,7 @@ function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nu
 	bool		defaults = false;
 
 	check_shape(entry, args);
-	convert_given(entry, args, values, nulls, given);
+	convert_stored(entry, args, values, nulls, given);
 	for (int i = 0; i < entry->nargs; i++)
 		defaults = defaults || !given[i];
 	if (!defaults)

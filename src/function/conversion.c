@@ -36,6 +36,7 @@ conversion_prepare(Conversion *conversion, Oid type, MemoryContext context)
 	conversion->is_domain = conversion->base != type;
 	conversion->element = get_element_type(conversion->base);
 	conversion->is_composite = type_is_rowtype(conversion->base);
+	conversion->is_portable = function_type_is_portable(type);
 	getTypeInputInfo(conversion->base, &input, &conversion->input_param);
 	fmgr_info_cxt(input, &conversion->input, context);
 	if (OidIsValid(conversion->element))

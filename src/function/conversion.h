@@ -18,6 +18,7 @@ typedef struct Conversion
 	struct Conversion *of_element;	/* NULL: no array */
 	bool		is_domain;
 	bool		is_composite;
+	bool		is_portable;	/* its text depends on no setting */
 	FmgrInfo	input;			/* of the base type */
 	Oid			input_param;
 	int32		typmod;

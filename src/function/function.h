@@ -29,11 +29,12 @@ typedef struct FunctionEntry
 /*
  * Find the function that a user means by name ('fn' or 'schema.fn(type,...)')
  * with the current search_path, and check the current user's EXECUTE right,
- * and that the arguments (array, object or NULL) fit and convert.  Errors say
+ * and that the arguments (array, object or NULL) fit and convert: they are
+ * replaced by what is to be stored, see function_check_args().  Errors say
  * what, where and what to do.  The entry is good until the next
  * AcceptInvalidationMessages(); copy what you keep.
  */
-extern FunctionEntry *function_resolve(const char *name, Jsonb *args);
+extern FunctionEntry *function_resolve(const char *name, Jsonb **args);
 
 /* Find without looking at arguments: error when it is ambiguous */
 extern FunctionEntry *function_resolve_name(const char *name);
@@ -58,9 +59,11 @@ extern bool function_owner_accepted(const FunctionEntry *entry, Oid owner_then, 
 extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls);
 
 /*
- * Convert what is given and forget it: errors name function and parameter
+ * Convert what is given; errors name function and parameter.  Returns the
+ * arguments as they are to be stored: text that is read by settings of the
+ * session is replaced by text that is not.  "portable": they are so already.
  */
-extern void function_check_args(FunctionEntry *entry, Jsonb *args);
+extern Jsonb *function_check_args(FunctionEntry *entry, Jsonb *args, bool portable);
 
 /* One value as JSON, as to_jsonb() makes it */
 extern Jsonb *argument_to_jsonb(Datum value, Oid type);
@@ -130,5 +133,19 @@ extern void function_rethrow_args(const FunctionEntry *entry, int i, MemoryConte
  */
 extern Jsonb *function_args_from_values(FunctionEntry *entry, int nargs, const Datum *values,
 										const bool *nulls, const Oid *types);
+
+/* portable_args.c: does no setting have a say in how text of the type is read? */
+extern bool function_type_is_portable(Oid type);
+
+/* May it have sums of money in it, which are stored as with lc_monetary = C? */
+extern bool function_type_is_money(Oid type);
+extern int	function_money_begin(void);
+extern void function_money_end(int level);
+
+/* A value as JSON that means the same in any session */
+extern void function_portable_value(Datum value, Oid type, JsonbValue *result);
+
+/* The arguments, an array or object, with some values replaced; NULL: as it is */
+extern Jsonb *function_replace_args(const FunctionEntry *entry, Jsonb *args, JsonbValue **values);
 
 #endif							/* FUNCTIONS_H */

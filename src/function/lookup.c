@@ -426,14 +426,14 @@ check_entry(Oid function, const char *given)
 }
 
 FunctionEntry *
-function_resolve(const char *name, Jsonb *args)
+function_resolve(const char *name, Jsonb **args)
 {
 	const Oid  *functions;
 	int			n = find_functions(name, ANY_TYPES, NULL, &functions);
 	FunctionEntry *entry;
 
-	entry = check_entry(n == 1 ? functions[0] : choose_by_arguments(name, functions, n, args), name);
-	function_check_args(entry, args);
+	entry = check_entry(n == 1 ? functions[0] : choose_by_arguments(name, functions, n, *args), name);
+	*args = function_check_args(entry, *args, false);
 	return entry;
 }
 

@@ -9,16 +9,10 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
-#include "utils/builtins.h"
-#include "utils/float.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
@@ -54,122 +48,18 @@ coerce_argument(Datum *value, bool *isnull, Oid from, Oid to)
 	return to;
 }
 
-/* Does the text of its values depend on search_path: regclass and the like, or what may have one? */
-static bool
-depends_on_path(Oid type)
-{
-	Oid			base = getBaseType(type);
-	Oid			element = get_element_type(base);
-
-	switch (OidIsValid(element) ? getBaseType(element) : base)
-	{
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGCLASSOID:
-		case REGTYPEOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-		case REGCOLLATIONOID:
-			return true;
-		default:
-			return type_is_rowtype(OidIsValid(element) ? getBaseType(element) : base);
-	}
-}
-
-static void
-set_for_text(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
-}
-
-/*
- * Text that is read the same whatever settings the reader has.  Undone with
- * AtEOXact_GUC() of what this returns, 0 if nothing had to be set.
- */
-static int
-begin_portable_text(bool path)
-{
-	bool		date_style = DateStyle != USE_ISO_DATES;
-	bool		interval_style = IntervalStyle != INTSTYLE_POSTGRES;
-	bool		digits = extra_float_digits < 1;
-	int			level;
-
-	if (!date_style && !interval_style && !digits && !path)
-		return 0;
-	level = NewGUCNestLevel();
-	if (date_style)
-		set_for_text("datestyle", "ISO");
-	if (interval_style)
-		set_for_text("intervalstyle", "postgres");
-	if (digits)
-		set_for_text("extra_float_digits", "3");
-	if (path)
-		set_for_text("search_path", "pg_catalog, pg_temp");
-	return level;
-}
-
-static void
-string_value(JsonbValue *value, char *string)
-{
-	value->type = jbvString;
-	value->val.string.val = string;
-	value->val.string.len = strlen(string);
-}
-
-/*
- * As to_jsonb() does it, but for types that have a cast to JSON: there is none
- * back.
- */
-static void
-value_to_json(Datum value, Oid type, JsonbValue *result)
-{
-	Oid			base = getBaseType(type);
-	Jsonb	   *json;
-
-	if (type == UNKNOWNOID)
-		string_value(result, DatumGetCString(value));
-	else if (base >= FirstNormalObjectId && !OidIsValid(get_element_type(base)) &&
-			 !type_is_rowtype(base))
-	{
-		Oid			output;
-		bool		is_varlena;
-
-		getTypeOutputInfo(type, &output, &is_varlena);
-		string_value(result, OidOutputFunctionCall(output, value));
-	}
-	else
-	{
-		json = argument_to_jsonb(value, type);
-		if (!JB_ROOT_IS_SCALAR(json) || !JsonbExtractScalar(&json->root, result))
-		{
-			result->type = jbvBinary;
-			result->val.binary.data = &json->root;
-			result->val.binary.len = VARSIZE(json) - VARHDRSZ;
-		}
-	}
-}
-
 static void
 push_typed(JsonbBuilder *state, Datum value, bool isnull, Oid from, Oid to)
 {
 	JsonbValue	element;
 	Oid			type = from;
-	int			level;
 
 	if (!isnull)
 		type = coerce_argument(&value, &isnull, from, to);
 	if (isnull)
 		element.type = jbvNull;
 	else
-	{
-		level = begin_portable_text(depends_on_path(type));
-		value_to_json(value, type, &element);
-		if (level != 0)
-			AtEOXact_GUC(true, level);
-	}
+		function_portable_value(value, type, &element);
 	(void) jsonb_push(state, WJB_ELEM, &element);
 }
 

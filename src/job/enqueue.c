@@ -334,7 +334,7 @@ defer_enqueue(PG_FUNCTION_ARGS)
 	warn_if_not_preloaded();
 	context = begin_call();
 	args = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
-	entry = function_resolve(text_to_cstring(PG_GETARG_TEXT_PP(0)), args);
+	entry = function_resolve(text_to_cstring(PG_GETARG_TEXT_PP(0)), &args);
 	check_not_scheduled(entry);
 	id = enqueue_job(fcinfo, 2, entry->kind, entry->signature, entry->owner, args);
 	end_call(context);
@@ -408,7 +408,7 @@ defer_later(PG_FUNCTION_ARGS)
 	}
 	entry = function_resolve_types(text_to_cstring(PG_GETARG_TEXT_PP(0)), nargs, types);
 	args = function_args_from_values(entry, nargs, values, nulls, types);
-	function_check_args(entry, args);
+	(void) function_check_args(entry, args, true);
 	check_not_scheduled(entry);
 	id = enqueue_job(NULL, -1, entry->kind, entry->signature, entry->owner, args);
 	end_call(context);

@@ -173,6 +173,31 @@ SELECT defer.command('SELECT 1', delay => '-1 s');
 -- Nothing was left behind by any of these
 SELECT count(*) - :before AS more FROM defer.jobs WHERE function LIKE 'enqueue_test.%';
 
+-- What settings have a say in is converted once, here; the worker has other settings
+CREATE TABLE there (a integer);
+CREATE TYPE moment AS (d date, n integer);
+CREATE DOMAIN day AS date;
+CREATE FUNCTION local(d date, t timestamptz DEFAULT NULL, s timestamp DEFAULT NULL, i interval DEFAULT NULL, r regclass DEFAULT NULL,
+	m moment DEFAULT NULL, a day[] DEFAULT NULL, g daterange DEFAULT NULL, v money DEFAULT NULL, n integer DEFAULT NULL, x text DEFAULT NULL, z timetz DEFAULT NULL)
+	RETURNS text LANGUAGE sql SET datestyle = 'ISO' SET timezone = 'UTC' SET intervalstyle = 'postgres' AS
+	'SELECT concat_ws('' | '', d, t, s, i, r, m, a, g, v, n, x, z)';
+SET datestyle = 'SQL, DMY';
+SET timezone = 'Asia/Tokyo';
+SET intervalstyle = 'sql_standard';
+SELECT defer.enqueue('local', '["03/02/2026", "03/02/2026 04:05", "03/02/2026 04:05", "-1 2:03:04", "there", {"d": "03/02/2026"}, ["03/02/2026", null],
+	"[03/02/2026,04/02/2026)", "1.5", 7, "03/02/2026", "04:05"]', max_attempts => 1) AS by_position \gset
+SELECT defer.enqueue('local', '{"d": "03/02/2026", "x": "03/02/2026", "t": null, "a": "{03/02/2026}"}', max_attempts => 1) AS by_name \gset
+SELECT defer.enqueue('local', '["13/13/2026"]');
+RESET datestyle;
+RESET timezone;
+RESET intervalstyle;
+SELECT args FROM defer.jobs WHERE id IN (:by_position, :by_name) ORDER BY id;
+SELECT defer.await(:by_position, '60 s') AS by_position, defer.await(:by_name, '60 s') AS by_name \gx
+DROP FUNCTION local;
+DROP TABLE there;
+DROP DOMAIN day;
+DROP TYPE moment;
+
 -- A function of pg_catalog is meant only if its schema is given or nothing else fits
 CREATE FUNCTION charge(a integer, b numeric) RETURNS text LANGUAGE sql AS 'SELECT text ''mine''';
 SELECT defer.enqueue('charge', '[1, 2]', delay => '1 year') AS id \gset
