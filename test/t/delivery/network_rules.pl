@@ -9,8 +9,6 @@ use warnings;
 
 use DeferTest;
 use Deliveries;
-use File::Basename 'dirname';
-use File::Spec;
 use Peers;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -21,7 +19,7 @@ plan skip_all => "$missing is not there" if $missing;
 
 my $http = Peers->http(hosts => [ '127.0.0.1', '127.0.0.2', '::1' ]);
 my $port = $http->port('http');
-my $shim = File::Spec->rel2abs(dirname(__FILE__) . '/../modules/net_shim.so');
+my $shim = test_library('net_shim') . '.so';
 my $shim_log = PostgreSQL::Test::Utils::tempdir() . '/shim.log';
 my $once = q{max_attempts => 1, timeout => '20 s', connect_timeout => '5 s'};
 

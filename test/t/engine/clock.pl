@@ -6,8 +6,6 @@ use strict;
 use warnings;
 
 use DeferTest;
-use File::Basename 'dirname';
-use File::Spec;
 use HistoryChecker;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -32,7 +30,7 @@ sub set_clock
 
 set_clock(0);
 $ENV{CLOCK_SHIM_FILE} = $clock;
-$ENV{LD_PRELOAD} = File::Spec->rel2abs(dirname(__FILE__) . '/../modules/clock_shim.so');
+$ENV{LD_PRELOAD} = test_library('clock_shim') . '.so';
 my $node = new_server('main', q{defer.max_workers = 6
 defer.retention = 0
 defer.worker_idle_timeout = 1h});

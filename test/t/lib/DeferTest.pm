@@ -59,10 +59,13 @@ $settings
 	return $node;
 }
 
-# The library with functions that only tests need (test/modules), without suffix
+# A library that only tests load (test/modules), without suffix; defer_test has
+# functions that they need
 sub test_library
 {
-	return File::Spec->rel2abs(dirname(__FILE__) . '/../modules/defer_test');
+	my ($name) = @_;
+
+	return File::Spec->rel2abs(dirname(__FILE__) . '/../../modules/' . ($name // 'defer_test'));
 }
 
 # Wait until the query's answer is "t"

@@ -33,7 +33,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep time);
 
-my $servers = abs_path(dirname(__FILE__) . '/../servers');
+my $servers = abs_path(dirname(__FILE__) . '/../../servers');
 my $python = -x '/usr/bin/python3' ? '/usr/bin/python3' : 'python3';
 my $folder;
 my $serial = 0;

@@ -8,13 +8,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use File::Basename qw(dirname);
-use File::Spec;
 use FindBin;
 use lib $FindBin::RealBin;
 use DeferTest;
 
-my $library = File::Spec->rel2abs(dirname(__FILE__) . '/../modules/neighbour');
+my $library = test_library('neighbour');
 
 my ($pkglibdir) = run_command([ 'pg_config', '--pkglibdir' ]);
 my @libraries = glob "$pkglibdir/defer*.so";
