@@ -65,7 +65,10 @@ prepare(FunctionEntry *entry)
 	result = palloc0(sizeof(Conversions));
 	result->parameters = palloc0(Max(entry->nargs, 1) * sizeof(Conversion));
 	for (int i = 0; i < entry->nargs; i++)
+	{
 		conversion_prepare(&result->parameters[i], entry->arg_types[i], entry->entry_context);
+		result->money = result->money || function_type_is_money(entry->arg_types[i]);
+	}
 	if (entry->ndefaults > 0)
 		result->defaults = read_defaults(entry->oid);
 	MemoryContextSwitchTo(old);
