@@ -767,7 +767,8 @@ may_be_late(const Rule *rule, TimestampTz now)
 		if (rqs[i].min_key.run_at <= now - rule->backlog && has_privs_of_role(rule->owner, rqs[i].owner))
 			return true;
 	}
-	return false;
+	/* of those without a slot nothing is known but that there are some */
+	return ready_queues_overflow(MyDatabaseId, now - rule->backlog);
 }
 
 static void
