@@ -164,5 +164,30 @@ is($node->safe_psql('renamed', q{SELECT count(*) FROM defer.health WHERE finding
 $node->safe_psql('renamed', q{SET ROLE app; SELECT defer.enqueue('work', '["renamed"]')});
 ok($node->poll_query_until('renamed', q{SELECT count(*) = 1 FROM ran WHERE arg = 'renamed'}), 'and goes on');
 
+# Who can dump: defer's tables hold what belongs to all roles, so the owner of the
+# database alone cannot; without the schema defer, or as a reader of all data
+$node->safe_psql('postgres', q{CREATE ROLE database_owner LOGIN; CREATE ROLE reader LOGIN IN ROLE pg_read_all_data});
+$node->safe_psql('postgres', 'ALTER DATABASE renamed OWNER TO database_owner');
+$node->safe_psql('renamed', 'CREATE TABLE theirs (a int); ALTER TABLE theirs OWNER TO database_owner; INSERT INTO theirs VALUES (42)');
+$node->safe_psql('renamed', 'GRANT SELECT ON ALL TABLES IN SCHEMA public TO database_owner');
+my $partial = $node->basedir . '/partial.sql';
+$node->command_checks_all([ 'pg_dump', '-U', 'database_owner', '-d', $node->connstr('renamed'), '-f', $partial ], 1, [], [ qr/permission denied/ ],
+	'the owner of the database cannot dump the tables of defer');
+$node->command_ok([ 'pg_dump', '-U', 'database_owner', '-N', 'defer', '-d', $node->connstr('renamed'), '-f', $partial ],
+	'but all else, with -N defer');
+$node->command_ok([ 'pg_dump', '-U', 'reader', '-d', $node->connstr('renamed'), '-f', $dump ], 'a member of pg_read_all_data dumps all');
+for my $file ($partial, $dump)
+{
+	my $all = $file eq $dump;
+	my $name = $all ? 'from_reader' : 'from_owner';
+
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($name), '-f', $file ], "$name: restore");
+	is($node->safe_psql($name, 'SELECT a FROM theirs'), '42', "$name: the table is there");
+	is($node->safe_psql($name, q{SELECT count(*) > 0 FROM defer.jobs}), $all ? 't' : 'f', "$name: the jobs are " . ($all ? '' : 'not ') . 'there');
+	is($node->safe_psql($name, q{SELECT count(*) FROM defer.health WHERE finding LIKE '%restored or copied%'}), $all ? '1' : '0',
+		"$name: " . ($all ? 'a copy' : 'a new installation'));
+}
+
 $node->stop('fast');
 done_testing();
