@@ -226,24 +226,25 @@ choose_tables(Search *search)
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("there is no state \"%s\"", state),
+					 errmsg("unrecognized job state \"%s\"", state),
 					 errhint("States are scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded.")));
 	}
 }
 
 /*
- * Where in the history jobs of the function are.  Those of other roles count,
- * too, and deleted ones: there may be less in a range, never more outside.
+ * Where in the history jobs of the function are that the caller may see: ranges
+ * of other roles are not read, which would take time that tells of them.
+ * Deleted jobs count, too: there may be less in a range, never more outside.
  */
 static void
-find_ranges(Search *search)
+find_ranges(Search *search, OwnSql *own)
 {
 	StringInfoData sql;
 	SPITupleTable *rows;
 	uint64		n;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT c.first_id, c.last_id FROM defer.job_counts c"
+	appendStringInfoString(&sql, "SELECT c.first_id, c.last_id, c.owner FROM defer.job_counts c"
 						   " WHERE c.function OPERATOR(pg_catalog.=) $2 AND c.first_id OPERATOR(pg_catalog.<) $10");
 	if (given(search, ARG_QUEUE))
 		appendStringInfoString(&sql, " AND c.queue OPERATOR(pg_catalog.=) $3");
@@ -259,11 +260,14 @@ find_ranges(Search *search)
 	rows = SPI_tuptable;
 	n = SPI_processed;
 	search->ranges = palloc(mul_size(Max(n, 1), sizeof(Range)));
+	own_sql_end(own);			/* the caller's role is the one that asks */
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
 		Range		range;
 
+		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull))))
+			continue;
 		range.first = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
 		range.last = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
 		if (search->nranges > 0 && range.last >= search->ranges[search->nranges - 1].first)
@@ -272,6 +276,7 @@ find_ranges(Search *search)
 		else
 			search->ranges[search->nranges++] = range;
 	}
+	own_sql_begin(own);
 	SPI_freetuptable(rows);
 }
 
@@ -343,7 +348,7 @@ search_page(Search *search, int wanted, OwnSql *own)
 	{
 		SPIPlanPtr	plan;
 
-		find_ranges(search);
+		find_ranges(search, own);
 		search->ranged = true;
 		plan = prepare(search, search->live, true);
 		for (int i = 0; i < search->nranges && search->nfound < wanted; i++)
