@@ -381,7 +381,7 @@ SKIP:
 			'22|other database|f|Not imported: it runs in the database "template1". Make the ', '23|socket|t|',
 			'24|mine|f|Not imported: there is a schedule "mine" of public.own().'), 'a superuser imports all, and a bad job stops no other');
 	is($node->safe_psql('whose', q{SELECT owner, name, active FROM defer.schedules WHERE name IN ('nightly', 'pg_cron 3', 'it''s "off"') ORDER BY 1, 2}),
-		qq{postgres|nightly|t\nalice|it's "off"|f\nalice|nightly|t\n"Bob, ""B"""|pg_cron 3|t}, 'owners, and whether they are active');
+		qq{Bob, "B"|pg_cron 3|t\nalice|it's "off"|f\nalice|nightly|t\npostgres|nightly|t}, 'owners, and whether they are active');
 	is($node->safe_psql('whose', q{SELECT function, command FROM defer.schedule WHERE name = 'pg_cron 3'}), 'defer.command|SELECT 3', 'commands');
 
 	# Again: in place
