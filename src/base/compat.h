@@ -381,4 +381,15 @@ jsonb_push(JsonbBuilder *builder, JsonbIteratorToken token, JsonbValue *value)
 	return builder->result;
 }
 
+/* transaction_timeout in milliseconds; from 17 on */
+static inline int
+compat_transaction_timeout(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return TransactionTimeout;
+#else
+	return 0;
+#endif
+}
+
 #endif							/* DEFER_COMPAT_H */

@@ -17,6 +17,11 @@
 
 #include "base/timer.h"
 
+/* Older versions of glibc have no name for it */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id	_sigev_un._tid
+#endif
+
 static timer_t timer;
 static void (*called) (void);	/* each time */
 
@@ -57,7 +62,9 @@ interval_timer_init(void (*function) (void))
 
 	called = function;
 	pqsignal(SIGUSR2, handle_sigusr2);
-	event.sigev_notify = SIGEV_SIGNAL;
+	/* to this thread, not to one that a language has started */
+	event.sigev_notify = SIGEV_THREAD_ID;
+	event.sigev_notify_thread_id = gettid();
 	event.sigev_signo = SIGUSR2;
 	if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0)
 		ereport(FATAL,

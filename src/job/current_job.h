@@ -13,6 +13,8 @@ typedef struct CurrentJob
 	bool		snooze;			/* defer.snooze was called ... */
 	int64		snooze_for;		/* ... microseconds */
 	bool		give_up;		/* defer.give_up was called */
+	int64		transaction_timeout;	/* its time limit, if that is the
+										 * shortest; microseconds, else 0 */
 } CurrentJob;
 extern CurrentJob current_job;
 

@@ -17,6 +17,7 @@
 
 #include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -99,8 +100,11 @@ made_up_error(FailureKind kind, const JobPolicy *policy)
 	{
 		case FAILURE_TIMED_OUT:
 			error->sqlerrcode = ERRCODE_QUERY_CANCELED;
-			error->message = psprintf("job was stopped after its max_duration of %g s",
-									  policy->max_duration / 1000000.0);
+			error->message = current_job.transaction_timeout > 0 ?
+				psprintf("job was stopped after transaction_timeout of %g s",
+						 current_job.transaction_timeout / 1000000.0) :
+				psprintf("job was stopped after its max_duration of %g s",
+						 policy->max_duration / 1000000.0);
 			break;
 		case FAILURE_CANCELLED:
 			error->sqlerrcode = ERRCODE_QUERY_CANCELED;
@@ -273,11 +277,18 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 	Job			job;
 	JobPolicy	policy;
 	Verdict		verdict;
+	JobLock		lock;
 	int32		attempt;
 
 	own_transaction_begin();
-	if (job_lock(batch_job->job.id, false, &job) != JOB_LOCKED ||
-		job.claim != batch_job->job.claim)
+	lock = job_lock(batch_job->job.id, proc_exit_inprogress, &job);
+	if (lock == JOB_BUSY)
+	{
+		/* on the way out we do not wait: the scheduler finds the claim */
+		own_transaction_end();
+		return;
+	}
+	if (lock != JOB_LOCKED || job.claim != batch_job->job.claim)
 	{
 		/* somebody has removed it by hand */
 		own_transaction_end();

@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -53,12 +55,30 @@ leave_file(void)
 	fsync_fname(".", true);
 }
 
+/*
+ * Was the server stopped in good order?  Then jobs that it seems to run were
+ * interrupted, and none has crashed it.  Not on a standby, which may be promoted
+ * after a crash of its primary.
+ */
+static bool
+was_stopped_cleanly(void)
+{
+	bool		crc_ok;
+	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+	bool		clean = crc_ok && control->state == DB_SHUTDOWNED;
+
+	pfree(control);
+	return clean;
+}
+
 /* In the postmaster, before recovery begins; again after a crash */
 void
 restored_at_start(void)
 {
 	if (IsUnderPostmaster)
 		return;
+	shared->clean_start = !is_there("standby.signal") && !is_there("backup_label") &&
+		!is_there("recovery.signal") && was_stopped_cleanly();
 	if (is_there("standby.signal"))
 	{
 		/* that of its primary */

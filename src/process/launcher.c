@@ -74,17 +74,12 @@ static bool complained_no_slots = false;	/* since all databases were served
 											 * last */
 static volatile sig_atomic_t terminated = false;
 
-/*
- * The server stops, for all that we can know: tell the workers, so that they
- * do not count it against their jobs.
- */
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
 	terminated = true;
-	shared->shutting_down = true;
 	SetLatch(MyLatch);
 	errno = save_errno;
 }
@@ -463,7 +458,6 @@ launcher_attach(void)
 	shared->launcher_pid = MyProcPid;
 	shared->launcher_latch = MyLatch;
 	shared->launcher_since = GetCurrentTimestamp();
-	shared->shutting_down = false;
 	shared->probe = true;
 
 	/* a launcher before us may have died between asking and hearing */

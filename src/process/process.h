@@ -61,6 +61,8 @@ extern void pool_make_room(void);	/* in the launcher: for a scheduler */
 
 /* process/worker.c */
 extern PGDLLEXPORT void defer_worker_main(Datum arg);
+extern void worker_pause(bool may_exit);	/* after an error of our own: a
+											 * second */
 
 /* process/sender.c */
 extern PGDLLEXPORT void defer_sender_main(Datum arg);

@@ -177,7 +177,7 @@ chore_limits(TimestampTz now)
 static TimestampTz
 chore_recover(TimestampTz now)
 {
-	bool		again = recover_claims(!my_database->recovered);
+	bool		again = recover_claims(!my_database->recovered && !shared->clean_start);
 
 	if (!again)
 	{

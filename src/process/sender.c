@@ -103,7 +103,7 @@ static SenderSlot *my_sender = NULL;
 /* By their entry in the slot */
 static Delivery *deliveries[TRANSFERS_MAX];
 static int	ndeliveries = 0;
-static int	nmails = 0;		/* of them */
+static int	nmails = 0;			/* of them */
 static int	nended = 0;
 static int	capacity;
 
@@ -359,8 +359,8 @@ claim_some(TimestampTz *look_again)
 	const TimestampTz now = GetCurrentTimestamp();
 	int			entries[BATCH_MAX];
 	Oid			full[1];
-	ReadyQueueChoice	choice;
-	ReadyKey		next = READY_KEY_NONE;
+	ReadyQueueChoice choice;
+	ReadyKey	next = READY_KEY_NONE;
 	bool		pause_after = true;
 	CachedTid	place = {0};
 	Claim	   *claim;
@@ -601,7 +601,8 @@ may_be_written_later(int sqlerrcode)
 	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
 		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* transaction rollback */
-		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* insufficient resources */
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* insufficient
+														 * resources */
 		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):	/* a lock, for one */
 		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
 		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system error */
@@ -705,7 +706,8 @@ sender_wind_up(int code, Datum arg)
 	begin_record();
 	own_transaction_begin();
 	if (own_transaction_is_locked())
-		return;					/* a wait could not be interrupted: the scheduler finds the claims */
+		return;					/* a wait could not be interrupted: the
+								 * scheduler finds the claims */
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		Delivery   *delivery = deliveries[i];
@@ -786,10 +788,10 @@ static bool
 stop_idling(void)
 {
 	TimestampTz ignored = DT_NOEND;
-	ReadyQueueChoice	choice;
+	ReadyQueueChoice choice;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_sender->pid = 0;		/* whoever enqueues now calls the scheduler */
+	my_sender->pid = 0;			/* whoever enqueues now calls the scheduler */
 	LWLockRelease(shared->workers_lock);
 	if (!defer_enabled ||
 		!ready_queue_choose_delivery(MyDatabaseId, true, NULL, 0, GetCurrentTimestamp(), &choice, &ignored))
@@ -962,7 +964,10 @@ defer_sender_main(Datum arg)
 	pgstat_report_appname("defer sender");
 	pgstat_report_activity(STATE_IDLE, NULL);
 
-	/* a repeated delivery is worse than a wait for the disk; nobody else is waited for */
+	/*
+	 * a repeated delivery is worse than a wait for the disk; nobody else is
+	 * waited for
+	 */
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
 	transfers_init();
 	apply_settings();

@@ -6,15 +6,13 @@
  * of its own, claims the next, and leaves when there has been nothing to do
  * for a while.  While it idles it can be woken by whoever enqueues.
  *
- * A timer ticks while jobs run.  It stops a job that is over its max_duration,
- * or was cancelled by force; and it calls the scheduler when
- * jobs wait behind a long one, so that another worker takes them over.
- *
  * However the process ends, what its job came to is written down on the way
  * out, and the rest of the batch is set free.  If that fails, too, the
  * scheduler finds the claim (job/recovery.c).
  */
 #include "postgres.h"
+
+#include <signal.h>
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
@@ -55,193 +53,28 @@
 #include "job/execute.h"
 #include "job/job_log.h"
 #include "job/session.h"
+#include "process/batch_size.h"
+#include "process/job_timer.h"
 #include "process/pool_policy.h"
 #include "process/process.h"
-
-/* How much of a function's name is in pg_stat_activity (bytes) */
-#define FUNCTION_SHOWN_MAX	200
-
-/* The timer (milliseconds) */
-#define TICK			100
-
-/* A job that was told to stop is told again so often, and then ended with the process */
-#define STOP_AGAIN_TICKS	3
-#define STOP_DIE_TICKS		8
-
-/*
- * Jobs of a batch should take about so long in all (microseconds).  When each
- * commit is flushed a job is mostly waiting for that, and so is a claim: fewer
- * of them, then.  And more of them where there are jobs of several priorities:
- * when all workers are busy one that is urgent waits until a batch is done.
- */
-#define BATCH_TIME		(10 * 1000)
-#define BATCH_TIME_FLUSHED	(40 * 1000)
-#define BATCH_TIME_PRIORITIES	(3 * 1000)
-
-/* So long after the last change of priority (microseconds) */
-#define PRIORITIES_REMEMBERED	(30 * INT64CONST(1000000))
-#define BATCH_GROWTH	4
+#include "process/run_job.h"
 
 /* Waits (milliseconds): before trying to steal again, and after an error of our own */
 #define STEAL_WAIT		20
 #define ERROR_WAIT		1000
 
-/* A failure is recorded without what the job has said after so many tries */
-#define RECORD_TRIES	3
-
 /* Take up changes of the role's settings, and give memory back, at least so often */
 #define MAX_LIFETIME	(30 * USECS_PER_MINUTE)
 
-/* How long to wait for word whether the server stops (milliseconds) */
-#define SHUTDOWN_NEWS_WAIT	20
-
-/* What runs now; for the way out */
-static BatchJob *running = NULL;
-static TimestampTz running_since;
 static int64 lost_job = 0;		/* it ran, and how it ended could not be
 								 * written down */
 static bool connected = false;
 static int64 started_at;		/* monotonic_now() */
 static bool retire = false;		/* a new worker is to take over */
 
-/* For the timer */
-static volatile sig_atomic_t ticking = false;
-static volatile uint32 job_serial = 0;	/* grows with each job; 0 in the low
-										 * bit while none runs */
-static uint32 tick_serial = 0;	/* as of the last tick */
-static volatile int64 deadline = 0; /* microseconds of the monotonic clock; 0:
-									 * none */
-static volatile sig_atomic_t timed_out = false;
-static int	stop_ticks = 0;		/* since the job was told to stop */
-
 static bool owner_stale = true; /* roles, rights or settings have changed */
 static bool superuser_session;	/* was the owner a superuser when we
 								 * connected? */
-
-/* ------------------------------------------------------------------------
- * The timer, and cancelling
- * ------------------------------------------------------------------------ */
-
-/* In a signal handler: ask the job to stop */
-static void
-interrupt_job(void)
-{
-	if (stop_ticks >= STOP_DIE_TICKS)
-		ProcDiePending = true;
-	else
-		QueryCancelPending = true;
-	InterruptPending = true;
-	SetLatch(MyLatch);
-}
-
-static void
-worker_tick(void)
-{
-	bool		same_job = job_serial != 0 && job_serial == tick_serial;
-
-	tick_serial = job_serial;
-	if (!ticking)
-		return;
-	if (job_serial != 0)
-	{
-		if (deadline != 0 && monotonic_now() >= deadline)
-			timed_out = true;
-		if (timed_out || my_worker->cancel_job != 0)
-		{
-			if (stop_ticks % STOP_AGAIN_TICKS == 0 || stop_ticks >= STOP_DIE_TICKS)
-				interrupt_job();
-			stop_ticks++;
-		}
-		/* unlocked looks: at worst the scheduler is woken in vain */
-		if (same_job && my_worker->nwaiting > 0 && my_database->scheduler_latch != NULL)
-			SetLatch(my_database->scheduler_latch);
-	}
-}
-
-static void
-start_ticking(void)
-{
-	if (ticking)
-		return;
-	ticking = true;
-	interval_timer_start(TICK);
-}
-
-static void
-stop_ticking(void)
-{
-	if (!ticking)
-		return;
-	ticking = false;
-	interval_timer_stop();
-}
-
-/* A cancel that came too late must not hit what comes next */
-static void
-forget_cancel(void)
-{
-	HOLD_INTERRUPTS();
-	QueryCancelPending = false;
-	RESUME_INTERRUPTS();
-}
-
-static void
-arm_job(const JobPolicy *policy)
-{
-	static uint32 serial = 0;
-
-	if (++serial == 0)
-		serial = 1;
-	timed_out = false;
-	stop_ticks = 0;
-	deadline = policy->max_duration > 0 ? monotonic_now() + policy->max_duration : 0;
-	job_serial = serial;
-	if (StatementTimeout > 0)
-		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
-}
-
-static void
-disarm_job(void)
-{
-	job_serial = 0;
-	deadline = 0;
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	forget_cancel();
-}
-
-/* ------------------------------------------------------------------------
- * One job
- * ------------------------------------------------------------------------ */
-
-static void
-report_activity(const Job *job)
-{
-	static char text[256] = "defer job ";
-	char	   *end = text + strlen("defer job ");
-	int			length = VARSIZE_ANY_EXHDR(job->function);
-
-	/* once a job: by hand, as it costs a tenth of snprintf() */
-	end += pg_lltoa(job->id, end);
-	*end++ = ':';
-	*end++ = ' ';
-	if (length > FUNCTION_SHOWN_MAX)
-		length = pg_mbcliplen(VARDATA_ANY(job->function), length, FUNCTION_SHOWN_MAX);
-	memcpy(end, VARDATA_ANY(job->function), length);
-	end[length] = '\0';
-	debug_query_string = text;
-	pgstat_report_activity(STATE_RUNNING, text);
-}
-
-/*
- * The settings of functions or queues have changed since the batch was taken:
- * is the job still under no other limit than the batch is?
- */
-static bool
-limits_key_is_stale(const Job *job)
-{
-	return batch.settings != settings_generation() &&
-		job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue)) != batch.limits_key;
-}
 
 static bool
 asked_to_leave(void)
@@ -250,19 +83,9 @@ asked_to_leave(void)
 		my_database->database != MyDatabaseId || !defer_enabled;
 }
 
-static FailureKind
-failure_kind(const ErrorData *error)
-{
-	if (my_worker->cancel_job != 0)
-		return FAILURE_CANCELLED;
-	if (timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		return FAILURE_TIMED_OUT;
-	return FAILURE_ERROR;
-}
-
 /* The timer and whoever has work for us set our latch: wait all the same */
-static void
-pause_after_error(bool may_leave)
+void
+worker_pause(bool may_leave)
 {
 	const int64 until = monotonic_now() + ERROR_WAIT * INT64CONST(1000);
 	int64		wait;
@@ -275,140 +98,6 @@ pause_after_error(bool may_leave)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-}
-
-/* Is it an error that may pass, such as a lock or a full disk? */
-static bool
-may_pass(int sqlerrcode)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-			return true;
-	}
-	return false;
-}
-
-/*
- * Write down how the attempt ended, however long that takes (a full disk).  If
- * what the job has said cannot be written, because of a constraint that somebody
- * has added or for its size, it is left out.
- */
-static void
-write_failure(BatchJob *job, FailureKind kind, const ErrorData *error)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool written = false;
-	volatile int refused = 0;
-	const ErrorData *volatile recorded = error;
-
-	while (!written)
-	{
-		if (refused == RECORD_TRIES)
-		{
-			job_log_end();
-			recorded = finish_substitute_error(error);
-		}
-		PG_TRY();
-		{
-			finish_failure(job, running_since, kind, recorded);
-			written = true;
-		}
-		PG_CATCH();
-		{
-			if (!may_pass(geterrcode()))
-				refused++;
-			report_own_error(context);
-		}
-		PG_END_TRY();
-		worker_set_stuck(!written);
-		if (!written)
-			pause_after_error(false);
-	}
-}
-
-/* The job's own transaction; false: it was not ours to run any more */
-static bool
-run_in_transaction(BatchJob *job, int index)
-{
-	MemoryContext context = CurrentMemoryContext;
-	BatchJobState state;
-	JobPolicy	policy;
-	Jsonb	   *result;
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	MemoryContextSwitchTo(context);
-	if (limits_key_is_stale(&job->job))
-		batch_leave_job(index);
-	running_since = GetCurrentTimestamp();
-	if (!batch_start_job(index, running_since))
-	{
-		CommitTransactionCommand();
-		return false;
-	}
-	running = job;
-	report_activity(&job->job);
-	job_policy(&job->job, &policy);
-	current_job.job = &job->job;
-	job_log_begin();
-	session_before_job();
-	arm_job(&policy);
-	result = execute_job(&job->job);
-	session_after_job();
-	MemoryContextSwitchTo(context);
-	state = finish_success(job, running_since, result);
-	CommitTransactionCommand();
-	job->state = state;
-	running = NULL;
-	return true;
-}
-
-static bool
-run_job(BatchJob *job, int index, MemoryContext scratch)
-{
-	volatile bool ran = true;
-
-	MemoryContextReset(scratch);
-	MemoryContextSwitchTo(scratch);
-	PG_TRY();
-	{
-		ran = run_in_transaction(job, index);
-		disarm_job();
-		session_between_jobs();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		job_serial = 0;
-		deadline = 0;
-		MemoryContextSwitchTo(scratch);
-		error = CopyErrorData();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		MemoryContextSwitchTo(scratch);
-		disarm_job();
-		session_between_jobs();
-		MemoryContextSwitchTo(scratch);
-		if (running != NULL)
-		{
-			write_failure(job, failure_kind(error), error);
-			running = NULL;
-		}
-		else
-			ThrowErrorData(error);
-	}
-	PG_END_TRY();
-	job_log_end();
-	memset(&current_job, 0, sizeof(current_job));
-	batch_end_job();
-	debug_query_string = NULL;
-	return ran;
 }
 
 /* ------------------------------------------------------------------------
@@ -467,7 +156,7 @@ run_batch(MemoryContext scratch)
 {
 	int			done = 0;
 
-	start_ticking();
+	job_timer_start();
 	for (int i = 0; i < batch.njobs; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -481,65 +170,62 @@ run_batch(MemoryContext scratch)
 	return done;
 }
 
-/* How long the next batch should take, after the one that is done */
-static int64
-next_batch_time(void)
-{
-	static bool known = false;
-	static int32 priority = 0;
-	static int64 changed_at = 0;	/* never */
-	const int64 now = monotonic_now();
-
-	if (known && batch.jobs[0].job.priority != priority)
-		changed_at = now;
-	known = true;
-	priority = batch.jobs[0].job.priority;
-	if (changed_at != 0 && now - changed_at < PRIORITIES_REMEMBERED)
-		return BATCH_TIME_PRIORITIES;
-	return synchronous_commit == SYNCHRONOUS_COMMIT_OFF ? BATCH_TIME : BATCH_TIME_FLUSHED;
-}
-
-/* How many jobs to take next: as many as fit into that time, by what they took so far */
+/* How many jobs to take next, after this batch */
 static int
-next_batch_size(int last_max, int done, int64 elapsed)
+next_batch_size(int max, int done, int64 elapsed)
 {
-	static double average = 0;
-	double		time = next_batch_time();
-	double		each = (double) elapsed / Max(done, 1);
-	double		size;
+	static BatchSizing sizing = {0};
+	BatchRun	last = {batch.jobs[0].job.priority,
+		synchronous_commit != SYNCHRONOUS_COMMIT_OFF, max, done, elapsed, monotonic_now()};
 
-	average = average == 0 ? each : 0.5 * average + 0.5 * each;
-	size = average > 0 ? time / average : BATCH_MAX;
-	size = Min(size, (double) last_max * BATCH_GROWTH);
-	return (int) Max(1, Min(size, BATCH_MAX));
+	return batch_size_next(&sizing, &last, BATCH_MAX);
 }
 
 /* ------------------------------------------------------------------------
  * Coming and going
  * ------------------------------------------------------------------------ */
 
-/* Is the server being stopped?  The launcher may hear of it a moment after us */
-static bool
-server_is_stopping(void)
+/* Who has sent SIGTERM: the postmaster, when the server is stopped */
+static volatile pid_t terminated_by = 0;
+static struct sigaction next_sigterm;	/* what does the rest: die() */
+
+static void
+handle_sigterm(int signo, siginfo_t * info, void *context)
 {
-	for (int i = 0; i < SHUTDOWN_NEWS_WAIT && !shared->shutting_down; i++)
-		pg_usleep(1000);
-	return shared->shutting_down;
+	terminated_by = info->si_pid;
+	if (next_sigterm.sa_flags & SA_SIGINFO)
+		next_sigterm.sa_sigaction(signo, info, context);
+	else
+		next_sigterm.sa_handler(signo);
+}
+
+/* The server's own handler does not tell who has sent the signal: ours goes before it */
+static void
+watch_sigterm(void)
+{
+	struct sigaction action;
+
+	if (sigaction(SIGTERM, NULL, &next_sigterm) != 0)
+		elog(FATAL, "could not read a signal handler: %m");
+	action = next_sigterm;
+	action.sa_flags |= SA_SIGINFO;
+	action.sa_sigaction = handle_sigterm;
+	if (sigaction(SIGTERM, &action, NULL) != 0)
+		elog(FATAL, "could not set a signal handler: %m");
 }
 
 /*
- * On the way out, while there still is a database connection.  Errors cannot
- * be caught here: they lead on to worker_detach(), which finds the batch
+ * Before the process exits, while there still is a database connection.  Errors
+ * cannot be caught here: they lead on to worker_detach(), which finds the batch
  * unsettled.
  */
 static void
-worker_wind_up(int code, Datum arg)
+worker_before_exit(int code, Datum arg)
 {
-	BatchJob   *job = running;
+	TimestampTz since;
+	BatchJob   *job = run_job_abandon(&since);
 
-	ticking = false;
-	job_serial = 0;
-	running = NULL;
+	job_timer_shut_down();
 	/* one that we stop to make way uses no attempt */
 	lost_job = job != NULL && !asked_to_leave() ? job->job.id : 0;
 	worker_set_state(WORKER_LEAVING);
@@ -547,23 +233,31 @@ worker_wind_up(int code, Datum arg)
 	batch_steal_abandon();
 	AbortOutOfAnyTransaction();
 
-	/* nothing can interrupt us any more: do not wait for a standby */
+	/* nothing interrupts a wait for a standby: do not begin one */
 	synchronous_commit = Min(synchronous_commit, SYNCHRONOUS_COMMIT_LOCAL_FLUSH);
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unsettled()))
 		return;
 
-	/* nor for whoever has locked our tables: the scheduler finds the claim */
+	/*
+	 * A session may have locked what we write: then the scheduler finds the
+	 * claim.  proc_exit() holds interrupts; without that lock_timeout, which
+	 * each transaction of our own sets, could not end a wait, and nothing
+	 * else could end this process.
+	 */
+	InterruptHoldoffCount = 0;
 	if (!extension_is_there() || own_transaction_would_wait())
 		return;
 	if (job != NULL)
 	{
 		FailureKind kind = my_worker->cancel_job != 0 ? FAILURE_CANCELLED :
-			timed_out ? FAILURE_TIMED_OUT :
-			asked_to_leave() || server_is_stopping() ? FAILURE_INTERRUPTED : FAILURE_CRASHED;
+			job_timer_expired() ? FAILURE_TIMED_OUT :
+			asked_to_leave() || terminated_by == PostmasterPid ? FAILURE_INTERRUPTED :
+			FAILURE_CRASHED;
 
-		finish_failure(job, running_since, kind, NULL);
-		lost_job = 0;
+		finish_failure(job, since, kind, NULL);
+		if (job->state == JOB_SETTLED)
+			lost_job = 0;
 	}
 	batch_settle();
 	pgstat_report_stat(true);
@@ -659,7 +353,7 @@ handle_sigint(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
-	if (job_serial != 0 || get_timeout_indicator(LOCK_TIMEOUT, false))
+	if (job_timer_is_armed() || get_timeout_indicator(LOCK_TIMEOUT, false))
 	{
 		InterruptPending = true;
 		QueryCancelPending = true;
@@ -682,7 +376,7 @@ set_up_session(void)
 	superuser_session = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
 	direct_call_in_worker = true;
 	job_log_init();
-	interval_timer_init(worker_tick);
+	job_timer_init();
 	defer_on_syscache_change(AUTHOID, owner_changed);
 	defer_on_syscache_change(DATABASEOID, owner_changed);
 	/* as a setting, so that a job that changes it does not leave it empty */
@@ -767,12 +461,12 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 	if (failed)
 	{
 		worker_reserve_end(0);
-		forget_cancel();
+		job_timer_forget_cancel();
 		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
 		worker_set_state(WORKER_IDLE);	/* whoever wants our place may have it */
 		worker_set_stuck(true);
-		pause_after_error(true);
+		worker_pause(true);
 		*look_again = 0;		/* the pause may have swallowed a wake-up */
 	}
 	else
@@ -825,7 +519,7 @@ main_loop(MemoryContext scratch)
 			max = next_batch_size(max, done, monotonic_now() - began);
 			continue;
 		}
-		stop_ticking();
+		job_timer_stop();
 		if (idle_since == 0)
 			idle_since = monotonic_now();
 		else if (!idle(idle_since, look_again, steal_later) && stop_idling())
@@ -842,6 +536,7 @@ defer_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, handle_sigint);
 	pqsignal(SIGTERM, die);
+	watch_sigterm();
 	BackgroundWorkerUnblockSignals();
 
 	/* before there is a connection, and detached after it is gone */
@@ -849,7 +544,7 @@ defer_worker_main(Datum arg)
 		proc_exit(EXIT_DONE);
 	on_shmem_exit(worker_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(my_worker->database, my_worker->owner, 0);
-	before_shmem_exit(worker_wind_up, (Datum) 0);
+	before_shmem_exit(worker_before_exit, (Datum) 0);
 	started_at = monotonic_now();
 	set_up_session();
 	connected = true;			/* and counts as idle until the first claim */
@@ -857,6 +552,6 @@ defer_worker_main(Datum arg)
 	scratch = AllocSetContextCreate(TopMemoryContext, "defer job", ALLOCSET_DEFAULT_SIZES);
 	main_loop(scratch);
 	if (!my_worker->stuck)
-		batch_settle();			/* else worker_wind_up() does, once */
+		batch_settle();			/* else worker_before_exit() does, once */
 	proc_exit(EXIT_DONE);
 }

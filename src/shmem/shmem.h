@@ -41,7 +41,7 @@ typedef struct SharedState
 	Latch	   *launcher_latch;
 	TimestampTz launcher_since;
 	bool		probe;			/* launcher: look at all databases again */
-	bool		shutting_down;	/* the server is */
+	bool		clean_start;	/* the server was stopped in good order before */
 	bool		scheduler_waits;	/* for a background worker: none is free */
 	int			await_free;		/* workers that may await and not count */
 	int			await_share;	/* of these, those of one role */

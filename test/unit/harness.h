@@ -26,6 +26,7 @@ extern const char *show_time(int64_t t);	/* one of a few static buffers */
 
 /* The test files */
 extern void test_backoff(void);
+extern void test_batch_size(void);
 extern void test_describe(void);
 extern void test_http_headers(void);
 extern void test_mail_address(void);

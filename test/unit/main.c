@@ -119,6 +119,7 @@ main(int argc, char **argv)
 		{"zones", test_zones},
 		{"oracle", test_oracle},
 		{"backoff", test_backoff},
+		{"batch_size", test_batch_size},
 		{"pg_cron", test_pg_cron},
 		{"pool_policy", test_pool_policy},
 		{"network_rules", test_network_rules},

@@ -1,0 +1,289 @@
+/*
+ * run_job.c
+ *		One job: its transaction, and what is written when that fails.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/spin.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "pure/backoff.h"
+#include "base/callbacks.h"
+#include "base/guc.h"
+#include "base/guc_job.h"
+#include "base/own_transaction.h"
+#include "base/role_check.h"
+#include "base/timer.h"
+#include "base/wait_events.h"
+#include "shmem/databases.h"
+#include "shmem/ready_queue.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
+#include "function/direct_call_check.h"
+#include "config/settings_cache.h"
+#include "job/batch.h"
+#include "job/current_job.h"
+#include "job/execute.h"
+#include "job/job_log.h"
+#include "job/session.h"
+#include "process/job_timer.h"
+#include "process/process.h"
+#include "process/run_job.h"
+
+/* How much of a function's name is in pg_stat_activity (bytes) */
+#define FUNCTION_SHOWN_MAX	200
+
+/* A failure is recorded without what the job has said after so many tries */
+#define RECORD_TRIES	3
+
+static BatchJob *running = NULL;
+static TimestampTz running_since;
+
+static void
+report_activity(const Job *job)
+{
+	static char text[256] = "defer job ";
+	char	   *end = text + strlen("defer job ");
+	int			length = VARSIZE_ANY_EXHDR(job->function);
+
+	/* once a job: by hand, as it costs a tenth of snprintf() */
+	end += pg_lltoa(job->id, end);
+	*end++ = ':';
+	*end++ = ' ';
+	if (length > FUNCTION_SHOWN_MAX)
+		length = pg_mbcliplen(VARDATA_ANY(job->function), length, FUNCTION_SHOWN_MAX);
+	memcpy(end, VARDATA_ANY(job->function), length);
+	end[length] = '\0';
+	debug_query_string = text;
+	pgstat_report_activity(STATE_RUNNING, text);
+}
+
+/*
+ * The settings of functions or queues have changed since the batch was taken:
+ * is the job still under no other limit than the batch is?
+ */
+static bool
+limits_key_is_stale(const Job *job)
+{
+	return batch.settings != settings_generation() &&
+		job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue)) != batch.limits_key;
+}
+
+static FailureKind
+failure_kind(const ErrorData *error)
+{
+	if (my_worker->cancel_job != 0)
+		return FAILURE_CANCELLED;
+	if (job_timer_expired() && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return FAILURE_TIMED_OUT;
+	return FAILURE_ERROR;
+}
+
+/* Is it an error that may pass, such as a lock or a full disk? */
+static bool
+may_pass(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Write down how the attempt ended, however long that takes (a full disk).  If
+ * what the job has said cannot be written, because of a constraint that somebody
+ * has added or for its size, it is left out.
+ */
+static void
+write_failure(BatchJob *job, FailureKind kind, const ErrorData *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool written = false;
+	volatile int refused = 0;
+	const ErrorData *volatile recorded = error;
+
+	while (!written)
+	{
+		if (refused == RECORD_TRIES)
+		{
+			job_log_end();
+			recorded = finish_substitute_error(error);
+		}
+		PG_TRY();
+		{
+			finish_failure(job, running_since, kind, recorded);
+			written = true;
+		}
+		PG_CATCH();
+		{
+			if (!may_pass(geterrcode()))
+				refused++;
+			report_own_error(context);
+		}
+		PG_END_TRY();
+		worker_set_stuck(!written);
+		if (!written)
+			worker_pause(false);
+	}
+}
+
+/* For messages of a job in the server's log: which job it is */
+#define CONTEXT_PREFIX	"defer job "
+
+static void
+job_context(void *arg)
+{
+	const Job  *job = arg;
+
+	errcontext(CONTEXT_PREFIX INT64_FORMAT ", function %.*s", job->id,
+			   (int) VARSIZE_ANY_EXHDR(job->function), VARDATA_ANY(job->function));
+}
+
+static void
+push_context(ErrorContextCallback *callback, const Job *job)
+{
+	callback->callback = job_context;
+	callback->arg = unconstify(Job *, job);
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+}
+
+static void
+pop_context(ErrorContextCallback *callback)
+{
+	error_context_stack = callback->previous;
+}
+
+/* The error goes into defer.attempt, with the job's id: cut our line, the last */
+static void
+cut_context(ErrorData *error)
+{
+	char	   *line;
+
+	if (error->context == NULL)
+		return;
+	line = strrchr(error->context, '\n');
+	if (strncmp(line != NULL ? line + 1 : error->context, CONTEXT_PREFIX,
+				strlen(CONTEXT_PREFIX)) != 0)
+		return;
+	if (line != NULL)
+		*line = '\0';
+	else
+		error->context = NULL;
+}
+
+/* The job's own transaction; false: it was not ours to run any more */
+static bool
+run_in_transaction(BatchJob *job, int index)
+{
+	MemoryContext context = CurrentMemoryContext;
+	BatchJobState state;
+	JobPolicy	policy;
+	Jsonb	   *result;
+	ErrorContextCallback callback;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(context);
+	if (limits_key_is_stale(&job->job))
+		batch_leave_job(index);
+	running_since = GetCurrentTimestamp();
+	if (!batch_start_job(index, running_since))
+	{
+		CommitTransactionCommand();
+		return false;
+	}
+	running = job;
+	report_activity(&job->job);
+	job_policy(&job->job, &policy);
+	current_job.job = &job->job;
+	job_log_begin();
+	session_before_job();
+	job_timer_arm(&policy);
+	push_context(&callback, &job->job);
+	result = execute_job(&job->job);
+	session_after_job();
+	pop_context(&callback);
+	MemoryContextSwitchTo(context);
+	state = finish_success(job, running_since, result);
+	CommitTransactionCommand();
+	job->state = state;
+	running = NULL;
+	return true;
+}
+
+bool
+run_job(BatchJob *job, int index, MemoryContext scratch)
+{
+	volatile bool ran = true;
+
+	MemoryContextReset(scratch);
+	MemoryContextSwitchTo(scratch);
+	PG_TRY();
+	{
+		ran = run_in_transaction(job, index);
+		job_timer_disarm();
+		session_between_jobs();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		job_timer_suspend();
+		MemoryContextSwitchTo(scratch);
+		error = CopyErrorData();
+		FlushErrorState();
+		cut_context(error);
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(scratch);
+		job_timer_disarm();
+		session_between_jobs();
+		MemoryContextSwitchTo(scratch);
+		if (running != NULL)
+		{
+			write_failure(job, failure_kind(error), error);
+			running = NULL;
+		}
+		else
+			ThrowErrorData(error);
+	}
+	PG_END_TRY();
+	job_log_end();
+	memset(&current_job, 0, sizeof(current_job));
+	batch_end_job();
+	debug_query_string = NULL;
+	return ran;
+}
+
+BatchJob *
+run_job_abandon(TimestampTz *since)
+{
+	BatchJob   *job = running;
+
+	running = NULL;
+	*since = running_since;
+	return job;
+}
