@@ -23,6 +23,7 @@
 #include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
 #include "table/job_table.h"
+#include "lifecycle/lifecycle.h"
 #include "process/process.h"
 
 #if PG_VERSION_NUM >= 180000

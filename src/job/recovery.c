@@ -51,7 +51,7 @@
 #include "table/job_table.h"
 #include "table/rollup.h"
 #include "job/batch.h"
-#include "process/process.h"
+#include "job/recovery.h"
 
 /* A claim that no live process has */
 typedef struct Orphan

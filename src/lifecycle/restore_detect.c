@@ -28,7 +28,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/own_sql.h"
-#include "process/process.h"
+#include "lifecycle/lifecycle.h"
 #include "shmem/shmem.h"
 
 #define RESTORED_FILE	"defer.restored"

@@ -43,7 +43,7 @@
 #include "shmem/workers.h"
 #include "shmem/xact_notify.h"
 #include "table/job_table.h"
-#include "process/process.h"
+#include "lifecycle/lifecycle.h"
 
 /* A running job may go on for so long; then it is interrupted (microseconds) */
 #define GRACE		USECS_PER_SEC

@@ -42,6 +42,7 @@
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
 #include "process/pool_policy.h"
+#include "lifecycle/lifecycle.h"
 #include "process/process.h"
 
 /* A scheduler that cannot be started for want of a slot is tried again after this */

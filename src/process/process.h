@@ -73,15 +73,4 @@ extern PGDLLEXPORT void defer_sender_main(Datum arg);
  */
 extern bool sender_maintain(TimestampTz now, TimestampTz *look_again);
 
-/* job/recovery.c: claims that nobody works on; true: some could not be settled yet */
-extern bool recover_claims(bool after_crash);
-
-/* lifecycle/restore_detect.c: a server restored from a base backup */
-extern void restored_at_start(void);
-extern void restored_mark_database(void);
-extern void restored_done(void);
-
-/* lifecycle/withdraw.c: out of the way of DDL on databases, and of DROP EXTENSION */
-extern void database_ddl_init(void);
-
 #endif							/* PROCESSES_H */

@@ -44,6 +44,8 @@
 #include "base/timer.h"
 #include "config/function_identity.h"
 #include "job/batch.h"
+#include "job/recovery.h"
+#include "lifecycle/lifecycle.h"
 #include "process/process.h"
 #include "schedule/schedule.h"
 #include "table/job_table.h"

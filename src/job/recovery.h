@@ -1,0 +1,17 @@
+/*
+ * recovery.h
+ *		Claims of processes that are gone.
+ */
+#ifndef DEFER_RECOVERY_H
+#define DEFER_RECOVERY_H
+
+#include "postgres.h"
+
+/*
+ * Settle the claims that no live process has, in transactions of our own;
+ * after_crash: those of before the server was started.  True: some could not be
+ * settled yet.
+ */
+extern bool recover_claims(bool after_crash);
+
+#endif							/* DEFER_RECOVERY_H */

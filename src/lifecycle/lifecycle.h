@@ -1,0 +1,27 @@
+/*
+ * lifecycle.h
+ *		A database comes and goes: copies of it, DDL on it.
+ */
+#ifndef DEFER_LIFECYCLE_H
+#define DEFER_LIFECYCLE_H
+
+/*
+ * lifecycle/restore_detect.c: a server restored from a base backup
+ */
+
+/* In the postmaster: find out whether this is its first start, and mark that in a file */
+extern void restored_at_start(void);
+
+/* In a scheduler: mark the database as a copy if that file is there */
+extern void restored_mark_database(void);
+
+/* In the launcher, when all databases are marked: remove the file */
+extern void restored_done(void);
+
+/*
+ * lifecycle/withdraw.c: in _PG_init.  Processes leave a database before DDL on
+ * it, or DROP EXTENSION, is run
+ */
+extern void database_ddl_init(void);
+
+#endif							/* DEFER_LIFECYCLE_H */
