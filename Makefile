@@ -53,11 +53,17 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)/defe
 MODULE_big = defer
 PGFILEDESC = "defer - background jobs and cron inside PostgreSQL"
 
+# The library defer_sender has libcurl, and the sender process loads it; defer has not
+SENDER_OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/transport/*.c))) \
+	src/process/sender_library.o src/pure/network_rules.o
+SENDER = defer_sender
+
 # From the ground up: a folder knows those before it (tools/check-layers)
 FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job delivery alert \
 	schedule lifecycle process report import
 OBJS = $(patsubst $(here)/%.c,%.o,$(foreach folder,$(FOLDERS), \
-	$(sort $(wildcard $(here)/src/$(folder)/*.c))) $(wildcard $(here)/src/*.c))
+	$(filter-out %/sender_library.c,$(sort $(wildcard $(here)/src/$(folder)/*.c)))) \
+	$(wildcard $(here)/src/*.c))
 
 # The extension's script is put together from these files of sql/src/, in this order;
 # upgrade scripts are kept as they are
@@ -87,15 +93,16 @@ endif
 # Other libraries of the server see our entry points and nothing else: up to 15 PGXS
 # hides no symbol, and a function of theirs would be called as one of ours
 SHLIB_EXPORTS = src/exports.txt
-SHLIB_LINK = $(CURL_LIBS) -lpthread $(if $(filter linux,$(PORTNAME)),-lrt)
+SHLIB_LINK = -lpthread $(if $(filter linux,$(PORTNAME)),-lrt)
 
 REGRESS = $(basename $(notdir $(sort $(wildcard $(here)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(here)/test
 ISOLATION = $(basename $(notdir $(sort $(wildcard $(here)/test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=$(here)/test --outputdir=.
 
-EXTRA_CLEAN = $(SCRIPT) $(SHLIB_EXPORTS:.txt=.list) $(SQL_VIEWS) sql/*.tmp sql/src/*.tmp $(DEPENDENCIES) \
-	$(wildcard $(foreach kind,gcno gcda gcov,src/*.$(kind) $(FOLDERS:%=src/%/*.$(kind)))) \
+EXTRA_CLEAN = $(SENDER_OBJS) $(SENDER)$(DLSUFFIX) $(SCRIPT) $(SHLIB_EXPORTS:.txt=.list) \
+	$(SQL_VIEWS) sql/*.tmp sql/src/*.tmp $(DEPENDENCIES) \
+	$(wildcard $(foreach kind,gcno gcda gcov,src/*.$(kind) $(FOLDERS:%=src/%/*.$(kind)) src/transport/*.$(kind))) \
 	results regression.diffs regression.out output_iso tmp_check tmp_check_iso log
 
 PG_CONFIG ?= pg_config
@@ -107,16 +114,29 @@ include $(PGXS)
 
 include $(here)/src/cli/Makefile.cli
 
+# LINK.shared has the list of entry points, too
+$(SENDER)$(DLSUFFIX): $(SENDER_OBJS) $(SHLIB_EXPORTS:.txt=.list)
+	$(LINK.shared) -o $@ $(SENDER_OBJS) $(LDFLAGS) $(LDFLAGS_SL) $(CURL_LIBS) -lpthread
+
+all: $(SENDER)$(DLSUFFIX)
+install: install-sender
+install-sender: $(SENDER)$(DLSUFFIX) installdirs
+	$(INSTALL_SHLIB) $(SENDER)$(DLSUFFIX) '$(DESTDIR)$(pkglibdir)/$(SENDER)$(DLSUFFIX)'
+uninstall: uninstall-sender
+uninstall-sender:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(SENDER)$(DLSUFFIX)'
+.PHONY: install-sender uninstall-sender
+
 # The compiler writes down which headers an object was made from, beside it
-DEPENDENCIES = $(OBJS:.o=.d) $(OBJS:.o=.bc.d) $(CLI_OBJS:.o=.d)
-$(OBJS): override CPPFLAGS += -MMD -MP -MF $(@:.o=.d)
+DEPENDENCIES = $(OBJS:.o=.d) $(SENDER_OBJS:.o=.d) $(OBJS:.o=.bc.d) $(CLI_OBJS:.o=.d)
+$(sort $(OBJS) $(SENDER_OBJS)): override CPPFLAGS += -MMD -MP -MF $(@:.o=.d)
 $(OBJS:.o=.bc): override CPPFLAGS += -MMD -MP -MF $@.d
 $(OBJS) $(OBJS:.o=.bc): $(here)/defer.control
 -include $(wildcard $(DEPENDENCIES))
 
 # Where there are no folders yet: a build outside of the source
-BUILD_FOLDERS = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS) $(CLI_OBJS) $(SCRIPT) $(SQL_VIEWS))))
-$(OBJS) $(OBJS:.o=.bc) $(CLI_OBJS) $(CLI_ASSETS) $(SCRIPT) $(SQL_VIEWS) \
+BUILD_FOLDERS = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS) $(SENDER_OBJS) $(CLI_OBJS) $(SCRIPT) $(SQL_VIEWS))))
+$(OBJS) $(OBJS:.o=.bc) $(SENDER_OBJS) $(CLI_OBJS) $(CLI_ASSETS) $(SCRIPT) $(SQL_VIEWS) \
 	$(SHLIB_EXPORTS:.txt=.list): | $(BUILD_FOLDERS)
 $(BUILD_FOLDERS):
 	@$(MKDIR_P) $@

@@ -31,9 +31,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/callbacks.h"
-#include "alert/alert.h"
 #include "base/args.h"
+#include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/guc_delivery.h"
 #include "base/job_kind.h"
@@ -45,6 +44,8 @@
 #include "table/direct_insert.h"
 #include "table/job_table.h"
 #include "delivery/delivery.h"
+#include "delivery/endpoint.h"
+#include "alert/alert.h"
 
 PG_FUNCTION_INFO_V1(defer_alert);
 PG_FUNCTION_INFO_V1(defer_drop_alert);

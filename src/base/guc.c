@@ -15,6 +15,7 @@
 
 #include "pure/mail_address.h"
 #include "pure/network_rules.h"
+#include "pure/url_check.h"
 #include "base/guc.h"
 #include "base/guc_delivery.h"
 #include "base/guc_job.h"
@@ -29,9 +30,10 @@ int			defer_max_crashes = 3;
 int			defer_log_level = WARNING;
 int			defer_max_payload = 1024;
 bool		defer_run_superuser_jobs = true;
-int			defer_max_deliveries = 1500;
+int			defer_max_deliveries = TRANSFERS_MAX;
 int			defer_max_objects_per_role;
 char	   *defer_smtp_url = NULL;
+char	   *defer_smtp_password_file = NULL;
 char	   *defer_smtp_from = NULL;
 char	   *defer_http_allow = NULL;
 char	   *defer_http_ca_file = NULL;
@@ -60,14 +62,31 @@ check_http_allow(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * The server writes a setting into its log whenever it changes: so there must be no
+ * password in it, and a value that may have one is not repeated.
+ */
 static bool
 check_smtp_url(char **value, void **extra, GucSource source)
 {
-	if (*value == NULL || **value == '\0' || strncmp(*value, "smtp://", 7) == 0 ||
-		strncmp(*value, "smtps://", 8) == 0)
+	static const char *const schemes[] = {"smtp", "smtps", NULL};
+
+	if (*value == NULL || **value == '\0')
 		return true;
-	GUC_check_errhint("Write smtp://host:port or smtps://host:port, with user:password@ before the host if the server wants that.");
-	return false;
+	GUC_check_errmsg("invalid value for parameter \"%s\"", "defer.smtp_url");
+	switch (url_check(*value, schemes))
+	{
+		case URL_GOOD:
+		case URL_HAS_USER:
+			return true;
+		case URL_HAS_PASSWORD:
+			GUC_check_errdetail("It contains a password, which the server would write into its log.");
+			GUC_check_errhint("Write smtp://user@host:port, and put the password into the file that \"defer.smtp_password_file\" names.");
+			return false;
+		default:
+			GUC_check_errhint("Write smtp://host:port or smtps://host:port, with user@ before the host if the server wants a password.");
+			return false;
+	}
 }
 
 static bool
@@ -142,9 +161,9 @@ guc_define(void)
 							 &defer_run_superuser_jobs, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("defer.max_deliveries",
-							"Sets how many deliveries a database has under way at the same time.",
-							"A role may have three quarters of them.",
-							&defer_max_deliveries, 1500, 4, TRANSFERS_MAX,
+							"Sets how many deliveries a database has in flight at the same time.",
+							"A role may have as many as it leaves free.",
+							&defer_max_deliveries, TRANSFERS_MAX, 4, TRANSFERS_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("defer.max_objects_per_role",
 							"Sets how many schedules, queues and functions with settings a role may have, each.",
@@ -153,9 +172,14 @@ guc_define(void)
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("defer.smtp_url",
 							   "Sets the server that takes e-mails without an endpoint.",
-							   "smtp://host:port, or smtps:// for TLS from the start; user:password@ before the host.",
+							   "smtp://host:port, or smtps:// for TLS from the start; user@ before the host.",
 							   &defer_smtp_url, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_smtp_url, NULL, NULL);
+	DefineCustomStringVariable("defer.smtp_password_file",
+							   "Sets the file whose first line is the password for defer.smtp_url.",
+							   "Relative paths start at the data directory.",
+							   &defer_smtp_password_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("defer.smtp_from",
 							   "Sets the sender of e-mails that name none.",
 							   NULL,

@@ -10,6 +10,7 @@
 
 extern int	defer_max_deliveries;
 extern char *defer_smtp_url;
+extern char *defer_smtp_password_file;
 extern char *defer_smtp_from;
 extern char *defer_http_allow;
 extern char *defer_http_ca_file;

@@ -17,6 +17,7 @@
 
 /* They wait so long for a lock */
 #define LOCK_TIMEOUT_OWN	"2s"
+#define LOCK_TIMEOUT_BRIEF	"50ms"
 
 static MemoryContext bookkeeping_context;
 
@@ -39,6 +40,13 @@ own_transaction_begin_at(int isolation)
 	 * nor those that wait for its place: it is an error, and tried again.
 	 */
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_OWN, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void
+own_transaction_wait_briefly(void)
+{
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_BRIEF, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
 }
 

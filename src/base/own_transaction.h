@@ -9,6 +9,10 @@
 extern void own_transaction_begin(void);
 extern void own_transaction_begin_at(int isolation);
 extern void own_transaction_end(void);
+
+/* In one: fail soon where a lock is held by others, as more than this one waits for us */
+extern void own_transaction_wait_briefly(void);
+
 extern bool own_transaction_is_locked(void);
 extern bool own_transaction_would_wait(void);
 extern void report_own_error(MemoryContext context);

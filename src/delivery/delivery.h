@@ -12,8 +12,8 @@
  * Times are in microseconds.  Addresses that are secret, and credentials, are
  * in an endpoint, which the job names.
  */
-#ifndef DELIVERIES_H
-#define DELIVERIES_H
+#ifndef DELIVERY_H
+#define DELIVERY_H
 
 #include "fmgr.h"
 #include "nodes/pg_list.h"
@@ -62,60 +62,10 @@ extern const char *const http_schemes[];
 extern const char *const mail_schemes[];
 
 /* ------------------------------------------------------------------------
- * delivery/endpoint.c: addresses and credentials under a name
+ * delivery/common.c
  * ------------------------------------------------------------------------ */
-typedef struct Endpoint
-{
-	char	   *name;
-	Oid			owner;
-	int			ngranted;
-	Oid		   *granted;		/* InvalidOid in it: everybody */
-	char	   *kind;			/* "http", "slack", "email" */
-	char	   *url;
-	Jsonb	   *headers;		/* NULL: none */
-	char	   *username;
-	char	   *password;
-	char	   *secret;			/* to sign with */
-	char	   *sender;			/* From: of e-mails */
-} Endpoint;
 
-extern Endpoint *endpoint_read(const char *name);	/* NULL: there is none */
-extern bool endpoint_usable_by(const Endpoint *endpoint, Oid role);
-/* At the call: error if there is none of that kind (NULL: any) that the current user may use */
-extern Endpoint *endpoint_check(const char *name, const char *kind);
-
-/* ------------------------------------------------------------------------
- * delivery/dispatch.c: what all kinds have in common
- * ------------------------------------------------------------------------ */
-struct Transfer;
-
-/* Who we are: for keys that a receiver can recognise */
-extern const char *installation_id(void);	/* in a transaction */
-extern char *delivery_key(const Job *job);
-
-/*
- * Make the transfer of a job.  NULL: it cannot be made, and "end" says why.  In
- * a transaction.
- */
-extern struct Transfer *delivery_prepare(const Job *job, Endpoint **used, DeliveryEnd *end);
-
+/* May the role send deliveries of that kind, "http", "email" or "slack"? */
 extern bool delivery_allowed(const char *kind, Oid role);
 
-/* What came of it; "code" is libcurl's */
-extern void delivery_judge(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, int code, DeliveryEnd *end);
-
-extern void delivery_refuse(DeliveryEnd *end, int sqlerrcode, char *message, char *detail);
-extern char *to_utf8(const char *text);	/* from the database's encoding */
-extern int64 delivery_timeout(const Job *job, int64 otherwise);	/* milliseconds */
-extern void delivery_network_error(struct Transfer *transfer, int code, const char *what, DeliveryEnd *end);
-extern void mask_secrets(const Endpoint *endpoint, char *data, size_t length);
-
-/* delivery/http.c: HTTP and Slack */
-extern bool http_prepare(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, DeliveryEnd *end);
-extern void http_judge(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, int code, DeliveryEnd *end);
-
-/* delivery/mail.c */
-extern bool mail_prepare(const Job *job, const Endpoint *endpoint, struct Transfer *transfer, DeliveryEnd *end);
-extern void mail_judge(const Job *job, struct Transfer *transfer, int code, DeliveryEnd *end);
-
-#endif							/* DELIVERIES_H */
+#endif							/* DELIVERY_H */

@@ -5,8 +5,6 @@
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
-
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -14,10 +12,11 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
-#include "base/compat.h"
-#include "delivery/delivery.h"
 #include "pure/http_headers.h"
 #include "pure/mail_address.h"
+#include "pure/url_check.h"
+#include "base/compat.h"
+#include "delivery/delivery.h"
 
 /* Longest URL */
 #define URL_MAX_LENGTH	8000
@@ -259,58 +258,42 @@ check_headers(const Jsonb *headers)
 	delivery_pairs(headers, check_header, NULL);
 }
 
-/*
- * A whole URL of one of those schemes, without credentials.  Messages do not
- * repeat it: its path may be a secret.
- */
+/* Messages do not repeat the URL: its path may be a secret */
 char *
 check_url(const char *url, const char *const *schemes, const char *parameter)
 {
-	CURLU	   *parsed;
-	CURLUcode	code;
-	char	   *scheme = NULL;
-	char	   *user = NULL;
-	bool		known = false;
-	bool		credentials;
-
 	check_no_control(url, parameter);
 	if (strlen(url) > URL_MAX_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must have at most %d bytes", parameter, URL_MAX_LENGTH),
 				 errhidestmt(true)));
-	parsed = curl_url();
-	if (parsed == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
-	if (code == CURLUE_OK)
-		code = curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0);
-	for (int i = 0; code == CURLUE_OK && schemes[i] != NULL; i++)
-		known = known || strcmp(scheme, schemes[i]) == 0;
-	credentials = code == CURLUE_OK &&
-		(curl_url_get(parsed, CURLUPART_USER, &user, 0) == CURLUE_OK ||
-		 curl_url_get(parsed, CURLUPART_PASSWORD, &user, 0) == CURLUE_OK);
-	curl_free(scheme);
-	curl_free(user);
-	curl_url_cleanup(parsed);
-	if (code != CURLUE_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" is not a URL", parameter),
-				 errdetail("It must be whole, beginning with %s:// or %s://, with special characters encoded.",
-						   schemes[0], schemes[1]),
-				 errhidestmt(true)));
-	if (!known)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must begin with %s:// or %s://", parameter, schemes[0], schemes[1]),
-				 errhidestmt(true)));
-	if (credentials)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must not contain a user or password", parameter),
-				 errhint("Keep them in an endpoint: see defer.endpoint()."),
-				 errhidestmt(true)));
+	switch (url_check(url, schemes))
+	{
+		case URL_GOOD:
+			break;
+		case URL_MALFORMED:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" is not a URL", parameter),
+					 errdetail("It must be whole, beginning with %s:// or %s://, with special characters encoded.",
+							   schemes[0], schemes[1]),
+					 errhidestmt(true)));
+			break;
+		case URL_WRONG_SCHEME:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" must begin with %s:// or %s://", parameter, schemes[0], schemes[1]),
+					 errhidestmt(true)));
+			break;
+		case URL_HAS_USER:
+		case URL_HAS_PASSWORD:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" must not contain a user or password", parameter),
+					 errhint("Keep them in an endpoint: see defer.endpoint()."),
+					 errhidestmt(true)));
+	}
 	return pstrdup(url);
 }
 

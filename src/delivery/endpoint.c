@@ -32,6 +32,7 @@
 #include "base/roles.h"
 #include "shmem/preload.h"
 #include "delivery/delivery.h"
+#include "delivery/endpoint.h"
 
 PG_FUNCTION_INFO_V1(defer_endpoint);
 PG_FUNCTION_INFO_V1(defer_drop_endpoint);
@@ -120,6 +121,12 @@ endpoint_usable_by(const Endpoint *endpoint, Oid role)
 			return true;
 	}
 	return false;
+}
+
+bool
+endpoint_fixes_sender(const Endpoint *endpoint, Oid role)
+{
+	return endpoint->sender != NULL && !has_privs_of_role(role, endpoint->owner);
 }
 
 Endpoint *

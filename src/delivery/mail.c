@@ -13,36 +13,38 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "pgtime.h"
+#include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "pure/mail_address.h"
+#include "pure/url_check.h"
 #include "base/compat.h"
 #include "base/guc_delivery.h"
-#include "delivery/delivery.h"
-#include "delivery/transfer.h"
-#include "pure/mail_address.h"
+#include "base/job.h"
+#include "delivery/dispatch.h"
 
 /* Room for a name or a subject in a header */
 #define HEADER_MAX		8192
+
+/* How long to wait for a connection (milliseconds) */
+#define CONNECT_TIMEOUT	10000
 
 /* ------------------------------------------------------------------------
  * The message
  * ------------------------------------------------------------------------ */
 
-static bool
-add_header(Transfer *transfer, const char *name, const char *value)
+static void
+add_header(List **lines, const char *name, const char *value)
 {
-	return transfer_header(transfer, psprintf("%s: %s", name, value));
+	*lines = lappend(*lines, psprintf("%s: %s", name, value));
 }
 
-/* To: and the like; one address a line */
+/* Add To: and the like, one address a line; false: one is not an address */
 static bool
-add_addresses(Transfer *transfer, const char *name, List *addresses)
+add_addresses(List **lines, const char *name, List *addresses)
 {
 	StringInfoData line;
 	ListCell   *cell;
@@ -60,206 +62,198 @@ add_addresses(Transfer *transfer, const char *name, List *addresses)
 			appendStringInfoString(&line, ",\r\n ");
 		appendStringInfoString(&line, value);
 	}
-	return add_header(transfer, name, line.data);
+	add_header(lines, name, line.data);
+	return true;
 }
 
-/* Who gets it, as the server is told */
+/* Add the recipients as the server is told them; false: one is not an address */
 static bool
-add_recipients(Transfer *transfer, List *addresses)
+add_recipients(List **recipients, List *addresses)
 {
 	ListCell   *cell;
 
 	foreach(cell, addresses)
 	{
 		char		bare[MAIL_ADDRESS_MAX + 1];
-		char	   *bracketed;
-		struct curl_slist *list;
 
 		if (!mail_address_bare(lfirst(cell), bare))
 			return false;
-		bracketed = psprintf("<%s>", bare);
-		list = curl_slist_append(transfer->recipients, bracketed);
-		if (list == NULL)
-			return false;
-		transfer->recipients = list;
+		*recipients = lappend(*recipients, psprintf("<%s>", bare));
 	}
 	return true;
 }
 
-/* When the job was enqueued, as RFC 5322 writes it */
+/* Write a time as RFC 5322 has it; the names of pg_strftime() are English */
 static char *
 mail_date(TimestampTz at)
 {
-	static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-		"Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	time_t		seconds = (time_t) timestamptz_to_time_t(at);
-	struct tm	tm;
+	pg_time_t	seconds = timestamptz_to_time_t(at);
+	char		date[64];
 
-	gmtime_r(&seconds, &tm);
-	return psprintf("%s, %02d %s %d %02d:%02d:%02d +0000", days[tm.tm_wday], tm.tm_mday,
-					months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	if (pg_strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S +0000", pg_gmtime(&seconds)) == 0)
+		elog(ERROR, "could not write a date");
+	return pstrdup(date);
 }
 
-static bool
-add_text(curl_mime *mime, const char *text, const char *type)
+/* The strings up to a NULL */
+static const char *const *
+string_array(List *strings)
 {
-	curl_mimepart *part = curl_mime_addpart(mime);
-	char	   *utf8 = to_utf8(text);
+	const char **array = palloc((list_length(strings) + 1) * sizeof(char *));
+	ListCell   *cell;
+	int			n = 0;
 
-	return part != NULL &&
-		curl_mime_data(part, utf8, strlen(utf8)) == CURLE_OK &&
-		curl_mime_type(part, type) == CURLE_OK &&
-		curl_mime_encoder(part, "quoted-printable") == CURLE_OK;
+	foreach(cell, strings)
+		array[n++] = lfirst(cell);
+	array[n] = NULL;
+	return array;
 }
 
-/* Plain, or plain and HTML to choose from */
+/* Describe headers and body; false: the arguments do not make an e-mail */
 static bool
-add_body(const Job *job, Transfer *transfer)
-{
-	const char *body = delivery_text(job->args, "body");
-	const char *html = delivery_text(job->args, "html");
-
-	transfer->mime = curl_mime_init(transfer->easy);
-	if (transfer->mime == NULL)
-		return false;
-	if ((body != NULL && !add_text(transfer->mime, body, "text/plain; charset=utf-8")) ||
-		(html != NULL && !add_text(transfer->mime, html, "text/html; charset=utf-8")) ||
-		(body != NULL && html != NULL &&
-		 !add_header(transfer, "Content-Type", "multipart/alternative")))
-		return false;
-	return curl_easy_setopt(transfer->easy, CURLOPT_MIMEPOST, transfer->mime) == CURLE_OK;
-}
-
-static bool
-add_message(const Job *job, Transfer *transfer, const char *from)
+set_message(const Job *job, TransferRequest *request, const char *from, const char *bare)
 {
 	const char *subject = delivery_text(job->args, "subject");
 	const char *reply_to = delivery_text(job->args, "reply_to");
+	const char *text = delivery_text(job->args, "body");
+	const char *html = delivery_text(job->args, "html");
+	List	   *lines = NIL;
 	char		value[HEADER_MAX];
-	char		bare[MAIL_ADDRESS_MAX + 1];
 
-	if (!mail_address_bare(from, bare) ||
-		!mail_address_header(to_utf8(from), value, sizeof(value)) ||
-		!add_header(transfer, "From", value) ||
-		!add_addresses(transfer, "To", delivery_list(job->args, "to")) ||
-		!add_addresses(transfer, "Cc", delivery_list(job->args, "cc")) ||
-		(reply_to != NULL && !add_addresses(transfer, "Reply-To", list_make1(pstrdup(reply_to)))) ||
-		!mail_text_header(to_utf8(subject != NULL ? subject : ""), strlen("Subject: "),
-						  value, sizeof(value)) ||
-		!add_header(transfer, "Subject", value[0] == '\0' ? " " : value) ||
-		!add_header(transfer, "Date", mail_date(job->enqueued_at)) ||
-		!add_header(transfer, "Message-ID",
-					psprintf("<%s@%s>", delivery_key(job), strchr(bare, '@') + 1)) ||
-		!add_header(transfer, "Auto-Submitted", "auto-generated"))
+	if (!mail_address_header(to_utf8(from), value, sizeof(value)))
 		return false;
-	return add_body(job, transfer);
+	add_header(&lines, "From", value);
+	if (!add_addresses(&lines, "To", delivery_list(job->args, "to")) ||
+		!add_addresses(&lines, "Cc", delivery_list(job->args, "cc")) ||
+		(reply_to != NULL && !add_addresses(&lines, "Reply-To", list_make1(pstrdup(reply_to)))) ||
+		!mail_text_header(to_utf8(subject != NULL ? subject : ""), strlen("Subject: "),
+						  value, sizeof(value)))
+		return false;
+	add_header(&lines, "Subject", value[0] == '\0' ? " " : value);
+	add_header(&lines, "Date", mail_date(job->enqueued_at));
+	add_header(&lines, "Message-ID",
+			   psprintf("<%s@%s>", delivery_key(job), strchr(bare, '@') + 1));
+	add_header(&lines, "Auto-Submitted", "auto-generated");
+	if (text != NULL && html != NULL)
+		add_header(&lines, "Content-Type", "multipart/alternative");
+	request->text = text != NULL ? to_utf8(text) : NULL;
+	request->html = html != NULL ? to_utf8(html) : NULL;
+	request->headers = string_array(lines);
+	return text != NULL || html != NULL;
 }
 
 /* ------------------------------------------------------------------------
  * The server
  * ------------------------------------------------------------------------ */
 
-/* user:password@ of defer.smtp_url as options: libcurl is told to take none from a URL */
-static bool
-set_server(Transfer *transfer, const char *url)
+/* Read the first line of defer.smtp_password_file; NULL: it cannot be read, errno says why */
+static char *
+read_password(void)
 {
-	CURLU	   *parsed = curl_url();
-	char	   *user = NULL;
-	char	   *password = NULL;
-	char	   *bare = NULL;
-	bool		credentials;
-	bool		done;
+	char		line[1024];
+	FILE	   *file = AllocateFile(defer_smtp_password_file, "r");
+	char	   *read;
 
-	if (parsed == NULL)
-		return false;
-	done = curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK;
-	if (done && curl_url_get(parsed, CURLUPART_USER, &user, CURLU_URLDECODE) == CURLUE_OK)
-		curl_easy_setopt(transfer->easy, CURLOPT_USERNAME, user);
-	if (done && curl_url_get(parsed, CURLUPART_PASSWORD, &password, CURLU_URLDECODE) == CURLUE_OK)
-		curl_easy_setopt(transfer->easy, CURLOPT_PASSWORD, password);
-	credentials = user != NULL;
-	done = done && curl_url_set(parsed, CURLUPART_USER, NULL, 0) == CURLUE_OK &&
-		curl_url_set(parsed, CURLUPART_PASSWORD, NULL, 0) == CURLUE_OK &&
-		curl_url_get(parsed, CURLUPART_URL, &bare, 0) == CURLUE_OK;
-	if (done)
-		curl_easy_setopt(transfer->easy, CURLOPT_URL, bare);
-	curl_easy_setopt(transfer->easy, CURLOPT_USE_SSL,
-					 (long) (credentials ? CURLUSESSL_ALL : CURLUSESSL_TRY));
-	curl_free(user);
-	curl_free(password);
-	curl_free(bare);
-	curl_url_cleanup(parsed);
-	return done;
+	if (file == NULL)
+		return NULL;
+	errno = 0;
+	read = fgets(line, sizeof(line), file);
+	if (read != NULL)
+		line[strcspn(line, "\r\n")] = '\0';
+	else if (errno == 0)
+		line[0] = '\0';
+	FreeFile(file);
+	return read != NULL || errno == 0 ? pstrdup(line) : NULL;
 }
 
+/* Describe the server of defer.smtp_url; false: not as it is configured now */
 static bool
-set_endpoint(Transfer *transfer, const Endpoint *endpoint)
+set_default_server(TransferRequest *request, DeliveryEnd *end)
 {
-	curl_easy_setopt(transfer->easy, CURLOPT_URL, endpoint->url);
-	if (endpoint->username != NULL)
+	/* it was right when the job was enqueued, and may be again */
+	end->outcome = DELIVERY_RETRY;
+	end->sqlerrcode = ERRCODE_CONFIG_FILE_ERROR;
+	if (defer_smtp_url == NULL || defer_smtp_url[0] == '\0')
 	{
-		curl_easy_setopt(transfer->easy, CURLOPT_USERNAME, endpoint->username);
-		curl_easy_setopt(transfer->easy, CURLOPT_PASSWORD,
-						 endpoint->password != NULL ? endpoint->password : "");
+		end->message = pstrdup("no SMTP server is configured: defer.smtp_url is not set");
+		return false;
 	}
-	curl_easy_setopt(transfer->easy, CURLOPT_USE_SSL,
-					 (long) (endpoint->username != NULL ? CURLUSESSL_ALL : CURLUSESSL_TRY));
-	return true;
+	request->trusted = true;
+	if (!url_take_user(defer_smtp_url, palloc, &request->url, &request->username))
+	{
+		request->url = defer_smtp_url;
+		return true;
+	}
+	if (defer_smtp_password_file == NULL || defer_smtp_password_file[0] == '\0')
+		return true;
+	request->password = read_password();
+	if (request->password == NULL)
+		end->message = psprintf("could not read the file of defer.smtp_password_file: %s",
+								strerror(errno));
+	return request->password != NULL;
 }
 
-bool
-mail_prepare(const Job *job, const Endpoint *endpoint, Transfer *transfer, DeliveryEnd *end)
+/* The sender by the job, the endpoint or the settings; NULL: there is none that it may use */
+static const char *
+choose_sender(const Job *job, const Endpoint *endpoint, DeliveryEnd *end)
 {
 	const char *from = delivery_text(job->args, "from");
 	char		bare[MAIL_ADDRESS_MAX + 1];
-	CURL	   *easy = transfer->easy;
-	bool		done;
 
-	transfer->is_mail = true;
+	if (endpoint != NULL && endpoint_fixes_sender(endpoint, job->owner))
+	{
+		if (from != NULL && strcmp(from, endpoint->sender) != 0)
+		{
+			delivery_refuse(end, ERRCODE_INSUFFICIENT_PRIVILEGE,
+							psprintf("permission denied to send as \"%s\" with endpoint \"%s\"", from,
+									 endpoint->name), NULL);
+			return NULL;
+		}
+		from = endpoint->sender;
+	}
 	if (from == NULL && endpoint != NULL)
 		from = endpoint->sender;
 	if (from == NULL)
 		from = defer_smtp_from;
-	if (from == NULL || !mail_address_bare(from, bare))
-	{
-		delivery_refuse(end, ERRCODE_INVALID_PARAMETER_VALUE, pstrdup("the e-mail has no sender"),
-						pstrdup("The administrator can set defer.smtp_from."));
-		return false;
-	}
-	if (endpoint == NULL && (defer_smtp_url == NULL || defer_smtp_url[0] == '\0'))
-	{
-		/* it was set when the job was enqueued, and may be again */
-		end->outcome = DELIVERY_RETRY;
-		end->sqlerrcode = ERRCODE_CONFIG_FILE_ERROR;
-		end->message = pstrdup("no mail server is known: defer.smtp_url is not set");
-		return false;
-	}
+	if (from != NULL && mail_address_bare(from, bare))
+		return from;
+	delivery_refuse(end, ERRCODE_INVALID_PARAMETER_VALUE, pstrdup("the e-mail has no sender"),
+					pstrdup("The administrator can set defer.smtp_from."));
+	return NULL;
+}
 
-#if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
-#else
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_SMTP | CURLPROTO_SMTPS));
-#endif
-	transfer->trusted = endpoint == NULL;
-	done = endpoint != NULL ? set_endpoint(transfer, endpoint) :
-		set_server(transfer, defer_smtp_url);
-	curl_easy_setopt(easy, CURLOPT_MAIL_FROM, psprintf("<%s>", bare));
-	done = done &&
-		add_recipients(transfer, delivery_list(job->args, "to")) &&
-		add_recipients(transfer, delivery_list(job->args, "cc")) &&
-		add_recipients(transfer, delivery_list(job->args, "bcc")) &&
-		add_message(job, transfer, from);
-	if (!done || transfer->recipients == NULL)
+bool
+mail_prepare(const Job *job, const Endpoint *endpoint, TransferRequest *request, DeliveryEnd *end)
+{
+	const char *from = choose_sender(job, endpoint, end);
+	List	   *recipients = NIL;
+	char		bare[MAIL_ADDRESS_MAX + 1];
+
+	if (from == NULL)
+		return false;
+	(void) mail_address_bare(from, bare);
+	request->is_mail = true;
+	request->mail_from = psprintf("<%s>", bare);
+	request->timeout = delivery_timeout(job, MAIL_DEFAULT_TIMEOUT);
+	request->connect_timeout = CONNECT_TIMEOUT;
+	if (endpoint != NULL)
+	{
+		request->url = endpoint->url;
+		request->username = endpoint->username;
+		request->password = endpoint->password;
+	}
+	else if (!set_default_server(request, end))
+		return false;
+	if (!add_recipients(&recipients, delivery_list(job->args, "to")) ||
+		!add_recipients(&recipients, delivery_list(job->args, "cc")) ||
+		!add_recipients(&recipients, delivery_list(job->args, "bcc")) ||
+		recipients == NIL || !set_message(job, request, from, bare))
 	{
 		delivery_refuse(end, ERRCODE_INVALID_PARAMETER_VALUE,
 						pstrdup("the job's arguments do not make an e-mail"), NULL);
 		return false;
 	}
-	curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, transfer->recipients);
-	curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) delivery_timeout(job, MAIL_DEFAULT_TIMEOUT));
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
+	request->recipients = string_array(recipients);
 	return true;
 }
 
@@ -267,15 +261,15 @@ mail_prepare(const Job *job, const Endpoint *endpoint, Transfer *transfer, Deliv
  * The answer
  * ------------------------------------------------------------------------ */
 
-/* A line of the server as it can be shown; NULL: there is none */
+/* Copy the first line of an answer as it can be shown; NULL: there is none */
 static char *
-shown_line(const TransferBuffer *answer)
+shown_line(const char *answer, size_t length)
 {
 	char	   *line;
 
-	if (answer->length < 3)
+	if (length < 3)
 		return NULL;
-	line = pnstrdup(answer->data, Min(strcspn(answer->data, "\r\n"), 500));
+	line = pnstrdup(answer, Min(strcspn(answer, "\r\n"), 500));
 	for (char *c = line; *c != '\0'; c++)
 	{
 		if ((unsigned char) *c < 0x20 || (unsigned char) *c > 0x7e)
@@ -285,30 +279,32 @@ shown_line(const TransferBuffer *answer)
 }
 
 void
-mail_judge(const Job *job, Transfer *transfer, int code, DeliveryEnd *end)
+mail_classify(const Job *job, const TransferResult *result, DeliveryEnd *end)
 {
-	long		status = 0;
-	char	   *line = shown_line(code == CURLE_OK ? &transfer->head : &transfer->body);
+	char	   *line;
 
-	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (code == CURLE_OK)
+	if (result->outcome == TRANSFER_ANSWERED)
 	{
 		JsonbBuilder state = {0};
 
+		line = shown_line(result->head, result->head_length);
 		end->outcome = DELIVERY_DONE;
 		(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-		push_number(&state, "status", status);
+		push_number(&state, "status", result->status);
 		if (line != NULL)
 			push_text(&state, "answer", line);
 		end->result = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 		return;
 	}
-	delivery_network_error(transfer, code, "e-mail", end);
-	if (transfer->refused || status < 400)
+	if (result->outcome != TRANSFER_REJECTED && result->outcome != TRANSFER_LOGIN_DENIED)
+	{
+		delivery_network_error(job, result, "e-mail", end);
 		return;
+	}
+	line = shown_line(result->body, result->body_length);
 	end->sqlerrcode = ERRCODE_DELIVERY_ANSWER;
-	end->timed_out = false;
 	end->message = psprintf("e-mail: the server answered %s",
-							line != NULL ? line : psprintf("%ld", status));
-	end->outcome = status >= 500 && code != CURLE_LOGIN_DENIED ? DELIVERY_REFUSED : DELIVERY_RETRY;
+							line != NULL ? line : psprintf("%ld", result->status));
+	end->outcome = result->status >= 500 && result->outcome == TRANSFER_REJECTED ?
+		DELIVERY_REFUSED : DELIVERY_RETRY;
 }

@@ -16,14 +16,16 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "pure/url_check.h"
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/guc_delivery.h"
 #include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "shmem/preload.h"
-#include "delivery/delivery.h"
 #include "job/enqueue.h"
+#include "delivery/delivery.h"
+#include "delivery/endpoint.h"
 
 PG_FUNCTION_INFO_V1(defer_http);
 PG_FUNCTION_INFO_V1(defer_email);
@@ -112,34 +114,6 @@ http_method(FunctionCallInfo fcinfo)
 			 errhint("Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")));
 }
 
-/* Is "." or ".." a part of the path, plain or as %2e?  It would lead out of it */
-static bool
-has_dot_segment(const char *path)
-{
-	int			dots = 0;		/* of the part so far; negative: there is more in it */
-
-	for (;; path++)
-	{
-		if (*path == '\0' || *path == '?' || *path == '#' || *path == '/')
-		{
-			if (dots == 1 || dots == 2)
-				return true;
-			if (*path != '/')
-				return false;
-			dots = 0;
-		}
-		else if (dots >= 0 && *path == '.')
-			dots++;
-		else if (dots >= 0 && pg_strncasecmp(path, "%2e", 3) == 0)
-		{
-			dots++;
-			path += 2;
-		}
-		else
-			dots = -1;
-	}
-}
-
 /* With an endpoint: nothing, or what comes after its URL */
 static char *
 http_url(FunctionCallInfo fcinfo, const char *endpoint)
@@ -159,7 +133,7 @@ http_url(FunctionCallInfo fcinfo, const char *endpoint)
 				 errmsg("with an endpoint \"url\" must begin with / or ?"),
 				 errdetail("It is what comes after the URL of the endpoint.")));
 	check_no_control(url, "url");
-	if (has_dot_segment(url))
+	if (url_path_climbs(url))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("with an endpoint \"url\" must not have \".\" or \"..\" in its path")));

@@ -30,6 +30,7 @@ typedef struct ProcessStart
 								 * takes none */
 	const char *database;		/* these two: names, for what ps shows */
 	const char *role;			/* NULL: serves all */
+	const char *library;		/* that has the function; NULL: defer */
 } ProcessStart;
 
 extern void process_register_static(const char *kind);	/* in the postmaster;
@@ -64,8 +65,12 @@ extern PGDLLEXPORT void defer_worker_main(Datum arg);
 extern void worker_pause(bool may_exit);	/* after an error of our own: a
 											 * second */
 
-/* process/sender.c */
+/* process/sender_library.c: in the library defer_sender */
 extern PGDLLEXPORT void defer_sender_main(Datum arg);
+
+/* process/sender.c: for that library, which brings the network */
+struct Transport;
+extern PGDLLEXPORT void defer_sender_run(Datum arg, const struct Transport *transport);
 
 /*
  * process/sender_start.c: see to it that the database has a sender.  False: no

@@ -11,13 +11,13 @@
 
 /* All but what tells one kind from another */
 static void
-describe(BackgroundWorker *worker, const char *kind)
+describe(BackgroundWorker *worker, const char *kind, const char *library)
 {
 	memset(worker, 0, sizeof(*worker));
 	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker->bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker->bgw_library_name, "defer", BGW_MAXLEN);
+	strlcpy(worker->bgw_library_name, library != NULL ? library : "defer", BGW_MAXLEN);
 	snprintf(worker->bgw_function_name, BGW_MAXLEN, "defer_%s_main", kind);
 	snprintf(worker->bgw_type, BGW_MAXLEN, "defer %s", kind);
 	strlcpy(worker->bgw_name, worker->bgw_type, BGW_MAXLEN);
@@ -28,7 +28,7 @@ process_register_static(const char *kind)
 {
 	BackgroundWorker worker;
 
-	describe(&worker, kind);
+	describe(&worker, kind, NULL);
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
 }
@@ -40,7 +40,7 @@ process_start(const ProcessStart *start, BackgroundWorkerHandle **handle)
 	MemoryContext context;
 	bool		started;
 
-	describe(&worker, start->kind);
+	describe(&worker, start->kind, start->library);
 	worker.bgw_main_arg = start->arg;
 	worker.bgw_notify_pid = MyProcPid;
 	memcpy(worker.bgw_extra, &start->generation, sizeof(start->generation));

@@ -1,18 +1,18 @@
 /*
  * network_rules.c
- *		To which addresses deliveries may go: see pure/network_rules.h.
+ *		To which addresses deliveries may go: see network_rules.h.
  *
- * Whoever may send HTTP requests from the server must not reach with them what
- * only the server can reach: services on the machine itself, in its network,
- * the metadata service of a cloud.  Names are no help, they point where their
- * owner likes; so the address that a socket is about to be connected to is
- * looked at.
+ * A role that may send HTTP requests from the server must not reach with them
+ * what only the server can reach: services on the machine itself, in its
+ * network, the metadata service of a cloud.  Names are no help, they point where
+ * their owner likes; so the address that a socket is about to be connected to is
+ * checked.
  *
  * Of IPv6 only the part that is given out for global unicast counts as public.
  * An IPv4 address can be wrapped in an IPv6 address in several ways, and is
  * unwrapped first.
  */
-#include "pure/network_rules.h"
+#include "network_rules.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -25,6 +25,7 @@ static const char *const special_v4[] = {
 	"10.0.0.0/8",				/* private */
 	"100.64.0.0/10",			/* carrier's NAT */
 	"127.0.0.0/8",				/* loopback */
+	"168.63.129.16/32",			/* Azure's WireServer, only there on its hosts */
 	"169.254.0.0/16",			/* link-local, metadata of clouds */
 	"172.16.0.0/12",			/* private */
 	"192.0.0.0/24",				/* protocol assignments */
@@ -172,47 +173,116 @@ is_public(const unsigned char *address)
 	return (address[0] & 0xe0) == 0x20 && !in_one_of(address, special_v6, COUNT(special_v6));
 }
 
-/* The IPv4 address that an IPv6 address stands for; false: for none */
-static bool
-unwrap(const unsigned char *address, unsigned char *inner)
+/* The prefixes behind which an IPv6 address carries an IPv4 address */
+static const struct
 {
-	static const unsigned char nat64[12] = {0, 0x64, 0xff, 0x9b};
-	static const unsigned char compatible[12] = {0};
+	const char *prefix;
+	int			offset;			/* of the IPv4 address, bytes */
+	bool		global;			/* may lead to the public Internet */
+}			wrappers[] =
+{
+	{"2002::/16", 2, true},		/* 6to4 */
+	{"64:ff9b::/96", 12, true}, /* NAT64 */
+	{"64:ff9b:1::/48", 12, false},	/* NAT64 of one's own network */
+	{"::ffff:0:0:0/96", 12, false}, /* translated (SIIT) */
+	{"::/96", 12, true},		/* "compatible" */
+};
 
-	if (address[0] == 0x20 && address[1] == 0x02)
-		wrap_v4(inner, address + 2);	/* 6to4 */
-	else if (memcmp(address, nat64, 12) == 0)
-		wrap_v4(inner, address + 12);
-	else if (memcmp(address, compatible, 12) == 0 && (address[12] | address[13]) != 0)
-		wrap_v4(inner, address + 12);
-	else
+/*
+ * Find the IPv4 address that an IPv6 address stands for, how many bits its prefix
+ * has, and whether it may be public.  False: it stands for none.
+ */
+static bool
+unwrap(const unsigned char *address, unsigned char *inner, int *bits, bool *global)
+{
+	static const unsigned char zero[14] = {0};
+
+	/* "::", "::1" and their like are addresses of IPv6 */
+	if (is_v4(address) || memcmp(address, zero, sizeof(zero)) == 0)
 		return false;
-	return true;
+	for (size_t i = 0; i < COUNT(wrappers); i++)
+	{
+		Network		network;
+
+		if (parse_network(wrappers[i].prefix, &network) && in_network(address, &network))
+		{
+			wrap_v4(inner, address + wrappers[i].offset);
+			*bits = network.bits;
+			*global = wrappers[i].global;
+			return true;
+		}
+	}
+	return false;
 }
 
-bool
-address_allowed(const struct sockaddr *socket_address, const NetworkList *allowed)
+/* Read a socket's address as 128 bits; false: it is neither IPv4 nor IPv6 */
+static bool
+read_address(const struct sockaddr *socket_address, unsigned char *address)
 {
-	unsigned char address[16];
-	unsigned char inner[16];
-
 	if (socket_address->sa_family == AF_INET)
 		wrap_v4(address, &((const struct sockaddr_in *) socket_address)->sin_addr);
 	else if (socket_address->sa_family == AF_INET6)
 		memcpy(address, &((const struct sockaddr_in6 *) socket_address)->sin6_addr, 16);
 	else
 		return false;
-	for (int i = 0; i < allowed->n; i++)
+	return true;
+}
+
+bool
+address_bytes(const struct sockaddr *socket_address, unsigned char bytes[16])
+{
+	unsigned char inner[16];
+	int			bits;
+	bool		global;
+
+	if (!read_address(socket_address, bytes))
+		return false;
+	if (unwrap(bytes, inner, &bits, &global))
+		memcpy(bytes, inner, 16);
+	return true;
+}
+
+bool
+address_listed(const struct sockaddr *socket_address, const NetworkList *list)
+{
+	unsigned char address[16];
+	unsigned char inner[16];
+	int			least = 0;
+	bool		global;
+
+	if (!read_address(socket_address, address))
+		return false;
+	if (is_v4(address))
+		least = 96;
+	else
+		(void) unwrap(address, inner, &least, &global);
+	for (int i = 0; i < list->n; i++)
 	{
-		/* ::/0 is all of IPv6, and lets in no IPv4 that is written in it */
-		if (is_v4(address) && allowed->networks[i].bits < 96)
-			continue;
-		if (in_network(address, &allowed->networks[i]))
+		if (list->networks[i].bits >= least && in_network(address, &list->networks[i]))
 			return true;
 	}
-	if (unwrap(address, inner))
-		return is_public(inner);
+	return false;
+}
+
+bool
+address_public(const struct sockaddr *socket_address)
+{
+	unsigned char address[16];
+	unsigned char inner[16];
+	int			bits;
+	bool		global;
+
+	if (!read_address(socket_address, address))
+		return false;
+	if (unwrap(address, inner, &bits, &global))
+		return global && is_public(inner);
 	return is_public(address);
+}
+
+bool
+address_allowed(const struct sockaddr *address, const NetworkList *list)
+{
+	return address_listed(address, list) || address_public(address);
 }
 
 void

@@ -32,13 +32,23 @@ typedef struct NetworkList
 extern bool networks_parse(const char *text, NetworkList *list, char *problem, size_t size);
 
 /*
- * Is that an address of the public Internet, or in the list?  What wraps an
- * IPv4 address is public if that address is; in the list, networks of IPv6 do
- * not stand for addresses of IPv4, but for those that wrap one.
+ * Does one of the networks hold the address?  A network stands for IPv4 addresses
+ * only if it is one of IPv4 itself, and for IPv6 addresses that wrap an IPv4
+ * address only if it is not larger than all those that are wrapped in that way:
+ * "::/0" is all of IPv6, and lets in no IPv4 that is written in it.
  */
-extern bool address_allowed(const struct sockaddr *address, const NetworkList *allowed);
+extern bool address_listed(const struct sockaddr *address, const NetworkList *list);
 
-/* As text, for messages */
+/* Is it of the public Internet?  What wraps an IPv4 address is as that one is */
+extern bool address_public(const struct sockaddr *address);
+
+/* Either of these */
+extern bool address_allowed(const struct sockaddr *address, const NetworkList *list);
+
+/* Read it as 128 bits, what wraps an IPv4 address as that; false: not of IP */
+extern bool address_bytes(const struct sockaddr *address, unsigned char bytes[16]);
+
+/* Write it as text, for messages */
 extern void address_print(const struct sockaddr *address, char *buffer, size_t size);
 
 #endif							/* NETWORK_RULES_H */

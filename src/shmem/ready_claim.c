@@ -110,22 +110,10 @@ ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *c
 	return best != NULL;
 }
 
-static bool
-is_one_of(Oid role, const Oid *roles, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (roles[i] == role)
-			return true;
-	}
-	return false;
-}
-
 bool
-ready_queue_choose_delivery(Oid database, bool mails, const Oid *excluded, int nexcluded,
+ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mails),
 							TimestampTz now, ReadyQueueChoice *chosen, TimestampTz *next_check)
 {
-	const Wanted wanted = {true, mails, now};
 	ReadyQueue *best = NULL;
 	ReadyDatabase *db;
 	dlist_iter	iter;
@@ -137,8 +125,10 @@ ready_queue_choose_delivery(Oid database, bool mails, const Oid *excluded, int n
 		dlist_foreach(iter, &db->roles)
 		{
 			ReadyRole  *role = dlist_container(ReadyRole, node, iter.cur);
+			const Oid	owner = role->tag.owner;
+			const Wanted wanted = {true, may_take(owner, true), now};
 
-			if (!is_one_of(role->tag.owner, excluded, nexcluded))
+			if (may_take(owner, false))
 				best = best_of_role(role, &wanted, best, next_check);
 		}
 	}

@@ -124,9 +124,12 @@ extern bool ready_queues_overflow(Oid database, TimestampTz now);
 extern bool ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *chosen,
 							   TimestampTz *next_check);
 
-/* The same for the sender: deliveries of any role but these, with e-mails or without */
-extern bool ready_queue_choose_delivery(Oid database, bool mails, const Oid *excluded,
-										int nexcluded, TimestampTz now, ReadyQueueChoice *chosen,
+/*
+ * The same for the sender: deliveries of the roles that may_take() says, and their
+ * e-mails where it says that.  It is called under ready_lock, and throws no error.
+ */
+extern bool ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mails),
+										TimestampTz now, ReadyQueueChoice *chosen,
 										TimestampTz *next_check);
 
 /* Is there a queue that a worker of that role could take jobs from? */

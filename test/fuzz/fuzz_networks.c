@@ -145,7 +145,7 @@ naive_public_v4(uint32_t a)
 	}			special[] =
 	{
 		{0x00000000, 0x00ffffff}, {0x0a000000, 0x0affffff}, {0x64400000, 0x647fffff},
-		{0x7f000000, 0x7fffffff}, {0xa9fe0000, 0xa9feffff}, {0xac100000, 0xac1fffff},
+		{0x7f000000, 0x7fffffff}, {0xa83f8110, 0xa83f8110}, {0xa9fe0000, 0xa9feffff}, {0xac100000, 0xac1fffff},
 		{0xc0000000, 0xc00000ff}, {0xc0000200, 0xc00002ff}, {0xc0586300, 0xc05863ff},
 		{0xc0a80000, 0xc0a8ffff}, {0xc6120000, 0xc613ffff}, {0xc6336400, 0xc63364ff},
 		{0xcb007100, 0xcb0071ff}, {0xe0000000, 0xffffffff},
@@ -180,6 +180,26 @@ naive_public_v6(const unsigned char *b)
 		!(high >= 0x3fff0000 && high <= 0x3fff0fff);
 }
 
+/* How many bits a network must have at least to hold an address that carries an IPv4 one */
+static int
+naive_least(const unsigned char *b)
+{
+	static const unsigned char zero[16];
+	uint32_t	high = v4_of(b);
+
+	if (high >> 16 == 0x2002)
+		return 16;
+	if (high == 0x0064ff9b && v4_of(b + 4) == 0 && v4_of(b + 8) == 0)
+		return 96;
+	if (high == 0x0064ff9b && v4_of(b + 4) >> 16 == 1)
+		return 48;
+	if (memcmp(b, zero, 8) == 0 && v4_of(b + 8) == 0xffff0000)
+		return 96;
+	if (memcmp(b, zero, 12) == 0 && v4_of(b + 12) >= 0x10000)
+		return 96;
+	return 0;
+}
+
 static bool
 naive_allowed(bool v4, const unsigned char *bytes, const NaiveNetwork *networks, int n)
 {
@@ -188,6 +208,7 @@ naive_allowed(bool v4, const unsigned char *bytes, const NaiveNetwork *networks,
 
 	for (i = 0; i < n; i++)
 		if (networks[i].address.v4 == address.v4 &&
+			(address.v4 || networks[i].length >= naive_least(bytes)) &&
 			begins_with(&address, &networks[i].address, networks[i].length))
 			return true;
 	if (address.v4)

@@ -28,6 +28,7 @@ extern const char *show_time(int64_t t);	/* one of a few static buffers */
 extern void test_backoff(void);
 extern void test_batch_size(void);
 extern void test_describe(void);
+extern void test_fair_share(void);
 extern void test_http_headers(void);
 extern void test_mail_address(void);
 extern void test_network_rules(void);
@@ -37,8 +38,8 @@ extern void test_parse(void);
 extern void test_pg_cron(void);
 extern void test_pool_policy(void);
 extern void test_published(void);
-extern void test_retry_after(void);
 extern void test_tzif(void);
+extern void test_url_check(void);
 extern void test_zones(void);
 
 #endif							/* HARNESS_H */

@@ -123,7 +123,8 @@ main(int argc, char **argv)
 		{"pg_cron", test_pg_cron},
 		{"pool_policy", test_pool_policy},
 		{"network_rules", test_network_rules},
-		{"retry_after", test_retry_after},
+		{"url_check", test_url_check},
+		{"fair_share", test_fair_share},
 		{"mail_address", test_mail_address},
 		{"http_headers", test_http_headers},
 	};

@@ -114,7 +114,7 @@ test_special(void)
 	};
 	static const char *const v4_special[] = {
 		"127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.1.1", "255.255.255.255",
-		"100.100.100.200", "224.0.0.251",
+		"100.100.100.200", "168.63.129.16", "224.0.0.251",
 	};
 	static const char *const v4_public[] = {
 		"1.1.1.1", "8.8.8.8", "93.184.216.34", "192.0.66.1", "172.217.1.1", "198.41.0.4",
@@ -200,6 +200,16 @@ test_lists(void)
 	check(allowed("fe80::1", &list) && allowed("::1", &list), "all of IPv6");
 	check(!allowed("127.0.0.1", &list) && !allowed("::ffff:127.0.0.1", &list),
 		  "::/0 is not IPv4");
+	check(!allowed("64:ff9b::7f00:1", &list) && !allowed("64:ff9b:1::7f00:1", &list) &&
+		  !allowed("2002:7f00:1::1", &list) && !allowed("::127.0.0.1", &list) &&
+		  !allowed("::ffff:0:127.0.0.1", &list), "::/0 is not IPv4 that is written in IPv6");
+	check(allowed("64:ff9b::808:808", &list) && allowed("2002:808:808::1", &list),
+		  "but that may be public");
+	list = list_of("64:ff9b::/95");
+	check(!allowed("64:ff9b::7f00:1", &list), "more than NAT64 is not NAT64");
+	list = list_of("64:ff9b:1::/48 2002::/16 ::/96");
+	check(allowed("64:ff9b:1::7f00:1", &list) && allowed("2002:7f00:1::1", &list) &&
+		  allowed("::127.0.0.1", &list), "these three in the list");
 	list = list_of("0.0.0.0/0");
 	check(allowed("127.0.0.1", &list) && allowed("::ffff:169.254.169.254", &list), "all of IPv4");
 	check(!allowed("::1", &list) && !allowed("fd00::1", &list), "0.0.0.0/0 is not IPv6");
@@ -293,6 +303,19 @@ test_junk(void)
 	check(!networks_parse(many, &list, problem, sizeof(problem)), "one more");
 }
 
+/* Two ways to write an address */
+static void
+check_same(const char *one, const char *other)
+{
+	struct sockaddr_storage a = address_of(one);
+	struct sockaddr_storage b = address_of(other);
+	unsigned char bytes[2][16];
+
+	check(address_bytes((struct sockaddr *) &a, bytes[0]) &&
+		  address_bytes((struct sockaddr *) &b, bytes[1]) &&
+		  memcmp(bytes[0], bytes[1], 16) == 0, "%s is not %s", one, other);
+}
+
 void
 test_network_rules(void)
 {
@@ -306,6 +329,10 @@ test_network_rules(void)
 	test_junk();
 
 	check(!address_allowed(&other, &nothing), "a socket that is not of the Internet");
+	check_same("::ffff:1.2.3.4", "1.2.3.4");
+	check_same("64:ff9b::1.2.3.4", "1.2.3.4");
+	check_same("2002:102:304::1", "1.2.3.4");
+	check(!address_bytes(&other, (unsigned char *) text), "bytes of a socket that is not of the Internet");
 	address_print((struct sockaddr *) &storage, text, sizeof(text));
 	check(strcmp(text, "192.0.2.7") == 0, "%s", text);
 	storage = address_of("2001:db8::7");

@@ -19,6 +19,7 @@ plan skip_all => "$missing is not there" if $missing;
 my ($user, $password) = ('ann@example.org', 'pässword %:@');
 my $mail = Peers->smtp(user => $user, password => Encode::encode('UTF-8', $password));
 my $node = delivery_server('main', "defer.http_ca_file = '" . Peers::ca() . q{'
+defer.smtp_password_file = 'mail_password'
 defer.smtp_from = 'Market <noreply@market.example>'});
 my $quick = $Deliveries::quick;
 
@@ -30,34 +31,54 @@ for my $call (q{defer.email('a@example.com', 's', 'b')}, q{defer.alert('ops', re
 	like($error, qr/no (?:SMTP|mail) server is .*set defer\.smtp_url/s, "$call without a mail server");
 }
 
-# The URL of a server of the peer
+# The URL of a server of the peer, with a user
 sub mail_url
 {
 	my ($port, $login) = @_;
 	my $url = $mail->url($port);
 
-	if ($login)
+	if (defined $login)
 	{
-		my @parts = @$login;
-
-		utf8::encode($_) for @parts;
-		s/([^A-Za-z0-9])/sprintf('%%%02X', ord($1))/ge for @parts;
-		$url =~ s{//}{"//" . join(':', @parts) . '@'}e;
+		utf8::encode($login);
+		$login =~ s/([^A-Za-z0-9])/sprintf('%%%02X', ord($1))/ge;
+		$url =~ s{//}{//$login@};
 	}
 	return $url;
 }
 
-# To which server the next ones go
+# To which server the next ones go; the password is in a file
 sub use_server
 {
-	my ($port, @login) = @_;
-	my $url = mail_url($port, @login ? \@login : undef);
+	my ($port, $login, $word) = @_;
+	my $url = mail_url($port, $login);
 
+	if (defined $word)
+	{
+		open(my $file, '>:utf8', $node->data_dir . '/mail_password') or die $!;
+		print $file "$word\n";
+		close($file);
+	}
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET defer.smtp_url = ' . quoted($url));
 	$node->reload;
 	until_ok($node, 'SELECT pg_catalog.current_setting(\'defer.smtp_url\') = ' . quoted($url), "to the server \"$port\"");
 	$mail->clear;
 	return;
+}
+
+# A password in the setting would be in the server's log at each change: it is refused, and not told
+{
+	my ($out, $err);
+	my $from = -s $node->logfile;
+
+	$node->psql('postgres', q{SET log_statement = none; SET log_min_error_statement = panic; ALTER SYSTEM SET defer.smtp_url = 'smtp://ann:TELLNOBODY@127.0.0.1'},
+		stdout => \$out, stderr => \$err);
+	like($err, qr/invalid value for parameter "defer.smtp_url"\n.*contains a password/, 'a password in defer.smtp_url is refused');
+	append_to_file($node->data_dir . '/postgresql.conf', "defer.smtp_url = 'smtp://ann:TELLNOBODY\@127.0.0.1'\n");
+	$node->reload;
+	ok($node->wait_for_log(qr/invalid value for parameter "defer.smtp_url"/, $from), 'also in the configuration file');
+	unlike(slurp_file($node->logfile), qr/TELLNOBODY/, 'and the log does not tell it');
+	append_to_file($node->data_dir . '/postgresql.conf', "defer.smtp_url = ''\n");
+	$node->reload;
 }
 
 # ------------------------------------------------------------------------

@@ -55,7 +55,8 @@ $sql .= q{SELECT defer.endpoint('mail_wrong', 'email', } . quoted($mail->url('sm
   . q{, username => 'CANARYmailuser', password => 'CANARYwrong', sender => 'a@example.org');};
 $sql .= q{SELECT defer.grant_endpoint(name, 'app') FROM defer.endpoints;
 	ALTER SYSTEM SET defer.smtp_from = 'a@example.org'; ALTER SYSTEM SET defer.smtp_url = '}
-  . $mail->url('starttls') =~ s{//}{//CANARYmailuser:CANARYmailpassword@}r . q{'};
+  . $mail->url('starttls') =~ s{//}{//CANARYmailuser@}r . q{'; ALTER SYSTEM SET defer.smtp_password_file = 'mail_password'};
+append_to_file($node->data_dir . '/mail_password', "CANARYmailpassword\n");
 $node->safe_psql('postgres', $_) for map { "$quiet $_" } grep { /\S/ } split /;/, $sql =~ s/^\Q$quiet\E//r;
 
 # Everything that the server may say, from here on
