@@ -334,10 +334,12 @@ CREATE TABLE defer.alert (
 	workers			boolean NOT NULL,
 	last_sent_at	timestamptz,
 	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	endpoint_owner	regrole,
 	CONSTRAINT alert_pkey PRIMARY KEY (id),
 	CONSTRAINT alert_owner_name_key UNIQUE (owner, name)
 );
 COMMENT ON TABLE defer.alert IS 'rules for alerts; look at defer.alerts instead';
+COMMENT ON COLUMN defer.alert.endpoint_owner IS 'owner of the endpoint when it was named: a role that takes the name later gets nothing';
 COMMENT ON COLUMN defer.alert.function IS 'signature, or defer.http and the like; NULL: all';
 
 -- What is to be told: written in the transaction that ends a job, deleted in the

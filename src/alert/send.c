@@ -37,6 +37,7 @@
 #include "config/settings_cache.h"
 #include "job/batch.h"
 #include "delivery/delivery.h"
+#include "delivery/endpoint.h"
 #include "alert/alert.h"
 
 /* What one message tells of (rows), and how long its parts may be (bytes) */
@@ -58,6 +59,7 @@ typedef struct Rule
 	char	   *name;
 	Oid			owner;
 	char	   *endpoint;		/* NULL: none */
+	Oid			endpoint_owner;
 	char	   *kind;			/* of the endpoint as it is now; "email" where there is none; NULL: it is gone */
 	Datum		recipients;		/* text[]; 0: none */
 	int64		window;
@@ -128,7 +130,9 @@ read_rules(void)
 					" CASE WHEN a.endpoint IS NULL THEN 'email' ELSE e.kind END, a.recipients, a.group_window,"
 					" a.recovered, a.show_args, a.backlog, a.workers,"
 					" (SELECT pg_catalog.min(v.at) FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) a.id)"
-					" FROM defer.alert a LEFT JOIN defer.endpoint e ON e.name OPERATOR(pg_catalog.=) a.endpoint",
+					", a.endpoint_owner"
+					" FROM defer.alert a LEFT JOIN defer.endpoint e ON e.name OPERATOR(pg_catalog.=) a.endpoint"
+					" AND e.owner OPERATOR(pg_catalog.=) a.endpoint_owner",
 					0, NULL, NULL, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)
 	{
@@ -146,6 +150,7 @@ read_rules(void)
 		rule->backlog = is_null(i, 10) ? -1 : setting_interval("backlog", DatumGetIntervalP(value(i, 10)));
 		rule->workers = DatumGetBool(value(i, 11));
 		rule->first = is_null(i, 12) ? DT_NOEND : DatumGetTimestampTz(value(i, 12));
+		rule->endpoint_owner = is_null(i, 13) ? InvalidOid : DatumGetObjectId(value(i, 13));
 		list = lappend(list, rule);
 	}
 	return list;
@@ -589,7 +594,7 @@ enqueue_message(const Rule *rule, List *subjects, List *samples, bool recovery)
 		push_http(&state, rule, subjects, samples, recovery);
 	}
 	if (rule->endpoint != NULL)
-		push_text(&state, "endpoint", rule->endpoint);
+		endpoint_push(&state, rule->endpoint, rule->endpoint_owner, rule->owner);
 	job.args = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 	job.owner = rule->owner;
 	job.function = cstring_to_text(function);

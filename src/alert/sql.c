@@ -380,14 +380,14 @@ function_argument(FunctionCallInfo fcinfo)
 	return CStringGetTextDatum(function_resolve_name(name)->signature);
 }
 
-/* Where messages go: an endpoint, and for e-mail to whom */
-static void
+/* Check where messages go; returns the owner of the endpoint, InvalidOid: none is named */
+static Oid
 check_destination(FunctionCallInfo fcinfo)
 {
 	char	   *name = text_argument(fcinfo, ARG_ENDPOINT);
 	bool		has_recipients = !PG_ARGISNULL(ARG_RECIPIENTS);
 	const char *kind = "email";
-	Endpoint   *endpoint;
+	Endpoint   *endpoint = NULL;
 
 	if (name == NULL && !has_recipients)
 		ereport(ERROR,
@@ -408,7 +408,7 @@ check_destination(FunctionCallInfo fcinfo)
 	else if (defer_smtp_url == NULL || defer_smtp_url[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no mail server is known"),
+				 errmsg("no SMTP server is configured"),
 				 errhint("Name an endpoint of kind email, or have the administrator set defer.smtp_url.")));
 	if (!delivery_allowed(kind, GetUserId()))
 		ereport(ERROR,
@@ -431,9 +431,11 @@ check_destination(FunctionCallInfo fcinfo)
 		for (int i = 0; i < n; i++)
 			check_mail_address(nulls[i] ? "" : TextDatumGetCString(addresses[i]), "recipients");
 	}
+	return endpoint != NULL ? endpoint->owner : InvalidOid;
 }
 
-static void
+/* Check all arguments; returns the owner of the endpoint, InvalidOid: none is named */
+static Oid
 check_alert(FunctionCallInfo fcinfo)
 {
 	char	   *name;
@@ -472,7 +474,7 @@ check_alert(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the alert is about nothing"),
 				 errhint("Give \"on_states\", \"schedules\", \"backlog\" or \"workers\".")));
-	check_destination(fcinfo);
+	return check_destination(fcinfo);
 }
 
 /*
@@ -482,15 +484,16 @@ check_alert(FunctionCallInfo fcinfo)
 Datum
 defer_alert(PG_FUNCTION_ARGS)
 {
-	Oid			types[ARG_N + 1] = {TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INTERVALOID,
-		TEXTARRAYOID, BOOLOID, BOOLOID, BOOLOID, INTERVALOID, BOOLOID, REGROLEOID
+	Oid			types[ARG_N + 2] = {TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INTERVALOID,
+		TEXTARRAYOID, BOOLOID, BOOLOID, BOOLOID, INTERVALOID, BOOLOID, REGROLEOID, REGROLEOID
 	};
-	Datum		values[ARG_N + 1];
-	char		nulls[ARG_N + 1];
+	Datum		values[ARG_N + 2];
+	char		nulls[ARG_N + 2];
+	Oid			endpoint_owner;
 	OwnSql		own;
 
 	PreventCommandIfReadOnly("defer.alert()");
-	check_alert(fcinfo);
+	endpoint_owner = check_alert(fcinfo);
 	warn_if_not_preloaded();
 	for (int i = 0; i < ARG_N; i++)
 	{
@@ -500,19 +503,22 @@ defer_alert(PG_FUNCTION_ARGS)
 	}
 	nulls[ARG_N] = ' ';
 	values[ARG_N] = ObjectIdGetDatum(GetUserId());
+	nulls[ARG_N + 1] = OidIsValid(endpoint_owner) ? ' ' : 'n';
+	values[ARG_N + 1] = ObjectIdGetDatum(endpoint_owner);
 
 	own_sql_begin(&own);
 	SPI_connect();
 	(void) own_sql_run("INSERT INTO defer.alert (name, endpoint, states, function, group_window, recipients,"
-					   " recovered, show_args, schedules, backlog, workers, owner)"
+					   " recovered, show_args, schedules, backlog, workers, owner, endpoint_owner)"
 					   " VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, true), COALESCE($8, true),"
-					   " COALESCE($9, false), $10, COALESCE($11, false), $12)"
+					   " COALESCE($9, false), $10, COALESCE($11, false), $12, $13)"
 					   " ON CONFLICT (owner, name) DO UPDATE SET endpoint = EXCLUDED.endpoint,"
+					   " endpoint_owner = EXCLUDED.endpoint_owner,"
 					   " states = EXCLUDED.states, function = EXCLUDED.function,"
 					   " group_window = EXCLUDED.group_window, recipients = EXCLUDED.recipients,"
 					   " recovered = EXCLUDED.recovered, show_args = EXCLUDED.show_args,"
 					   " schedules = EXCLUDED.schedules, backlog = EXCLUDED.backlog, workers = EXCLUDED.workers",
-					   ARG_N + 1, types, values, nulls, SPI_OK_INSERT);
+					   ARG_N + 2, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
 	own_sql_end(&own);
 	alerts_changed();

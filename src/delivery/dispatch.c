@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -58,20 +57,6 @@ owner_may_send(const Job *job, const char *function, DeliveryEnd *end)
 	return true;
 }
 
-/*
- * Does the endpoint belong to the role that the job was enqueued for?  A name that
- * was dropped can be taken by any role, which would get what was meant for another.
- * The owner is kept by name: that holds in a dump, where an OID would not.
- */
-static bool
-is_same_owner(const Job *job, const Endpoint *endpoint)
-{
-	const char *owner = delivery_text(job->args, "endpoint_owner");
-
-	return endpoint->owner == job->owner ||
-		(owner != NULL && get_role_oid(owner, true) == endpoint->owner);
-}
-
 /* Read the endpoint that the job names; NULL, and an outcome: it cannot be used */
 static Endpoint *
 read_endpoint(const Job *job, const char *name, const char *kind, DeliveryEnd *end)
@@ -88,7 +73,7 @@ read_endpoint(const Job *job, const char *name, const char *kind, DeliveryEnd *e
 	else if (!endpoint_usable_by(endpoint, job->owner))
 		delivery_refuse(end, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("permission denied for endpoint \"%s\"", name), NULL);
-	else if (!is_same_owner(job, endpoint))
+	else if (!endpoint_has_owner(endpoint, job->args, job->owner))
 		delivery_refuse(end, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("endpoint \"%s\" belongs to another role now", name),
 						pstrdup("It was dropped and made again, by another role, after the job was enqueued."));

@@ -123,6 +123,30 @@ endpoint_usable_by(const Endpoint *endpoint, Oid role)
 	return false;
 }
 
+/*
+ * A name that was dropped can be taken by any role, which would get what was meant for
+ * another.  The owner may make the endpoint anew: it could change it as well.
+ */
+void
+endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job_owner)
+{
+	char	   *owner;
+
+	push_text(state, "endpoint", name);
+	if (endpoint_owner == job_owner)
+		return;
+	owner = GetUserNameFromId(endpoint_owner, true);
+	push_text(state, "endpoint_owner", owner != NULL ? owner : "");	/* it was dropped */
+}
+
+bool
+endpoint_has_owner(const Endpoint *endpoint, const Jsonb *args, Oid job_owner)
+{
+	const char *owner = delivery_text(args, "endpoint_owner");
+
+	return endpoint->owner == (owner != NULL ? get_role_oid(owner, true) : job_owner);
+}
+
 bool
 endpoint_fixes_sender(const Endpoint *endpoint, Oid role)
 {

@@ -7,6 +7,8 @@
 
 #include "utils/jsonb.h"
 
+#include "base/compat.h"
+
 typedef struct Endpoint
 {
 	char	   *name;
@@ -37,5 +39,14 @@ extern bool endpoint_fixes_sender(const Endpoint *endpoint, Oid role);
 /* Read one that the current user wants to send with; error if it cannot, or if it
  * is not of that kind (NULL: any) */
 extern Endpoint *endpoint_check(const char *name, const char *kind);
+
+/*
+ * Add the endpoint to the arguments of a job of that role: its name and, where that
+ * is another role, its owner by name, which holds in a dump where an OID would not.
+ */
+extern void endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job_owner);
+
+/* Does the endpoint belong to the role that it belonged to when that was added? */
+extern bool endpoint_has_owner(const Endpoint *endpoint, const Jsonb *args, Oid job_owner);
 
 #endif							/* DELIVERY_ENDPOINT_H */

@@ -251,16 +251,17 @@ defer_http(PG_FUNCTION_ARGS)
 	char	   *method = http_method(fcinfo);
 	char	   *endpoint = text_argument(fcinfo, HTTP_ENDPOINT);
 	char	   *url;
+	Oid			endpoint_owner = InvalidOid;
 
 	if (endpoint != NULL)
-		(void) endpoint_check(endpoint, "http");
+		endpoint_owner = endpoint_check(endpoint, "http")->owner;
 	url = http_url(fcinfo, endpoint);
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "method", method);
 	if (url != NULL)
 		push_text(&state, "url", url);
 	if (endpoint != NULL)
-		push_text(&state, "endpoint", endpoint);
+		endpoint_push(&state, endpoint, endpoint_owner, GetUserId());
 	push_http_body(&state, fcinfo);
 	if (!PG_ARGISNULL(HTTP_HEADERS))
 	{
@@ -376,22 +377,38 @@ push_address(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *ke
 	push_text(state, key, address);
 }
 
-/* Nobody should find out on Monday that there is no mail server */
-static void
-check_mail_settings(FunctionCallInfo fcinfo, const char *endpoint)
+/*
+ * Check that there is a server and a sender: not when the job runs, but now.  Returns
+ * the endpoint, NULL: none is named.
+ */
+static Endpoint *
+check_mail_server(FunctionCallInfo fcinfo, const char *name)
 {
-	if (endpoint != NULL)
-		(void) endpoint_check(endpoint, "email");
+	char	   *sender = text_argument(fcinfo, MAIL_SENDER);
+	Endpoint   *endpoint = NULL;
+
+	if (name != NULL)
+	{
+		endpoint = endpoint_check(name, "email");
+		if (sender != NULL && endpoint_fixes_sender(endpoint, GetUserId()) &&
+			strcmp(sender, endpoint->sender) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to choose the sender of endpoint \"%s\"", name),
+					 errhint("Leave out \"sender\": mails over this endpoint come from \"%s\".",
+							 endpoint->sender)));
+	}
 	else if (defer_smtp_url == NULL || defer_smtp_url[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no mail server is known"),
+				 errmsg("no SMTP server is configured"),
 				 errhint("Name an endpoint of kind email, or have the administrator set defer.smtp_url.")));
-	else if (PG_ARGISNULL(MAIL_SENDER) && (defer_smtp_from == NULL || defer_smtp_from[0] == '\0'))
+	else if (sender == NULL && (defer_smtp_from == NULL || defer_smtp_from[0] == '\0'))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("\"sender\" must be given"),
 				 errhint("Or have the administrator set defer.smtp_from.")));
+	return endpoint;
 }
 
 Datum
@@ -399,10 +416,10 @@ defer_email(PG_FUNCTION_ARGS)
 {
 	MemoryContext outer = begin_call("defer.email()");
 	JsonbBuilder state = {0};
-	char	   *endpoint = text_argument(fcinfo, MAIL_ENDPOINT);
+	char	   *name = text_argument(fcinfo, MAIL_ENDPOINT);
+	Endpoint   *endpoint = check_mail_server(fcinfo, name);
 	int			recipients;
 
-	check_mail_settings(fcinfo, endpoint);
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	recipients = push_recipients(&state, fcinfo);
 	recipients += push_address_array(&state, fcinfo, MAIL_CC, "cc", "cc");
@@ -421,7 +438,7 @@ defer_email(PG_FUNCTION_ARGS)
 	push_address(&state, fcinfo, MAIL_REPLY_TO, "reply_to", "reply_to");
 	push_address(&state, fcinfo, MAIL_SENDER, "from", "sender");
 	if (endpoint != NULL)
-		push_text(&state, "endpoint", endpoint);
+		endpoint_push(&state, name, endpoint->owner, GetUserId());
 	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout", MAIL_DEFAULT_TIMEOUT);
 	return end_call(outer,
 					enqueue_job(fcinfo, MAIL_OPTIONS, JOB_EMAIL, EMAIL_FUNCTION, InvalidOid,
@@ -437,14 +454,15 @@ defer_slack(PG_FUNCTION_ARGS)
 {
 	MemoryContext outer = begin_call("defer.slack()");
 	JsonbBuilder state = {0};
-	char	   *endpoint;
+	char	   *name;
+	Endpoint   *endpoint;
 
 	require_argument(fcinfo, SLACK_ENDPOINT, "endpoint");
 	require_argument(fcinfo, SLACK_TEXT, "text");
-	endpoint = text_argument(fcinfo, SLACK_ENDPOINT);
-	(void) endpoint_check(endpoint, "slack");
+	name = text_argument(fcinfo, SLACK_ENDPOINT);
+	endpoint = endpoint_check(name, "slack");
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "endpoint", endpoint);
+	endpoint_push(&state, name, endpoint->owner, GetUserId());
 	push_text(&state, "text", text_argument(fcinfo, SLACK_TEXT));
 	if (!PG_ARGISNULL(SLACK_BLOCKS))
 	{

@@ -279,12 +279,6 @@ address_public(const struct sockaddr *socket_address)
 	return is_public(address);
 }
 
-bool
-address_allowed(const struct sockaddr *address, const NetworkList *list)
-{
-	return address_listed(address, list) || address_public(address);
-}
-
 void
 address_print(const struct sockaddr *address, char *buffer, size_t size)
 {

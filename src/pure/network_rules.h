@@ -43,7 +43,11 @@ extern bool address_listed(const struct sockaddr *address, const NetworkList *li
 extern bool address_public(const struct sockaddr *address);
 
 /* Either of these */
-extern bool address_allowed(const struct sockaddr *address, const NetworkList *list);
+static inline bool
+address_allowed(const struct sockaddr *address, const NetworkList *list)
+{
+	return address_listed(address, list) || address_public(address);
+}
 
 /* Read it as 128 bits, what wraps an IPv4 address as that; false: not of IP */
 extern bool address_bytes(const struct sockaddr *address, unsigned char bytes[16]);
