@@ -39,6 +39,7 @@
 #include "delivery/delivery.h"
 #include "delivery/endpoint.h"
 #include "alert/alert.h"
+#include "table/alert_event.h"
 
 /* What one message tells of (rows), and how long its parts may be (bytes) */
 #define SUBJECTS_MAX	20
@@ -718,7 +719,7 @@ send_rule(const Rule *rule)
 		enqueue_message(rule, recovered, NIL, true);
 	forget_events(rule);
 	if (changed)
-		alerts_changed();
+		alert_rules_changed();
 }
 
 /* ------------------------------------------------------------------------
@@ -749,14 +750,14 @@ note_condition(const Rule *rule, char kind, const char *subject, const char *mes
 		/* without a word of recovery it is news each time it comes */
 		alert_event_insert(rule->id, kind, subject, 0, message);
 		(void) set_failing(rule, subject, true);
-		alerts_changed();
+		alert_rules_changed();
 	}
 	else if (message == NULL && failing)
 	{
 		if (rule->recovered)
 			alert_event_insert(rule->id, EVENT_RECOVERED, subject, 0, "not any more");
 		else if (set_failing(rule, subject, false))
-			alerts_changed();
+			alert_rules_changed();
 	}
 }
 

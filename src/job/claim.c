@@ -42,6 +42,7 @@
 #include "shmem/ready_queue.h"
 #include "shmem/limits.h"
 #include "shmem/xact_notify.h"
+#include "job/end.h"
 
 /* Most that one claim reads: bytes of arguments, rows that it moves or discards */
 #define CLAIM_BYTES			(4 * 1024 * 1024)
@@ -193,10 +194,8 @@ discard_row(ItemPointer tid, TupleTableSlot *slot)
 	job_from_slot(&job, slot);
 	if (!job_delete_at(tid))
 		return ROW_LOCKED;
-	history_insert(&job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
+	job_end(&job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
 				   "was not begun before discard_after");
-	if (job.schedule_id != 0)
-		xact_notify_release();
 	return ROW_DONE;
 }
 

@@ -32,6 +32,7 @@
 #include "config/settings_cache.h"
 #include "job/batch.h"
 #include "job/current_job.h"
+#include "job/end.h"
 
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);
@@ -147,12 +148,10 @@ static void
 finish_as_cancelled(Job *job)
 {
 	job->claim = 0;
-	history_insert(job, STATE_CANCELLED, job->attempt, NO_TIME, NULL,
+	job_end(job, STATE_CANCELLED, job->attempt, NO_TIME, NULL,
 				   job->sqlstate != NULL ? text_to_cstring(job->sqlstate) : NULL,
 				   job->error != NULL ? text_to_cstring(job->error) : NULL);
 	job_delete(job->id);
-	if (job->schedule_id != 0)
-		xact_notify_release();		/* a run that was held behind this one */
 }
 
 /*

@@ -36,7 +36,6 @@
 #include "config/settings_cache.h"
 #include "job/current_job.h"
 #include "job/execute.h"
-#include "delivery/delivery.h"
 
 PG_FUNCTION_INFO_V1(defer_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);

@@ -18,6 +18,7 @@
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "table/job_table.h"
+#include "job/end.h"
 
 /* Rows that are ended in one transaction */
 #define END_ROWS	500
@@ -80,7 +81,7 @@ cancel_due(const ReadyQueueChoice *queue, TimestampTz now, TimestampTz *next_che
 		ReadyKey	next;
 
 		own_transaction_begin();
-		ended = ready_scan_end_due(queue, now, END_ROWS, STATE_CANCELLED, NULL,
+		ended = job_end_due(queue, now, END_ROWS, STATE_CANCELLED, NULL,
 								   "the function was at its concurrency limit, and at_limit is \"cancel\"",
 								   &next);
 		own_transaction_end();
@@ -125,7 +126,7 @@ fail_due(ReadyQueueChoice *choice, OwnerState state, TimestampTz now, ReadyKey *
 	own_transaction_begin();
 	why = owner_failure(choice->owner, state, &sqlstate);
 	ready_queue_scan_begin(choice, MyDatabaseId);
-	ended = ready_scan_end_due(choice, now, END_ROWS, STATE_FAILED, sqlstate, why, next);
+	ended = job_end_due(choice, now, END_ROWS, STATE_FAILED, sqlstate, why, next);
 	ready_queue_scan_advance(choice, MyDatabaseId, *next);
 	own_transaction_end();
 	return ended;

@@ -38,6 +38,7 @@
 #include "table/job_table.h"
 #include "table/rollup.h"
 #include "shmem/xact_notify.h"
+#include "job/end.h"
 
 /* Retries after a conflict that are not attempts */
 #define MAX_CONFLICTS	5
@@ -74,11 +75,9 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 	if (job->job.key != NULL || job->job.schedule_id != 0)
 		deleted = job_delete_left(&job->place, job->job.id);
 	job->started_at = started_at;
-	job->finished_at = history_insert_uncounted(&job->job, STATE_SUCCEEDED, attempt, started_at,
-												result, NULL, NULL);
+	job->finished_at = job_end_uncounted(&job->job, STATE_SUCCEEDED, attempt, started_at, result,
+										 NULL, NULL);
 	job_log_write(job->job.id, job->job.owner, attempt);
-	if (job->job.schedule_id != 0)
-		xact_notify_release();
 	if (deleted)
 		rollup_add(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
 	PopActiveSnapshot();
@@ -204,10 +203,8 @@ free_row(Job *job, TimestampTz run_at)
 static void
 end_row(Job *job, char state, TimestampTz started_at, const char *sqlstate, const char *message)
 {
-	history_insert(job, state, job->attempt, started_at, NULL, sqlstate, message);
+	job_end(job, state, job->attempt, started_at, NULL, sqlstate, message);
 	job_delete(job->id);
-	if (job->schedule_id != 0)
-		xact_notify_release();
 }
 
 /*
@@ -309,7 +306,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		error = error_to_keep(error);
 		verdict = judge(&job, &policy, kind, error);
 		sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
-		attempt_insert(&job, attempt, started_at, verdict.outcome, error, verdict.retry_at);
+		job_attempt_end(&job, attempt, started_at, verdict.outcome, error, verdict.retry_at);
 		if (verdict.counts)
 			job.attempt++;
 		if (strcmp(verdict.outcome, "conflict") == 0)
@@ -395,10 +392,8 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 		return true;			/* somebody has changed it by hand */
 	if (end->outcome == DELIVERY_DONE)
 	{
-		history_insert(&job, STATE_SUCCEEDED, job.attempt + 1, started_at, end->result, NULL, NULL);
+		job_end(&job, STATE_SUCCEEDED, job.attempt + 1, started_at, end->result, NULL, NULL);
 		job_delete(job.id);
-		if (job.schedule_id != 0)
-			xact_notify_release();
 		return true;
 	}
 
@@ -415,7 +410,7 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	error.message = valid_text_cut(end->message);
 	error.detail = end->detail != NULL ? valid_text_cut(end->detail) : NULL;
 	sqlstate = pstrdup(unpack_sql_state(end->sqlerrcode));
-	attempt_insert(&job, job.attempt + 1, started_at, verdict.outcome, &error, verdict.retry_at);
+	job_attempt_end(&job, job.attempt + 1, started_at, verdict.outcome, &error, verdict.retry_at);
 	report_failure(&job, job.attempt + 1, &verdict, &error);
 	if (verdict.counts)
 		job.attempt++;
@@ -428,11 +423,9 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	}
 	else
 	{
-		history_insert(&job, verdict.state, job.attempt, started_at, end->result, sqlstate,
+		job_end(&job, verdict.state, job.attempt, started_at, end->result, sqlstate,
 					   error.message);
 		job_delete(job.id);
-		if (job.schedule_id != 0)
-			xact_notify_release();
 	}
 	return true;
 }
@@ -448,7 +441,7 @@ finish_crashed_delivery(Job *job, TimestampTz started_at)
 	bool		last = ++job->crashes >= DELIVERY_MAX_CRASHES;
 	TimestampTz now = GetCurrentTimestamp();
 
-	attempt_insert(job, job->attempt + 1, started_at, "crashed", error, last ? NO_TIME : now);
+	job_attempt_end(job, job->attempt + 1, started_at, "crashed", error, last ? NO_TIME : now);
 	job->discard_at = NO_TIME;
 	if (last)
 		end_row(job, STATE_FAILED, started_at, unpack_sql_state(error->sqlerrcode), error->message);
@@ -480,7 +473,7 @@ finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts)
 		job->crashes++;
 	last = job->attempt + 1 >= policy.max_attempts ||
 		(named && job->crashes >= defer_max_crashes);
-	attempt_insert(job, job->attempt + 1, started_at, "crashed", error, last ? NO_TIME : now);
+	job_attempt_end(job, job->attempt + 1, started_at, "crashed", error, last ? NO_TIME : now);
 	job->attempt++;
 	job->sqlstate = cstring_to_text(unpack_sql_state(error->sqlerrcode));
 	job->error = cstring_to_text(error->message);

@@ -15,8 +15,9 @@
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
-#include "alert/alert.h"
+#include "table/alert_event.h"
 #include "schedule/schedule.h"
+#include "job/end.h"
 
 /* Runs that one schedule may start in a transaction */
 #define BATCH_RUNS		1000
@@ -44,7 +45,7 @@ record_tick(const Schedule *s, TimestampTz tick, char state, const char *sqlstat
 	if (schedule_make_job(s, tick, &job, &ignored_state, &ignored_error))
 		job.id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
 	job.scheduled_for = tick;
-	history_insert(&job, state, 0, NO_TIME, NULL, sqlstate, message);
+	job_end_tick(&job, state, sqlstate, message);
 }
 
 /* The job of a tick, by the rule for runs that overlap */
@@ -73,7 +74,7 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	if (!schedule_make_job(s, now, &job, &sqlstate, &error))
 	{
 		job.scheduled_for = tick;
-		history_insert(&job, STATE_FAILED, 0, NO_TIME, NULL, sqlstate, error);
+		job_end_tick(&job, STATE_FAILED, sqlstate, error);
 		return;
 	}
 	if (strcmp(s->overlap, "queue") == 0)
@@ -182,7 +183,7 @@ schedule_write_state(const Schedule *s)
 {
 	schedule_write_times(s);
 	if (s->last_error != NULL)
-		alerts_note_schedule(s->owner, s->function,
+		alert_event_record_schedule(s->owner, s->function,
 							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
 }
 

@@ -32,6 +32,7 @@
 #include "table/job_table.h"
 #include "job/batch.h"
 #include "schedule/schedule.h"
+#include "job/end.h"
 
 /* A job of a schedule that has not ended */
 typedef struct Run
@@ -212,7 +213,7 @@ replace_run(const Run *run, TimestampTz tick)
 			return true;
 	}
 	job.claim = 0;
-	history_insert(&job, STATE_CANCELLED, job.attempt, NO_TIME, NULL, NULL,
+	job_end(&job, STATE_CANCELLED, job.attempt, NO_TIME, NULL, NULL,
 				   psprintf("replaced by the run for %s", timestamptz_to_str(tick)));
 	job_delete(job.id);
 	return true;

@@ -33,17 +33,13 @@
 #include "utils/timestamp.h"
 
 #include "base/callbacks.h"
-#include "alert/alert.h"
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/text.h"
-#include "shmem/statistics.h"
-#include "shmem/xact_notify.h"
 #include "table/day_partition.h"
 #include "table/direct_insert.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
-#include "table/rollup.h"
 #include "table/table_check.h"
 
 enum
@@ -142,8 +138,8 @@ message_datum(const char *message)
 }
 
 TimestampTz
-history_insert_uncounted(const Job *job, char state, int32 attempt, TimestampTz started_at,
-						 Jsonb *result, const char *sqlstate, const char *error)
+history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
+			   Jsonb *result, const char *sqlstate, const char *error)
 {
 	Datum		values[HIST_NATTS];
 	bool		nulls[HIST_NATTS] = {0};
@@ -178,20 +174,7 @@ history_insert_uncounted(const Job *job, char state, int32 attempt, TimestampTz 
 	SET_IF(HIST_SQLSTATE, sqlstate != NULL, text_datum(sqlstate));
 	SET_IF(HIST_ERROR, error != NULL, message_datum(error));
 	insert_by_day(CAT_HISTORY_DEFAULT, now, history_columns, HIST_NATTS, values, nulls);
-	xact_notify_final(job->id);
-	if (alerts_wanted(state))
-		alerts_note(job, state, started_at);
-	statistics_job_ended(job, state, started_at, now);
 	return now;
-}
-
-void
-history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
-			   Jsonb *result, const char *sqlstate, const char *error)
-{
-	TimestampTz now = history_insert_uncounted(job, state, attempt, started_at, result, sqlstate, error);
-
-	rollup_add(job, state, started_at, now);
 }
 
 void
@@ -215,7 +198,6 @@ attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char
 	SET_IF(ATT_CONTEXT, error != NULL && error->context != NULL, message_datum(error->context));
 	SET_IF(ATT_RETRY_AT, retry_at != NO_TIME, TimestampTzGetDatum(retry_at));
 	insert_by_day(CAT_ATTEMPT_DEFAULT, now, attempt_columns, ATT_NATTS, values, nulls);
-	statistics_attempt_ended(job, outcome);
 }
 
 void

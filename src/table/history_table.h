@@ -19,15 +19,13 @@ typedef struct HistoryRow
 } HistoryRow;
 
 /*
- * Everything that ends a job writes this row; calls xact_notify_final().  The
- * second does not count the job (see table/rollup.h): the caller does when the job's row
- * is deleted.  It returns the time that it has written as finished_at.
+ * Insert a row, and nothing else: job/end.c is what ends a job.  Returns
+ * finished_at, which is now.  An active snapshot is needed, as values may be
+ * stored out of line; so it is for the next two.
  */
-extern void history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at,
-						   Jsonb *result, const char *sqlstate, const char *error);
-extern TimestampTz history_insert_uncounted(const Job *job, char state, int32 attempt,
-											TimestampTz started_at, Jsonb *result,
-											const char *sqlstate, const char *error);
+extern TimestampTz history_insert(const Job *job, char state, int32 attempt,
+								  TimestampTz started_at, Jsonb *result, const char *sqlstate,
+								  const char *error);
 extern bool history_exists(int64 id);	/* as of now */
 extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
 

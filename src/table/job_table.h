@@ -107,10 +107,6 @@ extern void ready_cursor_begin(ReadyCursor *cursor, Oid owner);
 extern bool ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,
 							  TimestampTz now);
 
-/* End free jobs of a ready queue that are due; returns how many rows, at most max */
-extern int	ready_scan_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char state,
-						 const char *sqlstate, const char *error, ReadyKey *next);
-
 /*
  * Insert a job.  id and claim are set here, enqueued_at if it is 0.  If job->key is set
  * and an unfinished job of that owner, function and key exists, its id is

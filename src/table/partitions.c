@@ -30,7 +30,6 @@
 #include "base/guc.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
-#include "job/batch.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
 

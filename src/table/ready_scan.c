@@ -81,54 +81,6 @@ ready_scan_close(ReadyScan *scan)
 	UnregisterSnapshot(scan->snapshot);
 }
 
-/*
- * Those that are locked are left alone.  *next is the first key that was not
- * dealt with.
- */
-int
-ready_scan_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char state,
-			 const char *sqlstate, const char *error, ReadyKey *next)
-{
-	ReadyScan	scan;
-	int			n = 0;
-
-	*next = READY_KEY_NONE;
-	ready_scan_open(&scan, rq);
-	while (index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
-	{
-		ItemPointerData tid = scan.slot->tts_tid;
-		bool		isnull;
-		ReadyKey		key;
-		Job			job;
-
-		CHECK_FOR_INTERRUPTS();
-		key.run_at = DatumGetTimestampTz(slot_getattr(scan.slot, JOB_RUN_AT, &isnull));
-		key.id = DatumGetInt64(slot_getattr(scan.slot, JOB_ID, &isnull));
-		if (key.run_at > now || n == max)
-		{
-			if (ready_key_before(key, *next))
-				*next = key;
-			break;
-		}
-		(void) slot_getattr(scan.slot, JOB_CLAIM, &isnull);
-		if (!isnull)
-			continue;
-		job_from_slot(&job, scan.slot);
-		if (!job_delete_at(&tid))
-		{
-			if (ready_key_before(key, *next))
-				*next = key;
-			continue;
-		}
-		history_insert(&job, state, job.attempt, NO_TIME, NULL, sqlstate, error);
-		if (job.schedule_id != 0)
-			xact_notify_release();
-		n++;
-	}
-	ready_scan_close(&scan);
-	return n;
-}
-
 /* ------------------------------------------------------------------------
  * Many ready queues
  * ------------------------------------------------------------------------ */

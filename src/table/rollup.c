@@ -32,7 +32,6 @@
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
-#include "job/batch.h"
 
 /* Columns of defer.job_rollup_new */
 enum
