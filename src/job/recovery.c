@@ -85,7 +85,7 @@ claim_is_live(int64 id)
 
 		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
 			continue;
-		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+		LWLockAcquire(slot->lock, LW_SHARED);
 		live = slot->claim_id == id || slot->previous_claim_id == id;
 		LWLockRelease(slot->lock);
 	}

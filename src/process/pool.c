@@ -258,7 +258,7 @@ count_ready(List **pools, const ReadyQueueChoice *queues, int n, TimestampTz now
 static void
 count_worker(Pool *pool, WorkerSlot *slot, TimestampTz now)
 {
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	LWLockAcquire(slot->lock, LW_SHARED);
 	if (slot->nwaiting > 0 && slot->current_job != 0 &&
 		(slot->awaiting || now - slot->job_started > HELP_AFTER))
 		pool->counts.ready += slot->nwaiting;

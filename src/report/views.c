@@ -165,7 +165,7 @@ copy_worker(Process *process, WorkerSlot *slot)
 	process->pid = slot->pid;
 	process->database = slot->database;
 	process->role = slot->owner;
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	LWLockAcquire(slot->lock, LW_SHARED);
 	process->job_id = slot->current_job;
 	process->progress = slot->progress;
 	started = slot->job_started;
@@ -251,7 +251,7 @@ copy_transfers(TransferEntry **result, int *pid)
 	if (slot != NULL && slot->pid != 0)
 	{
 		*pid = slot->pid;
-		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+		LWLockAcquire(slot->lock, LW_SHARED);
 		for (int i = 0; i < slot->nentries; i++)
 		{
 			if (slot->entries[i].job_id != 0)

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#define SCHEDULED_SET_WORDS	16
+#define SCHEDULED_SET_WORDS	256
 
 /* Two bits a function; set under workers_lock, read without */
 typedef struct ScheduledSet

@@ -106,7 +106,7 @@ sender_has_claim(Oid database, int64 claim_id)
 	slot = sender_slot(database);
 	if (slot != NULL && slot->pid != 0)
 	{
-		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+		LWLockAcquire(slot->lock, LW_SHARED);
 		for (int i = 0; i < slot->nentries && !found; i++)
 			found = slot->entries[i].job_id != 0 && slot->entries[i].claim_id == claim_id;
 		LWLockRelease(slot->lock);
