@@ -7,32 +7,20 @@
  * too many.  Else they return those of some blocks, each with a weight: how
  * many rows it stands for.  So sum(weight) is the count, exactly or nearly.
  *
- * History is written in the order in which jobs end.  So the blocks from a
- * moment on are found by halving, without an index.  If the rows turn out not
- * to be in that order, as after a restore, all blocks count.
- *
- * Which blocks are read depends on their numbers alone: as long as the sample
- * is as sparse as before, two samples differ only in what is new.
- *
  * Like the views, these functions can be called by anybody, and show nobody a
  * row that defer.jobs would not.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_inherits.h"
-#include "common/hashfn.h"
 #include "common/int.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/rel.h"
@@ -43,27 +31,11 @@
 #include "base/compat.h"
 #include "base/roles.h"
 #include "table/job_table.h"
+#include "report/block_sample.h"
 
 /* Rows of a block, for a guess; most rows that may be asked for */
 #define ROWS_IN_BLOCK	40
 #define ROWS_MAX		1000000
-
-/* Blocks that are looked at to see whether a table is in order */
-#define PROBES			48
-
-/*
- * Blocks before the one that was found: several workers write at the same
- * time, each into a block of its own.
- */
-#define DISORDER		64
-
-/* Blocks of one table that are to be sampled */
-typedef struct Part
-{
-	Relation	rel;
-	BlockNumber from;
-	BlockNumber nblocks;		/* of the table, so up to here */
-} Part;
 
 /* Blocks that are read to count */
 #define COUNT_BLOCKS	4000
@@ -85,83 +57,6 @@ typedef struct Sink
 PG_FUNCTION_INFO_V1(defer_history_sample);
 PG_FUNCTION_INFO_V1(defer_live_rows);
 PG_FUNCTION_INFO_V1(defer_throughput);
-
-/* ------------------------------------------------------------------------
- * Rows of a block
- * ------------------------------------------------------------------------ */
-
-typedef void (*RowCallback) (HeapTuple tuple, TupleDesc desc, double weight, void *arg);
-
-/* Call back with each visible row of a block; they are there during the call only */
-static void
-read_block(Relation rel, BlockNumber block, double weight, RowCallback callback, void *arg)
-{
-	Snapshot	snapshot = GetActiveSnapshot();
-	Buffer		buffer = ReadBuffer(rel, block);
-	Page		page;
-	OffsetNumber visible[MaxHeapTuplesPerPage];
-	int			n = 0;
-
-	/* a row that was visible stays where it is as long as the block is pinned */
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buffer);
-	for (int i = FirstOffsetNumber; i <= (int) PageGetMaxOffsetNumber(page); i++)
-	{
-		ItemId		item = PageGetItemId(page, i);
-		HeapTupleData tuple;
-
-		if (!ItemIdIsNormal(item))
-			continue;
-		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
-		tuple.t_len = ItemIdGetLength(item);
-		tuple.t_tableOid = RelationGetRelid(rel);
-		ItemPointerSet(&tuple.t_self, block, i);
-		if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
-			visible[n++] = i;
-	}
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	for (int i = 0; i < n; i++)
-	{
-		ItemId		item = PageGetItemId(page, visible[i]);
-		HeapTupleData tuple;
-
-		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
-		tuple.t_len = ItemIdGetLength(item);
-		tuple.t_tableOid = RelationGetRelid(rel);
-		ItemPointerSet(&tuple.t_self, block, visible[i]);
-		callback(&tuple, RelationGetDescr(rel), weight, arg);
-	}
-	ReleaseBuffer(buffer);
-}
-
-/*
- * Read the parts, or of each so many blocks one, chosen by its number.  stride
- * is a power of 2.
- */
-static void
-read_parts(const Part *parts, int nparts, BlockNumber stride, RowCallback callback, void *arg)
-{
-	for (int i = 0; i < nparts; i++)
-	{
-		const Part *part = &parts[i];
-		BlockNumber first = part->from;
-
-		while (first < part->nblocks)
-		{
-			/* up to the next multiple of stride */
-			BlockNumber end = first - first % stride + stride;
-			BlockNumber count;
-
-			CHECK_FOR_INTERRUPTS();
-			if (end > part->nblocks || end < first)
-				end = part->nblocks;
-			count = end - first;
-			read_block(part->rel, first + murmurhash32(first / stride) % count,
-					   count, callback, arg);
-			first = end;
-		}
-	}
-}
 
 static bool
 may_see(Sink *sink, Oid owner)
@@ -240,98 +135,6 @@ put_live_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 }
 
 /* ------------------------------------------------------------------------
- * Which blocks
- * ------------------------------------------------------------------------ */
-
-static void
-note_finished_at(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
-{
-	TimestampTz *earliest = arg;
-	bool		isnull;
-	TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple, HIST_FINISHED_AT, desc, &isnull));
-
-	if (!isnull && at < *earliest)
-		*earliest = at;
-}
-
-/* When the first job of that block ended; DT_NOEND: there is none */
-static TimestampTz
-block_time(Relation rel, BlockNumber block)
-{
-	TimestampTz earliest = DT_NOEND;
-
-	read_block(rel, block, 1, note_finished_at, &earliest);
-	return earliest;
-}
-
-/* From which block on are rows that ended at that time or later? */
-static BlockNumber
-first_block(Relation rel, BlockNumber nblocks, TimestampTz since)
-{
-	BlockNumber low = 0;
-	BlockNumber high = nblocks;
-	TimestampTz before = DT_NOBEGIN;
-
-	if (nblocks < 4 * PROBES)
-		return 0;
-	for (int i = 0; i < PROBES; i++)
-	{
-		BlockNumber block = (BlockNumber) ((uint64) nblocks * i / PROBES);
-		TimestampTz at = block_time(rel, block);
-
-		if (at == DT_NOEND)
-			continue;
-		if (at < before)
-			return 0;			/* not in order */
-		before = at;
-		if (at < since)
-			low = block;
-		else if (high == nblocks)
-			high = block;
-	}
-	while (high - low > 1)
-	{
-		BlockNumber middle = low + (high - low) / 2;
-
-		if (block_time(rel, middle) < since)
-			low = middle;
-		else
-			high = middle;
-	}
-	return low > DISORDER ? low - DISORDER : 0;
-}
-
-/* The power of 2 that leaves few enough blocks */
-static BlockNumber
-choose_stride(uint64 nblocks, int wanted)
-{
-	BlockNumber stride = 1;
-
-	while (nblocks / stride > wanted)
-		stride *= 2;
-	return stride;
-}
-
-/* Is it the partition of a day that was over before then?  See table/partitions.c for names */
-static bool
-is_over(Relation rel, TimestampTz since)
-{
-	const char *name = RelationGetRelationName(rel);
-	int64		day = since / USECS_PER_DAY - (since % USECS_PER_DAY < 0 ? 1 : 0);
-	char		of_day[NAMEDATALEN];
-	int			year,
-				month,
-				dom;
-
-	if (TIMESTAMP_NOT_FINITE(since))
-		return false;
-	j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &dom);
-	snprintf(of_day, sizeof(of_day), "job_history_p%04d%02d%02d", year, month, dom);
-	return strlen(name) == strlen(of_day) && strncmp(name, "job_history_p", 13) == 0 &&
-		strcmp(name, of_day) < 0;
-}
-
-/* ------------------------------------------------------------------------
  * Samples
  * ------------------------------------------------------------------------ */
 
@@ -347,44 +150,6 @@ row_count(FunctionCallInfo fcinfo, int arg)
 	return rows;
 }
 
-/* The partitions that have what ended since then, from the block on that matters */
-static int
-open_history(TimestampTz since, Part **result, uint64 *nblocks)
-{
-	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), AccessShareLock);
-	Part	   *parts = palloc(sizeof(Part) * Max(list_length(partitions), 1));
-	ListCell   *cell;
-	int			n = 0;
-
-	*nblocks = 0;
-	foreach(cell, partitions)
-	{
-		Relation	rel = table_open(lfirst_oid(cell), AccessShareLock);
-		Part	   *part = &parts[n];
-
-		if (rel->rd_rel->relam != HEAP_TABLE_AM_OID || is_over(rel, since))
-		{
-			table_close(rel, AccessShareLock);
-			continue;
-		}
-		part->rel = rel;
-		part->nblocks = RelationGetNumberOfBlocks(rel);
-		part->from = first_block(rel, part->nblocks, since);
-		*nblocks += part->nblocks - part->from;
-		n++;
-	}
-	*result = parts;
-	return n;
-}
-
-static void
-close_parts(Part *parts, int n)
-{
-	for (int i = 0; i < n; i++)
-		table_close(parts[i].rel, AccessShareLock);
-	pfree(parts);
-}
-
 /* defer.history_sample(since, most, children) */
 Datum
 defer_history_sample(PG_FUNCTION_ARGS)
@@ -392,14 +157,14 @@ defer_history_sample(PG_FUNCTION_ARGS)
 	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,.since = PG_GETARG_TIMESTAMPTZ(0),
 	.children = PG_GETARG_BOOL(2)};
 	int			rows = row_count(fcinfo, 1);
-	Part	   *parts;
+	SamplePart	   *parts;
 	uint64		nblocks;
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	n = open_history(sink.since, &parts, &nblocks);
-	read_parts(parts, n, choose_stride(nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_history_row, &sink);
-	close_parts(parts, n);
+	n = block_sample_open_history(sink.since, &parts, &nblocks);
+	block_sample_read(parts, n, block_sample_stride(nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_history_row, &sink);
+	block_sample_close(parts, n);
 	return (Datum) 0;
 }
 
@@ -486,7 +251,7 @@ defer_throughput(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Counts	   *counts = palloc0(sizeof(Counts));
 	Interval   *step = PG_GETARG_INTERVAL_P(1);
-	Part	   *parts;
+	SamplePart	   *parts;
 	uint64		nblocks;
 	BlockNumber stride;
 	int			n;
@@ -496,10 +261,10 @@ defer_throughput(PG_FUNCTION_ARGS)
 	counts->step = step_length(step);
 	check_steps(counts);
 	InitMaterializedSRF(fcinfo, 0);
-	n = open_history(counts->sink.since, &parts, &nblocks);
-	stride = choose_stride(nblocks, COUNT_BLOCKS);
-	read_parts(parts, n, stride, count_history_row, counts);
-	close_parts(parts, n);
+	n = block_sample_open_history(counts->sink.since, &parts, &nblocks);
+	stride = block_sample_stride(nblocks, COUNT_BLOCKS);
+	block_sample_read(parts, n, stride, count_history_row, counts);
+	block_sample_close(parts, n);
 	for (int i = 0; i < counts->nsteps; i++)
 	{
 		Datum		values[2 + lengthof(ended_states)];
@@ -550,7 +315,7 @@ defer_live_rows(PG_FUNCTION_ARGS)
 {
 	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,.now = GetCurrentStatementStartTimestamp()};
 	int			rows = row_count(fcinfo, 0);
-	Part		part = {0};
+	SamplePart		part = {0};
 
 	InitMaterializedSRF(fcinfo, 0);
 	part.rel = table_open(catalog_oid(CAT_JOB), AccessShareLock);
@@ -558,7 +323,7 @@ defer_live_rows(PG_FUNCTION_ARGS)
 	{
 		tuplestore_clear(sink.rsinfo->setResult);
 		part.nblocks = RelationGetNumberOfBlocks(part.rel);
-		read_parts(&part, 1, choose_stride(part.nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_live_row, &sink);
+		block_sample_read(&part, 1, block_sample_stride(part.nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_live_row, &sink);
 	}
 	table_close(part.rel, AccessShareLock);
 	return (Datum) 0;
