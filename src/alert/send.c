@@ -29,6 +29,7 @@
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "base/job_state.h"
+#include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"
@@ -434,14 +435,14 @@ slack_blocks(const char *text)
 	JsonbValue	value;
 
 	(void) jsonb_push(&inner, WJB_BEGIN_OBJECT, NULL);
-	push_text(&inner, "type", "section");
+	jsonb_push_text(&inner, "type", "section");
 	{
 		JsonbBuilder mark = {0};
 
 		(void) jsonb_push(&mark, WJB_BEGIN_OBJECT, NULL);
-		push_text(&mark, "type", "mrkdwn");
-		push_text(&mark, "text", text);
-		push_json(&inner, "text", JsonbValueToJsonb(jsonb_push(&mark, WJB_END_OBJECT, NULL)));
+		jsonb_push_text(&mark, "type", "mrkdwn");
+		jsonb_push_text(&mark, "text", text);
+		jsonb_push_json(&inner, "text", JsonbValueToJsonb(jsonb_push(&mark, WJB_END_OBJECT, NULL)));
 	}
 	(void) jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	JsonbToJsonbValue(JsonbValueToJsonb(jsonb_push(&inner, WJB_END_OBJECT, NULL)), &value);
@@ -456,9 +457,9 @@ push_slack(JsonbBuilder *state, const Rule *rule, List *subjects, List *samples,
 	char	   *text = psprintf("%s *%s*\n%s", recovery ? ":white_check_mark:" : ":red_circle:", head,
 								body_text(rule, subjects, samples, true));
 
-	push_text(state, "text", head);
+	jsonb_push_text(state, "text", head);
 	/* Slack takes up to 3000 characters in a section */
-	push_json(state, "blocks", slack_blocks(clipped(text, 2900)));
+	jsonb_push_json(state, "blocks", slack_blocks(clipped(text, 2900)));
 }
 
 static void
@@ -482,9 +483,9 @@ push_mail(JsonbBuilder *state, const Rule *rule, List *subjects, List *samples, 
 		address.val.string.len = strlen(address.val.string.val);
 		(void) jsonb_push(&to, WJB_ELEM, &address);
 	}
-	push_json(state, "to", JsonbValueToJsonb(jsonb_push(&to, WJB_END_ARRAY, NULL)));
-	push_text(state, "subject", clipped(headline(subjects, recovery), 300));
-	push_text(state, "body", body_text(rule, subjects, samples, false));
+	jsonb_push_json(state, "to", JsonbValueToJsonb(jsonb_push(&to, WJB_END_ARRAY, NULL)));
+	jsonb_push_text(state, "subject", clipped(headline(subjects, recovery), 300));
+	jsonb_push_text(state, "body", body_text(rule, subjects, samples, false));
 }
 
 static void
@@ -494,11 +495,11 @@ push_subject(JsonbBuilder *array, const Subject *subject)
 	JsonbValue	element;
 
 	(void) jsonb_push(&object, WJB_BEGIN_OBJECT, NULL);
-	push_text(&object, "subject", subject->name);
-	push_text(&object, "event", kind_name(subject->kind));
-	push_number(&object, "count", subject->count);
+	jsonb_push_text(&object, "subject", subject->name);
+	jsonb_push_text(&object, "event", kind_name(subject->kind));
+	jsonb_push_number(&object, "count", subject->count);
 	if (subject->message != NULL)
-		push_text(&object, "message", subject->message);
+		jsonb_push_text(&object, "message", subject->message);
 	JsonbToJsonbValue(JsonbValueToJsonb(jsonb_push(&object, WJB_END_OBJECT, NULL)), &element);
 	(void) jsonb_push(array, WJB_ELEM, &element);
 }
@@ -510,17 +511,17 @@ push_sample(JsonbBuilder *array, const Sample *sample)
 	JsonbValue	element;
 
 	(void) jsonb_push(&object, WJB_BEGIN_OBJECT, NULL);
-	push_number(&object, "job_id", sample->job_id);
-	push_text(&object, "function", sample->function);
+	jsonb_push_number(&object, "job_id", sample->job_id);
+	jsonb_push_text(&object, "function", sample->function);
 	if (sample->args != NULL)
-		push_text(&object, "args", sample->args);
+		jsonb_push_text(&object, "args", sample->args);
 	if (sample->error != NULL)
-		push_text(&object, "error", sample->error);
+		jsonb_push_text(&object, "error", sample->error);
 	if (sample->sqlstate != NULL)
-		push_text(&object, "sqlstate", sample->sqlstate);
-	push_number(&object, "attempts", sample->attempts);
+		jsonb_push_text(&object, "sqlstate", sample->sqlstate);
+	jsonb_push_number(&object, "attempts", sample->attempts);
 	if (sample->seconds >= 0)
-		push_number(&object, "duration_ms", (int64) (sample->seconds * 1000));
+		jsonb_push_number(&object, "duration_ms", (int64) (sample->seconds * 1000));
 	JsonbToJsonbValue(JsonbValueToJsonb(jsonb_push(&object, WJB_END_OBJECT, NULL)), &element);
 	(void) jsonb_push(array, WJB_ELEM, &element);
 }
@@ -535,26 +536,26 @@ push_http(JsonbBuilder *state, const Rule *rule, List *subjects, List *samples, 
 	int			n = 0;
 
 	(void) jsonb_push(&message, WJB_BEGIN_OBJECT, NULL);
-	push_text(&message, "alert", rule->name);
-	push_text(&message, "database", get_database_name(MyDatabaseId));
-	push_text(&message, "status", recovery ? "recovered" : "firing");
-	push_text(&message, "text", headline(subjects, recovery));
+	jsonb_push_text(&message, "alert", rule->name);
+	jsonb_push_text(&message, "database", get_database_name(MyDatabaseId));
+	jsonb_push_text(&message, "status", recovery ? "recovered" : "firing");
+	jsonb_push_text(&message, "text", headline(subjects, recovery));
 	(void) jsonb_push(&array, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, subjects)
 	{
 		if (n++ < SUBJECTS_MAX)
 			push_subject(&array, lfirst(cell));
 	}
-	push_json(&message, "events", JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
+	jsonb_push_json(&message, "events", JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
 	array = (JsonbBuilder) {0};
 	(void) jsonb_push(&array, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, samples)
 		push_sample(&array, lfirst(cell));
-	push_json(&message, "samples", JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
+	jsonb_push_json(&message, "samples", JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
 	json = JsonbValueToJsonb(jsonb_push(&message, WJB_END_OBJECT, NULL));
-	push_text(state, "method", "POST");
-	push_text(state, "type", "application/json");
-	push_text(state, "body", JsonbToCString(NULL, &json->root, VARSIZE(json)));
+	jsonb_push_text(state, "method", "POST");
+	jsonb_push_text(state, "type", "application/json");
+	jsonb_push_text(state, "body", JsonbToCString(NULL, &json->root, VARSIZE(json)));
 }
 
 static Jsonb *
@@ -563,7 +564,7 @@ alert_metadata(const Rule *rule)
 	JsonbBuilder state = {0};
 
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "alert", rule->name);
+	jsonb_push_text(&state, "alert", rule->name);
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -50,7 +50,7 @@ enum
 static Datum
 function_argument(FunctionCallInfo fcinfo)
 {
-	char	   *name = text_argument(fcinfo, ARG_FUNCTION);
+	char	   *name = args_text(fcinfo, ARG_FUNCTION);
 
 	if (name_is_ours(name))
 		return CStringGetTextDatum(name);
@@ -61,7 +61,7 @@ function_argument(FunctionCallInfo fcinfo)
 static Oid
 check_destination(FunctionCallInfo fcinfo)
 {
-	char	   *name = text_argument(fcinfo, ARG_ENDPOINT);
+	char	   *name = args_text(fcinfo, ARG_ENDPOINT);
 	bool		has_recipients = !PG_ARGISNULL(ARG_RECIPIENTS);
 	const char *kind = "email";
 	Endpoint   *endpoint = NULL;
@@ -122,12 +122,8 @@ check_alert(FunctionCallInfo fcinfo)
 	require_argument(fcinfo, ARG_NAME, "name");
 	require_argument(fcinfo, ARG_STATES, "on_states");
 	require_argument(fcinfo, ARG_GROUP_WINDOW, "group_window");
-	name = text_argument(fcinfo, ARG_NAME);
-	if (name[0] == '\0' || strlen(name) >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("name of an alert must have 1 to %d bytes", NAMEDATALEN - 1)));
-	check_no_control(name, "name");
+	name = args_text(fcinfo, ARG_NAME);
+	args_check_name("alert", name, NAMEDATALEN - 1);
 	states = alert_states_of_array(PG_GETARG_DATUM(ARG_STATES));
 	if (states < 0)
 		ereport(ERROR,

@@ -5,6 +5,8 @@
 #include "postgres.h"
 
 #include "common/int.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 #include "datatype/timestamp.h"
 
 #include "base/args.h"
@@ -38,4 +40,36 @@ setting_interval(const char *name, const Interval *interval)
 				 errmsg("\"%s\" must not be negative", name),
 				 errhint("Give a length of time, such as '90 seconds'.")));
 	return result;
+}
+
+char *
+args_text(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+char *
+args_required_text(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	require_argument(fcinfo, n, name);
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+void
+args_check_name(const char *object, const char *name, int max)
+{
+	int			length = strlen(name);
+
+	if (length < 1 || length > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("%s name must be 1 to %d bytes long", object, max)));
+	for (int i = 0; i < length; i++)
+	{
+		if ((unsigned char) name[i] < ' ' || name[i] == 0x7f)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_NAME),
+					 errmsg("%s name must not contain control characters", object),
+					 errdetail("Character %d is one.", pg_mbstrlen_with_len(name, i) + 1)));
+	}
 }

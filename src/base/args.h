@@ -18,6 +18,16 @@
  */
 extern int64 setting_interval(const char *name, const Interval *interval);
 
+/* A text argument; NULL if it is NULL, or an error that names the parameter */
+extern char *args_text(FunctionCallInfo fcinfo, int n);
+extern char *args_required_text(FunctionCallInfo fcinfo, int n, const char *name);
+
+/*
+ * Error unless the name of an object, a "queue" or the like, has 1 to "max"
+ * bytes and no control characters.
+ */
+extern void args_check_name(const char *object, const char *name, int max);
+
 /* Error that names the parameter if argument n is NULL */
 extern void require_argument(FunctionCallInfo fcinfo, int n, const char *name);
 

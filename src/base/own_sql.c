@@ -48,3 +48,9 @@ own_sql_run(const char *sql, int nargs, Oid *types, Datum *values, const char *n
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
 	return SPI_processed;
 }
+
+uint64
+own_sql_execute(const char *sql, int expected)
+{
+	return own_sql_run(sql, 0, NULL, NULL, NULL, expected);
+}

@@ -20,8 +20,9 @@ typedef struct OwnSql
 extern void own_sql_begin(OwnSql *state);
 extern void own_sql_end(OwnSql *state);
 
-/* Run one of our own statements; returns SPI_processed */
+/* Run a statement between the two, in SPI; returns SPI_processed */
 extern uint64 own_sql_run(const char *sql, int nargs, Oid *types, Datum *values,
 						  const char *nulls, int expected);
+extern uint64 own_sql_execute(const char *sql, int expected);	/* without parameters */
 
 #endif							/* DEFER_OWN_SQL_H */

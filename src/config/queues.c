@@ -16,7 +16,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -124,27 +123,6 @@ check_may_change(const char *name, bool to_pause)
  * Make and change
  * ------------------------------------------------------------------------ */
 
-static void
-check_name(text *name)
-{
-	const unsigned char *bytes = (const unsigned char *) VARDATA_ANY(name);
-	int			length = VARSIZE_ANY_EXHDR(name);
-
-	if (length < 1 || length >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("name of a queue must have 1 to %d bytes", NAMEDATALEN - 1)));
-	for (int i = 0; i < length; i++)
-	{
-		if (bytes[i] < 0x20 || bytes[i] == 0x7f)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_NAME),
-					 errmsg("name of a queue must not contain control characters"),
-					 errdetail("Character %d is one.",
-							   pg_mbstrlen_with_len((const char *) bytes, i) + 1)));
-	}
-}
-
 /* Insert a row of the current user; false: there is one of that name */
 static bool
 insert_queue(text *name, Oid owner)
@@ -172,7 +150,7 @@ defer_create_queue(PG_FUNCTION_ARGS)
 	SettingRow	row;
 	OwnSql		own;
 
-	check_name(name);
+	args_check_name("queue", text_to_cstring(name), NAMEDATALEN - 1);
 	setting_values_check(&queue_table, fcinfo, 1);
 	warn_if_not_preloaded();
 

@@ -22,6 +22,7 @@
 #include "base/args.h"
 #include "base/job_kind.h"
 #include "base/own_sql.h"
+#include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "shmem/xact_notify.h"
@@ -33,38 +34,6 @@
 /* ------------------------------------------------------------------------
  * Checks
  * ------------------------------------------------------------------------ */
-
-/* A queue that jobs of the current user may go to */
-static void
-check_queue(text *value)
-{
-	char	   *name = text_to_cstring(value);
-	const QueueSettings *queue = queue_settings(name);
-
-	if (!queue->found)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name),
-				 errhint("Make it with defer.create_queue().")));
-	if (!queue_usable_by(name, queue, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for queue \"%s\"", name),
-				 errhint("Its owner can allow it with defer.grant_queue().")));
-}
-
-bool
-queue_usable_by(const char *name, const QueueSettings *queue, Oid role)
-{
-	if (strcmp(name, DEFAULT_QUEUE) == 0 || has_privs_of_role(role, queue->owner))
-		return true;
-	for (int i = 0; i < queue->ngranted; i++)
-	{
-		if (!OidIsValid(queue->granted[i]) || has_privs_of_role(role, queue->granted[i]))
-			return true;
-	}
-	return false;
-}
 
 static void
 check_number(const SettingColumn *column, double value)
@@ -95,7 +64,7 @@ check_value(const SettingColumn *column, Datum value)
 	switch (column->type)
 	{
 		case SETTING_QUEUE:
-			check_queue(DatumGetTextPP(value));
+			(void) queue_check_usable(TextDatumGetCString(value), GetUserId());
 			break;
 		case SETTING_AT_LIMIT:
 			{

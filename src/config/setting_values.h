@@ -63,7 +63,4 @@ extern bool setting_values_write(const SettingTable *table, text *key, FunctionC
 /* A number for a new row of the table, in SPI as above */
 extern int32 setting_unused_id(const SettingTable *table);
 
-/* May that role put jobs into the queue?  The queue exists. */
-extern bool queue_usable_by(const char *name, const QueueSettings *queue, Oid role);
-
 #endif							/* SETTING_VALUES_H */

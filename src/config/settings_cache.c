@@ -31,6 +31,7 @@
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "base/limits_key.h"
+#include "base/roles.h"
 #include "config/settings_cache.h"
 #include "pure/backoff.h"
 
@@ -267,31 +268,17 @@ read_function(const Row *row, FunctionSettings *settings)
 }
 
 static void
-read_granted(const Row *row, QueueSettings *settings)
-{
-	bool		isnull;
-	Datum		value = column(row, QU_GRANTED, &isnull);
-	Datum	   *roles;
-	bool	   *nulls;
-
-	if (isnull)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(value), REGROLEOID, sizeof(Oid), true, TYPALIGN_INT,
-					  &roles, &nulls, &settings->ngranted);
-	settings->granted = palloc(Max(settings->ngranted, 1) * sizeof(Oid));
-	for (int i = 0; i < settings->ngranted; i++)
-		settings->granted[i] = DatumGetObjectId(roles[i]);
-}
-
-static void
 read_queue(const Row *row, QueueSettings *settings)
 {
 	bool		isnull;
+	Datum		granted;
 
 	settings->found = true;
 	settings->id = int_column(row, QU_ID, 0);
 	settings->owner = DatumGetObjectId(column(row, QU_OWNER, &isnull));
-	read_granted(row, settings);
+	granted = column(row, QU_GRANTED, &isnull);
+	if (!isnull)
+		settings->granted = roles_of_array(granted, &settings->ngranted);
 	settings->concurrency = int_column(row, QU_CONCURRENCY, -1);
 	settings->paused = bool_column(row, QU_PAUSED);
 	settings->priority = int_column(row, QU_PRIORITY, 0);

@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "base/jsonb_util.h"
 #include "pure/backoff.h"
 #include "base/compat.h"
 #include "base/job.h"
@@ -81,7 +82,7 @@ long
 delivery_timeout(const Job *job, int64 otherwise)
 {
 	JobPolicy	policy;
-	int64		timeout = delivery_number(job->args, "timeout", otherwise);
+	int64		timeout = jsonb_read_number(job->args, "timeout", otherwise);
 
 	job_policy(job, &policy);
 	if (policy.max_duration > 0)

@@ -38,19 +38,7 @@
 /* ------------------------------------------------------------------------
  * delivery/delivery_args.c: reading and writing the arguments of deliveries
  * ------------------------------------------------------------------------ */
-extern char *text_argument(FunctionCallInfo fcinfo, int n);	/* NULL: it is NULL */
-extern const char *delivery_text(const Jsonb *args, const char *key);	/* NULL: not there */
-extern int64 delivery_number(const Jsonb *args, const char *key, int64 otherwise);
-extern Jsonb *delivery_json(const Jsonb *args, const char *key);	/* array or object; NULL: not there */
-extern List *delivery_list(const Jsonb *args, const char *key); /* of strings */
-typedef void (*DeliveryPair) (const char *name, const char *value, void *context);
-extern void delivery_pairs(const Jsonb *object, DeliveryPair call, void *context);
 
-extern void push_text(JsonbBuilder *state, const char *key, const char *value);
-extern void push_bytes(JsonbBuilder *state, const char *key, const char *value, int length);
-extern void push_number(JsonbBuilder *state, const char *key, int64 value);
-extern void push_bool(JsonbBuilder *state, const char *key, bool value);
-extern void push_json(JsonbBuilder *state, const char *key, Jsonb *value);
 
 /* Errors say which parameter */
 extern void check_headers(const Jsonb *headers);

@@ -12,6 +12,7 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "base/jsonb_util.h"
 #include "pure/http_headers.h"
 #include "pure/mail_address.h"
 #include "pure/url_check.h"
@@ -23,166 +24,6 @@
 
 const char *const http_schemes[] = {"http", "https", NULL};
 const char *const mail_schemes[] = {"smtp", "smtps", NULL};
-
-/* ------------------------------------------------------------------------
- * Reading
- * ------------------------------------------------------------------------ */
-
-char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-static bool
-find(const Jsonb *args, const char *key, JsonbValue *value)
-{
-	return args != NULL && JB_ROOT_IS_OBJECT(args) &&
-		getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &args->root), key,
-									 strlen(key), value) != NULL;
-}
-
-const char *
-delivery_text(const Jsonb *args, const char *key)
-{
-	JsonbValue	value;
-
-	if (!find(args, key, &value) || value.type != jbvString)
-		return NULL;
-	return pnstrdup(value.val.string.val, value.val.string.len);
-}
-
-int64
-delivery_number(const Jsonb *args, const char *key, int64 otherwise)
-{
-	JsonbValue	value;
-
-	if (!find(args, key, &value) || value.type != jbvNumeric)
-		return otherwise;
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
-											 NumericGetDatum(value.val.numeric)));
-}
-
-Jsonb *
-delivery_json(const Jsonb *args, const char *key)
-{
-	JsonbValue	value;
-
-	if (!find(args, key, &value) || value.type != jbvBinary)
-		return NULL;
-	return JsonbValueToJsonb(&value);
-}
-
-List *
-delivery_list(const Jsonb *args, const char *key)
-{
-	Jsonb	   *array = delivery_json(args, key);
-	List	   *list = NIL;
-
-	if (array == NULL || !JB_ROOT_IS_ARRAY(array))
-		return NIL;
-	for (uint32 i = 0; i < JB_ROOT_COUNT(array); i++)
-	{
-		JsonbValue *value = getIthJsonbValueFromContainer(&array->root, i);
-
-		if (value != NULL && value->type == jbvString)
-			list = lappend(list, pnstrdup(value->val.string.val, value->val.string.len));
-	}
-	return list;
-}
-
-/* The pairs of an object whose values are strings */
-void
-delivery_pairs(const Jsonb *object, DeliveryPair call, void *context)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	char	   *name = NULL;
-
-	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
-		return;
-	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			name = pnstrdup(value.val.string.val, value.val.string.len);
-		else if (token == WJB_VALUE && name != NULL && value.type == jbvString)
-			call(name, pnstrdup(value.val.string.val, value.val.string.len), context);
-	}
-}
-
-/* ------------------------------------------------------------------------
- * Writing
- * ------------------------------------------------------------------------ */
-
-static void
-push_key(JsonbBuilder *state, const char *key)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = pstrdup(key);
-	value.val.string.len = strlen(key);
-	(void) jsonb_push(state, WJB_KEY, &value);
-}
-
-void
-push_bytes(JsonbBuilder *state, const char *key, const char *bytes, int length)
-{
-	JsonbValue	value;
-
-	push_key(state, key);
-	value.type = jbvString;
-	value.val.string.val = pnstrdup(bytes, length);
-	value.val.string.len = length;
-	(void) jsonb_push(state, WJB_VALUE, &value);
-}
-
-void
-push_text(JsonbBuilder *state, const char *key, const char *text)
-{
-	push_bytes(state, key, text, strlen(text));
-}
-
-void
-push_number(JsonbBuilder *state, const char *key, int64 number)
-{
-	JsonbValue	value;
-
-	push_key(state, key);
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(number);
-	(void) jsonb_push(state, WJB_VALUE, &value);
-}
-
-void
-push_bool(JsonbBuilder *state, const char *key, bool truth)
-{
-	JsonbValue	value;
-
-	push_key(state, key);
-	value.type = jbvBool;
-	value.val.boolean = truth;
-	(void) jsonb_push(state, WJB_VALUE, &value);
-}
-
-/* Any JSON, a scalar too */
-void
-push_json(JsonbBuilder *state, const char *key, Jsonb *json)
-{
-	JsonbValue	value;
-
-	push_key(state, key);
-	if (JB_ROOT_IS_SCALAR(json))
-	{
-		(void) JsonbExtractScalar(&json->root, &value);
-		(void) jsonb_push(state, WJB_VALUE, &value);
-		return;
-	}
-	JsonbToJsonbValue(json, &value);
-	(void) jsonb_push(state, WJB_VALUE, &value);
-}
 
 /* ------------------------------------------------------------------------
  * Checks
@@ -255,7 +96,7 @@ check_headers(const Jsonb *headers)
 					 errmsg("the values in \"headers\" must be strings"),
 					 errhidestmt(true)));
 	}
-	delivery_pairs(headers, check_header, NULL);
+	jsonb_read_pairs(headers, check_header, NULL);
 }
 
 /* Messages do not repeat the URL: its path may be a secret */

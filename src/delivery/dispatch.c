@@ -15,6 +15,7 @@
 #include "base/guc_job.h"
 #include "base/job.h"
 #include "base/job_kind.h"
+#include "base/jsonb_util.h"
 #include "base/role_check.h"
 #include "delivery/dispatch.h"
 
@@ -92,7 +93,7 @@ kind_name(char kind)
 static size_t
 kept_length(const Job *job)
 {
-	int64		wanted = delivery_number(job->args, "max_response", HTTP_DEFAULT_MAX_RESPONSE);
+	int64		wanted = jsonb_read_number(job->args, "max_response", HTTP_DEFAULT_MAX_RESPONSE);
 	int64		most = (int64) defer_max_payload * 1024;
 
 	/* as base64 it is a third longer, and there are the headers */
@@ -103,7 +104,7 @@ bool
 delivery_prepare(const Job *job, Endpoint **used, TransferRequest *request, DeliveryEnd *end)
 {
 	const char *kind = kind_name(job->kind);
-	const char *name = delivery_text(job->args, "endpoint");
+	const char *name = jsonb_read_text(job->args, "endpoint");
 	Endpoint   *endpoint = NULL;
 
 	memset(request, 0, sizeof(TransferRequest));

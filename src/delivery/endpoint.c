@@ -28,6 +28,7 @@
 #include "utils/rel.h"
 
 #include "base/args.h"
+#include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "shmem/preload.h"
@@ -54,19 +55,6 @@ static char *
 text_value(int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-}
-
-static void
-read_granted(Endpoint *endpoint, Datum array)
-{
-	Datum	   *roles;
-	bool	   *nulls;
-
-	deconstruct_array(DatumGetArrayTypeP(array), REGROLEOID, sizeof(Oid), true, TYPALIGN_INT,
-					  &roles, &nulls, &endpoint->ngranted);
-	endpoint->granted = palloc(Max(endpoint->ngranted, 1) * sizeof(Oid));
-	for (int i = 0; i < endpoint->ngranted; i++)
-		endpoint->granted[i] = DatumGetObjectId(roles[i]);
 }
 
 Endpoint *
@@ -102,7 +90,8 @@ endpoint_read(const char *name)
 		if (!isnull)
 			endpoint->headers = (Jsonb *) PG_DETOAST_DATUM_COPY(headers);
 		endpoint->owner = DatumGetObjectId(SPI_getbinval(tuple, desc, 8, &isnull));
-		read_granted(endpoint, SPI_getbinval(tuple, desc, 9, &isnull));
+		endpoint->granted = roles_of_array(SPI_getbinval(tuple, desc, 9, &isnull),
+										   &endpoint->ngranted);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
@@ -132,17 +121,17 @@ endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job
 {
 	char	   *owner;
 
-	push_text(state, "endpoint", name);
+	jsonb_push_text(state, "endpoint", name);
 	if (endpoint_owner == job_owner)
 		return;
 	owner = GetUserNameFromId(endpoint_owner, true);
-	push_text(state, "endpoint_owner", owner != NULL ? owner : "");	/* it was dropped */
+	jsonb_push_text(state, "endpoint_owner", owner != NULL ? owner : "");	/* it was dropped */
 }
 
 bool
 endpoint_has_owner(const Endpoint *endpoint, const Jsonb *args, Oid job_owner)
 {
-	const char *owner = delivery_text(args, "endpoint_owner");
+	const char *owner = jsonb_read_text(args, "endpoint_owner");
 
 	return endpoint->owner == (owner != NULL ? get_role_oid(owner, true) : job_owner);
 }
@@ -196,7 +185,7 @@ check_endpoint_name(const char *name)
 	if (name[0] == '\0' || strlen(name) >= NAMEDATALEN)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("name of an endpoint must have 1 to %d bytes", NAMEDATALEN - 1),
+				 errmsg("endpoint name must be 1 to %d bytes long", NAMEDATALEN - 1),
 				 errhidestmt(true)));
 	check_no_control(name, "name");
 }
@@ -234,7 +223,7 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 				 errmsg("\"kind\" must be http, slack or email"),
 				 errhidestmt(true)));
 	if (!PG_ARGISNULL(EP_URL))
-		(void) check_url(text_argument(fcinfo, EP_URL), is_mail ? mail_schemes : http_schemes, "url");
+		(void) check_url(args_text(fcinfo, EP_URL), is_mail ? mail_schemes : http_schemes, "url");
 	if (!PG_ARGISNULL(EP_HEADERS))
 	{
 		if (!is_http)
@@ -247,7 +236,7 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 			not_for_kind(PG_ARGISNULL(EP_USERNAME) ? "password" : "username", kind);
 		if (!PG_ARGISNULL(EP_USERNAME))
 		{
-			char	   *user = text_argument(fcinfo, EP_USERNAME);
+			char	   *user = args_text(fcinfo, EP_USERNAME);
 
 			check_no_control(user, "username");
 			if (is_http && strchr(user, ':') != NULL)
@@ -257,19 +246,19 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 						 errhidestmt(true)));
 		}
 		if (!PG_ARGISNULL(EP_PASSWORD))
-			check_no_control(text_argument(fcinfo, EP_PASSWORD), "password");
+			check_no_control(args_text(fcinfo, EP_PASSWORD), "password");
 	}
 	if (!PG_ARGISNULL(EP_SECRET))
 	{
 		if (!is_http)
 			not_for_kind("secret", kind);
-		check_secret(text_argument(fcinfo, EP_SECRET));
+		check_secret(args_text(fcinfo, EP_SECRET));
 	}
 	if (!PG_ARGISNULL(EP_SENDER))
 	{
 		if (!is_mail)
 			not_for_kind("sender", kind);
-		check_mail_address(text_argument(fcinfo, EP_SENDER), "sender");
+		check_mail_address(args_text(fcinfo, EP_SENDER), "sender");
 	}
 }
 
@@ -304,8 +293,8 @@ defer_endpoint(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("defer.endpoint()");
 	require_argument(fcinfo, EP_NAME, "name");
 	require_argument(fcinfo, EP_KIND, "kind");
-	name = text_argument(fcinfo, EP_NAME);
-	kind = text_argument(fcinfo, EP_KIND);
+	name = args_text(fcinfo, EP_NAME);
+	kind = args_text(fcinfo, EP_KIND);
 	check_endpoint_name(name);
 	check_values(fcinfo, kind);
 
@@ -362,7 +351,7 @@ own_endpoint(FunctionCallInfo fcinfo, bool missing_ok)
 	char	   *name;
 
 	require_argument(fcinfo, 0, "name");
-	name = text_argument(fcinfo, 0);
+	name = args_text(fcinfo, 0);
 	endpoint = endpoint_read(name);
 	if (endpoint == NULL && missing_ok)
 		return NULL;
@@ -412,7 +401,7 @@ role_argument(FunctionCallInfo fcinfo)
 	char	   *role;
 
 	require_argument(fcinfo, 1, "role");
-	role = text_argument(fcinfo, 1);
+	role = args_text(fcinfo, 1);
 	return strcmp(role, "public") == 0 ? InvalidOid : get_role_oid(role, false);
 }
 

@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "base/jsonb_util.h"
 #include "pure/http_headers.h"
 #include "base/compat.h"
 #include "base/guc_job.h"
@@ -128,9 +129,9 @@ push_headers(JsonbBuilder *state, const char *head)
 			appendBinaryStringInfo(&value, headers[i].value, (int) headers[i].value_length);
 			i++;
 		} while (i < n && http_header_is(&headers[i], name));
-		push_text(&object, name, value.data);
+		jsonb_push_text(&object, name, value.data);
 	}
-	push_json(state, "headers", JsonbValueToJsonb(jsonb_push(&object, WJB_END_OBJECT, NULL)));
+	jsonb_push_json(state, "headers", JsonbValueToJsonb(jsonb_push(&object, WJB_END_OBJECT, NULL)));
 }
 
 static void
@@ -143,7 +144,7 @@ push_body(JsonbBuilder *state, const TransferResult *answer)
 	if (length == 0)
 		return;
 	if (is_text(answer->body, length))
-		push_bytes(state, "body", answer->body, length);
+		jsonb_push_bytes(state, "body", answer->body, length);
 	else
 	{
 		int			room = pg_b64_enc_len(answer->body_length) + 1;
@@ -151,7 +152,7 @@ push_body(JsonbBuilder *state, const TransferResult *answer)
 		int			n = compat_b64_encode(answer->body, answer->body_length, encoded, room);
 
 		if (n > 0)
-			push_bytes(state, "base64", encoded, n);
+			jsonb_push_bytes(state, "base64", encoded, n);
 	}
 }
 
@@ -165,13 +166,13 @@ make_result(const TransferResult *answer)
 		Jsonb	   *result;
 
 		(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-		push_number(&state, "status", answer->status);
+		jsonb_push_number(&state, "status", answer->status);
 		if (parts > 0)
 			push_headers(&state, answer->head);
 		if (parts > 1)
 			push_body(&state, answer);
 		if (answer->body_cut || parts < 2)
-			push_bool(&state, "truncated", true);
+			jsonb_push_bool(&state, "truncated", true);
 		result = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 		if (parts == 0 || VARSIZE(result) <= (Size) defer_max_payload * 1024)
 			return result;
@@ -188,15 +189,15 @@ may_work_later(long status)
 static char *
 request_name(const Job *job)
 {
-	const char *endpoint = delivery_text(job->args, "endpoint");
-	const char *method = delivery_text(job->args, "method");
+	const char *endpoint = jsonb_read_text(job->args, "endpoint");
+	const char *method = jsonb_read_text(job->args, "method");
 	const char *url;
 
 	if (job->kind == JOB_SLACK)
 		return psprintf("message to endpoint \"%s\"", endpoint);
 	if (endpoint != NULL)
 		return psprintf("%s to endpoint \"%s\"", method, endpoint);
-	url = delivery_text(job->args, "url");
+	url = jsonb_read_text(job->args, "url");
 	return psprintf("%s %.*s", method, pg_mbcliplen(url, strcspn(url, "?#"), URL_SHOWN_MAX), url);
 }
 

@@ -22,6 +22,7 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/job_kind.h"
+#include "base/jsonb_util.h"
 #include "delivery/dispatch.h"
 
 /* The headers of a request, as they are put together */
@@ -101,12 +102,12 @@ add_job_header(const char *name, const char *value, void *context)
 static int64
 request_body(const Job *job, char **body, const char **type)
 {
-	const char *text = delivery_text(job->args, "body");
-	const char *base64 = delivery_text(job->args, "base64");
+	const char *text = jsonb_read_text(job->args, "body");
+	const char *base64 = jsonb_read_text(job->args, "base64");
 
 	if (text != NULL)
 	{
-		*type = delivery_text(job->args, "type");
+		*type = jsonb_read_text(job->args, "type");
 		if (*type == NULL)
 			*type = "text/plain; charset=utf-8";
 		*body = to_utf8(text);
@@ -130,14 +131,14 @@ static char *
 slack_body(const Job *job)
 {
 	JsonbBuilder state = {0};
-	const char *text = delivery_text(job->args, "text");
-	Jsonb	   *blocks = delivery_json(job->args, "blocks");
+	const char *text = jsonb_read_text(job->args, "text");
+	Jsonb	   *blocks = jsonb_read_json(job->args, "blocks");
 	Jsonb	   *message;
 
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "text", text != NULL ? text : "");
+	jsonb_push_text(&state, "text", text != NULL ? text : "");
 	if (blocks != NULL)
-		push_json(&state, "blocks", blocks);
+		jsonb_push_json(&state, "blocks", blocks);
 	message = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 	return to_utf8(JsonbToCString(NULL, &message->root, VARSIZE(message)));
 }
@@ -202,7 +203,7 @@ sign(Request *request, const char *secret, const char *id, const char *body, int
 static char *
 whole_url(const Job *job, const Endpoint *endpoint)
 {
-	const char *url = delivery_text(job->args, "url");
+	const char *url = jsonb_read_text(job->args, "url");
 	size_t		length;
 
 	if (endpoint == NULL)
@@ -246,7 +247,7 @@ http_prepare(const Job *job, const Endpoint *endpoint, TransferRequest *transfer
 	}
 	else
 		length = request_body(job, &body, &type);
-	transfer->method = slack ? "POST" : delivery_text(job->args, "method");
+	transfer->method = slack ? "POST" : jsonb_read_text(job->args, "method");
 	transfer->url = whole_url(job, endpoint);
 	if (transfer->method == NULL || transfer->url == NULL)
 	{
@@ -255,10 +256,10 @@ http_prepare(const Job *job, const Endpoint *endpoint, TransferRequest *transfer
 		return false;
 	}
 	transfer->user_agent = "defer/" DEFER_VERSION;
-	transfer->redirects = endpoint != NULL ? 0 : (long) delivery_number(job->args, "redirects", 0);
+	transfer->redirects = endpoint != NULL ? 0 : (long) jsonb_read_number(job->args, "redirects", 0);
 	transfer->timeout = delivery_timeout(job, HTTP_DEFAULT_TIMEOUT);
 	transfer->connect_timeout =
-		(long) Max(delivery_number(job->args, "connect_timeout", HTTP_DEFAULT_CONNECT_TIMEOUT) / 1000, 1);
+		(long) Max(jsonb_read_number(job->args, "connect_timeout", HTTP_DEFAULT_CONNECT_TIMEOUT) / 1000, 1);
 	if (length >= 0)
 	{
 		transfer->body = body;
@@ -266,8 +267,8 @@ http_prepare(const Job *job, const Endpoint *endpoint, TransferRequest *transfer
 	}
 
 	if (endpoint != NULL)
-		delivery_pairs(endpoint->headers, add_header, &request);
-	delivery_pairs(delivery_json(job->args, "headers"), add_job_header, &request);
+		jsonb_read_pairs(endpoint->headers, add_header, &request);
+	jsonb_read_pairs(jsonb_read_json(job->args, "headers"), add_job_header, &request);
 	if (length >= 0 && !request.has_type)
 		add_line(&request, psprintf("Content-Type: %s", type));
 	if (!request.has_key)

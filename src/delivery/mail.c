@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/jsonb_util.h"
 #include "pure/mail_address.h"
 #include "pure/url_check.h"
 #include "base/compat.h"
@@ -113,18 +114,18 @@ string_array(List *strings)
 static bool
 set_message(const Job *job, TransferRequest *request, const char *from, const char *bare)
 {
-	const char *subject = delivery_text(job->args, "subject");
-	const char *reply_to = delivery_text(job->args, "reply_to");
-	const char *text = delivery_text(job->args, "body");
-	const char *html = delivery_text(job->args, "html");
+	const char *subject = jsonb_read_text(job->args, "subject");
+	const char *reply_to = jsonb_read_text(job->args, "reply_to");
+	const char *text = jsonb_read_text(job->args, "body");
+	const char *html = jsonb_read_text(job->args, "html");
 	List	   *lines = NIL;
 	char		value[HEADER_MAX];
 
 	if (!mail_address_header(to_utf8(from), value, sizeof(value)))
 		return false;
 	add_header(&lines, "From", value);
-	if (!add_addresses(&lines, "To", delivery_list(job->args, "to")) ||
-		!add_addresses(&lines, "Cc", delivery_list(job->args, "cc")) ||
+	if (!add_addresses(&lines, "To", jsonb_read_list(job->args, "to")) ||
+		!add_addresses(&lines, "Cc", jsonb_read_list(job->args, "cc")) ||
 		(reply_to != NULL && !add_addresses(&lines, "Reply-To", list_make1(pstrdup(reply_to)))) ||
 		!mail_text_header(to_utf8(subject != NULL ? subject : ""), strlen("Subject: "),
 						  value, sizeof(value)))
@@ -197,7 +198,7 @@ set_default_server(TransferRequest *request, DeliveryEnd *end)
 static const char *
 choose_sender(const Job *job, const Endpoint *endpoint, DeliveryEnd *end)
 {
-	const char *from = delivery_text(job->args, "from");
+	const char *from = jsonb_read_text(job->args, "from");
 	char		bare[MAIL_ADDRESS_MAX + 1];
 
 	if (endpoint != NULL && endpoint_fixes_sender(endpoint, job->owner))
@@ -244,9 +245,9 @@ mail_prepare(const Job *job, const Endpoint *endpoint, TransferRequest *request,
 	}
 	else if (!set_default_server(request, end))
 		return false;
-	if (!add_recipients(&recipients, delivery_list(job->args, "to")) ||
-		!add_recipients(&recipients, delivery_list(job->args, "cc")) ||
-		!add_recipients(&recipients, delivery_list(job->args, "bcc")) ||
+	if (!add_recipients(&recipients, jsonb_read_list(job->args, "to")) ||
+		!add_recipients(&recipients, jsonb_read_list(job->args, "cc")) ||
+		!add_recipients(&recipients, jsonb_read_list(job->args, "bcc")) ||
 		recipients == NIL || !set_message(job, request, from, bare))
 	{
 		delivery_refuse(end, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -290,9 +291,9 @@ mail_classify(const Job *job, const TransferResult *result, DeliveryEnd *end)
 		line = shown_line(result->head, result->head_length);
 		end->outcome = DELIVERY_DONE;
 		(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-		push_number(&state, "status", result->status);
+		jsonb_push_number(&state, "status", result->status);
 		if (line != NULL)
-			push_text(&state, "answer", line);
+			jsonb_push_text(&state, "answer", line);
 		end->result = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 		return;
 	}

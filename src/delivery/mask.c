@@ -19,6 +19,7 @@
 #include "lib/stringinfo.h"
 
 #include "base/compat.h"
+#include "base/jsonb_util.h"
 #include "delivery/dispatch.h"
 
 /* Shorter secrets are not looked for: they would be found in any text */
@@ -93,7 +94,7 @@ visit_secrets(const Endpoint *endpoint, SecretCall call, void *context)
 		call(endpoint->secret, context);
 	if (endpoint->username != NULL && endpoint->password != NULL)
 		visit_basic(endpoint, call, context);
-	delivery_pairs(endpoint->headers, visit_header, &visit);
+	jsonb_read_pairs(endpoint->headers, visit_header, &visit);
 	visit_url(endpoint->url, call, context);
 }
 

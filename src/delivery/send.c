@@ -16,6 +16,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "base/jsonb_util.h"
 #include "pure/url_check.h"
 #include "base/args.h"
 #include "base/compat.h"
@@ -71,7 +72,7 @@ push_timeout(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *na
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be from 1 millisecond to 1 hour", name)));
 	if (timeout != by_itself)
-		push_number(state, name, timeout);
+		jsonb_push_number(state, name, timeout);
 }
 
 /* Messages are large, many may be sent by one statement: memory of a call goes with it */
@@ -102,7 +103,7 @@ http_method(FunctionCallInfo fcinfo)
 	char	   *method;
 
 	require_argument(fcinfo, HTTP_METHOD, "method");
-	method = text_argument(fcinfo, HTTP_METHOD);
+	method = args_text(fcinfo, HTTP_METHOD);
 	for (int i = 0; i < lengthof(methods); i++)
 	{
 		if (pg_strcasecmp(method, methods[i]) == 0)
@@ -118,7 +119,7 @@ http_method(FunctionCallInfo fcinfo)
 static char *
 http_url(FunctionCallInfo fcinfo, const char *endpoint)
 {
-	char	   *url = text_argument(fcinfo, HTTP_URL);
+	char	   *url = args_text(fcinfo, HTTP_URL);
 
 	if (endpoint == NULL)
 	{
@@ -172,18 +173,18 @@ push_http_body(JsonbBuilder *state, FunctionCallInfo fcinfo)
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
-			push_text(state, "body", any_text(fcinfo, HTTP_BODY, type));
+			jsonb_push_text(state, "body", any_text(fcinfo, HTTP_BODY, type));
 			break;
 		case JSONOID:
-			push_text(state, "body", text_to_cstring(PG_GETARG_TEXT_PP(HTTP_BODY)));
-			push_text(state, "type", "application/json");
+			jsonb_push_text(state, "body", text_to_cstring(PG_GETARG_TEXT_PP(HTTP_BODY)));
+			jsonb_push_text(state, "type", "application/json");
 			break;
 		case JSONBOID:
 			{
 				Jsonb	   *json = PG_GETARG_JSONB_P(HTTP_BODY);
 
-				push_text(state, "body", JsonbToCString(NULL, &json->root, VARSIZE(json)));
-				push_text(state, "type", "application/json");
+				jsonb_push_text(state, "body", JsonbToCString(NULL, &json->root, VARSIZE(json)));
+				jsonb_push_text(state, "type", "application/json");
 				break;
 			}
 		case BYTEAOID:
@@ -201,7 +202,7 @@ push_http_body(JsonbBuilder *state, FunctionCallInfo fcinfo)
 				room = pg_b64_enc_len(length) + 1;
 				encoded = palloc(room);
 				length = compat_b64_encode(VARDATA_ANY(bytes), length, encoded, room);
-				push_bytes(state, "base64", encoded, Max(length, 0));
+				jsonb_push_bytes(state, "base64", encoded, Max(length, 0));
 				break;
 			}
 		default:
@@ -231,7 +232,7 @@ push_http_limits(JsonbBuilder *state, FunctionCallInfo fcinfo, const char *endpo
 				 errmsg("\"follow_redirects\" and \"endpoint\" are both given"),
 				 errdetail("Credentials of an endpoint do not follow a redirect.")));
 	if (redirects > 0)
-		push_number(state, "redirects", redirects);
+		jsonb_push_number(state, "redirects", redirects);
 	if (!PG_ARGISNULL(HTTP_MAX_RESPONSE))
 	{
 		if (PG_GETARG_INT32(HTTP_MAX_RESPONSE) < 0)
@@ -239,7 +240,7 @@ push_http_limits(JsonbBuilder *state, FunctionCallInfo fcinfo, const char *endpo
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"max_response\" must not be negative")));
 		if (PG_GETARG_INT32(HTTP_MAX_RESPONSE) != HTTP_DEFAULT_MAX_RESPONSE)
-			push_number(state, "max_response", PG_GETARG_INT32(HTTP_MAX_RESPONSE));
+			jsonb_push_number(state, "max_response", PG_GETARG_INT32(HTTP_MAX_RESPONSE));
 	}
 }
 
@@ -249,7 +250,7 @@ defer_http(PG_FUNCTION_ARGS)
 	MemoryContext outer = begin_call("defer.http()");
 	JsonbBuilder state = {0};
 	char	   *method = http_method(fcinfo);
-	char	   *endpoint = text_argument(fcinfo, HTTP_ENDPOINT);
+	char	   *endpoint = args_text(fcinfo, HTTP_ENDPOINT);
 	char	   *url;
 	Oid			endpoint_owner = InvalidOid;
 
@@ -257,16 +258,16 @@ defer_http(PG_FUNCTION_ARGS)
 		endpoint_owner = endpoint_check(endpoint, "http")->owner;
 	url = http_url(fcinfo, endpoint);
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "method", method);
+	jsonb_push_text(&state, "method", method);
 	if (url != NULL)
-		push_text(&state, "url", url);
+		jsonb_push_text(&state, "url", url);
 	if (endpoint != NULL)
 		endpoint_push(&state, endpoint, endpoint_owner, GetUserId());
 	push_http_body(&state, fcinfo);
 	if (!PG_ARGISNULL(HTTP_HEADERS))
 	{
 		check_headers(PG_GETARG_JSONB_P(HTTP_HEADERS));
-		push_json(&state, "headers", PG_GETARG_JSONB_P(HTTP_HEADERS));
+		jsonb_push_json(&state, "headers", PG_GETARG_JSONB_P(HTTP_HEADERS));
 	}
 	push_http_limits(&state, fcinfo, endpoint);
 	return end_call(outer,
@@ -304,7 +305,7 @@ push_addresses(JsonbBuilder *state, const char *key, const char *parameter, Datu
 		(void) jsonb_push(&array, WJB_ELEM, &value);
 		count++;
 	}
-	push_json(state, key, JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
+	jsonb_push_json(state, key, JsonbValueToJsonb(jsonb_push(&array, WJB_END_ARRAY, NULL)));
 	return count;
 }
 
@@ -356,25 +357,25 @@ push_one_line(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *n
 	char	   *value;
 
 	require_argument(fcinfo, n, name);
-	value = text_argument(fcinfo, n);
+	value = args_text(fcinfo, n);
 	check_no_control(value, name);
 	if (strlen(value) > 1000)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must have at most 1000 bytes", name)));
-	push_text(state, name, value);
+	jsonb_push_text(state, name, value);
 }
 
 static void
 push_address(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *key,
 			 const char *parameter)
 {
-	char	   *address = text_argument(fcinfo, n);
+	char	   *address = args_text(fcinfo, n);
 
 	if (address == NULL)
 		return;
 	check_mail_address(address, parameter);
-	push_text(state, key, address);
+	jsonb_push_text(state, key, address);
 }
 
 /*
@@ -384,7 +385,7 @@ push_address(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *ke
 static Endpoint *
 check_mail_server(FunctionCallInfo fcinfo, const char *name)
 {
-	char	   *sender = text_argument(fcinfo, MAIL_SENDER);
+	char	   *sender = args_text(fcinfo, MAIL_SENDER);
 	Endpoint   *endpoint = NULL;
 
 	if (name != NULL)
@@ -416,7 +417,7 @@ defer_email(PG_FUNCTION_ARGS)
 {
 	MemoryContext outer = begin_call("defer.email()");
 	JsonbBuilder state = {0};
-	char	   *name = text_argument(fcinfo, MAIL_ENDPOINT);
+	char	   *name = args_text(fcinfo, MAIL_ENDPOINT);
 	Endpoint   *endpoint = check_mail_server(fcinfo, name);
 	int			recipients;
 
@@ -432,9 +433,9 @@ defer_email(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(MAIL_BODY) && PG_ARGISNULL(MAIL_HTML))
 		require_argument(fcinfo, MAIL_BODY, "body");
 	if (!PG_ARGISNULL(MAIL_BODY))
-		push_text(&state, "body", text_argument(fcinfo, MAIL_BODY));
+		jsonb_push_text(&state, "body", args_text(fcinfo, MAIL_BODY));
 	if (!PG_ARGISNULL(MAIL_HTML))
-		push_text(&state, "html", text_argument(fcinfo, MAIL_HTML));
+		jsonb_push_text(&state, "html", args_text(fcinfo, MAIL_HTML));
 	push_address(&state, fcinfo, MAIL_REPLY_TO, "reply_to", "reply_to");
 	push_address(&state, fcinfo, MAIL_SENDER, "from", "sender");
 	if (endpoint != NULL)
@@ -459,11 +460,11 @@ defer_slack(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, SLACK_ENDPOINT, "endpoint");
 	require_argument(fcinfo, SLACK_TEXT, "text");
-	name = text_argument(fcinfo, SLACK_ENDPOINT);
+	name = args_text(fcinfo, SLACK_ENDPOINT);
 	endpoint = endpoint_check(name, "slack");
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	endpoint_push(&state, name, endpoint->owner, GetUserId());
-	push_text(&state, "text", text_argument(fcinfo, SLACK_TEXT));
+	jsonb_push_text(&state, "text", args_text(fcinfo, SLACK_TEXT));
 	if (!PG_ARGISNULL(SLACK_BLOCKS))
 	{
 		Jsonb	   *blocks = PG_GETARG_JSONB_P(SLACK_BLOCKS);
@@ -473,7 +474,7 @@ defer_slack(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"blocks\" must be a JSON array"),
 					 errhint("It holds blocks of Slack's Block Kit.")));
-		push_json(&state, "blocks", blocks);
+		jsonb_push_json(&state, "blocks", blocks);
 	}
 	push_timeout(&state, fcinfo, SLACK_TIMEOUT, "timeout", HTTP_DEFAULT_TIMEOUT);
 	return end_call(outer,

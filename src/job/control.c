@@ -28,6 +28,7 @@
 #include "function/function.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
@@ -240,7 +241,6 @@ check_can_run(const Job *job)
 	char	   *function = text_to_cstring(job->function);
 	char	   *queue_name = text_to_cstring(job->queue);
 	char	   *owner = GetUserNameFromId(job->owner, true);
-	const QueueSettings *queue;
 
 	if (owner == NULL)
 		ereport(ERROR,
@@ -277,17 +277,7 @@ check_can_run(const Job *job)
 					 errdetail("The job's owner, role \"%s\", may not execute it.", owner)));
 	}
 
-	queue = queue_settings(queue_name);
-	if (!queue->found)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", queue_name),
-				 errhint("Make it with defer.create_queue(), or use defer.enqueue() with another queue.")));
-	if (!queue_usable_by(queue_name, queue, job->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for queue \"%s\"", queue_name),
-				 errhint("Its owner can allow it with defer.grant_queue().")));
+	(void) queue_check_usable(queue_name, job->owner);
 }
 
 /*

@@ -27,11 +27,13 @@
 #include "base/compat.h"
 #include "base/guc_job.h"
 #include "base/job_kind.h"
+#include "base/jsonb_util.h"
 #include "job/enqueue.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
 #include "table/job_table.h"
+#include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "job/current_job.h"
@@ -117,17 +119,7 @@ read_queue(FunctionCallInfo fcinfo, int first, const FunctionSettings *function,
 		text_to_cstring(PG_GETARG_TEXT_PP(first + OPT_QUEUE)) :
 		function->queue != NULL ? pstrdup(function->queue) : pstrdup(DEFAULT_QUEUE);
 
-	*settings = *queue_settings(name);
-	if (!settings->found)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name),
-				 errhint("Make it with defer.create_queue().")));
-	if (!queue_usable_by(name, settings, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for queue \"%s\"", name),
-				 errhint("Its owner can allow it with defer.grant_queue().")));
+	*settings = *queue_check_usable(name, GetUserId());
 	return cstring_to_text(name);
 }
 
@@ -178,18 +170,14 @@ read_discard_at(FunctionCallInfo fcinfo, int first, const FunctionSettings *func
 }
 
 static void
-push_option(JsonbBuilder *state, const char *name, int64 integer, double number,
-			bool is_integer)
+push_option(JsonbBuilder *state, const char *name, double number)
 {
 	JsonbValue	value;
 
-	value.type = jbvString;
-	value.val.string.val = pstrdup(name);
-	value.val.string.len = strlen(name);
-	(void) jsonb_push(state, WJB_KEY, &value);
+	jsonb_push_key(state, name);
 	value.type = jbvNumeric;
-	value.val.numeric = is_integer ? int64_to_numeric(integer) :
-		DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(number)));
+	value.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric,
+															Float8GetDatum(number)));
 	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
@@ -210,12 +198,12 @@ read_options(FunctionCallInfo fcinfo, int first)
 		if (PG_ARGISNULL(base + i))
 			continue;
 		if (column->type == SETTING_COUNT)
-			push_option(&state, column->name, PG_GETARG_INT32(base + i), 0, true);
+			jsonb_push_number(&state, column->name, PG_GETARG_INT32(base + i));
 		else if (column->type == SETTING_TIME)
-			push_option(&state, column->name,
-						setting_interval(column->name, PG_GETARG_INTERVAL_P(base + i)), 0, true);
+			jsonb_push_number(&state, column->name,
+							  setting_interval(column->name, PG_GETARG_INTERVAL_P(base + i)));
 		else
-			push_option(&state, column->name, 0, PG_GETARG_FLOAT8(base + i), false);
+			push_option(&state, column->name, PG_GETARG_FLOAT8(base + i));
 	}
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
@@ -343,9 +331,7 @@ defer_enqueue(PG_FUNCTION_ARGS)
 Datum
 defer_command(PG_FUNCTION_ARGS)
 {
-	JsonbBuilder state = {0};
 	MemoryContext context;
-	JsonbValue	value;
 	char	   *sql;
 	int64		id;
 
@@ -355,16 +341,8 @@ defer_command(PG_FUNCTION_ARGS)
 	context = begin_call();
 	sql = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	command_check(sql);
-	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	value.type = jbvString;
-	value.val.string.val = pstrdup("sql");
-	value.val.string.len = 3;
-	(void) jsonb_push(&state, WJB_KEY, &value);
-	value.val.string.val = sql;
-	value.val.string.len = strlen(sql);
-	(void) jsonb_push(&state, WJB_VALUE, &value);
 	id = enqueue_job(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION, InvalidOid,
-				 JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL)));
+				 jsonb_object_of_text("sql", sql));
 	end_call(context);
 	PG_RETURN_INT64(id);
 }

@@ -46,6 +46,7 @@
 #include "base/compat.h"
 #include "base/guc_job.h"
 #include "base/job_kind.h"
+#include "base/jsonb_util.h"
 #include "function/function.h"
 #include "job/execute.h"
 
@@ -643,23 +644,13 @@ command_check(const char *sql)
 static Jsonb *
 command_result(const QueryCompletion *completion)
 {
-	JsonbBuilder state = {0};
-	JsonbValue	value;
 	const char *tag = GetCommandTagName(completion->commandTag);
 
 	if (command_tag_display_rowcount(completion->commandTag))
 		tag = psprintf("%s%s " UINT64_FORMAT, tag,
 					   completion->commandTag == CMDTAG_INSERT ? " 0" : "",
 					   completion->nprocessed);
-	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	value.type = jbvString;
-	value.val.string.val = pstrdup("command");
-	value.val.string.len = strlen("command");
-	(void) jsonb_push(&state, WJB_KEY, &value);
-	value.val.string.val = pstrdup(tag);
-	value.val.string.len = strlen(tag);
-	(void) jsonb_push(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
+	return jsonb_object_of_text("command", tag);
 }
 
 static Jsonb *

@@ -35,16 +35,6 @@
 PG_FUNCTION_INFO_V1(defer_activate);
 PG_FUNCTION_INFO_V1(defer_note_restore);
 
-/* One statement of our own */
-static void
-run(const char *sql, int expected)
-{
-	int			result = SPI_execute(sql, false, 0);
-
-	if (result != expected)
-		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
-}
-
 /*
  * Does this statement look like one of a restore?  COPY is never used by
  * anything of ours; dumps made of INSERTs switch check_function_bodies off.
@@ -72,7 +62,7 @@ defer_note_restore(PG_FUNCTION_ARGS)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	run("INSERT INTO defer.origin (id) SELECT pg_catalog.gen_random_uuid()", SPI_OK_INSERT);
+	own_sql_execute("INSERT INTO defer.origin (id) SELECT pg_catalog.gen_random_uuid()", SPI_OK_INSERT);
 	SPI_finish();
 	own_sql_end(&own);
 	xact_notify_rescan();
@@ -86,7 +76,7 @@ end_unsettled(void)
 	SPITupleTable *rows;
 	uint64		n;
 
-	run("SELECT j.id FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
+	own_sql_execute("SELECT j.id FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
 		" (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id)",
 		SPI_OK_SELECT);
 	rows = SPI_tuptable;
@@ -110,16 +100,16 @@ static void
 adopt_data(void)
 {
 	end_unsettled();
-	run("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
-	run("DELETE FROM defer.claim", SPI_OK_DELETE);
-	run("UPDATE defer.schedule SET next_tick = NULL, next_run_at = NULL", SPI_OK_UPDATE);
-	run("DELETE FROM defer.installation", SPI_OK_DELETE);
-	run("DELETE FROM defer.origin", SPI_OK_DELETE);
-	run("INSERT INTO defer.installation (id, database)"
+	own_sql_execute("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
+	own_sql_execute("DELETE FROM defer.claim", SPI_OK_DELETE);
+	own_sql_execute("UPDATE defer.schedule SET next_tick = NULL, next_run_at = NULL", SPI_OK_UPDATE);
+	own_sql_execute("DELETE FROM defer.installation", SPI_OK_DELETE);
+	own_sql_execute("DELETE FROM defer.origin", SPI_OK_DELETE);
+	own_sql_execute("INSERT INTO defer.installation (id, database)"
 		" SELECT pg_catalog.gen_random_uuid(), d.oid FROM pg_catalog.pg_database d"
 		" WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
 		SPI_OK_INSERT);
-	run("INSERT INTO defer.origin (id) SELECT i.id FROM defer.installation i", SPI_OK_INSERT);
+	own_sql_execute("INSERT INTO defer.origin (id) SELECT i.id FROM defer.installation i", SPI_OK_INSERT);
 }
 
 Datum
@@ -140,7 +130,7 @@ defer_activate(PG_FUNCTION_ARGS)
 	SPI_connect();
 
 	/* Of two at the same time the second finds it done; views go on */
-	run("LOCK TABLE defer.installation IN SHARE ROW EXCLUSIVE MODE", SPI_OK_UTILITY);
+	own_sql_execute("LOCK TABLE defer.installation IN SHARE ROW EXCLUSIVE MODE", SPI_OK_UTILITY);
 	active = catalog_is_active();
 	if (!active)
 		adopt_data();

@@ -16,6 +16,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "function/function.h"
@@ -97,36 +98,7 @@ check_choice(const char *parameter, const char *value, const char *const *choice
 void
 schedule_check_name(const char *name)
 {
-	int			length = strlen(name);
-
-	if (length == 0 || length > NAME_BYTES)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("the name of a schedule must have 1 to %d bytes", NAME_BYTES)));
-	for (int i = 0; i < length; i++)
-	{
-		if ((unsigned char) name[i] < ' ' || name[i] == 0x7f)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_NAME),
-					 errmsg("the name of a schedule must not contain control characters")));
-	}
-}
-
-static void
-check_queue(const char *name, Oid owner)
-{
-	const QueueSettings *queue = queue_settings(name);
-
-	if (!queue->found)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", schedule_shown(name)),
-				 errhint("Make it with defer.create_queue().")));
-	if (!queue_usable_by(name, queue, owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for queue \"%s\"", name),
-				 errhint("Its owner can allow it with defer.grant_queue().")));
+	args_check_name("schedule", name, NAME_BYTES);
 }
 
 static void
@@ -233,7 +205,7 @@ schedule_read_options(FunctionCallInfo fcinfo, int first, Schedule *s)
 	if (!PG_ARGISNULL(first + 6))
 	{
 		s->queue = text_to_cstring(PG_GETARG_TEXT_PP(first + 6));
-		check_queue(s->queue, s->owner);
+		(void) queue_check_usable(s->queue, s->owner);
 	}
 	if (!PG_ARGISNULL(first + 7))
 	{

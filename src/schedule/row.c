@@ -15,10 +15,12 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
+#include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
+#include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "schedule/schedule.h"
@@ -136,26 +138,6 @@ schedule_write_times(const Schedule *s)
 				   lengthof(types), types, values, nulls, NULL);
 }
 
-/* {"sql": command} */
-static Jsonb *
-command_args(const char *command)
-{
-	JsonbBuilder state = {0};
-	JsonbValue	key;
-	JsonbValue	value;
-
-	key.type = jbvString;
-	key.val.string.val = "sql";
-	key.val.string.len = strlen("sql");
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, command);
-	value.val.string.len = strlen(command);
-	jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	jsonb_push(&state, WJB_KEY, &key);
-	jsonb_push(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
-}
-
 /* What the function's settings and the queue's say that the schedule does not */
 static void
 apply_settings(const Schedule *s, Job *job, const QueueSettings **queue)
@@ -191,7 +173,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 	job->scheduled_for = NO_TIME;
 	job->discard_at = NO_TIME;
 	if (s->kind == JOB_COMMAND)
-		job->args = command_args(s->command);
+		job->args = jsonb_object_of_text("sql", s->command);
 	else
 	{
 		FunctionEntry *entry = function_by_signature(s->function);

@@ -39,13 +39,6 @@ PG_FUNCTION_INFO_V1(defer_trigger);
 PG_FUNCTION_INFO_V1(defer_trigger_by_id);
 PG_FUNCTION_INFO_V1(defer_run_schedules);
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	require_argument(fcinfo, n, name);
-	return text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 /* ------------------------------------------------------------------------
  * Finding rows
  * ------------------------------------------------------------------------ */
@@ -182,12 +175,12 @@ defer_cron(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("defer.cron()");
 	schedule_default_options(&s);
-	entry = schedule_check_function(text_argument(fcinfo, 0, "function"), s.owner);
+	entry = schedule_check_function(args_required_text(fcinfo, 0, "function"), s.owner);
 	s.kind = entry->kind;
 	s.function = pstrdup(entry->signature);
 	s.function_owner = entry->owner;
 	s.name = get_func_name(entry->oid);
-	s.schedule = text_argument(fcinfo, 1, "schedule");
+	s.schedule = args_required_text(fcinfo, 1, "schedule");
 	if (!PG_ARGISNULL(2))
 		s.name = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	schedule_read_options(fcinfo, 3, &s);
@@ -209,9 +202,9 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	schedule_default_options(&s);
 	s.kind = JOB_COMMAND;
 	s.function = COMMAND_FUNCTION;
-	s.name = text_argument(fcinfo, 0, "name");
-	s.schedule = text_argument(fcinfo, 1, "schedule");
-	s.command = text_argument(fcinfo, 2, "sql");
+	s.name = args_required_text(fcinfo, 0, "name");
+	s.schedule = args_required_text(fcinfo, 1, "schedule");
+	s.command = args_required_text(fcinfo, 2, "sql");
 	command_check(s.command);
 	schedule_read_options(fcinfo, 3, &s);
 	warn_if_not_preloaded();
@@ -286,7 +279,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 Datum
 defer_alter_cron(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_argument(fcinfo, 0, "name");
+	char	   *name = args_required_text(fcinfo, 0, "name");
 
 	PreventCommandIfReadOnly("defer.alter_cron()");
 	return alter_schedule(fcinfo, find_schedule(name, false), name);
@@ -322,7 +315,7 @@ remove_schedule(int64 id)
 Datum
 defer_unschedule(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_argument(fcinfo, 0, "name");
+	char	   *name = args_required_text(fcinfo, 0, "name");
 
 	PreventCommandIfReadOnly("defer.unschedule()");
 	PG_RETURN_BOOL(remove_schedule(find_schedule(name, false)));
@@ -368,7 +361,7 @@ trigger_schedule(int64 id, const char *name)
 Datum
 defer_trigger(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_argument(fcinfo, 0, "name");
+	char	   *name = args_required_text(fcinfo, 0, "name");
 
 	PreventCommandIfReadOnly("defer.trigger()");
 	return trigger_schedule(find_schedule(name, true), name);

@@ -499,7 +499,7 @@ SELECT defer.enqueue('c_snooze', '["2 hours"]') AS id \gset
 DO $$
 BEGIN
   FOR i IN 1..18000 LOOP
-    EXIT WHEN EXISTS (SELECT FROM defer.attempts a JOIN defer.jobs j ON j.id = a.job_id WHERE j.args = '["2 hours"]');
+    EXIT WHEN EXISTS (SELECT FROM defer.attempts a JOIN defer.jobs j ON j.id = a.job_id WHERE j.args = '["02:00:00"]');
     PERFORM pg_sleep(0.01);
   END LOOP;
 END $$;

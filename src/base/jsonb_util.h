@@ -1,0 +1,34 @@
+/*
+ * jsonb_util.h
+ *		Reading and writing the members of a JSON object.
+ */
+#ifndef DEFER_JSONB_UTIL_H
+#define DEFER_JSONB_UTIL_H
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+#include "base/compat.h"
+
+/* A member of the object; NULL, or "otherwise", if there is none of that type */
+extern const char *jsonb_read_text(const Jsonb *object, const char *key);
+extern int64 jsonb_read_number(const Jsonb *object, const char *key, int64 otherwise);
+extern Jsonb *jsonb_read_json(const Jsonb *object, const char *key);	/* array or object */
+extern List *jsonb_read_list(const Jsonb *object, const char *key);	/* of strings, as char * */
+
+/* Call back with each member of the object that is a string */
+typedef void (*JsonbMember) (const char *name, const char *value, void *context);
+extern void jsonb_read_pairs(const Jsonb *object, JsonbMember call, void *context);
+
+/* Add a member to the object that is being built; what is given is copied */
+extern void jsonb_push_key(JsonbBuilder *state, const char *key);
+extern void jsonb_push_bytes(JsonbBuilder *state, const char *key, const char *bytes, int length);
+extern void jsonb_push_text(JsonbBuilder *state, const char *key, const char *text);
+extern void jsonb_push_number(JsonbBuilder *state, const char *key, int64 number);
+extern void jsonb_push_bool(JsonbBuilder *state, const char *key, bool truth);
+extern void jsonb_push_json(JsonbBuilder *state, const char *key, Jsonb *json);
+
+/* An object with one string */
+extern Jsonb *jsonb_object_of_text(const char *key, const char *text);
+
+#endif							/* DEFER_JSONB_UTIL_H */
