@@ -223,7 +223,7 @@ const Command command_reschedule = {
 /* $1 is the name of a schedule, $2 its owner; call is made with its id */
 #define OF_OWNER(call) \
 	"SELECT " call " FROM defer.schedules s" \
-	" WHERE s.name = $1 AND s.owner = pg_catalog.quote_ident($2)::pg_catalog.regrole"
+	" WHERE s.name = $1 AND s.owner::pg_catalog.text = $2"
 
 #define NO_SUCH_SCHEDULE "schedule \"%s\" does not exist\nHINT:  defer schedules has those that you may see."
 

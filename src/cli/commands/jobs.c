@@ -69,7 +69,7 @@ static const char *const signatures_sql =
 	" FROM (SELECT pg_catalog.unnest($2::pg_catalog.text[]) AS function" \
 	" UNION ALL SELECT NULL WHERE $2 IS NULL) s" \
 	" CROSS JOIN (SELECT c.id FROM defer.schedules c WHERE c.name = $4" \
-	" AND ($12::pg_catalog.text IS NULL OR c.owner = pg_catalog.quote_ident($12)::pg_catalog.regrole)" \
+	" AND ($12::pg_catalog.text IS NULL OR c.owner::pg_catalog.text = $12)" \
 	" UNION ALL SELECT NULL WHERE $4 IS NULL) c" \
 	" CROSS JOIN LATERAL defer.find_jobs(states => $1::pg_catalog.text[]," \
 	" function => s.function, queue => $3, schedule_id => c.id," \

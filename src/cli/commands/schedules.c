@@ -22,7 +22,7 @@
 	" s.last_run_at, s.last_state, s.next_run_at," \
 	" pg_catalog.to_jsonb(s.next_runs) AS next_runs, s.last_error, s.created_at" \
 	" FROM defer.schedules s WHERE ($1::pg_catalog.text IS NULL OR s.name = $1)" \
-	" AND ($2::pg_catalog.text IS NULL OR s.owner = pg_catalog.quote_ident($2)::pg_catalog.regrole)" \
+	" AND ($2::pg_catalog.text IS NULL OR s.owner::pg_catalog.text = $2)" \
 	" ORDER BY s.name, s.owner::pg_catalog.text"
 
 static const char *const list_sql =

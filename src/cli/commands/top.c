@@ -45,7 +45,7 @@ JSON_ROWS(SHOW_QUEUES_SQL) " AS queues, "
 JSON_ROWS(SHOW_RUNNING_SQL) " AS running"
 " FROM (" HEAD_SQL ") h) top";
 
-/* What is drawn */
+/* The results that are drawn */
 typedef struct Picture
 {
 	PGresult   *head;

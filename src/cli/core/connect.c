@@ -201,7 +201,7 @@ connect_try(const char *password, Buffer *error)
 }
 
 /*
- * Connect with a role and a password that somebody else has typed; NULL: error
+ * Connect with a role and a password that a user of the dashboard has typed; NULL: error
  * says why not, and refused whether the role or its password was the reason.
  *
  * The connection counts only if the server has asked for the password: libpq

@@ -35,7 +35,7 @@ answer_set_cookie(Answer *answer, const Session *session)
 							 dashboard.secure_cookie ? "; Secure" : "");
 }
 
-/* Answer with a page that says what is wrong */
+/* Answer with an error page */
 void
 answer_refuse(Answer *answer, int status, const char *title, const char *text)
 {

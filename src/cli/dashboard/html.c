@@ -1,11 +1,10 @@
 /*
  * html.c
- *		Text that is shown as text, and numbers and times as people read them.
+ *		HTML of escaped text, and of numbers and times for people.
  *
- * Everything that comes from the database or from the browser goes through
- * html_text() (html() does that with each %s).  Control characters and those that
- * change the direction of text are made visible by core/text.c first: a name that
- * looks like another one is a trap, too.
+ * All values of the database and of browsers pass html_text() (html_add() calls
+ * it for each %s).  core/text.c first makes control characters visible, and those
+ * that change the direction of text: a name that looks like another is a trap.
  */
 #include "dashboard/html.h"
 

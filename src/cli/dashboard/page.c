@@ -1,6 +1,6 @@
 /*
  * page.c
- *		The frame of all pages; the login; pages that say what is wrong.
+ *		The frame of all pages; the login; error pages.
  */
 #include "dashboard/page.h"
 
@@ -22,7 +22,7 @@ open_document(Buffer *out, const char *title)
 			 "<link rel=\"icon\" href=\"/icon.svg\" type=\"image/svg+xml\">\n"
 			 "<link rel=\"stylesheet\" href=\"/dashboard.css?%s\">\n"
 			 "<script src=\"/dashboard.js?%s\" defer></script>\n</head>\n",
-			 title, asset_version(".css"), asset_version(".js"));
+			 title, asset_version("/dashboard.css"), asset_version("/dashboard.js"));
 }
 
 static void
@@ -130,7 +130,7 @@ page_write(Page *page)
 				 DEFER_VERSION, zone, 1000 * (clock_seconds() - page->begun));
 }
 
-/* Write a page that says what is wrong; session NULL: without the frame */
+/* Write an error page; session NULL: without the frame */
 void
 page_write_error(Buffer *out, Session *session, const char *title, const char *text)
 {

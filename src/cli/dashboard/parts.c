@@ -152,50 +152,46 @@ part_job_links(Page *page, const char *list)
  * Jobs that failed last
  * ------------------------------------------------------------------------ */
 
-/* Failed jobs with the largest ids that are looked at */
-#define NEWEST_FAILED		"500"
+/* Failed jobs that one search finds: those with the largest ids */
+#define FAILED_FOUND		"500"
 
-/* Milliseconds for one search by time */
-#define FAILURES_TIMEOUT	200
+/* Milliseconds for the searches by time */
+#define FAILURES_TIMEOUT	300
 
 /*
- * Find the jobs that failed last.  They are found by id, but a job can fail long
- * after others that are younger.  So, unless the newest failed jobs are all
- * there are, those of the last hour are searched, then those of the last day.
- * Where more than NEWEST_FAILED failed within the hour, or a search takes too
- * long, the last of the newest are shown.
+ * Find the jobs that failed last.  Jobs are found by id, but one can fail long
+ * after others that are younger.  So, if there are more than one search finds,
+ * several periods are searched, the longest without an end, and what they find
+ * is compared.  One can still be missed if more than FAILED_FOUND younger jobs
+ * failed in the same period.
  */
 static PGresult *
 find_failures(Page *page, const char *function, const char *n)
 {
 	static const char *const sql =
-		"WITH i AS MATERIALIZED (SELECT f.id FROM defer.find_jobs('{failed}', function => $1, since =>"
-		" pg_catalog.statement_timestamp() - $3::interval, n => " NEWEST_FAILED ") f (id))"
+		"WITH i AS MATERIALIZED (SELECT DISTINCT f.id FROM pg_catalog.unnest($3::interval[]) p (period)"
+		" CROSS JOIN LATERAL defer.find_jobs('{failed}', function => $1,"
+		" since => pg_catalog.statement_timestamp() - p.period, n => " FAILED_FOUND ") f (id))"
 		" SELECT j.id, j.function, j.finished_at, pg_catalog.left(j.error, 300) AS error,"
 		" (SELECT pg_catalog.count(*) FROM i) AS found"
 		" FROM defer.jobs j WHERE j.id = ANY (ARRAY(SELECT i.id FROM i))"
 		" ORDER BY j.finished_at DESC, j.id DESC LIMIT $2::integer";
-	static const char *const periods[] = {"1 hour", "1 day"};
-	const char *values[] = {function, n, NULL};
+	const char *values[] = {function, n, "{NULL}"};
 	PGresult   *newest = page_query(page, sql, 3, values);
 	bool		timed_out = page->timed_out;
+	PGresult   *res;
 
-	if (result_int64(newest, 0, "found") < strtoll(NEWEST_FAILED, NULL, 10))
+	if (result_int64(newest, 0, "found") < strtoll(FAILED_FOUND, NULL, 10))
 		return newest;
-	for (size_t i = 0; i < lengthof(periods); i++)
+	values[2] = "{NULL,1 day,1 hour,1 min,1 s}";
+	res = page_query_within(page, FAILURES_TIMEOUT, sql, 3, values);
+	if (result_good(res))
 	{
-		PGresult   *res;
-
-		values[2] = periods[i];
-		res = page_query_within(page, FAILURES_TIMEOUT, sql, 3, values);
-		page->timed_out = timed_out;
-		if (PQntuples(res) == atoi(n))
-		{
-			PQclear(newest);
-			return res;
-		}
-		PQclear(res);
+		PQclear(newest);
+		return res;
 	}
+	page->timed_out = timed_out;	/* the newest are shown instead */
+	PQclear(res);
 	return newest;
 }
 

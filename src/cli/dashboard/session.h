@@ -22,7 +22,8 @@ typedef struct Session
 	bool		own_login;		/* with a password, which is not kept */
 	time_t		created;
 	time_t		used;
-	uint64_t	use;			/* its number among all uses: a second has many */
+	uint64_t	use;			/* its number among all uses: a second has
+								 * many */
 	int			references;		/* requests that use the session now */
 	bool		closed;			/* freed with its last reference */
 	pthread_mutex_t mutex;		/* protects the fields below */

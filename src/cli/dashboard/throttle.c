@@ -7,7 +7,7 @@
  * have no role: the caller compares the token first and asks here only about
  * wrong ones, so that the right one is never refused.
  *
- * Counters live in a table by a keyed hash.  Nobody outside can tell which
+ * Counters live in a table by a keyed hash.  No client can tell which
  * counter another address and role share, and nothing is ever evicted.
  */
 #include "dashboard/throttle.h"
