@@ -37,6 +37,12 @@ CREATE FUNCTION defer.processes(OUT pid integer, OUT kind text, OUT database oid
 COMMENT ON FUNCTION defer.processes() IS
 	'the processes of defer on this server that the current role may see; look at defer.workers instead';
 
+CREATE FUNCTION defer.task_failures(OUT task text, OUT times integer, OUT since timestamptz, OUT error text)
+	RETURNS SETOF record
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 2 AS 'MODULE_PATHNAME', 'defer_task_failures';
+COMMENT ON FUNCTION defer.task_failures() IS
+	'tasks of the scheduler of this database that have failed and not succeeded since: how many times in a row, since when, and the last error, which is NULL for those who do not see all';
+
 CREATE FUNCTION defer.server_state(OUT preloaded boolean, OUT enabled boolean, OUT active boolean, OUT recovery boolean,
 		OUT launcher boolean, OUT scheduler boolean, OUT no_slots boolean, OUT overflow boolean,
 		OUT workers integer, OUT max_workers integer, OUT run_superuser_jobs boolean, OUT refused boolean)

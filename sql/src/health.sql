@@ -47,6 +47,11 @@ SELECT 'error', 'a worker could not be started: all background workers of the se
 	'Raise max_worker_processes (now ' || pg_catalog.current_setting('max_worker_processes') || ') and restart the server.'
   FROM server s WHERE s.no_slots AND s.scheduler
 UNION ALL
+SELECT 'error', pg_catalog.format('the scheduler''s task "%s" has failed %s times in a row since %s%s', t.task, t.times,
+		pg_catalog.date_trunc('second', t.since), ': ' || t.error),
+	'It is repeated each few seconds, and other tasks go on. See the server''s log.'
+  FROM defer.task_failures() t WHERE t.times > 1
+UNION ALL
 SELECT 'error', 'workers are started and cannot connect to this database: jobs of their roles wait',
 	'The server''s log says why; it may be max_connections, or a CONNECTION LIMIT. They are tried again, at least every minute.'
   FROM server s WHERE s.refused AND s.scheduler

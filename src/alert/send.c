@@ -827,7 +827,7 @@ check_conditions(List *rule_list, TimestampTz now)
 }
 
 /* ------------------------------------------------------------------------
- * The chore
+ * The task
  * ------------------------------------------------------------------------ */
 
 /* A transaction in which all statements see the same events */

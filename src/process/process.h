@@ -52,6 +52,7 @@ extern PGDLLEXPORT void defer_launcher_main(Datum arg);
 /* process/scheduler.c */
 extern PGDLLEXPORT void defer_scheduler_main(Datum arg);
 extern const char *scheduler_database_name(void);
+extern void scheduler_check_database(void); /* exits if it is not to be served */
 
 /* process/pool.c: how many workers, of which roles; returns when to look again */
 extern TimestampTz pool_maintain(TimestampTz now);

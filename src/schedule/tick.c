@@ -22,8 +22,10 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/shmem.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -40,8 +42,10 @@
 #include "table/job_table.h"
 #include "schedule/schedule.h"
 
-/* Schedules in a transaction */
+/* Schedules in a transaction, and in one turn of the scheduler */
 #define BATCH_ROWS		100
+#define TURN_ROWS		500
+
 /* A schedule that raised an error is tried again after this */
 #define PUT_OFF			(60 * USECS_PER_SEC)
 
@@ -86,7 +90,8 @@ must_stop(const ErrorData *error)
  * that undid it all.
  */
 static ErrorData *
-process_some(const Schedule *rows, uint64 n, TimestampTz now)
+process_some(const Schedule *rows, uint64 n, TimestampTz now,
+			 void (*process) (Schedule *s, TimestampTz now))
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -102,7 +107,7 @@ process_some(const Schedule *rows, uint64 n, TimestampTz now)
 			Schedule	row = rows[i];
 
 			MemoryContextSwitchTo(scratch);
-			schedule_fire(&row, now);
+			process(&row, now);
 			MemoryContextReset(scratch);
 		}
 		MemoryContextSwitchTo(context);
@@ -125,41 +130,83 @@ process_some(const Schedule *rows, uint64 n, TimestampTz now)
 }
 
 static void
-process_batch(const Schedule *rows, uint64 n, TimestampTz now)
+process_batch(const Schedule *rows, uint64 n, TimestampTz now,
+			  void (*process) (Schedule *s, TimestampTz now))
 {
-	if (process_some(rows, n, now) == NULL)
+	if (process_some(rows, n, now, process) == NULL)
 		return;
 	for (uint64 i = 0; i < n; i++)
 	{
-		ErrorData  *error = process_some(&rows[i], 1, now);
+		ErrorData  *error = process_some(&rows[i], 1, now, process);
 
 		if (error != NULL)
 			put_off(&rows[i], now, error);
 	}
 }
 
-/* Lock and process a batch of what is due; how many there were */
-static uint64
-run_batch(TimestampTz now)
+/* Due schedules of all roles in turns: the first of each, the second of each, ... */
+typedef struct DueList
+{
+	int			n;
+	int			next;			/* of the ids: not processed yet */
+	int64		ids[TURN_ROWS];
+} DueList;
+
+/*
+ * List what is due, those that have no next time yet included.  One role's many
+ * schedules do not keep another's from firing: each list has all roles.
+ */
+static void
+list_due(DueList *due, TimestampTz now)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
-	Datum		values[] = {Int64GetDatum(BATCH_ROWS), TimestampTzGetDatum(now)};
-	Schedule   *rows;
-	uint64		n;
+	Datum		values[] = {Int64GetDatum(TURN_ROWS), TimestampTzGetDatum(now)};
+	OwnSql		own;
 
-	/* those that have no next time yet; then those whose time has come */
-	n = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
-					   " WHERE s.active AND s.last_error IS NULL AND s.next_run_at IS NULL"
-					   " LIMIT $1 FOR UPDATE SKIP LOCKED",
-					   1, types, values, NULL, &rows);
-	if (n == 0)
-		n = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
-						   " WHERE s.active AND s.last_error IS NULL"
-						   " AND s.next_run_at OPERATOR(pg_catalog.<=) $2"
-						   " ORDER BY s.next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED",
+	own_sql_begin(&own);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT d.id FROM (SELECT s.id, s.next_run_at,"
+							  " pg_catalog.row_number() OVER (PARTITION BY s.owner ORDER BY s.next_run_at NULLS FIRST) AS turn"
+							  " FROM defer.schedule s WHERE s.active AND s.last_error IS NULL"
+							  " AND (s.next_run_at IS NULL OR s.next_run_at OPERATOR(pg_catalog.<=) $2)) d"
+							  " ORDER BY d.turn, d.next_run_at NULLS FIRST LIMIT $1",
+							  lengthof(types), types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the schedules that are due");
+	due->n = (int) SPI_processed;
+	due->next = 0;
+	for (int i = 0; i < due->n; i++)
+	{
+		bool		isnull;
+
+		due->ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+												  1, &isnull));
+	}
+	SPI_finish();
+	own_sql_end(&own);
+}
+
+/* Lock and process the next batch of the list; returns how many there were */
+static uint64
+run_batch(DueList *due, TimestampTz now)
+{
+	Oid			types[] = {INT8ARRAYOID, TIMESTAMPTZOID};
+	Datum		values[] = {0, TimestampTzGetDatum(now)};
+	Datum		elements[BATCH_ROWS];
+	Schedule   *rows;
+	int			n = 0;
+	uint64		found;
+
+	while (n < BATCH_ROWS && due->next < due->n)
+		elements[n++] = Int64GetDatum(due->ids[due->next++]);
+	values[0] = PointerGetDatum(construct_array(elements, n, INT8OID, 8, FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	found = schedule_query("SELECT " SCHEDULE_COLUMNS " FROM defer.schedule s"
+						   " WHERE s.id OPERATOR(pg_catalog.=) ANY ($1) AND s.active AND s.last_error IS NULL"
+						   " AND (s.next_run_at IS NULL OR s.next_run_at OPERATOR(pg_catalog.<=) $2)"
+						   " ORDER BY s.next_run_at NULLS FIRST FOR UPDATE SKIP LOCKED",
 						   lengthof(types), types, values, NULL, &rows);
-	process_batch(rows, n, now);
-	return n;
+	process_batch(rows, found, now, schedule_fire);
+	return found;
 }
 
 /* ------------------------------------------------------------------------
@@ -210,8 +257,7 @@ recheck_batch(TimestampTz now, int64 after)
 					   " AND s.id OPERATOR(pg_catalog.>) $2"
 					   " ORDER BY s.id LIMIT $3 FOR UPDATE SKIP LOCKED",
 					   lengthof(types), types, values, NULL, &rows);
-	for (uint64 i = 0; i < n; i++)
-		recheck_schedule(&rows[i], now);
+	process_batch(rows, n, now, recheck_schedule);
 	return n == 0 ? 0 : rows[n - 1].id;
 }
 
@@ -288,8 +334,12 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 	MemoryContext scratch = AllocSetContextCreate(context, "defer schedules", ALLOCSET_DEFAULT_SIZES);
 	TimestampTz next = DT_NOEND;
 	int64		last_id = 0;
+	DueList		due;
+	uint64		fired = 0;
+	bool		turn_over = false;
 	bool		more;
 
+	due.n = due.next = 0;
 	begin(own_transactions);
 	more = catalog_is_active();
 	end(own_transactions);
@@ -318,9 +368,21 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 		CHECK_FOR_INTERRUPTS();
 		begin(own_transactions);
 		MemoryContextSwitchTo(scratch);
-		more = run_batch(now) > 0;
-		if (!more)
-			next = next_due(now);
+		if (due.next == due.n)
+		{
+			/* the rest comes after what else the scheduler has to do */
+			turn_over = own_transactions && due.n == TURN_ROWS;
+			if (due.n == 0 || fired > 0)
+				list_due(&due, now);
+			else
+				due.n = due.next = 0;	/* all that was listed is locked */
+			fired = 0;
+			more = due.n > 0 && !turn_over;
+		}
+		if (more)
+			fired += run_batch(&due, now);
+		else
+			next = turn_over && due.n > 0 ? now : next_due(now);
 		if (!end_unless_copy(own_transactions))
 		{
 			more = false;

@@ -20,6 +20,17 @@
 /* Jobs without a known end that are remembered by id */
 #define LOST_MAX	32
 
+/* Tasks of a scheduler: process/tasks.h */
+#define SCHEDULER_TASKS	11
+
+/* A task that has failed, and not succeeded since; for defer.health */
+typedef struct TaskFailure
+{
+	int			times;			/* in a row; 0: it has not failed */
+	TimestampTz since;			/* the first of them */
+	char		message[160];	/* of the last; in the database's encoding */
+} TaskFailure;
+
 typedef struct DatabaseSlot
 {
 	/* under workers_lock */
@@ -39,6 +50,7 @@ typedef struct DatabaseSlot
 	int			nlost;			/* jobs that ran then, whose end is not written */
 	int64		lost[LOST_MAX]; /* more of them are not known by id */
 	bool		no_slots;		/* no background worker could be registered */
+	TaskFailure task_failures[SCHEDULER_TASKS];
 	bool		refused;		/* workers of a role that has jobs could not connect */
 	pid_t		scheduler_pid;
 	Latch	   *scheduler_latch;
