@@ -24,7 +24,7 @@
 #include "base/job_kind.h"
 #include "base/role_check.h"
 #include "shmem/preload.h"
-#include "job/execute.h"
+#include "job/command.h"
 #include "import/import.h"
 
 PG_FUNCTION_INFO_V1(defer_import_pg_cron);

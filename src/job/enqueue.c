@@ -37,7 +37,7 @@
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "job/current_job.h"
-#include "job/execute.h"
+#include "job/command.h"
 
 PG_FUNCTION_INFO_V1(defer_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);

@@ -9,9 +9,21 @@
 #ifndef DEFER_EXECUTE_H
 #define DEFER_EXECUTE_H
 
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+#include "tcop/cmdtag.h"
+#include "tcop/dest.h"
+
 #include "base/job.h"
 
 extern Jsonb *execute_job(const Job *job);
-extern void command_check(const char *sql); /* at enqueue: one statement, allowed kind */
+
+/*
+ * Run one statement as if a client had sent it; "receiver" may be NULL.  It may
+ * end transactions; there is one on return.  All that it needs is in the
+ * current memory context, which must outlive a transaction.
+ */
+extern void execute_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *types,
+							  int nparams, DestReceiver *receiver, QueryCompletion *completion);
 
 #endif							/* DEFER_EXECUTE_H */

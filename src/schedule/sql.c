@@ -26,7 +26,7 @@
 #include "function/function.h"
 #include "table/job_table.h"
 #include "job/current_job.h"
-#include "job/execute.h"
+#include "job/command.h"
 #include "schedule/schedule.h"
 
 PG_FUNCTION_INFO_V1(defer_cron);
