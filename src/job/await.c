@@ -21,7 +21,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "fmgr.h"
@@ -47,6 +46,7 @@
 #include "shmem/waiters.h"
 #include "shmem/workers.h"
 #include "table/history_table.h"
+#include "table/job_row.h"
 #include "table/job_table.h"
 #include "job/current_job.h"
 
@@ -54,9 +54,6 @@ PG_FUNCTION_INFO_V1(defer_await);
 
 /* Look at least so often, in milliseconds */
 #define RECHECK_INTERVAL 30000
-
-/* The column "id" of defer.job_history */
-#define HISTORY_ID 1
 
 static void
 no_such_job(int64 id)
@@ -228,39 +225,17 @@ wait_for_end(int64 id, int64 timeout, HistoryRow *outcome)
  * Flushing
  * ------------------------------------------------------------------------ */
 
-/* An index of a history partition by which a job is found; InvalidOid: none */
-static Oid
-index_by_id(Relation partition)
-{
-	List	   *indexes = RelationGetIndexList(partition);
-	Oid			found = InvalidOid;
-	ListCell   *cell;
-
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid &&
-			index->rd_index->indkey.values[0] == HISTORY_ID &&
-			RelationGetIndexPredicate(index) == NIL)
-			found = RelationGetRelid(index);
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-	return found;
-}
-
 /* Up to where the commit of the job's row in that partition may reach */
 static XLogRecPtr
 commit_in_partition(Relation partition, int64 id)
 {
-	Oid			index = index_by_id(partition);
+	Oid			index = history_id_index(partition);
 	XLogRecPtr	lsn = InvalidXLogRecPtr;
 	SysScanDesc scan;
 	ScanKeyData key;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key, HISTORY_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	ScanKeyInit(&key, HIST_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
 	scan = systable_beginscan(partition, index, OidIsValid(index), SnapshotSelf, 1, &key);
 	while ((tuple = systable_getnext(scan)) != NULL)
 		lsn = Max(lsn, TransactionIdGetCommitLSN(HeapTupleHeaderGetXmin(tuple->t_data)));

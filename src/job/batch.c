@@ -196,6 +196,12 @@ batch_withdraw(int64 job_id)
 	return result;
 }
 
+bool
+batch_job_runs(int64 job_id)
+{
+	return batch_withdraw(job_id) == BATCH_RUNNING;
+}
+
 /*
  * Stop a running job; false: nobody runs it (any more).  The worker's timer sees
  * that.  A signal of ours might come when the worker is at its next job already,

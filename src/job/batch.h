@@ -49,6 +49,9 @@ typedef enum BatchWithdraw
 	BATCH_RUNNING,				/* it runs, or has just ended */
 } BatchWithdraw;
 extern BatchWithdraw batch_withdraw(int64 job_id);
+
+/* Does a process run the job?  If it only waited in a batch, it is out of that now */
+extern bool batch_job_runs(int64 job_id);
 extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody runs it */
 
 extern Batch batch;

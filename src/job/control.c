@@ -78,13 +78,6 @@ read_job(int64 id, Job *job, bool *finished)
 		no_such_job(id);
 }
 
-/* After this a job that waited in a batch is no longer in it */
-static bool
-job_runs(int64 id)
-{
-	return shmem_is_present() && batch_withdraw(id) == BATCH_RUNNING;
-}
-
 /*
  * Take a job in order to change its row.  Jobs with a key, and procedures,
  * delete their own row as they run: so "locked by somebody" may mean that it
@@ -105,7 +98,7 @@ job_take(int64 id, Job *job)
 		read_job(id, job, &finished);
 		if (finished)
 			return TAKEN_FINISHED;
-		if (job->claim != 0 && job_runs(id))
+		if (job->claim != 0 && batch_job_runs(id))
 			return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
 		if (job->claim != 0 && history_exists(id))
 			return TAKEN_FINISHED;
@@ -116,7 +109,7 @@ job_take(int64 id, Job *job)
 				wait = false;
 				continue;
 			case JOB_BUSY:
-				if (job->claim != 0 && job_runs(id))
+				if (job->claim != 0 && batch_job_runs(id))
 					return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
 				wait = true;
 				continue;
@@ -127,7 +120,7 @@ job_take(int64 id, Job *job)
 		/* one that a worker could not steal may have begun before we had the lock */
 		if (job->claim == 0)
 			return TAKEN;
-		if (job_runs(id))
+		if (batch_job_runs(id))
 			return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
 		return history_exists(id) ? TAKEN_FINISHED : TAKEN;
 	}

@@ -169,13 +169,6 @@ schedule_holds_most(int64 schedule_id)
  * Replacing them
  * ------------------------------------------------------------------------ */
 
-/* Does a worker run the job?  If it only waited in a batch, it is out of it now. */
-static bool
-job_runs(int64 id)
-{
-	return shmem_is_present() && batch_withdraw(id) == BATCH_RUNNING;
-}
-
 /*
  * End a run that another takes the place of: at once if it waits.  False: it
  * runs, and has been told to stop, or somebody else is at its row.
@@ -185,7 +178,7 @@ replace_run(const Run *run, TimestampTz tick)
 {
 	Job			job;
 
-	if (run->claim != 0 && job_runs(run->job_id))
+	if (run->claim != 0 && batch_job_runs(run->job_id))
 	{
 		(void) worker_cancel_job(run->job_id);
 		return false;
@@ -195,7 +188,7 @@ replace_run(const Run *run, TimestampTz tick)
 		case JOB_GONE:
 			return true;
 		case JOB_BUSY:
-			if (job_runs(run->job_id))
+			if (batch_job_runs(run->job_id))
 				(void) worker_cancel_job(run->job_id);
 			return false;
 		case JOB_LOCKED:
@@ -204,7 +197,7 @@ replace_run(const Run *run, TimestampTz tick)
 	if (job.claim != 0)
 	{
 		/* taken by a worker before we had the lock */
-		if (job_runs(job.id))
+		if (batch_job_runs(job.id))
 		{
 			(void) worker_cancel_job(job.id);
 			return false;

@@ -39,6 +39,7 @@
 #include "table/day_partition.h"
 #include "table/direct_insert.h"
 #include "table/history_table.h"
+#include "table/job_row.h"
 #include "table/job_table.h"
 #include "table/table_check.h"
 
@@ -59,34 +60,6 @@ enum
 /* ------------------------------------------------------------------------
  * Insert
  * ------------------------------------------------------------------------ */
-
-static const char *const history_columns[] = {
-	[HIST_ID - 1] = "id",
-	[HIST_OWNER - 1] = "owner",
-	[HIST_STATE - 1] = "state",
-	[HIST_KIND - 1] = "kind",
-	[HIST_PRIORITY - 1] = "priority",
-	[HIST_ATTEMPT - 1] = "attempt",
-	[HIST_RUN_AT - 1] = "run_at",
-	[HIST_ENQUEUED_AT - 1] = "enqueued_at",
-	[HIST_STARTED_AT - 1] = "started_at",
-	[HIST_FINISHED_AT - 1] = "finished_at",
-	[HIST_PARENT_ID - 1] = "parent_id",
-	[HIST_RERUN_OF - 1] = "rerun_of",
-	[HIST_SCHEDULE_ID - 1] = "schedule_id",
-	[HIST_SCHEDULED_FOR - 1] = "scheduled_for",
-	[HIST_DISCARD_AT - 1] = "discard_at",
-	[HIST_FUNCTION - 1] = "function",
-	[HIST_FUNCTION_OWNER - 1] = "function_owner",
-	[HIST_QUEUE - 1] = "queue",
-	[HIST_ARGS - 1] = "args",
-	[HIST_KEY - 1] = "key",
-	[HIST_METADATA - 1] = "metadata",
-	[HIST_OPTIONS - 1] = "options",
-	[HIST_RESULT - 1] = "result",
-	[HIST_SQLSTATE - 1] = "sqlstate",
-	[HIST_ERROR - 1] = "error",
-};
 
 static const char *const attempt_columns[] = {
 	[ATT_JOB_ID - 1] = "job_id",
@@ -147,29 +120,12 @@ history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at
 
 #define SET(att, value) (values[(att) - 1] = (value))
 #define SET_IF(att, condition, value) \
-	do { if (condition) values[(att) - 1] = (value); else nulls[(att) - 1] = true; } while (0)
-	SET(HIST_ID, Int64GetDatum(job->id));
-	SET(HIST_OWNER, ObjectIdGetDatum(job->owner));
+	do { nulls[(att) - 1] = !(condition); if (condition) values[(att) - 1] = (value); } while (0)
+	job_row_write(job, &job_history_row, values, nulls);
 	SET(HIST_STATE, CharGetDatum(state));
-	SET(HIST_KIND, CharGetDatum(job->kind));
-	SET(HIST_PRIORITY, Int32GetDatum(job->priority));
 	SET(HIST_ATTEMPT, Int32GetDatum(attempt));
-	SET(HIST_RUN_AT, TimestampTzGetDatum(job->run_at));
-	SET(HIST_ENQUEUED_AT, TimestampTzGetDatum(job->enqueued_at));
 	SET_IF(HIST_STARTED_AT, started_at != NO_TIME, TimestampTzGetDatum(started_at));
 	SET(HIST_FINISHED_AT, TimestampTzGetDatum(now));
-	SET_IF(HIST_PARENT_ID, job->parent_id != 0, Int64GetDatum(job->parent_id));
-	SET_IF(HIST_RERUN_OF, job->rerun_of != 0, Int64GetDatum(job->rerun_of));
-	SET_IF(HIST_SCHEDULE_ID, job->schedule_id != 0, Int64GetDatum(job->schedule_id));
-	SET_IF(HIST_SCHEDULED_FOR, job->scheduled_for != NO_TIME, TimestampTzGetDatum(job->scheduled_for));
-	SET_IF(HIST_DISCARD_AT, job->discard_at != NO_TIME, TimestampTzGetDatum(job->discard_at));
-	SET(HIST_FUNCTION, PointerGetDatum(job->function));
-	SET_IF(HIST_FUNCTION_OWNER, OidIsValid(job->function_owner), ObjectIdGetDatum(job->function_owner));
-	SET(HIST_QUEUE, PointerGetDatum(job->queue));
-	SET_IF(HIST_ARGS, job->args != NULL, PointerGetDatum(job->args));
-	SET_IF(HIST_KEY, job->key != NULL, PointerGetDatum(job->key));
-	SET_IF(HIST_METADATA, job->metadata != NULL, PointerGetDatum(job->metadata));
-	SET_IF(HIST_OPTIONS, job->options != NULL, PointerGetDatum(job->options));
 	SET_IF(HIST_RESULT, result != NULL, PointerGetDatum(result));
 	SET_IF(HIST_SQLSTATE, sqlstate != NULL, text_datum(sqlstate));
 	SET_IF(HIST_ERROR, error != NULL, message_datum(error));
@@ -222,9 +178,8 @@ log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *l
  * Look up
  * ------------------------------------------------------------------------ */
 
-/* A btree index of a partition that begins with "id" */
-static Oid
-id_index(Relation rel)
+Oid
+history_id_index(Relation rel)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	ListCell   *cell;
@@ -250,7 +205,7 @@ id_index(Relation rel)
 static bool
 search_partition(Relation rel, int64 id, Snapshot snapshot, TupleTableSlot *slot)
 {
-	Oid			index_oid = id_index(rel);
+	Oid			index_oid = history_id_index(rel);
 	ScanKeyData key;
 	bool		found = false;
 
@@ -290,27 +245,7 @@ history_from_slot(TupleTableSlot *slot, HistoryRow *row)
 	slot_getallattrs(slot);
 #define VALUE(att, get, otherwise) (nulls[(att) - 1] ? (otherwise) : get(values[(att) - 1]))
 #define POINTER(att) (nulls[(att) - 1] ? NULL : (void *) PG_DETOAST_DATUM_COPY(values[(att) - 1]))
-	memset(job, 0, sizeof(Job));
-	job->id = DatumGetInt64(values[HIST_ID - 1]);
-	job->owner = DatumGetObjectId(values[HIST_OWNER - 1]);
-	job->kind = DatumGetChar(values[HIST_KIND - 1]);
-	job->priority = DatumGetInt32(values[HIST_PRIORITY - 1]);
-	job->run_at = DatumGetTimestampTz(values[HIST_RUN_AT - 1]);
-	job->enqueued_at = DatumGetTimestampTz(values[HIST_ENQUEUED_AT - 1]);
-	job->parent_id = VALUE(HIST_PARENT_ID, DatumGetInt64, 0);
-	job->rerun_of = VALUE(HIST_RERUN_OF, DatumGetInt64, 0);
-	job->schedule_id = VALUE(HIST_SCHEDULE_ID, DatumGetInt64, 0);
-	job->scheduled_for = VALUE(HIST_SCHEDULED_FOR, DatumGetTimestampTz, NO_TIME);
-	job->discard_at = VALUE(HIST_DISCARD_AT, DatumGetTimestampTz, NO_TIME);
-	job->function = POINTER(HIST_FUNCTION);
-	job->function_owner = VALUE(HIST_FUNCTION_OWNER, DatumGetObjectId, InvalidOid);
-	job->queue = POINTER(HIST_QUEUE);
-	job->args = POINTER(HIST_ARGS);
-	job->key = POINTER(HIST_KEY);
-	job->metadata = POINTER(HIST_METADATA);
-	job->options = POINTER(HIST_OPTIONS);
-	job->sqlstate = POINTER(HIST_SQLSTATE);
-	job->error = POINTER(HIST_ERROR);
+	job_row_read(job, &job_history_row, values, nulls);
 	row->state = DatumGetChar(values[HIST_STATE - 1]);
 	row->attempt = DatumGetInt32(values[HIST_ATTEMPT - 1]);
 	row->started_at = VALUE(HIST_STARTED_AT, DatumGetTimestampTz, NO_TIME);

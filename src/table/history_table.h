@@ -5,6 +5,8 @@
 #ifndef DEFER_HISTORY_TABLE_H
 #define DEFER_HISTORY_TABLE_H
 
+#include "utils/relcache.h"
+
 #include "base/job.h"
 
 /* A row of defer.job_history */
@@ -26,6 +28,9 @@ typedef struct HistoryRow
 extern TimestampTz history_insert(const Job *job, char state, int32 attempt,
 								  TimestampTz started_at, Jsonb *result, const char *sqlstate,
 								  const char *error);
+/* A btree index of a partition by which a job is found; InvalidOid: there is none */
+extern Oid	history_id_index(Relation partition);
+
 extern bool history_exists(int64 id);	/* as of now */
 extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
 

@@ -30,37 +30,9 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "shmem/xact_notify.h"
+#include "table/job_row.h"
 #include "table/job_table.h"
 #include "table/table_check.h"
-
-static const char *const job_columns[] = {
-	[JOB_ID - 1] = "id",
-	[JOB_OWNER - 1] = "owner",
-	[JOB_LIMITS_KEY - 1] = "limits_key",
-	[JOB_PRIORITY - 1] = "priority",
-	[JOB_RUN_AT - 1] = "run_at",
-	[JOB_ENQUEUED_AT - 1] = "enqueued_at",
-	[JOB_CLAIM - 1] = "claim",
-	[JOB_ATTEMPT - 1] = "attempt",
-	[JOB_CRASHES - 1] = "crashes",
-	[JOB_SUSPECT - 1] = "suspect",
-	[JOB_CONFLICTS - 1] = "conflicts",
-	[JOB_KIND - 1] = "kind",
-	[JOB_PARENT_ID - 1] = "parent_id",
-	[JOB_RERUN_OF - 1] = "rerun_of",
-	[JOB_SCHEDULE_ID - 1] = "schedule_id",
-	[JOB_SCHEDULED_FOR - 1] = "scheduled_for",
-	[JOB_DISCARD_AT - 1] = "discard_at",
-	[JOB_FUNCTION_NAME - 1] = "function",
-	[JOB_FUNCTION_OWNER - 1] = "function_owner",
-	[JOB_QUEUE - 1] = "queue",
-	[JOB_ARGS - 1] = "args",
-	[JOB_KEY - 1] = "key",
-	[JOB_METADATA - 1] = "metadata",
-	[JOB_OPTIONS - 1] = "options",
-	[JOB_SQLSTATE - 1] = "sqlstate",
-	[JOB_ERROR - 1] = "error",
-};
 
 static JobTable opened;			/* rel == NULL: not open */
 
@@ -186,121 +158,6 @@ job_table_init(void)
 {
 	defer_on_xact_event(job_table_xact_callback);
 	defer_on_subxact_event(job_table_subxact_callback);
-}
-
-/* ------------------------------------------------------------------------
- * Rows to and from struct Job
- * ------------------------------------------------------------------------ */
-
-static void *
-varlena_copy(Datum value, bool isnull)
-{
-	return isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
-}
-
-static void
-job_from_values(Job *job, Datum *values, bool *nulls)
-{
-#define VALUE(att, get, otherwise) (nulls[(att) - 1] ? (otherwise) : get(values[(att) - 1]))
-#define POINTER(att) varlena_copy(values[(att) - 1], nulls[(att) - 1])
-	job->id = DatumGetInt64(values[JOB_ID - 1]);
-	job->owner = DatumGetObjectId(values[JOB_OWNER - 1]);
-	job->limits_key = DatumGetInt64(values[JOB_LIMITS_KEY - 1]);
-	job->priority = DatumGetInt32(values[JOB_PRIORITY - 1]);
-	job->run_at = DatumGetTimestampTz(values[JOB_RUN_AT - 1]);
-	job->enqueued_at = DatumGetTimestampTz(values[JOB_ENQUEUED_AT - 1]);
-	job->claim = VALUE(JOB_CLAIM, DatumGetInt64, 0);
-	job->attempt = DatumGetInt32(values[JOB_ATTEMPT - 1]);
-	job->crashes = DatumGetInt16(values[JOB_CRASHES - 1]);
-	job->suspect = DatumGetInt16(values[JOB_SUSPECT - 1]);
-	job->conflicts = DatumGetInt16(values[JOB_CONFLICTS - 1]);
-	job->kind = DatumGetChar(values[JOB_KIND - 1]);
-	job->parent_id = VALUE(JOB_PARENT_ID, DatumGetInt64, 0);
-	job->rerun_of = VALUE(JOB_RERUN_OF, DatumGetInt64, 0);
-	job->schedule_id = VALUE(JOB_SCHEDULE_ID, DatumGetInt64, 0);
-	job->scheduled_for = VALUE(JOB_SCHEDULED_FOR, DatumGetTimestampTz, NO_TIME);
-	job->discard_at = VALUE(JOB_DISCARD_AT, DatumGetTimestampTz, NO_TIME);
-	job->function = POINTER(JOB_FUNCTION_NAME);
-	job->function_owner = VALUE(JOB_FUNCTION_OWNER, DatumGetObjectId, InvalidOid);
-	job->queue = POINTER(JOB_QUEUE);
-	job->args = POINTER(JOB_ARGS);
-	job->key = POINTER(JOB_KEY);
-	job->metadata = POINTER(JOB_METADATA);
-	job->options = POINTER(JOB_OPTIONS);
-	job->sqlstate = POINTER(JOB_SQLSTATE);
-	job->error = POINTER(JOB_ERROR);
-#undef VALUE
-#undef POINTER
-}
-
-void
-job_from_slot(Job *job, TupleTableSlot *slot)
-{
-	slot_getallattrs(slot);
-	job_from_values(job, slot->tts_values, slot->tts_isnull);
-}
-
-void
-job_peek(Job *job, TupleTableSlot *slot)
-{
-	Datum	   *values = slot->tts_values;
-	bool	   *nulls = slot->tts_isnull;
-
-	slot_getsomeattrs(slot, JOB_QUEUE);
-	memset(job, 0, sizeof(Job));
-	job->id = DatumGetInt64(values[JOB_ID - 1]);
-	job->limits_key = DatumGetInt64(values[JOB_LIMITS_KEY - 1]);
-	job->claim = nulls[JOB_CLAIM - 1] ? 0 : DatumGetInt64(values[JOB_CLAIM - 1]);
-	job->attempt = DatumGetInt32(values[JOB_ATTEMPT - 1]);
-	job->suspect = DatumGetInt16(values[JOB_SUSPECT - 1]);
-	job->discard_at = nulls[JOB_DISCARD_AT - 1] ? NO_TIME :
-		DatumGetTimestampTz(values[JOB_DISCARD_AT - 1]);
-	job->function = DatumGetTextPP(values[JOB_FUNCTION_NAME - 1]);
-	job->queue = DatumGetTextPP(values[JOB_QUEUE - 1]);
-}
-
-static void
-job_to_slot(const Job *job, TupleTableSlot *slot)
-{
-	Datum	   *values = slot->tts_values;
-	bool	   *nulls = slot->tts_isnull;
-
-	ExecClearTuple(slot);
-	memset(nulls, 0, slot->tts_tupleDescriptor->natts * sizeof(bool));
-	for (int i = JOB_NATTS; i < slot->tts_tupleDescriptor->natts; i++)
-		nulls[i] = true;		/* somebody's own column */
-#define SET(att, value) (values[(att) - 1] = (value))
-#define SET_IF(att, condition, value) \
-	do { if (condition) values[(att) - 1] = (value); else nulls[(att) - 1] = true; } while (0)
-	SET(JOB_ID, Int64GetDatum(job->id));
-	SET(JOB_OWNER, ObjectIdGetDatum(job->owner));
-	SET(JOB_LIMITS_KEY, Int64GetDatum(job->limits_key));
-	SET(JOB_PRIORITY, Int32GetDatum(job->priority));
-	SET(JOB_RUN_AT, TimestampTzGetDatum(job->run_at));
-	SET(JOB_ENQUEUED_AT, TimestampTzGetDatum(job->enqueued_at));
-	SET_IF(JOB_CLAIM, job->claim != 0, Int64GetDatum(job->claim));
-	SET(JOB_ATTEMPT, Int32GetDatum(job->attempt));
-	SET(JOB_CRASHES, Int16GetDatum(job->crashes));
-	SET(JOB_SUSPECT, Int16GetDatum(job->suspect));
-	SET(JOB_CONFLICTS, Int16GetDatum(job->conflicts));
-	SET(JOB_KIND, CharGetDatum(job->kind));
-	SET_IF(JOB_PARENT_ID, job->parent_id != 0, Int64GetDatum(job->parent_id));
-	SET_IF(JOB_RERUN_OF, job->rerun_of != 0, Int64GetDatum(job->rerun_of));
-	SET_IF(JOB_SCHEDULE_ID, job->schedule_id != 0, Int64GetDatum(job->schedule_id));
-	SET_IF(JOB_SCHEDULED_FOR, job->scheduled_for != NO_TIME, TimestampTzGetDatum(job->scheduled_for));
-	SET_IF(JOB_DISCARD_AT, job->discard_at != NO_TIME, TimestampTzGetDatum(job->discard_at));
-	SET(JOB_FUNCTION_NAME, PointerGetDatum(job->function));
-	SET_IF(JOB_FUNCTION_OWNER, OidIsValid(job->function_owner), ObjectIdGetDatum(job->function_owner));
-	SET(JOB_QUEUE, PointerGetDatum(job->queue));
-	SET_IF(JOB_ARGS, job->args != NULL, PointerGetDatum(job->args));
-	SET_IF(JOB_KEY, job->key != NULL, PointerGetDatum(job->key));
-	SET_IF(JOB_METADATA, job->metadata != NULL, PointerGetDatum(job->metadata));
-	SET_IF(JOB_OPTIONS, job->options != NULL, PointerGetDatum(job->options));
-	SET_IF(JOB_SQLSTATE, job->sqlstate != NULL, PointerGetDatum(job->sqlstate));
-	SET_IF(JOB_ERROR, job->error != NULL, PointerGetDatum(job->error));
-#undef SET
-#undef SET_IF
-	ExecStoreVirtualTuple(slot);
 }
 
 /* ------------------------------------------------------------------------

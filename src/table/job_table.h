@@ -15,30 +15,9 @@
 
 #include "base/catalog.h"
 #include "base/job.h"
+#include "table/job_row.h"
 #include "table/tid_cache.h"
 #include "shmem/ready_queue.h"
-
-/* Columns of defer.job */
-enum
-{
-	JOB_ID = 1, JOB_OWNER, JOB_LIMITS_KEY, JOB_PRIORITY, JOB_RUN_AT, JOB_ENQUEUED_AT,
-	JOB_CLAIM, JOB_ATTEMPT, JOB_CRASHES, JOB_SUSPECT, JOB_CONFLICTS, JOB_KIND,
-	JOB_PARENT_ID, JOB_SCHEDULE_ID, JOB_SCHEDULED_FOR, JOB_DISCARD_AT,
-	JOB_FUNCTION_NAME, JOB_QUEUE, JOB_ARGS, JOB_KEY, JOB_METADATA, JOB_OPTIONS,
-	JOB_SQLSTATE, JOB_ERROR, JOB_FUNCTION_OWNER, JOB_RERUN_OF,
-	JOB_NATTS = JOB_RERUN_OF
-};
-
-/* Columns of defer.job_history */
-enum
-{
-	HIST_ID = 1, HIST_OWNER, HIST_STATE, HIST_KIND, HIST_PRIORITY, HIST_ATTEMPT,
-	HIST_RUN_AT, HIST_ENQUEUED_AT, HIST_STARTED_AT, HIST_FINISHED_AT,
-	HIST_PARENT_ID, HIST_SCHEDULE_ID, HIST_SCHEDULED_FOR, HIST_DISCARD_AT,
-	HIST_FUNCTION, HIST_QUEUE, HIST_ARGS, HIST_KEY, HIST_METADATA, HIST_OPTIONS,
-	HIST_RESULT, HIST_SQLSTATE, HIST_ERROR, HIST_FUNCTION_OWNER, HIST_RERUN_OF,
-	HIST_NATTS = HIST_RERUN_OF
-};
 
 /*
  * defer.job opened for writing.  It stays open to the end of the transaction,
@@ -59,14 +38,6 @@ typedef struct JobTable
 extern JobTable *job_table(void);
 extern void job_table_close(void);
 extern void job_table_init(void);	/* in _PG_init */
-
-/*
- * Read a row of defer.job: all of it, copied into the current memory context;
- * or what a claim has to know, where function and queue may be in the slot's
- * buffer and all other pointers are NULL.
- */
-extern void job_from_slot(Job *job, TupleTableSlot *slot);
-extern void job_peek(Job *job, TupleTableSlot *slot);
 
 /* One write to the row at tid; false: somebody else is at it or was (never waits) */
 extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *new_place);
