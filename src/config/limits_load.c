@@ -58,7 +58,7 @@ read_values(const char *sql, char kind, LimitValue *values, int n)
 	SPI_freetuptable(SPI_tuptable);
 }
 
-/* Those that are not in the tables are none, as limits_to_load() has set them */
+/* Read up to LOAD_MAX limits; one without a row stays LIMIT_NONE, as limits_to_load() sets it */
 static void
 load_some(LimitValue *values, int n)
 {

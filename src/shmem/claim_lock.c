@@ -8,7 +8,6 @@
 #include "storage/lock.h"
 
 #include "shmem/claim_lock.h"
-#include "shmem/ready_queue.h"
 
 /* Two queues of a role that share a hash take turns, which does no harm */
 static void

@@ -17,7 +17,6 @@
 #include "base/limits_key.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue_slots.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 
 static HTAB *limit_table = NULL;

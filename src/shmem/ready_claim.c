@@ -17,9 +17,7 @@
 
 #include "base/limits_key.h"
 #include "shmem/claim_lock.h"
-#include "shmem/ready_queue.h"
 #include "shmem/ready_queue_slots.h"
-#include "shmem/shmem.h"
 
 /* All rows that a claim met were locked: leave the queue alone for so long (microseconds) */
 #define RETRY_DELAY	(50 * 1000)
@@ -49,7 +47,7 @@ is_due(const ReadyQueue *slot, const Wanted *wanted)
 		limits_have_capacity_locked(slot->limits);
 }
 
-/* Is the first to be claimed before the second, which may be NULL? */
+/* Compare two queues: true if the first is claimed first, or the second is NULL */
 static bool
 goes_before(const ReadyQueue *slot, const ReadyQueue *than)
 {

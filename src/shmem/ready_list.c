@@ -7,9 +7,7 @@
 
 #include "storage/lwlock.h"
 
-#include "shmem/ready_queue.h"
 #include "shmem/ready_queue_slots.h"
-#include "shmem/shmem.h"
 
 static int
 count_queues(ReadyDatabase *db)

@@ -5,7 +5,7 @@
  * Commits lower the minimum key of a queue, claims raise it (ready_claim.c).
  *
  * There are defer.shared_slots slots, for all roles of all databases.  A role
- * may take half of them as long as nobody else needs them.  When they are all
+ * may take half of them as long as no other role needs them.  When they are all
  * taken, a queue with due jobs gets the slot of one whose jobs are due later
  * than now, or else the worst one of the role that has most.  So a role that
  * has very many queues waits for itself, and no other role does.
@@ -23,9 +23,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "shmem/databases.h"
-#include "shmem/ready_queue.h"
 #include "shmem/ready_queue_slots.h"
-#include "shmem/shmem.h"
 
 static HTAB *role_table = NULL;
 static HTAB *queue_table = NULL;
@@ -155,7 +153,7 @@ evict_queue(ReadyQueue *slot)
  * Making room
  * ------------------------------------------------------------------------ */
 
-/* May the first queue's slot be given to the second one, of the same role? */
+/* Compare two queues of a role: true if the first one is missed less */
 static bool
 is_worse(const ReadyQueue *slot, const ReadyQueue *than, TimestampTz now)
 {
@@ -224,8 +222,8 @@ largest_role(void)
 }
 
 /*
- * Have a slot free for a queue of the role; false: it gets none.  Nobody's slot
- * goes to a queue whose jobs are due later.  *evicted: the database whose
+ * Have a slot free for a queue of the role; false: it gets none.  No queue
+ * loses its slot to one whose jobs are due later.  *evicted: the database whose
  * scheduler has to look for what has lost its slot.
  *
  * It walks all slots if they are all taken, and then only for a role that has
@@ -320,7 +318,10 @@ add_role(ReadyDatabase *database, Oid owner, TimestampTz now)
 	return role;
 }
 
-/* NULL: no slot was to be had, and somebody remembers from when on to look for it */
+/*
+ * Find or make a slot for a queue.  NULL: there is none for it, and its role, or
+ * else its database, remembers from when on to search for it.
+ */
 static ReadyQueue *
 add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz now, Oid *evicted)
 {

@@ -24,10 +24,11 @@
 #include "base/guc.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
+#include "shmem/shmem.h"
 
 /*
- * Most queues of one role, if nobody else wants the slots: a claim walks them
- * all.  See make_room() for when somebody does.
+ * Most queues of one role, if no other role wants the slots: a claim walks them
+ * all.  See make_room() for when one does.
  */
 #define READY_QUEUES_OF_ROLE	Min(defer_shared_slots / 2, 1024)
 
@@ -47,12 +48,12 @@ typedef struct LimitSlot
 {
 	LimitTag	tag;			/* hash key */
 	int32		running;
-	int32		choosing;		/* of them, those that look for jobs and may take none */
+	int32		choosing;		/* of them: claims that may still take nothing */
 	int32		nqueues;		/* ready queues that point here */
 	int32		limit;			/* how many may run, or LIMIT_... */
 	bool		cancel;			/* jobs without capacity are cancelled */
 	bool		stale;			/* in its database's list of those to be read */
-	bool		unused;			/* in the list of those that may be given away */
+	bool		unused;			/* in the list of slots that may be given away */
 	dlist_node	stale_node;
 	dlist_node	unused_node;
 } LimitSlot;

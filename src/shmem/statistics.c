@@ -96,7 +96,7 @@ slot_count(void)
 	return Min(defer_shared_slots, 4096);
 }
 
-/* Most named slots of a role, and those that it gets even if others have them */
+/* Named slots of a role: at most, and even if other roles have them */
 #define SLOTS_OF_ROLE	(slot_count() / 8)
 #define SLOTS_ASSURED	(slot_count() / 64)
 

@@ -3,7 +3,7 @@
  *		Backends that wait for the end of a job (defer.await), in shared memory.
  *
  * Each process of the server has a slot of its own, as it waits for one job at
- * a time: nobody can take those of others.
+ * a time: no role can take the slots of another.
  */
 #ifndef DEFER_WAITERS_H
 #define DEFER_WAITERS_H

@@ -101,7 +101,6 @@ count_workers(Oid database, Oid owner, bool *idle)
 	return n;
 }
 
-/* True: somebody has counted on this worker since it was set to idle */
 bool
 worker_set_state(WorkerState state)
 {
@@ -121,10 +120,6 @@ worker_set_state(WorkerState state)
 	return woken;
 }
 
-/*
- * What this worker wants to write fails, or somebody has locked it: until that
- * is over it is of no use to anybody, and there is no sense in more like it.
- */
 void
 worker_set_stuck(bool stuck)
 {
@@ -145,11 +140,6 @@ worker_set_progress(float4 progress)
 	LWLockRelease(my_worker->lock);
 }
 
-/*
- * May this worker run a job that may have crashed the server?  Those that did
- * so once in company ("1") run beside others; those that did twice ("2") only
- * while no other such job runs anywhere, so that the next crash names one.
- */
 bool
 worker_reserve_suspect(int16 suspect)
 {

@@ -9,7 +9,7 @@
  *
  * That takes time for each queue, so it is done piece by piece, all such roles
  * in turns, with a pause after each piece and a longer one before a role is
- * searched again: it costs those roles time and nobody else.
+ * searched again: it costs those roles time and no other role.
  */
 #include "postgres.h"
 
@@ -47,7 +47,7 @@ typedef struct Search
 	int64		not_before;		/* monotonic time of the next one */
 } Search;
 
-/* In TopMemoryContext: what is under way goes on after an error */
+/* In TopMemoryContext: a search goes on after an error */
 static List *searches = NIL;
 
 void
