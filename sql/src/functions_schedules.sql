@@ -52,6 +52,9 @@ CREATE FUNCTION defer.unschedule(id bigint) RETURNS boolean
 COMMENT ON FUNCTION defer.unschedule(bigint) IS
 	'removes the schedule with an id (see defer.schedules), whatever its name; else as defer.unschedule() by name';
 
+-- "Trigger" is the word of schedulers for a run by hand, and has nothing to do with
+-- triggers of tables.  "Run now" would promise that it runs here and now, in the
+-- transaction that calls: it is a job, which begins after the commit.
 CREATE FUNCTION defer.trigger(name text) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_trigger';
 COMMENT ON FUNCTION defer.trigger(text) IS

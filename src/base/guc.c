@@ -100,6 +100,10 @@ check_smtp_from(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * Define the settings.  Length: one call a setting; to cut it would only hide
+ * which there are.
+ */
 void
 guc_define(void)
 {

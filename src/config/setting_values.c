@@ -191,7 +191,8 @@ read_row(const SettingTable *table, text *key, SettingRow *row)
 				   table->name, table->key);
 	if (own_sql_run(sql, 1, &type, &value, NULL, SPI_OK_SELECT) == 0)
 		return false;
-	row->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	row->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+										  &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }

@@ -41,11 +41,22 @@ typedef struct QueueSettings
 	JobPolicy	policy;
 } QueueSettings;
 
-extern const FunctionSettings *function_settings(const char *signature);	/* never NULL */
-extern const QueueSettings *queue_settings(const char *name);	/* never NULL; look at found */
-extern uint64 settings_generation(void);	/* grows when any of them may have changed */
-extern void settings_invalidate(void);	/* after a change of defer.function/queue: at commit, everywhere */
-extern int64 job_limits_key(const char *signature, const char *queue);	/* by the settings as they are */
-extern void job_policy(const Job *job, JobPolicy *policy);	/* job over function over queue over default */
+/* Never NULL */
+extern const FunctionSettings *function_settings(const char *signature);
+
+/* Never NULL; look at found */
+extern const QueueSettings *queue_settings(const char *name);
+
+/* Grows when any of them may have changed */
+extern uint64 settings_generation(void);
+
+/* After a change of defer.function/queue: at commit, everywhere */
+extern void settings_invalidate(void);
+
+/* By the settings as they are */
+extern int64 job_limits_key(const char *signature, const char *queue);
+
+/* Job over function over queue over default */
+extern void job_policy(const Job *job, JobPolicy *policy);
 
 #endif							/* DEFER_SETTINGS_CACHE_H */

@@ -222,7 +222,7 @@ convert_base(Conversion *conversion, JsonbValue *value, bool *isnull)
 		return convert_composite(conversion, value, isnull);
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("a JSON %s is no value of type %s", is_json_array(value) ? "array" : "object",
+			 errmsg("cannot convert JSON %s to type %s", is_json_array(value) ? "array" : "object",
 					format_type_be(conversion->base))));
 	return (Datum) 0;
 }

@@ -2,23 +2,23 @@
  * direct_call_check.c
  *		A scheduled function is run by its schedule, not called directly.
  *
- * The server asks our hook about every function that is not built in, each
- * time one is looked up to be called, so the answer must cost nothing where
- * there is nothing to guard: a set in shared memory (a Bloom filter for each
- * database, see shmem/scheduled_set.h) says "no" first.  It only grows.  What it does
- * not rule out is looked up in defer.schedule, and remembered until the
- * function's row in pg_proc is announced as changed: whoever changes a
- * schedule announces that of its function, which has plans made anew, too.
+ * The server asks this hook about every function that is not built in, each
+ * time one is looked up to be called.  For functions without a schedule the
+ * answer must cost nothing: a set in shared memory (a Bloom filter for each
+ * database, see shmem/scheduled_set.h) says "no" first.  A function that it does
+ * not rule out is looked up in defer.schedule, and remembered until its row in
+ * pg_proc is announced as changed.  A session that changes a schedule announces
+ * that of the schedule's function, and so has plans made anew, too.
  * The table is read only if it is the extension's own: a session may be in a
  * database from which the extension has been dropped, and where another role
  * has made a schema and a table of these names.
  *
- * A schedule binds those who could do without it: everybody if it belongs to
- * the function's owner (or to a role with its rights, as a superuser), and
- * otherwise only the role that made the schedule.  Or else anyone could keep
- * everybody from calling a function, by making a schedule of it.  For the same
- * reason a schedule costs only those whom it binds: for all others the planner
- * may still inline the function, and calls do not go through the hook.
+ * A schedule binds every role if it belongs to the function's owner (or to a role
+ * with the owner's rights, such as a superuser), and otherwise only the role that
+ * made the schedule: no role can keep others from calling a function by making a
+ * schedule of it.  For the same reason a schedule costs only the roles that it
+ * binds: for the others the planner may inline the function, and calls do not go
+ * through the hook.
  *
  * Hooks run in all kinds of places, also while the extension is being dropped:
  * nothing here may raise an error, but for the refusal itself.
@@ -62,29 +62,29 @@
 #include "function/function.h"
 
 /* Columns of defer.schedule that are read here by name, as they may have moved */
-typedef struct GuardColumns
+typedef struct ScheduleColumns
 {
 	AttrNumber	name;
 	AttrNumber	owner;
 	AttrNumber	allow_direct;
 	AttrNumber	function;
 	AttrNumber	command;
-} GuardColumns;
+} ScheduleColumns;
 
 /* A schedule that does not allow direct calls */
-typedef struct GuardSchedule
+typedef struct BindingSchedule
 {
-	struct GuardSchedule *next;
+	struct BindingSchedule *next;
 	Oid			owner;
 	char	   *name;
-} GuardSchedule;
+} BindingSchedule;
 
-typedef struct GuardEntry
+typedef struct FunctionSchedules
 {
 	Oid			function;		/* hash key */
 	Oid			owner;			/* of the function */
-	GuardSchedule *schedules;	/* NULL: none */
-} GuardEntry;
+	BindingSchedule *schedules;	/* NULL: none */
+} FunctionSchedules;
 
 bool		direct_call_in_worker = false;
 
@@ -120,15 +120,15 @@ prepare_entries(void)
 	defer_on_syscache_change(PROCOID, function_changed);
 	entries = NULL;
 	if (entries_context == NULL)
-		entries_context = AllocSetContextCreate(CacheMemoryContext, "defer guard",
+		entries_context = AllocSetContextCreate(CacheMemoryContext, "defer direct-call check",
 												ALLOCSET_SMALL_SIZES);
 	else
 		MemoryContextReset(entries_context);
 	stale = false;
 	control.keysize = sizeof(Oid);
-	control.entrysize = sizeof(GuardEntry);
+	control.entrysize = sizeof(FunctionSchedules);
 	control.hcxt = entries_context;
-	entries = hash_create("defer guard", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	entries = hash_create("defer direct-call check", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* The signature of a function without parameters; NULL: it has some */
@@ -159,7 +159,7 @@ find_column(Oid relation, const char *name, Oid type)
 }
 
 static bool
-find_columns(Oid relation, GuardColumns *columns)
+find_columns(Oid relation, ScheduleColumns *columns)
 {
 	columns->name = find_column(relation, "name", TEXTOID);
 	columns->owner = find_column(relation, "owner", REGROLEOID);
@@ -194,10 +194,10 @@ find_index(Oid schema, Oid table)
 }
 
 /* Take a schedule into the list, one of each owner, unless it allows direct calls */
-static GuardSchedule *
-add_schedule(GuardSchedule *list, HeapTuple tuple, TupleDesc desc, const GuardColumns *columns)
+static BindingSchedule *
+add_schedule(BindingSchedule *list, HeapTuple tuple, TupleDesc desc, const ScheduleColumns *columns)
 {
-	GuardSchedule *schedule;
+	BindingSchedule *schedule;
 	Oid			owner;
 	bool		isnull;
 
@@ -205,12 +205,12 @@ add_schedule(GuardSchedule *list, HeapTuple tuple, TupleDesc desc, const GuardCo
 		!heap_attisnull(tuple, columns->command, desc))
 		return list;
 	owner = DatumGetObjectId(heap_getattr(tuple, columns->owner, desc, &isnull));
-	for (GuardSchedule *s = list; s != NULL; s = s->next)
+	for (BindingSchedule *s = list; s != NULL; s = s->next)
 	{
 		if (s->owner == owner)
 			return list;
 	}
-	schedule = palloc(sizeof(GuardSchedule));
+	schedule = palloc(sizeof(BindingSchedule));
 	schedule->next = list;
 	schedule->owner = owner;
 	schedule->name = TextDatumGetCString(heap_getattr(tuple, columns->name, desc, &isnull));
@@ -218,14 +218,14 @@ add_schedule(GuardSchedule *list, HeapTuple tuple, TupleDesc desc, const GuardCo
 }
 
 /* Read the schedules of a function, by index if there is one */
-static GuardSchedule *
+static BindingSchedule *
 read_schedules(const char *signature)
 {
 	Oid			schema = get_namespace_oid("defer", true);
 	Oid			table_oid = OidIsValid(schema) ? find_table(schema) : InvalidOid;
 	Oid			index;
-	GuardColumns columns;
-	GuardSchedule *list = NULL;
+	ScheduleColumns columns;
+	BindingSchedule *list = NULL;
 	Relation	table;
 	SysScanDesc scan;
 	ScanKeyData key;
@@ -252,11 +252,11 @@ read_schedules(const char *signature)
  * All that we know of a function; NULL: nothing, or it cannot be found out
  * here and now.
  */
-static GuardEntry *
+static FunctionSchedules *
 look_up(Oid function)
 {
-	GuardEntry *entry;
-	GuardSchedule *schedules;
+	FunctionSchedules *entry;
+	BindingSchedule *schedules;
 	char	   *signature;
 	bool		found;
 
@@ -295,14 +295,14 @@ look_up(Oid function)
 }
 
 /* The schedule that binds the current user; NULL: none */
-static const GuardSchedule *
+static const BindingSchedule *
 binding_schedule(Oid function)
 {
-	GuardEntry *entry = look_up(function);
+	FunctionSchedules *entry = look_up(function);
 
 	if (entry == NULL)
 		return NULL;
-	for (GuardSchedule *s = entry->schedules; s != NULL; s = s->next)
+	for (BindingSchedule *s = entry->schedules; s != NULL; s = s->next)
 	{
 		if (s->owner == GetUserId() || has_privs_of_role(s->owner, entry->owner))
 			return s;
@@ -336,7 +336,7 @@ worth_looking(Oid function)
  * nor called directly.
  */
 static bool
-guard_needs_fmgr_hook(Oid function)
+direct_call_needs_fmgr_hook(Oid function)
 {
 	if (prev_needs_fmgr_hook != NULL && prev_needs_fmgr_hook(function))
 		return true;
@@ -344,7 +344,7 @@ guard_needs_fmgr_hook(Oid function)
 }
 
 static void
-refuse(Oid function, const GuardSchedule *schedule)
+refuse(Oid function, const BindingSchedule *schedule)
 {
 	Oid			owner;
 	char	   *name = pstrdup(schedule->name);
@@ -362,11 +362,11 @@ refuse(Oid function, const GuardSchedule *schedule)
 }
 
 static void
-guard_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
+direct_call_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
 {
 	if (event == FHET_START && worth_looking(flinfo->fn_oid))
 	{
-		const GuardSchedule *schedule = binding_schedule(flinfo->fn_oid);
+		const BindingSchedule *schedule = binding_schedule(flinfo->fn_oid);
 
 		if (schedule != NULL)
 			refuse(flinfo->fn_oid, schedule);
@@ -381,7 +381,7 @@ guard_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
  * so has the scheduler's next look into the tables after COMMIT PREPARED.
  */
 static void
-guard_xact_callback(XactEvent event)
+direct_call_xact_callback(XactEvent event)
 {
 	if (!changed_here)
 		return;
@@ -392,7 +392,7 @@ guard_xact_callback(XactEvent event)
 }
 
 static void
-guard_subxact_callback(SubXactEvent event)
+direct_call_subxact_callback(SubXactEvent event)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && changed_here)
 		stale = true;
@@ -401,12 +401,12 @@ guard_subxact_callback(SubXactEvent event)
 void
 direct_call_check_init(void)
 {
-	defer_on_xact_event(guard_xact_callback);
-	defer_on_subxact_event(guard_subxact_callback);
+	defer_on_xact_event(direct_call_xact_callback);
+	defer_on_subxact_event(direct_call_subxact_callback);
 	prev_needs_fmgr_hook = needs_fmgr_hook;
-	needs_fmgr_hook = guard_needs_fmgr_hook;
+	needs_fmgr_hook = direct_call_needs_fmgr_hook;
 	prev_fmgr_hook = fmgr_hook;
-	fmgr_hook = guard_fmgr_hook;
+	fmgr_hook = direct_call_fmgr_hook;
 }
 
 /* ------------------------------------------------------------------------

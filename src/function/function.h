@@ -110,7 +110,8 @@ extern const Answer *function_known_answer(const Question *question);
  * Remember an answer that was found in the catalogs since function_changes was
  * "asked_at", if nothing has changed since.
  */
-extern void function_remember(const Question *question, uint64 asked_at, const Oid *functions, int n);
+extern void function_remember(const Question *question, uint64 asked_at,
+							  const Oid *functions, int n);
 extern uint64 function_changes;
 
 /* function/lookup.c: the function that a call with arguments of these types means */
@@ -133,6 +134,11 @@ extern void function_rethrow_args(const FunctionEntry *entry, int i, MemoryConte
  */
 extern Jsonb *function_args_from_values(FunctionEntry *entry, int nargs, const Datum *values,
 										const bool *nulls, const Oid *types);
+
+/* fit.c: why a function cannot be run as a job; NULL: it can */
+extern const char *function_unfit(Form_pg_proc form);
+extern bool function_is_fit(Oid function);
+extern void function_check_fit(Oid function);	/* an error that says why not */
 
 /* portable_args.c: does no setting have a say in how text of the type is read? */
 extern bool function_type_is_portable(Oid type);

@@ -37,67 +37,6 @@
 /* Longest signature of a function that jobs run, in bytes: it is in indexes */
 #define SIGNATURE_MAX	1500
 
-/* ------------------------------------------------------------------------
- * What can be a job
- * ------------------------------------------------------------------------ */
-
-/* Why a function cannot be run as a job; NULL: it can */
-static const char *
-unfit_function(Form_pg_proc form)
-{
-	/* another session may have such a schema later, with a function of its own */
-	if (isAnyTempNamespace(form->pronamespace))
-		return "It is in a temporary schema, which belongs to this session.";
-	if (form->prokind == PROKIND_AGGREGATE)
-		return "It is an aggregate function.";
-	if (form->prokind == PROKIND_WINDOW)
-		return "It is a window function.";
-	if (form->prorettype == TRIGGEROID || form->prorettype == EVENT_TRIGGEROID)
-		return "It is a trigger function.";
-	if (get_typtype(form->prorettype) == TYPTYPE_PSEUDO && form->prorettype != VOIDOID &&
-		form->prorettype != RECORDOID)
-		return "Its result is of a pseudo-type.";
-	for (int i = 0; i < form->pronargs; i++)
-	{
-		if (get_typtype(form->proargtypes.values[i]) == TYPTYPE_PSEUDO)
-			return "It has a parameter of a pseudo-type.";
-	}
-	return NULL;
-}
-
-static bool
-is_fit(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		fit;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	fit = unfit_function((Form_pg_proc) GETSTRUCT(tuple)) == NULL;
-	ReleaseSysCache(tuple);
-	return fit;
-}
-
-/* Error that says why; one that has just been dropped is left to function_entry() */
-static void
-check_fit(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	const char *reason;
-
-	if (!HeapTupleIsValid(tuple))
-		return;
-	reason = unfit_function((Form_pg_proc) GETSTRUCT(tuple));
-	if (reason != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("function %s cannot be run as a job",
-						function_signature((Form_pg_proc) GETSTRUCT(tuple))),
-				 errdetail("%s", reason),
-				 errhint("Wrap it in a function of your own.")));
-	ReleaseSysCache(tuple);
-}
-
 static void
 check_may_execute(const FunctionEntry *entry)
 {
@@ -169,7 +108,7 @@ elsewhere(const char *name)
 	{
 		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
 
-		if (unfit_function(form) == NULL)
+		if (function_unfit(form) == NULL)
 			appendStringInfo(&found, "%s%s", n++ > 0 ? ", " : "", function_signature(form));
 	}
 	ReleaseSysCacheList(list);
@@ -280,7 +219,7 @@ find_by_name(const char *given, Oid **functions)
 	{
 		for (FuncCandidateList c = candidates; c != NULL; c = c->next)
 		{
-			if (in_pg_catalog(c->oid) == (catalog == 1) && is_fit(c->oid))
+			if (in_pg_catalog(c->oid) == (catalog == 1) && function_is_fit(c->oid))
 				(*functions)[nfit++] = c->oid;
 		}
 	}
@@ -395,7 +334,7 @@ find_functions(const char *given, int ntypes, const Oid *types, const Oid **func
 	else
 		n = find_by_name(given, &found);
 	if (n == 1)
-		check_fit(found[0]);
+		function_check_fit(found[0]);
 	function_remember(&question, asked_at, found, n);
 	*functions = found;
 	return n;
@@ -432,7 +371,8 @@ function_resolve(const char *name, Jsonb **args)
 	int			n = find_functions(name, ANY_TYPES, NULL, &functions);
 	FunctionEntry *entry;
 
-	entry = check_entry(n == 1 ? functions[0] : choose_by_arguments(name, functions, n, *args), name);
+	entry = check_entry(n == 1 ? functions[0] :
+						choose_by_arguments(name, functions, n, *args), name);
 	*args = function_check_args(entry, *args, false);
 	return entry;
 }
@@ -503,7 +443,7 @@ find_by_stored_signature(const char *signature)
 		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 
 		if (form->pronamespace == schema && strcmp(function_signature(form), signature) == 0 &&
-			unfit_function(form) == NULL)
+			function_unfit(form) == NULL)
 			found = form->oid;
 	}
 	systable_endscan(scan);

@@ -293,7 +293,7 @@ pg_cron_switch_off(const PgCronJob *job)
 		if (SPI_processed != 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("pg_cron has the job no more")));
+					 errmsg("job " INT64_FORMAT " no longer exists in cron.job", job->id)));
 		/* pg_cron reads them anew, even if triggers are off in this session */
 		CacheInvalidateRelcacheByRelid(get_relname_relid("job", get_namespace_oid("cron", false)));
 	}
