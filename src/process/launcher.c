@@ -17,23 +17,15 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "base/wait_events.h"
@@ -41,9 +33,11 @@
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
+#include "process/database_list.h"
 #include "process/pool_policy.h"
 #include "lifecycle/lifecycle.h"
 #include "process/process.h"
+#include "process/slot.h"
 
 /* A scheduler that cannot be started for want of a slot is tried again after this */
 #define NO_SLOT_DELAY		(200 * 1000)
@@ -95,67 +89,6 @@ launcher_register(void)
  * Which databases
  * ------------------------------------------------------------------------ */
 
-/* May a scheduler be in that database? */
-static bool
-may_serve(Form_pg_database form)
-{
-	return form->datallowconn && !form->datistemplate;
-}
-
-/* Returns the OIDs of the databases to probe, in TopMemoryContext */
-static List *
-list_databases(void)
-{
-	List	   *list = NIL;
-	Relation	relation;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-	MemoryContext context;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	relation = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(relation, 0, NULL);
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-
-		if (!may_serve(form))
-			continue;
-		context = MemoryContextSwitchTo(TopMemoryContext);
-		list = lappend_oid(list, form->oid);
-		MemoryContextSwitchTo(context);
-	}
-	table_endscan(scan);
-	table_close(relation, AccessShareLock);
-	CommitTransactionCommand();
-	return list;
-}
-
-/*
- * Copies the name of a database to *name.  Returns false if it is gone, or
- * takes no connections.
- */
-static bool
-find_database(Oid database, NameData *name)
-{
-	HeapTuple	tuple;
-	bool		found = false;
-
-	StartTransactionCommand();
-	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-
-		found = may_serve(form);
-		namestrcpy(name, NameStr(form->datname));
-		ReleaseSysCache(tuple);
-	}
-	CommitTransactionCommand();
-	return found;
-}
-
 /* Free the slots of databases that are not in the list */
 static void
 forget_dropped(List *databases)
@@ -180,7 +113,7 @@ static void
 probe_all(void)
 {
 	list_free(to_probe);
-	to_probe = list_databases();
+	to_probe = databases_to_serve();
 	forget_dropped(to_probe);
 }
 
@@ -326,7 +259,7 @@ start_scheduler(int index, Oid database)
 	ProcessStart start = {"scheduler", ObjectIdGetDatum(database), 0, NameStr(name), NULL};
 
 	/* DROP DATABASE withdraws us first: one that is there now is until then */
-	if (!find_database(database, &name))
+	if (!database_is_servable(database, &name))
 	{
 		forget_database(&database_slots[index], database);
 		return true;
@@ -399,7 +332,7 @@ start_schedulers(TimestampTz now, TimestampTz *next_check)
 		no_slots = true;
 	}
 	if (no_slots)
-		pool_make_room();
+		slot_ask_for(InvalidOid, 1, true);
 	if (shared->scheduler_waits != no_slots)
 	{
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);

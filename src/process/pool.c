@@ -36,6 +36,7 @@
 #include "process/pool_policy.h"
 #include "process/process.h"
 #include "process/role_backoff.h"
+#include "process/slot.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
@@ -75,54 +76,6 @@ static Child *children = NULL;
  * Starting workers
  * ------------------------------------------------------------------------ */
 
-/* Take a slot for a worker; -1: there is none */
-static int
-take_slot(Oid owner, bool extra, uint32 *generation)
-{
-	int			found = -1;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->nworker_slots && found < 0; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-
-		if (slot->state != WORKER_FREE)
-			continue;
-		slot->state = WORKER_STARTING;
-		slot->generation++;
-		slot->database = MyDatabaseId;
-		slot->owner = owner;
-		slot->pid = 0;
-		slot->latch = NULL;
-		slot->since = GetCurrentTimestamp();
-		slot->woken = slot->leave = slot->stuck = false;
-		slot->awaiting = slot->await_counts = false;
-		slot->await_extra = extra;
-		slot->await_reserved = false;
-		slot->await_depth = 0;
-		slot->await_job = 0;
-		slot->awaited_at = 0;
-		slot->suspect = 0;
-		slot->claim_id = slot->previous_claim_id = slot->current_job = slot->cancel_job = 0;
-		slot->nentries = slot->nwaiting = 0;
-		*generation = slot->generation;
-		found = i;
-	}
-	LWLockRelease(shared->workers_lock);
-	return found;
-}
-
-static void
-give_back_slot(int index, uint32 generation)
-{
-	WorkerSlot *slot = &worker_slots[index];
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	if (slot->generation == generation && slot->state == WORKER_STARTING && slot->pid == 0)
-		slot->state = WORKER_FREE;
-	LWLockRelease(shared->workers_lock);
-}
-
 /* For defer.health: was anything missing in this cycle? */
 static void
 record_missing(bool no_slots, bool refused)
@@ -155,7 +108,7 @@ static bool
 start_worker(Oid owner, const char *role_name, bool extra)
 {
 	uint32		generation;
-	int			index = take_slot(owner, extra, &generation);
+	int			index = slot_take_worker(owner, extra, &generation);
 	ProcessStart start = {"worker", 0, 0, scheduler_database_name(), role_name};
 	bool		started;
 
@@ -166,7 +119,7 @@ start_worker(Oid owner, const char *role_name, bool extra)
 	started = process_start(&start, &children[index].handle);
 	children[index].generation = generation;
 	if (!started)
-		give_back_slot(index, generation);
+		slot_give_back_worker(index, generation);
 	return started;
 }
 
@@ -374,86 +327,6 @@ set_limits(PolicyServer *server)
  * One pool
  * ------------------------------------------------------------------------ */
 
-/* The caller holds workers_lock */
-static void
-ask_to_leave(WorkerSlot *slot)
-{
-	slot->leave = true;
-	SetLatch(slot->latch);
-}
-
-/* A worker of the largest pool, if that has more than one; workers_lock is held */
-static WorkerSlot *
-busiest_pool_member(void)
-{
-	WorkerSlot *chosen = NULL;
-	int			largest = 1;
-
-	for (int i = 0; i < shared->nworker_slots; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-		bool		idle;
-		int			n;
-
-		if (slot->state != WORKER_BUSY || slot->awaiting)
-			continue;
-		n = count_workers(slot->database, slot->owner, &idle);
-		if (n > largest)
-		{
-			largest = n;
-			chosen = slot;
-		}
-	}
-	return chosen;
-}
-
-/*
- * Ask workers of other pools for their slots: idle ones, which exit at once; or
- * else, if "busy", one of the largest pool, which exits after its job.
- */
-static void
-ask_for_slots(Oid owner, int64 want, bool busy)
-{
-	bool		asked_busy = false;
-	int64		asked = 0;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->nworker_slots; i++)
-	{
-		if (worker_slots[i].state == WORKER_FREE || !worker_slots[i].leave)
-			continue;
-		if (worker_slots[i].state == WORKER_BUSY)
-			asked_busy = true;	/* its job may take long */
-		else
-			asked++;
-	}
-	for (int i = 0; i < shared->nworker_slots && asked < want; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-
-		if (slot->state != WORKER_IDLE || slot->leave || (slot->woken && !slot->stuck) ||
-			(slot->database == MyDatabaseId && slot->owner == owner))
-			continue;
-		ask_to_leave(slot);
-		asked++;
-	}
-	if (asked == 0 && !asked_busy && busy)
-	{
-		WorkerSlot *slot = busiest_pool_member();
-
-		if (slot != NULL)
-			ask_to_leave(slot);
-	}
-	LWLockRelease(shared->workers_lock);
-}
-
-/* In the launcher: a database has no background worker for its scheduler */
-void
-pool_make_room(void)
-{
-	ask_for_slots(InvalidOid, 1, true);
-}
-
 /* Would workers only wait?  Not looked at each time: we may be woken very often */
 static bool
 tables_are_locked(TimestampTz now)
@@ -485,7 +358,7 @@ grow_pool(Pool *pool, PolicyServer *server, TimestampTz now, TimestampTz *next_c
 	decision = policy_decide(server, &pool->counts, &role_backoff(pool->owner, true)->starvation,
 							 tables_are_locked(now), now);
 	if (decision.ask > 0)
-		ask_for_slots(pool->owner, decision.ask, decision.ask_busy);
+		slot_ask_for(pool->owner, decision.ask, decision.ask_busy);
 	if (decision.start > 0 && !role_may_start(pool->owner, &name, &state, now, next_check))
 	{
 		if (state == OWNER_GONE || state == OWNER_SUPERUSER)

@@ -59,7 +59,6 @@ extern TimestampTz pool_maintain(TimestampTz now);
 struct AwaitCounts;
 extern int	pool_min_depth(const struct AwaitCounts *counts);	/* see
 																 * policy_await_min_depth() */
-extern void pool_make_room(void);	/* in the launcher: for a scheduler */
 
 /* process/worker.c */
 extern PGDLLEXPORT void defer_worker_main(Datum arg);

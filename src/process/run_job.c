@@ -82,7 +82,8 @@ static bool
 limits_key_is_stale(const Job *job)
 {
 	return batch.settings != settings_generation() &&
-		job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue)) != batch.limits_key;
+		job_limits_key(text_to_cstring(job->function),
+					   text_to_cstring(job->queue)) != batch.limits_key;
 }
 
 static FailureKind

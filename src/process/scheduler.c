@@ -36,6 +36,7 @@
 #include "table/rollup.h"
 #include "lifecycle/lifecycle.h"
 #include "process/process.h"
+#include "process/slot.h"
 #include "process/tasks.h"
 
 /* Something lies in the future: look at the clock at least so often, it may be set */
@@ -110,46 +111,8 @@ scheduler_check_database(void)
 static void
 scheduler_detach(int code, Datum arg)
 {
-	Oid			database = my_database->database;
-
-	ready_queue_scan_abandon(database);
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_database->scheduler_pid = 0;
-	my_database->scheduler_latch = NULL;
-	my_database->starting = false;
-	if (!my_database->wanted && !my_database->withdrawn)
-	{
-		/* before the slot is free: what a next scheduler loads must stay */
-		ready_queues_forget(database);
-		my_database->database = InvalidOid;
-	}
-	else
-		my_database->rescan = true; /* what we took to do may not be done */
-	if (shared->launcher_latch != NULL)
-		SetLatch(shared->launcher_latch);
-	LWLockRelease(shared->workers_lock);
-}
-
-/* Take the database's slot; false: we are not wanted (any more) */
-static bool
-scheduler_attach(Oid database)
-{
-	bool		wanted = false;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_database = database_slot(database, false);
-	if (my_database != NULL && my_database->wanted && !my_database->withdrawn &&
-		my_database->scheduler_pid == 0)
-	{
-		wanted = true;
-		my_database->starting = my_database->checked = false;
-		my_database->no_slots = false;
-		my_database->scheduler_pid = MyProcPid;
-		my_database->scheduler_latch = MyLatch;
-		my_database->scheduler_since = GetCurrentTimestamp();
-	}
-	LWLockRelease(shared->workers_lock);
-	return wanted;
+	ready_queue_scan_abandon(my_database->database);
+	slot_detach_scheduler();
 }
 
 /* What others want of us */
@@ -270,7 +233,7 @@ defer_scheduler_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 
 	/* before there is a connection, and detached after it is gone */
-	if (!scheduler_attach(database))
+	if (!slot_attach_scheduler(database))
 		proc_exit(EXIT_DONE);
 	on_shmem_exit(scheduler_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);

@@ -136,7 +136,8 @@ stop_idling(void)
 	ReadyQueueChoice choice;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	inflight.slot->pid = 0;		/* who enqueues from now on wakes the scheduler */
+	inflight.slot->pid = 0;		/* who enqueues from now on wakes the
+								 * scheduler */
 	LWLockRelease(shared->workers_lock);
 	if (!defer_enabled ||
 		!ready_queue_choose_delivery(MyDatabaseId, any_role, GetCurrentTimestamp(), &choice, &ignored))
@@ -195,7 +196,7 @@ static int
 capacity_by_settings(void)
 {
 	int			capacity = Min(defer_max_deliveries, TRANSFERS_MAX);
-	const rlim_t wanted = capacity + OTHER_FILES + max_files_per_process;
+	const		rlim_t wanted = capacity + OTHER_FILES + max_files_per_process;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -398,7 +399,10 @@ defer_sender_run(Datum arg, const Transport *transport)
 	pgstat_report_appname("defer sender");
 	pgstat_report_activity(STATE_IDLE, NULL);
 
-	/* a repeated delivery is worse than a wait for the disk; nobody else is waited for */
+	/*
+	 * a repeated delivery is worse than a wait for the disk; nobody else is
+	 * waited for
+	 */
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
 	error = transport->init(&network_fd);
 	if (error != NULL)

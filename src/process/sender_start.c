@@ -51,8 +51,11 @@ start_sender(BackgroundWorkerHandle **handle)
 
 	if (index < 0)
 		return false;
-	start = (ProcessStart) {"sender", Int32GetDatum(index), generation, scheduler_database_name(), NULL,
-	"defer_sender"};
+	start = (ProcessStart)
+	{
+		"sender", Int32GetDatum(index), generation, scheduler_database_name(), NULL,
+			"defer_sender"
+	};
 	started = process_start(&start, handle);
 	if (!started)
 	{

@@ -58,6 +58,7 @@
 #include "process/pool_policy.h"
 #include "process/process.h"
 #include "process/run_job.h"
+#include "process/slot.h"
 
 /* Waits (milliseconds): before trying to steal again, and after an error of our own */
 #define STEAL_WAIT		20
@@ -269,75 +270,7 @@ worker_detach(int code, Datum arg)
 	bool		unsettled = batch_unsettled();
 
 	batch_release_limits();
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	my_worker->claim_id = my_worker->previous_claim_id = 0;
-	my_worker->current_job = my_worker->cancel_job = 0;
-	my_worker->nentries = my_worker->nwaiting = 0;
-	LWLockRelease(my_worker->lock);
-	my_worker->pid = 0;
-	my_worker->latch = NULL;
-	my_worker->awaiting = my_worker->await_counts = my_worker->await_reserved = false;
-	my_worker->await_depth = 0;
-	my_worker->awaited_at = 0;
-	my_worker->await_job = 0;
-	my_worker->leave = my_worker->stuck = false;
-	my_worker->suspect = 0;
-
-	/* one that could not connect is looked at by the scheduler */
-	my_worker->state = connected ? WORKER_FREE : WORKER_STARTING;
-	if (my_database != NULL && my_database->database == my_worker->database)
-	{
-		if (unsettled)
-			my_database->orphans = true;
-		if (lost_job != 0 && my_database->nlost < LOST_MAX)
-			my_database->lost[my_database->nlost] = lost_job;
-		if (lost_job != 0 && my_database->nlost <= LOST_MAX)
-			my_database->nlost++;	/* one more than there is room for: any
-									 * may be one */
-		wake_scheduler_locked(my_database);
-	}
-	LWLockRelease(shared->workers_lock);
-}
-
-/* Take the slot that the scheduler has prepared; false: it thinks we never came */
-static bool
-worker_attach(int index, uint32 generation)
-{
-	WorkerSlot *slot = &worker_slots[index];
-	bool		ours = false;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	if (slot->state == WORKER_STARTING && slot->generation == generation && slot->pid == 0)
-	{
-		my_database = database_slot(slot->database, false);
-		if (my_database != NULL && !my_database->withdrawn)
-		{
-			ours = true;
-			slot->pid = MyProcPid;
-			slot->latch = MyLatch;
-			slot->since = GetCurrentTimestamp();
-			my_worker = slot;
-		}
-		else
-			slot->state = WORKER_FREE;
-	}
-	LWLockRelease(shared->workers_lock);
-	return ours;
-}
-
-/* Nobody may count on us any more; false: somebody just did */
-static bool
-stop_idling(void)
-{
-	bool		woken;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	woken = my_worker->woken;
-	if (!woken)
-		my_worker->state = WORKER_LEAVING;
-	LWLockRelease(shared->workers_lock);
-	return !woken;
+	slot_detach_worker(connected, unsettled, lost_job);
 }
 
 /* ------------------------------------------------------------------------
@@ -394,7 +327,8 @@ idle(int64 since, TimestampTz look_again, bool steal_later)
 	if (timeout <= 0)
 		return false;
 	if (look_again != DT_NOEND)
-		timeout = Min(timeout, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), look_again) + 1);
+		timeout = Min(timeout, 1 + TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+																   look_again));
 	if (steal_later)
 		timeout = Min(timeout, STEAL_WAIT);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -522,7 +456,7 @@ main_loop(MemoryContext scratch)
 		job_timer_stop();
 		if (idle_since == 0)
 			idle_since = monotonic_now();
-		else if (!idle(idle_since, look_again, steal_later) && stop_idling())
+		else if (!idle(idle_since, look_again, steal_later) && slot_stop_idling())
 			return;
 	}
 }
@@ -540,7 +474,7 @@ defer_worker_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 
 	/* before there is a connection, and detached after it is gone */
-	if (!worker_attach(index, process_generation()))
+	if (!slot_attach_worker(index, process_generation()))
 		proc_exit(EXIT_DONE);
 	on_shmem_exit(worker_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(my_worker->database, my_worker->owner, 0);
