@@ -155,7 +155,7 @@ batch_leave_job(int index)
  * A job that was stolen may be in two slots.  It is taken out of the source
  * worker's, too: if the thief fails it must not wait there again.
  */
-BatchWithdraw
+static BatchWithdraw
 batch_withdraw(int64 job_id)
 {
 	BatchWithdraw result = BATCH_NOT_CLAIMED;

@@ -48,7 +48,6 @@ typedef enum BatchWithdraw
 	BATCH_WITHDRAWN,			/* it was waiting in a batch: now it is not, the caller may change the row */
 	BATCH_RUNNING,				/* it runs, or has just ended */
 } BatchWithdraw;
-extern BatchWithdraw batch_withdraw(int64 job_id);
 
 /* Does a process run the job?  If it only waited in a batch, it is out of that now */
 extern bool batch_job_runs(int64 job_id);

@@ -69,7 +69,7 @@ const char *const history_columns[HIST_NATTS] = {
 	[HIST_ERROR - 1] = "error",
 };
 
-const JobRow job_live_row = {
+static const JobRow job_live_row = {	/* of defer.job */
 	.id = JOB_ID,
 	.owner = JOB_OWNER,
 	.kind = JOB_KIND,

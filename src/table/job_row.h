@@ -61,7 +61,6 @@ typedef struct JobRow
 	AttrNumber	error;
 } JobRow;
 
-extern const JobRow job_live_row;	/* of defer.job */
 extern const JobRow job_history_row;
 
 /*

@@ -22,10 +22,10 @@ sub copy_tree
 	my (@later);
 
 	find({ no_chdir => 1, wanted => sub {
-		return if -d $_ || $_ !~ m{^(?:\./)?(?:src/|tools/|sql/|Makefile$|defer\.control$)};
+		return if -d $_ || $_ !~ m{^(?:\./)?(?:src/|test/unit/|tools/|sql/|Makefile$|defer\.control$)};
 		if (/\.(?:o|d|so)$/) { push @later, $_ }
 		else { make_path(dirname("$copy/$_")); copy($_, "$copy/$_") or die "$_: $!"; }
-	}}, 'src', 'tools', 'sql', 'Makefile', 'defer.control');
+	}}, 'src', 'test/unit', 'tools', 'sql', 'Makefile', 'defer.control');
 	copy($_, "$copy/$_") for @later;
 	chmod(0755, glob("$copy/tools/*"));
 	return;

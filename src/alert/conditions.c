@@ -1,0 +1,133 @@
+/*
+ * conditions.c
+ *		Conditions of alerts that no job's end tells of: backlog, missing workers.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/own_sql.h"
+#include "shmem/databases.h"
+#include "shmem/ready_queue.h"
+#include "alert/alert.h"
+#include "table/alert_event.h"
+#include "alert/rule.h"
+
+/* Remember what is failing, or that it is not any more; true: that is news */
+bool
+alert_set_failing(const AlertRule *rule, const char *subject, bool failing)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(rule->id), CStringGetTextDatum(subject)};
+
+	if (failing)
+		return own_sql_run("INSERT INTO defer.alert_failing (alert_id, subject) VALUES ($1, $2)"
+						   " ON CONFLICT (alert_id, subject) DO NOTHING",
+						   2, types, values, NULL, SPI_OK_INSERT) > 0;
+	return own_sql_run("DELETE FROM defer.alert_failing f WHERE f.alert_id OPERATOR(pg_catalog.=) $1"
+					   " AND f.subject OPERATOR(pg_catalog.=) $2",
+					   2, types, values, NULL, SPI_OK_DELETE) > 0;
+}
+
+static bool
+is_failing(const AlertRule *rule, const char *subject)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(rule->id), CStringGetTextDatum(subject)};
+
+	return own_sql_run("SELECT 1 FROM defer.alert_failing f WHERE f.alert_id OPERATOR(pg_catalog.=) $1"
+					   " AND f.subject OPERATOR(pg_catalog.=) $2"
+					   " UNION ALL SELECT 1 FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) $1"
+					   " AND v.subject OPERATOR(pg_catalog.=) $2 AND v.kind OPERATOR(pg_catalog.<>) 'r'",
+					   2, types, values, NULL, SPI_OK_SELECT) > 0;
+}
+
+/* A condition holds (message), or does not (NULL): an event if that is news */
+static void
+note_condition(const AlertRule *rule, char kind, const char *subject, const char *message)
+{
+	bool		failing = is_failing(rule, subject);
+
+	if (message != NULL && !failing)
+	{
+		/* without a word of recovery it is news each time it comes */
+		alert_event_insert(rule->id, kind, subject, 0, message);
+		(void) alert_set_failing(rule, subject, true);
+		alert_rules_changed();
+	}
+	else if (message == NULL && failing)
+	{
+		if (rule->recovered)
+			alert_event_insert(rule->id, EVENT_RECOVERED, subject, 0, "not any more");
+		else if (alert_set_failing(rule, subject, false))
+			alert_rules_changed();
+	}
+}
+
+/* Does shared memory know of a ready job that old, of a role that the owner may manage? */
+static bool
+may_be_late(const AlertRule *rule, TimestampTz now)
+{
+	ReadyQueueChoice *rqs;
+	int			n = ready_queues_of_database(MyDatabaseId, &rqs);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (rqs[i].min_key.run_at <= now - rule->backlog && has_privs_of_role(rule->owner, rqs[i].owner))
+			return true;
+	}
+	/* of those without a slot nothing is known but that there are some */
+	return ready_queues_overflow(MyDatabaseId, now - rule->backlog);
+}
+
+static void
+check_backlog(const AlertRule *rule, TimestampTz now)
+{
+	Oid			types[] = {TIMESTAMPTZOID, OIDOID};
+	Datum		values[] = {TimestampTzGetDatum(now - rule->backlog), ObjectIdGetDatum(rule->owner)};
+	char	   *message = NULL;
+
+	if (may_be_late(rule, now) &&
+		own_sql_run("SELECT pg_catalog.count(*), pg_catalog.min(j.run_at) FROM defer.job j"
+					" LEFT JOIN defer.function f ON f.signature OPERATOR(pg_catalog.=) j.function"
+					" LEFT JOIN defer.queue q ON q.name OPERATOR(pg_catalog.=) j.queue"
+					" WHERE j.claim IS NULL AND j.run_at OPERATOR(pg_catalog.<=) $1"
+					" AND f.paused IS NOT TRUE AND q.paused IS NOT TRUE"
+					" AND pg_catalog.pg_has_role($2, j.owner::pg_catalog.oid, 'USAGE')",
+					2, types, values, NULL, SPI_OK_SELECT) == 1 &&
+		DatumGetInt64(spi_value(0, 1)) > 0)
+		message = psprintf(INT64_FORMAT " jobs are ready and have waited for longer than %g s, the oldest since %s",
+						   DatumGetInt64(spi_value(0, 1)), rule->backlog / 1000000.0,
+						   timestamptz_to_str(DatumGetTimestampTz(spi_value(0, 2))));
+	note_condition(rule, EVENT_BACKLOG, BACKLOG_SUBJECT, message);
+}
+
+TimestampTz
+alert_conditions_check(List *rule_list, TimestampTz now)
+{
+	TimestampTz again = DT_NOEND;
+	ListCell   *cell;
+
+	foreach(cell, rule_list)
+	{
+		AlertRule	   *rule = lfirst(cell);
+
+		if (rule->backlog >= 0)
+		{
+			check_backlog(rule, now);
+			again = Min(again, now + Min(Max(rule->backlog / 4, CHECK_MIN), CHECK_MAX));
+		}
+		if (rule->workers)
+		{
+			note_condition(rule, EVENT_WORKERS, WORKERS_SUBJECT,
+						   my_database->no_slots ? "no background worker is free to run jobs" : NULL);
+			again = Min(again, now + (my_database->no_slots ? CHECK_MIN * 5 : CHECK_MAX));
+		}
+	}
+	return again;
+}
