@@ -18,7 +18,6 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "base/catalog.h"
 #include "base/guc_delivery.h"
 #include "base/job_kind.h"
 #include "base/own_sql.h"

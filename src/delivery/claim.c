@@ -16,7 +16,6 @@
 
 #include "base/catalog.h"
 #include "base/guc.h"
-#include "base/job.h"
 #include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"

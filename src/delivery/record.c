@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 
 #include "base/guc_delivery.h"
-#include "base/job.h"
 #include "base/own_transaction.h"
 #include "table/claim_table.h"
 #include "job/batch.h"

@@ -23,7 +23,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
 #include "base/job_state.h"
 #include "base/limits_key.h"
 #include "base/own_transaction.h"

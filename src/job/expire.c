@@ -17,7 +17,6 @@
 #include "job/expire.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
-#include "table/job_table.h"
 #include "job/end.h"
 
 /* Rows that are ended in one transaction */

@@ -39,7 +39,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
 #include "base/job_kind.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"

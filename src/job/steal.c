@@ -15,7 +15,6 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
 #include "base/guc.h"
 #include "base/limits_key.h"
 #include "base/own_transaction.h"

@@ -28,7 +28,6 @@
 #include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/guc_job.h"
-#include "base/own_transaction.h"
 #include "base/role_check.h"
 #include "base/timer.h"
 #include "base/wait_events.h"

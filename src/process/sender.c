@@ -31,10 +31,8 @@
 #include "utils/timestamp.h"
 
 #include "pure/network_rules.h"
-#include "base/catalog.h"
 #include "base/guc.h"
 #include "base/guc_delivery.h"
-#include "base/job.h"
 #include "base/own_transaction.h"
 #include "base/wait_events.h"
 #include "shmem/databases.h"

@@ -26,7 +26,6 @@
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "table/day_partition.h"
-#include "table/job_table.h"
 #include "table/ready_search.h"
 #include "table/rollup.h"
 #include "config/function_identity.h"

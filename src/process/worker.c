@@ -44,7 +44,6 @@
 #include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 #include "function/direct_call_check.h"
 #include "config/settings_cache.h"

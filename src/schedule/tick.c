@@ -32,7 +32,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/scheduled_set.h"
