@@ -123,7 +123,7 @@ is_aborted(Transfer *transfer)
 static bool
 make_multi(MailThread *thread)
 {
-	thread->multi = curl_multi_init();
+	thread->multi = transfer_create_multi();
 	if (thread->multi == NULL)
 		return false;
 	curl_multi_setopt(thread->multi, CURLMOPT_MAXCONNECTS, (long) CONNECTIONS_MAX);

@@ -16,6 +16,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* More than two for each delivery that there may be (defer.max_deliveries) */
+#define LOOKUP_THREADS_MAX	5000L
+
 /* Set by transfers_configure() */
 static NetworkList allowed_networks;
 static char *certificates = NULL;
@@ -192,6 +195,28 @@ list_add(struct curl_slist **list, const char *const *strings)
 		*list = longer;
 	}
 	return true;
+}
+
+/*
+ * Make a multi handle whose lookups wait for no other and that nobody waits for.
+ *
+ * Since libcurl 8.20 they share a pool of 20 threads, which ten hanging names fill
+ * (each is looked up for both kinds of addresses), and the end of the handle waits
+ * for its threads.  Before, each lookup had a thread of its own.
+ */
+CURLM *
+transfer_create_multi(void)
+{
+	CURLM	   *multi = curl_multi_init();
+
+#if LIBCURL_VERSION_NUM >= 0x081400
+	if (multi != NULL)
+	{
+		curl_multi_setopt(multi, CURLMOPT_RESOLVE_THREADS_MAX, LOOKUP_THREADS_MAX);
+		curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
+	}
+#endif
+	return multi;
 }
 
 /* The options that all transfers have */

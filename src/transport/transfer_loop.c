@@ -115,7 +115,7 @@ loop_init(int *wait_fd)
 
 	block_signals(&saved);
 	ready = curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK &&
-		(multi = curl_multi_init()) != NULL;
+		(multi = transfer_create_multi()) != NULL;
 	restore_signals(&saved);
 	if (!ready)
 	{
