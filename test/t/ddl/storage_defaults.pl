@@ -63,23 +63,30 @@ until_ok($node, q{
 	SELECT count(*) = 1 FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace
 	 WHERE t.spcname = 'elsewhere' AND c.relname ~ '^log_p\d{8}$'}, 'a partition is made in the tablespace of its table');
 
-# Rows are written as heap has them: into nothing else
-$node->safe_psql('postgres', 'ALTER TABLE defer.job SET ACCESS METHOD other');
+# Rows are written as heap has them: into nothing else.  (The other method is heap by another
+# name, for which no index can be built: so it is put into the catalog.)
+sub set_method
+{
+	my ($table, $method) = @_;
+
+	$node->safe_psql('postgres', qq{
+		SET allow_system_table_mods = on;
+		UPDATE pg_class SET relam = (SELECT oid FROM pg_am WHERE amname = '$method') WHERE oid = 'defer.$table'::regclass});
+	return;
+}
+set_method('job', 'other');
 my ($status, $out, $error) = $node->psql('postgres', q{SELECT defer.enqueue('work', '[2]')});
 isnt($status, 0, 'a table of another access method is not written');
 like($error, qr/table "defer\.job" is not of the access method "heap"/, 'and says so');
 like($error, qr/ALTER TABLE defer\.job SET ACCESS METHOD heap/, 'and what to do');
-$node->safe_psql('postgres', q{ALTER TABLE defer.job SET ACCESS METHOD heap; SELECT defer.enqueue('work', '[3]')});
+set_method('job', 'heap');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[3]')});
 settled($node, 'it goes on when it is mended');
-for my $table ('claim', 'job_history_default')
-{
-	$node->safe_psql('postgres', "ALTER TABLE defer.$table SET ACCESS METHOD other");
-}
-my $day = $node->safe_psql('postgres', q{SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')});
+set_method('claim', 'other');
 my $offset = -s $node->logfile;
 $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[4]')});
 ok($node->wait_for_log(qr/table "defer\.claim" is not of the access method "heap"/, $offset), 'no claim is written');
-$node->safe_psql('postgres', 'ALTER TABLE defer.claim SET ACCESS METHOD heap');
+set_method('claim', 'heap');
 settled($node, 'the job runs');
 
 $node->stop;
