@@ -45,7 +45,8 @@ typedef struct Batch
 typedef enum BatchWithdraw
 {
 	BATCH_NOT_CLAIMED,			/* no live worker has it */
-	BATCH_WITHDRAWN,			/* it was waiting in a batch: now it is not, the caller may change the row */
+	BATCH_WITHDRAWN,			/* it waited in a batch, and is out of it: the
+								 * caller may change the row */
 	BATCH_RUNNING,				/* it runs, or has just ended */
 } BatchWithdraw;
 

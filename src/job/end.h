@@ -13,8 +13,9 @@
 #include "utils/elog.h"
 
 /*
- * End a job whose row the caller deletes in the same transaction.  attempt: attempts that were begun; started_at: of the last
- * one, NO_TIME: none was; result, sqlstate and error may be NULL.
+ * End a job whose row the caller deletes in the same transaction.  attempt:
+ * attempts that were begun; started_at: of the last one, NO_TIME: none was;
+ * result, sqlstate and error may be NULL.
  */
 extern void job_end(const Job *job, char state, int32 attempt, TimestampTz started_at,
 					Jsonb *result, const char *sqlstate, const char *error);

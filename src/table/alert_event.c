@@ -139,7 +139,8 @@ alert_states_of_array(Datum array)
 	int			n;
 	int			bits = 0;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
 		int			bit = nulls[i] ? 0 : named_state_bit(TextDatumGetCString(names[i]));
@@ -190,7 +191,8 @@ read_failing(Snapshot snapshot)
 			if (rule->id != id || !rule->recovered)
 				continue;
 			failing = palloc0(sizeof(Failing));
-			failing->subject = TextDatumGetCString(heap_getattr(tuple, 2, RelationGetDescr(rel), &isnull));
+			failing->subject = TextDatumGetCString(heap_getattr(tuple, 2, RelationGetDescr(rel),
+																&isnull));
 			rule->failing = lappend(rule->failing, failing);
 			wanted_states |= state_bit(STATE_SUCCEEDED);
 		}
@@ -231,7 +233,8 @@ load_rules(void)
 		rules = lappend(rules, rule);
 		wanted_states |= rule->states;
 		if (rule->schedules)
-			wanted_states |= state_bit(STATE_FAILED) | state_bit(STATE_CANCELLED) | state_bit(STATE_DISCARDED);
+			wanted_states |= state_bit(STATE_FAILED) | state_bit(STATE_CANCELLED) |
+				state_bit(STATE_DISCARDED);
 	}
 	systable_endscan(scan);
 	if (rules != NIL)
@@ -269,7 +272,8 @@ is_alert(const Job *job)
 {
 	JsonbValue	name;
 
-	return kind_is_delivery(job->kind) && job->metadata != NULL && JB_ROOT_IS_OBJECT(job->metadata) &&
+	return kind_is_delivery(job->kind) && job->metadata != NULL &&
+		JB_ROOT_IS_OBJECT(job->metadata) &&
 		getKeyJsonValueFromContainer(&job->metadata->root, "alert", strlen("alert"), &name) != NULL;
 }
 
@@ -312,7 +316,8 @@ void
 alert_event_record(const Job *job, char state, TimestampTz started_at)
 {
 	char	   *function = text_to_cstring(job->function);
-	bool		skipped = job->schedule_id != 0 && started_at == NO_TIME && state != STATE_SUCCEEDED;
+	bool		skipped = job->schedule_id != 0 && started_at == NO_TIME &&
+		state != STATE_SUCCEEDED;
 	ListCell   *cell;
 
 	if (is_alert(job))

@@ -34,8 +34,9 @@ extern Oid	history_id_index(Relation partition);
 extern bool history_exists(int64 id);	/* as of now */
 extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
 
-extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char *outcome,
-						   const ErrorData *error, TimestampTz retry_at);
-extern void log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level, const char *message);
+extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at,
+						   const char *outcome, const ErrorData *error, TimestampTz retry_at);
+extern void log_insert(int64 job_id, Oid owner, int32 attempt, TimestampTz at, const char *level,
+					   const char *message);
 
 #endif							/* DEFER_HISTORY_TABLE_H */

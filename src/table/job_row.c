@@ -161,7 +161,11 @@ job_row_write(const Job *job, const JobRow *row, Datum *values, bool *nulls)
 {
 #define SET(field, value) (nulls[row->field - 1] = false, values[row->field - 1] = (value))
 #define SET_IF(field, condition, value) \
-	do { nulls[row->field - 1] = !(condition); if (condition) values[row->field - 1] = (value); } while (0)
+	do { \
+		nulls[row->field - 1] = !(condition); \
+		if (condition) \
+			values[row->field - 1] = (value); \
+	} while (0)
 	SET(id, Int64GetDatum(job->id));
 	SET(owner, ObjectIdGetDatum(job->owner));
 	SET(kind, CharGetDatum(job->kind));
@@ -174,7 +178,8 @@ job_row_write(const Job *job, const JobRow *row, Datum *values, bool *nulls)
 	SET_IF(scheduled_for, job->scheduled_for != NO_TIME, TimestampTzGetDatum(job->scheduled_for));
 	SET_IF(discard_at, job->discard_at != NO_TIME, TimestampTzGetDatum(job->discard_at));
 	SET(function, PointerGetDatum(job->function));
-	SET_IF(function_owner, job->function_owner != InvalidOid, ObjectIdGetDatum(job->function_owner));
+	SET_IF(function_owner, job->function_owner != InvalidOid,
+		   ObjectIdGetDatum(job->function_owner));
 	SET(queue, PointerGetDatum(job->queue));
 	SET_IF(args, job->args != NULL, PointerGetDatum(job->args));
 	SET_IF(key, job->key != NULL, PointerGetDatum(job->key));
