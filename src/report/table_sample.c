@@ -30,6 +30,7 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/job_state.h"
 #include "base/roles.h"
 #include "table/job_table.h"
 #include "report/block_sample.h"
@@ -70,9 +71,6 @@ may_see(Sink *sink, Oid owner)
 	return sink->visible;
 }
 
-static const char *const ended_states[] = {"succeeded", "failed", "cancelled", "discarded"};
-static const char ended_letters[] = "sfcd";
-
 static void
 put_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 {
@@ -81,17 +79,17 @@ put_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 	bool		isnull[MaxTupleAttributeNumber];
 	Datum		values[9];
 	bool		nulls[9] = {0};
-	const char *letter;
+	int			end;
 
 	heap_deform_tuple(tuple, desc, row, isnull);
 	if (DatumGetTimestampTz(row[HIST_FINISHED_AT - 1]) < sink->since ||
 		(sink->children && isnull[HIST_PARENT_ID - 1]) ||
 		!may_see(sink, DatumGetObjectId(row[HIST_OWNER - 1])))
 		return;
-	letter = strchr(ended_letters, DatumGetChar(row[HIST_STATE - 1]));
+	end = job_end_number(DatumGetChar(row[HIST_STATE - 1]));
 	values[0] = Float8GetDatum(weight);
 	values[1] = row[HIST_ID - 1];
-	values[2] = CStringGetTextDatum(letter != NULL ? ended_states[letter - ended_letters] : "");
+	values[2] = CStringGetTextDatum(end >= 0 ? job_end_name(end) : "");
 	values[3] = row[HIST_FUNCTION - 1];
 	values[4] = row[HIST_QUEUE - 1];
 	values[5] = row[HIST_PARENT_ID - 1];
@@ -175,7 +173,7 @@ typedef struct Counts
 	Sink		sink;			/* who asks, since when */
 	int64		step;			/* microseconds */
 	int			nsteps;
-	double		jobs[STEPS_MAX][lengthof(ended_states)];
+	double		jobs[STEPS_MAX][JOB_ENDS];
 } Counts;
 
 static void
@@ -185,7 +183,7 @@ count_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 	bool		isnull;
 	TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple, HIST_FINISHED_AT, desc, &isnull));
 	int64		step;
-	const char *letter;
+	int			end;
 
 	if (at < counts->sink.since)
 		return;
@@ -193,9 +191,9 @@ count_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 	if (step >= counts->nsteps ||
 		!may_see(&counts->sink, DatumGetObjectId(heap_getattr(tuple, HIST_OWNER, desc, &isnull))))
 		return;
-	letter = strchr(ended_letters, DatumGetChar(heap_getattr(tuple, HIST_STATE, desc, &isnull)));
-	if (letter != NULL && *letter != '\0')
-		counts->jobs[step][letter - ended_letters] += weight;
+	end = job_end_number(DatumGetChar(heap_getattr(tuple, HIST_STATE, desc, &isnull)));
+	if (end >= 0)
+		counts->jobs[step][end] += weight;
 }
 
 /* The length of a step in microseconds */
@@ -268,13 +266,13 @@ defer_throughput(PG_FUNCTION_ARGS)
 	block_sample_close(parts, n);
 	for (int i = 0; i < counts->nsteps; i++)
 	{
-		Datum		values[2 + lengthof(ended_states)];
-		bool		nulls[2 + lengthof(ended_states)] = {0};
+		Datum		values[2 + JOB_ENDS];
+		bool		nulls[2 + JOB_ENDS] = {0};
 
 		values[0] = TimestampTzGetDatum(counts->sink.since + i * counts->step);
-		for (int j = 0; j < lengthof(ended_states); j++)
+		for (int j = 0; j < JOB_ENDS; j++)
 			values[1 + j] = Float8GetDatum(counts->jobs[i][j]);
-		values[1 + lengthof(ended_states)] = BoolGetDatum(stride > 1);
+		values[1 + JOB_ENDS] = BoolGetDatum(stride > 1);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -104,10 +104,12 @@ state_bit(char state)
 static int
 named_state_bit(const char *name)
 {
-	return strcmp(name, "succeeded") == 0 ? state_bit(STATE_SUCCEEDED) :
-		strcmp(name, "failed") == 0 ? state_bit(STATE_FAILED) :
-		strcmp(name, "cancelled") == 0 ? state_bit(STATE_CANCELLED) :
-		strcmp(name, "discarded") == 0 ? state_bit(STATE_DISCARDED) : 0;
+	for (int i = 0; i < JOB_ENDS; i++)
+	{
+		if (strcmp(name, job_end_name(i)) == 0)
+			return state_bit(JOB_END_LETTERS[i]);
+	}
+	return 0;
 }
 
 /* ------------------------------------------------------------------------
