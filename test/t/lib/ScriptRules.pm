@@ -311,7 +311,8 @@ sub script_problems
 		push @found, 'IF NOT EXISTS' if $text =~ /\bIF NOT EXISTS\b/i;
 		if ($verb eq 'CREATE') { push @found, create_problems($statement); }
 		elsif ($verb eq 'GRANT') { push @found, grant_problems($statement, \%views); }
-		elsif ($verb eq 'SET') { push @found, 'another SET' unless $n == 0; }
+		elsif ($verb eq 'SET') { push @found, 'another SET' unless $n == 0 || $text =~ /^SET LOCAL (default_table_access_method TO heap|default_tablespace TO)$/; }
+		elsif ($verb eq 'ALTER') { push @found, "$verb is not for this script" unless $text =~ /^ALTER TABLE defer \. \w+ REPLICA IDENTITY FULL$/; }
 		elsif ($verb !~ /^(COMMENT|REVOKE|SELECT|INSERT|DO)$/) { push @found, "$verb is not for this script"; }
 		push @found, 'set_config' if $text =~ /\bset_config\b/i;
 

@@ -276,6 +276,8 @@ for my $who ('bob', 'bob in a job', 'watcher')
 
 			$rest =~ s/\Q$_\E//g for $word, map { ($_ =~ s/"//gr, $_ =~ s/"/""/gr, $_ =~ s/\(.*//r) } $word, ($word =~ /(\w+@[\w.]+|"?ALICES\w*"?)/g);
 		}
+		# that one everybody may run, and bob's own job of it may have ended meanwhile
+		$rest =~ s/ALICES_open//g;
 		push @told, "$call: $answer" if $rest =~ /ALICES|AL123/ || ($rest =~ /alice/ && $answer !~ /must be (owner|member)/);
 	}
 	is(join("\n", @told), '', "$who: no answer tells of hers");
