@@ -117,10 +117,10 @@ $session->query_safe('BEGIN; LOCK TABLE defer.job IN ACCESS EXCLUSIVE MODE;');
 until_ok($node, q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted}, 'our processes wait for a lock');
 for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 {
-	last if slurp_log($node) =~ /the scheduler of database .* lock timeout/;
+	last if slurp_log($node) =~ /scheduler task .* lock timeout/;
 	select(undef, undef, undef, 0.1);
 }
-like(slurp_log($node), qr/the scheduler of database .* could not .*lock timeout/, 'but not for ever');
+like(slurp_log($node), qr/scheduler task .* failed in database .*lock timeout/, 'but not for ever');
 $session->query_safe('COMMIT;');
 until_ok($node, q{SELECT count(*) FILTER (WHERE scheduled_for IS NULL) >= 100 AND count(*) FILTER (WHERE scheduled_for IS NOT NULL) > 1
 	FROM defer.jobs WHERE function LIKE '%.work()' AND state = 'succeeded'}, 'it is released: all goes on');
