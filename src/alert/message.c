@@ -175,7 +175,8 @@ add_subject(StringInfo body, const AlertSubject *subject, bool slack)
 	else
 		appendStringInfo(body, "%s%s: " INT64_FORMAT " %s%s\n", bullet, code(subject->name, slack),
 						 subject->count, kind_name(subject->kind),
-						 subject->message != NULL ? psprintf(" (%s)", plain(subject->message, slack)) : "");
+						 subject->message != NULL ?
+							psprintf(" (%s)", plain(subject->message, slack)) : "");
 }
 
 static void

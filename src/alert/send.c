@@ -68,7 +68,8 @@ read_rules(void)
 		rule->window = setting_interval("group_window", DatumGetIntervalP(spi_value(i, 7)));
 		rule->recovered = DatumGetBool(spi_value(i, 8));
 		rule->show_args = DatumGetBool(spi_value(i, 9));
-		rule->backlog = spi_is_null(i, 10) ? -1 : setting_interval("backlog", DatumGetIntervalP(spi_value(i, 10)));
+		rule->backlog = spi_is_null(i, 10) ? -1 :
+			setting_interval("backlog", DatumGetIntervalP(spi_value(i, 10)));
 		rule->workers = DatumGetBool(spi_value(i, 11));
 		rule->first = spi_is_null(i, 12) ? DT_NOEND : DatumGetTimestampTz(spi_value(i, 12));
 		rule->endpoint_owner = spi_is_null(i, 13) ? InvalidOid : DatumGetObjectId(spi_value(i, 13));

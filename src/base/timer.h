@@ -10,8 +10,8 @@
 extern int64 monotonic_now(void);	/* microseconds */
 
 /*
- * A function that is called again and again.  Once in the process.  The function is called in a signal handler: it may set
- * flags and latches, no more.
+ * Name the function that is called again and again, once in the process.  It is
+ * called in a signal handler: it may set flags and latches, no more.
  */
 extern void interval_timer_init(void (*function) (void));
 

@@ -102,7 +102,8 @@ inflight_share(Oid role, bool mails)
 static text *
 copy_text(const text *value)
 {
-	return value == NULL ? NULL : (text *) memcpy(palloc(VARSIZE_ANY(value)), value, VARSIZE_ANY(value));
+	return value == NULL ? NULL : (text *) memcpy(palloc(VARSIZE_ANY(value)), value,
+			VARSIZE_ANY(value));
 }
 
 static Jsonb *

@@ -179,7 +179,8 @@ convert_composite(Conversion *conversion, JsonbValue *value, bool *isnull)
 
 	fmgr_info(F_JSONB_POPULATE_RECORD, &populate);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_JSONB_POPULATE_RECORD, conversion->base,
-											 list_make2(makeNullConst(conversion->base, -1, InvalidOid),
+											 list_make2(makeNullConst(conversion->base, -1,
+													InvalidOid),
 														makeNullConst(JSONBOID, -1, InvalidOid)),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 					   &populate);

@@ -127,7 +127,8 @@ import_note_clocks(Outcome *outcome, const Import *import, const PgCronSchedule 
 		{
 			int64		next;
 
-			their_runs += pg_cron_matches(theirs, &import->cron.rules, t + (t < change ? before : after));
+			their_runs += pg_cron_matches(theirs, &import->cron.rules,
+					t + (t < change ? before : after));
 			our_runs += cron_next(&clock.cron, clock.zone, t - 1, &next) && next == t;
 		}
 		if (their_runs == our_runs)

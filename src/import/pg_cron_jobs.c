@@ -113,7 +113,8 @@ read_extension(Oid extension, int *minor)
 		" WHERE e.oid OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, &type, &value);
 	if (SPI_processed != 1)
 		elog(ERROR, "could not read extension %u", extension);
-	owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+			&isnull));
 	version = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
 	if (version != NULL && strncmp(version, "1.", 2) == 0 && isdigit((unsigned char) version[2]))
 		*minor = (int) strtol(version + 2, NULL, 10);

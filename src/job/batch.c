@@ -339,7 +339,10 @@ settled(void)
 	batch.njobs = 0;
 }
 
-/* Give back what was reserved under a ready queue's limits: who has waited for room may be somebody else */
+/*
+ * Give back what was reserved under a ready queue's limits, and wake who waits
+ * for room there: that may be another role's worker.
+ */
 void
 batch_give_back_capacity(int64 limits_key)
 {

@@ -389,6 +389,26 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
  * ------------------------------------------------------------------------ */
 
 /*
+ * Wake the scheduler after a claim, which left "next" as the next key of the
+ * queue, if it has something to do.
+ */
+static void
+wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, TimestampTz now)
+{
+	/* the rest is due later: a worker that is free then must be told */
+	if (next.run_at > now && next.run_at < my_database->next_wake)
+		wake_scheduler(MyDatabaseId);
+
+	/*
+	 * This claim may have taken the last room: the scheduler cancels jobs that
+	 * find none.  They may be in another ready queue, or have been added after
+	 * the scan, by a session that left that to this claim.
+	 */
+	else if (claimed && limits_cancel_at_limit(MyDatabaseId, choice->limits_key))
+		wake_scheduler(MyDatabaseId);
+}
+
+/*
  * Settle the last batch and take the next.  false: nothing was taken (and the
  * last batch is settled all the same).
  */
@@ -405,7 +425,8 @@ batch_claim(int max, TimestampTz *look_again)
 
 	batch_release_limits();
 	worker_release_suspect();
-	if (!defer_enabled || !ready_queue_choose(MyDatabaseId, my_worker->owner, now, &choice, look_again))
+	if (!defer_enabled || !ready_queue_choose(MyDatabaseId, my_worker->owner, now, &choice,
+			look_again))
 	{
 		batch_settle();
 		return false;
@@ -443,7 +464,10 @@ batch_claim(int max, TimestampTz *look_again)
 	{
 		worker_release_suspect();
 
-		/* another ready queue may have jobs, and this one will be tried again: see ready_queue_scan_end() */
+		/*
+		 * another ready queue may have jobs, and this one will be tried again:
+		 * see ready_queue_scan_end()
+		 */
 		*look_again = Min(*look_again, now);
 
 		/* who has come meanwhile saw no room, and that we would take it */
@@ -451,16 +475,6 @@ batch_claim(int max, TimestampTz *look_again)
 			wake_scheduler(MyDatabaseId);
 	}
 
-	/* what is left is due later: whoever is free then must be told */
-	if (next.run_at > now && next.run_at < my_database->next_wake)
-		wake_scheduler(MyDatabaseId);
-
-	/*
-	 * We may have taken the last room: the scheduler cancels what finds none.
-	 * It may be in another ready queue, or have come after we had looked, and left
-	 * that to us.
-	 */
-	else if (claimed && limits_cancel_at_limit(MyDatabaseId, choice.limits_key))
-		wake_scheduler(MyDatabaseId);
+	wake_after_claim(&choice, claimed, next, now);
 	return claimed;
 }

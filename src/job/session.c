@@ -154,5 +154,6 @@ session_between_jobs(void)
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	compat_drop_temporary_slots();
 	ResetSequenceCaches();
-	(void) DirectFunctionCall1(setseed, Float8GetDatum(2 * pg_prng_double(&pg_global_prng_state) - 1));
+	(void) DirectFunctionCall1(setseed,
+			Float8GetDatum(2 * pg_prng_double(&pg_global_prng_state) - 1));
 }

@@ -87,7 +87,8 @@ read_block(Relation rel, BlockNumber block, double weight, RowCallback callback,
  * is a power of 2.
  */
 void
-block_sample_read(const SamplePart *parts, int nparts, BlockNumber stride, RowCallback callback, void *arg)
+block_sample_read(const SamplePart *parts, int nparts, BlockNumber stride, RowCallback callback,
+		void *arg)
 {
 	for (int i = 0; i < nparts; i++)
 	{

@@ -119,7 +119,8 @@ look_who_runs(Search *search)
 	search->nulls[ARG_RUNNING] = ' ';
 	search->values[ARG_RUNNING] = PointerGetDatum(construct_empty_array(INT8OID));
 	execute(search, "SELECT COALESCE(pg_catalog.array_agg(r.job_id), '{}') FROM defer.running_jobs() r");
-	search->values[ARG_RUNNING] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	search->values[ARG_RUNNING] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+			&isnull);
 }
 
 /* ------------------------------------------------------------------------
@@ -209,7 +210,8 @@ choose_tables(Search *search)
 	if (!given(search, ARG_STATES))
 		return;
 	search->live = search->ended = search->succeeded = false;
-	deconstruct_array(DatumGetArrayTypeP(search->values[ARG_STATES]), TEXTOID, -1, false, TYPALIGN_INT,
+	deconstruct_array(DatumGetArrayTypeP(search->values[ARG_STATES]), TEXTOID, -1, false,
+			TYPALIGN_INT,
 					  &states, &isnull, &n);
 	for (int i = 0; i < n; i++)
 	{
@@ -266,7 +268,8 @@ find_ranges(Search *search, OwnSql *own)
 		bool		isnull;
 		Range		range;
 
-		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull))))
+		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 3,
+				&isnull))))
 			continue;
 		range.first = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
 		range.last = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
@@ -312,7 +315,8 @@ read_found(Search *search, SPIPlanPtr plan, int wanted, OwnSql *own)
 			bool		isnull;
 			Datum		id = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
 
-			if (role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull))))
+			if (role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
+					&isnull))))
 				search->found[search->nfound++] = DatumGetInt64(id);
 			search->values[ARG_BEFORE] = Int64GetDatum(DatumGetInt64(id));
 		}
@@ -463,7 +467,8 @@ defer_child_states(PG_FUNCTION_ARGS)
 		char	   *state = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
 		bool		isnull;
 
-		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull))))
+		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
+				&isnull))))
 			continue;
 		for (int j = 0; j < lengthof(states); j++)
 		{

@@ -117,7 +117,8 @@ put_live_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 	if (!may_see(sink, DatumGetObjectId(row[JOB_OWNER - 1])))
 		return;
 	due = DatumGetTimestampTz(row[JOB_RUN_AT - 1]) <= sink->now;
-	state = DatumGetInt32(row[JOB_ATTEMPT - 1]) > 0 || DatumGetInt16(row[JOB_CONFLICTS - 1]) > 0 ? "retrying" :
+	state = DatumGetInt32(row[JOB_ATTEMPT - 1]) > 0 ||
+		DatumGetInt16(row[JOB_CONFLICTS - 1]) > 0 ? "retrying" :
 		due ? "queued" : "scheduled";
 	values[0] = Float8GetDatum(weight);
 	values[1] = row[JOB_ID - 1];
@@ -153,7 +154,8 @@ row_count(FunctionCallInfo fcinfo, int arg)
 Datum
 defer_history_sample(PG_FUNCTION_ARGS)
 {
-	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,.since = PG_GETARG_TIMESTAMPTZ(0),
+	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
+	.since = PG_GETARG_TIMESTAMPTZ(0),
 	.children = PG_GETARG_BOOL(2)};
 	int			rows = row_count(fcinfo, 1);
 	SamplePart	   *parts;
@@ -162,7 +164,8 @@ defer_history_sample(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	n = block_sample_open_history(sink.since, &parts, &nblocks);
-	block_sample_read(parts, n, block_sample_stride(nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_history_row, &sink);
+	block_sample_read(parts, n, block_sample_stride(nblocks, Max(rows / ROWS_IN_BLOCK, 16)),
+			put_history_row, &sink);
 	block_sample_close(parts, n);
 	return (Datum) 0;
 }
@@ -312,7 +315,8 @@ read_all(Relation rel, int rows, Sink *sink)
 Datum
 defer_live_rows(PG_FUNCTION_ARGS)
 {
-	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,.now = GetCurrentStatementStartTimestamp()};
+	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
+	.now = GetCurrentStatementStartTimestamp()};
 	int			rows = row_count(fcinfo, 0);
 	SamplePart		part = {0};
 
@@ -322,7 +326,8 @@ defer_live_rows(PG_FUNCTION_ARGS)
 	{
 		tuplestore_clear(sink.rsinfo->setResult);
 		part.nblocks = RelationGetNumberOfBlocks(part.rel);
-		block_sample_read(&part, 1, block_sample_stride(part.nblocks, Max(rows / ROWS_IN_BLOCK, 16)), put_live_row, &sink);
+		block_sample_read(&part, 1, block_sample_stride(part.nblocks,
+				Max(rows / ROWS_IN_BLOCK, 16)), put_live_row, &sink);
 	}
 	table_close(part.rel, AccessShareLock);
 	return (Datum) 0;

@@ -179,7 +179,11 @@ schedule_read_options(FunctionCallInfo fcinfo, int first, Schedule *s)
 	static const char *const catch_ups[] = {"none", "one", "all"};
 
 	if (!PG_ARGISNULL(first))
-		s->timezone = pstrdup(pg_get_timezone_name(schedule_check_zone(text_to_cstring(PG_GETARG_TEXT_PP(first)))));
+	{
+		char	   *zone = text_to_cstring(PG_GETARG_TEXT_PP(first));
+
+		s->timezone = pstrdup(pg_get_timezone_name(schedule_check_zone(zone)));
+	}
 	if (!PG_ARGISNULL(first + 1))
 	{
 		s->overlap = text_to_cstring(PG_GETARG_TEXT_PP(first + 1));

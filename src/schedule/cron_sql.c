@@ -40,6 +40,7 @@ schedule_times(FunctionCallInfo fcinfo, bool forward, const char *start)
 		MemoryContext old;
 		TimestampTz at = PG_GETARG_TIMESTAMPTZ(2);
 		int32		n = PG_GETARG_INT32(3);
+		pg_tz	   *zone;
 
 		if (TIMESTAMP_NOT_FINITE(at))
 			ereport(ERROR,
@@ -53,8 +54,8 @@ schedule_times(FunctionCallInfo fcinfo, bool forward, const char *start)
 		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
 		state = palloc(sizeof(TimesState));
 		schedule_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &state->clock.cron);
-		state->clock.zone = cron_zone_open(&state->clock.cache,
-										   schedule_check_zone(text_to_cstring(PG_GETARG_TEXT_PP(1))));
+		zone = schedule_check_zone(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+		state->clock.zone = cron_zone_open(&state->clock.cache, zone);
 		state->at = at;
 		context->user_fctx = state;
 		context->max_calls = n;

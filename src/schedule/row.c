@@ -119,7 +119,8 @@ schedule_query(const char *sql, int nargs, Oid *types, Datum *values, const char
 void
 schedule_write_times(const Schedule *s)
 {
-	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+			TIMESTAMPTZOID, TEXTOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
 
@@ -152,7 +153,8 @@ apply_settings(const Schedule *s, Job *job, const QueueSettings **queue)
 	job->priority = s->has_priority ? s->priority :
 		settings->has_priority ? settings->priority :
 		(*queue)->has_priority ? (*queue)->priority : 0;
-	discard_after = settings->discard_after >= 0 ? settings->discard_after : (*queue)->discard_after;
+	discard_after = settings->discard_after >= 0 ? settings->discard_after :
+		(*queue)->discard_after;
 	if (discard_after >= 0)
 		job->discard_at = job->run_at + discard_after;
 }

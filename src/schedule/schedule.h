@@ -65,7 +65,11 @@ extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
 
 /* Release the runs that overlap => 'queue' holds back, in the caller's transaction */
 extern bool schedule_release_held(void);	/* false: not all, try again */
-/* Make shared memory's set of scheduled functions anew from the table, in the caller's transaction */
+
+/*
+ * Make shared memory's set of scheduled functions anew from the table, in the
+ * caller's transaction.
+ */
 extern void schedule_load_set(void);
 
 /*

@@ -246,7 +246,8 @@ static int64
 recheck_batch(TimestampTz now, int64 after)
 {
 	Oid			types[] = {TIMESTAMPTZOID, INT8OID, INT8OID};
-	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(after), Int64GetDatum(BATCH_ROWS)};
+	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(after),
+			Int64GetDatum(BATCH_ROWS)};
 	Schedule   *rows;
 	uint64		n;
 

@@ -40,10 +40,13 @@ extern void job_table_close(void);
 extern void job_table_init(void);	/* in _PG_init */
 
 /* One write to the row at tid; false: somebody else is at it or was (never waits) */
-extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *new_place);
+extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim,
+		CachedTid *new_place);
 extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
 extern bool job_delete_left(CachedTid *place, int64 id); /* left there by an earlier one */
-extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);	/* newest committed version */
+
+/* Find the newest committed version of a row */
+extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);
 
 /* table/ready_scan.c: the claim index of defer.job, ready queue by ready queue */
 typedef struct ReadyScan
@@ -55,7 +58,8 @@ typedef struct ReadyScan
 	TupleTableSlot *slot;
 } ReadyScan;
 
-extern void ready_scan_open(ReadyScan *scan, const ReadyQueueChoice *rq);	/* from its lowest live key on */
+/* Open a scan of a ready queue, from its minimum key on */
+extern void ready_scan_open(ReadyScan *scan, const ReadyQueueChoice *rq);
 extern void ready_scan_close(ReadyScan *scan);
 
 /* Where a scan of many ready queues has come to */

@@ -142,7 +142,8 @@ find_entry(const Job *job, char state, int16 class, TimestampTz hour)
 		elog(ERROR, "more finished jobs than were told of");
 	collected.last = collected.heads[hash % HASH_SIZE] = collected.n;
 	entry = &collected.entries[collected.n++];
-	*entry = (Entry) {hour, job->function, job->queue, state, class, hash, head, 0, 0, job->id, job->id, false};
+	*entry = (Entry) {hour, job->function, job->queue, state, class, hash, head, 0, 0,
+		job->id, job->id, false};
 	return entry;
 }
 
@@ -152,7 +153,8 @@ rollup_collect(const Job *job, char state, TimestampTz started_at, TimestampTz f
 	int64		duration = started_at != NO_TIME ? Max(finished_at - started_at, 0) : 0;
 	TimestampTz hour = finished_at - finished_at % USECS_PER_HOUR -
 		(finished_at % USECS_PER_HOUR < 0 ? USECS_PER_HOUR : 0);
-	Entry	   *entry = find_entry(job, state, started_at != NO_TIME ? duration_class(duration) : -1,
+	Entry	   *entry = find_entry(job, state,
+								   started_at != NO_TIME ? duration_class(duration) : -1,
 								   hour);
 
 	Assert(collected.n == 1 || collected.owner == job->owner);

@@ -1,7 +1,8 @@
 /*
  * rollup.h
  *		Counts of finished jobs by hour, owner, function and queue: table/rollup.c writes
- *		and table/rollup_merge.c adds them up, table/duration_histogram.c has the classes of durations in them.
+ *		and table/rollup_merge.c adds them up, table/duration_histogram.c has the
+ *		classes of durations in them.
  */
 #ifndef ROLLUP_H
 #define ROLLUP_H
@@ -17,14 +18,16 @@ extern void rollup_add(const Job *job, char state, TimestampTz started_at, Times
 
 /* Between begin and write: "most" jobs of one owner, in the current memory context */
 extern void rollup_begin(int most);
-extern void rollup_collect(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
+extern void rollup_collect(const Job *job, char state, TimestampTz started_at,
+		TimestampTz finished_at);
 extern void rollup_write(void);
 
 /*
  * A job that is in the history has ended: count it, by one of the two above,
  * and delete its row.  false: it has not ended.
  */
-typedef void (*RollupCount) (const Job *job, char state, TimestampTz started_at, TimestampTz finished_at);
+typedef void (*RollupCount) (const Job *job, char state, TimestampTz started_at,
+		TimestampTz finished_at);
 extern bool rollup_delete_ended(int64 id, RollupCount count);
 
 /*

@@ -89,8 +89,10 @@ add_up(Datum *tids, int n, Sums *sums)
 
 	if (SPI_execute_with_args(add_up_sql, 1, &type, &array, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not add up the counts of finished jobs");
-	sums->counts += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	sums->rows += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	sums->counts += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+			&isnull));
+	sums->rows += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
+			&isnull));
 }
 
 /* Is it an error of the values, and not of the circumstances? */
@@ -117,7 +119,8 @@ leave_out(Datum tid, const ErrorData *error)
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("counts of finished jobs of role %s were left out: %s",
-					SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), error->message)));
+					SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+						error->message)));
 }
 
 /*

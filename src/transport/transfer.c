@@ -417,7 +417,8 @@ transfer_classify(Transfer *transfer, CURLcode code)
 		if (code == CURLE_OK)
 			result->outcome = TRANSFER_ANSWERED;
 		else if (status >= 400)
-			result->outcome = code == CURLE_LOGIN_DENIED ? TRANSFER_LOGIN_DENIED : TRANSFER_REJECTED;
+			result->outcome = code == CURLE_LOGIN_DENIED ? TRANSFER_LOGIN_DENIED :
+				TRANSFER_REJECTED;
 		else
 			result->outcome = outcome_of_error(code, status);
 	}

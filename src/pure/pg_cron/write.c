@@ -229,7 +229,10 @@ small_number(const char *text, int *pos, int min, int max, int *number)
 	return *number >= min && *number <= max;
 }
 
-/* If the item is a range of numbers that goes down, write it so that it goes on from the beginning */
+/*
+ * If the item is a range of numbers that goes down, write it so that it goes on
+ * from the beginning.
+ */
 static bool
 put_reversed(Writer *w, const char *item, int length, const PgCronField *field)
 {
