@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
@@ -30,6 +31,9 @@
 
 /* Events are looked at no more often than this, however many there are */
 #define SCAN_PAUSE		(200 * 1000)
+
+/* A rule whose messages could not be made is tried again after this */
+#define SEND_AGAIN	USECS_PER_MINUTE
 
 /* ------------------------------------------------------------------------
  * Reading
@@ -57,7 +61,7 @@ read_rules(void)
 					0, NULL, NULL, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)
 	{
-		AlertRule	   *rule = palloc0(sizeof(AlertRule));
+		AlertRule  *rule = palloc0(sizeof(AlertRule));
 
 		rule->id = DatumGetInt32(spi_value(i, 1));
 		rule->name = text_value(i, 2);
@@ -96,7 +100,7 @@ read_subjects(const AlertRule *rule, bool recovery, int64 *total)
 	*total = 0;
 	for (int i = 0; i < n; i++)
 	{
-		AlertSubject    *subject = palloc0(sizeof(AlertSubject));
+		AlertSubject *subject = palloc0(sizeof(AlertSubject));
 
 		subject->kind = DatumGetChar(spi_value(i, 1));
 		subject->name = text_value(i, 2);
@@ -131,7 +135,7 @@ read_samples(const AlertRule *rule)
 					1, &type, &id, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)
 	{
-		AlertSample	   *sample = palloc0(sizeof(AlertSample));
+		AlertSample *sample = palloc0(sizeof(AlertSample));
 
 		sample->job_id = DatumGetInt64(spi_value(i, 1));
 		sample->kind = DatumGetChar(spi_value(i, 2));
@@ -159,7 +163,7 @@ last_trouble(List *troubles, const char *name)
 
 	foreach(cell, troubles)
 	{
-		AlertSubject    *subject = lfirst(cell);
+		AlertSubject *subject = lfirst(cell);
 
 		if (subject->kind != STATE_SUCCEEDED && strcmp(subject->name, name) == 0)
 			last = Max(last, subject->last);
@@ -219,9 +223,12 @@ send_rule(const AlertRule *rule)
 	}
 	foreach(cell, read_subjects(rule, true, &total))
 	{
-		AlertSubject    *subject = lfirst(cell);
+		AlertSubject *subject = lfirst(cell);
 
-		/* it has failed again since: who has noted the success must note the next one, too */
+		/*
+		 * it has failed again since: who has noted the success must note the
+		 * next one, too
+		 */
 		changed = true;
 		if (subject->last > last_trouble(troubles, subject->name) &&
 			alert_set_failing(rule, subject->name, false))
@@ -229,7 +236,7 @@ send_rule(const AlertRule *rule)
 	}
 	foreach(cell, troubles)
 	{
-		AlertSubject    *subject = lfirst(cell);
+		AlertSubject *subject = lfirst(cell);
 
 		if (subject->kind != STATE_SUCCEEDED && rule->recovered &&
 			last_trouble(recovered, subject->name) == DT_NOBEGIN)
@@ -247,6 +254,51 @@ send_rule(const AlertRule *rule)
 /* ------------------------------------------------------------------------
  * The task
  * ------------------------------------------------------------------------ */
+
+/*
+ * Send what a rule has, in a subtransaction.  Returns false, and reports it, if
+ * that fails: it holds up the rules of no other role.
+ */
+static bool
+try_send_rule(const AlertRule *rule)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool sent = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		send_rule(rule);
+		ReleaseCurrentSubTransaction();
+		sent = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+
+		/* not the rule's fault: the process is to exit, or a table is locked */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+			error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(error);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("alert \"%s\" could not be sent: %s", rule->name, error->message),
+				 errhint("It is tried again in a minute.")));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return sent;
+}
 
 /* A transaction in which all statements see the same events */
 static void
@@ -280,12 +332,15 @@ alerts_maintain(TimestampTz now)
 		conditions_due = alert_conditions_check(rule_list, now);
 	foreach(cell, rule_list)
 	{
-		AlertRule	   *rule = lfirst(cell);
+		AlertRule  *rule = lfirst(cell);
 
 		if (rule->first == DT_NOEND)
 			continue;
 		if (rule->first + rule->window <= now)
-			send_rule(rule);
+		{
+			if (!try_send_rule(rule))
+				again = Min(again, now + SEND_AGAIN);
+		}
 		else
 			again = Min(again, rule->first + rule->window);
 	}

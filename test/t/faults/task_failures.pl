@@ -8,7 +8,9 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('main', 'defer.max_workers = 4');
+my $node = new_server('main', q{defer.max_workers = 4
+defer.smtp_url = 'smtp://127.0.0.1:1'
+defer.smtp_from = 'defer@example.com'});
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION defer;
 	CREATE ROLE ann LOGIN;
@@ -26,5 +28,24 @@ until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $id", 'jo
 $node->safe_psql('postgres', 'DROP TRIGGER no ON defer.job_rollup');
 until_ok($node, 'SELECT NOT EXISTS (SELECT FROM defer.health)', 'when it has succeeded nothing is found any more');
 like(slurp_file($node->logfile), qr/scheduler task "add up counts of finished jobs" failed in database "postgres": not today/, "the server's log has it");
+
+# An alert whose messages cannot be made holds up those of no other role
+$node->safe_psql('postgres', q{
+	CREATE ROLE ben LOGIN;
+	GRANT USAGE ON SCHEMA defer TO ben;
+	GRANT EXECUTE ON FUNCTION defer.alert, defer.email TO ann, ben;
+	CREATE TRIGGER no BEFORE DELETE ON defer.alert_event FOR EACH ROW
+		WHEN (OLD.alert_id = 1) EXECUTE FUNCTION no();
+	CREATE FUNCTION fails() RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$});
+for my $role ('ann', 'ben')
+{
+	$node->safe_psql('postgres', q{
+		SELECT defer.alert('mine', recipients => '{a@example.com}', group_window => '0');
+		SELECT defer.enqueue('fails', max_attempts => 1)}, extra_params => [ '-U', $role ]);
+}
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.jobs WHERE function = 'defer.email' AND owner = 'ben')}, "ben's alert is sent");
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.alert_event WHERE alert_id = 1)}, "ann's waits");
+$node->safe_psql('postgres', 'DROP TRIGGER no ON defer.alert_event; ALTER SYSTEM SET log_min_messages = warning; SELECT pg_reload_conf()');
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.jobs WHERE function = 'defer.email' AND owner = 'ann')}, 'until it can be made');
 $node->stop;
 done_testing();
