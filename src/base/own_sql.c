@@ -42,8 +42,10 @@ uint64
 own_sql_run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
 			int expected)
 {
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	int			result;
 
+	Assert(InLocalUserIdChange());	/* after own_sql_begin() */
+	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 	if (result != expected)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
 	return SPI_processed;
