@@ -17,16 +17,21 @@ count()
 # matches PATTERN FILE...: number of lines
 matches() { cat "${@:2}" 2>/dev/null | grep -Ec "$1"; }
 
-# The rules about the folders of src/, as far as they need no other tools: the rest is
-# make lint
+# The rules about the source that need no other tools; the rest is make lint
 suite_source()
 {
-	local log=$WORK/log/source.log status
+	local log=$WORK/log/source.log good=0 bad=0 command
 
-	python3 tools/check-layers --objects "$SRC" >"$log" 2>&1
-	status=$?
-	cat "$log"
-	count source $((status == 0)) 0 $status
+	for command in "check-layers --objects $SRC" check-style; do
+		# shellcheck disable=SC2086 # words
+		if python3 tools/$command >"$log" 2>&1; then
+			good=$((good + 1))
+		else
+			cat "$log"
+			bad=$((bad + 1))
+		fi
+	done
+	count source $good $bad 0
 }
 
 # The test programs end with "N passed, N failed", or speak TAP, or just exit

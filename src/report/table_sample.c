@@ -324,10 +324,12 @@ defer_live_rows(PG_FUNCTION_ARGS)
 	part.rel = table_open(catalog_oid(CAT_JOB), AccessShareLock);
 	if (!read_all(part.rel, rows, &sink))
 	{
+		BlockNumber stride;
+
 		tuplestore_clear(sink.rsinfo->setResult);
 		part.nblocks = RelationGetNumberOfBlocks(part.rel);
-		block_sample_read(&part, 1, block_sample_stride(part.nblocks,
-				Max(rows / ROWS_IN_BLOCK, 16)), put_live_row, &sink);
+		stride = block_sample_stride(part.nblocks, Max(rows / ROWS_IN_BLOCK, 16));
+		block_sample_read(&part, 1, stride, put_live_row, &sink);
 	}
 	table_close(part.rel, AccessShareLock);
 	return (Datum) 0;
