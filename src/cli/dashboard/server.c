@@ -294,8 +294,9 @@ listen_on(const char *address, Buffer *error)
 	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 		bind(sock, found->ai_addr, found->ai_addrlen) != 0 || listen(sock, SOMAXCONN) != 0)
 	{
-		buffer_printf(error, "could not listen on %s, port %d: %s", address, dashboard.port, strerror(errno));
-		if (errno == EADDRINUSE)
+		code = errno;
+		buffer_printf(error, "could not listen on %s, port %d: %s", address, dashboard.port, strerror(code));
+		if (code == EADDRINUSE)
 			buffer_add(error, "\nHINT:  Is another dashboard running?  --http-port chooses another port.");
 		if (sock >= 0)
 			close(sock);
@@ -309,7 +310,7 @@ listen_on(const char *address, Buffer *error)
 static int
 port_of(int sock)
 {
-	struct sockaddr_storage name;
+	struct sockaddr_storage name = {0};
 	socklen_t	len = sizeof(name);
 
 	if (getsockname(sock, (struct sockaddr *) &name, &len) != 0)
