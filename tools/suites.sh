@@ -11,6 +11,7 @@ count()
 	[ "$4" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
 	passed=$((passed + $2))
 	failed=$((failed + bad))
+	# shellcheck disable=SC2154 # the callers set $begun
 	printf '%-10s %5d passed, %d failed   (%d s)\n' "$1" "$2" "$bad" $((SECONDS - begun))
 }
 
