@@ -7,9 +7,9 @@
  * belongs to the role that made it; that role, those it has been granted to,
  * and their members may send with it.
  *
- * Whoever calls defer.endpoint() has the secret in the text of the statement.
- * So that text is taken out of pg_stat_activity at once, and errors here do not
- * bring it to the server's log.
+ * The statement that calls defer.endpoint() holds the secret.  So its text is taken
+ * out of pg_stat_activity at once, and no error within the call brings it to the
+ * server's log; log_statement and log_duration, which a superuser sets, do.
  */
 #include "postgres.h"
 
@@ -32,6 +32,7 @@
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "shmem/preload.h"
+#include "config/quota.h"
 #include "delivery/delivery.h"
 #include "delivery/endpoint.h"
 
@@ -169,14 +170,32 @@ endpoint_check(const char *name, const char *kind)
  * Making and changing
  * ------------------------------------------------------------------------ */
 
-/* The statement that made the call holds secrets */
+/* Keep the statement and what it was called by out of the log, for whatever error */
 static void
-hide_statement(void)
+hide_from_log(void *arg)
 {
-	static char shown[] = "SELECT defer.endpoint(<not shown>)";
+	(void) errhidestmt(true);
+	(void) errhidecontext(true);
+}
 
-	if (debug_query_string != NULL)
-		pgstat_report_activity(STATE_RUNNING, shown);
+/*
+ * Hide the statement that made the call: it holds secrets.  Errors within the call
+ * are logged without it, as an error context callback says so; for those that come
+ * after it, at the commit for one, there is another text in its place.
+ */
+static void
+hide_statement(ErrorContextCallback *callback)
+{
+	static const char shown[] = "SELECT defer.endpoint(<not shown>)";
+
+	callback->callback = hide_from_log;
+	callback->arg = NULL;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+	if (debug_query_string == NULL)
+		return;
+	debug_query_string = shown;
+	pgstat_report_activity(STATE_RUNNING, shown);
 }
 
 static void
@@ -287,9 +306,10 @@ defer_endpoint(PG_FUNCTION_ARGS)
 	char	   *name;
 	char	   *kind;
 	uint64		changed;
+	ErrorContextCallback callback;
 	OwnSql		own;
 
-	hide_statement();
+	hide_statement(&callback);
 	PreventCommandIfReadOnly("defer.endpoint()");
 	require_argument(fcinfo, EP_NAME, "name");
 	require_argument(fcinfo, EP_KIND, "kind");
@@ -323,6 +343,8 @@ defer_endpoint(PG_FUNCTION_ARGS)
 	own_sql_begin(&own);
 	SPI_connect();
 	if (old == NULL)
+		quota_check("endpoint", "endpoints", DatumGetObjectId(values[EP_N]));
+	if (old == NULL)
 		changed = own_sql_run("INSERT INTO defer.endpoint (name, kind, url, headers, username, password, secret, sender, owner)"
 							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING",
 							  EP_N + 1, types, values, nulls, SPI_OK_INSERT);
@@ -340,6 +362,7 @@ defer_endpoint(PG_FUNCTION_ARGS)
 				 errhidestmt(true)));
 	SPI_finish();
 	own_sql_end(&own);
+	error_context_stack = callback.previous;
 	PG_RETURN_VOID();
 }
 

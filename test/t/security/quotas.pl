@@ -1,5 +1,6 @@
-# What a role has for itself is bounded: schedules, queues, settings of functions.  A
-# role that has as many as it may keeps no other from making some.  Settings of
+# What a role has for itself is bounded: schedules, queues, settings of functions,
+# endpoints.  A role that has as many as it may keeps no other from making some.
+# Settings of
 # functions that are gone are removed.
 use strict;
 use warnings;
@@ -16,11 +17,14 @@ $node->safe_psql('postgres', q{
 	CREATE ROLE modest LOGIN;
 	CREATE SCHEMA s;
 	GRANT ALL ON SCHEMA s TO greedy, modest;
-	GRANT USAGE ON SCHEMA defer TO greedy, modest});
+	GRANT USAGE ON SCHEMA defer TO greedy, modest;
+	GRANT EXECUTE ON FUNCTION defer.alert, defer.http, defer.endpoint TO greedy, modest;
+	SELECT defer.endpoint('somewhere', 'http', 'http://127.0.0.1/'), defer.grant_endpoint('somewhere', 'public')});
 
 my %make = (
 	'schedules' => q{SELECT defer.cron_command('%s', '@yearly', 'SELECT 1')},
 	'queues' => q{SELECT defer.create_queue('%s')},
+	'endpoints' => q{SELECT defer.endpoint('%s', 'http', 'http://127.0.0.1/')},
 	'functions with settings' => q{CREATE OR REPLACE FUNCTION s.%1$s() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT defer.pause('s.%1$s')});
 
 for my $kind (sort keys %make)
