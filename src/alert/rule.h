@@ -1,6 +1,6 @@
 /*
  * rule.h
- *		What the files share that make messages of alerts: alert/send.c reads rules
+ *		What the files share that make messages of alerts: alert/collect.c reads rules
  *		and events, alert/message.c words and enqueues the message,
  *		alert/conditions.c looks at what no job's end tells of.
  */

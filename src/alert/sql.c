@@ -2,7 +2,7 @@
  * sql.c
  *		defer.alert() and defer.drop_alert(): the rules of alerts.
  *
- * Events are recorded by table/alert_event.c; alert/send.c makes messages of
+ * Events are recorded by table/alert_event.c; alert/collect.c makes messages of
  * them.
  */
 #include "postgres.h"

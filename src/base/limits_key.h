@@ -8,11 +8,10 @@
 #include "postgres.h"
 
 /*
- * A ready queue is the set of jobs under the same concurrency limits: number of the
- * limited (or paused) function and of the limited (or paused) queue, 0 where
- * there is none.  Ready queue 0 is everybody without a limit.  Deliveries, which are
- * the sender's and not the workers', have the same ready queues once more, below 0, and
- * e-mails, of which only few are sent at a time, yet again.
+ * The number of the limited (or paused) function and of the limited (or paused)
+ * queue of a job, 0 where there is none.  So 0 is a job without a limit.  Keys of
+ * deliveries, which the sender takes, are below 0.  Those of e-mails, of which only
+ * few are sent at a time, have one more bit.
  */
 #define LIMITS_KEY_DELIVERY PG_INT64_MIN
 #define LIMITS_KEY_MAIL	(INT64CONST(1) << 62)

@@ -151,6 +151,6 @@ batch_take_awaited(int min_depth, int *depth, TimestampTz *next_check)
 			return true;
 		*next_check = Min(*next_check, now + AGAIN_DELAY);	/* moved, or locked */
 	}
-	batch_settle();
+	batch_finalize();
 	return false;
 }

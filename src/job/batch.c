@@ -3,14 +3,14 @@
  *		The batch of jobs that this process has taken: its entries in shared
  *		memory, and its end, when the next one takes its place.
  *
- * A batch is settled in the transaction that takes the next: the rows of its
+ * A batch is finalized in the transaction that takes the next: the rows of its
  * jobs that succeeded are deleted, what has not begun is set free.
  *
  * Jobs of a batch that have not begun can be taken over by an idle worker of
  * the same role ("stolen"), or taken out by cancel and reschedule
  * ("withdrawn").  Both first mark the entry in shared memory, then write the
  * row.  If their transaction fails the row still carries our claim: so the
- * rows of such entries are looked at when the batch is settled.
+ * rows of such entries are looked at when the batch is finalized.
  */
 #include "postgres.h"
 
@@ -37,13 +37,12 @@
 #include "shmem/workers.h"
 #include "shmem/senders.h"
 #include "shmem/limits.h"
-#include "shmem/xact_notify.h"
 #include "shmem/shmem.h"
 
 Batch		batch;
 
 /*
- * Rows of settled batches that somebody held locked when we wanted to delete
+ * Rows of finalized batches that somebody held locked when we wanted to delete
  * or release them; tried again with each batch.
  */
 typedef struct Leftover
@@ -134,7 +133,7 @@ batch_end_job(void)
 	LWLockRelease(my_worker->lock);
 }
 
-/* Do not run a job of the batch after all: settling the batch sets it free */
+/* Do not run a job of the batch after all: finalizing the batch sets it free */
 void
 batch_leave_job(int index)
 {
@@ -233,7 +232,7 @@ worker_cancel_job(int64 job_id)
 }
 
 /* ------------------------------------------------------------------------
- * Settling a batch, in a transaction that is open
+ * Finalizing a batch, in a transaction that is open
  * ------------------------------------------------------------------------ */
 
 static void
@@ -254,7 +253,7 @@ add_leftover(int64 job_id, int64 claim_id, bool finished)
  * has finished, else set it free.  Returns false if it is locked.
  */
 static bool
-settle_row(int64 job_id, int64 claim_id, bool finished)
+finalize_row(int64 job_id, int64 claim_id, bool finished)
 {
 	Job			job;
 
@@ -285,20 +284,20 @@ settle_row(int64 job_id, int64 claim_id, bool finished)
 
 /*
  * Write what is left to write of the batch and of earlier ones.  What is in
- * memory changes with settled(), after the commit: if the transaction fails,
+ * memory changes with finalized(), after the commit: if the transaction fails,
  * all this is done again.
  */
 void
-settle_in_transaction(void)
+finalize_in_transaction(void)
 {
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "defer settle",
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "defer finalize",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext context = MemoryContextSwitchTo(scratch);
 
 	nleftovers = ncommitted;
 	rollup_begin(ncommitted + batch.njobs);
 	for (int i = 0; i < ncommitted; i++)
-		leftovers[i].done = settle_row(leftovers[i].job_id, leftovers[i].claim_id,
+		leftovers[i].done = finalize_row(leftovers[i].job_id, leftovers[i].claim_id,
 									   leftovers[i].finished);
 
 	for (int i = 0; i < batch.njobs; i++)
@@ -313,7 +312,7 @@ settle_in_transaction(void)
 				add_leftover(job->job.id, batch.claim_id, true);
 		}
 		else if (job->state == JOB_TAKEN &&
-				 !settle_row(job->job.id, batch.claim_id, false))
+				 !finalize_row(job->job.id, batch.claim_id, false))
 			add_leftover(job->job.id, batch.claim_id, false);
 	}
 	rollup_write();
@@ -323,9 +322,9 @@ settle_in_transaction(void)
 	MemoryContextDelete(scratch);
 }
 
-/* The transaction that settled has committed */
+/* The transaction that finalized has committed */
 static void
-settled(void)
+finalized(void)
 {
 	int			kept = 0;
 
@@ -361,7 +360,7 @@ batch_release_limits(void)
 }
 
 bool
-batch_unsettled(void)
+batch_unfinalized(void)
 {
 	return batch.claim_id != 0 || nleftovers > 0;
 }
@@ -386,7 +385,7 @@ insert_claim_row(Batch *new_batch)
 	claim_row_insert(&row, &new_batch->claim_place);
 }
 
-/* The new batch is built beside the old one, which is still to be settled */
+/* The new batch is built beside the old one, which is still to be finalized */
 Batch *
 new_batch_begin(void)
 {
@@ -428,7 +427,7 @@ new_batch_commit(Batch *new_batch)
 {
 	MemoryContext old = batch.context;
 
-	settled();
+	finalized();
 
 	/* copy only what is used: a Batch is large */
 	memcpy(&batch, new_batch, offsetof(Batch, jobs) + new_batch->njobs * sizeof(BatchJob));
@@ -443,22 +442,22 @@ new_batch_abort(void)
 	unpublish_batch(true);
 }
 
-/* Settle in a transaction of its own: no more jobs, or time to go */
+/* Finalize in a transaction of its own: no more jobs, or time to go */
 void
-batch_settle(void)
+batch_finalize(void)
 {
 	Batch	   *empty;
 
 	batch_release_limits();
 	worker_release_suspect();
-	if (!batch_unsettled())
+	if (!batch_unfinalized())
 		return;
 	empty = new_batch_begin();
 	empty->limits_key = 0;
 	PG_TRY();
 	{
 		own_transaction_begin();
-		settle_in_transaction();
+		finalize_in_transaction();
 		if (nleftovers > 0)
 			empty->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch_record(empty);

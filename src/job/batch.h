@@ -2,7 +2,7 @@
  * batch.h
  *		The jobs that a worker has taken: job/claim.c or job/steal.c takes them, process/worker.c
  *		runs them one after the other, job/finish.c writes how each ended, and
- *		job/batch.c settles them when the next are taken.
+ *		job/batch.c finalizes them when the next are taken.
  */
 #ifndef BATCH_H
 #define BATCH_H
@@ -60,21 +60,21 @@ extern Batch batch;
 extern bool batch_claim(int max, TimestampTz *look_again);
 extern bool batch_steal(bool *later);
 extern bool batch_take_job(int64 job_id, int64 limits_key);
-extern void batch_settle(void);
+extern void batch_finalize(void);
 extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 
 /* job/batch.c */
-extern bool batch_unsettled(void);
+extern bool batch_unfinalized(void);
 extern void batch_release_limits(void);
 extern void batch_give_back_capacity(int64 limits_key);
 
 /*
  * job/batch.c: how the next batch takes the place of this one.  Make it; in a
- * transaction settle this one, take jobs, record what was taken; after the
+ * transaction finalize this one, take jobs, record what was taken; after the
  * commit put it into place.  If the transaction fails, forget it.
  */
 extern Batch *new_batch_begin(void);
-extern void settle_in_transaction(void);
+extern void finalize_in_transaction(void);
 extern void new_batch_record(Batch *new_batch);
 extern void new_batch_commit(Batch *new_batch);
 extern void new_batch_abort(void);

@@ -40,7 +40,6 @@
 #include "shmem/workers.h"
 #include "shmem/ready_queue.h"
 #include "shmem/limits.h"
-#include "shmem/xact_notify.h"
 #include "job/end.h"
 
 /* Most that one claim reads: bytes of arguments, rows that it moves or discards */
@@ -409,8 +408,8 @@ wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, Ti
 }
 
 /*
- * Settle the last batch and take the next.  false: nothing was taken (and the
- * last batch is settled all the same).
+ * Finalize the last batch and take the next.  false: nothing was taken (and the
+ * last batch is finalized all the same).
  */
 bool
 batch_claim(int max, TimestampTz *look_again)
@@ -428,7 +427,7 @@ batch_claim(int max, TimestampTz *look_again)
 	if (!defer_enabled || !ready_queue_choose(MyDatabaseId, my_worker->owner, now, &choice,
 			look_again))
 	{
-		batch_settle();
+		batch_finalize();
 		return false;
 	}
 
@@ -440,7 +439,7 @@ batch_claim(int max, TimestampTz *look_again)
 		bool		one = limits_may_cancel(MyDatabaseId, choice.limits_key);
 
 		own_transaction_begin();
-		settle_in_transaction();
+		finalize_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
 		next = claim_ready_queue(new_batch, &choice, one ? 1 : max, now, &pause_after);

@@ -32,28 +32,28 @@ static struct
 {
 	Oid			owner;
 	TimestampTz until;
-}			put_off[MAX_PUT_OFF];
+}			postponed[MAX_PUT_OFF];
 
 static void
-put_off_role(Oid owner, TimestampTz until)
+postpone_role(Oid owner, TimestampTz until)
 {
 	static int	next = 0;
 
-	put_off[next].owner = owner;
-	put_off[next].until = until;
+	postponed[next].owner = owner;
+	postponed[next].until = until;
 	next = (next + 1) % MAX_PUT_OFF;
 }
 
 /* Is the role put off?  Lowers *next_check to when it is over */
 static bool
-is_put_off(Oid owner, TimestampTz now, TimestampTz *next_check)
+is_postponed(Oid owner, TimestampTz now, TimestampTz *next_check)
 {
 	for (int i = 0; i < MAX_PUT_OFF; i++)
 	{
-		if (put_off[i].owner != owner || put_off[i].until <= now ||
-			put_off[i].until > now + ERROR_DELAY)	/* the clock was set back */
+		if (postponed[i].owner != owner || postponed[i].until <= now ||
+			postponed[i].until > now + ERROR_DELAY)	/* the clock was set back */
 			continue;
-		*next_check = Min(*next_check, put_off[i].until);
+		*next_check = Min(*next_check, postponed[i].until);
 		return true;
 	}
 	return false;
@@ -64,7 +64,7 @@ static void
 report_expire_error(MemoryContext context, Oid owner, TimestampTz now, TimestampTz *next_check)
 {
 	report_own_error(context);
-	put_off_role(owner, now + ERROR_DELAY);
+	postpone_role(owner, now + ERROR_DELAY);
 	*next_check = Min(*next_check, now + ERROR_DELAY);
 }
 
@@ -104,7 +104,7 @@ expire_at_limits(const ReadyQueueChoice *queues, int n, TimestampTz now, Timesta
 
 		if (queues[i].min_key.run_at <= now &&
 			limits_cancel_at_limit(MyDatabaseId, queues[i].limits_key) &&
-			!is_put_off(queues[i].owner, now, next_check) &&
+			!is_postponed(queues[i].owner, now, next_check) &&
 			cancel_due(&queues[i], now, next_check) > 0)
 		{
 			first = i + 1;
@@ -140,7 +140,7 @@ expire_jobs_of_role(Oid owner, OwnerState state, TimestampTz now, TimestampTz *n
 	volatile int ended = 0;
 	volatile bool failed = false;
 
-	if (is_put_off(owner, now, next_check) ||
+	if (is_postponed(owner, now, next_check) ||
 		!ready_queue_choose(MyDatabaseId, owner, now, &choice, next_check))
 		return;
 	PG_TRY();

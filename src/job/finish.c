@@ -32,28 +32,16 @@
 #include "job/batch.h"
 #include "job/current_job.h"
 #include "job/job_log.h"
+#include "job/retry.h"
 #include "pure/backoff.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
-#include "shmem/xact_notify.h"
 #include "job/end.h"
-
-/* Retries after a conflict that are not attempts */
-#define MAX_CONFLICTS	5
 
 /* A delivery is given up after so many crashes of the server */
 #define DELIVERY_MAX_CRASHES	50
-
-/* What is to become of a job whose attempt did not succeed */
-typedef struct Verdict
-{
-	const char *outcome;		/* of the attempt */
-	bool		counts;			/* the attempt is used up */
-	char		state;			/* the job ends so; 0: it is tried again */
-	TimestampTz retry_at;
-} Verdict;
 
 /* ------------------------------------------------------------------------
  * Success
@@ -121,74 +109,6 @@ made_up_error(FailureKind kind, const JobPolicy *policy)
 	return error;
 }
 
-static bool
-is_conflict(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
-}
-
-/* One more attempt has failed: again, and when, or was that the last? */
-static void
-retry_or_fail(const Job *job, const JobPolicy *policy, TimestampTz now, Verdict *verdict)
-{
-	int32		failed = job->attempt + 1;
-
-	verdict->counts = true;
-	if (failed >= policy->max_attempts)
-		verdict->state = STATE_FAILED;
-	else
-		verdict->retry_at = now + backoff_interval(policy, failed,
-												   pg_prng_double(&pg_global_prng_state));
-}
-
-static Verdict
-judge(const Job *job, const JobPolicy *policy, FailureKind kind, const ErrorData *error)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	Verdict		verdict = {"failed", false, 0, NO_TIME};
-
-	switch (kind)
-	{
-		case FAILURE_CANCELLED:
-			verdict.outcome = "cancelled";
-			verdict.counts = true;
-			verdict.state = STATE_CANCELLED;
-			break;
-		case FAILURE_INTERRUPTED:
-			verdict.outcome = "interrupted";
-			verdict.retry_at = now;
-			break;
-		case FAILURE_TIMED_OUT:
-			verdict.outcome = "timed_out";
-			retry_or_fail(job, policy, now, &verdict);
-			break;
-		case FAILURE_CRASHED:
-			elog(ERROR, "a crash is not judged here");
-			break;
-		case FAILURE_ERROR:
-			if (current_job.snooze && error->sqlerrcode == ERRCODE_JOB_SNOOZED)
-			{
-				verdict.outcome = "snoozed";
-				verdict.retry_at = now + current_job.snooze_for;
-			}
-			else if (current_job.give_up && error->sqlerrcode == ERRCODE_JOB_GIVEN_UP)
-			{
-				verdict.counts = true;
-				verdict.state = STATE_FAILED;
-			}
-			else if (is_conflict(error) && job->conflicts < MAX_CONFLICTS)
-			{
-				verdict.outcome = "conflict";
-				verdict.retry_at = now;
-			}
-			else
-				retry_or_fail(job, policy, now, &verdict);
-			break;
-	}
-	return verdict;
-}
-
 /* The row: free for the next attempt at run_at, or gone */
 static void
 free_row(Job *job, TimestampTz run_at)
@@ -212,18 +132,18 @@ end_row(Job *job, char state, TimestampTz started_at, const char *sqlstate, cons
  * names.
  */
 static void
-report_failure(const Job *job, int32 attempt, const Verdict *verdict, const ErrorData *error)
+report_failure(const Job *job, int32 attempt, const AttemptResult *result, const ErrorData *error)
 {
-	if (defer_log_level > ERROR || strcmp(verdict->outcome, "snoozed") == 0)
+	if (defer_log_level > ERROR || strcmp(result->outcome, "snoozed") == 0)
 		return;
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
 			 errmsg("job " INT64_FORMAT " (%s), attempt %d %s: %s", job->id,
-					text_to_cstring(job->function), attempt, verdict->outcome,
+					text_to_cstring(job->function), attempt, result->outcome,
 					error->message != NULL ? error->message : ""),
 			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-			 verdict->state == 0 ?
-			 errhint("It is tried again at %s.", timestamptz_to_str(verdict->retry_at)) : 0,
+			 result->state == 0 ?
+			 errhint("It is tried again at %s.", timestamptz_to_str(result->retry_at)) : 0,
 			 errhidestmt(true), errhidecontext(true)));
 }
 
@@ -273,7 +193,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 {
 	Job			job;
 	JobPolicy	policy;
-	Verdict		verdict;
+	AttemptResult result;
 	JobLock		lock;
 	int32		attempt;
 
@@ -304,70 +224,30 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		if (error == NULL || kind != FAILURE_ERROR)
 			error = made_up_error(kind, &policy);
 		error = error_to_keep(error);
-		verdict = judge(&job, &policy, kind, error);
+		result = retry_classify_failure(&job, &policy, kind, error);
 		sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
-		job_attempt_end(&job, attempt, started_at, verdict.outcome, error, verdict.retry_at);
-		if (verdict.counts)
+		job_attempt_end(&job, attempt, started_at, result.outcome, error, result.retry_at);
+		if (result.counts)
 			job.attempt++;
-		if (strcmp(verdict.outcome, "conflict") == 0)
+		if (strcmp(result.outcome, "conflict") == 0)
 			job.conflicts++;
 		job.suspect = 0;
-		if (strcmp(verdict.outcome, "snoozed") != 0)
+		if (strcmp(result.outcome, "snoozed") != 0)
 		{
 			job.sqlstate = cstring_to_text(sqlstate);
 			job.error = cstring_to_text(error->message != NULL ? error->message : "");
 		}
-		report_failure(&job, attempt, &verdict, error);
-		if (verdict.state == 0)
+		report_failure(&job, attempt, &result, error);
+		if (result.state == 0)
 		{
 			job.discard_at = NO_TIME;	/* it has begun in time */
-			free_row(&job, verdict.retry_at);
+			free_row(&job, result.retry_at);
 		}
 		else
-			end_row(&job, verdict.state, started_at, sqlstate, error->message);
+			end_row(&job, result.state, started_at, sqlstate, error->message);
 	}
 	own_transaction_end();
 	batch_job->state = JOB_SETTLED;
-}
-
-/* The row of a delivery whose attempt did not succeed */
-static Verdict
-judge_delivery(const Job *job, const JobPolicy *policy, const DeliveryEnd *end)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	Verdict		verdict = {"failed", false, 0, NO_TIME};
-
-	switch (end->outcome)
-	{
-		case DELIVERY_DONE:
-			elog(ERROR, "a success is not judged here");
-			break;
-		case DELIVERY_RETRY:
-			if (end->timed_out)
-				verdict.outcome = "timed_out";
-			retry_or_fail(job, policy, now, &verdict);
-			if (verdict.state == 0 && end->wait >= 0)
-				verdict.retry_at = now + end->wait;
-			break;
-		case DELIVERY_REFUSED:
-			verdict.counts = true;
-			verdict.state = STATE_FAILED;
-			break;
-		case DELIVERY_CANCELLED:
-			verdict.outcome = "cancelled";
-			verdict.counts = true;
-			verdict.state = STATE_CANCELLED;
-			break;
-		case DELIVERY_INTERRUPTED:
-			verdict.outcome = "interrupted";
-			verdict.retry_at = now;
-			break;
-		case DELIVERY_PUT_OFF:
-			verdict.outcome = NULL;
-			verdict.retry_at = now + end->wait;
-			break;
-	}
-	return verdict;
 }
 
 bool
@@ -375,7 +255,7 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 {
 	Job			job;
 	JobPolicy	policy;
-	Verdict		verdict;
+	AttemptResult result;
 	ErrorData	error = {0};
 	char	   *sqlstate;
 
@@ -398,11 +278,11 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	}
 
 	job_policy(&job, &policy);
-	verdict = judge_delivery(&job, &policy, end);
+	result = retry_classify_delivery(&job, &policy, end);
 	job.suspect = 0;
-	if (verdict.outcome == NULL)
+	if (result.outcome == NULL)
 	{
-		free_row(&job, verdict.retry_at);
+		free_row(&job, result.retry_at);
 		return true;
 	}
 	error.elevel = ERROR;
@@ -410,20 +290,20 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	error.message = valid_text_cut(end->message);
 	error.detail = end->detail != NULL ? valid_text_cut(end->detail) : NULL;
 	sqlstate = pstrdup(unpack_sql_state(end->sqlerrcode));
-	job_attempt_end(&job, job.attempt + 1, started_at, verdict.outcome, &error, verdict.retry_at);
-	report_failure(&job, job.attempt + 1, &verdict, &error);
-	if (verdict.counts)
+	job_attempt_end(&job, job.attempt + 1, started_at, result.outcome, &error, result.retry_at);
+	report_failure(&job, job.attempt + 1, &result, &error);
+	if (result.counts)
 		job.attempt++;
 	job.sqlstate = cstring_to_text(sqlstate);
 	job.error = cstring_to_text(error.message);
-	if (verdict.state == 0)
+	if (result.state == 0)
 	{
 		job.discard_at = NO_TIME;	/* it has begun in time */
-		free_row(&job, verdict.retry_at);
+		free_row(&job, result.retry_at);
 	}
 	else
 	{
-		job_end(&job, verdict.state, job.attempt, started_at, end->result, sqlstate,
+		job_end(&job, result.state, job.attempt, started_at, end->result, sqlstate,
 					   error.message);
 		job_delete(job.id);
 	}

@@ -1,7 +1,7 @@
 /*
  * recovery.c
  *		Claims that nobody works on any more: of before a crash of the server, or
- *		of a worker that ended without settling its batch.
+ *		of a worker that ended without finalizing its batch.
  *
  * A row of defer.claim that no live worker has in its slot is an orphan.  Its
  * jobs have ended (there is a row in the history), or are set free.
@@ -60,13 +60,13 @@ typedef struct Orphan
 } Orphan;
 
 /* What was running when the server crashed */
-typedef struct Scene
+typedef struct CrashState
 {
 	int			unfinished;
 	int			suspects;
 	int			nlost;			/* as in DatabaseSlot */
 	int64		lost[LOST_MAX];
-} Scene;
+} CrashState;
 
 /* ------------------------------------------------------------------------
  * Which claims
@@ -97,7 +97,7 @@ claim_is_live(int64 id)
  *
  * A live claim is in its worker's slot before it is committed.  So first read
  * what is committed, then look which process has it; a claim that has been
- * settled meanwhile is found out when its row is deleted.
+ * finalized meanwhile is found out when its row is deleted.
  */
 static List *
 find_orphans(void)
@@ -132,7 +132,7 @@ is_orphaned(const Job *job, const Orphan *orphan)
 
 /* What was going on?  Reads, and locks nothing */
 static void
-survey(List *orphans, Scene *scene)
+collect_unfinished(List *orphans, CrashState *crash_state)
 {
 	ListCell   *cell;
 
@@ -156,32 +156,32 @@ survey(List *orphans, Scene *scene)
 			if (kind_is_delivery(job.kind))
 				continue;		/* crashes no server */
 			orphan->nunfinished++;
-			scene->unfinished++;
+			crash_state->unfinished++;
 			if (job.suspect > 0)
-				scene->suspects++;
+				crash_state->suspects++;
 		}
 	}
 }
 
 /* Did it run when its worker ended? */
 static bool
-was_running(const Job *job, const Scene *scene, bool alone)
+was_running(const Job *job, const CrashState *crash_state, bool alone)
 {
-	if (scene->nlost > LOST_MAX)
+	if (crash_state->nlost > LOST_MAX)
 		return alone;			/* as far as we know */
-	for (int i = 0; i < scene->nlost; i++)
+	for (int i = 0; i < crash_state->nlost; i++)
 	{
-		if (scene->lost[i] == job->id)
+		if (crash_state->lost[i] == job->id)
 			return true;
 	}
 	return false;
 }
 
 static void
-free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
+free_job(Job *job, const Orphan *orphan, const CrashState *crash_state, bool after_crash)
 {
 	bool		alone = orphan->nunfinished == 1;
-	bool		ran = after_crash ? alone : was_running(job, scene, alone);
+	bool		ran = after_crash ? alone : was_running(job, crash_state, alone);
 	bool		named = false;
 
 	if (kind_is_delivery(job->kind))
@@ -194,9 +194,9 @@ free_job(Job *job, const Orphan *orphan, const Scene *scene, bool after_crash)
 		if (job->suspect == 0)
 		{
 			job->suspect = 1;
-			named = scene->unfinished == 1;
+			named = crash_state->unfinished == 1;
 		}
-		else if (job->suspect == 1 && scene->suspects > 1)
+		else if (job->suspect == 1 && crash_state->suspects > 1)
 			job->suspect = 2;
 		else
 			named = true;
@@ -212,16 +212,16 @@ typedef enum SettleResult
 } SettleResult;
 
 /*
- * Settle the jobs of a claim whose row has just been deleted, in the same
+ * Finalize the jobs of a claim whose row has just been deleted, in the same
  * transaction.  If other sessions have locked some of the jobs, the claim is
  * written again with those.  *nfreed is increased by the jobs set free.
  */
 static SettleResult
-settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash, int *nfreed)
+finalize_orphan(const Orphan *orphan, const CrashState *crash_state, bool after_crash, int *nfreed)
 {
 	const ClaimRow *claim = orphan->claim;
 	ClaimRow	rest = {claim->id, claim->claimed_at, 0, NULL};
-	bool		settled_any = false;
+	bool		finalized_any = false;
 
 	rest.jobs = palloc((claim->njobs + 1) * sizeof(int64));
 	for (int i = 0; i < claim->njobs; i++)
@@ -231,7 +231,7 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash, int *n
 		CHECK_FOR_INTERRUPTS();
 		if (claim->jobs[i] == CLAIM_SETTLED_JOBS)
 		{
-			settled_any = true;
+			finalized_any = true;
 			continue;
 		}
 		switch (job_lock(claim->jobs[i], true, &job))
@@ -246,8 +246,8 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash, int *n
 					break;
 				if (!rollup_delete_ended(job.id, rollup_add))
 				{
-					free_job(&job, orphan, scene, after_crash);
-					settled_any = true;
+					free_job(&job, orphan, crash_state, after_crash);
+					finalized_any = true;
 					(*nfreed)++;
 				}
 				break;
@@ -255,7 +255,7 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash, int *n
 	}
 	if (rest.njobs == 0)
 		return SETTLED;
-	if (settled_any)
+	if (finalized_any)
 		rest.jobs[rest.njobs++] = CLAIM_SETTLED_JOBS;
 	if (rest.njobs == claim->njobs)
 		return NOTHING_SETTLED;
@@ -264,14 +264,14 @@ settle_orphan(const Orphan *orphan, const Scene *scene, bool after_crash, int *n
 }
 
 /*
- * Settle a claim in a transaction of its own.  An error is reported, and stops no
- * other claim.  Returns whether all of its jobs are settled.
+ * Finalize a claim in a transaction of its own.  An error is reported, and stops no
+ * other claim.  Returns whether all of its jobs are finalized.
  */
 static bool
-settle_claim(const Orphan *orphan, const Scene *scene, bool after_crash, int *nfreed)
+finalize_claim(const Orphan *orphan, const CrashState *crash_state, bool after_crash, int *nfreed)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile bool settled = false;
+	volatile bool finalized = false;
 
 	PG_TRY();
 	{
@@ -280,7 +280,7 @@ settle_claim(const Orphan *orphan, const Scene *scene, bool after_crash, int *nf
 
 		own_transaction_begin();
 		if (claim_row_delete_id(orphan->claim->id, true))
-			result = settle_orphan(orphan, scene, after_crash, &freed);
+			result = finalize_orphan(orphan, crash_state, after_crash, &freed);
 		if (result == NOTHING_SETTLED)
 		{
 			AbortCurrentTransaction();
@@ -289,17 +289,17 @@ settle_claim(const Orphan *orphan, const Scene *scene, bool after_crash, int *nf
 		else
 			own_transaction_end();
 		*nfreed += freed;
-		settled = result == SETTLED;
+		finalized = result == SETTLED;
 	}
 	PG_CATCH();
 	{
 		report_own_error(context);
 	}
 	PG_END_TRY();
-	return settled;
+	return finalized;
 }
 
-/* The first n that were lost are settled; more may have come since */
+/* The first n that were lost are finalized; more may have come since */
 static void
 forget_lost(int n)
 {
@@ -311,7 +311,7 @@ forget_lost(int n)
 }
 
 /*
- * Settle what nobody works on.  True: some rows are held by others, and have
+ * Finalize what nobody works on.  True: some rows are held by others, and have
  * to be looked at again.
  */
 bool
@@ -321,28 +321,28 @@ recover_claims(bool after_crash)
 	MemoryContext scratch = AllocSetContextCreate(context, "defer recovery", ALLOCSET_DEFAULT_SIZES);
 	List	   *orphans;
 	ListCell   *cell;
-	Scene		scene = {0};
+	CrashState		crash_state = {0};
 	bool		complete = true;
 	int			nfreed = 0;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	scene.nlost = my_database->nlost;
-	memcpy(scene.lost, my_database->lost, sizeof(scene.lost));
+	crash_state.nlost = my_database->nlost;
+	memcpy(crash_state.lost, my_database->lost, sizeof(crash_state.lost));
 	LWLockRelease(shared->workers_lock);
 
 	own_transaction_begin();
 	MemoryContextSwitchTo(scratch);
 	orphans = find_orphans();
-	survey(orphans, &scene);
+	collect_unfinished(orphans, &crash_state);
 	own_transaction_end();
 
 	foreach(cell, orphans)
 	{
-		if (!settle_claim(lfirst(cell), &scene, after_crash, &nfreed))
+		if (!finalize_claim(lfirst(cell), &crash_state, after_crash, &nfreed))
 			complete = false;
 	}
 	if (complete)
-		forget_lost(scene.nlost);
+		forget_lost(crash_state.nlost);
 	if (nfreed > 0)
 		ereport(LOG,
 				(after_crash ?

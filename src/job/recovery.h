@@ -8,9 +8,9 @@
 #include "postgres.h"
 
 /*
- * Settle the claims that no live process has, in transactions of our own;
+ * Finalize the claims that no live process has, in transactions of our own;
  * after_crash: those of before the server was started.  True: some could not be
- * settled yet.
+ * finalized yet.
  */
 extern bool recover_claims(bool after_crash);
 

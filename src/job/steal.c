@@ -26,26 +26,26 @@
 #include "shmem/limits.h"
 #include "shmem/shmem.h"
 
-/* It is worth it when the victim's job has run this long (microseconds) */
+/* It is worth it when the source's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)
 
 /* What is being stolen; one at a time */
 static struct
 {
-	WorkerSlot *victim;			/* NULL: nobody */
-	int64		claim_id;		/* the victim's */
+	WorkerSlot *source;			/* NULL: nobody */
+	int64		claim_id;		/* the source's */
 	int64		limits_key;
 	bool		reserved;		/* the ready queue's limits, for us */
 	int			n;
 	int64		ids[BATCH_MAX]; /* newest first */
-}			theft;
+}			steal;
 
 /* Mark a job that waits in the batch of a worker of our role, if it does */
 static void
 mark_waiting(int64 job_id)
 {
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && theft.victim == NULL; i++)
+	for (int i = 0; i < shared->nworker_slots && steal.source == NULL; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
@@ -60,11 +60,11 @@ mark_waiting(int64 job_id)
 				continue;
 			slot->entries[e].state = ENTRY_STOLEN;
 			slot->nwaiting--;
-			theft.victim = slot;
-			theft.claim_id = slot->claim_id;
-			theft.limits_key = slot->limits_key;
-			theft.n = 1;
-			theft.ids[0] = job_id;
+			steal.source = slot;
+			steal.claim_id = slot->claim_id;
+			steal.limits_key = slot->limits_key;
+			steal.n = 1;
+			steal.ids[0] = job_id;
 			break;
 		}
 		LWLockRelease(slot->lock);
@@ -73,17 +73,17 @@ mark_waiting(int64 job_id)
 }
 
 /*
- * Choose a victim: a worker of our role with jobs that wait behind one that
+ * Choose a source: a worker of our role with jobs that wait behind one that
  * takes long, and mark what we take.  *later: somebody may become one.
  */
 static void
-choose_victim(bool *later)
+choose_source(bool *later)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	theft.n = 0;
+	steal.n = 0;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && theft.victim == NULL; i++)
+	for (int i = 0; i < shared->nworker_slots && steal.source == NULL; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
@@ -97,16 +97,16 @@ choose_victim(bool *later)
 		{
 			int			want = slot->awaiting ? slot->nwaiting : (slot->nwaiting + 1) / 2;
 
-			theft.victim = slot;
-			theft.claim_id = slot->claim_id;
-			theft.limits_key = slot->limits_key;
-			for (int e = slot->nentries - 1; e >= 0 && theft.n < want; e--)
+			steal.source = slot;
+			steal.claim_id = slot->claim_id;
+			steal.limits_key = slot->limits_key;
+			for (int e = slot->nentries - 1; e >= 0 && steal.n < want; e--)
 			{
 				if (slot->entries[e].state != ENTRY_WAITING)
 					continue;
 				slot->entries[e].state = ENTRY_STOLEN;
 				slot->nwaiting--;
-				theft.ids[theft.n++] = slot->entries[e].job_id;
+				steal.ids[steal.n++] = slot->entries[e].job_id;
 			}
 		}
 		else if (slot->nwaiting > 0)
@@ -117,31 +117,31 @@ choose_victim(bool *later)
 }
 
 /*
- * We could not take them after all: they wait again.  If the victim has passed
- * them meanwhile, it sets them free when it settles its batch.
+ * We could not take them after all: they wait again.  If the source has passed
+ * them meanwhile, it sets them free when it finalizes its batch.
  */
 static void
 give_back(void)
 {
-	WorkerSlot *victim = theft.victim;
+	WorkerSlot *source = steal.source;
 
-	theft.victim = NULL;
+	steal.source = NULL;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	LWLockAcquire(victim->lock, LW_EXCLUSIVE);
-	for (int e = 0; victim->claim_id == theft.claim_id && e < victim->nentries; e++)
+	LWLockAcquire(source->lock, LW_EXCLUSIVE);
+	for (int e = 0; source->claim_id == steal.claim_id && e < source->nentries; e++)
 	{
-		BatchEntry *entry = &victim->entries[e];
+		BatchEntry *entry = &source->entries[e];
 
-		for (int i = 0; entry->state == ENTRY_STOLEN && i < theft.n; i++)
+		for (int i = 0; entry->state == ENTRY_STOLEN && i < steal.n; i++)
 		{
-			if (entry->job_id == theft.ids[i])
+			if (entry->job_id == steal.ids[i])
 			{
 				entry->state = ENTRY_WAITING;
-				victim->nwaiting++;
+				source->nwaiting++;
 			}
 		}
 	}
-	LWLockRelease(victim->lock);
+	LWLockRelease(source->lock);
 	LWLockRelease(shared->workers_lock);
 }
 
@@ -149,10 +149,10 @@ give_back(void)
 static void
 release_room(void)
 {
-	if (!theft.reserved)
+	if (!steal.reserved)
 		return;
-	theft.reserved = false;
-	batch_give_back_capacity(theft.limits_key);
+	steal.reserved = false;
+	batch_give_back_capacity(steal.limits_key);
 }
 
 /* The process ends, or an error does, in the middle of it */
@@ -160,13 +160,13 @@ void
 batch_steal_abandon(void)
 {
 	release_room();
-	if (theft.victim != NULL)
+	if (steal.source != NULL)
 		give_back();
 }
 
-/* Write our claim into a stolen row; false: it is not the victim's any more */
+/* Write our claim into a stolen row; false: it is not the source's any more */
 static bool
-take_over_row(Batch *new_batch, int64 id, int64 victim_claim)
+take_over_row(Batch *new_batch, int64 id, int64 source_claim)
 {
 	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
 	BatchJob   *entry = &new_batch->jobs[new_batch->njobs];
@@ -179,7 +179,7 @@ take_over_row(Batch *new_batch, int64 id, int64 victim_claim)
 
 		job_from_slot(&entry->job, slot);
 		MemoryContextSwitchTo(context);
-		taken = entry->job.claim == victim_claim &&
+		taken = entry->job.claim == source_claim &&
 			job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->place);
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -193,7 +193,7 @@ take_over_row(Batch *new_batch, int64 id, int64 victim_claim)
 }
 
 /*
- * Take the marked jobs of the victim, or (free_job is not 0) that free one, in
+ * Take the marked jobs of the source, or (free_job is not 0) that free one, in
  * a transaction of its own.  Their limits are reserved.
  */
 static bool
@@ -202,15 +202,15 @@ take_marked(int64 free_job)
 	Batch	   *new_batch = new_batch_begin();
 	bool		taken;
 
-	new_batch->limits_key = theft.limits_key;
+	new_batch->limits_key = steal.limits_key;
 	PG_TRY();
 	{
 		own_transaction_begin();
-		settle_in_transaction();
+		finalize_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
 		if (free_job != 0)
-			(void) claim_job(new_batch, free_job, theft.limits_key);
+			(void) claim_job(new_batch, free_job, steal.limits_key);
 		else
 		{
 			/*
@@ -218,8 +218,8 @@ take_marked(int64 free_job)
 			 * looked at before it begins.
 			 */
 			new_batch->settings = 0;
-			for (int i = theft.n - 1; i >= 0; i--)
-				(void) take_over_row(new_batch, theft.ids[i], theft.claim_id);
+			for (int i = steal.n - 1; i >= 0; i--)
+				(void) take_over_row(new_batch, steal.ids[i], steal.claim_id);
 		}
 		new_batch_record(new_batch);
 		own_transaction_end();
@@ -233,11 +233,11 @@ take_marked(int64 free_job)
 	PG_END_TRY();
 
 	taken = new_batch->njobs > 0;
-	new_batch->reserved = taken && LIMITS_KEY_HAS_LIMITS(theft.limits_key);
+	new_batch->reserved = taken && LIMITS_KEY_HAS_LIMITS(steal.limits_key);
 	if (!taken)
 		release_room();
-	theft.reserved = false;
-	theft.victim = NULL;
+	steal.reserved = false;
+	steal.source = NULL;
 	new_batch_commit(new_batch);
 	return taken;
 }
@@ -253,11 +253,11 @@ batch_steal(bool *later)
 	if (!defer_enabled)
 		return false;
 	batch_steal_abandon();		/* after an error between here and there */
-	choose_victim(later);
-	if (theft.victim == NULL)
+	choose_source(later);
+	if (steal.source == NULL)
 		return false;
-	theft.reserved = limits_reserve(MyDatabaseId, theft.limits_key);
-	if (!theft.reserved)
+	steal.reserved = limits_reserve(MyDatabaseId, steal.limits_key);
+	if (!steal.reserved)
 	{
 		give_back();
 		return false;
@@ -276,14 +276,14 @@ batch_take_job(int64 job_id, int64 limits_key)
 	batch_release_limits();
 	worker_release_suspect();
 	batch_steal_abandon();
-	theft.limits_key = limits_key;
+	steal.limits_key = limits_key;
 	mark_waiting(job_id);
-	theft.reserved = limits_reserve(MyDatabaseId, theft.limits_key);
-	if (!theft.reserved)
+	steal.reserved = limits_reserve(MyDatabaseId, steal.limits_key);
+	if (!steal.reserved)
 	{
-		if (theft.victim != NULL)
+		if (steal.source != NULL)
 			give_back();
 		return false;
 	}
-	return take_marked(theft.victim != NULL ? 0 : job_id);
+	return take_marked(steal.source != NULL ? 0 : job_id);
 }

@@ -71,7 +71,7 @@ defer_note_restore(PG_FUNCTION_ARGS)
 
 /* Jobs that had ended in a batch: their rows go, and they are counted, as by job/recovery.c */
 static void
-end_unsettled(void)
+end_unfinalized(void)
 {
 	SPITupleTable *rows;
 	uint64		n;
@@ -99,7 +99,7 @@ end_unsettled(void)
 static void
 adopt_data(void)
 {
-	end_unsettled();
+	end_unfinalized();
 	own_sql_execute("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
 	own_sql_execute("DELETE FROM defer.claim", SPI_OK_DELETE);
 	own_sql_execute("UPDATE defer.schedule SET next_tick = NULL, next_run_at = NULL", SPI_OK_UPDATE);

@@ -19,7 +19,7 @@ extern void restored_mark_database(void);
 extern void restored_done(void);
 
 /*
- * lifecycle/withdraw.c: in _PG_init.  Processes leave a database before DDL on
+ * lifecycle/database_ddl.c: in _PG_init.  Processes leave a database before DDL on
  * it, or DROP EXTENSION, is run
  */
 extern void database_ddl_init(void);

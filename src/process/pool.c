@@ -219,7 +219,7 @@ count_worker(Pool *pool, WorkerSlot *slot, TimestampTz now)
 	if (slot->awaiting || slot->state == WORKER_LEAVING)
 		return;
 	pool->counts.workers++;
-	if (slot->stuck)
+	if (slot->blocked)
 		pool->counts.blocked = true;
 
 	/*
@@ -246,7 +246,7 @@ count_workers_of_pools(List **pools, PolicyServer *server, TimestampTz now)
 			continue;
 		server->processes++;
 		/* a blocked one that is idle can be asked for its slot */
-		if (worker_counts(slot) && !(slot->stuck && slot->state == WORKER_BUSY))
+		if (worker_counts(slot) && !(slot->blocked && slot->state == WORKER_BUSY))
 			server->working++;
 		if (slot->database == MyDatabaseId)
 			count_worker(pool_of(pools, slot->owner), slot, now);

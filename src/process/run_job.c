@@ -143,7 +143,7 @@ write_failure(BatchJob *job, FailureKind kind, const ErrorData *error)
 			report_own_error(context);
 		}
 		PG_END_TRY();
-		worker_set_stuck(!written);
+		worker_set_blocked(!written);
 		if (!written)
 			worker_pause(false);
 	}

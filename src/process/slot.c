@@ -38,7 +38,7 @@ slot_take_worker(Oid owner, bool extra, uint32 *generation)
 		slot->pid = 0;
 		slot->latch = NULL;
 		slot->since = GetCurrentTimestamp();
-		slot->woken = slot->leave = slot->stuck = false;
+		slot->woken = slot->leave = slot->blocked = false;
 		slot->awaiting = slot->await_counts = false;
 		slot->await_extra = extra;
 		slot->await_reserved = false;
@@ -119,7 +119,7 @@ slot_ask_for(Oid owner, int64 want, bool busy)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
-		if (slot->state != WORKER_IDLE || slot->leave || (slot->woken && !slot->stuck) ||
+		if (slot->state != WORKER_IDLE || slot->leave || (slot->woken && !slot->blocked) ||
 			(slot->database == MyDatabaseId && slot->owner == owner))
 			continue;
 		ask_to_leave(slot);
@@ -178,7 +178,7 @@ slot_stop_idling(void)
 }
 
 void
-slot_detach_worker(bool connected, bool unsettled, int64 lost_job)
+slot_detach_worker(bool connected, bool unfinalized, int64 lost_job)
 {
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
@@ -192,14 +192,14 @@ slot_detach_worker(bool connected, bool unsettled, int64 lost_job)
 	my_worker->await_depth = 0;
 	my_worker->awaited_at = 0;
 	my_worker->await_job = 0;
-	my_worker->leave = my_worker->stuck = false;
+	my_worker->leave = my_worker->blocked = false;
 	my_worker->suspect = 0;
 
 	/* one that could not connect is looked at by the scheduler */
 	my_worker->state = connected ? WORKER_FREE : WORKER_STARTING;
 	if (my_database != NULL && my_database->database == my_worker->database)
 	{
-		if (unsettled)
+		if (unfinalized)
 			my_database->orphans = true;
 		if (lost_job != 0 && my_database->nlost < LOST_MAX)
 			my_database->lost[my_database->nlost] = lost_job;

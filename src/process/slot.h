@@ -33,10 +33,10 @@ extern bool slot_attach_worker(int index, uint32 generation);
 
 /*
  * connected: it came as far as that; else the scheduler, which finds the slot
- * as it was, puts the role off.  unsettled: its claim is left to recovery.
+ * as it was, puts the role off.  unfinalized: its claim is left to recovery.
  * lost_job: a job that ran, and whose end is not written; 0: none.
  */
-extern void slot_detach_worker(bool connected, bool unsettled, int64 lost_job);
+extern void slot_detach_worker(bool connected, bool unfinalized, int64 lost_job);
 
 /* No commit counts on this worker any more; false: one just did */
 extern bool slot_stop_idling(void);

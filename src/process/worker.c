@@ -148,7 +148,7 @@ owner_may_run(void)
 }
 
 /*
- * Run the batch; what we do not get to is set free when it is settled.
+ * Run the batch; what we do not get to is set free when it is finalized.
  * Returns how many were ours to run.
  */
 static int
@@ -217,7 +217,7 @@ watch_sigterm(void)
 /*
  * Before the process exits, while there still is a database connection.  Errors
  * cannot be caught here: they lead on to worker_detach(), which finds the batch
- * unsettled.
+ * unfinalized.
  */
 static void
 worker_before_exit(int code, Datum arg)
@@ -236,7 +236,7 @@ worker_before_exit(int code, Datum arg)
 	/* nothing interrupts a wait for a standby: do not begin one */
 	synchronous_commit = Min(synchronous_commit, SYNCHRONOUS_COMMIT_LOCAL_FLUSH);
 	MemoryContextSwitchTo(TopMemoryContext);
-	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unsettled()))
+	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unfinalized()))
 		return;
 
 	/*
@@ -259,17 +259,17 @@ worker_before_exit(int code, Datum arg)
 		if (job->state == JOB_SETTLED)
 			lost_job = 0;
 	}
-	batch_settle();
+	batch_finalize();
 	pgstat_report_stat(true);
 }
 
 static void
 worker_detach(int code, Datum arg)
 {
-	bool		unsettled = batch_unsettled();
+	bool		unfinalized = batch_unfinalized();
 
 	batch_release_limits();
-	slot_detach_worker(connected, unsettled, lost_job);
+	slot_detach_worker(connected, unfinalized, lost_job);
 }
 
 /* ------------------------------------------------------------------------
@@ -363,7 +363,7 @@ claim_or_steal(int max, TimestampTz *look_again, bool *steal_later)
 	else if (my_worker->await_extra)
 	{
 		retire = true;			/* the others are enough */
-		batch_settle();
+		batch_finalize();
 		taken = false;
 	}
 	else
@@ -398,12 +398,12 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
 		worker_set_state(WORKER_IDLE);	/* whoever wants our place may have it */
-		worker_set_stuck(true);
+		worker_set_blocked(true);
 		worker_pause(true);
 		*look_again = 0;		/* the pause may have swallowed a wake-up */
 	}
 	else
-		worker_set_stuck(false);
+		worker_set_blocked(false);
 	return took;
 }
 
@@ -484,7 +484,7 @@ defer_worker_main(Datum arg)
 
 	scratch = AllocSetContextCreate(TopMemoryContext, "defer job", ALLOCSET_DEFAULT_SIZES);
 	main_loop(scratch);
-	if (!my_worker->stuck)
-		batch_settle();			/* else worker_before_exit() does, once */
+	if (!my_worker->blocked)
+		batch_finalize();			/* else worker_before_exit() does, once */
 	proc_exit(EXIT_DONE);
 }

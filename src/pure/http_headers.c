@@ -51,7 +51,7 @@ http_header_is(const HttpHeader *header, const char *name)
 	return true;
 }
 
-HeaderVerdict
+HeaderCheck
 http_check_header(const char *name, const char *value)
 {
 	HttpHeader	header = {name, strlen(name), value, strlen(value)};

@@ -9,16 +9,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum HeaderVerdict
+typedef enum HeaderCheck
 {
 	HEADER_GOOD,
 	HEADER_BAD_NAME,			/* not the name of a header at all */
 	HEADER_OWN,					/* follows from the request, or is libcurl's */
 	HEADER_BAD_VALUE			/* has control characters */
-} HeaderVerdict;
+} HeaderCheck;
 
 /* May a user set this header of a request? */
-extern HeaderVerdict http_check_header(const char *name, const char *value);
+extern HeaderCheck http_check_header(const char *name, const char *value);
 
 /* A header of an answer, in the text that was read; both may have any bytes but line ends */
 typedef struct HttpHeader

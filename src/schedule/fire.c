@@ -195,9 +195,9 @@ schedule_fire(Schedule *s, TimestampTz now)
 	char	   *error;
 
 	if (!schedule_clock_open(&clock, s, &error))
-		schedule_set_aside(s, error);
+		schedule_suspend(s, error);
 	else if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(s->owner)))
-		schedule_set_aside(s, "the role that owns the schedule does not exist");
+		schedule_suspend(s, "the role that owns the schedule does not exist");
 	else if (s->next_tick == NO_TIME || s->next_run_at == NO_TIME)
 		schedule_advance(s, &clock, now, now);
 	else

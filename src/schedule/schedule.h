@@ -206,7 +206,7 @@ extern bool schedule_latest(const ScheduleClock *clock, TimestampTz until, Times
  */
 extern void schedule_advance(Schedule *schedule, const ScheduleClock *clock,
 							 TimestampTz after, TimestampTz now);
-extern void schedule_set_aside(Schedule *schedule, const char *error);
+extern void schedule_suspend(Schedule *schedule, const char *error);
 
 /* An interval in microseconds, a month as 30 days; not negative, not over PG_INT64_MAX / 4 */
 extern int64 schedule_interval(const Interval *interval);

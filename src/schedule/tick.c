@@ -11,7 +11,7 @@
  * A batch of schedules shares a transaction.  Should one of them raise an
  * error, the batch is done again one by one, each in a subtransaction, and the
  * one that fails is put off for a minute.  What is known to be wrong with a
- * schedule is no error here: it is written down (schedule_set_aside(), or a
+ * schedule is no error here: it is written down (schedule_suspend(), or a
  * failed run in the history).
  *
  * Time is what the caller says.  If it goes backwards, and in the first call
@@ -60,7 +60,7 @@ static TimestampTz latest_now = DT_NOBEGIN;
 
 /* Let the schedule alone for a while: the reason may be a passing one */
 static void
-put_off(const Schedule *s, TimestampTz now, const ErrorData *error)
+postpone(const Schedule *s, TimestampTz now, const ErrorData *error)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int64GetDatum(s->id), TimestampTzGetDatum(now + PUT_OFF)};
@@ -139,7 +139,7 @@ process_batch(const Schedule *rows, uint64 n, TimestampTz now,
 		ErrorData  *error = process_some(&rows[i], 1, now, process);
 
 		if (error != NULL)
-			put_off(&rows[i], now, error);
+			postpone(&rows[i], now, error);
 	}
 }
 
@@ -233,7 +233,7 @@ recheck_schedule(Schedule *s, TimestampTz now)
 			s->last_tick = NO_TIME;
 	}
 	if (!schedule_clock_open(&clock, s, &error))
-		schedule_set_aside(s, error);
+		schedule_suspend(s, error);
 	else if (schedule_next(&clock, after, &tick) && tick == s->next_tick)
 		return;
 	else

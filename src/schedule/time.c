@@ -135,7 +135,7 @@ schedule_interval(const Interval *interval)
 }
 
 void
-schedule_set_aside(Schedule *schedule, const char *error)
+schedule_suspend(Schedule *schedule, const char *error)
 {
 	schedule->next_tick = NO_TIME;
 	schedule->next_run_at = NO_TIME;
@@ -172,7 +172,7 @@ schedule_advance(Schedule *schedule, const ScheduleClock *clock, TimestampTz aft
 	schedule->last_error = NULL;
 	if (!schedule_next(clock, after, &schedule->next_tick))
 	{
-		schedule_set_aside(schedule, "the schedule does not fire any more");
+		schedule_suspend(schedule, "the schedule does not fire any more");
 		return;
 	}
 	schedule->next_run_at = schedule->next_tick;

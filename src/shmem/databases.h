@@ -46,7 +46,7 @@ typedef struct DatabaseSlot
 	bool		alert;			/* there are events for alerts, or other rules */
 	uint32		rollup_many;	/* so many new counts of finished jobs are added up at once */
 	pg_atomic_uint32 rollup;	/* new counts, about; without a lock */
-	bool		orphans;		/* a worker went without settling its batch */
+	bool		orphans;		/* a worker went without finalizing its batch */
 	int			nlost;			/* jobs that ran then, whose end is not written */
 	int64		lost[LOST_MAX]; /* more of them are not known by id */
 	bool		no_slots;		/* no background worker could be registered */

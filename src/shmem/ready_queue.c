@@ -2,7 +2,7 @@
  * ready_queue.c
  *		Ready queues in shared memory: which there are.
  *
- * Commits lower the minimum key of a queue, claims raise it (ready_claim.c).
+ * Commits lower the minimum key of a queue, claims raise it (ready_scan.c).
  *
  * There are defer.shared_slots slots, for all roles of all databases.  A role
  * may take half of them as long as no other role needs them.  When they are all
@@ -232,7 +232,7 @@ largest_role(void)
 static bool
 make_room(ReadyRole *role, const ReadyQueueChoice *queue, TimestampTz now, Oid *evicted)
 {
-	ReadyQueue *victim = NULL;
+	ReadyQueue *source = NULL;
 	bool		full = hash_get_num_entries(queue_table) >= defer_shared_slots;
 	ReadyRole  *largest;
 
@@ -242,22 +242,22 @@ make_room(ReadyRole *role, const ReadyQueueChoice *queue, TimestampTz now, Oid *
 		return false;
 	if (role->nqueues < READY_QUEUES_OF_ROLE)
 	{
-		victim = latest_queue(now);
-		if (victim == NULL && (largest = largest_role())->nqueues > role->nqueues + 1)
-			victim = worst_queue(largest, now);
+		source = latest_queue(now);
+		if (source == NULL && (largest = largest_role())->nqueues > role->nqueues + 1)
+			source = worst_queue(largest, now);
 	}
-	if (victim == NULL)
+	if (source == NULL)
 	{
-		victim = worst_queue(role, now);
-		if (victim == NULL ||
-			(victim->min_key.run_at <= now && limits_have_capacity_locked(victim->limits) &&
-			 (victim->tag.priority < queue->priority ||
-			  (victim->tag.priority == queue->priority &&
-			   ready_key_before(victim->min_key, queue->min_key)))))
+		source = worst_queue(role, now);
+		if (source == NULL ||
+			(source->min_key.run_at <= now && limits_have_capacity_locked(source->limits) &&
+			 (source->tag.priority < queue->priority ||
+			  (source->tag.priority == queue->priority &&
+			   ready_key_before(source->min_key, queue->min_key)))))
 			return false;		/* the new one is the worst */
 	}
-	*evicted = victim->tag.database;
-	evict_queue(victim);
+	*evicted = source->tag.database;
+	evict_queue(source);
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /*
  * ready_queue_slots.h
  *		The slots of ready queues and limits in shared memory, for the files of
- *		this folder that work on them: ready_queue.c, ready_list.c, ready_claim.c,
+ *		this folder that work on them: ready_queue.c, ready_list.c, ready_scan.c,
  *		limits.c.
  *
  * All of it is under ready_lock.  Slots are hash entries, which stay where they

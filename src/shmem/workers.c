@@ -121,12 +121,12 @@ worker_set_state(WorkerState state)
 }
 
 void
-worker_set_stuck(bool stuck)
+worker_set_blocked(bool blocked)
 {
-	if (my_worker->stuck == stuck)
+	if (my_worker->blocked == blocked)
 		return;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_worker->stuck = stuck;
+	my_worker->blocked = blocked;
 	LWLockRelease(shared->workers_lock);
 }
 

@@ -58,7 +58,7 @@ typedef struct WorkerSlot
 								 * 1; ... */
 	int64		await_job;		/* what its job waits for */
 	bool		leave;			/* another role needs the slot */
-	bool		stuck;			/* its own transaction has failed, and is
+	bool		blocked;			/* its own transaction has failed, and is
 								 * tried again */
 	int16		suspect;		/* of the job it runs: see
 								 * worker_reserve_suspect() */
@@ -134,7 +134,7 @@ worker_counts(const WorkerSlot *slot)
 extern bool worker_set_state(WorkerState state);
 
 /* What this worker writes fails, or waits for a lock on our tables */
-extern void worker_set_stuck(bool stuck);
+extern void worker_set_blocked(bool blocked);
 
 /*
  * May this worker run a job that may have crashed the server?  Those that did so

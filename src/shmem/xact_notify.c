@@ -449,7 +449,7 @@ pending_xact_callback(XactEvent event)
 
 			/*
 			 * The session that runs COMMIT PREPARED one day makes the scheduler
-			 * look in the tables: see lifecycle/withdraw.c.
+			 * look in the tables: see lifecycle/database_ddl.c.
 			 */
 			pending.any = false;
 			break;

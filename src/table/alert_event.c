@@ -5,7 +5,7 @@
  * A rule is a row of defer.alert.  The transaction that ends a job writes an
  * event for each rule that wants it: so no event is lost, and none is of
  * something that has not happened.  The scheduler collects the events of a
- * rule for a while and makes one message of them (alert/send.c).
+ * rule for a while and makes one message of them (alert/collect.c).
  *
  * Every process keeps the rules until the table is announced as changed, and
  * the states that any rule is about, so that a job's end costs one comparison

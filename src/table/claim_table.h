@@ -22,7 +22,7 @@ typedef struct ClaimRow
 } ClaimRow;
 
 /*
- * Stands in ClaimRow.jobs for jobs that were in the claim and have been settled
+ * Stands in ClaimRow.jobs for jobs that were in the claim and have been finalized
  * by recovery: those that are left were not alone.
  */
 #define CLAIM_SETTLED_JOBS	0

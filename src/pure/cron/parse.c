@@ -8,7 +8,7 @@
  * parse_field.c has the grammar of a field, parse_every.c that of an interval.
  * Letters may be of either case.  Fields are separated by blanks or tabs.
  */
-#include "pure/cron/parser.h"
+#include "pure/cron/parse_text.h"
 
 #include <string.h>
 

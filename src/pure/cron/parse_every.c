@@ -2,7 +2,7 @@
  * parse_every.c
  *		every <interval>: "every" { [number] unit }
  */
-#include "pure/cron/parser.h"
+#include "pure/cron/parse_text.h"
 
 #include <string.h>
 

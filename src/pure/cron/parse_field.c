@@ -16,7 +16,7 @@
  *					minutes is not each 90 minutes
  *		?			the same as *
  */
-#include "pure/cron/parser.h"
+#include "pure/cron/parse_text.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
- * send.c
+ * collect.c
  *		Making messages of what alert/sql.c has noted; in the scheduler.
  *
  * The events of a rule are collected for its group_window, from the first one

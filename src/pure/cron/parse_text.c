@@ -1,8 +1,8 @@
 /*
- * parser.c
+ * parse_text.c
  *		Characters and errors, for all that is read of a schedule.
  */
-#include "pure/cron/parser.h"
+#include "pure/cron/parse_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * parser.h
+ * parse_text.h
  *		What the files of the parser share: the text being read, and its errors.
  *
  *		parse.c			words, fields, names: cron_parse()

@@ -1,5 +1,5 @@
 /*
- * send.c
+ * sql.c
  *		defer.http(), defer.email(), defer.slack(): a delivery as a job, in the
  *		caller's transaction.  Checked here as far as it can be; sent by the sender.
  */

@@ -1,5 +1,5 @@
 /*
- * withdraw.c
+ * database_ddl.c
  *		Out of the way of DDL.
  *
  * DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME and
