@@ -20,7 +20,6 @@
 #include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
 
 #include "base/compat.h"
 #include "function/function.h"
@@ -113,7 +112,7 @@ function_money_begin(void)
 {
 	int			level;
 
-	if (strcmp(locale_monetary, "C") == 0)
+	if (strcmp(GetConfigOption("lc_monetary", false, false), "C") == 0)
 		return 0;
 	level = NewGUCNestLevel();
 	set_for_text("lc_monetary", "C");
@@ -139,7 +138,7 @@ begin_portable_text(bool path, bool money)
 	bool		digits = extra_float_digits < 1;
 	int			level;
 
-	money = money && strcmp(locale_monetary, "C") != 0;
+	money = money && strcmp(GetConfigOption("lc_monetary", false, false), "C") != 0;
 	if (!date_style && !interval_style && !digits && !path && !money)
 		return 0;
 	level = NewGUCNestLevel();
