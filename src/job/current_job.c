@@ -40,6 +40,7 @@ CurrentJob	current_job;
  * A job's statements may run code of other roles: functions in indexes of
  * tables that it only analyzes, SECURITY DEFINER functions, default values.
  * Only code that runs with the rights of the job's owner decides about the job.
+ * That includes what the job does after SET ROLE, which it can undo.
  */
 static void
 require_job(const char *function)
@@ -53,7 +54,7 @@ require_job(const char *function)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("%s cannot be called within a security-restricted operation", function)));
-	if (!has_privs_of_role(GetUserId(), current_job.job->owner))
+	if (InLocalUserIdChange() && !has_privs_of_role(GetUserId(), current_job.job->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to call %s in a job of role \"%s\"", function,

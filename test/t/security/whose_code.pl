@@ -72,6 +72,18 @@ my $said = as('victim', q{SELECT defer.command($y$DO $x$BEGIN PERFORM defer.log(
 settled($node, 'a job that speaks for itself');
 is(as('victim', "SELECT string_agg(message, ' ' ORDER BY at) FROM defer.logs WHERE job_id = $said"), 'one two three', 'is heard');
 
+# The job itself, after SET ROLE: it can undo that
+$node->safe_psql('postgres', q{
+	CREATE ROLE weaker;
+	GRANT weaker TO victim;
+	GRANT USAGE ON SCHEMA defer, mallory TO weaker});
+$said = as('victim', q{SELECT defer.command($y$DO $x$BEGIN SET LOCAL ROLE weaker; PERFORM defer.log(current_user::text); PERFORM defer.progress(0.5); END $x$$y$, max_attempts => 1)});
+settled($node, 'a job that speaks after SET ROLE');
+is(as('victim', "SELECT state || ' ' || (SELECT string_agg(message, ' ') FROM defer.logs WHERE job_id = id) FROM defer.jobs WHERE id = $said"), 'succeeded weaker', 'is heard');
+$said = as('victim', q{SELECT defer.command($y$DO $x$BEGIN SET LOCAL ROLE weaker; PERFORM mallory.as_me(); END $x$$y$, max_attempts => 1)});
+settled($node, 'a SECURITY DEFINER function of another role that is called after SET ROLE');
+is(as('victim', "SELECT state, sqlstate FROM defer.jobs WHERE id = $said"), 'failed|42501', 'is an error');
+
 # A job can be put off by a year at most
 my $id = as('victim', q{SELECT defer.command($$SELECT defer.snooze('2 years')$$, max_attempts => 1)});
 settled($node, 'snooze for too long');
