@@ -21,6 +21,7 @@
 #include "base/guc_delivery.h"
 #include "base/job_kind.h"
 #include "base/own_sql.h"
+#include "config/quota.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "function/function.h"
@@ -149,6 +150,19 @@ check_alert(FunctionCallInfo fcinfo)
 	return check_destination(fcinfo);
 }
 
+/* Error if the role has as many alerts as it may, and none of that name */
+static void
+check_quota(Datum name, Oid owner)
+{
+	Oid			types[] = {TEXTOID, REGROLEOID};
+	Datum		values[] = {name, ObjectIdGetDatum(owner)};
+
+	if (own_sql_run("SELECT FROM defer.alert a WHERE a.name OPERATOR(pg_catalog.=) $1"
+					" AND a.owner OPERATOR(pg_catalog.=) $2",
+					lengthof(types), types, values, NULL, SPI_OK_SELECT) == 0)
+		quota_check("alert", "alerts", owner);
+}
+
 /*
  * defer.alert(name, endpoint, on_states, function, group_window, recipients,
  *			   recovered, show_args, schedules, backlog, workers)
@@ -180,6 +194,7 @@ defer_alert(PG_FUNCTION_ARGS)
 
 	own_sql_begin(&own);
 	SPI_connect();
+	check_quota(values[ARG_NAME], DatumGetObjectId(values[ARG_N]));
 	(void) own_sql_run("INSERT INTO defer.alert (name, endpoint, states, function, group_window, recipients,"
 					   " recovered, show_args, schedules, backlog, workers, owner, endpoint_owner)"
 					   " VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, true), COALESCE($8, true),"

@@ -170,7 +170,7 @@ guc_define(void)
 							&defer_max_deliveries, TRANSFERS_MAX, 4, TRANSFERS_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("defer.max_objects_per_role",
-							"Sets how many schedules, queues and functions with settings a role may have, each.",
+							"Sets how many schedules, queues, endpoints, alerts and functions with settings a role may have, each.",
 							"Superusers may have any number.",
 							&defer_max_objects_per_role, 1000, 1, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);

@@ -4,7 +4,8 @@
  *
  * What roles make for themselves is read by processes that serve all of them:
  * the scheduler reads due schedules and the limits of functions and queues,
- * views of functions read all their settings.  A bound for each role keeps one
+ * views of functions read all their settings, each process that ends jobs reads
+ * all alerts.  A bound for each role keeps one
  * of them from holding up the others.
  */
 #include "postgres.h"

@@ -1,7 +1,6 @@
 # What a role has for itself is bounded: schedules, queues, settings of functions,
-# endpoints.  A role that has as many as it may keeps no other from making some.
-# Settings of
-# functions that are gone are removed.
+# endpoints, alerts.  A role that has as many as it may keeps no other from making some.
+# Settings of functions that are gone are removed.
 use strict;
 use warnings;
 
@@ -25,6 +24,7 @@ my %make = (
 	'schedules' => q{SELECT defer.cron_command('%s', '@yearly', 'SELECT 1')},
 	'queues' => q{SELECT defer.create_queue('%s')},
 	'endpoints' => q{SELECT defer.endpoint('%s', 'http', 'http://127.0.0.1/')},
+	'alerts' => q{SELECT defer.alert('%s', 'somewhere')},
 	'functions with settings' => q{CREATE OR REPLACE FUNCTION s.%1$s() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT defer.pause('s.%1$s')});
 
 for my $kind (sort keys %make)
