@@ -245,7 +245,10 @@ forget_database(DatabaseSlot *slot, Oid database)
 	{
 		slot->starting = false;
 		if (!slot->withdrawn)
+		{
+			ready_queues_forget(database);
 			slot->database = InvalidOid;
+		}
 	}
 	LWLockRelease(shared->workers_lock);
 }

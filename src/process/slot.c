@@ -195,8 +195,10 @@ slot_detach_worker(bool connected, bool unfinalized, int64 lost_job)
 	my_worker->leave = my_worker->blocked = false;
 	my_worker->suspect = 0;
 
-	/* one that could not connect is looked at by the scheduler */
-	my_worker->state = connected ? WORKER_FREE : WORKER_STARTING;
+	/* one that could not connect is looked at by the scheduler, if there is one */
+	my_worker->state = connected || my_database == NULL ||
+		my_database->database != my_worker->database || my_database->scheduler_pid == 0 ?
+		WORKER_FREE : WORKER_STARTING;
 	if (my_database != NULL && my_database->database == my_worker->database)
 	{
 		if (unfinalized)
@@ -236,12 +238,30 @@ slot_attach_scheduler(Oid database)
 	return wanted;
 }
 
+/*
+ * Take slots back that were given to workers which are not there: no other
+ * process does, if the database is dropped next.  A worker that comes after all
+ * finds that its slot is not its own any more.  The caller holds workers_lock.
+ */
+static void
+take_back_slots(Oid database)
+{
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_STARTING && slot->pid == 0 && slot->database == database)
+			slot->state = WORKER_FREE;
+	}
+}
+
 void
 slot_detach_scheduler(void)
 {
 	Oid			database = my_database->database;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	take_back_slots(database);
 	my_database->scheduler_pid = 0;
 	my_database->scheduler_latch = NULL;
 	my_database->starting = false;

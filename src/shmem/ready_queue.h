@@ -18,7 +18,6 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
-#include "nodes/pg_list.h"
 
 /* A place in the claim index, within role, limits_key and priority */
 typedef struct ReadyKey
@@ -66,9 +65,6 @@ extern void ready_queues_open(Oid database);
  * leave none.  Call it before the DatabaseSlot is free.
  */
 extern void ready_queues_forget(Oid database);
-
-/* The same for all databases but these */
-extern void ready_queues_forget_dropped(List *databases);
 
 /*
  * Add "count" committed jobs to a queue, the first of them at "key".  Returns
