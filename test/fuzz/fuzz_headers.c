@@ -71,7 +71,7 @@ check_request(const char *name, const char *value)
 	char		line[ROOM + 4];
 	const char *position = line;
 	HttpHeader	header;
-	HeaderVerdict verdict = http_check_header(name, value);
+	HeaderCheck verdict = http_check_header(name, value);
 	size_t		i;
 
 	snprintf(line, sizeof(line), "%s:", name);

@@ -9,9 +9,9 @@
 #include <string.h>
 
 static void
-allowed(const char *name, const char *value, HeaderVerdict expected)
+allowed(const char *name, const char *value, HeaderCheck expected)
 {
-	HeaderVerdict got = http_check_header(name, value);
+	HeaderCheck got = http_check_header(name, value);
 
 	check(got == expected, "\"%s: %s\" is judged %d, not %d", name, value, got, expected);
 }
