@@ -175,6 +175,10 @@ batch_withdraw(int64 job_id)
 
 			if (entry->job_id != job_id)
 				continue;
+
+			/* it has ended here: its next attempt may be in another batch */
+			if (entry->state == ENTRY_STARTED && slot->current_job != job_id)
+				break;
 			if (entry->state == ENTRY_STARTED)
 				result = BATCH_RUNNING;
 			else
