@@ -12,9 +12,10 @@
  * and counts as idle.  While a pool has one it gets no more workers, and while
  * the tables are locked no pool does.
  *
- * Jobs in defer.await() keep their worker.  So that they never keep all, and
- * what they await finds one, a role at its limit takes no other jobs than those
- * that are awaited (see job/awaited.c).
+ * Jobs in defer.await() keep their worker.  So that they do not keep all, a role
+ * at its limit takes no other jobs than those that are awaited (see
+ * job/awaited.c), and these take none of the workers that are left to roles
+ * without one.
  */
 #include "postgres.h"
 
@@ -244,7 +245,10 @@ count_workers_of_pools(List **pools, PolicyServer *server, TimestampTz now)
 
 		if (slot->state == WORKER_FREE)
 			continue;
-		server->processes++;
+		if (slot->await_extra)
+			server->await_extra++;
+		else
+			server->processes++;
 		/* a blocked one that is idle can be asked for its slot */
 		if (worker_counts(slot) && !(slot->blocked && slot->state == WORKER_BUSY))
 			server->working++;
@@ -263,7 +267,7 @@ pool_min_depth(const AwaitCounts *counts)
 {
 	PolicyAwait others = {counts->awaiting, counts->busy, counts->busy_awaited, counts->lately};
 
-	return policy_await_min_depth(&others, shared->await_share, defer_max_workers);
+	return policy_await_min_depth(&others, shared->await_share, shared->await_workers);
 }
 
 /*
@@ -299,6 +303,7 @@ set_limits(PolicyServer *server)
 	int			databases = 0;
 	int			must;
 	int			await_free;
+	int			await_workers;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	for (int i = 0; i < shared->ndatabase_slots; i++)
@@ -314,12 +319,16 @@ set_limits(PolicyServer *server)
 	server->max_processes = policy_max_processes(max_worker_processes,
 												 must + databases + max_parallel_workers + 1,
 												 must, defer_max_workers);
+	server->max_await_extra = policy_await_extra(max_worker_processes, must,
+												 server->max_processes, defer_max_workers);
 	await_free = policy_await_free(server->max_processes, defer_max_workers);
-	if (shared->await_free == await_free)
+	await_workers = policy_await_workers(server->max_processes, defer_max_workers);
+	if (shared->await_free == await_free && shared->await_workers == await_workers)
 		return;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	shared->await_free = await_free;
 	shared->await_share = policy_await_share(await_free);
+	shared->await_workers = await_workers;
 	LWLockRelease(shared->workers_lock);
 }
 
@@ -375,7 +384,8 @@ grow_pool(Pool *pool, PolicyServer *server, TimestampTz now, TimestampTz *next_c
 			return false;
 		}
 		server->working += decision.await_extra ? 0 : 1;
-		server->processes++;
+		server->processes += decision.await_extra ? 0 : 1;
+		server->await_extra += decision.await_extra ? 1 : 0;
 	}
 	return decision.start > 0 || server->processes < server->max_processes ||
 		server->working >= server->max_workers;

@@ -60,6 +60,13 @@ is_starved(const PolicyPool *pool, PolicyStarvation *starvation, int64_t now)
 	return now - starvation->since >= POLICY_STARVED_AFTER;
 }
 
+/* Worker processes that are left to other roles where jobs await */
+static int64_t
+left_by_await(int max_processes, int max_workers)
+{
+	return min_of(policy_extra_workers(max_workers), max_processes / 4);
+}
+
 PolicyDecision
 policy_decide(const PolicyServer *server, const PolicyPool *pool,
 			  PolicyStarvation *starvation, bool tables_locked, int64_t now)
@@ -67,7 +74,8 @@ policy_decide(const PolicyServer *server, const PolicyPool *pool,
 	PolicyDecision decision = {0, false, 0, false, POLICY_NEVER};
 	const int64_t lacking = policy_lacking(pool);
 	const int	extra = policy_extra_workers(server->max_workers);
-	const int64_t slots = server->max_processes - server->processes;
+	const int64_t slots = server->max_processes - server->processes -
+		(pool->only_awaited ? left_by_await(server->max_processes, server->max_workers) : 0);
 	int			reserve = 0;
 	int64_t		room;
 	bool		starved;
@@ -79,7 +87,7 @@ policy_decide(const PolicyServer *server, const PolicyPool *pool,
 		decision.next_check = now + POLICY_BLOCKED_DELAY;
 		return decision;
 	}
-	if (server->others && pool->workers > 0 && server->max_workers > 1)
+	if (server->others && (pool->workers > 0 || pool->only_awaited) && server->max_workers > 1)
 		reserve = extra;
 	room = min_of(server->max_workers - reserve - server->working, slots);
 	if (room > 0 && !server->scheduler_waits)
@@ -92,16 +100,19 @@ policy_decide(const PolicyServer *server, const PolicyPool *pool,
 	starved = is_starved(pool, starvation, now);
 	decision.ask = lacking;
 	decision.ask_busy = pool->workers == 0;
-	if (starved && slots > 0 && !server->scheduler_waits &&
-		server->working < server->max_workers + extra)
+	if (starved && (!pool->only_awaited || server->max_await_extra == 0) && slots > 0 &&
+		!server->scheduler_waits && server->working < server->max_workers + extra)
 	{
 		decision.start = 1;
 		decision.next_check = now + POLICY_GROW_DELAY;
 	}
 	else if (starved && pool->only_awaited && !server->scheduler_waits &&
-			 server->processes < server->max_processes + policy_await_extra(server->max_workers))
+			 server->await_extra < server->max_await_extra)
 	{
-		/* all that the role has awaits: without one more nothing goes on */
+		/*
+		 * all that the role has awaits: without one more nothing goes on.  Those
+		 * above are for roles that have no worker at all
+		 */
 		decision.start = 1;
 		decision.await_extra = true;
 		decision.next_check = now + POLICY_STARVED_AFTER;
@@ -134,37 +145,45 @@ policy_await_share(int await_free)
 }
 
 int
-policy_await_limit(int await_share, int max_workers, int depth)
+policy_await_workers(int max_processes, int max_workers)
+{
+	return (int) max_of(1, min_of(max_workers,
+								  max_processes - left_by_await(max_processes, max_workers)));
+}
+
+int
+policy_await_limit(int await_share, int await_workers, int depth)
 {
 	/* of the workers beyond max_workers one may be for children */
-	int			total = await_share + max_workers + (depth > 0 ? 1 : 0);
+	int			total = await_share + await_workers + (depth > 0 ? 1 : 0);
 
 	return (int) max_of(1, depth < 30 ? total - (total >> (depth + 1)) : total);
 }
 
 int
-policy_await_min_depth(const PolicyAwait *others, int await_share, int max_workers)
+policy_await_min_depth(const PolicyAwait *others, int await_share, int await_workers)
 {
 	int			potential = others->awaiting;
 
 	if (others->lately || others->awaiting > 0)
 		potential += others->busy;
-	if (potential < policy_await_limit(await_share, max_workers, 0))
+	if (potential < policy_await_limit(await_share, await_workers, 0))
 		return 0;
 	if (others->busy_awaited == 0)
 		return 1;
 	for (int depth = 1; depth <= 30; depth++)
 	{
-		if (others->awaiting < policy_await_limit(await_share, max_workers, depth))
+		if (others->awaiting < policy_await_limit(await_share, await_workers, depth))
 			return depth;
 	}
 	return INT_MAX;
 }
 
 int
-policy_await_extra(int max_workers)
+policy_await_extra(int max_worker_processes, int must, int max_processes, int max_workers)
 {
-	return (int) max_of(2, max_workers / 2);
+	return (int) max_of(0, min_of(max_of(2, max_workers / 2),
+								  max_worker_processes - must - max_processes));
 }
 
 int64_t

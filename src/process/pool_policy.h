@@ -31,7 +31,9 @@ typedef struct PolicyServer
 	int			max_processes;	/* worker processes, with those that wait in
 								 * await */
 	int			working;		/* workers that count against max_workers */
-	int			processes;		/* worker processes there are */
+	int			processes;		/* worker processes there are, but for: */
+	int			await_extra;	/* those for awaited jobs only */
+	int			max_await_extra;
 	bool		others;			/* other roles have jobs or workers */
 	bool		scheduler_waits;	/* a database has no slot for its
 									 * scheduler */
@@ -99,10 +101,9 @@ extern int	policy_await_share(int await_free);
 /*
  * Once so many workers of a role wait in await, its other workers take no new
  * job of that depth: 0 a job that no job awaits, 1 one that a job of depth 0
- * awaits, and so on.  The deeper, the more, so that children always find a
- * worker.
+ * awaits, and so on.  The deeper, the more, so that children find a worker.
  */
-extern int	policy_await_limit(int await_share, int max_workers, int depth);
+extern int	policy_await_limit(int await_share, int await_workers, int depth);
 
 /*
  * Other workers of a role.  Those that run a job that nobody awaits may come to
@@ -121,10 +122,20 @@ typedef struct PolicyAwait
  * take none.  Where no other worker runs an awaited job any of these may be
  * taken.
  */
-extern int	policy_await_min_depth(const PolicyAwait *others, int await_share, int max_workers);
+extern int	policy_await_min_depth(const PolicyAwait *others, int await_share, int await_workers);
 
-/* Workers for awaited jobs, beyond max_processes, where nothing else helps */
-extern int	policy_await_extra(int max_workers);
+/*
+ * Workers for awaited jobs only, beyond max_processes, where all workers of a
+ * role await: most of them on a server with that many background workers.
+ */
+extern int	policy_await_extra(int max_worker_processes, int must, int max_processes,
+							   int max_workers);
+
+/*
+ * Most workers that jobs of one role which await, and what they await, may have
+ * without those; the rest of max_processes is for roles without a worker.
+ */
+extern int	policy_await_workers(int max_processes, int max_workers);
 
 /*
  * How long after its start a process is started again: one that served at most

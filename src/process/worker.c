@@ -63,6 +63,9 @@
 #define STEAL_WAIT		20
 #define ERROR_WAIT		1000
 
+/* Jobs that a worker left alone because of those that await: look again (microseconds) */
+#define LEFT_ALONE_DELAY	(500 * 1000)
+
 /* Take up changes of the role's settings, and give memory back, at least so often */
 #define MAX_LIFETIME	(30 * USECS_PER_MINUTE)
 
@@ -359,7 +362,13 @@ claim_or_steal(int max, TimestampTz *look_again, bool *steal_later)
 	worker_reserve_begin(&counts);
 	min_depth = pool_min_depth(&counts);
 	if (min_depth > 0)
+	{
 		taken = batch_take_awaited(min_depth, &depth, look_again);
+
+		/* the others may be at work for longer than is expected of those that await */
+		if (!taken && ready_queue_is_due(MyDatabaseId, my_worker->owner, GetCurrentTimestamp()))
+			*look_again = Min(*look_again, GetCurrentTimestamp() + LEFT_ALONE_DELAY);
+	}
 	else if (my_worker->await_extra)
 	{
 		retire = true;			/* the others are enough */

@@ -45,6 +45,7 @@ typedef struct SharedState
 	bool		scheduler_waits;	/* for a background worker: none is free */
 	int			await_free;		/* workers that may await and not count */
 	int			await_share;	/* of these, those of one role */
+	int			await_workers;	/* others that a role with such may have */
 	bool		restored;		/* from a base backup, and not all databases know it yet */
 
 	pg_atomic_uint32 nscheduled;	/* not 0: some database's scheduled_set has bits */

@@ -241,19 +241,42 @@ test_await_extra(void)
 	PolicyDecision decision = {0};
 	int			started = 0;
 
-	server.max_processes = server.processes = server.working = 10;
+	server.max_processes = 10;
+	server.processes = server.working = 8;
+	server.max_await_extra = policy_await_extra(21, 3, 10, 8);
+	check(server.max_await_extra == 4 && policy_await_extra(8, 3, 5, 8) == 0, "as the server has room for");
+	check(policy_await_workers(10, 8) == 8 && policy_await_workers(5, 8) == 4 &&
+		  policy_await_workers(1, 8) == 1, "a part is left to other roles");
 	for (int64_t now = SECOND; now < 100 * SECOND; now += 100 * MS)
 	{
 		decision = policy_decide(&server, &pool, &starvation, false, now);
 		check(decision.start == 0 || decision.await_extra, "beyond all limits");
 		started += decision.start;
-		server.processes += decision.start;
+		server.await_extra += decision.start;
 	}
-	check(started == policy_await_extra(8), "%d more for awaited jobs", started);
+	check(started == 4, "%d more for awaited jobs", started);
+
+	/* another role's first worker is not held up by them */
 	pool.only_awaited = false;
-	server.processes = 10;
+	starvation = (PolicyStarvation) {0, 0};
+	for (int64_t now = 100 * SECOND; now < 101 * SECOND; now += 100 * MS)
+		decision = policy_decide(&server, &pool, &starvation, false, now);
+	check(decision.start == 1 && !decision.await_extra, "a role without a worker gets one all the same");
+	server.processes = server.working = 10;
 	decision = policy_decide(&server, &pool, &starvation, false, 101 * SECOND);
 	check(decision.start == 0, "not for other jobs");
+
+	/* no room for more: of what there is a part is left to other roles */
+	server = server_of(8);
+	server.max_processes = 5;
+	pool.only_awaited = true;
+	for (int64_t now = 102 * SECOND; now < 110 * SECOND; now += 100 * MS)
+	{
+		decision = policy_decide(&server, &pool, &starvation, false, now);
+		server.processes += decision.start;
+		server.working += decision.start;
+	}
+	check(server.processes == 4, "%d of 5", server.processes);
 }
 
 static void

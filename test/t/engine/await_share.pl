@@ -1,5 +1,5 @@
 # Jobs that await others hold a worker each, and do not keep the server from anything:
-# what they await always finds a worker, other roles' jobs begin, other databases get
+# what they await finds a worker here, other roles' jobs begin, other databases get
 # their scheduler, parallel query its workers.
 use strict;
 use warnings;
