@@ -43,7 +43,7 @@ until_ok($node, q{SELECT count(*) = 1 FROM done WHERE name = 'other' AND n = 2},
 is($node->safe_psql('postgres', q{SELECT count(*) FROM done WHERE name = 'held'}), '0', 'the paused one does not');
 
 # 2. A function is paused while the worker, which has looked it up, waits for the
-# settings of the queue.  A worker that has read nothing before:
+# settings of the queue.
 $node->restart;
 $session->quit;
 $locker->quit;
@@ -51,6 +51,9 @@ $session = $node->background_psql('postgres');
 $session->query_safe(q{SELECT defer.resume('held'); SELECT defer.cancel(id) FROM defer.jobs WHERE function LIKE '%held%' AND state = 'queued'});
 $session->query_safe(q{SELECT defer.enqueue('last', '[0]', delay => '1 day', priority => 5)});
 $session->query_safe(q{SELECT defer.enqueue('held', '[0]', delay => '1 day')});
+# there must be a worker already: the scheduler, which reads limits, waits for the lock, too
+$session->query_safe(q{SELECT defer.enqueue('other', '[3]', queue => 'side')});
+until_ok($node, q{SELECT count(*) = 1 FROM done WHERE name = 'other' AND n = 3}, 'a worker is there, which has not met these');
 $locker = $node->background_psql('postgres');
 $locker->query_safe('BEGIN; LOCK TABLE defer.queue IN ACCESS EXCLUSIVE MODE');
 $session->query_safe(q{SELECT count(defer.enqueue('held', jsonb_build_array(i))) FROM generate_series(1, 50) i});
