@@ -28,6 +28,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "pure/network_rules.h"
@@ -161,7 +162,26 @@ shutdown_requested(void)
 /* Threads that could not be ended: they are in the system's name resolution */
 static int	threads_left = 0;
 
-/* On the way out, while there still is a database connection */
+/* lock_timeout, to which the server's own handler does not listen any more */
+static void
+handle_sigint_at_exit(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/*
+ * On the way out, while there still is a database connection.  A session may have
+ * locked what is written here: the wait ends as that of a worker does (see
+ * worker_before_exit()), and the scheduler finds the claims.
+ */
 static void
 before_exit(int code, Datum arg)
 {
@@ -170,6 +190,8 @@ before_exit(int code, Datum arg)
 	delivery_claim_abandon();
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(TopMemoryContext);
+	pqsignal(SIGINT, handle_sigint_at_exit);
+	InterruptHoldoffCount = 0;
 	if (my_database->database == MyDatabaseId)
 		delivery_record_all("the server, or work on the database, has stopped the job");
 }

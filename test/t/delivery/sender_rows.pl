@@ -181,6 +181,19 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE state = 
 $node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE finished_at IS NULL AND defer.cancel(id, force => true)});
 settled($node, 'limit: all end');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.claim'), '0', 'no claim is left');
+
+# ------------------------------------------------------------------------
+# The sender goes while a session has locked what it wants to write
+# ------------------------------------------------------------------------
+$http->clear;
+my $hangs = request('/hang', q{, timeout => '1 hour'});
+$http->wait_for_requests(1, '/hang', 'locked: it is sent');
+$holder->query_safe('BEGIN; LOCK TABLE defer.attempt IN ACCESS EXCLUSIVE MODE;');
+is($node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . sender_pid() . ', 60000)'), 't', 'locked: it goes all the same');
+$holder->query_safe('COMMIT;');
+$http->wait_for_requests(2, '/hang', 'locked: it is sent again');
+$node->safe_psql('postgres', "SELECT defer.cancel($hangs, force => true)");
+settled($node, 'locked: it ends');
 $holder->quit;
 
 my @crashes = slurp_file($node->logfile) =~ /^.*(?:PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11)\b).*$/mg;
