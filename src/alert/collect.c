@@ -256,15 +256,16 @@ send_rule(const AlertRule *rule)
  * ------------------------------------------------------------------------ */
 
 /*
- * Send what a rule has, in a subtransaction.  Returns false, and reports it, if
- * that fails: it holds up the rules of no other role.
+ * Send what a rule has, in a subtransaction.  If that fails it is reported, and
+ * holds up the rules of no other role.  Returns after how long to try again, in
+ * microseconds; 0: it is sent.
  */
-static bool
+static int64
 try_send_rule(const AlertRule *rule)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool sent = false;
+	volatile int64 again = 0;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -272,7 +273,6 @@ try_send_rule(const AlertRule *rule)
 	{
 		send_rule(rule);
 		ReleaseCurrentSubTransaction();
-		sent = true;
 	}
 	PG_CATCH();
 	{
@@ -288,16 +288,22 @@ try_send_rule(const AlertRule *rule)
 			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 			error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 			ReThrowError(error);
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("alert \"%s\" could not be sent: %s", rule->name, error->message),
-				 errhint("It is tried again in a minute.")));
+		if (error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
+			again = SCAN_PAUSE;		/* another session has just changed the alert */
+		else
+		{
+			again = SEND_AGAIN;
+			ereport(LOG,
+					(errcode(error->sqlerrcode),
+					 errmsg("alert \"%s\" could not be sent: %s", rule->name, error->message),
+					 errhint("It is tried again in a minute.")));
+		}
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return sent;
+	return again;
 }
 
 /* A transaction in which all statements see the same events */
@@ -338,8 +344,10 @@ alerts_maintain(TimestampTz now)
 			continue;
 		if (rule->first + rule->window <= now)
 		{
-			if (!try_send_rule(rule))
-				again = Min(again, now + SEND_AGAIN);
+			const int64 wait = try_send_rule(rule);
+
+			if (wait > 0)
+				again = Min(again, now + wait);
 		}
 		else
 			again = Min(again, rule->first + rule->window);
