@@ -44,6 +44,9 @@
 
 int64		tasks_clock_set_back = 0;
 
+/* An error that the task has met and has gone on after; NULL: none */
+static ErrorData *met = NULL;
+
 static TimestampTz
 task_load(TimestampTz now)
 {
@@ -88,7 +91,7 @@ task_recover(TimestampTz now)
 static TimestampTz
 task_partitions(TimestampTz now)
 {
-	TimestampTz again = partitions_maintain(now);
+	TimestampTz again = partitions_maintain(now, &met);
 
 	own_transaction_begin();
 	function_identity_maintain(now);
@@ -233,8 +236,11 @@ task_perform(TaskName name, TimestampTz now)
 	PG_TRY();
 	{
 		SetCurrentStatementStartTimestamp();
+		met = NULL;
 		due = tasks[name].perform(now);
-		record_outcome(name, NULL);
+		record_outcome(name, met);
+		if (met != NULL)
+			FreeErrorData(met);
 	}
 	PG_CATCH();
 	{

@@ -7,6 +7,7 @@
 #define DAY_PARTITION_H
 
 #include "datatype/timestamp.h"
+#include "utils/elog.h"
 #include "utils/relcache.h"
 
 #include "base/catalog.h"
@@ -31,8 +32,9 @@ extern Relation day_partition_open(CatalogObject which, TimestampTz at);
 /*
  * Make the partitions of the coming days and drop those that are over.  Called
  * outside a transaction.  Returns when to call it again, DT_NOEND: when
- * something has happened in the database.
+ * something has happened in the database.  An error is reported, and left in
+ * *error, which is NULL otherwise; it does not keep the other tables from theirs.
  */
-extern TimestampTz partitions_maintain(TimestampTz now);
+extern TimestampTz partitions_maintain(TimestampTz now, ErrorData **error);
 
 #endif							/* DAY_PARTITION_H */

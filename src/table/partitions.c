@@ -259,11 +259,13 @@ is_used(void)
 }
 
 /*
- * One table, in a transaction of its own; false: a lock was not to be had.
- * *used is set if there is anything in the database.
+ * One table, in a transaction of its own; false: a lock was not to be had, or
+ * there was an error, which is left in *failure then.  *used is set if there is
+ * anything in the database.
  */
 static bool
-maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *used)
+maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *used,
+		 ErrorData **failure)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool done = false;
@@ -306,11 +308,15 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(context);
 		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		{
 			ereport(LOG,
 					(errcode(error->sqlerrcode),
 					 errmsg("defer could not maintain the partitions of defer.%s: %s",
 							parent->name, error->message)));
-		FreeErrorData(error);
+			if (*failure != NULL)
+				FreeErrorData(*failure);
+			*failure = error;
+		}
 	}
 	PG_END_TRY();
 	return done;
@@ -321,18 +327,19 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
  * happened; outside a transaction.
  */
 TimestampTz
-partitions_maintain(TimestampTz now)
+partitions_maintain(TimestampTz now, ErrorData **error)
 {
 	int64		today = day_of_time(now);
 	int64		first_kept = 0;
 	bool		done = true;
 	volatile bool used = false;
 
+	*error = NULL;
 	if (defer_retention > 0)
 		first_kept = day_of_time(now - (TimestampTz) defer_retention * USECS_PER_MINUTE);
 	for (int i = 0; i < lengthof(parents); i++)
 	{
-		if (!maintain(&parents[i], today, first_kept, &used))
+		if (!maintain(&parents[i], today, first_kept, &used, error))
 			done = false;
 	}
 	if (done && !used)

@@ -29,6 +29,17 @@ $node->safe_psql('postgres', 'DROP TRIGGER no ON defer.job_rollup');
 until_ok($node, 'SELECT NOT EXISTS (SELECT FROM defer.health)', 'when it has succeeded nothing is found any more');
 like(slurp_file($node->logfile), qr/scheduler task "add up counts of finished jobs" failed in database "postgres": not today/, "the server's log has it");
 
+# So does one that goes on after an error
+$node->safe_psql('postgres', q{
+	DO $$BEGIN EXECUTE format('DROP TABLE defer.attempt_p%s', to_char(now() AT TIME ZONE 'UTC' + interval '2 days', 'YYYYMMDD')); END$$;
+	CREATE TRIGGER no BEFORE DELETE ON defer.attempt_default EXECUTE FUNCTION no();
+	SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer scheduler'});
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.task_failures() WHERE task = 'maintain partitions' AND error = 'not today')}, 'partitions that cannot be made are told of');
+$node->safe_psql('postgres', q{
+	DROP TRIGGER no ON defer.attempt_default;
+	SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer scheduler'});
+until_ok($node, 'SELECT NOT EXISTS (SELECT FROM defer.task_failures())', 'until they are made');
+
 # An alert whose messages cannot be made holds up those of no other role
 $node->safe_psql('postgres', q{
 	CREATE ROLE ben LOGIN;
