@@ -7,8 +7,9 @@
  * that it had, and jobs that still wait for a paused function go on waiting.
  * But settings are those of an owner.  They end
  *
- *	- when another role makes a new function of that signature: it is not
- *	  paused, or limited, by what it knows nothing of;
+ *	- when another role makes a new function of that signature, or gives that to
+ *	  one by ALTER FUNCTION: it is not paused, or limited, by what it knows
+ *	  nothing of;
  *	- when the function has been gone for more than a day and neither a job nor
  *	  a schedule names it: the scheduler looks once a day.
  *
@@ -74,22 +75,34 @@ settings_exist(void)
 		catalog_installed();
 }
 
+/* The signature of a function before this command; NULL: it was not there */
+static char *
+signature_before(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	char	   *signature;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	signature = function_signature((Form_pg_proc) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	return signature;
+}
+
 /*
- * The row of a function that this command has made, which the caches do not know
- * yet; NULL: it was there before the command, and has only been replaced.
+ * The signature that this command has given to a function, whose row the caches do
+ * not know yet; NULL: it had that before, and has only been replaced or the like.
  */
 static char *
-signature_of_new(Oid function, Oid *owner)
+signature_given(Oid function, Oid *owner)
 {
-	Relation	rel;
+	char	   *before = signature_before(function);
+	Relation	rel = table_open(ProcedureRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	char	   *signature = NULL;
 
-	if (SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
-		return NULL;
-	rel = table_open(ProcedureRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_proc_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(function));
 	scan = systable_beginscan(rel, ProcedureOidIndexId, true, SnapshotSelf, 1, &key);
@@ -103,15 +116,16 @@ signature_of_new(Oid function, Oid *owner)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return signature;
+	return signature != NULL && before != NULL && strcmp(signature, before) == 0 ? NULL : signature;
 }
 
+/* A function was made, renamed, or moved to another schema; or replaced, or changed */
 static void
-function_created(Oid function)
+function_named(Oid function)
 {
 	const FunctionSettings *settings;
 	Oid			owner;
-	char	   *signature = signature_of_new(function, &owner);
+	char	   *signature = signature_given(function, &owner);
 	OwnSql		own;
 
 	if (signature == NULL || !settings_exist())
@@ -140,8 +154,9 @@ object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id, voi
 {
 	if (prev_object_access_hook != NULL)
 		prev_object_access_hook(access, class_id, object, sub_id, arg);
-	if (access == OAT_POST_CREATE && class_id == ProcedureRelationId)
-		function_created(object);
+	if ((access == OAT_POST_CREATE || access == OAT_POST_ALTER) &&
+		class_id == ProcedureRelationId)
+		function_named(object);
 }
 
 void

@@ -71,5 +71,9 @@ until_ok($node, q{SELECT count(*) = 0 FROM defer.function WHERE signature = 's.g
 until_ok($node, q{SELECT count(*) = 1 FROM defer.function WHERE signature = 's.greedy_2()' AND paused AND missing_since IS NULL}, 'but not if the function is there again');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.function WHERE signature IN ('s.greedy_3()', 's.greedy_4()')}), '2',
 	'nor earlier, nor while a job waits');
+$node->safe_psql('postgres', q{CREATE FUNCTION s.another() RETURNS int LANGUAGE sql AS 'SELECT 1';
+	ALTER FUNCTION s.another() RENAME TO greedy_3}, extra_params => [ '-U', 'modest' ]);
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.function WHERE signature = 's.greedy_3()'}), '0',
+	'nor does a function of another role get them that is given the name');
 $node->stop;
 done_testing();
