@@ -342,7 +342,7 @@ COMMENT ON TABLE defer.alert IS 'rules for alerts; look at defer.alerts instead'
 COMMENT ON COLUMN defer.alert.endpoint_owner IS 'owner of the endpoint when it was named: a role that takes the name later gets nothing';
 COMMENT ON COLUMN defer.alert.function IS 'signature, or defer.http and the like; NULL: all';
 
--- What is to be told: written in the transaction that ends a job, deleted in the
+-- Events of the next message: written in the transaction that ends a job, deleted in the
 -- one that enqueues the message.
 CREATE TABLE defer.alert_event (
 	alert_id	integer NOT NULL,
@@ -352,17 +352,19 @@ CREATE TABLE defer.alert_event (
 	at			timestamptz NOT NULL,
 	message		text
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-COMMENT ON TABLE defer.alert_event IS 'what alerts have not told yet';
+CREATE INDEX alert_event_idx ON defer.alert_event (alert_id, at);
+COMMENT ON TABLE defer.alert_event IS 'events that are in no message yet';
 COMMENT ON COLUMN defer.alert_event.kind IS
 	'final state as in defer.job_history, or k tick that did not run, b backlog, w no worker, r recovered';
 
 CREATE TABLE defer.alert_failing (
 	alert_id	integer NOT NULL,
 	subject		text NOT NULL,
-	since		timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	CONSTRAINT alert_failing_pkey PRIMARY KEY (alert_id, subject)
+	since		timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE defer.alert_failing IS 'what alerts have told of and has not recovered';
+CREATE INDEX alert_failing_idx ON defer.alert_failing (alert_id);
+COMMENT ON TABLE defer.alert_failing IS
+	'functions and conditions that alerts have events about and that have not recovered. Processes that record the first failure at the same time write a row each: a unique key would have them wait for each other';
 
 -- What acts as a role, or has its secrets, is left out when the role is gone: it
 -- would be dumped with its OID, which is another role's where it is restored.

@@ -178,12 +178,12 @@ COMMENT ON VIEW defer.endpoints IS
 CREATE VIEW defer.alerts WITH (security_barrier) AS
 SELECT a.name, pg_catalog.pg_get_userbyid(a.owner) AS owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,
 	a.show_args, a.schedules, a.backlog, a.workers, a.created_at, a.last_sent_at,
-	(SELECT pg_catalog.count(*) FROM defer.alert_event e WHERE e.alert_id = a.id) AS untold,
-	ARRAY(SELECT f.subject FROM defer.alert_failing f WHERE f.alert_id = a.id ORDER BY f.subject) AS failing
+	(SELECT pg_catalog.count(*) FROM defer.alert_event e WHERE e.alert_id = a.id) AS unsent,
+	ARRAY(SELECT DISTINCT f.subject FROM defer.alert_failing f WHERE f.alert_id = a.id ORDER BY f.subject) AS failing
   FROM defer.alert a
  WHERE defer.may_see(a.owner);
 COMMENT ON VIEW defer.alerts IS
-	'the alerts you may see. untold: events that are collected for the next message. failing: functions and conditions that a message was sent about and that have not recovered since';
+	'the alerts you may see. unsent: events that are collected for the next message. failing: functions and conditions that the alert has had an event about and that have not recovered since';
 
 -- Finished jobs by hour: those that are added up, those that are not yet, and those
 -- whose rows are still in the batch of a worker, which counts them with its next claim.

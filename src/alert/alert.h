@@ -1,7 +1,7 @@
 /*
  * alert.h
  *		Alerts: alert/sql.c has the rules, table/alert_event.c records what they are
- *		about, alert/collect.c makes messages of it.
+ *		about, alert/collect.c makes messages of it when alert/turns.c says so.
  */
 #ifndef ALERT_H
 #define ALERT_H
@@ -12,7 +12,7 @@
 #define BACKLOG_SUBJECT "(backlog)"
 #define WORKERS_SUBJECT "(workers)"
 
-/* alert/collect.c: for the scheduler; returns when to come back */
+/* alert/turns.c: for the scheduler; returns when to come back */
 extern TimestampTz alerts_maintain(TimestampTz now);
 
 #endif							/* ALERT_H */

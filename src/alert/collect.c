@@ -1,39 +1,30 @@
 /*
  * collect.c
- *		Making messages of what alert/sql.c has noted; in the scheduler.
+ *		Making messages of the events that alerts are about.
  *
  * The events of a rule are collected for its group_window, from the first one
  * on; then they become one message, which is a delivery like any other, and are
- * deleted, in one transaction.  What was reported as failing is remembered, so
- * that a message can say when it has come right.
- *
- * Also here: the conditions that no job's end tells of, jobs that wait too long
- * and workers that cannot be started.
+ * deleted, in one transaction.  Functions that are failing are remembered until a
+ * message can say that they have recovered.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "base/args.h"
 #include "base/job_state.h"
 #include "base/own_sql.h"
-#include "base/own_transaction.h"
 #include "alert/alert.h"
 #include "alert/rule.h"
 #include "table/alert_event.h"
 
-/* Events are looked at no more often than this, however many there are */
-#define SCAN_PAUSE		(200 * 1000)
+/* Events of one message: those after them are in the next */
+#define EVENTS_MAX	"50000"
 
-/* A rule whose messages could not be made is tried again after this */
-#define SEND_AGAIN	USECS_PER_MINUTE
+/* Longer intervals than this are none that defer.alert() allows */
+#define INTERVAL_MAX	((double) 100 * 365.25 * USECS_PER_DAY)
 
 /* ------------------------------------------------------------------------
  * Reading
@@ -45,8 +36,18 @@ text_value(int row, int column)
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
-static List *
-read_rules(void)
+/* Return microseconds; one row that nobody could write with defer.alert() is no error */
+static int64
+interval_usecs(Datum value)
+{
+	const Interval *i = DatumGetIntervalP(value);
+	double		usecs = ((double) i->month * DAYS_PER_MONTH + i->day) * USECS_PER_DAY + i->time;
+
+	return (int64) Min(Max(usecs, 0), INTERVAL_MAX);
+}
+
+List *
+alert_rules_read(void)
 {
 	List	   *list = NIL;
 	uint64		n;
@@ -69,11 +70,10 @@ read_rules(void)
 		rule->endpoint = text_value(i, 4);
 		rule->kind = text_value(i, 5);
 		rule->recipients = spi_is_null(i, 6) ? (Datum) 0 : spi_value(i, 6);
-		rule->window = setting_interval("group_window", DatumGetIntervalP(spi_value(i, 7)));
+		rule->window = interval_usecs(spi_value(i, 7));
 		rule->recovered = DatumGetBool(spi_value(i, 8));
 		rule->show_args = DatumGetBool(spi_value(i, 9));
-		rule->backlog = spi_is_null(i, 10) ? -1 :
-			setting_interval("backlog", DatumGetIntervalP(spi_value(i, 10)));
+		rule->backlog = spi_is_null(i, 10) ? -1 : interval_usecs(spi_value(i, 10));
 		rule->workers = DatumGetBool(spi_value(i, 11));
 		rule->first = spi_is_null(i, 12) ? DT_NOEND : DatumGetTimestampTz(spi_value(i, 12));
 		rule->endpoint_owner = spi_is_null(i, 13) ? InvalidOid : DatumGetObjectId(spi_value(i, 13));
@@ -86,8 +86,9 @@ read_rules(void)
 static List *
 read_subjects(const AlertRule *rule, bool recovery, int64 *total)
 {
-	Oid			types[] = {INT4OID, BOOLOID};
-	Datum		values[] = {Int32GetDatum(rule->id), BoolGetDatum(recovery)};
+	Oid			types[] = {INT4OID, BOOLOID, TIMESTAMPTZOID};
+	Datum		values[] = {Int32GetDatum(rule->id), BoolGetDatum(recovery),
+		TimestampTzGetDatum(rule->until)};
 	List	   *list = NIL;
 	uint64		n;
 
@@ -95,8 +96,9 @@ read_subjects(const AlertRule *rule, bool recovery, int64 *total)
 					" (pg_catalog.array_agg(v.message ORDER BY v.at DESC))[1], pg_catalog.max(v.at)"
 					" FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) $1"
 					" AND (v.kind OPERATOR(pg_catalog.=) 'r') OPERATOR(pg_catalog.=) $2"
+					" AND v.at OPERATOR(pg_catalog.<=) $3"
 					" GROUP BY 1, 2 ORDER BY 3 DESC, 2",
-					2, types, values, NULL, SPI_OK_SELECT);
+					3, types, values, NULL, SPI_OK_SELECT);
 	*total = 0;
 	for (int i = 0; i < n; i++)
 	{
@@ -174,13 +176,14 @@ last_trouble(List *troubles, const char *name)
 static void
 forget_events(const AlertRule *rule)
 {
-	Oid			type = INT4OID;
-	Datum		id = Int32GetDatum(rule->id);
+	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int32GetDatum(rule->id), TimestampTzGetDatum(rule->until)};
 
-	(void) own_sql_run("DELETE FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) $1",
-					   1, &type, &id, NULL, SPI_OK_DELETE);
+	(void) own_sql_run("DELETE FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) $1"
+					   " AND v.at OPERATOR(pg_catalog.<=) $2",
+					   2, types, values, NULL, SPI_OK_DELETE);
 	(void) own_sql_run("UPDATE defer.alert a SET last_sent_at = pg_catalog.now() WHERE a.id OPERATOR(pg_catalog.=) $1",
-					   1, &type, &id, NULL, SPI_OK_UPDATE);
+					   1, types, values, NULL, SPI_OK_UPDATE);
 }
 
 /*
@@ -206,34 +209,55 @@ check_endpoint(const AlertRule *rule)
 	return false;
 }
 
-/* All events of a rule, as one message, and one about what has recovered */
-static void
-send_rule(const AlertRule *rule)
+/* Return the time of the last event that goes into the next message */
+static TimestampTz
+last_event(const AlertRule *rule)
+{
+	Oid			type = INT4OID;
+	Datum		id = Int32GetDatum(rule->id);
+
+	(void) own_sql_run("SELECT pg_catalog.max(v.at) FROM (SELECT e.at FROM defer.alert_event e"
+					   " WHERE e.alert_id OPERATOR(pg_catalog.=) $1 ORDER BY e.at LIMIT " EVENTS_MAX ") v",
+					   1, &type, &id, NULL, SPI_OK_SELECT);
+	return spi_is_null(0, 1) ? DT_NOEND : DatumGetTimestampTz(spi_value(0, 1));
+}
+
+/*
+ * Make one message of the events of a rule, and one of what has recovered.  What
+ * was mended before its failure was sent is in both.
+ */
+void
+alert_rule_send(AlertRule *rule)
 {
 	int64		total;
-	List	   *troubles = read_subjects(rule, false, &total);
+	List	   *troubles;
 	List	   *recovered = NIL;
 	bool		changed = false;
 	ListCell   *cell;
 
+	rule->until = last_event(rule);
 	if (!check_endpoint(rule))
 	{
 		forget_events(rule);
 		return;
 	}
+	troubles = read_subjects(rule, false, &total);
 	foreach(cell, read_subjects(rule, true, &total))
 	{
 		AlertSubject *subject = lfirst(cell);
+		TimestampTz failed_at = last_trouble(troubles, subject->name);
+		bool		was_failing;
 
-		/*
-		 * it has failed again since: who has noted the success must note the
-		 * next one, too
-		 */
-		changed = true;
-		if (subject->last > last_trouble(troubles, subject->name) &&
-			alert_set_failing(rule, subject->name, false))
+		/* it has failed again since: it goes on failing */
+		if (subject->last <= failed_at)
+			continue;
+		was_failing = alert_set_failing(rule, subject->name, false);
+		changed = changed || was_failing;
+		if (was_failing || failed_at != DT_NOBEGIN)
 			recovered = lappend(recovered, subject);
 	}
+
+	/* it is marked, but for a failure that was recorded while a recovery was sent */
 	foreach(cell, troubles)
 	{
 		AlertSubject *subject = lfirst(cell);
@@ -249,111 +273,4 @@ send_rule(const AlertRule *rule)
 	forget_events(rule);
 	if (changed)
 		alert_rules_changed();
-}
-
-/* ------------------------------------------------------------------------
- * The task
- * ------------------------------------------------------------------------ */
-
-/*
- * Send what a rule has, in a subtransaction.  If that fails it is reported, and
- * holds up the rules of no other role.  Returns after how long to try again, in
- * microseconds; 0: it is sent.
- */
-static int64
-try_send_rule(const AlertRule *rule)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int64 again = 0;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		send_rule(rule);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-
-		/* not the rule's fault: the process is to exit, or a table is locked */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-			error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
-		if (error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
-			again = SCAN_PAUSE;		/* another session has just changed the alert */
-		else
-		{
-			again = SEND_AGAIN;
-			ereport(LOG,
-					(errcode(error->sqlerrcode),
-					 errmsg("alert \"%s\" could not be sent: %s", rule->name, error->message),
-					 errhint("It is tried again in a minute.")));
-		}
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return again;
-}
-
-/* A transaction in which all statements see the same events */
-static void
-begin(OwnSql *own)
-{
-	own_transaction_begin_at(XACT_REPEATABLE_READ);
-	own_sql_begin(own);
-	SPI_connect();
-}
-
-static void
-end(OwnSql *own)
-{
-	SPI_finish();
-	own_sql_end(own);
-	own_transaction_end();
-}
-
-TimestampTz
-alerts_maintain(TimestampTz now)
-{
-	static TimestampTz conditions_due = 0;
-	TimestampTz again = DT_NOEND;
-	OwnSql		own;
-	List	   *rule_list;
-	ListCell   *cell;
-
-	begin(&own);
-	rule_list = read_rules();
-	if (conditions_due <= now || conditions_due > now + CHECK_MAX)
-		conditions_due = alert_conditions_check(rule_list, now);
-	foreach(cell, rule_list)
-	{
-		AlertRule  *rule = lfirst(cell);
-
-		if (rule->first == DT_NOEND)
-			continue;
-		if (rule->first + rule->window <= now)
-		{
-			const int64 wait = try_send_rule(rule);
-
-			if (wait > 0)
-				again = Min(again, now + wait);
-		}
-		else
-			again = Min(again, rule->first + rule->window);
-	}
-	end(&own);
-	if (rule_list != NIL)
-		again = Min(again, conditions_due);
-	return again == DT_NOEND ? DT_NOEND : Max(again, now + SCAN_PAUSE);
 }

@@ -26,8 +26,10 @@ alert_set_failing(const AlertRule *rule, const char *subject, bool failing)
 	Datum		values[] = {Int32GetDatum(rule->id), CStringGetTextDatum(subject)};
 
 	if (failing)
-		return own_sql_run("INSERT INTO defer.alert_failing (alert_id, subject) VALUES ($1, $2)"
-						   " ON CONFLICT (alert_id, subject) DO NOTHING",
+		return own_sql_run("INSERT INTO defer.alert_failing (alert_id, subject) SELECT $1, $2"
+						   " WHERE NOT EXISTS (SELECT FROM defer.alert_failing f"
+						   " WHERE f.alert_id OPERATOR(pg_catalog.=) $1"
+						   " AND f.subject OPERATOR(pg_catalog.=) $2)",
 						   2, types, values, NULL, SPI_OK_INSERT) > 0;
 	return own_sql_run("DELETE FROM defer.alert_failing f WHERE f.alert_id OPERATOR(pg_catalog.=) $1"
 					   " AND f.subject OPERATOR(pg_catalog.=) $2",
@@ -47,6 +49,19 @@ is_failing(const AlertRule *rule, const char *subject)
 					   2, types, values, NULL, SPI_OK_SELECT) > 0;
 }
 
+/* Is the last event about a subject its recovery? */
+static bool
+recovery_waits(const AlertRule *rule, const char *subject)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(rule->id), CStringGetTextDatum(subject)};
+
+	return own_sql_run("SELECT v.kind FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) $1"
+					   " AND v.subject OPERATOR(pg_catalog.=) $2 ORDER BY v.at DESC LIMIT 1",
+					   2, types, values, NULL, SPI_OK_SELECT) > 0 &&
+		DatumGetChar(spi_value(0, 1)) == EVENT_RECOVERED;
+}
+
 /* A condition holds (message), or does not (NULL): an event if that is news */
 static void
 note_condition(const AlertRule *rule, char kind, const char *subject, const char *message)
@@ -62,6 +77,8 @@ note_condition(const AlertRule *rule, char kind, const char *subject, const char
 	}
 	else if (message == NULL && failing)
 	{
+		if (rule->recovered && recovery_waits(rule, subject))
+			return;
 		if (rule->recovered)
 			alert_event_insert(rule->id, EVENT_RECOVERED, subject, 0, "not any more");
 		else if (alert_set_failing(rule, subject, false))
@@ -110,26 +127,20 @@ check_backlog(const AlertRule *rule, TimestampTz now)
 }
 
 TimestampTz
-alert_conditions_check(List *rule_list, TimestampTz now)
+alert_conditions_check(const AlertRule *rule, TimestampTz now)
 {
 	TimestampTz again = DT_NOEND;
-	ListCell   *cell;
 
-	foreach(cell, rule_list)
+	if (rule->backlog >= 0)
 	{
-		AlertRule	   *rule = lfirst(cell);
-
-		if (rule->backlog >= 0)
-		{
-			check_backlog(rule, now);
-			again = Min(again, now + Min(Max(rule->backlog / 4, CHECK_MIN), CHECK_MAX));
-		}
-		if (rule->workers)
-		{
-			note_condition(rule, EVENT_WORKERS, WORKERS_SUBJECT,
-						   my_database->no_slots ? "no background worker is free to run jobs" : NULL);
-			again = Min(again, now + (my_database->no_slots ? CHECK_MIN * 5 : CHECK_MAX));
-		}
+		check_backlog(rule, now);
+		again = Min(again, now + Min(Max(rule->backlog / 4, CHECK_MIN), CHECK_MAX));
+	}
+	if (rule->workers)
+	{
+		note_condition(rule, EVENT_WORKERS, WORKERS_SUBJECT,
+					   my_database->no_slots ? "no background worker is free to run jobs" : NULL);
+		again = Min(again, now + (my_database->no_slots ? CHECK_MIN * 5 : CHECK_MAX));
 	}
 	return again;
 }

@@ -1,8 +1,9 @@
 /*
  * rule.h
- *		What the files share that make messages of alerts: alert/collect.c reads rules
- *		and events, alert/message.c words and enqueues the message,
- *		alert/conditions.c looks at what no job's end tells of.
+ *		What the files share that make messages of alerts: alert/turns.c decides which
+ *		rules have their turn, alert/collect.c reads rules and events, alert/message.c
+ *		words and enqueues the message, alert/conditions.c looks at conditions that
+ *		no job's end tells of.
  */
 #ifndef DEFER_ALERT_RULE_H
 #define DEFER_ALERT_RULE_H
@@ -35,6 +36,7 @@ typedef struct AlertRule
 	int64		backlog;		/* -1: not about that */
 	bool		workers;
 	TimestampTz first;			/* event; DT_NOEND: there is none */
+	TimestampTz until;			/* the last event that is sent now */
 } AlertRule;
 
 /* Events of one kind about one subject */
@@ -78,6 +80,12 @@ spi_value(int row, int column)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
 }
 
+/* Read all rules, in SPI */
+extern List *alert_rules_read(void);
+
+/* Make messages of the events of a rule, up to a number of them, and delete those */
+extern void alert_rule_send(AlertRule *rule);
+
 /* Enqueue the message of a rule: about what happened, or about what has recovered */
 extern void alert_message_enqueue(const AlertRule *rule, List *subjects, List *samples,
 								  bool recovery);
@@ -85,8 +93,8 @@ extern void alert_message_enqueue(const AlertRule *rule, List *subjects, List *s
 /* Cut a text at a limit in bytes, between characters */
 extern char *alert_clipped(char *text, int limit);
 
-/* Record events of the conditions that rules are about; returns when to look again */
-extern TimestampTz alert_conditions_check(List *rules, TimestampTz now);
+/* Record events of the conditions that a rule is about; returns when to look again */
+extern TimestampTz alert_conditions_check(const AlertRule *rule, TimestampTz now);
 
 /* Remember that a subject is failing, or not any more; returns whether that is news */
 extern bool alert_set_failing(const AlertRule *rule, const char *subject, bool failing);

@@ -8,6 +8,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "shmem/alert_counter.h"
 #include "shmem/databases.h"
 #include "shmem/preload.h"
 #include "shmem/ready_queue.h"
@@ -30,6 +31,7 @@ defer_shmem_request(void)
 	size = add_size(size, MAXALIGN(waiters_shmem_size()));
 	size = add_size(size, ready_queues_shmem_size());
 	size = add_size(size, statistics_shmem_size());
+	size = add_size(size, MAXALIGN(alert_counters_shmem_size()));
 	RequestAddinShmemSpace(size);
 
 	/* by these names waits for them stand in pg_stat_activity */
@@ -66,6 +68,7 @@ defer_shmem_startup(void)
 	waiters_shmem_init();
 	ready_queues_shmem_init();
 	statistics_shmem_init();
+	alert_counters_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

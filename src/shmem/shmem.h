@@ -3,9 +3,10 @@
  *		What all processes of defer share.
  *
  * Each subject has a header and a file of its own: databases, workers, senders,
- * waiters, ready_queue, limits, scheduled_set, statistics.  All of it can be
- * rebuilt from the tables (but statistics, which begin anew): a scheduler does
- * so when it starts.  No pointer into a process' own memory is ever kept.
+ * waiters, ready_queue, limits, scheduled_set, statistics, alert_counter.  All
+ * of it can be rebuilt from the tables (but statistics and alert counters, which
+ * begin anew): a scheduler does so when it starts.  No pointer into a process'
+ * own memory is ever kept.
  *
  * LWLocks, in the order in which they may be taken together:
  *

@@ -1,7 +1,6 @@
 /*
  * alert_event.h
- *		The rules of alerts as those processes see them that end jobs, and rows of
- *		defer.alert_event: table/alert_event.c.
+ *		Rows of defer.alert_event, as ends of jobs write them: table/alert_event.c.
  */
 #ifndef ALERT_EVENT_H
 #define ALERT_EVENT_H

@@ -19,7 +19,7 @@ void
 page_alerts(Page *page)
 {
 	static const char *const sql =
-		"SELECT a.name, a.owner, a.untold AS unsent, a.last_sent_at,"
+		"SELECT a.name, a.owner, a.unsent, a.last_sent_at,"
 		" pg_catalog.array_to_string(a.failing, ', ') AS failing,"
 		" pg_catalog.concat_ws(', ', NULLIF(pg_catalog.array_to_string(a.on_states, ', '), ''),"
 		" CASE WHEN a.function IS NOT NULL THEN 'of ' || a.function END,"

@@ -61,12 +61,12 @@ $node->safe_psql('postgres', q{
 SELECT defer.alert('ops', 'team', function => 'work', group_window => '1 s');
 SELECT defer.alert('hooks', 'hook', group_window => '1 s', show_args => false);
 SELECT defer.alert('mails', recipients => '{"Ops <ops@example.com>"}', group_window => '1 s');
-BEGIN;
-SELECT count(defer.enqueue('work', jsonb_build_array(n))) FROM generate_series(1, 10000) n;
-SELECT count(defer.enqueue('work', '[-1]')) FROM generate_series(1, 100) n;
-COMMIT});
+SELECT count(defer.enqueue('work', '[-1]')) FROM generate_series(1, 100) n});
+settled($node, 'a hundred jobs have succeeded');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.alert_event'), '0', 'which is no event');
+$node->safe_psql('postgres', q{SELECT count(defer.enqueue('work', jsonb_build_array(n))) FROM generate_series(1, 10000) n});
 settled($node, 'ten thousand jobs have failed');
-until_ok($node, q{SELECT bool_and(untold = 0 AND last_sent_at IS NOT NULL) FROM defer.alerts}, 'all is told');
+until_ok($node, q{SELECT bool_and(unsent = 0 AND last_sent_at IS NOT NULL) FROM defer.alerts}, 'all is told');
 settled($node, 'the messages are sent');
 my $told = $node->safe_psql('postgres',
 	q{SELECT count(*) FROM defer.jobs WHERE function = 'defer.slack' AND metadata->>'alert' = 'ops'});
@@ -91,33 +91,64 @@ like($letter->{subject}, qr/^\d+ jobs failed in database postgres$/, 'an e-mail 
 
 # Recovery
 $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
-until_ok($node, q{SELECT bool_and(failing = '{}' AND untold = 0) FROM defer.alerts}, 'recovered');
+until_ok($node, q{SELECT bool_and(failing = '{}' AND unsent = 0) FROM defer.alerts}, 'recovered');
 settled($node, 'that is sent');
 my @recovered = grep { $_->{status} eq 'recovered' } messages('hook');
 is(scalar @recovered, 1, 'one word of recovery');
 is($recovered[0]{events}[0]{subject}, 'public.work(integer)', 'of what');
 $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
 settled($node, 'another success');
-is($node->safe_psql('postgres', q{SELECT sum(untold) FROM defer.alerts}), '0', 'is not told');
+is($node->safe_psql('postgres', q{SELECT sum(unsent) FROM defer.alerts}), '0', 'is not told');
 
 # A success and then a failure, told together: it goes on failing, and the next success
 # is news.  (Events wait while the window is an hour.)
 $node->safe_psql('postgres', q{SELECT defer.drop_alert(name) FROM defer.alerts WHERE name <> 'hooks';
 	UPDATE defer.alert SET group_window = '0';
 	SELECT defer.enqueue('work', '[20001]')});
-until_ok($node, q{SELECT failing = '{public.work(integer)}' AND untold = 0 FROM defer.alerts}, 'it fails again');
+until_ok($node, q{SELECT failing = '{public.work(integer)}' AND unsent = 0 FROM defer.alerts}, 'it fails again');
 $node->safe_psql('postgres', q{UPDATE defer.alert SET group_window = '1 hour'; SELECT defer.enqueue('work', '[-1]')});
 settled($node, 'a success');
 $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[20002]')});
 settled($node, 'then a failure');
-is($node->safe_psql('postgres', 'SELECT untold FROM defer.alerts'), '2', 'both wait to be told');
+is($node->safe_psql('postgres', 'SELECT unsent FROM defer.alerts'), '2', 'both wait to be told');
 $node->safe_psql('postgres', q{UPDATE defer.alert SET group_window = '0'; SELECT defer.enqueue('work', '[20003]')});
-until_ok($node, q{SELECT failing = '{public.work(integer)}' AND untold = 0 FROM defer.alerts}, 'it has not recovered');
+until_ok($node, q{SELECT failing = '{public.work(integer)}' AND unsent = 0 FROM defer.alerts}, 'it has not recovered');
 is(scalar(grep { $_->{status} eq 'recovered' } messages('hook')), 1, 'nor is that told');
 $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
-until_ok($node, q{SELECT failing = '{}' AND untold = 0 FROM defer.alerts}, 'now it has');
+until_ok($node, q{SELECT failing = '{}' AND unsent = 0 FROM defer.alerts}, 'now it has');
 settled($node, 'the word of it is sent');
 is(scalar(grep { $_->{status} eq 'recovered' } messages('hook')), 2, 'and is told');
+
+# Mended before the failure is sent: both are told, and nothing is failing any more.  Twice
+# each, so that a success counts that follows a failure in whatever process.
+$http->clear;
+$node->safe_psql('postgres', q{SELECT defer.alert('hooks', 'hook', group_window => '1 hour')});
+for my $n (20004, -1, 20005, -1)
+{
+	$node->safe_psql('postgres', "SELECT defer.enqueue('work', '[$n]')");
+	settled($node, 'mended soon: a job');
+	is($node->safe_psql('postgres', 'SELECT failing FROM defer.alerts'), '{public.work(integer)}', 'mended soon: it counts as failing until that is told');
+}
+$node->safe_psql('postgres', q{SELECT defer.alert('hooks', 'hook', group_window => '0')});
+until_ok($node, q{SELECT failing = '{}' AND unsent = 0 FROM defer.alerts}, 'mended soon: nothing is failing any more');
+is(join(' ', sort map { $_->{status} } wait_for('hook', 2, 'mended soon: two messages')), 'firing recovered', 'mended soon: the failure and its end');
+settled($node, 'nothing is left to do');
+
+# Failures after a recovery that waits: it goes on failing
+$http->clear;
+$node->safe_psql('postgres', q{SELECT defer.alert('hooks', 'hook', group_window => '1 hour')});
+for my $n (20006, -1, 20007)
+{
+	$node->safe_psql('postgres', "SELECT defer.enqueue('work', '[$n]')");
+	settled($node, 'failed again: a job');
+}
+$node->safe_psql('postgres', q{SELECT defer.alert('hooks', 'hook', group_window => '0')});
+until_ok($node, q{SELECT failing = '{public.work(integer)}' AND unsent = 0 FROM defer.alerts}, 'failed again: it is failing');
+my ($again) = wait_for('hook', 1, 'failed again: one message');
+is($again->{status}, 'firing', 'failed again: of the failures');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[-1]')});
+wait_for('hook', 2, 'failed again: and then of the success');
+until_ok($node, q{SELECT failing = '{}' AND unsent = 0 FROM defer.alerts}, 'failed again: which is the end');
 
 # A message that cannot be sent makes no message
 $node->safe_psql('postgres', qq{
@@ -128,7 +159,7 @@ SELECT defer.enqueue('work', '[1]')});
 until_ok($node, q{SELECT count(*) = 1 FROM defer.jobs WHERE metadata->>'alert' = 'all' AND state = 'failed'},
 	'a message has failed');
 settled($node, 'nothing is left to do');
-is($node->safe_psql('postgres', q{SELECT untold FROM defer.alerts}), '0', 'no event about it');
+is($node->safe_psql('postgres', q{SELECT unsent FROM defer.alerts}), '0', 'no event about it');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE metadata->>'alert' = 'all'}),
 	'1', 'and no message about it');
 
@@ -145,7 +176,7 @@ SELECT defer.endpoint('turned', 'email', '@{[ $mail->url('plain') ]}'),
 	defer.endpoint('post', 'http', '@{[ $http->url('/record') ]}?turned');
 SELECT defer.enqueue('work', '[2]')});
 wait_for('turned', 1, 'as http: told, without the recipients');
-until_ok($node, q{SELECT bool_and(untold = 0 AND last_sent_at IS NOT NULL) FROM defer.alerts}, 'as e-mail: the events go');
+until_ok($node, q{SELECT bool_and(unsent = 0 AND last_sent_at IS NOT NULL) FROM defer.alerts}, 'as e-mail: the events go');
 settled($node, 'nothing is left to do');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE metadata->>'alert' = 'no recipients'}), '0',
 	'as e-mail: there is nobody to send it to');
@@ -164,7 +195,7 @@ settled($node, 'fifty have failed');
 $node->stop('immediate');
 $node->start;
 my $seen = 0;
-until_ok($node, q{SELECT untold = 0 AND last_sent_at IS NOT NULL FROM defer.alerts}, 'told after the crash');
+until_ok($node, q{SELECT unsent = 0 AND last_sent_at IS NOT NULL FROM defer.alerts}, 'told after the crash');
 settled($node, 'and sent');
 # A failure whose commit was lost with the crash is a failure once more afterwards
 my %id;
@@ -198,5 +229,36 @@ SELECT defer.cron_command('sleeper', '* * * * * *', 'SELECT pg_sleep(3600)')});
 my ($skipped) = wait_for('hook', 1, 'a tick that did not run is told');
 is($skipped->{events}[0]{event}, 'skipped', 'as such');
 $node->safe_psql('postgres', q{SELECT defer.unschedule('sleeper'), defer.drop_alert('ticks')});
+
+# Many alerts of one role, and one that cannot be checked, keep no other's waiting
+$http->clear;
+$node->append_conf('postgresql.conf', 'defer.max_workers = 8');
+$node->restart;
+$node->safe_psql('postgres', q{
+CREATE ROLE ann LOGIN; CREATE ROLE ben LOGIN;
+GRANT USAGE ON SCHEMA defer TO ann, ben;
+GRANT EXECUTE ON FUNCTION defer.http, defer.alert TO ann, ben;
+SELECT defer.grant_endpoint('hook', 'ann'), defer.grant_endpoint('hook', 'ben');
+SELECT defer.configure('slow', concurrency => 1);
+CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF EXISTS (SELECT FROM defer.alert a WHERE a.id = NEW.alert_id AND a.owner = 'ann'::regrole) THEN RAISE EXCEPTION 'not this one'; END IF;
+	RETURN NEW;
+END$$;
+CREATE TRIGGER no BEFORE INSERT ON defer.alert_failing FOR EACH ROW WHEN (NEW.subject = '(backlog)') EXECUTE FUNCTION no();
+SELECT defer.enqueue('slow')});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.jobs WHERE function LIKE '%slow%' AND state = 'running'}, 'two roles: a job has the place of all of its function');
+$node->safe_psql('postgres', q{
+SET ROLE ann;
+SELECT count(defer.alert('ann' || n, 'hook', on_states => '{succeeded}', group_window => '0', backlog => '1 s')) FROM generate_series(1, 100) n;
+SELECT defer.enqueue('slow'), defer.enqueue('slow'), defer.enqueue('tick');
+SET ROLE ben;
+SELECT defer.alert('ben', 'hook', on_states => '{succeeded}', group_window => '0', backlog => '1 s');
+SELECT defer.enqueue('slow'), defer.enqueue('tick')});
+until_ok($node, q{SELECT unsent = 0 AND failing = '{(backlog)}' FROM defer.alerts WHERE name = 'ben'}, 'two roles: the backlog of one is told');
+until_ok($node, q{SELECT count(*) = 101 FROM defer.jobs WHERE metadata ->> 'alert' ~ '^ann'
+	OR (metadata ->> 'alert' = 'ben' AND args ->> 'body' LIKE '%succeeded%')}, 'two roles: each success is told, too, once for each alert');
+ok($node->wait_for_log(qr/conditions of alert "ann\d+" could not be checked: not this one/), 'two roles: the log says which could not be checked');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.alerts WHERE owner = 'ann' AND failing <> '{}'}), '0', 'two roles: nothing is recorded of those');
 $node->stop;
 done_testing();

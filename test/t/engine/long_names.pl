@@ -61,6 +61,20 @@ $node->safe_psql('postgres', q{
 		key => (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 31) i))});
 until_ok($node, q{SELECT count(*) = 1 FROM defer.jobs WHERE function LIKE '%fits%' AND state = 'succeeded'}, 'a name that just fits');
 
+# It fails, and is remembered as failing; the alerts of another role are sent as ever
+$node->safe_psql('postgres', q{
+	GRANT EXECUTE ON FUNCTION defer.alert, defer.email TO bob;
+	SET ROLE bob; SELECT defer.alert('of bob', recipients => '{b@example.com}', group_window => '0'); RESET ROLE;
+	DO $$
+	BEGIN
+		EXECUTE (SELECT replace(pg_get_functiondef(p.oid), 'SELECT', 'SELECT 1 / 0') FROM pg_proc p WHERE p.proname = 'fits');
+	END $$;
+	SELECT defer.enqueue('fits', (SELECT jsonb_agg(i) FROM generate_series(1, 15) i));
+	SET ROLE bob; SELECT defer.enqueue('public.bad', max_attempts => 1)});
+until_ok($node, q{SELECT count(*) = 2 FROM defer.alerts a, unnest(a.failing) f WHERE a.name = 'failures' AND (f LIKE '%fits%' OR f LIKE '%bad%')},
+	'a long name that fails is remembered');
+until_ok($node, q{SELECT count(*) = 2 FROM defer.alerts WHERE unsent = 0 AND last_sent_at IS NOT NULL}, 'and told; so is that of another role');
+
 # Rows that nobody can add up: they are left out, and said to be
 my $offset = -s $node->logfile;
 $node->safe_psql('postgres', q{SET ROLE bob; SELECT count(defer.enqueue('public.good')) FROM generate_series(1, 20)});
