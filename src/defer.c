@@ -27,7 +27,7 @@
 #include "process/process.h"
 
 #if PG_VERSION_NUM >= 180000
-PG_MODULE_MAGIC_EXT(.name = "defer",.version = DEFER_VERSION);
+PG_MODULE_MAGIC_EXT(.name = "defer", .version = DEFER_VERSION);
 #else
 PG_MODULE_MAGIC;
 #endif
@@ -59,7 +59,10 @@ shmem_startup(void)
 void
 _PG_init(void)
 {
-	/* pg_upgrade wants no process of ours, and nothing to happen in its databases */
+	/*
+	 * pg_upgrade wants no process of ours, and nothing to happen in its
+	 * databases
+	 */
 	if (IsBinaryUpgrade)
 		return;
 

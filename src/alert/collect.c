@@ -257,7 +257,10 @@ alert_rule_send(AlertRule *rule)
 			recovered = lappend(recovered, subject);
 	}
 
-	/* it is marked, but for a failure that was recorded while a recovery was sent */
+	/*
+	 * it is marked, but for a failure that was recorded while a recovery was
+	 * sent
+	 */
 	foreach(cell, troubles)
 	{
 		AlertSubject *subject = lfirst(cell);

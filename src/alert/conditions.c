@@ -96,7 +96,7 @@ may_be_late(const AlertRule *rule, TimestampTz now)
 	for (int i = 0; i < n; i++)
 	{
 		if (rqs[i].min_key.run_at <= now - rule->backlog &&
-				has_privs_of_role(rule->owner, rqs[i].owner))
+			has_privs_of_role(rule->owner, rqs[i].owner))
 			return true;
 	}
 	/* of those without a slot nothing is known but that there are some */
@@ -108,7 +108,7 @@ check_backlog(const AlertRule *rule, TimestampTz now)
 {
 	Oid			types[] = {TIMESTAMPTZOID, OIDOID};
 	Datum		values[] = {TimestampTzGetDatum(now - rule->backlog),
-			ObjectIdGetDatum(rule->owner)};
+		ObjectIdGetDatum(rule->owner)};
 	char	   *message = NULL;
 
 	if (may_be_late(rule, now) &&

@@ -99,7 +99,7 @@ about_jobs(char kind)
 static char *
 headline(List *subjects, bool recovery)
 {
-	AlertSubject    *first = linitial(subjects);
+	AlertSubject *first = linitial(subjects);
 	const char *database = get_database_name(MyDatabaseId);
 	int64		jobs = 0;
 	bool		one_kind = true;
@@ -107,7 +107,7 @@ headline(List *subjects, bool recovery)
 
 	foreach(cell, subjects)
 	{
-		AlertSubject    *subject = lfirst(cell);
+		AlertSubject *subject = lfirst(cell);
 
 		if (about_jobs(subject->kind))
 			jobs += subject->count;
@@ -177,7 +177,7 @@ add_subject(StringInfo body, const AlertSubject *subject, bool slack)
 		appendStringInfo(body, "%s%s: " INT64_FORMAT " %s%s\n", bullet, code(subject->name, slack),
 						 subject->count, kind_name(subject->kind),
 						 subject->message != NULL ?
-							psprintf(" (%s)", plain(subject->message, slack)) : "");
+						 psprintf(" (%s)", plain(subject->message, slack)) : "");
 }
 
 static void

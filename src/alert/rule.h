@@ -28,7 +28,8 @@ typedef struct AlertRule
 	Oid			owner;
 	char	   *endpoint;		/* NULL: none */
 	Oid			endpoint_owner;
-	char	   *kind;			/* of the endpoint now; "email" without one; NULL: it is gone */
+	char	   *kind;			/* of the endpoint now; "email" without one;
+								 * NULL: it is gone */
 	Datum		recipients;		/* text[]; 0: none */
 	int64		window;
 	bool		recovered;

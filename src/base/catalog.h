@@ -33,10 +33,12 @@ typedef enum CatalogObject
 	CAT_N
 } CatalogObject;
 
-extern bool catalog_installed(void);	/* does this database have the extension? */
+extern bool catalog_installed(void);	/* does this database have the
+										 * extension? */
 extern Oid	catalog_owner(void);	/* owner of the extension */
 extern Oid	catalog_oid(CatalogObject which);	/* cached; error if missing */
-extern bool catalog_is_active(void);	/* false in a restored or copied database */
+extern bool catalog_is_active(void);	/* false in a restored or copied
+										 * database */
 extern bool database_is_template(Oid database);
 
 #endif							/* DEFER_CATALOG_H */

@@ -19,7 +19,7 @@ typedef struct Job
 {
 	int64		id;
 	Oid			owner;
-	int64		limits_key;			/* see LIMITS_KEY() */
+	int64		limits_key;		/* see LIMITS_KEY() */
 	int32		priority;		/* smaller runs first */
 	TimestampTz run_at;
 	TimestampTz enqueued_at;
@@ -34,8 +34,10 @@ typedef struct Job
 	int64		schedule_id;	/* 0: none */
 	TimestampTz scheduled_for;
 	TimestampTz discard_at;
-	text	   *function;		/* schema-qualified signature, or COMMAND_FUNCTION */
-	Oid			function_owner; /* when it was enqueued; InvalidOid: no function */
+	text	   *function;		/* schema-qualified signature, or
+								 * COMMAND_FUNCTION */
+	Oid			function_owner; /* when it was enqueued; InvalidOid: no
+								 * function */
 	text	   *queue;
 	Jsonb	   *args;			/* array, object or NULL; see portable_args.c */
 	text	   *key;

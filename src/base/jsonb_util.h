@@ -14,7 +14,7 @@
 extern const char *jsonb_read_text(const Jsonb *object, const char *key);
 extern int64 jsonb_read_number(const Jsonb *object, const char *key, int64 otherwise);
 extern Jsonb *jsonb_read_json(const Jsonb *object, const char *key);	/* array or object */
-extern List *jsonb_read_list(const Jsonb *object, const char *key);	/* of strings, as char * */
+extern List *jsonb_read_list(const Jsonb *object, const char *key); /* of strings, as char * */
 
 /* Call back with each member of the object that is a string */
 typedef void (*JsonbMember) (const char *name, const char *value, void *context);

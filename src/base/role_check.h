@@ -12,7 +12,8 @@ typedef enum OwnerState
 	OWNER_OK,
 	OWNER_GONE,					/* the role does not exist any more */
 	OWNER_SUPERUSER,			/* jobs of superusers are switched off */
-	OWNER_NO_LOGIN,				/* the last two may change again: its jobs wait */
+	OWNER_NO_LOGIN,				/* the last two may change again: its jobs
+								 * wait */
 	OWNER_NO_CONNECT
 } OwnerState;
 

@@ -15,7 +15,8 @@ typedef enum DeferWaitEvent
 	DEFER_WAIT_WORKER_MAIN,
 	DEFER_WAIT_SENDER_MAIN,		/* for transfers, too */
 	DEFER_WAIT_AWAIT,			/* defer.await(), for the job's end */
-	DEFER_WAIT_WITHDRAW,		/* DDL on a database, for our processes to leave it */
+	DEFER_WAIT_WITHDRAW,		/* DDL on a database, for our processes to
+								 * leave it */
 	DEFER_WAIT_EVENTS
 } DeferWaitEvent;
 

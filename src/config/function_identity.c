@@ -215,7 +215,10 @@ look_at_all(TimestampTz now)
 	SPITupleTable *rows;
 	uint64		n;
 
-	/* those of commands and deliveries are no functions; no session is waited for */
+	/*
+	 * those of commands and deliveries are no functions; no session is waited
+	 * for
+	 */
 	n = own_sql_run("SELECT f.signature, f.owner, f.missing_since FROM defer.function f"
 					" WHERE pg_catalog.right(f.signature, 1) OPERATOR(pg_catalog.=) ')'"
 					" FOR UPDATE SKIP LOCKED",

@@ -255,11 +255,11 @@ queue_needed_by(text *name)
 		{"jobs that are not finished",
 			"SELECT FROM defer.job j WHERE j.queue OPERATOR(pg_catalog.=) $1"
 			" AND (j.claim IS NULL OR NOT EXISTS (SELECT FROM defer.job_history h"
-			" WHERE h.id OPERATOR(pg_catalog.=) j.id)) LIMIT 1"},
+		" WHERE h.id OPERATOR(pg_catalog.=) j.id)) LIMIT 1"},
 		{"schedules",
-			"SELECT FROM defer.schedule s WHERE s.queue OPERATOR(pg_catalog.=) $1 LIMIT 1"},
+		"SELECT FROM defer.schedule s WHERE s.queue OPERATOR(pg_catalog.=) $1 LIMIT 1"},
 		{"settings of functions",
-			"SELECT FROM defer.function f WHERE f.queue OPERATOR(pg_catalog.=) $1 LIMIT 1"},
+		"SELECT FROM defer.function f WHERE f.queue OPERATOR(pg_catalog.=) $1 LIMIT 1"},
 	};
 	Oid			type = TEXTOID;
 	Datum		value = PointerGetDatum(name);

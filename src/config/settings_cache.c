@@ -299,7 +299,8 @@ read_settings(CachedSettings *entry)
 	Row			row;
 
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		CommandCounterIncrement();	/* what this transaction has changed counts */
+		CommandCounterIncrement();	/* what this transaction has changed
+									 * counts */
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyEntryInitialize(&key, 0, is_function ? FN_SIGNATURE : QU_NAME,
 						   BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,

@@ -13,7 +13,8 @@ typedef struct FunctionSettings
 {
 	bool		found;			/* is there a row at all? */
 	int32		id;				/* 0 when there is no row */
-	Oid			owner;			/* of the function, when its settings were made */
+	Oid			owner;			/* of the function, when its settings were
+								 * made */
 	int32		concurrency;	/* -1: no limit */
 	bool		cancel_at_limit;
 	bool		paused;

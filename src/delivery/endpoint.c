@@ -338,7 +338,7 @@ defer_endpoint(PG_FUNCTION_ARGS)
 				 errhidestmt(true)));
 	warn_if_not_preloaded();
 
-	/* who may not read the old credentials must not send them elsewhere: the owner may */
+	/* only the owner may send the old credentials elsewhere */
 	row_values(fcinfo, values, nulls);
 	own_sql_begin(&own);
 	SPI_connect();

@@ -103,7 +103,7 @@ static text *
 copy_text(const text *value)
 {
 	return value == NULL ? NULL : (text *) memcpy(palloc(VARSIZE_ANY(value)), value,
-			VARSIZE_ANY(value));
+												  VARSIZE_ANY(value));
 }
 
 static Jsonb *
@@ -160,7 +160,8 @@ inflight_forget(int entry)
 		inflight.transport->destroy(delivery->transfer);
 	limits_release(MyDatabaseId, delivery->job.limits_key);
 	if (LIMITS_KEY_HAS_LIMITS(delivery->job.limits_key))
-		wake_scheduler(MyDatabaseId);	/* workers may wait for the capacity, too */
+		wake_scheduler(MyDatabaseId);	/* workers may wait for the capacity,
+										 * too */
 	if (delivery->ended)
 		inflight.nended--;
 	if (delivery->job.kind == JOB_EMAIL)

@@ -34,9 +34,11 @@ typedef struct Delivery
 	Endpoint   *endpoint;		/* that it is sent with; NULL: none */
 	Transfer   *transfer;		/* NULL: not begun, or could not be */
 	bool		started;		/* the transfer is */
-	bool		ended;			/* nothing more is done for it but to record the end */
+	bool		ended;			/* nothing more is done for it but to record
+								 * the end */
 	bool		classified;		/* "end" is set */
-	bool		internal;		/* and is no answer of a peer, but an end that we made up */
+	bool		internal;		/* and is no answer of a peer, but an end that
+								 * we made up */
 	bool		recorded;		/* in the transaction that is open */
 	DeliveryEnd end;
 } Delivery;
@@ -51,7 +53,10 @@ typedef struct Inflight
 	int			nmails;			/* of them */
 	int			nended;
 
-	/* Owners of deliveries that have left a name lookup behind, the oldest first */
+	/*
+	 * Owners of deliveries that have left a name lookup behind, the oldest
+	 * first
+	 */
 	Oid			lookups[TRANSFERS_MAX];
 	int			nlookups;
 } Inflight;
@@ -104,9 +109,11 @@ extern void delivery_claim_abandon(void);
  * ------------------------------------------------------------------------ */
 typedef enum RecordOutcome
 {
-	RECORD_DONE,				/* all that were tried are written; there may be more */
+	RECORD_DONE,				/* all that were tried are written; there may
+								 * be more */
 	RECORD_BUSY,				/* rows of some are locked by other sessions */
-	RECORD_FAILED				/* the transaction has failed: not at once again */
+	RECORD_FAILED				/* the transaction has failed: not at once
+								 * again */
 } RecordOutcome;
 
 /* Write down the ends of some deliveries, in a transaction */

@@ -79,7 +79,8 @@ may_be_written_later(int sqlerrcode)
 	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
 		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* transaction rollback */
-		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* insufficient resources */
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* insufficient
+														 * resources */
 		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):	/* a lock, for one */
 		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
 		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system error */
@@ -156,7 +157,8 @@ delivery_record_all(const char *message)
 	begin_recording();
 	own_transaction_begin();
 	if (own_transaction_is_locked())
-		return;					/* a wait could not be interrupted: recovery finds the claims */
+		return;					/* a wait could not be interrupted: recovery
+								 * finds the claims */
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		Delivery   *delivery = inflight.deliveries[i];

@@ -228,7 +228,10 @@ make_entry(HeapTuple tuple)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FunctionEntry *entry = palloc0(sizeof(FunctionEntry));
 
-	/* first: what is read of them from here on is announced to us when it changes */
+	/*
+	 * first: what is read of them from here on is announced to us when it
+	 * changes
+	 */
 	for (int i = 0; i < form->pronargs; i++)
 		use_type(form->proargtypes.values[i]);
 

@@ -138,7 +138,7 @@ gather(Elements *elements, JsonbContainer *container, int level)
 			elements->nulls = repalloc(elements->nulls, elements->size * sizeof(bool));
 		}
 		elements->values[elements->n] = conversion_convert(elements->element, elements->type, value,
-												&elements->nulls[elements->n]);
+														   &elements->nulls[elements->n]);
 		elements->n++;
 	}
 }
@@ -180,7 +180,7 @@ convert_composite(Conversion *conversion, JsonbValue *value, bool *isnull)
 	fmgr_info(F_JSONB_POPULATE_RECORD, &populate);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_JSONB_POPULATE_RECORD, conversion->base,
 											 list_make2(makeNullConst(conversion->base, -1,
-													InvalidOid),
+																	  InvalidOid),
 														makeNullConst(JSONBOID, -1, InvalidOid)),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 					   &populate);

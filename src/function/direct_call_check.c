@@ -83,7 +83,7 @@ typedef struct FunctionSchedules
 {
 	Oid			function;		/* hash key */
 	Oid			owner;			/* of the function */
-	BindingSchedule *schedules;	/* NULL: none */
+	BindingSchedule *schedules; /* NULL: none */
 } FunctionSchedules;
 
 bool		direct_call_in_worker = false;
@@ -432,7 +432,8 @@ direct_call_changed(Oid function)
 	if (HeapTupleIsValid(tuple))
 	{
 		CacheInvalidateHeapTuple(proc, tuple, NULL);
-		(void) GetCurrentCommandId(true);	/* or the command's end would not deliver it */
+		(void) GetCurrentCommandId(true);	/* or the command's end would not
+											 * deliver it */
 		heap_freetuple(tuple);
 	}
 	table_close(proc, AccessShareLock);

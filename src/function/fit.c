@@ -17,7 +17,10 @@
 const char *
 function_unfit(Form_pg_proc form)
 {
-	/* another session may have such a schema later, with a function of its own */
+	/*
+	 * another session may have such a schema later, with a function of its
+	 * own
+	 */
 	if (isAnyTempNamespace(form->pronamespace))
 		return "It is in a temporary schema, which belongs to this session.";
 	if (form->prokind == PROKIND_AGGREGATE)

@@ -13,7 +13,8 @@ typedef struct FunctionEntry
 {
 	Oid			oid;
 	Oid			owner;
-	char	   *signature;		/* pg_catalog-style "schema.name(type,type)", quoted */
+	char	   *signature;		/* pg_catalog-style "schema.name(type,type)",
+								 * quoted */
 	char		kind;			/* JOB_FUNCTION or JOB_PROCEDURE */
 	bool		returns_set;
 	bool		strict;
@@ -74,7 +75,8 @@ extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
 /* function/cache.c: functions by OID; NULL: there is no such function */
 extern FunctionEntry *function_entry(Oid function);
 extern char *function_signature(Form_pg_proc form);
-extern Oid	function_owner(Oid function);	/* InvalidOid: there is no such function */
+extern Oid	function_owner(Oid function);	/* InvalidOid: there is no such
+											 * function */
 
 /* Longest search_path with which names are remembered */
 #define PATH_MAX_LENGTH	16

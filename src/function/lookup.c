@@ -225,7 +225,8 @@ find_by_name(const char *given, Oid **functions)
 	}
 	if (nfit > 0)
 		return nfit;
-	(*functions)[0] = candidates->oid;	/* the caller says what is wrong with it */
+	(*functions)[0] = candidates->oid;	/* the caller says what is wrong with
+										 * it */
 	return 1;
 }
 

@@ -41,7 +41,10 @@ coerce_argument(Datum *value, bool *isnull, Oid from, Oid to)
 	if (expression == NULL)
 		return from;
 
-	/* the estate is left to the memory context that the caller resets: the value is in it */
+	/*
+	 * the estate is left to the memory context that the caller resets: the
+	 * value is in it
+	 */
 	estate = CreateExecutorState();
 	*value = ExecEvalExprSwitchContext(ExecPrepareExpr((Expr *) expression, estate),
 									   GetPerTupleExprContext(estate), isnull);

@@ -85,10 +85,10 @@ is_ours(const PgCronJob *job, Outcome *outcome, Oid *owner)
 		import_note(outcome, "Not imported: it belongs to the role \"%s\", and only superusers import the jobs of others.", job->user);
 	else if (strcmp(job->database, get_database_name(MyDatabaseId)) != 0)
 		import_note(outcome, "Not imported: it runs in the database \"%s\". Make the schedule there, with defer.cron_command() as the role \"%s\".",
-			 job->database, job->user);
+					job->database, job->user);
 	else if (!pg_cron_is_here(job))
 		import_note(outcome, "Not imported: it runs on the server at \"%s\", port %d, and this one is at port %d.",
-			 job->node, job->port, PostPortNumber);
+					job->node, job->port, PostPortNumber);
 	else
 		return true;
 	return false;
@@ -152,7 +152,7 @@ note_schedule(const PgCronJob *job, Outcome *outcome, const PgCronSchedule *thei
 	if (never)
 	{
 		import_note(outcome, "Imported%s as it was presumably meant: %s.",
-			 was_there ? "" : ", not active,", import_english(s->schedule));
+					was_there ? "" : ", not active,", import_english(s->schedule));
 		if (!s->active)
 			import_note(outcome, "To run it: %s", import_alter_call(s, "active", "true"));
 		return;
@@ -167,11 +167,11 @@ note_schedule(const PgCronJob *job, Outcome *outcome, const PgCronSchedule *thei
 		return;
 	}
 	import_note(outcome, "pg_cron runs \"%s\" as \"%s\" (%s), and so it was imported.",
-		 schedule_shown(job->schedule), s->schedule, import_english(s->schedule));
+				schedule_shown(job->schedule), s->schedule, import_english(s->schedule));
 	import_note_reading(outcome, job->schedule, theirs);
 	if (meant[0] != '\0')
 		import_note(outcome, "If \"%s\" was meant: %s", import_english(meant),
-			 import_alter_call(s, "schedule", quote_literal_cstr(meant)));
+					import_alter_call(s, "schedule", quote_literal_cstr(meant)));
 }
 
 /* What the schedule was already, if it was */
@@ -337,7 +337,7 @@ report(const Import *import, uint64 imported)
 					imported, import->cron.njobs),
 			 imported == 0 ? 0 :
 			 !import->cron.loaded ? errdetail("The server has not loaded pg_cron: it runs none of them. Its version is taken for 1.%d, its time zone for UTC.",
-										 import->cron.rules.minor) :
+											  import->cron.rules.minor) :
 			 import->deactivate ? errdetail("They are switched off in pg_cron, and run here, once you commit.") :
 			 errdetail("pg_cron goes on running them; new ones are not active here.")));
 }

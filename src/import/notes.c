@@ -75,10 +75,10 @@ import_note_reading(Outcome *outcome, const char *text, const PgCronSchedule *th
 		import_note(outcome, "It ignores \"%s\".", piece(text, theirs->ignored));
 	if (theirs->rest.length > 0)
 		import_note(outcome, "It ignores what follows the %s, \"%s\".",
-			 theirs->macro ? "name" : "fifth field", piece(text, theirs->rest));
+					theirs->macro ? "name" : "fifth field", piece(text, theirs->rest));
 	if (theirs->reversed.length > 0)
 		import_note(outcome, "The range \"%s\" goes down, and does not wrap around in pg_cron.",
-			 piece(text, theirs->reversed));
+					piece(text, theirs->reversed));
 	if (theirs->large_step)
 		import_note(outcome, "A step is larger than any value of its field; pg_cron refuses that from 1.6.5 on.");
 }
@@ -97,7 +97,7 @@ times(int n)
  */
 void
 import_note_clocks(Outcome *outcome, const Import *import, const PgCronSchedule *theirs,
-			const Schedule *s)
+				   const Schedule *s)
 {
 	ScheduleClock clock;
 	int64		now = (int64) timestamptz_to_time_t(GetCurrentTimestamp());
@@ -128,13 +128,13 @@ import_note_clocks(Outcome *outcome, const Import *import, const PgCronSchedule 
 			int64		next;
 
 			their_runs += pg_cron_matches(theirs, &import->cron.rules,
-					t + (t < change ? before : after));
+										  t + (t < change ? before : after));
 			our_runs += cron_next(&clock.cron, clock.zone, t - 1, &next) && next == t;
 		}
 		if (their_runs == our_runs)
 			continue;
 		import_note(outcome, "Around the change of clocks at %s pg_cron would run it %s, defer runs it %s.",
-			 timestamptz_to_str(time_t_to_timestamptz((pg_time_t) change)),
-			 times(their_runs), times(our_runs));
+					timestamptz_to_str(time_t_to_timestamptz((pg_time_t) change)),
+					times(their_runs), times(our_runs));
 	}
 }

@@ -114,7 +114,7 @@ read_extension(Oid extension, int *minor)
 	if (SPI_processed != 1)
 		elog(ERROR, "could not read extension %u", extension);
 	owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-			&isnull));
+										   &isnull));
 	version = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
 	if (version != NULL && strncmp(version, "1.", 2) == 0 && isdigit((unsigned char) version[2]))
 		*minor = (int) strtol(version + 2, NULL, 10);
@@ -240,7 +240,7 @@ read_jobs(PgCron *cron)
 	MemoryContextSwitchTo(context);
 	cron->njobs = SPI_processed;
 	cron->jobs = MemoryContextAllocExtended(context, sizeof(PgCronJob) * Max(SPI_processed, 1),
-											  MCXT_ALLOC_HUGE);
+											MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];

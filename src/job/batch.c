@@ -302,7 +302,7 @@ finalize_in_transaction(void)
 	rollup_begin(ncommitted + batch.njobs);
 	for (int i = 0; i < ncommitted; i++)
 		leftovers[i].done = finalize_row(leftovers[i].job_id, leftovers[i].claim_id,
-									   leftovers[i].finished);
+										 leftovers[i].finished);
 
 	for (int i = 0; i < batch.njobs; i++)
 	{

@@ -15,7 +15,8 @@
 
 typedef enum BatchJobState
 {
-	JOB_TAKEN,					/* not begun; see the entry in the worker's slot */
+	JOB_TAKEN,					/* not begun; see the entry in the worker's
+								 * slot */
 	JOB_SUCCEEDED,				/* its row is still to be deleted */
 	JOB_SETTLED					/* nothing left to do */
 } BatchJobState;
@@ -36,8 +37,10 @@ typedef struct Batch
 	int64		claim_id;		/* 0: none */
 	CachedTid	claim_place;	/* of its row */
 	int64		limits_key;
-	bool		reserved;		/* the ready queue's limits are reserved for us */
-	uint64		settings;		/* settings_generation() when it was taken; 0: of before */
+	bool		reserved;		/* the ready queue's limits are reserved for
+								 * us */
+	uint64		settings;		/* settings_generation() when it was taken; 0:
+								 * of before */
 	int			njobs;
 	BatchJob	jobs[BATCH_MAX];
 } Batch;
@@ -52,7 +55,8 @@ typedef enum BatchWithdraw
 
 /* Does a process run the job?  If it only waited in a batch, it is out of that now */
 extern bool batch_job_runs(int64 job_id);
-extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody runs it */
+extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody
+												 * runs it */
 
 extern Batch batch;
 
@@ -110,7 +114,8 @@ typedef enum FailureKind
 	FAILURE_TIMED_OUT,
 	FAILURE_CANCELLED,			/* defer.cancel(force => true) */
 	FAILURE_CRASHED,			/* its process was terminated */
-	FAILURE_INTERRUPTED			/* the server was stopped, or asked us to leave */
+	FAILURE_INTERRUPTED			/* the server was stopped, or asked us to
+								 * leave */
 } FailureKind;
 extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
 						   const ErrorData *error);
@@ -123,7 +128,8 @@ typedef enum DeliveryOutcome
 	DELIVERY_RETRY,				/* failed, may work later */
 	DELIVERY_REFUSED,			/* failed for good */
 	DELIVERY_CANCELLED,			/* defer.cancel(force => true) */
-	DELIVERY_INTERRUPTED,		/* we had to leave: tried again at once, no attempt */
+	DELIVERY_INTERRUPTED,		/* we had to leave: tried again at once, no
+								 * attempt */
 	DELIVERY_PUT_OFF			/* not begun, to be tried later, no attempt */
 } DeliveryOutcome;
 
@@ -131,7 +137,8 @@ typedef struct DeliveryEnd
 {
 	DeliveryOutcome outcome;
 	bool		timed_out;		/* DELIVERY_RETRY because of that */
-	int64		wait;			/* microseconds to the next attempt; -1: as the policy says */
+	int64		wait;			/* microseconds to the next attempt; -1: as
+								 * the policy says */
 	Jsonb	   *result;			/* NULL: none */
 	int			sqlerrcode;		/* these: unless DELIVERY_DONE */
 	char	   *message;

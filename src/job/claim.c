@@ -193,7 +193,7 @@ discard_row(ItemPointer tid, TupleTableSlot *slot)
 	if (!job_delete_at(tid))
 		return ROW_LOCKED;
 	job_end(&job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
-				   "was not begun before discard_after");
+			"was not begun before discard_after");
 	return ROW_DONE;
 }
 
@@ -264,7 +264,8 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
 typedef struct ClaimScan
 {
 	ReadyKey	stopped;		/* first row that was not looked at */
-	ReadyKey	postponed;		/* first of the rows that are to be looked at again */
+	ReadyKey	postponed;		/* first of the rows that are to be looked at
+								 * again */
 	bool		at_locked;		/* it stopped because too many rows are locked */
 } ClaimScan;
 
@@ -399,9 +400,9 @@ wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, Ti
 		wake_scheduler(MyDatabaseId);
 
 	/*
-	 * This claim may have taken the last room: the scheduler cancels jobs that
-	 * find none.  They may be in another ready queue, or have been added after
-	 * the scan, by a session that left that to this claim.
+	 * This claim may have taken the last room: the scheduler cancels jobs
+	 * that find none.  They may be in another ready queue, or have been added
+	 * after the scan, by a session that left that to this claim.
 	 */
 	else if (claimed && limits_cancel_at_limit(MyDatabaseId, choice->limits_key))
 		wake_scheduler(MyDatabaseId);
@@ -425,7 +426,7 @@ batch_claim(int max, TimestampTz *look_again)
 	batch_release_limits();
 	worker_release_suspect();
 	if (!defer_enabled || !ready_queue_choose(MyDatabaseId, my_worker->owner, now, &choice,
-			look_again))
+											  look_again))
 	{
 		batch_finalize();
 		return false;
@@ -464,8 +465,8 @@ batch_claim(int max, TimestampTz *look_again)
 		worker_release_suspect();
 
 		/*
-		 * another ready queue may have jobs, and this one will be tried again:
-		 * see ready_queue_scan_end()
+		 * another ready queue may have jobs, and this one will be tried
+		 * again: see ready_queue_scan_end()
 		 */
 		*look_again = Min(*look_again, now);
 

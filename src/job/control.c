@@ -117,7 +117,10 @@ job_take(int64 id, Job *job)
 				break;
 		}
 
-		/* one that a worker could not steal may have begun before we had the lock */
+		/*
+		 * one that a worker could not steal may have begun before we had the
+		 * lock
+		 */
 		if (job->claim == 0)
 			return TAKEN;
 		if (batch_job_runs(id))
@@ -143,8 +146,8 @@ finish_as_cancelled(Job *job)
 {
 	job->claim = 0;
 	job_end(job, STATE_CANCELLED, job->attempt, NO_TIME, NULL,
-				   job->sqlstate != NULL ? text_to_cstring(job->sqlstate) : NULL,
-				   job->error != NULL ? text_to_cstring(job->error) : NULL);
+			job->sqlstate != NULL ? text_to_cstring(job->sqlstate) : NULL,
+			job->error != NULL ? text_to_cstring(job->error) : NULL);
 	job_delete(job->id);
 }
 

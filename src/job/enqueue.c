@@ -342,7 +342,7 @@ defer_command(PG_FUNCTION_ARGS)
 	sql = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	command_check(sql);
 	id = enqueue_job(fcinfo, 1, JOB_COMMAND, COMMAND_FUNCTION, InvalidOid,
-				 jsonb_object_of_text("sql", sql));
+					 jsonb_object_of_text("sql", sql));
 	end_call(context);
 	PG_RETURN_INT64(id);
 }

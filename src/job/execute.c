@@ -61,7 +61,7 @@ typedef struct Call
 
 void
 execute_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *types, int nparams,
-			  DestReceiver *receiver, QueryCompletion *completion)
+				  DestReceiver *receiver, QueryCompletion *completion)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *queries;
@@ -236,7 +236,7 @@ call_by_statement(const Call *call, const char *verb, bool whole)
 		params->params[i].ptype = call->types[i];
 	}
 	execute_statement(linitial_node(RawStmt, pg_parse_query(sql)), sql, params, call->types,
-				  call->nargs, is_void ? NULL : receiver, &completion);
+					  call->nargs, is_void ? NULL : receiver, &completion);
 	return is_void ? NULL : result_of_rows(receiver);
 }
 

@@ -51,7 +51,7 @@ is_postponed(Oid owner, TimestampTz now, TimestampTz *next_check)
 	for (int i = 0; i < MAX_PUT_OFF; i++)
 	{
 		if (postponed[i].owner != owner || postponed[i].until <= now ||
-			postponed[i].until > now + ERROR_DELAY)	/* the clock was set back */
+			postponed[i].until > now + ERROR_DELAY) /* the clock was set back */
 			continue;
 		*next_check = Min(*next_check, postponed[i].until);
 		return true;
@@ -81,8 +81,8 @@ cancel_due(const ReadyQueueChoice *queue, TimestampTz now, TimestampTz *next_che
 
 		own_transaction_begin();
 		ended = job_end_due(queue, now, END_ROWS, STATE_CANCELLED, NULL,
-								   "the function was at its concurrency limit, and at_limit is \"cancel\"",
-								   &next);
+							"the function was at its concurrency limit, and at_limit is \"cancel\"",
+							&next);
 		own_transaction_end();
 	}
 	PG_CATCH();

@@ -304,7 +304,7 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	else
 	{
 		job_end(&job, result.state, job.attempt, started_at, end->result, sqlstate,
-					   error.message);
+				error.message);
 		job_delete(job.id);
 	}
 	return true;

@@ -9,7 +9,8 @@
 
 extern void job_log_init(void); /* worker start */
 extern void job_log_begin(void);
-extern void job_log_write(int64 job_id, Oid owner, int32 attempt);	/* insert what was collected */
+extern void job_log_write(int64 job_id, Oid owner, int32 attempt);	/* insert what was
+																	 * collected */
 extern void job_log_add(int elevel, const char *message);
 extern void job_log_end(void);	/* forget */
 

@@ -321,7 +321,7 @@ recover_claims(bool after_crash)
 	MemoryContext scratch = AllocSetContextCreate(context, "defer recovery", ALLOCSET_DEFAULT_SIZES);
 	List	   *orphans;
 	ListCell   *cell;
-	CrashState		crash_state = {0};
+	CrashState	crash_state = {0};
 	bool		complete = true;
 	int			nfreed = 0;
 

@@ -39,7 +39,7 @@ retry_or_fail(const Job *job, const JobPolicy *policy, TimestampTz now,
 		result->state = STATE_FAILED;
 	else
 		result->retry_at = now + backoff_interval(policy, failed,
-												   pg_prng_double(&pg_global_prng_state));
+												  pg_prng_double(&pg_global_prng_state));
 }
 
 AttemptResult

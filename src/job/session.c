@@ -41,7 +41,8 @@
 
 static uint64 transactions_ended = 0;
 static uint64 ended_before;		/* when the job began */
-static bool aborted = false;	/* some transaction was, since session_between_jobs() */
+static bool aborted = false;	/* some transaction was, since
+								 * session_between_jobs() */
 static bool touched_temp = false;	/* there may be temporary objects */
 static int	guc_level;
 static Oid	user;				/* whom the job began as */
@@ -155,5 +156,5 @@ session_between_jobs(void)
 	compat_drop_temporary_slots();
 	ResetSequenceCaches();
 	(void) DirectFunctionCall1(setseed,
-			Float8GetDatum(2 * pg_prng_double(&pg_global_prng_state) - 1));
+							   Float8GetDatum(2 * pg_prng_double(&pg_global_prng_state) - 1));
 }

@@ -77,8 +77,8 @@ end_unfinalized(void)
 	uint64		n;
 
 	own_sql_execute("SELECT j.id FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
-		" (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id)",
-		SPI_OK_SELECT);
+					" (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id)",
+					SPI_OK_SELECT);
 	rows = SPI_tuptable;
 	n = SPI_processed;
 	for (uint64 i = 0; i < n; i++)
@@ -106,9 +106,9 @@ adopt_data(void)
 	own_sql_execute("DELETE FROM defer.installation", SPI_OK_DELETE);
 	own_sql_execute("DELETE FROM defer.origin", SPI_OK_DELETE);
 	own_sql_execute("INSERT INTO defer.installation (id, database)"
-		" SELECT pg_catalog.gen_random_uuid(), d.oid FROM pg_catalog.pg_database d"
-		" WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
-		SPI_OK_INSERT);
+					" SELECT pg_catalog.gen_random_uuid(), d.oid FROM pg_catalog.pg_database d"
+					" WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
+					SPI_OK_INSERT);
 	own_sql_execute("INSERT INTO defer.origin (id) SELECT i.id FROM defer.installation i", SPI_OK_INSERT);
 }
 

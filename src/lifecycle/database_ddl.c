@@ -342,7 +342,8 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
 		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
-	bool		creates = IsA(stmt, CreateExtensionStmt);	/* CASCADE: perhaps ours, too */
+	bool		creates = IsA(stmt, CreateExtensionStmt);	/* CASCADE: perhaps
+															 * ours, too */
 	bool		alters = IsA(stmt, AlterDatabaseStmt);
 	volatile Oid database;
 
@@ -371,7 +372,7 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	if (creates && catalog_installed())
 		xact_notify_installed();
 	if (alters)
-		xact_notify_probe();		/* connections may be allowed again */
+		xact_notify_probe();	/* connections may be allowed again */
 }
 
 /* The extension is being dropped: when that is committed, the scheduler looks */

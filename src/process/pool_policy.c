@@ -110,8 +110,8 @@ policy_decide(const PolicyServer *server, const PolicyPool *pool,
 			 server->await_extra < server->max_await_extra)
 	{
 		/*
-		 * all that the role has awaits: without one more nothing goes on.  Those
-		 * above are for roles that have no worker at all
+		 * all that the role has awaits: without one more nothing goes on.
+		 * Those above are for roles that have no worker at all
 		 */
 		decision.start = 1;
 		decision.await_extra = true;

@@ -140,7 +140,7 @@ stop_idling(void)
 	LWLockRelease(shared->workers_lock);
 	if (!defer_enabled ||
 		!ready_queue_choose_delivery(MyDatabaseId, any_role, GetCurrentTimestamp(), &choice,
-				&ignored))
+									 &ignored))
 		return true;
 	ready_queue_scan_abort(&choice, MyDatabaseId);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);

@@ -195,7 +195,10 @@ slot_detach_worker(bool connected, bool unfinalized, int64 lost_job)
 	my_worker->leave = my_worker->blocked = false;
 	my_worker->suspect = 0;
 
-	/* one that could not connect is looked at by the scheduler, if there is one */
+	/*
+	 * one that could not connect is looked at by the scheduler, if there is
+	 * one
+	 */
 	my_worker->state = connected || my_database == NULL ||
 		my_database->database != my_worker->database || my_database->scheduler_pid == 0 ?
 		WORKER_FREE : WORKER_STARTING;

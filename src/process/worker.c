@@ -69,15 +69,13 @@
 /* Take up changes of the role's settings, and give memory back, at least so often */
 #define MAX_LIFETIME	(30 * USECS_PER_MINUTE)
 
-static int64 lost_job = 0;		/* it ran, and how it ended could not be
-								 * written down */
+static int64 lost_job = 0;		/* it ran, and its end is not recorded */
 static bool connected = false;
 static int64 started_at;		/* monotonic_now() */
 static bool retire = false;		/* a new worker is to take over */
 
 static bool owner_stale = true; /* roles, rights or settings have changed */
-static bool superuser_session;	/* was the owner a superuser when we
-								 * connected? */
+static bool superuser_session;	/* connected as a superuser */
 
 static bool
 asked_to_leave(void)
@@ -365,7 +363,7 @@ claim_or_steal(int max, TimestampTz *look_again, bool *steal_later)
 	{
 		taken = batch_take_awaited(min_depth, &depth, look_again);
 
-		/* the others may be at work for longer than is expected of those that await */
+		/* jobs that others await may be at work for longer than expected */
 		if (!taken && ready_queue_is_due(MyDatabaseId, my_worker->owner, GetCurrentTimestamp()))
 			*look_again = Min(*look_again, GetCurrentTimestamp() + LEFT_ALONE_DELAY);
 	}
@@ -448,8 +446,7 @@ main_loop(MemoryContext scratch)
 			monotonic_now() - started_at > MAX_LIFETIME)
 			return;
 		if (idle_since != 0)
-			worker_set_state(WORKER_IDLE);	/* before looking, so that no job
-											 * slips by */
+			worker_set_state(WORKER_IDLE);	/* before the look for jobs */
 		if (take_batch(max, &look_again, &steal_later))
 		{
 			int64		began = monotonic_now();
@@ -494,6 +491,6 @@ defer_worker_main(Datum arg)
 	scratch = AllocSetContextCreate(TopMemoryContext, "defer job", ALLOCSET_DEFAULT_SIZES);
 	main_loop(scratch);
 	if (!my_worker->blocked)
-		batch_finalize();			/* else worker_before_exit() does, once */
+		batch_finalize();		/* else worker_before_exit() does, once */
 	proc_exit(EXIT_DONE);
 }

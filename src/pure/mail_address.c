@@ -375,7 +375,7 @@ mail_address_header(const char *text, char *buffer, size_t size)
 	else if (name_length > 0)
 	{
 		put_encoded(&line, plain, name_length, NAME_COLUMN);
-		put(&line, "\r\n ", 3);	/* a line with an encoded word is a short one */
+		put(&line, "\r\n ", 3); /* a line with an encoded word is a short one */
 	}
 	put(&line, "<", 1);
 	put(&line, bare, bare_length);

@@ -178,8 +178,9 @@ static const struct
 {
 	const char *prefix;
 	int			offset;			/* of the IPv4 address, bytes */
-	bool		global;			/* may lead to the public Internet */
+	bool global;				/* may lead to the public Internet */
 }			wrappers[] =
+
 {
 	{"2002::/16", 2, true},		/* 6to4 */
 	{"64:ff9b::/96", 12, true}, /* NAT64 */
@@ -233,7 +234,7 @@ address_bytes(const struct sockaddr *socket_address, unsigned char bytes[16])
 {
 	unsigned char inner[16];
 	int			bits;
-	bool		global;
+	bool global;
 
 	if (!read_address(socket_address, bytes))
 		return false;
@@ -248,7 +249,7 @@ address_listed(const struct sockaddr *socket_address, const NetworkList *list)
 	unsigned char address[16];
 	unsigned char inner[16];
 	int			least = 0;
-	bool		global;
+	bool global;
 
 	if (!read_address(socket_address, address))
 		return false;
@@ -270,12 +271,13 @@ address_public(const struct sockaddr *socket_address)
 	unsigned char address[16];
 	unsigned char inner[16];
 	int			bits;
-	bool		global;
+	bool global;
 
 	if (!read_address(socket_address, address))
 		return false;
 	if (unwrap(address, inner, &bits, &global))
-		return global && is_public(inner);
+		return global &&is_public(inner);
+
 	return is_public(address);
 }
 

@@ -88,7 +88,7 @@ read_block(Relation rel, BlockNumber block, double weight, RowCallback callback,
  */
 void
 block_sample_read(const SamplePart *parts, int nparts, BlockNumber stride, RowCallback callback,
-		void *arg)
+				  void *arg)
 {
 	for (int i = 0; i < nparts; i++)
 	{
@@ -209,7 +209,7 @@ int
 block_sample_open_history(TimestampTz since, SamplePart **result, uint64 *nblocks)
 {
 	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), AccessShareLock);
-	SamplePart	   *parts = palloc(sizeof(SamplePart) * Max(list_length(partitions), 1));
+	SamplePart *parts = palloc(sizeof(SamplePart) * Max(list_length(partitions), 1));
 	ListCell   *cell;
 	int			n = 0;
 
@@ -217,7 +217,7 @@ block_sample_open_history(TimestampTz since, SamplePart **result, uint64 *nblock
 	foreach(cell, partitions)
 	{
 		Relation	rel = table_open(lfirst_oid(cell), AccessShareLock);
-		SamplePart	   *part = &parts[n];
+		SamplePart *part = &parts[n];
 
 		if (rel->rd_rel->relam != HEAP_TABLE_AM_OID || is_over(rel, since))
 		{

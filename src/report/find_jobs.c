@@ -120,7 +120,7 @@ look_who_runs(Search *search)
 	search->values[ARG_RUNNING] = PointerGetDatum(construct_empty_array(INT8OID));
 	execute(search, "SELECT COALESCE(pg_catalog.array_agg(r.job_id), '{}') FROM defer.running_jobs() r");
 	search->values[ARG_RUNNING] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-			&isnull);
+												&isnull);
 }
 
 /* ------------------------------------------------------------------------
@@ -211,7 +211,7 @@ choose_tables(Search *search)
 		return;
 	search->live = search->ended = search->succeeded = false;
 	deconstruct_array(DatumGetArrayTypeP(search->values[ARG_STATES]), TEXTOID, -1, false,
-			TYPALIGN_INT,
+					  TYPALIGN_INT,
 					  &states, &isnull, &n);
 	for (int i = 0; i < n; i++)
 	{
@@ -269,7 +269,7 @@ find_ranges(Search *search, OwnSql *own)
 		Range		range;
 
 		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 3,
-				&isnull))))
+														 &isnull))))
 			continue;
 		range.first = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
 		range.last = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
@@ -316,7 +316,7 @@ read_found(Search *search, SPIPlanPtr plan, int wanted, OwnSql *own)
 			Datum		id = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
 
 			if (role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
-					&isnull))))
+															&isnull))))
 				search->found[search->nfound++] = DatumGetInt64(id);
 			search->values[ARG_BEFORE] = Int64GetDatum(DatumGetInt64(id));
 		}
@@ -468,7 +468,7 @@ defer_child_states(PG_FUNCTION_ARGS)
 		bool		isnull;
 
 		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
-				&isnull))))
+														 &isnull))))
 			continue;
 		for (int j = 0; j < lengthof(states); j++)
 		{

@@ -155,17 +155,17 @@ Datum
 defer_history_sample(PG_FUNCTION_ARGS)
 {
 	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
-	.since = PG_GETARG_TIMESTAMPTZ(0),
+		.since = PG_GETARG_TIMESTAMPTZ(0),
 	.children = PG_GETARG_BOOL(2)};
 	int			rows = row_count(fcinfo, 1);
-	SamplePart	   *parts;
+	SamplePart *parts;
 	uint64		nblocks;
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
 	n = block_sample_open_history(sink.since, &parts, &nblocks);
 	block_sample_read(parts, n, block_sample_stride(nblocks, Max(rows / ROWS_IN_BLOCK, 16)),
-			put_history_row, &sink);
+					  put_history_row, &sink);
 	block_sample_close(parts, n);
 	return (Datum) 0;
 }
@@ -253,7 +253,7 @@ defer_throughput(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Counts	   *counts = palloc0(sizeof(Counts));
 	Interval   *step = PG_GETARG_INTERVAL_P(1);
-	SamplePart	   *parts;
+	SamplePart *parts;
 	uint64		nblocks;
 	BlockNumber stride;
 	int			n;
@@ -316,9 +316,9 @@ Datum
 defer_live_rows(PG_FUNCTION_ARGS)
 {
 	Sink		sink = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
-	.now = GetCurrentStatementStartTimestamp()};
+		.now = GetCurrentStatementStartTimestamp()};
 	int			rows = row_count(fcinfo, 0);
-	SamplePart		part = {0};
+	SamplePart	part = {0};
 
 	InitMaterializedSRF(fcinfo, 0);
 	part.rel = table_open(catalog_oid(CAT_JOB), AccessShareLock);

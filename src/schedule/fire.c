@@ -84,7 +84,10 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	job.scheduled_for = tick;
 	if (hold)
 	{
-		/* the end of the earlier run sets it free; it may come before our commit */
+		/*
+		 * the end of the earlier run sets it free; it may come before our
+		 * commit
+		 */
 		job.run_at = DT_NOEND;
 		xact_notify_release();
 	}
@@ -184,7 +187,7 @@ schedule_write_state(const Schedule *s)
 	schedule_write_times(s);
 	if (s->last_error != NULL)
 		alert_event_record_schedule(s->owner, s->function,
-							 psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
+									psprintf("schedule \"%s\" does not go on: %s", s->name, s->last_error));
 }
 
 /* Bring one locked schedule up to date */

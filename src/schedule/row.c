@@ -120,7 +120,7 @@ void
 schedule_write_times(const Schedule *s)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-			TIMESTAMPTZOID, TEXTOID};
+		TIMESTAMPTZOID, TEXTOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
 

@@ -207,7 +207,7 @@ replace_run(const Run *run, TimestampTz tick)
 	}
 	job.claim = 0;
 	job_end(&job, STATE_CANCELLED, job.attempt, NO_TIME, NULL, NULL,
-				   psprintf("replaced by the run for %s", timestamptz_to_str(tick)));
+			psprintf("replaced by the run for %s", timestamptz_to_str(tick)));
 	job_delete(job.id);
 	return true;
 }

@@ -350,7 +350,7 @@ trigger_schedule(int64 id, const char *name)
 	if (!schedule_make_job(&s, GetCurrentTimestamp(), &job, &sqlstate, &error))
 		ereport(ERROR,
 				(errcode(MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],
-						sqlstate[4])),
+									   sqlstate[4])),
 				 errmsg("schedule \"%s\" cannot run: %s", s.name, error),
 				 errhint("Put it right with defer.alter_cron().")));
 	if (current_job.job != NULL)

@@ -247,7 +247,7 @@ recheck_batch(TimestampTz now, int64 after)
 {
 	Oid			types[] = {TIMESTAMPTZOID, INT8OID, INT8OID};
 	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(after),
-			Int64GetDatum(BATCH_ROWS)};
+		Int64GetDatum(BATCH_ROWS)};
 	Schedule   *rows;
 	uint64		n;
 

@@ -151,7 +151,7 @@ static double
 jitter_share(const Schedule *schedule)
 {
 	uint64		seed = GetSystemIdentifier() ^ ((uint64) MyDatabaseId << 32) ^
-			(uint64) schedule->id;
+		(uint64) schedule->id;
 	uint64		hash = hash_bytes_extended((const unsigned char *) schedule->name,
 										   strlen(schedule->name), seed);
 

@@ -17,7 +17,7 @@
 
 #define COUNTERS	1024
 
-static pg_atomic_uint32 *counters = NULL;
+static pg_atomic_uint32 * counters = NULL;
 
 Size
 alert_counters_shmem_size(void)

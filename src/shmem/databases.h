@@ -38,20 +38,26 @@ typedef struct DatabaseSlot
 	bool		wanted;			/* the launcher wants a scheduler there */
 	bool		withdrawn;		/* DDL on the database wants our processes out */
 	bool		starting;		/* a scheduler was launched, is not attached */
-	bool		checked;		/* the scheduler has found that the database is to be served */
-	bool		recovered;		/* claims of before the last server start were looked at */
-	bool		called;			/* the scheduler was woken, and has not looked since */
+	bool		checked;		/* the scheduler has found that the database
+								 * is to be served */
+	bool		recovered;		/* claims of before the last server start were
+								 * looked at */
+	bool		called;			/* the scheduler was woken, and has not looked
+								 * since */
 	bool		rescan;			/* read all tables again */
 	bool		release;		/* look for held runs of schedules */
 	bool		alert;			/* there are events for alerts, or other rules */
-	uint32		rollup_many;	/* so many new counts of finished jobs are added up at once */
+	uint32		rollup_many;	/* so many new counts of finished jobs are
+								 * added up at once */
 	pg_atomic_uint32 rollup;	/* new counts, about; without a lock */
 	bool		orphans;		/* a worker went without finalizing its batch */
-	int			nlost;			/* jobs that ran then, whose end is not written */
+	int			nlost;			/* jobs that ran then, whose end is not
+								 * written */
 	int64		lost[LOST_MAX]; /* more of them are not known by id */
 	bool		no_slots;		/* no background worker could be registered */
 	TaskFailure task_failures[SCHEDULER_TASKS];
-	bool		refused;		/* workers of a role that has jobs could not connect */
+	bool		refused;		/* workers of a role that has jobs could not
+								 * connect */
 	pid_t		scheduler_pid;
 	Latch	   *scheduler_latch;
 	TimestampTz scheduler_since;
@@ -61,7 +67,8 @@ typedef struct DatabaseSlot
 } DatabaseSlot;
 
 extern DatabaseSlot *database_slots;	/* [shared->ndatabase_slots] */
-extern DatabaseSlot *my_database;	/* that of this process, NULL: it is none of ours */
+extern DatabaseSlot *my_database;	/* that of this process, NULL: it is none
+									 * of ours */
 
 extern Size databases_shmem_size(void);
 extern void databases_shmem_init(void); /* under AddinShmemInitLock */

@@ -20,7 +20,7 @@
 #include "shmem/workers.h"
 
 static HTAB *limit_table = NULL;
-static dlist_head *unused_limits = NULL;	/* the longest unused first */
+static dlist_head * unused_limits = NULL;	/* the longest unused first */
 
 /* Workers hold at most LIMITS_OF_KEY each; some more for deliveries under way */
 static int

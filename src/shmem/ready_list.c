@@ -149,7 +149,7 @@ ready_queues_overflow(Oid database, TimestampTz now)
 		overflow = db->unlisted_at <= now;
 		dlist_foreach(iter, &db->roles)
 			overflow = overflow ||
-				dlist_container(ReadyRole, node, iter.cur)->unlisted_at <= now;
+			dlist_container(ReadyRole, node, iter.cur)->unlisted_at <= now;
 	}
 	LWLockRelease(shared->ready_lock);
 	return overflow;

@@ -368,7 +368,8 @@ lower_queue(Oid database, const ReadyQueueChoice *queue, TimestampTz now, Oid *e
 	ReadyQueue *slot = db != NULL ? ready_queue_slot(queue, database) : NULL;
 
 	if (db == NULL)
-		return NULL;			/* the scheduler reads all of them when it comes */
+		return NULL;			/* the scheduler reads all of them when it
+								 * comes */
 	if (slot == NULL && (slot = add_queue(db, queue, now, evicted)) == NULL)
 		return NULL;
 	if (ready_key_before(queue->min_key, slot->min_key))
@@ -383,7 +384,7 @@ bool
 ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key,
 				int64 count, TimestampTz now)
 {
-	ReadyQueueChoice	queue = {owner, limits_key, priority, key, count};
+	ReadyQueueChoice queue = {owner, limits_key, priority, key, count};
 	ReadyQueue *slot;
 	Oid			evicted = InvalidOid;
 	bool		tell;
@@ -446,7 +447,11 @@ ready_queues_open(Oid database)
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	db = ready_database(database);
-	/* there are as many as DatabaseSlots, and each of those gives its own back */
+
+	/*
+	 * there are as many as DatabaseSlots, and each of those gives its own
+	 * back
+	 */
 	if (db == NULL && (db = ready_database(InvalidOid)) != NULL)
 	{
 		db->database = database;

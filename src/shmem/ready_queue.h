@@ -39,7 +39,7 @@ ready_key_before(ReadyKey a, ReadyKey b)
 typedef struct ReadyQueueChoice
 {
 	Oid			owner;			/* role of its jobs */
-	int64		limits_key;			/* its limits: see LIMITS_KEY() */
+	int64		limits_key;		/* its limits: see LIMITS_KEY() */
 	int32		priority;
 	ReadyKey	min_key;		/* no free job has a smaller key */
 	int64		ready;			/* free jobs, an estimate */
@@ -151,7 +151,7 @@ extern void ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid databas
  * is left alone for a moment.
  */
 extern void ready_queue_scan_end(const ReadyQueueChoice *chosen, Oid database, ReadyKey next,
-								  int64 taken, TimestampTz now);
+								 int64 taken, TimestampTz now);
 
 /* The claim has failed, or will be: all is as before.  The lock goes with the transaction */
 extern void ready_queue_scan_abort(const ReadyQueueChoice *chosen, Oid database);

@@ -105,19 +105,22 @@ typedef struct ReadyQueue
 	ReadyQueueTag tag;			/* hash key */
 	ReadyRole  *role;
 	dlist_node	node;			/* in role->queues */
-	LimitSlot  *limits[LIMITS_OF_KEY]; /* NULL: none */
+	LimitSlot  *limits[LIMITS_OF_KEY];	/* NULL: none */
 	ReadyKey	min_key;
-	int32		nclaims;		/* claims that have chosen it and have not ended */
+	int32		nclaims;		/* claims that have chosen it and have not
+								 * ended */
 	ReadyKey	scan_min;		/* lowest key added since the last scan began */
 	int64		ready;			/* jobs added less jobs taken: an estimate */
-	TimestampTz retry_at;		/* a claim met only locked rows: not before then */
+	TimestampTz retry_at;		/* a claim met only locked rows: not before
+								 * then */
 } ReadyQueue;
 
 /* ready_queue.c */
 extern ReadyDatabase *ready_database(Oid database); /* NULL: it is not served */
 extern ReadyRole *ready_role(Oid database, Oid owner);	/* NULL: it has no slot */
 extern ReadyQueue *ready_queue_slot(const ReadyQueueChoice *queue, Oid database);
-extern void ready_queue_release(ReadyQueue *slot);	/* free it, if it is empty and unused */
+extern void ready_queue_release(ReadyQueue *slot);	/* free it, if it is empty
+													 * and unused */
 extern void ready_role_release(ReadyRole *role);	/* likewise */
 
 static inline void

@@ -203,7 +203,7 @@ ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid database, ReadyKey 
 
 void
 ready_queue_scan_end(const ReadyQueueChoice *chosen, Oid database, ReadyKey next, int64 taken,
-					  TimestampTz now)
+					 TimestampTz now)
 {
 	ReadyQueue *slot;
 

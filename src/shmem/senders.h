@@ -46,7 +46,8 @@ typedef struct SenderSlot
 extern SenderSlot *sender_slots;	/* [shared->ndatabase_slots] */
 
 extern Size senders_shmem_size(void);
-extern void senders_shmem_init(LWLockPadded *locks);	/* under AddinShmemInitLock */
+extern void senders_shmem_init(LWLockPadded *locks);	/* under
+														 * AddinShmemInitLock */
 
 /* The slot of the database's sender, NULL: none; the caller holds workers_lock */
 extern SenderSlot *sender_slot(Oid database);

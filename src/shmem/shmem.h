@@ -47,9 +47,11 @@ typedef struct SharedState
 	int			await_free;		/* workers that may await and not count */
 	int			await_share;	/* of these, those of one role */
 	int			await_workers;	/* others that a role with such may have */
-	bool		restored;		/* from a base backup, and not all databases know it yet */
+	bool		restored;		/* from a base backup, and not all databases
+								 * know it yet */
 
-	pg_atomic_uint32 nscheduled;	/* not 0: some database's scheduled_set has bits */
+	pg_atomic_uint32 nscheduled;	/* not 0: some database's scheduled_set
+									 * has bits */
 } SharedState;
 
 extern SharedState *shared;		/* NULL: not in shared_preload_libraries */

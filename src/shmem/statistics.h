@@ -22,8 +22,9 @@ extern const int64 statistics_bounds[STATISTICS_BUCKETS - 1];	/* microseconds */
 enum
 {
 	COUNT_STATES = 0,
-	COUNT_SKIPPED = COUNT_STATES + STATISTICS_STATES,	/* ticks of schedules that made no
-														 * job to run */
+	COUNT_SKIPPED = COUNT_STATES + STATISTICS_STATES,	/* ticks of schedules
+														 * that made no job to
+														 * run */
 	COUNT_OUTCOMES,
 	COUNT_DURATIONS = COUNT_OUTCOMES + STATISTICS_OUTCOMES,
 	COUNT_DURATION_SUM = COUNT_DURATIONS + STATISTICS_BUCKETS,	/* microseconds */

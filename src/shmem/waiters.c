@@ -28,7 +28,8 @@ typedef struct Waiters
 {
 	pg_atomic_uint64 flush_point;	/* end of the last commit that ended a job */
 	pg_atomic_uint32 nwaiters;	/* slots in use */
-	WaiterSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* [MaxBackends], by process number */
+	WaiterSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* [MaxBackends], by process
+												 * number */
 } Waiters;
 
 static Waiters *waiters = NULL;

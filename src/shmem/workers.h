@@ -58,7 +58,7 @@ typedef struct WorkerSlot
 								 * 1; ... */
 	int64		await_job;		/* what its job waits for */
 	bool		leave;			/* another role needs the slot */
-	bool		blocked;			/* its own transaction has failed, and is
+	bool		blocked;		/* its own transaction has failed, and is
 								 * tried again */
 	int16		suspect;		/* of the job it runs: see
 								 * worker_reserve_suspect() */

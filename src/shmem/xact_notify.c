@@ -448,8 +448,8 @@ pending_xact_callback(XactEvent event)
 		case XACT_EVENT_PREPARE:
 
 			/*
-			 * The session that runs COMMIT PREPARED one day makes the scheduler
-			 * look in the tables: see lifecycle/database_ddl.c.
+			 * The session that runs COMMIT PREPARED one day makes the
+			 * scheduler look in the tables: see lifecycle/database_ddl.c.
 			 */
 			pending.any = false;
 			break;

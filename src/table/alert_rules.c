@@ -69,7 +69,8 @@ static HTAB *watchers = NULL;	/* Watchers by role */
 static int	wanted_states = 0;	/* bits of the states that any rule is about */
 
 static unsigned int rule_changes = 1;	/* grows with each announced change */
-static unsigned int rules_read_at = 0;	/* rule_changes when the rules were read */
+static unsigned int rules_read_at = 0;	/* rule_changes when the rules were
+										 * read */
 static Oid	rule_table = InvalidOid;
 
 /* What the transaction under way has put into these tables */
@@ -231,8 +232,8 @@ alert_rule_add_failing(AlertRule *rule, const char *function)
 	enter_failing(rule, function);
 
 	/*
-	 * A subtransaction may roll it back: the rows decide afterwards.  Until then
-	 * this process has it, and need not read all rules again.
+	 * A subtransaction may roll it back: the rows decide afterwards.  Until
+	 * then this process has it, and need not read all rules again.
 	 */
 	reload_at_end = true;
 	CacheInvalidateRelcacheByRelid(catalog_oid(CAT_ALERT));

@@ -15,8 +15,10 @@
 typedef struct AlertOwner
 {
 	Oid			owner;
-	int			wanted;			/* bits of the states that any of them is about */
-	int			nfailing;		/* entries of functions that are failing for them */
+	int			wanted;			/* bits of the states that any of them is
+								 * about */
+	int			nfailing;		/* entries of functions that are failing for
+								 * them */
 	List	   *rules;			/* of AlertRule */
 } AlertOwner;
 

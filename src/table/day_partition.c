@@ -100,6 +100,7 @@ day_partition_open(CatalogObject which, TimestampTz at)
 		if (rel != NULL)
 			relation_close(rel, NoLock);
 		else
-			known_partitions[which].relation = InvalidOid;	/* it was dropped meanwhile */
+			known_partitions[which].relation = InvalidOid;	/* it was dropped
+															 * meanwhile */
 	}
 }

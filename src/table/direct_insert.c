@@ -208,8 +208,8 @@ direct_insert_rel(Relation rel, const char *const *columns, int natts, Datum *va
 	else
 	{
 		/*
-		 * Opening an index may hear of a change and make the plan invalid, but
-		 * its memory is ours until insert_plan() is called again.
+		 * Opening an index may hear of a change and make the plan invalid,
+		 * but its memory is ours until insert_plan() is called again.
 		 */
 		for (int i = 0; i < plan->n; i++)
 		{

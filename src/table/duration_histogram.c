@@ -41,7 +41,7 @@ defer_duration_class(PG_FUNCTION_ARGS)
 {
 	const Interval *interval = PG_GETARG_INTERVAL_P(0);
 	double		duration = interval->time + (double) USECS_PER_DAY *
-			(interval->day + 30.0 * interval->month);
+		(interval->day + 30.0 * interval->month);
 
 	PG_RETURN_INT32(duration_class((int64) Max(0, Min(duration, (double) PG_INT64_MAX / 2))));
 }

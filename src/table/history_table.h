@@ -28,6 +28,7 @@ typedef struct HistoryRow
 extern TimestampTz history_insert(const Job *job, char state, int32 attempt,
 								  TimestampTz started_at, Jsonb *result, const char *sqlstate,
 								  const char *error);
+
 /* A btree index of a partition by which a job is found; InvalidOid: there is none */
 extern Oid	history_id_index(Relation partition);
 

@@ -334,7 +334,10 @@ lock_row(int64 id, const int64 *claim, bool skip_locked, Job *job)
 		if (claim != NULL && claim_of_slot(slot) != *claim)
 			break;
 
-		/* a later version may have another claim: then it is looked at before it is locked */
+		/*
+		 * a later version may have another claim: then it is looked at before
+		 * it is locked
+		 */
 		result = table_tuple_lock(table->rel, &tid, GetLatestSnapshot(), slot,
 								  GetCurrentCommandId(false), LockTupleExclusive,
 								  skip_locked ? LockWaitSkip : LockWaitBlock,

@@ -41,9 +41,10 @@ extern void job_table_init(void);	/* in _PG_init */
 
 /* One write to the row at tid; false: somebody else is at it or was (never waits) */
 extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim,
-		CachedTid *new_place);
+							 CachedTid *new_place);
 extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
-extern bool job_delete_left(CachedTid *place, int64 id); /* left there by an earlier one */
+extern bool job_delete_left(CachedTid *place, int64 id);	/* left there by an
+															 * earlier one */
 
 /* Find the newest committed version of a row */
 extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);

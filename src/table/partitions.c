@@ -166,9 +166,9 @@ make_partition(const Parent *parent, int64 day)
 					 parent->indexes[i + 1]));
 
 	/*
-	 * Whoever has seen which partitions there are, and then waits for the lock
-	 * of the default one, would miss the rows that are moved.  So that they
-	 * wait before they look, the parent is locked first.
+	 * Whoever has seen which partitions there are, and then waits for the
+	 * lock of the default one, would miss the rows that are moved.  So that
+	 * they wait before they look, the parent is locked first.
 	 */
 	run(psprintf("LOCK TABLE ONLY defer.%s IN ACCESS EXCLUSIVE MODE", parent->name));
 	run(psprintf("LOCK TABLE defer.%s_default IN ACCESS EXCLUSIVE MODE", parent->name));

@@ -189,7 +189,10 @@ ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role, 
 		}
 		else
 		{
-			/* the rest of the role is searched for by itself: on to the next role */
+			/*
+			 * the rest of the role is searched for by itself: on to the next
+			 * role
+			 */
 			cursor->limits_key = PG_INT64_MAX;
 			cursor->priority = PG_INT32_MAX;
 			ready_role_unlisted(MyDatabaseId, queue.owner, now);

@@ -142,8 +142,11 @@ find_entry(const Job *job, char state, int16 class, TimestampTz hour)
 		elog(ERROR, "more finished jobs than were told of");
 	collected.last = collected.heads[hash % HASH_SIZE] = collected.n;
 	entry = &collected.entries[collected.n++];
-	*entry = (Entry) {hour, job->function, job->queue, state, class, hash, head, 0, 0,
-		job->id, job->id, false};
+	*entry = (Entry)
+	{
+		hour, job->function, job->queue, state, class, hash, head, 0, 0,
+			job->id, job->id, false
+	};
 	return entry;
 }
 

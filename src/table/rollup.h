@@ -19,7 +19,7 @@ extern void rollup_add(const Job *job, char state, TimestampTz started_at, Times
 /* Between begin and write: "most" jobs of one owner, in the current memory context */
 extern void rollup_begin(int most);
 extern void rollup_collect(const Job *job, char state, TimestampTz started_at,
-		TimestampTz finished_at);
+						   TimestampTz finished_at);
 extern void rollup_write(void);
 
 /*
@@ -27,7 +27,7 @@ extern void rollup_write(void);
  * and delete its row.  false: it has not ended.
  */
 typedef void (*RollupCount) (const Job *job, char state, TimestampTz started_at,
-		TimestampTz finished_at);
+							 TimestampTz finished_at);
 extern bool rollup_delete_ended(int64 id, RollupCount count);
 
 /*

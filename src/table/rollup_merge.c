@@ -68,8 +68,10 @@ static const char *const add_up_sql =
 /* What has been added up in one transaction */
 typedef struct Sums
 {
-	int64		counts;			/* elements of the arrays in defer.job_rollup_new */
-	int64		rows;			/* of defer.job_rollup, that they were added to */
+	int64		counts;			/* elements of the arrays in
+								 * defer.job_rollup_new */
+	int64		rows;			/* of defer.job_rollup, that they were added
+								 * to */
 } Sums;
 
 static Datum
@@ -90,9 +92,9 @@ add_up(Datum *tids, int n, Sums *sums)
 	if (SPI_execute_with_args(add_up_sql, 1, &type, &array, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not add up the counts of finished jobs");
 	sums->counts += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-			&isnull));
+												&isnull));
 	sums->rows += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
-			&isnull));
+											  &isnull));
 }
 
 /* Is it an error of the values, and not of the circumstances? */
@@ -120,7 +122,7 @@ leave_out(Datum tid, const ErrorData *error)
 			(errcode(error->sqlerrcode),
 			 errmsg("counts of finished jobs of role %s were left out: %s",
 					SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
-						error->message)));
+					error->message)));
 }
 
 /*
@@ -220,7 +222,7 @@ rollup_maintain(TimestampTz now, uint32 *many)
 	if (n > 0)
 		rows_at_once = Max(100, Min(ROLLUP_COUNTS * n / Max(sums.counts, 1), ROLLUP_COUNTS));
 	*many = Max(MANY_LEAST, Min(sums.rows * MANY_PER_ROW, MANY_MOST));
-	return n == limit ? now : DT_NOEND;	/* after what else there is to do */
+	return n == limit ? now : DT_NOEND; /* after what else there is to do */
 }
 
 void

@@ -228,7 +228,11 @@ set_common(Transfer *transfer, const TransferRequest *request)
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	/* or the end of the transfer, at its time-out for one, waits for the lookup */
+
+	/*
+	 * or the end of the transfer, at its time-out for one, waits for the
+	 * lookup
+	 */
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_lookup);
 	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, transfer);
@@ -240,7 +244,11 @@ set_common(Transfer *transfer, const TransferRequest *request)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-	/* nothing of the account that the server runs under, nor of its environment */
+
+	/*
+	 * nothing of the account that the server runs under, nor of its
+	 * environment
+	 */
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
@@ -284,7 +292,11 @@ set_http(Transfer *transfer, const TransferRequest *request)
 
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-	/* no CURLOPT_PIPEWAIT: all would wait for the first answer of a host that hangs */
+
+	/*
+	 * no CURLOPT_PIPEWAIT: all would wait for the first answer of a host that
+	 * hangs
+	 */
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, request->redirects > 0 ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, request->redirects);
@@ -385,7 +397,11 @@ outcome_of_error(CURLcode code, long status)
 		case CURLE_TOO_MANY_REDIRECTS:
 			return TRANSFER_IMPOSSIBLE;
 		case CURLE_UNSUPPORTED_PROTOCOL:
-			/* a redirect to another scheme; without an answer: one that is not HTTP */
+
+			/*
+			 * a redirect to another scheme; without an answer: one that is
+			 * not HTTP
+			 */
 			return status == 0 ? TRANSFER_FAILED : TRANSFER_IMPOSSIBLE;
 		default:
 			return TRANSFER_FAILED;

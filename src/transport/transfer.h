@@ -73,7 +73,8 @@ struct Transfer
 extern bool transfers_configure(const NetworkList *allowed, const char *ca_file);
 extern CURLM *transfer_create_multi(void);	/* NULL: no memory */
 extern Transfer *transfer_create(const TransferRequest *request);
-extern void transfer_free(Transfer *transfer);	/* it must not run; in any thread */
+extern void transfer_free(Transfer *transfer);	/* it must not run; in any
+												 * thread */
 extern void transfer_classify(Transfer *transfer, CURLcode code);
 extern TransferResult *transfer_result(Transfer *transfer);
 extern bool transfer_leaves_lookup(const Transfer *transfer);

@@ -34,7 +34,8 @@
 static CURLM *multi = NULL;
 static int	epoll_fd = -1;
 static int	wake_fd = -1;		/* in it: mail_threads.c's */
-static int64_t timer = -1;		/* libcurl's: microseconds of the clock below; -1: none */
+static int64_t timer = -1;		/* libcurl's: microseconds of the clock below;
+								 * -1: none */
 
 static int64_t
 now(void)

@@ -30,7 +30,8 @@
 typedef struct TransferRequest
 {
 	bool		is_mail;		/* by SMTP; else by HTTP */
-	bool		trusted;		/* the administrator's address: no rule applies */
+	bool		trusted;		/* the administrator's address: no rule
+								 * applies */
 	const char *url;
 	const char *username;		/* NULL: no authentication */
 	const char *password;		/* NULL: an empty one */
@@ -60,7 +61,8 @@ typedef enum TransferOutcome
 	TRANSFER_LOGIN_DENIED,		/* the same, to the credentials */
 	TRANSFER_TIMED_OUT,
 	TRANSFER_FAILED,			/* no whole answer; may work later */
-	TRANSFER_IMPOSSIBLE,		/* no whole answer, and there never will be one */
+	TRANSFER_IMPOSSIBLE,		/* no whole answer, and there never will be
+								 * one */
 	TRANSFER_ADDRESS_REFUSED	/* by the network rules: see address */
 } TransferOutcome;
 
@@ -72,9 +74,11 @@ typedef struct TransferResult
 	long		retry_after;	/* seconds that the server asks for; 0: none */
 	char	   *error;			/* "" if there is none */
 	char	   *address;		/* that was refused */
-	char	   *head;			/* header lines; of SMTP the last answer.  NULL: none */
+	char	   *head;			/* header lines; of SMTP the last answer.
+								 * NULL: none */
 	size_t		head_length;
-	char	   *body;			/* of SMTP the last answer that says no.  NULL: none */
+	char	   *body;			/* of SMTP the last answer that says no. NULL:
+								 * none */
 	size_t		body_length;
 	bool		body_cut;		/* there was more than body_limit */
 } TransferResult;
@@ -86,7 +90,10 @@ typedef struct Transport
 	/* Once a process.  Returns NULL, or what failed, with errno */
 	const char *(*init) (int *wait_fd);
 
-	/* For transfers made from now on: networks allowed besides the public ones */
+	/*
+	 * For transfers made from now on: networks allowed besides the public
+	 * ones
+	 */
 	bool		(*configure) (const NetworkList *allowed, const char *ca_file);
 
 	/* NULL: out of memory */
@@ -106,8 +113,8 @@ typedef struct Transport
 	TransferResult *(*result) (Transfer *transfer);
 
 	/*
-	 * Would the thread that looks up its name go on without it, if it ended or
-	 * were destroyed now?  A lookup cannot be broken off.
+	 * Would the thread that looks up its name go on without it, if it ended
+	 * or were destroyed now?  A lookup cannot be broken off.
 	 */
 	bool		(*leaves_lookup) (const Transfer *transfer);
 
@@ -118,9 +125,9 @@ typedef struct Transport
 	void		(*destroy) (Transfer *transfer);
 
 	/*
-	 * End all threads, for the end of the process.  Returns how many could not
-	 * be ended: exit() must not be called while there are any, as its handlers
-	 * free what they use.
+	 * End all threads, for the end of the process.  Returns how many could
+	 * not be ended: exit() must not be called while there are any, as its
+	 * handlers free what they use.
 	 */
 	int			(*stop) (void);
 } Transport;

@@ -151,7 +151,8 @@ add_items(List *list, uint64_t mask, const char *const *names)
 			last = first;
 		next_item(list);
 		if (names != NULL)
-			add(list->text, "%s", names[first]);	/* NOLINT: all bits have names */
+			add(list->text, "%s", names[first]);	/* NOLINT: all bits have
+													 * names */
 		else
 			add(list->text, "%d", first);
 		if (last > first && names != NULL)

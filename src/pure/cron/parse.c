@@ -72,28 +72,28 @@ fail_never(CronParser *p, const Words *w)
 		cron_next_local(&any_weekday, YEAR_2000, &found))
 	{
 		cron_fail(p, weekday, weekday_size, "",
-			 "schedule can never fire: in no month \"%.*s\" is the day "
-			 "\"%.*s\" a day of week \"%.*s\"", quoted(month_size),
-			 p->text + month, quoted(day_length), p->text + day,
-			 quoted(weekday_size), p->text + weekday);
+				  "schedule can never fire: in no month \"%.*s\" is the day "
+				  "\"%.*s\" a day of week \"%.*s\"", quoted(month_size),
+				  p->text + month, quoted(day_length), p->text + day,
+				  quoted(weekday_size), p->text + weekday);
 		return cron_hint(p, "As one of the two begins with *, both the day of "
-					"month and the day of week must match.");
+						 "month and the day of week must match.");
 	}
 	if (is_star(p->text[day]))
 	{
 		cron_fail(p, weekday, weekday_size, "",
-			 "schedule can never fire: no month \"%.*s\" has the day of week "
-			 "\"%.*s\"", quoted(month_size), p->text + month,
-			 quoted(weekday_size), p->text + weekday);
+				  "schedule can never fire: no month \"%.*s\" has the day of week "
+				  "\"%.*s\"", quoted(month_size), p->text + month,
+				  quoted(weekday_size), p->text + weekday);
 		return cron_hint(p, "February has at most 29 days, and a fifth of a "
-					"weekday only if that is the 29th.");
+						 "weekday only if that is the 29th.");
 	}
 	cron_fail(p, day, day_length, "",
-		 "schedule can never fire: no month \"%.*s\" has the day \"%.*s\"",
-		 quoted(month_size), p->text + month, quoted(day_length),
-		 p->text + day);
+			  "schedule can never fire: no month \"%.*s\" has the day \"%.*s\"",
+			  quoted(month_size), p->text + month, quoted(day_length),
+			  p->text + day);
 	return cron_hint(p, "April, June, September and November have 30 days, "
-				"February has 28 or 29. \"L\" is the last day of any month.");
+					 "February has 28 or 29. \"L\" is the last day of any month.");
 }
 
 /* The words are the fields */
@@ -110,7 +110,7 @@ parse_fields(CronParser *p, const Words *w)
 	for (i = first; i < N_FIELDS; i++)
 	{
 		if (!cron_parse_field(p, (CronField) i, w->start[i - first],
-						 w->end[i - first]))
+							  w->end[i - first]))
 			return false;
 		values[i] = p->values;
 		star[i] = is_star(p->text[w->start[i - first]]);
@@ -164,15 +164,15 @@ parse_macro(CronParser *p, const Words *w)
 			continue;
 		if (w->n > 1)
 			return cron_fail(p, w->start[1], w->end[1] - w->start[1], allowed,
-						"unexpected \"%.*s\" after \"%.*s\"",
-						quoted(w->end[1] - w->start[1]),
-						p->text + w->start[1], length, word);
+							 "unexpected \"%.*s\" after \"%.*s\"",
+							 quoted(w->end[1] - w->start[1]),
+							 p->text + w->start[1], length, word);
 		p->text = macros[i].fields;
 		split_words(p->text, &fields);
 		return parse_fields(p, &fields);
 	}
 	return cron_fail(p, w->start[0], length, allowed, "unknown schedule \"%.*s\"",
-				quoted(length), word);
+					 quoted(length), word);
 }
 
 /* Characters and length: what all the rest relies on */
@@ -187,8 +187,8 @@ check_text(CronParser *p)
 
 		if (i >= CRON_TEXT_MAX)
 			return cron_fail(p, i, 0, which_fields,
-						"schedule is longer than %d characters",
-						CRON_TEXT_MAX);
+							 "schedule is longer than %d characters",
+							 CRON_TEXT_MAX);
 		if ((c < ' ' && c != '\t') || c >= 0x7f)
 			return cron_fail_character(p, i);
 	}
@@ -198,8 +198,8 @@ check_text(CronParser *p)
 bool
 cron_parse(const char *text, CronSchedule *out, CronError *err)
 {
-	CronParser		parser;
-	CronParser	   *p = &parser;
+	CronParser	parser;
+	CronParser *p = &parser;
 	Words		words;
 
 	memset(p, 0, sizeof(*p));
@@ -218,11 +218,11 @@ cron_parse(const char *text, CronSchedule *out, CronError *err)
 		return cron_parse_every(p, words.end[0]);
 	if (words.n > N_FIELDS)
 		return cron_fail(p, words.start[N_FIELDS],
-					words.end[N_FIELDS] - words.start[N_FIELDS], which_fields,
-					"schedule has more than 6 fields");
+						 words.end[N_FIELDS] - words.start[N_FIELDS], which_fields,
+						 "schedule has more than 6 fields");
 	if (words.n < N_FIELDS - 1)
 		return cron_fail(p, words.end[words.n - 1], 0, which_fields,
-					"schedule has %d field%s, but needs 5 or 6", words.n,
-					words.n == 1 ? "" : "s");
+						 "schedule has %d field%s, but needs 5 or 6", words.n,
+						 words.n == 1 ? "" : "s");
 	return parse_fields(p, &words);
 }

@@ -52,15 +52,15 @@ fail_unit(CronParser *p, int pos, int length)
 		cron_word_is(word, length, "microseconds");
 	if (calendar)
 		return cron_fail(p, pos, length, "Use fields: \"0 0 1 * *\" is the first "
-					"of each month, \"0 0 1 1,7 *\" each half year.",
-					"an interval cannot be given in \"%.*s\"", length, word);
+						 "of each month, \"0 0 1 1,7 *\" each half year.",
+						 "an interval cannot be given in \"%.*s\"", length, word);
 	if (fraction)
 		return cron_fail(p, pos, length, "The shortest interval is one second.",
-					"an interval cannot be shorter than a second");
+						 "an interval cannot be shorter than a second");
 	if (length == 0)
 		return cron_fail(p, pos, 0, which_intervals, "unit of time expected");
 	return cron_fail(p, pos, length, which_intervals,
-				"unexpected \"%.*s\" in the interval", quoted(length), word);
+					 "unexpected \"%.*s\" in the interval", quoted(length), word);
 }
 
 /* A number and a unit at p->pos; adds to the interval */
@@ -77,8 +77,8 @@ parse_part(CronParser *p, int64_t *interval, int64_t *last_unit)
 		number = cron_read_digits(p);
 		if (peek(p) == '.' || peek(p) == ',')
 			return cron_fail(p, start, cron_token_end(p, p->pos + 1) - start,
-						"Use a smaller unit, for example \"every 90 "
-						"seconds\".", "the interval must be a whole number");
+							 "Use a smaller unit, for example \"every 90 "
+							 "seconds\".", "the interval must be a whole number");
 	}
 	else if (*interval > 0)
 		return fail_unit(p, p->pos, cron_token_end(p, p->pos) - p->pos);
@@ -93,15 +93,15 @@ parse_part(CronParser *p, int64_t *interval, int64_t *last_unit)
 								   cron_token_end(p, unit)) - unit);
 	if (seconds >= *last_unit)
 		return cron_fail(p, unit, p->pos - unit, "Larger units come first, each at "
-					"most once: \"every 1 hour 30 minutes\".",
-					"unexpected unit \"%.*s\" in the interval", p->pos - unit,
-					p->text + unit);
+						 "most once: \"every 1 hour 30 minutes\".",
+						 "unexpected unit \"%.*s\" in the interval", p->pos - unit,
+						 p->text + unit);
 	*last_unit = seconds;
 	*interval += number * seconds;
 	if (*interval > 0 && *interval <= CRON_INTERVAL_MAX)
 		return true;
 	return cron_fail(p, start, p->pos - start, "It can be from 1 second to 36525 "
-				"days.", "the interval is out of range");
+					 "days.", "the interval is out of range");
 }
 
 bool
@@ -120,7 +120,7 @@ cron_parse_every(CronParser *p, int pos)
 			break;
 		if (p->pos >= p->end)
 			return cron_fail(p, p->pos, 0, which_intervals,
-						"interval expected after \"every\"");
+							 "interval expected after \"every\"");
 		if (!parse_part(p, &interval, &last_unit))
 			return false;
 	} while (p->pos < p->end);

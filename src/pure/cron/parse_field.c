@@ -87,15 +87,15 @@ read_number(CronParser *p, const char *what, int min, int max, int *number)
 	{
 		cron_fail_unexpected(p);
 		cron_hint(p, "Here stands the %s, a number from %d to %d.", what, min,
-			 max);
+				  max);
 		return false;
 	}
 	*number = read_small(p);
 	if (*number >= min && *number <= max)
 		return true;
 	cron_fail(p, start, p->pos - start, NULL,
-		 "%s \"%.*s\" is out of range for the %s", what,
-		 quoted(p->pos - start), p->text + start, p->rule->name);
+			  "%s \"%.*s\" is out of range for the %s", what,
+			  quoted(p->pos - start), p->text + start, p->rule->name);
 	cron_hint(p, "It can be from %d to %d here.", min, max);
 	return false;
 }
@@ -116,12 +116,12 @@ read_value(CronParser *p, Value *value)
 		if (value->value >= p->rule->min && value->value <= p->rule->max)
 			return true;
 		cron_fail(p, value->pos, value->length, NULL,
-			 "\"%.*s\" is out of range for the %s", quoted(value->length),
-			 p->text + value->pos, p->rule->name);
+				  "\"%.*s\" is out of range for the %s", quoted(value->length),
+				  p->text + value->pos, p->rule->name);
 		if (value->value >= 1970 && value->value <= 9999)
 			cron_hint(p, "There is no field for years: five fields are minute, "
-				 "hour, day of month, month, day of week; the first of six "
-				 "is the second.");
+					  "hour, day of month, month, day of week; the first of six "
+					  "is the second.");
 		return false;
 	}
 	for (i = 0; names[3 * i] != '\0'; i++)
@@ -169,8 +169,8 @@ read_step(CronParser *p, int *step)
 	if (p->kind <= FIELD_HOUR && p->err != NULL && p->err->length > 0 &&
 		p->err->position == start + 1 && is_digit(p->text[start + 1]))
 		cron_hint(p, "A step counts within the field, from 1 to %d here. For "
-			 "longer intervals write, for example, \"every 90 minutes\".",
-			 p->rule->values);
+				  "longer intervals write, for example, \"every 90 minutes\".",
+				  p->rule->values);
 	return false;
 }
 
@@ -182,18 +182,18 @@ fail_reversed(CronParser *p, const Value *from, const Value *to)
 	int			max = p->kind == FIELD_WEEKDAY ? 6 : p->rule->max;
 
 	cron_fail(p, from->pos, length, NULL, "range \"%.*s\" of the %s is reversed",
-		 quoted(length), p->text + from->pos, p->rule->name);
+			  quoted(length), p->text + from->pos, p->rule->name);
 	if (from->value > max)
 		return cron_hint(p, "Write \"%d-%d\": Sunday is 0 at the beginning of a "
-					"range.", p->rule->min, to->value);
+						 "range.", p->rule->min, to->value);
 	if (p->rule->names[0] != '\0')
 		return cron_hint(p, "Write \"%d-%d,%d-%d\", or use names, which may wrap "
-					"around: \"%.3s-%.3s\".", from->value, max, p->rule->min,
-					to->value,
-					p->rule->names + 3 * (from->value - p->rule->min),
-					p->rule->names + 3 * (to->value - p->rule->min));
+						 "around: \"%.3s-%.3s\".", from->value, max, p->rule->min,
+						 to->value,
+						 p->rule->names + 3 * (from->value - p->rule->min),
+						 p->rule->names + 3 * (to->value - p->rule->min));
 	return cron_hint(p, "Write \"%d-%d,%d-%d\" if it is meant to go on from the "
-				"beginning.", from->value, max, p->rule->min, to->value);
+					 "beginning.", from->value, max, p->rule->min, to->value);
 }
 
 /* ------------------------------------------------------------------------
@@ -232,7 +232,7 @@ parse_weekday_of_month(CronParser *p, const Value *value, bool *ok)
 			p->out->nth_weekdays[n - 1] |= bit;
 		else if (p->err != NULL)
 			cron_hint(p, "After # comes which one of the month, from 1 to 5: 6#3 "
-				 "is the third Saturday. The last one is written 6L.");
+					  "is the third Saturday. The last one is written 6L.");
 	}
 	else
 		return false;
@@ -307,9 +307,9 @@ fail_after_item(CronParser *p, int start)
 	int			length = cron_token_end(p, p->pos) - p->pos;
 
 	cron_fail(p, p->pos, length, NULL,
-		 "unexpected \"%.*s\" after \"%.*s\" in the %s", quoted(length),
-		 p->text + p->pos, quoted(p->pos - start), p->text + start,
-		 p->rule->name);
+			  "unexpected \"%.*s\" after \"%.*s\" in the %s", quoted(length),
+			  p->text + p->pos, quoted(p->pos - start), p->text + start,
+			  p->rule->name);
 	if (p->rule->names[0] != '\0' && is_letter(p->text[p->pos]) &&
 		p->pos - start == 3 && is_letter(p->text[start]))
 		cron_hint(p, "Names of months and weekdays have three letters.");

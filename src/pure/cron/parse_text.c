@@ -73,9 +73,9 @@ cron_fail_unexpected(CronParser *p)
 
 	if (p->pos >= p->end || p->text[p->pos] == ',')
 		return cron_fail(p, p->pos, p->pos < p->end, NULL,
-					"value expected for the %s", p->rule->name);
+						 "value expected for the %s", p->rule->name);
 	return cron_fail(p, p->pos, length, NULL, "unexpected \"%.*s\" in the %s",
-				quoted(length), p->text + p->pos, p->rule->name);
+					 quoted(length), p->text + p->pos, p->rule->name);
 }
 
 /*
@@ -95,9 +95,9 @@ cron_fail_character(CronParser *p, int pos)
 		length++;
 	if (length > 1)
 		return cron_fail(p, pos, length, allowed,
-					"schedule contains a character that is not ASCII");
+						 "schedule contains a character that is not ASCII");
 	return cron_fail(p, pos, 1, allowed,
-				"schedule contains the byte 0x%02x, which is not allowed", *c);
+					 "schedule contains the byte 0x%02x, which is not allowed", *c);
 }
 
 /* Read digits; what is too large for any use stays above the longest interval */

@@ -41,7 +41,7 @@ typedef struct CronParser
 	int			pos;			/* of the next character */
 	int			end;			/* of the word */
 	CronError  *err;			/* may be NULL */
-	const CronFieldRule *rule;		/* of the field, NULL outside of one */
+	const CronFieldRule *rule;	/* of the field, NULL outside of one */
 	CronField	kind;
 	uint64_t	values;			/* of the field, as bits */
 	CronSchedule *out;

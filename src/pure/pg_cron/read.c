@@ -557,4 +557,3 @@ pg_cron_matches(const PgCronSchedule *p, const PgCronRules *rules, int64_t local
 	return p->days_star || p->weekdays_star || rules->both_days ?
 		by_day && by_weekday : by_day || by_weekday;
 }
-
