@@ -36,7 +36,10 @@ text_value(int row, int column)
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
-/* Return microseconds; one row that nobody could write with defer.alert() is no error */
+/*
+ * Return microseconds.  A row that no user could write with defer.alert() is
+ * no error
+ */
 static int64
 interval_usecs(Datum value)
 {
@@ -187,8 +190,8 @@ forget_events(const AlertRule *rule)
 }
 
 /*
- * Can messages go where they are to go?  The endpoint may have been dropped since
- * the rule was made, and made again, as one of another kind.
+ * Check that the endpoint of a rule can take its messages.  It may have been
+ * dropped since the rule was made, and made again, as one of another kind.
  */
 static bool
 check_endpoint(const AlertRule *rule)

@@ -18,7 +18,7 @@
 #include "table/alert_event.h"
 #include "alert/rule.h"
 
-/* Remember what is failing, or that it is not any more; true: that is news */
+/* Remember whether the condition fails.  Return true if that is news */
 bool
 alert_set_failing(const AlertRule *rule, const char *subject, bool failing)
 {
@@ -49,7 +49,7 @@ is_failing(const AlertRule *rule, const char *subject)
 					   2, types, values, NULL, SPI_OK_SELECT) > 0;
 }
 
-/* Is the last event about a subject its recovery? */
+/* Check whether the last event about a subject is its recovery */
 static bool
 recovery_waits(const AlertRule *rule, const char *subject)
 {
@@ -86,7 +86,10 @@ note_condition(const AlertRule *rule, char kind, const char *subject, const char
 	}
 }
 
-/* Does shared memory know of a ready job that old, of a role that the owner may manage? */
+/*
+ * Check whether shared memory knows of a ready job that is old, of a role that
+ * the owner may manage
+ */
 static bool
 may_be_late(const AlertRule *rule, TimestampTz now)
 {

@@ -2,10 +2,10 @@
  * turns.c
  *		The scheduler's task for alerts: which rules have their turn.
  *
- * A turn looks at what is due, the oldest first: messages whose group_window is
- * over, and conditions that no job's end tells of.  The rules of one role have a
- * share of each turn, and each rule a subtransaction of its own: no role holds up
- * the alerts of another, nor the scheduler's other tasks.
+ * A turn looks at due items, the oldest first: messages whose group_window is
+ * over, and conditions that no job's end tells of.  The rules of one role have
+ * a share of each turn, and each rule a subtransaction of its own: no role
+ * holds up the alerts of another, nor the scheduler's other tasks.
  */
 #include "postgres.h"
 
@@ -146,7 +146,7 @@ rule_state(const AlertRule *rule, TimestampTz now)
 	return state;
 }
 
-/* Forget what is kept about rules that are gone */
+/* Forget the states of rules that are gone */
 static void
 forget_states(void)
 {
@@ -163,7 +163,7 @@ forget_states(void)
 	}
 }
 
-/* List what is due for rules; *again: when the next of the others is */
+/* List the rules that are due; *again: when the next of the others is due */
 static List *
 find_due(List *rule_list, TimestampTz now, TimestampTz *again)
 {

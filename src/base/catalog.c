@@ -116,9 +116,10 @@ catalog_owner(void)
 }
 
 /*
- * Is the database the one that the data were made in?  Not after a restore
- * (other UUID in "origin"), as a template copy (other OID of the database), or
- * if a subscription has copied the row of another installation beside ours.
+ * Check whether the database is the one that the data were made in.  It is not
+ * after a restore (other UUID in "origin"), as a template copy (other OID of
+ * the database), or if a subscription has copied the row of another
+ * installation beside ours.
  */
 bool
 catalog_is_active(void)
@@ -160,7 +161,10 @@ catalog_is_active(void)
 	return active;
 }
 
-/* Templates are there to be copied, which nobody may do while somebody is connected */
+/*
+ * Check for a template.  Templates are there to be copied, which is impossible
+ * while a session is connected
+ */
 bool
 database_is_template(Oid database)
 {
@@ -175,10 +179,11 @@ database_is_template(Oid database)
 }
 
 /*
- * Rows of some tables say as whom something is done, or where secrets go.  No
- * right on them is granted, but whoever has pg_write_all_data could write them
- * all the same, and so become any role.  What our own code writes comes by here
- * as the owner of the extension, or not at all (direct table access).
+ * Rows of some tables name the role that something is done as, or the place
+ * that secrets go to.  No right on them is granted, but a role with
+ * pg_write_all_data could write them all the same, and so become any role.
+ * Writes of our own code come by here as the owner of the extension, or not at
+ * all (direct table access).
  */
 Datum
 defer_owner_only(PG_FUNCTION_ARGS)

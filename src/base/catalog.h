@@ -33,8 +33,8 @@ typedef enum CatalogObject
 	CAT_N
 } CatalogObject;
 
-extern bool catalog_installed(void);	/* does this database have the
-										 * extension? */
+extern bool catalog_installed(void);	/* true if this database has the
+										 * extension */
 extern Oid	catalog_owner(void);	/* owner of the extension */
 extern Oid	catalog_oid(CatalogObject which);	/* cached; error if missing */
 extern bool catalog_is_active(void);	/* false in a restored or copied

@@ -39,7 +39,10 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
-/* This process' number among those that may be there, below MaxBackends; in 17 it got a name */
+/*
+ * This process' number among all possible ones, below MaxBackends; in 17 it
+ * got a name
+ */
 static inline int
 compat_process_number(void)
 {
@@ -242,7 +245,10 @@ compat_primary_key_index(Relation rel)
 #endif
 }
 
-/* May a member become the role with SET ROLE?  16 tells that from inheriting */
+/*
+ * Check whether a member may become the role with SET ROLE.  16 tells that
+ * from inheriting
+ */
 static inline bool
 compat_may_set_role(Oid member, Oid role)
 {
@@ -282,7 +288,10 @@ compat_qualified_name(const char *name)
 #define compat_drop_temporary_slots() ReplicationSlotCleanup()
 #endif
 
-/* Is this the process of a client's session?  18 and 19 tell otherwise. */
+/*
+ * Check whether this is the process of a client's session.  18 and 19 tell
+ * otherwise.
+ */
 static inline bool
 compat_is_client_process(const PGPROC *proc)
 {

@@ -36,7 +36,7 @@ name_is_delivery(const char *function)
 		strcmp(function, SLACK_FUNCTION) == 0;
 }
 
-/* Is it one of our functions, which jobs carry without its parameters? */
+/* Check for one of our functions, which jobs carry without its parameters */
 static inline bool
 name_is_ours(const char *function)
 {

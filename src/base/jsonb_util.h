@@ -20,7 +20,7 @@ extern List *jsonb_read_list(const Jsonb *object, const char *key); /* of string
 typedef void (*JsonbMember) (const char *name, const char *value, void *context);
 extern void jsonb_read_pairs(const Jsonb *object, JsonbMember call, void *context);
 
-/* Add a member to the object that is being built; what is given is copied */
+/* Add a member to the object that is being built.  Values are copied */
 extern void jsonb_push_key(JsonbBuilder *state, const char *key);
 extern void jsonb_push_bytes(JsonbBuilder *state, const char *key, const char *bytes, int length);
 extern void jsonb_push_text(JsonbBuilder *state, const char *key, const char *text);

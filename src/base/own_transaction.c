@@ -1,8 +1,8 @@
 /*
  * own_transaction.c
- *		Transactions of our own, in a process that also runs other people's: our
- *		tables are written whatever the role's defaults are, and nobody who has
- *		locked them is waited for long.
+ *		Transactions of our own, in a process that also runs those of users.
+ *		Our tables are written whatever the role's defaults are.  A session
+ *		that has locked them is not waited for long.
  */
 #include "postgres.h"
 
@@ -36,8 +36,9 @@ own_transaction_begin_at(int isolation)
 	PushActiveSnapshot(GetTransactionSnapshot());
 
 	/*
-	 * Whoever locks our tables holds up neither a process that is to leave
-	 * nor those that wait for its place: it is an error, and tried again.
+	 * A session that locks our tables holds up neither a process that is to
+	 * leave nor those that wait for its place: it is an error, and tried
+	 * again.
 	 */
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_OWN, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
@@ -57,8 +58,8 @@ own_transaction_begin(void)
 }
 
 /*
- * Does anybody hold a lock on our tables that a worker would wait for?  In a
- * transaction, which keeps those that it gets.
+ * Check whether a session holds a lock on our tables that a worker would wait
+ * for.  In a transaction, which keeps the locks that it gets.
  */
 bool
 own_transaction_is_locked(void)
@@ -82,7 +83,10 @@ own_transaction_end(void)
 	MemoryContextSwitchTo(bookkeeping_context);
 }
 
-/* own_transaction_is_locked(), in a transaction of its own: somebody may come the next moment */
+/*
+ * own_transaction_is_locked(), in a transaction of its own: a lock may be
+ * taken the next moment
+ */
 bool
 own_transaction_would_wait(void)
 {

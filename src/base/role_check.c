@@ -1,7 +1,8 @@
 /*
  * role_check.c
- *		May the jobs of a role be run, here and now?  The scheduler asks before it
- *		starts a worker, the worker when roles have changed.
+ *		Checks whether the jobs of a role may be run, here and now.  The
+ *		scheduler asks before it starts a worker, the worker when roles have
+ *		changed.
  *
  * Jobs of a role that is gone fail, and so do those of superusers where the
  * administrator has switched them off: neither comes right by itself.  A role

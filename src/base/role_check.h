@@ -1,6 +1,6 @@
 /*
  * role_check.h
- *		May the jobs of a role be run, here and now?
+ *		Checks whether the jobs of a role may be run, here and now.
  */
 #ifndef JOB_OWNER_H
 #define JOB_OWNER_H

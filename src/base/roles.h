@@ -5,7 +5,7 @@
 #ifndef DEFER_ROLES_H
 #define DEFER_ROLES_H
 
-/* May the current user see and manage what belongs to that role? */
+/* Check whether the current user may see and manage objects of that role */
 extern bool role_may_manage(Oid owner); /* member of it, or superuser */
 extern bool role_may_see(Oid owner);	/* the same, or pg_monitor */
 

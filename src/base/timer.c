@@ -1,11 +1,11 @@
 /*
  * timer.c
- *		Time that nobody sets, and the timer of a worker.
+ *		A clock that cannot be set, and the timer of a worker.
  *
- * PostgreSQL's own timers go by the wall clock: if that is set back by an hour,
- * what is armed comes an hour late, and nobody would stop a job that is over
- * its max_duration.  So one of the system's is used, on the monotonic clock;
- * its signal is one that background workers have no other use for.
+ * PostgreSQL's own timers go by the wall clock: if that is set back by an
+ * hour, a timer comes an hour late, and a job that is over its max_duration
+ * would not be stopped.  So one of the system's is used, on the monotonic
+ * clock; its signal is one that background workers have no other use for.
  */
 #include "postgres.h"
 

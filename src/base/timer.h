@@ -1,6 +1,6 @@
 /*
  * timer.h
- *		Time that nobody sets, and a timer on it.
+ *		A clock that cannot be set, and a timer on it.
  */
 #ifndef MONOTONIC_H
 #define MONOTONIC_H

@@ -91,8 +91,8 @@ check_function(const char *name, Target *target)
 }
 
 /*
- * Is the name the stored signature of a function that is gone, but for its
- * settings?  An error if these are another role's.
+ * Check whether the name is the stored signature of a function that is gone,
+ * but for its settings.  Raise an error if these are another role's.
  */
 static bool
 is_gone(const char *name, Target *target)
@@ -145,7 +145,7 @@ insert_function(const Target *target)
 				lengthof(types), types, values, NULL, SPI_OK_INSERT);
 }
 
-/* Write what is given; the first time, make the row */
+/* Write the settings that are given.  The first time, make the row */
 static void
 write_function(const Target *target, FunctionCallInfo fcinfo, bool reset, const bool *paused)
 {

@@ -65,7 +65,10 @@ delete_settings(const char *signature, int32 id)
 	xact_notify_rescan();		/* jobs under it have no limit any more */
 }
 
-/* Is defer.function there, and the extension's own?  Not while that is being made */
+/*
+ * Check whether defer.function is there, and the extension's own.  It is not
+ * while that is being made
+ */
 static bool
 settings_exist(void)
 {

@@ -7,7 +7,7 @@
 
 #include "config/settings_cache.h"
 
-/* May that role put jobs into the queue?  The queue exists. */
+/* Check whether that role may put jobs into the queue, which exists */
 extern bool queue_usable_by(const char *name, const QueueSettings *queue, Oid role);
 
 /*

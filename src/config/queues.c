@@ -241,8 +241,9 @@ defer_resume_queue(PG_FUNCTION_ARGS)
  * ------------------------------------------------------------------------ */
 
 /*
- * Who still needs the queue; NULL: nobody.  A row of defer.job may be that of
- * a job that has finished: then it has a row in the history.
+ * Return what still needs the queue, or NULL if it is not needed.  A row of
+ * defer.job may be that of a job that has finished: then it has a row in the
+ * history.
  */
 static const char *
 queue_needed_by(text *name)
@@ -302,7 +303,7 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	/* first, so that nobody changes it meanwhile */
+	/* first, so that the queue does not change meanwhile */
 	deleted = own_sql_run("DELETE FROM defer.queue q WHERE q.name OPERATOR(pg_catalog.=) $1",
 						  1, &type, &value, NULL, SPI_OK_DELETE);
 	needed_by = queue_needed_by(name);

@@ -48,7 +48,10 @@ typedef struct SettingRow
 	int32		limit;			/* LIMIT_NONE, LIMIT_PAUSED or more */
 } SettingRow;
 
-/* Check the arguments first .. first + ncolumns - 1; is any of them given? */
+/*
+ * Check the arguments first .. first + ncolumns - 1.  Return true if any of
+ * them is given
+ */
 extern bool setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int first);
 
 /*

@@ -51,7 +51,7 @@ enum
 	QU_CONCURRENCY, QU_PAUSED
 };
 
-/* What holds where nobody has said anything */
+/* Defaults where no setting was made */
 static const JobPolicy default_policy = {
 	.max_attempts = 13,
 	.initial_interval = 30 * USECS_PER_SEC,
@@ -95,8 +95,8 @@ forget_settings(Oid relation)
 }
 
 /*
- * What this transaction has changed and read is rolled back, or prepared and may
- * be: nobody else hears of it.
+ * Forget the settings that this transaction has changed and read.  They are
+ * rolled back, or prepared and may be.  No other process hears of it.
  */
 static void
 forget_rolled_back(void)

@@ -8,10 +8,10 @@
 #include "base/job.h"
 #include "pure/backoff.h"
 
-/* A row of defer.function; what is NULL there is false in has_... */
+/* A row of defer.function.  A column that is NULL there is false in has_... */
 typedef struct FunctionSettings
 {
-	bool		found;			/* is there a row at all? */
+	bool		found;			/* false if there is no row */
 	int32		id;				/* 0 when there is no row */
 	Oid			owner;			/* of the function, when its settings were
 								 * made */

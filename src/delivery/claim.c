@@ -137,7 +137,10 @@ claim_size(const ReadyQueueChoice *choice)
 	return 1 + nreserved;
 }
 
-/* Does the role have a share left?  Called under a lock, for each queue that is due */
+/*
+ * Check whether the role has a share left.  Called under a lock, for each
+ * queue that is due
+ */
 static bool
 may_take(Oid role, bool mails)
 {
@@ -201,7 +204,7 @@ delivery_claim(TimestampTz *next_check)
 	/* claims of others, meanwhile, have found no capacity */
 	unused = LIMITS_KEY_HAS_LIMITS(choice.limits_key) && nreserved + 1 > fresh->njobs;
 
-	/* in this order: what is not used must not look as if it were taken */
+	/* in this order: an unused share must not look as if it were taken */
 	release(Max(fresh->njobs - 1, 0));
 	ready_queue_scan_end(&choice, MyDatabaseId, next, fresh->njobs,
 						 pause_after ? now : DT_NOBEGIN);

@@ -2,7 +2,7 @@
  * delivery.h
  *		Deliveries: HTTP requests, e-mails and messages to Slack, as jobs.
  *
- * What is to be sent is in the arguments of the job, an object:
+ * The arguments of the job, an object, hold the delivery:
  *
  *	http	method, url, body (and its type) or base64, headers, endpoint,
  *			timeout, connect_timeout, redirects, max_response
@@ -53,7 +53,10 @@ extern const char *const mail_schemes[];
  * delivery/common.c
  * ------------------------------------------------------------------------ */
 
-/* May the role send deliveries of that kind, "http", "email" or "slack"? */
+/*
+ * Check whether the role may send deliveries of that kind, "http", "email" or
+ * "slack"
+ */
 extern bool delivery_allowed(const char *kind, Oid role);
 
 #endif							/* DELIVERY_H */

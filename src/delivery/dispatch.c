@@ -1,6 +1,7 @@
 /*
  * dispatch.c
- *		From a job to what is to be sent, and from what came of it to the job's end.
+ *		From a job to the request to be sent, and from its outcome to the job's
+ *		end.
  *
  * All that was checked when the job was enqueued is checked again here: the
  * owner may still use the function and the endpoint, and the endpoint still
@@ -26,7 +27,10 @@
  * Before
  * ------------------------------------------------------------------------ */
 
-/* May the owner send that now?  If not, "end" says what becomes of the job */
+/*
+ * Check whether the owner may send now.  If not, "end" says what becomes of
+ * the job
+ */
 static bool
 owner_may_send(const Job *job, const char *function, DeliveryEnd *end)
 {

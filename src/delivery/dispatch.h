@@ -1,6 +1,7 @@
 /*
  * dispatch.h
- *		From a job to what is to be sent, and from what came of it to the job's end.
+ *		From a job to the request to be sent, and from its outcome to the job's
+ *		end.
  *
  *	dispatch.c						for the sender: all kinds of deliveries
  *	http_request.c, http_answer.c	HTTP and Slack
@@ -20,7 +21,7 @@
  * ------------------------------------------------------------------------ */
 
 /*
- * Describe what is to be sent for a job, in the current memory context; in a
+ * Describe the request of a job, in the current memory context; in a
  * transaction.  False: it cannot be sent, and "end" says why.
  */
 extern bool delivery_prepare(const Job *job, Endpoint **endpoint, TransferRequest *request,
@@ -57,7 +58,10 @@ extern void delivery_network_error(const Job *job, const TransferResult *result,
 /* Overwrite the endpoint's secrets in the data */
 extern void mask_secrets(const Endpoint *endpoint, char *data, size_t length);
 
-/* Bytes that must be read behind what is kept, for mask_secrets() to see secrets whole */
+/*
+ * Bytes that must be read behind the part that is kept, for mask_secrets() to
+ * see secrets whole
+ */
 extern size_t mask_length(const Endpoint *endpoint);
 
 /* ------------------------------------------------------------------------

@@ -2,10 +2,10 @@
  * endpoint.c
  *		Endpoints: addresses and credentials of deliveries, under a name.
  *
- * A job carries the name.  What is behind it is read when the job is sent, and
- * shown to nobody: not even the owner can read a password back.  An endpoint
- * belongs to the role that made it; that role, those it has been granted to,
- * and their members may send with it.
+ * A job carries the name.  The endpoint is read when the job is sent, and its
+ * secrets are never shown: not even the owner can read a password back.  An
+ * endpoint belongs to the role that made it; that role, those it has been
+ * granted to, and their members may send with it.
  *
  * The statement that calls defer.endpoint() holds the secret.  So its text is taken
  * out of pg_stat_activity at once, and no error within the call brings it to the
@@ -179,9 +179,10 @@ hide_from_log(void *arg)
 }
 
 /*
- * Hide the statement that made the call: it holds secrets.  Errors within the call
- * are logged without it, as an error context callback says so; for those that come
- * after it, at the commit for one, there is another text in its place.
+ * Hide the statement that made the call: it holds secrets.  Errors within the
+ * call are logged without it, as an error context callback says so; for errors
+ * that come after it, at the commit for one, there is another text in its
+ * place.
  */
 static void
 hide_statement(ErrorContextCallback *callback)

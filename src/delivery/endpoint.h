@@ -27,12 +27,12 @@ typedef struct Endpoint
 /* Read one; NULL: there is none of that name */
 extern Endpoint *endpoint_read(const char *name);
 
-/* May the role send with it? */
+/* Check whether the role may send with the endpoint */
 extern bool endpoint_usable_by(const Endpoint *endpoint, Oid role);
 
 /*
- * Must mails of the role over this endpoint have the endpoint's sender?  So it is
- * for all but its owner, if it has one.
+ * Check whether mails of the role over this endpoint must have the endpoint's
+ * sender.  They must for all roles but its owner, if it has a sender.
  */
 extern bool endpoint_fixes_sender(const Endpoint *endpoint, Oid role);
 
@@ -46,7 +46,10 @@ extern Endpoint *endpoint_check(const char *name, const char *kind);
  */
 extern void endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job_owner);
 
-/* Does the endpoint belong to the role that it belonged to when that was added? */
+/*
+ * Check whether the endpoint belongs to the role that it belonged to when it
+ * was added
+ */
 extern bool endpoint_has_owner(const Endpoint *endpoint, const Jsonb *args, Oid job_owner);
 
 #endif							/* DELIVERY_ENDPOINT_H */

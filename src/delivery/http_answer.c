@@ -32,7 +32,7 @@
 /* How much of a URL goes into messages (bytes) */
 #define URL_SHOWN_MAX		300
 
-/* Can these bytes be kept as text of this database? */
+/* Check whether these bytes can be kept as text of this database */
 static bool
 is_text(const char *bytes, size_t length)
 {

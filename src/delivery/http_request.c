@@ -57,7 +57,10 @@ add_header(const char *name, const char *value, void *context)
 	add_line(request, value[0] == '\0' ? psprintf("%s;", name) : psprintf("%s: %s", name, value));
 }
 
-/* Does the endpoint have a say in this header: its own, its credentials, its signature? */
+/*
+ * Check whether the endpoint decides about this header: its own, its
+ * credentials, its signature
+ */
 static bool
 is_endpoints(const Endpoint *endpoint, const char *name)
 {

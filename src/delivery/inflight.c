@@ -307,7 +307,7 @@ inflight_end(Delivery *delivery, DeliveryOutcome outcome, int sqlerrcode, const 
 	}
 }
 
-/* End those that defer.cancel(force => true) was called for */
+/* End the transfers of jobs that defer.cancel(force => true) was called for */
 static void
 collect_cancelled(void)
 {

@@ -2,8 +2,8 @@
  * inflight.h
  *		The deliveries that this process, the sender of its database, has in flight.
  *
- * The table lives as long as the process.  What others need to know of it, which
- * jobs there are and which are to be cancelled, is in the SenderSlot.
+ * The table lives as long as the process.  The SenderSlot tells other
+ * processes which jobs there are and which are to be cancelled.
  *
  *	inflight.c	the table; beginning transfers, and collecting those that end
  *	claim.c		taking jobs into it
@@ -70,7 +70,7 @@ extern Inflight inflight;
 /* How many more deliveries of a role may begin, and how many of them may be mails */
 extern int	inflight_share(Oid role, bool mails);
 
-/* Is nothing to be had, for any role? */
+/* Check whether no place is to be had, for any role */
 extern bool inflight_full(void);
 
 /* Copy a job into memory of its own; put it into the table, which cannot fail */

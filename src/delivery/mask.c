@@ -28,7 +28,7 @@
 typedef void (*SecretCall) (const char *secret, void *context);
 
 /* ------------------------------------------------------------------------
- * What is secret
+ * Secrets
  * ------------------------------------------------------------------------ */
 
 typedef struct SecretVisit

@@ -72,7 +72,10 @@ forget_recorded(void)
 	}
 }
 
-/* Has the error nothing to do with what was to be written?  It may work later */
+/*
+ * Check whether an error has nothing to do with the values to be written, so
+ * that writing them may work later
+ */
 static bool
 may_be_written_later(int sqlerrcode)
 {

@@ -108,7 +108,7 @@ given_value(const FunctionEntry *entry, Jsonb *args, int argument, JsonbValue *s
 	return getKeyJsonValueFromContainer(&args->root, name, strlen(name), space);
 }
 
-/* Is it one of the parameters' names? */
+/* Check whether the key is the name of a parameter */
 static bool
 is_parameter(const FunctionEntry *entry, const JsonbValue *key)
 {
@@ -272,8 +272,9 @@ function_rethrow_args(const FunctionEntry *entry, int i, MemoryContext context)
 }
 
 /*
- * Convert what is given; nothing is done for the others.  In "stored", unless it
- * is NULL, goes what is to be stored instead; NULL: what is given.
+ * Convert the arguments that are given; nothing is done for the others.  In
+ * "stored", unless it is NULL, goes the value to be stored instead; NULL: the
+ * argument as given.
  */
 static void
 convert_given(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls, bool *given,

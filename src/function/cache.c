@@ -1,6 +1,6 @@
 /*
  * cache.c
- *		What is known of functions and procedures that jobs run, kept until the
+ *		Cache of functions and procedures that jobs run, kept until the
  *		catalogs change: the functions by OID, and what names have meant.
  *
  * Entries that have been invalidated may still be in use (a job's function
@@ -155,7 +155,8 @@ type_name(Oid type)
 }
 
 /*
- * Stored, and compared with what is stored: so it must not depend on who asks.
+ * Return the signature, which is stored and compared with stored ones.  So it
+ * must not depend on the session.
  */
 char *
 function_signature(Form_pg_proc form)
@@ -229,8 +230,8 @@ make_entry(HeapTuple tuple)
 	FunctionEntry *entry = palloc0(sizeof(FunctionEntry));
 
 	/*
-	 * first: what is read of them from here on is announced to us when it
-	 * changes
+	 * first: changes of the types that are read from here on are announced to
+	 * us
 	 */
 	for (int i = 0; i < form->pronargs; i++)
 		use_type(form->proargtypes.values[i]);
@@ -318,7 +319,9 @@ function_known_answer(const Question *question)
 	return answer != NULL && same_question(question, &answer->question) ? answer : NULL;
 }
 
-/* Somebody asks for a great many names: begin anew */
+/*
+ * Make room for answers.  If a session asks for a great many names, begin anew
+ */
 static void
 prepare_answers(void)
 {

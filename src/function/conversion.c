@@ -202,7 +202,7 @@ convert_base(Conversion *conversion, JsonbValue *value, bool *isnull)
 	*isnull = value->type == jbvNull;
 	if (conversion->base == JSONBOID)
 	{
-		/* also a null is a value of theirs, but SQL's NULL is what is meant */
+		/* also a null is a value of theirs, but SQL's NULL is meant */
 		return *isnull ? (Datum) 0 : JsonbPGetDatum(JsonbValueToJsonb(value));
 	}
 	if (*isnull)

@@ -24,7 +24,7 @@ typedef struct Conversion
 	int32		typmod;
 } Conversion;
 
-/* Look up how values of a type are made; what is found is in that context */
+/* Look up how values of a type are made.  The result is in that context */
 extern void conversion_prepare(Conversion *conversion, Oid type, MemoryContext context);
 
 /* Make a value of the type; throws what the type's input function does */

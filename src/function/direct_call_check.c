@@ -100,10 +100,10 @@ static needs_fmgr_hook_type prev_needs_fmgr_hook = NULL;
 static fmgr_hook_type prev_fmgr_hook = NULL;
 
 /* ------------------------------------------------------------------------
- * What schedules are there of a function?
+ * Schedules of a function
  * ------------------------------------------------------------------------ */
 
-/* What is there may be in use: it is thrown away by the next look-up */
+/* Entries may be in use: the next look-up throws them away */
 static void
 function_changed(int cache, uint32 hash)
 {
@@ -314,7 +314,7 @@ binding_schedule(Oid function)
  * The hooks
  * ------------------------------------------------------------------------ */
 
-/* Is this a client's session, or a parallel worker of one? */
+/* Check whether this is a client's session, or a parallel worker of one */
 static bool
 in_client_session(void)
 {
@@ -376,9 +376,10 @@ direct_call_fmgr_hook(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
 }
 
 /*
- * What was announced and then rolled back is announced to nobody, and we may
- * have looked meanwhile.  After a commit the shared set has what was added, and
- * so has the scheduler's next look into the tables after COMMIT PREPARED.
+ * A change that was announced and then rolled back is not announced to other
+ * backends, and we may have looked meanwhile.  After a commit the shared set
+ * has what was added, and so has the scheduler's next look into the tables
+ * after COMMIT PREPARED.
  */
 static void
 direct_call_xact_callback(XactEvent event)

@@ -9,7 +9,10 @@ extern void direct_call_check_init(void);
 extern bool direct_call_in_worker;	/* this process is a worker: calls are
 									 * allowed */
 
-/* May the current user neither call nor enqueue it, because of a schedule? */
+/*
+ * Check whether the current user may neither call nor enqueue the function,
+ * because of a schedule
+ */
 extern bool direct_call_is_scheduled(Oid function);
 
 /* A schedule of the function has come, gone or changed: everybody look again, at commit */

@@ -31,8 +31,8 @@ typedef struct FunctionEntry
  * Find the function that a user means by name ('fn' or 'schema.fn(type,...)')
  * with the current search_path, and check the current user's EXECUTE right,
  * and that the arguments (array, object or NULL) fit and convert: they are
- * replaced by what is to be stored, see function_check_args().  Errors say
- * what, where and what to do.  The entry is good until the next
+ * replaced by the arguments to be stored, see function_check_args().  Errors
+ * say what, where and what to do.  The entry is good until the next
  * AcceptInvalidationMessages(); copy what you keep.
  */
 extern FunctionEntry *function_resolve(const char *name, Jsonb **args);
@@ -44,10 +44,10 @@ extern FunctionEntry *function_resolve_name(const char *name);
 extern FunctionEntry *function_by_signature(const char *signature);
 
 /*
- * Is the function still one that the owner of a job, or of a schedule, has asked
- * for?  owner_then: its owner when it was named, InvalidOid: not known.  A name
- * that is free again can be taken by any role that may create functions in the
- * schema.
+ * Check whether the function is still one that the owner of a job, or of a
+ * schedule, has asked for.  owner_then: its owner when it was named,
+ * InvalidOid: not known.  A name that is free again can be taken by any role
+ * that may create functions in the schema.
  */
 extern bool function_owner_accepted(const FunctionEntry *entry, Oid owner_then, Oid job_owner);
 
@@ -60,16 +60,17 @@ extern bool function_owner_accepted(const FunctionEntry *entry, Oid owner_then, 
 extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls);
 
 /*
- * Convert what is given; errors name function and parameter.  Returns the
- * arguments as they are to be stored: text that is read by settings of the
- * session is replaced by text that is not.  "portable": they are so already.
+ * Convert the arguments that are given; errors name function and parameter.
+ * Returns the arguments as they are to be stored: text that is read by
+ * settings of the session is replaced by text that is not.  "portable": they
+ * are so already.
  */
 extern Jsonb *function_check_args(FunctionEntry *entry, Jsonb *args, bool portable);
 
 /* One value as JSON, as to_jsonb() makes it */
 extern Jsonb *argument_to_jsonb(Datum value, Oid type);
 
-/* Is that number of arguments, or are those names, what the function takes? */
+/* Check whether that number of arguments, or those names, fit the function */
 extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
 
 /* function/cache.c: functions by OID; NULL: there is no such function */
@@ -142,10 +143,12 @@ extern const char *function_unfit(Form_pg_proc form);
 extern bool function_is_fit(Oid function);
 extern void function_check_fit(Oid function);	/* an error that says why not */
 
-/* portable_args.c: does no setting have a say in how text of the type is read? */
+/*
+ * portable_args.c: check that no setting affects how text of the type is read
+ */
 extern bool function_type_is_portable(Oid type);
 
-/* May it have sums of money in it, which are stored as with lc_monetary = C? */
+/* Check for money in the type, which is stored as with lc_monetary = C */
 extern bool function_type_is_money(Oid type);
 extern int	function_money_begin(void);
 extern void function_money_end(int level);

@@ -199,8 +199,8 @@ count_preferred(const Oid *functions, int n)
 
 /*
  * All functions that a name without types may mean, at least one, those of
- * pg_catalog last.  Those that cannot be jobs do not count beside others that
- * can.
+ * pg_catalog last.  Functions that cannot be jobs do not count beside others
+ * that can.
  */
 static int
 find_by_name(const char *given, Oid **functions)
@@ -225,8 +225,7 @@ find_by_name(const char *given, Oid **functions)
 	}
 	if (nfit > 0)
 		return nfit;
-	(*functions)[0] = candidates->oid;	/* the caller says what is wrong with
-										 * it */
+	(*functions)[0] = candidates->oid;	/* the caller reports the error */
 	return 1;
 }
 

@@ -47,7 +47,7 @@ inner_type(Oid type)
 	}
 }
 
-/* Is it regclass or the like, or what may have one in it? */
+/* Check whether the type is regclass or the like, or may have one in it */
 static bool
 depends_on_path(Oid inner)
 {

@@ -2,10 +2,10 @@
  * import_pg_cron.c
  *		defer.import_pg_cron(): the jobs of pg_cron become schedules of ours.
  *
- * What pg_cron runs is what is imported, and a note says so where that is not
- * what the text says: pg_cron ignores what it does not understand, we refuse it
- * (see pure/pg_cron/read.c).  Each job is a subtransaction: what is wrong with one
- * does not stop the others.
+ * Schedules are imported as pg_cron runs them, and a note says so where the
+ * text says otherwise: pg_cron ignores parts that it does not understand, we
+ * refuse them (see pure/pg_cron/read.c).  Each job is a subtransaction: an
+ * error in one does not stop the others.
  */
 #include "postgres.h"
 
@@ -142,7 +142,10 @@ choose_schedule(const Import *import, const PgCronJob *job, Outcome *outcome,
 	return false;
 }
 
-/* What is imported instead of the text, and how to get what was meant */
+/*
+ * Note the schedule that is imported instead of the text, and how to get the
+ * one that was meant
+ */
 static void
 note_schedule(const PgCronJob *job, Outcome *outcome, const PgCronSchedule *theirs,
 			  const Schedule *s, bool never, bool was_there)
@@ -296,7 +299,7 @@ try_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		/* not the job's fault: somebody wants us to stop */
+		/* not the job's fault: a request to stop */
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		FlushErrorState();

@@ -57,7 +57,7 @@ piece(const char *text, PgCronPiece p)
 	return schedule_shown(pnstrdup(text + p.pos, p.length));
 }
 
-/* The call that changes the schedule as the note says, for whoever pastes it */
+/* The call that changes the schedule as the note says, for the user to paste */
 char *
 import_alter_call(const Schedule *s, const char *option, const char *value)
 {

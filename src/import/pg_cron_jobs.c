@@ -4,11 +4,11 @@
  *
  * Superusers make schedules of other roles from what a table called cron.job
  * says.  So it must be the one of the extension pg_cron, whose rows pg_cron
- * itself runs as the roles in them: anybody who may create schemas could have
- * made another.  It is read, and written, with the rights of the caller, and its
- * row security shows him his own jobs.  Of settings only those count that the
- * library has defined: in its absence anybody can set anything called
- * cron.timezone.
+ * itself runs as the roles in them: any role that may create schemas could
+ * have made another.  It is read, and written, with the rights of the caller,
+ * and its row security shows him his own jobs.  Of settings only those count
+ * that the library has defined: in its absence any role can set anything
+ * called cron.timezone.
  */
 #include "postgres.h"
 
@@ -128,8 +128,8 @@ read_extension(Oid extension, int *minor)
 }
 
 /*
- * Is that cron.job the table of the extension, and of nobody else?  Locks it:
- * it will be the same when it is read.
+ * Check that cron.job is the table of the extension pg_cron.  Lock it, so that
+ * it is the same when it is read.
  */
 static void
 check_job_table(PgCron *cron)
@@ -196,7 +196,7 @@ alter_job_function(void)
 	return function;
 }
 
-/* May the caller switch off what he imports? */
+/* Check that the caller may switch off the jobs that he imports */
 static void
 check_may_deactivate(const PgCron *cron)
 {

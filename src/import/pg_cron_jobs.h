@@ -42,7 +42,7 @@ typedef struct PgCron
  */
 extern void pg_cron_open(PgCron *cron, bool deactivate);
 
-/* Is the job run by this server? */
+/* Check whether this server runs the job */
 extern bool pg_cron_is_here(const PgCronJob *job);
 
 /* Switch it off, when the caller commits */

@@ -4,13 +4,13 @@
  *
  * We leave our latch and the job's id in shared memory; the commit that ends
  * the job sets the latch.  So nothing is polled, but for a look every 30
- * seconds, because a prepared transaction that ends a job tells nobody.
+ * seconds, because a prepared transaction that ends a job wakes no session.
  *
  * Jobs are looked for as of now, not as of our transaction's snapshot, so this
  * works in REPEATABLE READ, too (the job's effects cannot be seen there).
  *
- * Jobs commit without waiting for the disk.  Whoever hears of a result may act
- * on it outside the database; so the job's commit is flushed first.
+ * Jobs commit without waiting for the disk.  A client that hears of a result
+ * may act on it outside the database; so the job's commit is flushed first.
  */
 #include "postgres.h"
 
@@ -68,7 +68,10 @@ no_such_job(int64 id)
  * Looking
  * ------------------------------------------------------------------------ */
 
-/* Has the job ended?  Error if it is not there, or not for our eyes */
+/*
+ * Check whether the job has ended.  Error if it is not there, or the user may
+ * not see it
+ */
 static bool
 job_ended(int64 id, HistoryRow *outcome)
 {
@@ -92,8 +95,8 @@ job_ended(int64 id, HistoryRow *outcome)
 }
 
 /*
- * Has our own transaction enqueued, changed or locked the job?  Then nobody
- * can run it, or end its attempt, before we commit.
+ * Check whether our own transaction has enqueued, changed or locked the job.
+ * Then no worker can run it, or end its attempt, before we commit.
  */
 static bool
 job_is_ours(int64 id)
@@ -245,8 +248,8 @@ commit_in_partition(Relation partition, int64 id)
 
 /*
  * Flush the commit of the job's end.  That is visible a moment before the
- * commit's callback has raised waiters_flush_point(): whoever found it in that
- * moment asks the commit log.
+ * commit's callback has raised waiters_flush_point(): a session that found it
+ * in that moment asks the commit log.
  */
 static void
 flush_end(int64 id)

@@ -3,10 +3,10 @@
  *		Jobs that other jobs await.
  *
  * A job in defer.await() keeps its worker.  When as many workers of a role
- * await as there may be, the others of that role take no job but those that are
- * awaited: so parents never keep the last worker from their children.  What a
- * job awaits is in its worker's slot, in shared memory; the jobs are read one
- * by one by their ids, of which there are no more than workers.
+ * await as there may be, the others of that role take awaited jobs only: so
+ * parents never keep the last worker from their children.  What a job awaits
+ * is in its worker's slot, in shared memory; the jobs are read one by one by
+ * their ids, of which there are no more than workers.
  */
 #include "postgres.h"
 
@@ -29,7 +29,7 @@
 typedef struct Awaited
 {
 	int64		job_id;
-	int			depth;			/* 1: a job that nobody awaits awaits it */
+	int			depth;			/* 1: awaited by a job that no job awaits */
 } Awaited;
 
 /* The deepest first; of one depth, the latest first */
@@ -71,7 +71,7 @@ list_awaited(Awaited **list)
 	return kept;
 }
 
-/* Does the job wait in the batch of a worker? */
+/* Check whether the job waits in the batch of a worker */
 static bool
 waits_in_batch(int64 job_id)
 {
@@ -94,7 +94,10 @@ waits_in_batch(int64 job_id)
 	return waits;
 }
 
-/* Could a worker of that role begin the job now?  In a transaction */
+/*
+ * Check whether a worker of that role could begin the job now.  In a
+ * transaction
+ */
 static bool
 is_ready(int64 job_id, Oid owner, TimestampTz now, TimestampTz *next_check, Job *job)
 {

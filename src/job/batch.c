@@ -42,8 +42,8 @@
 Batch		batch;
 
 /*
- * Rows of finalized batches that somebody held locked when we wanted to delete
- * or release them; tried again with each batch.
+ * Rows of finalized batches that were locked when we wanted to delete or
+ * release them; tried again with each batch.
  */
 typedef struct Leftover
 {
@@ -205,9 +205,9 @@ batch_job_runs(int64 job_id)
 }
 
 /*
- * Stop a running job; false: nobody runs it (any more).  The worker's timer sees
- * that.  A signal of ours might come when the worker is at its next job already,
- * which cannot tell for whom it was.
+ * Stop a running job.  Returns false if no worker runs it (any more).  The
+ * worker's timer sees the request.  A signal of ours might come when the
+ * worker is at its next job already, which cannot tell for whom it was.
  */
 bool
 worker_cancel_job(int64 job_id)
@@ -253,8 +253,9 @@ add_leftover(int64 job_id, int64 claim_id, bool finished)
 }
 
 /*
- * A row that carries our claim though nobody works on it: delete it if the job
- * has finished, else set it free.  Returns false if it is locked.
+ * Finalize a row that carries our claim though no worker works on it: delete
+ * it if the job has finished, else set it free.  Returns false if it is
+ * locked.
  */
 static bool
 finalize_row(int64 job_id, int64 claim_id, bool finished)
@@ -287,9 +288,9 @@ finalize_row(int64 job_id, int64 claim_id, bool finished)
 }
 
 /*
- * Write what is left to write of the batch and of earlier ones.  What is in
- * memory changes with finalized(), after the commit: if the transaction fails,
- * all this is done again.
+ * Write all that is left of the batch and of earlier ones.  Memory changes
+ * with finalized(), after the commit: if the transaction fails, all this is
+ * done again.
  */
 void
 finalize_in_transaction(void)
@@ -433,7 +434,7 @@ new_batch_commit(Batch *new_batch)
 
 	finalized();
 
-	/* copy only what is used: a Batch is large */
+	/* copy only the used part: a Batch is large */
 	memcpy(&batch, new_batch, offsetof(Batch, jobs) + new_batch->njobs * sizeof(BatchJob));
 	new_batch->context = old;
 	new_batch->njobs = 0;

@@ -53,9 +53,12 @@ typedef enum BatchWithdraw
 	BATCH_RUNNING,				/* it runs, or has just ended */
 } BatchWithdraw;
 
-/* Does a process run the job?  If it only waited in a batch, it is out of that now */
+/*
+ * Check whether a process runs the job.  If it only waited in a batch, it is
+ * out of that now
+ */
 extern bool batch_job_runs(int64 job_id);
-extern bool worker_cancel_job(int64 job_id);	/* force: false when nobody
+extern bool worker_cancel_job(int64 job_id);	/* force: false when no worker
 												 * runs it */
 
 extern Batch batch;
@@ -145,7 +148,10 @@ typedef struct DeliveryEnd
 	char	   *detail;			/* NULL: none */
 } DeliveryEnd;
 
-/* In the caller's transaction; false: somebody holds the row, try again later */
+/*
+ * In the caller's transaction.  False: another session holds the row, try
+ * again later
+ */
 extern bool finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end);
 
 /* job/finish.c: the parts that recovery shares; in the caller's transaction */

@@ -152,8 +152,8 @@ limits_key_by_settings(const Job *job)
 	MemoryContextSwitchTo(context);
 
 	/*
-	 * Reading the settings may fail, or hear of a change in between: so what
-	 * is remembered counts as of before.
+	 * Reading the settings may fail, or hear of a change in between: so the
+	 * remembered values count as of before.
 	 */
 	generation = 0;
 	read_at = settings_generation();
@@ -162,7 +162,7 @@ limits_key_by_settings(const Job *job)
 	return limits_key;
 }
 
-/* Has the job a limit now that its ready queue does not have? */
+/* Check whether the job has a limit now that its ready queue does not have */
 static bool
 must_move(const Job *job, int64 limits_key)
 {
@@ -436,7 +436,7 @@ batch_claim(int max, TimestampTz *look_again)
 	new_batch->limits_key = choice.limits_key;
 	PG_TRY();
 	{
-		/* where those that find no room are cancelled, none waits in a batch */
+		/* where jobs without room are cancelled, none waits in a batch */
 		bool		one = limits_may_cancel(MyDatabaseId, choice.limits_key);
 
 		own_transaction_begin();

@@ -35,7 +35,7 @@ fill_position(void *arg)
 	}
 }
 
-/* Positions of errors are in this text, not in the statement of whoever calls us */
+/* Positions of errors are in this text, not in the statement of the caller */
 static List *
 parse(const char *sql)
 {
@@ -51,7 +51,7 @@ parse(const char *sql)
 	return list;
 }
 
-/* Does the statement make a temporary table, view or sequence? */
+/* Check whether the statement makes a temporary table, view or sequence */
 static bool
 makes_temporary(Node *stmt)
 {

@@ -1,14 +1,15 @@
 /*
  * control.c
- *		What users do to jobs that are there: cancel, reschedule, rerun.
+ *		Commands on existing jobs: cancel, reschedule, rerun.
  *
- * A row of defer.job with a claim says little by itself: the job may wait in a
- * worker's batch, run, or have ended (the rows of a batch are deleted later).
- * Shared memory and the history know.  So a claimed job is first taken out of
- * its batch, and only a job that nobody runs is locked: a lock on a running
- * job's row would hold up its worker until our transaction ends.
+ * A row of defer.job with a claim does not tell the state of its job: the job
+ * may wait in a worker's batch, run, or have ended (the rows of a batch are
+ * deleted later).  Shared memory and the history know.  So a claimed job is
+ * first taken out of its batch, and a job is locked only if no worker runs it:
+ * a lock on a running job's row would hold up its worker until our transaction
+ * ends.
  *
- * Somebody else's job is reported exactly like one that is not there.
+ * A job of another role is reported exactly like one that is not there.
  */
 #include "postgres.h"
 
@@ -42,7 +43,7 @@ PG_FUNCTION_INFO_V1(defer_rerun);
 /* What came of trying to take a job */
 typedef enum Taken
 {
-	TAKEN,						/* nobody runs it; its row is locked by us */
+	TAKEN,						/* no worker runs it; its row is locked by us */
 	TAKEN_RUNNING,				/* it runs; nothing is locked */
 	TAKEN_FINISHED
 } Taken;
@@ -80,10 +81,10 @@ read_job(int64 id, Job *job, bool *finished)
 
 /*
  * Take a job in order to change its row.  Jobs with a key, and procedures,
- * delete their own row as they run: so "locked by somebody" may mean that it
- * runs, or that another session is doing what we do.  Only the latter is
- * waited for; or a worker is just taking it: then we have waited for its claim,
- * and the row that has one must not be locked by that.
+ * delete their own row as they run: so a lock on it may mean that it runs, or
+ * that another session is doing what we do.  Only the latter is waited for; or
+ * a worker is just taking it: then we have waited for its claim, and the row
+ * that has one must not be locked by that.
  */
 static Taken
 job_take(int64 id, Job *job)
@@ -280,7 +281,7 @@ check_can_run(const Job *job)
  * defer.rerun(id)
  *
  * The new job has no key, schedule or discard_at of the old one: it is a run
- * that somebody wants, now.
+ * that a user wants now.
  */
 Datum
 defer_rerun(PG_FUNCTION_ARGS)

@@ -35,9 +35,9 @@ extern TimestampTz job_end_uncounted(const Job *job, char state, int32 attempt,
 extern void job_end_tick(const Job *job, char state, const char *sqlstate, const char *error);
 
 /*
- * End free jobs of a ready queue that are due, and delete their rows; those that
- * are locked are left alone.  Returns how many were ended, at most max; *next is
- * the first key that is still to be looked at.
+ * End free jobs of a ready queue that are due, and delete their rows.  Locked
+ * rows are left alone.  Returns how many were ended, at most max; *next is the
+ * first key that is still to be looked at.
  */
 extern int	job_end_due(const ReadyQueueChoice *rq, TimestampTz now, int max, char state,
 						const char *sqlstate, const char *error, ReadyKey *next);

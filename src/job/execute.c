@@ -240,7 +240,7 @@ call_by_statement(const Call *call, const char *verb, bool whole)
 	return is_void ? NULL : result_of_rows(receiver);
 }
 
-/* May the current user still call it? */
+/* Check that the current user may still call the function */
 static void
 check_may_call(Oid function, const char *signature)
 {

@@ -1,7 +1,7 @@
 /*
  * expire.c
- *		Ending free jobs that are not run: those that exceed a limit, where
- *		at_limit is "cancel", and those of roles that cannot run any.
+ *		Ending free jobs that are not run: jobs over a limit, where at_limit is
+ *		"cancel", and jobs of roles that cannot run any.
  */
 #include "postgres.h"
 
@@ -44,7 +44,7 @@ postpone_role(Oid owner, TimestampTz until)
 	next = (next + 1) % MAX_PUT_OFF;
 }
 
-/* Is the role put off?  Lowers *next_check to when it is over */
+/* Check whether the role is put off.  Lowers *next_check to when it is over */
 static bool
 is_postponed(Oid owner, TimestampTz now, TimestampTz *next_check)
 {
@@ -157,7 +157,7 @@ expire_jobs_of_role(Oid owner, OwnerState state, TimestampTz now, TimestampTz *n
 	if (failed)
 		return;
 
-	/* if any were ended what is left need not be locked: go on with it */
+	/* if any were ended the rest need not be locked: go on with it */
 	ready_queue_scan_end(&choice, MyDatabaseId, ended > 0 ? READY_KEY_NONE : next, 0, now);
 	*next_check = now;
 }

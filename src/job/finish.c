@@ -3,9 +3,9 @@
  *		Writing how a job, or an attempt at it, has ended.
  *
  * Success is part of the job's own transaction: one row in the history.  The
- * job's row stays, and is deleted with the next claim: whoever finds a claimed
- * row that nobody works on looks into the history first.  Where the row must
- * go at once it goes in that transaction: a job with a key, which may be
+ * job's row stays, and is deleted with the next claim: a process that finds a
+ * claimed row without a worker looks into the history first.  Where the row
+ * must go at once it goes in that transaction: a job with a key, which may be
  * enqueued again from then on, and the run of a schedule, for which the next
  * one may be waiting.
  *
@@ -168,8 +168,8 @@ error_to_keep(const ErrorData *error)
 }
 
 /*
- * Returns what is recorded instead of an error that cannot be: of the same
- * SQLSTATE, with nothing that the job has said.
+ * Return the error to record in place of one that cannot be recorded: it has
+ * the same SQLSTATE, and no text of the job.
  */
 ErrorData *
 finish_substitute_error(const ErrorData *error)
@@ -207,7 +207,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 	}
 	if (lock != JOB_LOCKED || job.claim != batch_job->job.claim)
 	{
-		/* somebody has removed it by hand */
+		/* a user has removed it by hand */
 		own_transaction_end();
 		batch_job->state = JOB_SETTLED;
 		return;
@@ -269,7 +269,7 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 			break;
 	}
 	if (job.claim != taken->claim)
-		return true;			/* somebody has changed it by hand */
+		return true;			/* a user has changed it by hand */
 	if (end->outcome == DELIVERY_DONE)
 	{
 		job_end(&job, STATE_SUCCEEDED, job.attempt + 1, started_at, end->result, NULL, NULL);

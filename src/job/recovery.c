@@ -1,7 +1,7 @@
 /*
  * recovery.c
- *		Claims that nobody works on any more: of before a crash of the server, or
- *		of a worker that ended without finalizing its batch.
+ *		Claims that no worker works on any more: of before a crash of the
+ *		server, or of a worker that ended without finalizing its batch.
  *
  * A row of defer.claim that no live worker has in its slot is an orphan.  Its
  * jobs have ended (there is a row in the history), or are set free.
@@ -9,10 +9,11 @@
  * A worker that ended by itself has left word of what it ran: that attempt is
  * over, and the other jobs lose none.
  *
- * After a crash of the server nobody knows which of a batch had begun, nor who
- * was to blame.  A job that was alone in its claim was running: that attempt
- * is over.  The others lose none.  All of them are suspects from now on and
- * are claimed alone, so that the next crash knows who was running:
+ * After a crash of the server it is unknown which jobs of a batch had begun,
+ * and which one was to blame.  A job that was alone in its claim was running:
+ * that attempt is over.  The others lose none.  All of them are suspects from
+ * now on and are claimed alone, so that the next crash tells which job was
+ * running:
  *
  *	suspect 0	->	1, runs beside others
  *	suspect 1	the only suspect that ran: it is named; else -> 2
@@ -93,10 +94,10 @@ claim_is_live(int64 id)
 }
 
 /*
- * Returns the orphans, as a list in the current memory context.
+ * Return the orphans, as a list in the current memory context.
  *
  * A live claim is in its worker's slot before it is committed.  So first read
- * what is committed, then look which process has it; a claim that has been
+ * the committed rows, then look which process has each; a claim that has been
  * finalized meanwhile is found out when its row is deleted.
  */
 static List *
@@ -123,14 +124,17 @@ find_orphans(void)
  * Their jobs
  * ------------------------------------------------------------------------ */
 
-/* Is it still this claim's, or that of nobody who is there? */
+/*
+ * Check whether the row is still this claim's, or that of a claim without a
+ * live worker
+ */
 static bool
 is_orphaned(const Job *job, const Orphan *orphan)
 {
 	return job->claim != 0 && (job->claim == orphan->claim->id || !claim_is_live(job->claim));
 }
 
-/* What was going on?  Reads, and locks nothing */
+/* Count the unfinished jobs of the orphans.  Reads only, and locks nothing */
 static void
 collect_unfinished(List *orphans, CrashState *crash_state)
 {
@@ -163,7 +167,7 @@ collect_unfinished(List *orphans, CrashState *crash_state)
 	}
 }
 
-/* Did it run when its worker ended? */
+/* Check whether the job ran when its worker ended */
 static bool
 was_running(const Job *job, const CrashState *crash_state, bool alone)
 {
@@ -311,8 +315,8 @@ forget_lost(int n)
 }
 
 /*
- * Finalize what nobody works on.  True: some rows are held by others, and have
- * to be looked at again.
+ * Finalize claims that no worker works on.  Returns true if some rows are
+ * locked by other sessions, and have to be looked at again.
  */
 bool
 recover_claims(bool after_crash)

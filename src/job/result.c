@@ -1,10 +1,10 @@
 /*
  * result.c
- *		What a job's function or procedure returns, as JSON.
+ *		Results of a job's function or procedure, as JSON.
  *
  * The result is what to_jsonb() makes of a function's value; an array of that
- * for a set; an object of a procedure's OUT parameters.  NULL, void and what is
- * larger than defer.max_payload are not kept.
+ * for a set; an object of a procedure's OUT parameters.  NULL, void and
+ * results larger than defer.max_payload are not kept.
  */
 #include "postgres.h"
 
@@ -51,8 +51,8 @@ keep_result(Jsonb *result)
 }
 
 /*
- * Would it be in vain, or even impossible, to make JSON of the value?  Nearly
- * all types are longer as JSON; only JSON itself may be shorter.
+ * Check whether making JSON of the value is in vain, or even impossible.
+ * Nearly all types are longer as JSON; only JSON itself may be shorter.
  */
 static bool
 value_too_large(Datum value, Oid type)
@@ -81,7 +81,7 @@ typedef struct RowReceiver
 {
 	DestReceiver pub;
 	bool		whole;
-	MemoryContext context;		/* of what is kept */
+	MemoryContext context;		/* of the rows that are kept */
 	MemoryContext row_context;	/* of one row's conversion */
 	TupleDesc	desc;
 	List	   *rows;			/* Jsonb, or NULL */

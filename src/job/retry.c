@@ -1,7 +1,7 @@
 /*
  * retry.c
- *		The retry policy at work: is a job whose attempt did not succeed tried
- *		again, and when, or has it failed for good?
+ *		The retry policy at work: decides whether and when a job whose attempt
+ *		did not succeed is tried again, or has failed for good.
  *
  * The formula of the wait is in pure/backoff.c.  The settings of a job, its
  * function and its queue are weighed in config/settings_cache.c.

@@ -138,7 +138,7 @@ drop_temporary_objects(void)
 
 /*
  * Outside any transaction, however the job ended.  An error here leaves a
- * session that nobody may use: it is the end of the process.
+ * session that must not be used: it ends the process.
  */
 void
 session_between_jobs(void)

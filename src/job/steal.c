@@ -29,10 +29,10 @@
 /* It is worth it when the source's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)
 
-/* What is being stolen; one at a time */
+/* The theft in progress; one at a time */
 static struct
 {
-	WorkerSlot *source;			/* NULL: nobody */
+	WorkerSlot *source;			/* NULL: none */
 	int64		claim_id;		/* the source's */
 	int64		limits_key;
 	bool		reserved;		/* the ready queue's limits, for us */
@@ -74,7 +74,7 @@ mark_waiting(int64 job_id)
 
 /*
  * Choose a source: a worker of our role with jobs that wait behind one that
- * takes long, and mark what we take.  *later: somebody may become one.
+ * takes long, and mark what we take.  *later: a worker may become one.
  */
 static void
 choose_source(bool *later)

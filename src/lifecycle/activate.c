@@ -36,8 +36,9 @@ PG_FUNCTION_INFO_V1(defer_activate);
 PG_FUNCTION_INFO_V1(defer_note_restore);
 
 /*
- * Does this statement look like one of a restore?  COPY is never used by
- * anything of ours; dumps made of INSERTs switch check_function_bodies off.
+ * Check whether this statement looks like one of a restore.  COPY is never
+ * used by anything of ours; dumps made of INSERTs switch check_function_bodies
+ * off.
  */
 static bool
 is_restore(void)
@@ -91,10 +92,10 @@ end_unfinalized(void)
 }
 
 /*
- * The data become those of this database.  What workers had taken when the
- * copy was made nobody has here; what had ended in a batch is taken out of it.
- * Times that passed while nothing fired are not caught up: the scheduler
- * begins each schedule anew from now.
+ * Make the data those of this database.  Jobs that workers had taken when the
+ * copy was made have no worker here; jobs that had ended in a batch are taken
+ * out of it.  Times that passed while nothing fired are not caught up: the
+ * scheduler begins each schedule anew from now.
  */
 static void
 adopt_data(void)

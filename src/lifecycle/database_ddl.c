@@ -3,12 +3,13 @@
  *		Out of the way of DDL.
  *
  * DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME and
- * SET TABLESPACE want nobody connected to the database, and DROP EXTENSION and
- * ALTER EXTENSION ... UPDATE want nobody at its tables; all of our processes
- * are.  So before such a command is run by somebody who has the right to it,
- * the database is marked as withdrawn: our processes leave, workers after their
- * job if it ends within a second, and none is started.  When the command's
- * transaction is over the launcher goes on from what it finds.
+ * SET TABLESPACE need a database without connections.  DROP EXTENSION and
+ * ALTER EXTENSION ... UPDATE need tables that no process uses.  Our processes
+ * are connected and use them.  So before a user with the right to such a
+ * command runs it, the database is marked as withdrawn: our processes leave,
+ * workers after their job if it ends within a second, and none is started.
+ * When the command's transaction is over the launcher goes on from what it
+ * finds.
  *
  * Also here: COMMIT PREPARED, which brings jobs without the callbacks of a
  * commit, and the extension's end.
@@ -116,8 +117,8 @@ may_copy(Oid database)
 }
 
 /*
- * The database that we must leave for the command; InvalidOid: none.  Not for
- * those who may not run it: nobody disturbs another one's jobs.
+ * Return the database that we must leave for the command; InvalidOid: none.
+ * Users who may not run the command do not disturb the jobs of others.
  */
 static Oid
 database_wanted_empty(Node *stmt)
@@ -223,7 +224,7 @@ set_withdrawn(Oid database, bool withdrawn)
 		slot->withdrawn = withdrawn;
 	if (!withdrawn)
 	{
-		/* the launcher finds out what is left */
+		/* the launcher finds out the rest */
 		if (slot != NULL && slot->scheduler_pid == 0)
 			slot->wanted = true;
 		shared->probe = true;
@@ -317,7 +318,9 @@ run_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilit
 								completion);
 }
 
-/* Jobs of a prepared transaction are there now, and nobody was told */
+/*
+ * Announce the jobs of a prepared transaction, which no process was told about
+ */
 static void
 note_commit_prepared(void)
 {

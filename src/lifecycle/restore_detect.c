@@ -56,9 +56,9 @@ leave_file(void)
 }
 
 /*
- * Was the server stopped in good order?  Then jobs that it seems to run were
- * interrupted, and none has crashed it.  Not on a standby, which may be promoted
- * after a crash of its primary.
+ * Check whether the server was stopped in good order.  Then jobs that it seems
+ * to run were interrupted, and none has crashed it.  Not on a standby, which
+ * may be promoted after a crash of its primary.
  */
 static bool
 was_stopped_cleanly(void)

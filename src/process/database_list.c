@@ -18,7 +18,7 @@
 
 #include "process/database_list.h"
 
-/* May a scheduler be in that database? */
+/* Check whether a scheduler may be in that database */
 static bool
 may_serve(Form_pg_database form)
 {

@@ -1,6 +1,6 @@
 /*
  * job_timer.h
- *		The timer of a worker: it stops jobs, and calls the scheduler for those
+ *		The timer of a worker: it stops jobs, and calls the scheduler for jobs
  *		that wait behind a long one.
  */
 #ifndef JOB_TIMER_H
@@ -25,7 +25,7 @@ extern void job_timer_forget_cancel(void);
 /* The job has raised an error: its time limits are over, before anything else */
 extern void job_timer_suspend(void);
 
-/* Does a job run, as far as a signal handler is concerned? */
+/* Check whether a job runs, as far as a signal handler is concerned */
 extern bool job_timer_is_armed(void);
 extern bool job_timer_expired(void);	/* the last job's time is over */
 

@@ -118,9 +118,10 @@ probe_all(void)
 }
 
 /*
- * Is a scheduler about to start, under way to its database, checking it, or
- * not gone yet after that?  Not one that waits for its next start, nor one that
- * hangs: these hold up no other database.  The caller holds workers_lock.
+ * Check whether a scheduler is about to start, under way to its database,
+ * checking it, or not gone yet after that.  A scheduler that waits for its
+ * next start, or that hangs, does not count: it holds up no other database.
+ * The caller holds workers_lock.
  */
 static bool
 is_probing(int index, TimestampTz now)
@@ -354,8 +355,8 @@ start_schedulers(TimestampTz now, TimestampTz *next_check)
 }
 
 /*
- * After a restore: has each database been looked into by its scheduler?  One
- * that is not to be served has given its slot back.
+ * After a restore: check whether each database has been looked into by its
+ * scheduler.  One that is not to be served has given its slot back.
  */
 static bool
 all_checked(void)

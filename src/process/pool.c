@@ -12,10 +12,9 @@
  * and counts as idle.  While a pool has one it gets no more workers, and while
  * the tables are locked no pool does.
  *
- * Jobs in defer.await() keep their worker.  So that they do not keep all, a role
- * at its limit takes no other jobs than those that are awaited (see
- * job/awaited.c), and these take none of the workers that are left to roles
- * without one.
+ * Jobs in defer.await() keep their worker.  So that they do not keep all, a
+ * role at its limit takes awaited jobs only (see job/awaited.c), and these
+ * take none of the workers that are left to roles without one.
  */
 #include "postgres.h"
 
@@ -77,7 +76,7 @@ static Child *children = NULL;
  * Starting workers
  * ------------------------------------------------------------------------ */
 
-/* For defer.health: was anything missing in this cycle? */
+/* For defer.health: record whether anything was missing in this cycle */
 static void
 record_missing(bool no_slots, bool refused)
 {
@@ -336,7 +335,10 @@ set_limits(PolicyServer *server)
  * One pool
  * ------------------------------------------------------------------------ */
 
-/* Would workers only wait?  Not looked at each time: we may be woken very often */
+/*
+ * Check whether workers would only wait.  Not looked at each time: we may be
+ * woken very often
+ */
 static bool
 tables_are_locked(TimestampTz now)
 {

@@ -12,7 +12,7 @@
  *				max_workers, of which there are a quarter more
  * await		workers whose job waits for another one do not count, up to what
  *				the server has slots for; near that limit new jobs have to wait
- *				for those that are awaited
+ *				for awaited ones
  */
 #include "process/pool_policy.h"
 
@@ -47,7 +47,10 @@ policy_lacking(const PolicyPool *pool)
 	return max_of(0, min_of(pool->ready - pool->idle, max_of(1, pool->workers)));
 }
 
-/* Has the role had no worker for long?  A clock that was set back begins anew */
+/*
+ * Check whether the role has had no worker for long.  A clock that was set
+ * back begins anew
+ */
 static bool
 is_starved(const PolicyPool *pool, PolicyStarvation *starvation, int64_t now)
 {

@@ -28,8 +28,8 @@
 typedef struct PolicyServer
 {
 	int			max_workers;	/* defer.max_workers */
-	int			max_processes;	/* worker processes, with those that wait in
-								 * await */
+	int			max_processes;	/* worker processes, including those waiting
+								 * in await */
 	int			working;		/* workers that count against max_workers */
 	int			processes;		/* worker processes there are, but for: */
 	int			await_extra;	/* those for awaited jobs only */
@@ -106,13 +106,13 @@ extern int	policy_await_share(int await_free);
 extern int	policy_await_limit(int await_share, int await_workers, int depth);
 
 /*
- * Other workers of a role.  Those that run a job that nobody awaits may come to
- * await, and count as such where jobs of the role have awaited lately.
+ * Other workers of a role.  Workers that run a job that no job awaits may come
+ * to await, and count as such where jobs of the role have awaited lately.
  */
 typedef struct PolicyAwait
 {
 	int			awaiting;
-	int			busy;			/* they run a job that nobody awaits */
+	int			busy;			/* they run a job that no job awaits */
 	int			busy_awaited;	/* they run an awaited job */
 	bool		lately;			/* a job of the role has awaited */
 } PolicyAwait;

@@ -28,9 +28,9 @@ extern void role_backoff_refused(Oid role, TimestampTz now);
 extern bool role_is_refused(Oid role);
 
 /*
- * May a worker of that role be started now?  Then *name is the role's, in the
- * current memory context.  If it never may *state says why; if not now
- * *next_check is lowered.
+ * Check whether a worker of that role may be started now.  Then *name is the
+ * role's, in the current memory context.  If it never may *state says why; if
+ * not now *next_check is lowered.
  */
 extern bool role_may_start(Oid role, char **name, OwnerState *state, TimestampTz now,
 						   TimestampTz *next_check);

@@ -1,6 +1,6 @@
 /*
  * run_job.c
- *		One job: its transaction, and what is written when that fails.
+ *		One job: its transaction, and the record of its failure.
  */
 #include "postgres.h"
 
@@ -74,8 +74,8 @@ report_activity(const Job *job)
 }
 
 /*
- * The settings of functions or queues have changed since the batch was taken:
- * is the job still under no other limit than the batch is?
+ * Check whether the settings of functions or queues have changed since the
+ * batch was taken, and the job is now under another limit than the batch.
  */
 static bool
 limits_key_is_stale(const Job *job)
@@ -95,7 +95,7 @@ failure_kind(const ErrorData *error)
 	return FAILURE_ERROR;
 }
 
-/* Is it an error that may pass, such as a lock or a full disk? */
+/* Check for an error that may pass, such as a lock or a full disk */
 static bool
 may_pass(int sqlerrcode)
 {
@@ -113,7 +113,7 @@ may_pass(int sqlerrcode)
 
 /*
  * Write down how the attempt ended, however long that takes (a full disk).  If
- * what the job has said cannot be written, because of a constraint that somebody
+ * the text of the job cannot be written, because of a constraint that a user
  * has added or for its size, it is left out.
  */
 static void

@@ -3,12 +3,12 @@
  *		The process that a database with the extension has: it enqueues what its
  *		schedules say, starts workers for jobs that are ready, and cleans up.
  *
- * It sleeps until the next thing is due or somebody wakes it: commits that
+ * It sleeps until the next thing is due or a process wakes it: commits that
  * enqueued more than idle workers take up, that changed a schedule, that ended
  * a run which others wait for; workers that end or need help.
  *
- * What it does is a table of tasks (tasks.c).  This file decides when each is
- * due.  All of shared memory's knowledge of this database can be rebuilt from its
+ * Its work is a table of tasks (tasks.c).  This file decides when each is due.
+ * All of shared memory's knowledge of this database can be rebuilt from its
  * tables, which is what the first turn does.
  */
 #include "postgres.h"
@@ -71,8 +71,9 @@ scheduler_database_name(void)
 }
 
 /*
- * Is there anything for us to do in this database?  If not, it is as if it
- * had never had the extension, until somebody creates or activates it.
+ * Check whether there is anything for us to do in this database.  If not, it
+ * is as if it had never had the extension, until a user creates or activates
+ * it.
  */
 void
 scheduler_check_database(void)
@@ -159,7 +160,10 @@ take_requests(TimestampTz now)
 	if (withdrawn)
 		leave(EXIT_DONE);
 
-	/* whoever wakes us may have work for workers, and the first history */
+	/*
+	 * the process that wakes us may have work for workers, and the first
+	 * history
+	 */
 	due[TASK_SEARCH] = due[TASK_LIMITS] = due[TASK_POOL] = now;
 	if (due[TASK_PARTITIONS] == DT_NOEND)
 		due[TASK_PARTITIONS] = now;
@@ -241,9 +245,9 @@ defer_scheduler_main(Datum arg)
 	pgstat_report_appname("defer scheduler");
 
 	/*
-	 * Nobody outside waits for what we commit.  A synchronous standby that is
-	 * away must not keep us from starting workers: what it has not got of us
-	 * is done again there, should it take over.
+	 * No client waits for our commits.  A synchronous standby that is away
+	 * must not keep us from starting workers: what it has not got of us is
+	 * done again there, should it take over.
 	 */
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
 	scheduler_check_database();

@@ -2,12 +2,12 @@
  * sender.c
  *		The process that sends deliveries: one a database, while there are any.
  *
- * It claims deliveries of all roles, has many of them in flight at the same time,
- * and writes down what came of those that have ended, many in one transaction.  No
- * transaction is open while it waits for the network, and no lock and no error of
- * ours keeps it from the network for long.  A delivery is at least once: if the
- * process or the server goes in the middle of one, nobody knows whether it has
- * arrived, and it is sent again under the same key.
+ * It claims deliveries of all roles, has many of them in flight at the same
+ * time, and writes down the outcomes of finished ones, many in one
+ * transaction.  No transaction is open while it waits for the network, and no
+ * lock and no error of ours keeps it from the network for long.  A delivery is
+ * at least once: if the process or the server goes in the middle of one, it is
+ * unknown whether it has arrived, and it is sent again under the same key.
  *
  * It is started from the library defer_sender, which has libcurl, and which calls
  * defer_sender_run() with its functions.
@@ -178,9 +178,9 @@ handle_sigint_at_exit(SIGNAL_ARGS)
 }
 
 /*
- * On the way out, while there still is a database connection.  A session may have
- * locked what is written here: the wait ends as that of a worker does (see
- * worker_before_exit()), and the scheduler finds the claims.
+ * On the way out, while there still is a database connection.  A session may
+ * have locked the rows that are written here: the wait ends as that of a
+ * worker does (see worker_before_exit()), and the scheduler finds the claims.
  */
 static void
 before_exit(int code, Datum arg)
@@ -261,7 +261,10 @@ reload_settings(void)
  * The loop
  * ------------------------------------------------------------------------ */
 
-/* Is it too early for another try?  A deadline too far off is of before the clock was set */
+/*
+ * Check whether it is too early for another try.  A deadline too far off is of
+ * before the clock was set
+ */
 static bool
 must_wait(TimestampTz not_before, TimestampTz now, TimestampTz *next_check)
 {
@@ -421,7 +424,7 @@ defer_sender_run(Datum arg, const Transport *transport)
 	pgstat_report_activity(STATE_IDLE, NULL);
 
 	/*
-	 * a repeated delivery is worse than a wait for the disk; nobody else is
+	 * a repeated delivery is worse than a wait for the disk; no standby is
 	 * waited for
 	 */
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);

@@ -68,8 +68,9 @@ start_sender(BackgroundWorkerHandle **handle)
 }
 
 /*
- * There are deliveries to send: see to it that somebody does.  False: no
- * background worker could be had.  *look_again is lowered to when to come back.
+ * Make sure that a sender runs, as there are deliveries to send.  False: no
+ * background worker could be had.  *look_again is lowered to when to come
+ * back.
  */
 bool
 sender_maintain(TimestampTz now, TimestampTz *look_again)

@@ -2,12 +2,13 @@
  * slot.h
  *		How processes take their slots in shared memory, and give them back.
  *
- * A slot is given out by the process that starts another one: the scheduler for
- * workers, the launcher for schedulers.  The process that was started attaches
- * to it before it is connected, and detaches from it after that, so that
- * whoever waits for a database to be left sees it as long as it is there.  A
- * worker's slot has a generation, which grows each time it is given out: one
- * that comes late does not take a slot that was given to another meanwhile.
+ * A slot is given out by the process that starts another one: the scheduler
+ * for workers, the launcher for schedulers.  The process that was started
+ * attaches to it before it is connected, and detaches from it after that, so
+ * that a process that waits for a database to be left sees it as long as it is
+ * there.  A worker's slot has a generation, which grows each time it is given
+ * out: one that comes late does not take a slot that was given to another
+ * meanwhile.
  */
 #ifndef SLOT_H
 #define SLOT_H

@@ -1,10 +1,10 @@
 /*
  * tasks.c
- *		What a scheduler does, as a table of tasks.
+ *		The work of a scheduler, as a table of tasks.
  *
  * A task is performed when it is due, says when it is due again, and takes no
- * longer than a moment: what is left it does in its next turn.  One that fails
- * is reported and performed again after a while.  It never stops the others; if
+ * longer than a moment: the rest it does in its next turn.  One that fails is
+ * reported and performed again after a while.  It never stops the others; if
  * it fails again and again defer.health says so.
  */
 #include "postgres.h"
@@ -128,7 +128,7 @@ task_alerts(TimestampTz now)
 }
 
 /*
- * Move jobs back with the clock: those that were due by the old one, or are
+ * Move jobs back with the clock.  Jobs that were due by the old one, or are
  * retried, would wait until the new one has caught up.  They are as far off as
  * they were instead.  Jobs that are wanted at a time stay there.  A session
  * that has a row locked writes it itself: it does not hold up the others.

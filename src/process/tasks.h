@@ -8,7 +8,7 @@
 #include "datatype/timestamp.h"
 #include "shmem/databases.h"
 
-/* In the order in which those that are due are performed */
+/* In the order in which due tasks are performed */
 typedef enum TaskName
 {
 	TASK_CLOCK,					/* it was set back */

@@ -4,9 +4,9 @@
  *
  * It claims a batch, runs its jobs one after the other, each in a transaction
  * of its own, claims the next, and leaves when there has been nothing to do
- * for a while.  While it idles it can be woken by whoever enqueues.
+ * for a while.  While it idles a session that enqueues can wake it.
  *
- * However the process ends, what its job came to is written down on the way
+ * However the process ends, the outcome of its job is written down on the way
  * out, and the rest of the batch is set free.  If that fails, too, the
  * scheduler finds the claim (job/recovery.c).
  */
@@ -63,7 +63,7 @@
 #define STEAL_WAIT		20
 #define ERROR_WAIT		1000
 
-/* Jobs that a worker left alone because of those that await: look again (microseconds) */
+/* Microseconds until jobs left alone because of awaited ones are looked at */
 #define LEFT_ALONE_DELAY	(500 * 1000)
 
 /* Take up changes of the role's settings, and give memory back, at least so often */
@@ -84,7 +84,7 @@ asked_to_leave(void)
 		my_database->database != MyDatabaseId || !defer_enabled;
 }
 
-/* The timer and whoever has work for us set our latch: wait all the same */
+/* The timer and processes with work for us set our latch: wait all the same */
 void
 worker_pause(bool may_leave)
 {
@@ -126,7 +126,8 @@ owner_changed(int cache, uint32 hash)
 }
 
 /*
- * May we still run jobs of this role?  If not the scheduler deals with them.
+ * Check whether we may still run jobs of this role.  If not the scheduler
+ * deals with them.
  *
  * A session that began as a superuser's keeps some of that (up to PostgreSQL
  * 16 it may SET SESSION AUTHORIZATION), so it is not for a role that has been
@@ -404,7 +405,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 		job_timer_forget_cancel();
 		if (!extension_is_there())
 			proc_exit(EXIT_DONE);
-		worker_set_state(WORKER_IDLE);	/* whoever wants our place may have it */
+		worker_set_state(WORKER_IDLE);	/* another role may have our place */
 		worker_set_blocked(true);
 		worker_pause(true);
 		*look_again = 0;		/* the pause may have swallowed a wake-up */
@@ -415,8 +416,9 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 }
 
 /*
- * We have jobs, and are not idle any more.  Whoever has enqueued as we took them
- * counts on us all the same: what we have not seen is for another worker.
+ * We have jobs, and are not idle any more.  A session that has enqueued as we
+ * took them counts on us all the same: jobs that we have not seen are for
+ * another worker.
  */
 static void
 begin_work(void)

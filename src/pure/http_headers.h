@@ -17,7 +17,7 @@ typedef enum HeaderCheck
 	HEADER_BAD_VALUE			/* has control characters */
 } HeaderCheck;
 
-/* May a user set this header of a request? */
+/* Check whether a user may set this header of a request */
 extern HeaderCheck http_check_header(const char *name, const char *value);
 
 /* A header of an answer, in the text that was read; both may have any bytes but line ends */
@@ -36,7 +36,7 @@ typedef struct HttpHeader
  */
 extern bool http_next_header(const char **position, HttpHeader *header);
 
-/* Is that its name?  "name" in lower case */
+/* Compare the name of a header; "name" in lower case */
 extern bool http_header_is(const HttpHeader *header, const char *name);
 
 #endif							/* HTTP_HEADERS_H */

@@ -2,8 +2,8 @@
  * mail_address.c
  *		Addresses and header lines of e-mails: see pure/mail_address.h.
  *
- * What is accepted is what mail servers accept today: a dot-atom before the @,
- * a host name after it, ASCII.  Quoted local parts, comments and routes are
+ * Addresses are accepted that mail servers accept today: a dot-atom before the
+ * @, a host name after it, ASCII.  Quoted local parts, comments and routes are
  * refused, and so is any control character: no header can be smuggled in.
  */
 #include "pure/mail_address.h"
@@ -105,7 +105,10 @@ contains(const char *text, size_t length, const char *characters)
 	return false;
 }
 
-/* Would mail go to one of several that are written there?  Not if it is in quotes */
+/*
+ * Check whether mail would go to one of several addresses that are written
+ * there.  It would not if they are in quotes
+ */
 static bool
 holds_address(const char *name, size_t length)
 {
@@ -298,7 +301,10 @@ is_plain(const char *text, size_t length)
 	return strstr(text, "=?") == NULL;
 }
 
-/* Of "..." what is in it; "out" has room for as much as there is.  Returns its length */
+/*
+ * Copy the contents of "..."; "out" has room for as much as there is.  Returns
+ * the length
+ */
 static size_t
 unquote(const char *name, size_t length, char *out)
 {

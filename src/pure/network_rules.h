@@ -26,20 +26,24 @@ typedef struct NetworkList
 } NetworkList;
 
 /*
- * Read a list of addresses and networks, "10.0.0.0/8, ::1": false, and what is
- * wrong in "problem", if it cannot be read.
+ * Read a list of addresses and networks, "10.0.0.0/8, ::1": false, and the
+ * reason in "problem", if it cannot be read.
  */
 extern bool networks_parse(const char *text, NetworkList *list, char *problem, size_t size);
 
 /*
- * Does one of the networks hold the address?  A network stands for IPv4 addresses
- * only if it is one of IPv4 itself, and for IPv6 addresses that wrap an IPv4
- * address only if it is not larger than all those that are wrapped in that way:
- * "::/0" is all of IPv6, and lets in no IPv4 that is written in it.
+ * Check whether one of the networks holds the address.  A network stands for
+ * IPv4 addresses only if it is one of IPv4 itself, and for IPv6 addresses that
+ * wrap an IPv4 address only if it is not larger than all those that are
+ * wrapped in that way: "::/0" is all of IPv6, and lets in no IPv4 that is
+ * written in it.
  */
 extern bool address_listed(const struct sockaddr *address, const NetworkList *list);
 
-/* Is it of the public Internet?  What wraps an IPv4 address is as that one is */
+/*
+ * Check for an address of the public Internet.  An address that wraps an IPv4
+ * one is as that one is
+ */
 extern bool address_public(const struct sockaddr *address);
 
 /* Either of these */

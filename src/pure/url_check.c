@@ -3,9 +3,9 @@
  *		See url_check.h.
  *
  * libcurl has a parser of URLs, but is not linked into the backends that call
- * defer.endpoint() and defer.http().  What is refused here would fail when it is
- * sent; nothing rests on it for safety, as addresses are checked when a socket is
- * connected.
+ * defer.endpoint() and defer.http().  A URL that is refused here would fail
+ * when it is sent; safety does not depend on it, as addresses are checked when
+ * a socket is connected.
  */
 #include "pure/url_check.h"
 
@@ -33,7 +33,7 @@ lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
 }
 
-/* Is this the beginning of the text, in whatever case?  "start" in lower case */
+/* Check for the beginning of a text, in whatever case; "start" in lower case */
 static bool
 starts_with(const char *text, const char *start)
 {

@@ -23,8 +23,8 @@ typedef enum UrlProblem
  * a NULL): scheme://host[:port][/path][?query][#fragment].  A user and a password
  * before the host are told as problems; all else is right then.
  *
- * Stricter than libcurl, which reads the URL when it is used: whatever is good
- * here, libcurl takes apart in the same way.
+ * Stricter than libcurl, which reads the URL when it is used: a URL that is
+ * good here, libcurl takes apart in the same way.
  */
 extern UrlProblem url_check(const char *url, const char *const *schemes);
 
@@ -37,10 +37,10 @@ extern bool url_take_user(const char *url, void *(*allocate) (size_t), const cha
 						  const char **user);
 
 /*
- * Could a path and query that are appended to a URL lead out of the URL's path?
- * True for a segment "." or "..", also where dots or separators are written as
- * %2e, %2f or %5c, where "\" separates segments, and with parameters (";")
- * behind the dots: some servers take these away first.
+ * Check whether a path and query that are appended to a URL could lead out of
+ * the URL's path.  True for a segment "." or "..", also where dots or
+ * separators are written as %2e, %2f or %5c, where "\" separates segments, and
+ * with parameters (";") behind the dots: some servers take these away first.
  */
 extern bool url_path_climbs(const char *path);
 

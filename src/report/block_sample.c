@@ -7,7 +7,7 @@
  * to be in that order, as after a restore, all blocks count.
  *
  * Which blocks are read depends on their numbers alone: as long as the sample
- * is as sparse as before, two samples differ only in what is new.
+ * is as sparse as before, two samples differ only in new blocks.
  */
 #include "postgres.h"
 
@@ -137,7 +137,7 @@ block_time(Relation rel, BlockNumber block)
 	return earliest;
 }
 
-/* From which block on are rows that ended at that time or later? */
+/* Find the block from which on rows ended at that time or later */
 static BlockNumber
 first_block(Relation rel, BlockNumber nblocks, TimestampTz since)
 {
@@ -185,7 +185,10 @@ block_sample_stride(uint64 nblocks, int wanted)
 	return stride;
 }
 
-/* Is it the partition of a day that was over before then?  See table/partitions.c for names */
+/*
+ * Check for the partition of a day that was over before then.  See
+ * table/partitions.c for names
+ */
 static bool
 is_over(Relation rel, TimestampTz since)
 {

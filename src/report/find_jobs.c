@@ -198,7 +198,7 @@ page_statement(const Search *search, bool live, bool ended)
 	return sql.data;
 }
 
-/* Which tables can have jobs of the states that are asked for? */
+/* Choose the tables that can have jobs of the states that are asked for */
 static void
 choose_tables(Search *search)
 {

@@ -7,8 +7,8 @@
  * too many.  Else they return those of some blocks, each with a weight: how
  * many rows it stands for.  So sum(weight) is the count, exactly or nearly.
  *
- * Like the views, these functions can be called by anybody, and show nobody a
- * row that defer.jobs would not.
+ * Any user can call these functions, as the views.  They show no row that
+ * defer.jobs would not show to that user.
  */
 #include "postgres.h"
 

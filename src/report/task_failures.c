@@ -19,8 +19,9 @@
 PG_FUNCTION_INFO_V1(defer_task_failures);
 
 /*
- * Returns a row for each task that has failed and not succeeded since.  The
- * error may tell of other roles' objects: NULL for those who do not see all.
+ * Return a row for each task that has failed and not succeeded since.  The
+ * error may tell of other roles' objects: it is NULL for users who do not see
+ * all.
  */
 Datum
 defer_task_failures(PG_FUNCTION_ARGS)

@@ -1,13 +1,13 @@
 /*
  * views.c
- *		What the views ask C for: who may see what, what shared memory knows of
- *		running jobs and of our processes, when schedules fire next.
+ *		Functions of the views: rights to see rows, the state of running jobs
+ *		and of our processes in shared memory, next ticks of schedules.
  *
  * The tables are read as the owner of the views, but functions in a view run
- * as whoever looks.  So these functions can be called by anybody, directly
- * too, and each of them tells no more than the views do.  None of them raises
- * an error about a row that is out of order: one schedule whose zone is gone
- * must not keep anybody from seeing the others.
+ * as the current user.  So any user can call these functions, directly too,
+ * and each of them tells no more than the views do.  None of them raises an
+ * error about a row that is out of order: one schedule whose zone is gone must
+ * not keep a user from seeing the others.
  */
 #include "postgres.h"
 
@@ -81,9 +81,9 @@ defer_version(PG_FUNCTION_ARGS)
  * ------------------------------------------------------------------------ */
 
 /*
- * May the current user see what belongs to that role?  Once a row: the server
- * keeps the memberships of the last role that was asked about, so this is a
- * search in a short list.
+ * Check whether the current user may see objects of that role.  Called once a
+ * row: the server keeps the memberships of the last role that was asked about,
+ * so this is a search in a short list.
  */
 Datum
 defer_may_see(PG_FUNCTION_ARGS)
@@ -92,8 +92,9 @@ defer_may_see(PG_FUNCTION_ARGS)
 }
 
 /*
- * May the current user see the settings of a function?  Who may call it.
- * Those of a function that is gone: who sees everything.
+ * Check whether the current user may see the settings of a function: a user
+ * who may call it.  Settings of a function that is gone are for users who see
+ * everything.
  */
 Datum
 defer_may_configure(PG_FUNCTION_ARGS)
@@ -108,11 +109,11 @@ defer_may_configure(PG_FUNCTION_ARGS)
 }
 
 /*
- * Does the query that is running see a row of history for that job?  For rows
- * of defer.job that are in a worker's batch: they stay there for a while after
- * they have ended.  It must be the query's own snapshot, so that a job is never
- * seen twice, nor missed.  A function, because the planner would rather read
- * all of history than look up a few hundred jobs.
+ * Check whether the query that is running sees a row of history for that job.
+ * For rows of defer.job that are in a worker's batch: they stay there for a
+ * while after they have ended.  It must be the query's own snapshot, so that a
+ * job is never seen twice, nor missed.  A function, because the planner would
+ * rather read all of history than look up a few hundred jobs.
  */
 Datum
 defer_has_ended(PG_FUNCTION_ARGS)
@@ -309,8 +310,8 @@ defer_running_jobs(PG_FUNCTION_ARGS)
 }
 
 /*
- * Our processes on the whole server: the workers of roles that the user may
- * see; launcher and schedulers only for those who see everything.
+ * Return our processes on the whole server: the workers of roles that the user
+ * may see; launcher and schedulers only for users who see everything.
  */
 Datum
 defer_processes(PG_FUNCTION_ARGS)

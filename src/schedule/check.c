@@ -168,9 +168,9 @@ schedule_default_options(Schedule *s)
 }
 
 /*
- * Options that all the functions have, at the arguments from "first" on:
- * timezone, overlap, catch_up, catch_up_window, jitter, active, queue,
- * priority.  NULL leaves what is in *s.
+ * Read the options that all the functions have, at the arguments from "first"
+ * on: timezone, overlap, catch_up, catch_up_window, jitter, active, queue,
+ * priority.  NULL leaves *s as it is.
  */
 void
 schedule_read_options(FunctionCallInfo fcinfo, int first, Schedule *s)

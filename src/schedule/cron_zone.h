@@ -23,9 +23,9 @@ typedef struct CronZoneSpan
 } CronZoneSpan;
 
 /*
- * A zone and what is known of it.  Keep one for each zone as long as you like;
- * it must not move while the CronZone in it is used.  pg_tz objects live as
- * long as the process.
+ * A zone and its cached data.  Keep one for each zone as long as you like; it
+ * must not move while the CronZone in it is used.  pg_tz objects live as long
+ * as the process.
  */
 typedef struct CronZoneCache
 {

@@ -25,7 +25,9 @@
 /* Whatever catch_up says, a tick is in time if it is no later than this */
 #define IN_TIME			(60 * USECS_PER_SEC)
 
-/* Missed ticks that have a row each; those that are counted one by one */
+/*
+ * Missed ticks that have a row each; missed ticks that are counted one by one
+ */
 #define MISSED_ROWS		100
 #define MISSED_COUNTED	100000
 
@@ -114,7 +116,7 @@ missed_tick(const Schedule *s, Missed *missed, TimestampTz tick)
 		record_tick(s, tick, STATE_DISCARDED, NULL, "missed: the schedule could not fire in time");
 }
 
-/* One row for all those that have none of their own */
+/* Write one row for all missed ticks that have none of their own */
 static void
 missed_end(const Schedule *s, Missed *missed)
 {

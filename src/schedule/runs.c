@@ -111,7 +111,7 @@ run_from_slot(TupleTableSlot *slot, Run *run)
 	return run->claim == 0 || !history_exists(run->job_id);
 }
 
-/* Has a job of that tick been enqueued, and is still there? */
+/* Check whether a job of that tick has been enqueued, and is still there */
 bool
 schedule_tick_has_job(int64 schedule_id, TimestampTz tick)
 {
@@ -127,7 +127,10 @@ schedule_tick_has_job(int64 schedule_id, TimestampTz tick)
 	return found;
 }
 
-/* Has any run of the schedule not ended: any at all, or any but those that are held? */
+/*
+ * Check whether any run of the schedule has not ended: any at all, or any but
+ * held ones
+ */
 static bool
 has_run(int64 schedule_id, bool or_held)
 {
@@ -143,14 +146,14 @@ has_run(int64 schedule_id, bool or_held)
 	return found;
 }
 
-/* Has any run of the schedule not ended? */
+/* Check whether any run of the schedule has not ended */
 bool
 schedule_is_busy(int64 schedule_id)
 {
 	return has_run(schedule_id, true);
 }
 
-/* Has the schedule as many held runs as it may have? */
+/* Check whether the schedule has as many held runs as it may have */
 bool
 schedule_holds_most(int64 schedule_id)
 {
@@ -171,7 +174,7 @@ schedule_holds_most(int64 schedule_id)
 
 /*
  * End a run that another takes the place of: at once if it waits.  False: it
- * runs, and has been told to stop, or somebody else is at its row.
+ * runs, and has been told to stop, or another session has its row locked.
  */
 static bool
 replace_run(const Run *run, TimestampTz tick)

@@ -89,7 +89,7 @@ write_schedule(Schedule *s)
 	return true;
 }
 
-/* In English, for whoever has made it */
+/* Announce the schedule in English, for its author */
 static void
 announce(const Schedule *s, const ScheduleClock *clock)
 {

@@ -15,7 +15,7 @@
 
 /*
  * A row of defer.schedule.  NULL or NO_TIME where the column is NULL; all
- * pointers are into the memory context of whoever read it.
+ * pointers are into the memory context of the reader.
  */
 typedef struct Schedule
 {
@@ -56,10 +56,10 @@ typedef struct Schedule
  */
 
 /*
- * Enqueue what is due at "now", move each schedule on; each batch of schedules
- * in a transaction of its own (own_transactions) or in the caller's.  Returns
- * when to look again (DT_NOEND: nothing).  A schedule that cannot go on is
- * noted in last_error and set aside; it never stops the rest.
+ * Enqueue the jobs that are due at "now", move each schedule on; each batch of
+ * schedules in a transaction of its own (own_transactions) or in the caller's.
+ * Returns when to look again (DT_NOEND: nothing).  A schedule that cannot go
+ * on is noted in last_error and set aside; it never stops the rest.
  */
 extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
 
@@ -101,9 +101,9 @@ extern FunctionEntry *schedule_check_function(const char *name, Oid owner);
 extern void schedule_default_options(Schedule *schedule);
 
 /*
- * Options that all the functions have, at the arguments from "first" on:
- * timezone, overlap, catch_up, catch_up_window, jitter, active, queue,
- * priority.  NULL leaves what is in *schedule.
+ * Read the options that all the functions have, at the arguments from "first"
+ * on: timezone, overlap, catch_up, catch_up_window, jitter, active, queue,
+ * priority.  NULL leaves *schedule as it is.
  */
 extern void schedule_read_options(struct FunctionCallInfoBaseData *fcinfo, int first,
 								  Schedule *schedule);
@@ -139,8 +139,8 @@ extern bool schedule_lock_by_name(Oid owner, const char *name, Schedule *s);
 
 /*
  * Make the schedule of that owner and name, or change the one that is there;
- * returns its id.  "named" is false if nobody has chosen the name: then it must
- * not hit a schedule of something else.  "quiet": no NOTICE.
+ * returns its id.  "named" is false if no user has chosen the name: then it
+ * must not hit a schedule of something else.  "quiet": no NOTICE.
  */
 extern int64 schedule_make(Schedule *s, bool named, bool quiet);
 
@@ -159,10 +159,10 @@ extern void schedule_signature_changed(const Schedule *s);
  * schedule/runs.c; all as of now
  */
 
-/* Has a job of that tick been enqueued, and is still there? */
+/* Check whether a job of that tick has been enqueued, and is still there */
 extern bool schedule_tick_has_job(int64 schedule_id, TimestampTz tick);
 
-/* Has any run of the schedule not ended? */
+/* Check whether any run of the schedule has not ended */
 extern bool schedule_is_busy(int64 schedule_id);
 
 /* Runs of a schedule that wait for the one before, at most */

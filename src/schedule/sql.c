@@ -4,10 +4,10 @@
  *
  * A schedule belongs to the role that made it, and its name is that role's
  * own.  Members of the role manage it as well: a name is looked for among the
- * caller's own schedules first, then among all that the caller may manage.
- * An id means one schedule, whatever the names of others.
- * Rows are only locked once it is known that the caller may: or else anyone
- * could hold up anyone's ticks.
+ * caller's own schedules first, then among all that the caller may manage.  An
+ * id means one schedule, whatever the names of others.  Rows are only locked
+ * once it is known that the caller may: or else any user could hold up the
+ * ticks of any other.
  */
 #include "postgres.h"
 
@@ -43,7 +43,10 @@ PG_FUNCTION_INFO_V1(defer_run_schedules);
  * Finding rows
  * ------------------------------------------------------------------------ */
 
-/* Does the user mean this one: by its name, or by that of its function? */
+/*
+ * Check whether the user means this schedule: by its name, or by that of its
+ * function
+ */
 static bool
 matches(const Schedule *s, const char *name, bool by_function)
 {
@@ -378,7 +381,10 @@ defer_trigger_by_id(PG_FUNCTION_ARGS)
 	return trigger_schedule(id, NULL);
 }
 
-/* defer.run_schedules(as_of): for tests, and for whoever keeps time themselves */
+/*
+ * defer.run_schedules(as_of): for tests, and for users who keep time
+ * themselves
+ */
 Datum
 defer_run_schedules(PG_FUNCTION_ARGS)
 {

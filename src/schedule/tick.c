@@ -1,22 +1,22 @@
 /*
  * tick.c
- *		Ticks: what is due is enqueued, and each schedule moves on.
+ *		Ticks: due jobs are enqueued, and each schedule moves on.
  *
  * Nothing is kept in memory: the index on next_run_at is the queue of ticks,
  * so that a commit that changes a schedule needs no message but "look again".
- * A tick, the move to the next one and the job are one transaction.  That is
- * what makes a tick fire once: whoever has the row's lock sees a next_tick
- * that nobody has dealt with.
+ * A tick, the move to the next one and the job are one transaction.  That
+ * makes a tick fire once: the process that has the row's lock sees a next_tick
+ * that no other process has dealt with.
  *
  * A batch of schedules shares a transaction.  Should one of them raise an
  * error, the batch is done again one by one, each in a subtransaction, and the
- * one that fails is put off for a minute.  What is known to be wrong with a
- * schedule is no error here: it is written down (schedule_suspend(), or a
- * failed run in the history).
+ * one that fails is put off for a minute.  A known fault of a schedule is no
+ * error here: it is written down (schedule_suspend(), or a failed run in the
+ * history).
  *
- * Time is what the caller says.  If it goes backwards, and in the first call
- * of a process, next ticks in the future are computed anew (recheck_all()), so
- * that a clock which was wrong for a while leaves no schedule asleep.
+ * The caller says the time.  If it goes backwards, and in the first call of a
+ * process, next ticks in the future are computed anew (recheck_all()), so that
+ * a clock which was wrong for a while leaves no schedule asleep.
  */
 #include "postgres.h"
 
@@ -74,7 +74,10 @@ postpone(const Schedule *s, TimestampTz now, const ErrorData *error)
 				   lengthof(types), types, values, NULL, NULL);
 }
 
-/* Not the fault of a schedule: somebody wants us to stop, or has locked a table of ours */
+/*
+ * Check for an error that is not the fault of a schedule: a request to stop,
+ * or a lock on a table of ours
+ */
 static bool
 must_stop(const ErrorData *error)
 {
@@ -152,8 +155,9 @@ typedef struct DueList
 } DueList;
 
 /*
- * List what is due, those that have no next time yet included.  One role's many
- * schedules do not keep another's from firing: each list has all roles.
+ * List the schedules that are due, including schedules without a next time.
+ * One role's many schedules do not keep another's from firing: each list has
+ * all roles.
  */
 static void
 list_due(DueList *due, TimestampTz now)
@@ -213,9 +217,10 @@ run_batch(DueList *due, TimestampTz now)
  * ------------------------------------------------------------------------ */
 
 /*
- * The next tick of a schedule, as of now.  Ticks that have fired in what is now
- * the near future do not fire again: the schedule goes on after them.  If they
- * are further ahead the clock was plainly wrong, and they do not count.
+ * Compute the next tick of a schedule, as of now.  Ticks that have fired in
+ * the present near future do not fire again: the schedule goes on after them.
+ * If they are further ahead the clock was plainly wrong, and they do not
+ * count.
  */
 static void
 recheck_schedule(Schedule *s, TimestampTz now)

@@ -2,11 +2,11 @@
  * alert_counter.c
  *		Counters of failures that alerts have events about.
  *
- * A process that has recorded a function's recovery need not record its further
- * successes, until the function fails again, in whatever process.  These counters
- * tell it so without a look into a table.  They are found by a hash and begin at 0
- * when the server starts: an entry that two functions share costs an event that
- * nobody needed, and no more.
+ * A process that has recorded a function's recovery need not record its
+ * further successes, until the function fails again, in whatever process.
+ * These counters tell it so without a look into a table.  They are found by a
+ * hash and begin at 0 when the server starts: an entry that two functions
+ * share costs an unneeded event, and no more.
  */
 #include "postgres.h"
 

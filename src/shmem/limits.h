@@ -51,13 +51,16 @@ extern bool limits_reserve(Oid database, int64 limits_key);
 extern void limits_release(Oid database, int64 limits_key);
 extern bool limits_have_capacity(Oid database, int64 limits_key);
 
-/* Are jobs of that limits_key's function cancelled where they find no capacity? */
+/*
+ * Check whether jobs of that limits_key's function are cancelled where they
+ * find no capacity
+ */
 extern bool limits_may_cancel(Oid database, int64 limits_key);
 
 /*
- * Is the function of that limits_key at its limit, not paused, and are such jobs
- * cancelled?  Capacity that is only reserved does not count: the job that is
- * about to be claimed with it would be cancelled, too.
+ * Check whether the function of that limits_key is at its limit, not paused,
+ * and such jobs are cancelled.  Capacity that is only reserved does not count:
+ * the job that is about to be claimed with it would be cancelled, too.
  */
 extern bool limits_cancel_at_limit(Oid database, int64 limits_key);
 

@@ -1,7 +1,7 @@
 /*
  * preload.h
- *		Is defer in shared_preload_libraries?  If not there is no shared memory, and
- *		jobs and schedules are stored but not run.
+ *		Checks whether defer is in shared_preload_libraries.  If not there is
+ *		no shared memory, and jobs and schedules are stored but not run.
  */
 #ifndef DEFER_PRELOAD_H
 #define DEFER_PRELOAD_H

@@ -55,8 +55,8 @@ extern void ready_queues_shmem_init(void);	/* under AddinShmemInitLock */
 
 /*
  * A scheduler begins to serve the database: from here on commits tell of their
- * jobs, so call it before the snapshot that reads those of earlier ones.  Limits
- * are read again.  What is known of the database stays.
+ * jobs, so call it before the snapshot that reads those of earlier ones.
+ * Limits are read again.  Queues that are known already stay.
  */
 extern void ready_queues_open(Oid database);
 
@@ -103,7 +103,7 @@ extern int	ready_roles_unlisted(Oid database, TimestampTz now, Oid **owners,
 extern void ready_role_search_begin(Oid database, Oid owner);
 extern void ready_role_search_end(Oid database, Oid owner);
 
-/* Is there a due job in a queue without a slot? */
+/* Check whether there is a due job in a queue without a slot */
 extern bool ready_queues_overflow(Oid database, TimestampTz now);
 
 /* ------------------------------------------------------------------------
@@ -128,7 +128,10 @@ extern bool ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owne
 										TimestampTz now, ReadyQueueChoice *chosen,
 										TimestampTz *next_check);
 
-/* Is there a queue that a worker of that role could take jobs from? */
+/*
+ * Check whether there is a queue that a worker of that role could take jobs
+ * from
+ */
 extern bool ready_queue_is_due(Oid database, Oid owner, TimestampTz now);
 
 /*

@@ -31,9 +31,9 @@ extern uint64 scheduled_set_version(void);
 extern bool scheduled_set_replace(const Oid *functions, int n, uint64 version);
 
 /*
- * Could the function have a schedule in this process' database?  Without a
- * lock: a bit that is being set belongs to a transaction that has not returned
- * yet.
+ * Check whether the function could have a schedule in this process' database.
+ * Without a lock: a bit that is being set belongs to a transaction that has
+ * not returned yet.
  */
 extern bool scheduled_set_may_have(Oid function);
 

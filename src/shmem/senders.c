@@ -67,7 +67,10 @@ wake_sender(Oid database)
 	return there;
 }
 
-/* Does the sender have that job under way?  If so, and "cancel", it is told to stop it */
+/*
+ * Check whether the sender has that job under way.  If so, and "cancel", it is
+ * told to stop it
+ */
 bool
 sender_has(Oid database, int64 job_id, bool cancel)
 {

@@ -55,10 +55,15 @@ extern SenderSlot *sender_slot(Oid database);
 /* False: the database has no sender, or it has not attached yet */
 extern bool wake_sender(Oid database);
 
-/* Has the sender that job under way?  If so, and "cancel", it is told to stop it */
+/*
+ * Check whether the sender has that job under way.  If so, and "cancel", it is
+ * told to stop it
+ */
 extern bool sender_has(Oid database, int64 job_id, bool cancel);
 
-/* Has the sender a delivery of that row of defer.claim under way? */
+/*
+ * Check whether the sender has a delivery of that row of defer.claim under way
+ */
 extern bool sender_has_claim(Oid database, int64 claim_id);
 
 #endif							/* DEFER_SENDERS_H */

@@ -10,7 +10,7 @@
 
 #include "base/job.h"
 
-/* What is counted: jobs by how they ended, attempts by how those did */
+/* Counters: jobs by how they ended, attempts by how those did */
 #define STATISTICS_STATES	4
 #define STATISTICS_OUTCOMES 7
 

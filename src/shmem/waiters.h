@@ -24,7 +24,7 @@ extern void waiter_register(int64 job_id);
 extern bool waiter_is_done(void);
 extern void waiter_unregister(void);
 
-/* Wake those who wait for the job; 0: all of the database */
+/* Wake the sessions that wait for the job; 0: all of the database */
 extern void waiters_wake(Oid database, int64 job_id);
 
 /*

@@ -51,7 +51,7 @@ typedef struct WorkerSlot
 	bool		awaiting;		/* its job waits in defer.await() */
 	bool		await_counts;	/* it counts against max_workers all the same */
 	bool		await_extra;	/* started for awaited jobs only; never counts */
-	bool		await_reserved; /* it is about to take a job that nobody
+	bool		await_reserved; /* it is about to take a job that no job
 								 * awaits */
 	TimestampTz awaited_at;		/* a job of it has begun to wait; 0: never */
 	int			await_depth;	/* 1: a job awaits its job; 2: a job of depth
@@ -98,10 +98,10 @@ extern int	wake_idle_workers(Oid database, Oid owner, int64 n);
 extern int	count_workers(Oid database, Oid owner, bool *idle);
 
 /*
- * Workers of a role, but for this one: those whose jobs wait; those in this
- * database that run an awaited job; those that have just begun, or are about to
- * take, one that nobody awaits.  "lately": a job of the role has waited.  Without
- * workers_lock about so many.
+ * Workers of a role, but for this one: workers whose jobs wait; workers in
+ * this database that run an awaited job; workers that have just begun, or are
+ * about to take, a job that no job awaits.  "lately": a job of the role has
+ * waited.  Without workers_lock about so many.
  */
 typedef struct AwaitCounts
 {
@@ -120,7 +120,10 @@ extern void count_awaiting(Oid owner, AwaitCounts *counts);
 extern void worker_reserve_begin(AwaitCounts *counts);
 extern void worker_reserve_end(int depth);	/* of the job that was taken */
 
-/* Does the worker count against defer.max_workers?  The caller holds workers_lock */
+/*
+ * Check whether the worker counts against defer.max_workers.  The caller holds
+ * workers_lock
+ */
 static inline bool
 worker_counts(const WorkerSlot *slot)
 {
@@ -137,9 +140,10 @@ extern bool worker_set_state(WorkerState state);
 extern void worker_set_blocked(bool blocked);
 
 /*
- * May this worker run a job that may have crashed the server?  Those that did so
- * once beside others (1) run beside others; those that did twice (2) only while
- * no other such job runs anywhere, so that the next crash names one.
+ * Check whether this worker may run a job that may have crashed the server.
+ * Jobs that did so once beside others (1) run beside others; jobs that did
+ * twice (2) only while no other such job runs anywhere, so that the next crash
+ * names one.
  */
 extern bool worker_reserve_suspect(int16 suspect);
 extern void worker_release_suspect(void);

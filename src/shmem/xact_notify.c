@@ -76,7 +76,7 @@ static struct
 	bool		installed;
 	bool		rescan;
 	bool		alert;
-	bool		probe;			/* which databases are there? */
+	bool		probe;			/* look which databases there are */
 	uint32		rollup;			/* new counts of finished jobs */
 	TimestampTz next_schedule;
 	PendingQueue queues[MAX_READY_QUEUES];
@@ -247,8 +247,8 @@ xact_notify_rescan(void)
 }
 
 /*
- * Is there something that the scheduler can do for jobs that found no idle
- * worker?  If all workers that there may be are there it can make room among
+ * Check whether the scheduler can do something for jobs that found no idle
+ * worker.  If all workers that there may be are there it can make room among
  * those of others as they become idle, for which it looks now and then once it
  * knows.  The caller holds workers_lock.
  */

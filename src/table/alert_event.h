@@ -13,7 +13,7 @@
 #define EVENT_WORKERS	'w'
 #define EVENT_RECOVERED 'r'
 
-/* Is any rule about jobs that end so?  May read the rules */
+/* Check whether any rule is about jobs that end so.  May read the rules */
 extern bool alert_event_wanted(char state);
 
 /* Record that a job has ended, for the rules that want it; in that transaction */
@@ -26,7 +26,10 @@ extern void alert_event_record_schedule(Oid owner, const char *function, const c
 extern void alert_event_insert(int32 alert, char kind, const char *subject, int64 job_id,
 							   const char *message);
 
-/* Rules, or what is failing, have changed: all processes read them again, at commit */
+/*
+ * Rules, or failing conditions, have changed: all processes read them again,
+ * at commit
+ */
 extern void alert_rules_changed(void);
 
 /* The bits of an array of names of final states; -1: one of them is none */

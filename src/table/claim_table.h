@@ -22,8 +22,8 @@ typedef struct ClaimRow
 } ClaimRow;
 
 /*
- * Stands in ClaimRow.jobs for jobs that were in the claim and have been finalized
- * by recovery: those that are left were not alone.
+ * Stands in ClaimRow.jobs for jobs that were in the claim and have been
+ * finalized by recovery: the jobs that are left were not alone.
  */
 #define CLAIM_SETTLED_JOBS	0
 

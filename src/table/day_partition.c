@@ -5,8 +5,7 @@
  *
  * Rows are written directly into the partition of their day, which the
  * scheduler makes ahead of time, or into the default partition if the day has
- * none.  Nobody but this file checks that a row satisfies the partition
- * constraint.
+ * none.  Only this file checks that a row satisfies the partition constraint.
  */
 #include "postgres.h"
 

@@ -30,10 +30,10 @@ extern void day_partition_name(char *name, const char *parent, int64 day);
 extern Relation day_partition_open(CatalogObject which, TimestampTz at);
 
 /*
- * Make the partitions of the coming days and drop those that are over.  Called
- * outside a transaction.  Returns when to call it again, DT_NOEND: when
- * something has happened in the database.  An error is reported, and left in
- * *error, which is NULL otherwise; it does not keep the other tables from theirs.
+ * Make the partitions of the coming days and drop expired ones.  Called outside
+ * a transaction.  Returns when to call it again, DT_NOEND: when something has
+ * happened in the database.  An error is reported, and left in *error, which
+ * is NULL otherwise; it does not keep the other tables from theirs.
  */
 extern TimestampTz partitions_maintain(TimestampTz now, ErrorData **error);
 

@@ -2,10 +2,10 @@
  * direct_insert.c
  *		Rows into our tables and their indexes, without plan and executor.
  *
- * Once a job at least: so what there is to know of a table's indexes is looked
- * up once, and kept until it is invalidated.  Only plain btree indexes are
- * written here, with a condition at most; a table that has others, which
- * somebody has made, goes the general way.
+ * Once a job at least: so the properties of a table's indexes are looked up
+ * once, and kept until it is invalidated.  Only plain btree indexes are
+ * written here, with a condition at most; a table with other indexes, which a
+ * user has made, goes the general way.
  */
 #include "postgres.h"
 
@@ -78,7 +78,7 @@ insert_with_executor(Relation rel, TupleTableSlot *slot)
 	FreeExecutorState(estate);
 }
 
-/* What is left of that for a plain index */
+/* Do the part of this that a plain index needs */
 static void
 insert_plain_index_entry(Relation rel, const InsertIndex *into, TupleTableSlot *slot)
 {
@@ -96,7 +96,7 @@ insert_plain_index_entry(Relation rel, const InsertIndex *into, TupleTableSlot *
 	index_close(index, NoLock);
 }
 
-/* Is it a function that somebody may replace without announcing it to us? */
+/* Check for a function that a user may replace without announcing it to us */
 static bool
 is_users_function(Oid function, void *context)
 {
@@ -111,7 +111,7 @@ calls_users_function(Node *node, void *context)
 		 expression_tree_walker(node, calls_users_function, NULL));
 }
 
-/* Does the row belong into the index? */
+/* Check whether the row belongs into the index */
 static bool
 predicate_holds(InsertPlan *plan, const InsertIndex *into, TupleTableSlot *slot)
 {

@@ -122,7 +122,7 @@ defer_durations(PG_FUNCTION_ARGS)
 	if (pair[0] < 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
 	array = make_pairs(pair, 1);
-	(void) read_pairs(array, &n);	/* are they in range? */
+	(void) read_pairs(array, &n);	/* checks that they are in range */
 	PG_RETURN_ARRAYTYPE_P(array);
 }
 

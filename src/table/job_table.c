@@ -2,10 +2,9 @@
  * job_table.c
  *		Rows of defer.job: reading, locking, writing.
  *
- * By direct access to table and indexes: no plan, no permission, no
- * search_path, trigger or row security of anybody has a say, and it is fast.
- * Row triggers that somebody puts on defer.job do not fire; further indexes
- * are kept up.
+ * By direct access to table and indexes: plans, permissions, search_path,
+ * triggers and row security do not apply, and it is fast.  Row triggers that a
+ * user puts on defer.job do not fire; further indexes are kept up.
  */
 #include "postgres.h"
 
@@ -42,8 +41,8 @@ static JobTable opened;			/* rel == NULL: not open */
 
 /*
  * Open defer.job for writing, once a transaction: a million enqueues in one
- * statement must not open five relations each.  What is opened belongs to the
- * transaction itself, so that it outlives a subtransaction's rollback.
+ * statement must not open five relations each.  The open relations belong to
+ * the transaction itself, so that they outlive a subtransaction's rollback.
  */
 JobTable *
 job_table(void)
@@ -64,7 +63,10 @@ job_table(void)
 
 		table_check(rel, job_columns, JOB_NATTS);
 
-		/* not before: whoever we have waited for may have made them anew */
+		/*
+		 * not before: a session that we have waited for may have made them
+		 * anew
+		 */
 		pkey = catalog_oid(CAT_JOB_PKEY);
 		claim_index = catalog_oid(CAT_JOB_CLAIM_IDX);
 		opened.key_index = catalog_oid(CAT_JOB_KEY_IDX);
@@ -196,8 +198,8 @@ id_of_row(JobTable *table, ItemPointer tid)
 
 /*
  * Insert a row with a key, as INSERT ... ON CONFLICT DO NOTHING does: wait for
- * whoever is inserting the same key and has not committed.  Returns the id of
- * the job that there is then.
+ * a transaction that is inserting the same key and has not committed.  Returns
+ * the id of the job that there is then.
  */
 static int64
 insert_with_key(JobTable *table, const Job *job)
@@ -415,7 +417,7 @@ job_update(const Job *job)
 
 /*
  * Write the claim alone: "old" holds the row's version at tid.  new_place is
- * where the row is then; NULL: nobody wants to know.
+ * where the row is then; NULL: not needed.
  */
 bool
 job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *new_place)
@@ -448,7 +450,7 @@ delete_at(ItemPointer tid, bool wait)
 	return result == TM_Ok || result == TM_SelfModified;
 }
 
-/* true: deleted, now or before by us; false: somebody else is at it or was */
+/* true: deleted, now or before by us; false: another session is at it or was */
 bool
 job_delete_at(ItemPointer tid)
 {
@@ -477,7 +479,7 @@ job_delete_left(CachedTid *place, int64 id)
 	return deleted;
 }
 
-/* Our own lock on the row counts as somebody who is at it, unless we "wait" */
+/* Our own lock on the row counts as one of another session, unless we "wait" */
 void
 job_delete(int64 id)
 {

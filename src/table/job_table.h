@@ -39,7 +39,10 @@ extern JobTable *job_table(void);
 extern void job_table_close(void);
 extern void job_table_init(void);	/* in _PG_init */
 
-/* One write to the row at tid; false: somebody else is at it or was (never waits) */
+/*
+ * One write to the row at tid; false: another session is at it or was (never
+ * waits)
+ */
 extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim,
 							 CachedTid *new_place);
 extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
@@ -77,7 +80,7 @@ extern void ready_cursor_begin(ReadyCursor *cursor, Oid owner);
 
 /*
  * Tell shared memory of up to max ready queues behind the cursor, of its role
- * or of all, and move it; of all, at most max_of_role of each role: what is left
+ * or of all, and move it; of all, at most max_of_role of each role: the rest
  * of one is for a search of its own.  Returns true at the end.
  */
 extern bool ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,

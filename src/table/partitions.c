@@ -3,10 +3,10 @@
  *		The partitions of defer.job_history, attempt and log, one for each UTC day:
  *		made some days ahead, dropped when they are older than defer.retention.
  *
- * Both need locks that conflict with whoever reads these tables in a long
- * transaction, and whoever comes later would have to wait behind us.  So we
- * wait for a moment only, and try again later; meanwhile rows go to the default
- * partition, and are moved when their day's partition is made.
+ * Both need locks that conflict with a long transaction that reads these
+ * tables, and sessions that come later would have to wait behind us.  So we
+ * wait for a moment only, and try again later; meanwhile rows go to the
+ * default partition, and are moved when their day's partition is made.
  *
  * A database in which nothing has happened gets none: in one that is just
  * being restored the dump brings them.
@@ -113,7 +113,7 @@ exists(const char *sql)
  * ------------------------------------------------------------------------ */
 
 /*
- * Nobody but the owner may read it, whatever default privileges say: rows of
+ * Let no role but the owner read it, whatever default privileges say: rows of
  * all roles are in it.
  */
 static void
@@ -166,9 +166,9 @@ make_partition(const Parent *parent, int64 day)
 					 parent->indexes[i + 1]));
 
 	/*
-	 * Whoever has seen which partitions there are, and then waits for the
-	 * lock of the default one, would miss the rows that are moved.  So that
-	 * they wait before they look, the parent is locked first.
+	 * A session that has seen which partitions there are, and then waits for
+	 * the lock of the default one, would miss the rows that are moved.  So
+	 * that sessions wait before they look, the parent is locked first.
 	 */
 	run(psprintf("LOCK TABLE ONLY defer.%s IN ACCESS EXCLUSIVE MODE", parent->name));
 	run(psprintf("LOCK TABLE defer.%s_default IN ACCESS EXCLUSIVE MODE", parent->name));

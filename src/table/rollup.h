@@ -31,9 +31,9 @@ typedef void (*RollupCount) (const Job *job, char state, TimestampTz started_at,
 extern bool rollup_delete_ended(int64 id, RollupCount count);
 
 /*
- * Scheduler, outside a transaction: add up what is new.  Returns when to go on,
- * DT_NOEND if that is when there is more: after a while, or as soon as there are
- * *many counts.
+ * Scheduler, outside a transaction: add up new counts.  Returns when to go on,
+ * DT_NOEND if that is when there is more: after a while, or as soon as there
+ * are *many counts.
  */
 #define ROLLUP_DELAY		(10 * USECS_PER_SEC)
 extern TimestampTz rollup_maintain(TimestampTz now, uint32 *many);

@@ -24,7 +24,7 @@
 #include "table/rollup.h"
 
 /*
- * Readers have to add up what is new by themselves, so it is not to become much:
+ * Readers have to add up new counts by themselves, so there must not be many:
  * but where there are many functions, adding a few counts to each costs more
  * than it saves.
  */
@@ -97,7 +97,7 @@ add_up(Datum *tids, int n, Sums *sums)
 											  &isnull));
 }
 
-/* Is it an error of the values, and not of the circumstances? */
+/* Check for an error of the values, and not of the circumstances */
 static bool
 is_data_error(const ErrorData *error)
 {

@@ -2,11 +2,11 @@
  * tid_cache.c
  *		Rows of ours, found again where an earlier transaction has left them.
  *
- * It saves a look into an index for each job.  But between the transactions
- * nobody holds a lock on the table, so a place may come to mean something
- * else: VACUUM FULL, CLUSTER, TRUNCATE and ALTER TABLE give the table another
- * file, and where somebody has deleted the row by hand, VACUUM may have cut
- * the file off or given the place to another row.
+ * It saves a look into an index for each job.  But between the transactions no
+ * lock on the table is held, so a place may come to mean something else:
+ * VACUUM FULL, CLUSTER, TRUNCATE and ALTER TABLE give the table another file,
+ * and where a user has deleted the row by hand, VACUUM may have cut the file
+ * off or given the place to another row.
  */
 #include "postgres.h"
 

@@ -19,9 +19,9 @@ typedef struct CachedTid
 extern void tid_cache_set(CachedTid *place, Relation rel, ItemPointer tid);
 
 /*
- * Is the row with that id, its first column, still there?  The slot, one of
- * rel's, has it then, and keeps it there until it is cleared.  *nblocks: of
- * rel, as it was looked up last in this transaction; 0 at first.
+ * Check whether the row with that id, its first column, is still there.  The
+ * slot, one of rel's, has it then, and keeps it there until it is cleared.
+ * *nblocks: of rel, as it was looked up last in this transaction; 0 at first.
  */
 extern bool tid_cache_holds(CachedTid *place, Relation rel, BlockNumber *nblocks, int64 id,
 							TupleTableSlot *slot);

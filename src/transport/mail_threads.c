@@ -8,8 +8,9 @@
  * stop of the server.  So e-mails have threads, each with its own multi handle
  * of libcurl, and so with connections of its own that it keeps for the next one.
  *
- * A thread touches its transfer, its MailThread and what is under the lock.  It
- * is never killed: to end what it waits for, its sockets are shut down under it.
+ * A thread touches its transfer, its MailThread and the fields under the lock.
+ * It is never killed: to end what it waits for, its sockets are shut down
+ * under it.
  */
 #include "transport/transfer.h"
 
@@ -278,9 +279,9 @@ make_thread(void)
 }
 
 /*
- * Hand a transfer to the threads; one more is made if all of the idle ones have
- * something to do: those that were woken have not taken it yet.  False: there is
- * no thread at all, and none can be made.
+ * Hand a transfer to the threads; one more is made if all of the idle ones
+ * have something to do: threads that were woken have not taken it yet.  False:
+ * there is no thread at all, and none can be made.
  */
 bool
 mail_threads_start(Transfer *transfer)

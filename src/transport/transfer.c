@@ -139,7 +139,7 @@ buffer_add(TransferBuffer *buffer, const char *data, size_t length, bool whole)
 	return true;
 }
 
-/* Keep a piece of the body; what is over the limit ends the transfer */
+/* Keep a piece of the body; data over the limit ends the transfer */
 static size_t
 on_body(char *data, size_t size, size_t n, void *context)
 {
@@ -198,7 +198,8 @@ list_add(struct curl_slist **list, const char *const *strings)
 }
 
 /*
- * Make a multi handle whose lookups wait for no other and that nobody waits for.
+ * Make a multi handle whose lookups wait for no other, and do not keep others
+ * waiting.
  *
  * Since libcurl 8.20 they share a pool of 20 threads, which ten hanging names fill
  * (each is looked up for both kinds of addresses), and the end of the handle waits

@@ -79,7 +79,10 @@ extern void transfer_classify(Transfer *transfer, CURLcode code);
 extern TransferResult *transfer_result(Transfer *transfer);
 extern bool transfer_leaves_lookup(const Transfer *transfer);
 
-/* own_addresses.c: is it one of this machine's?  -1: that cannot be found out */
+/*
+ * own_addresses.c: check for an address of this machine.  -1: that cannot be
+ * found out
+ */
 extern int	address_is_own(const struct sockaddr *address);
 
 /* mail_threads.c */

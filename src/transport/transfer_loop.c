@@ -278,7 +278,7 @@ other_threads(void)
 	return stat("/proc/self/task", &status) == 0 ? (int) status.st_nlink - 2 - 1 : 0;
 }
 
-/* Count the threads that libcurl has made, which are those that look up names */
+/* Count the threads that libcurl has made, which look up names */
 static int
 loop_lookups(void)
 {

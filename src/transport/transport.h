@@ -26,7 +26,7 @@
 /* Most bytes of headers that are kept of an answer */
 #define TRANSPORT_HEAD_MAX		(64 * 1024)
 
-/* What is to be sent; everything is copied by create() */
+/* The request to be sent; everything is copied by create() */
 typedef struct TransferRequest
 {
 	bool		is_mail;		/* by SMTP; else by HTTP */
@@ -113,8 +113,8 @@ typedef struct Transport
 	TransferResult *(*result) (Transfer *transfer);
 
 	/*
-	 * Would the thread that looks up its name go on without it, if it ended
-	 * or were destroyed now?  A lookup cannot be broken off.
+	 * Check whether the thread that looks up its name would go on without it,
+	 * if it ended or were destroyed now.  A lookup cannot be broken off.
 	 */
 	bool		(*leaves_lookup) (const Transfer *transfer);
 

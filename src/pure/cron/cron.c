@@ -407,7 +407,7 @@ high_water(const CronZone *zone, int64_t from)
 	return high;
 }
 
-/* Does the schedule simply match the clock on the wall? */
+/* Check whether the schedule simply matches the clock on the wall */
 static inline bool
 is_wildcard(const CronSchedule *schedule)
 {

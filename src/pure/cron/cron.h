@@ -8,8 +8,8 @@
  *		@yearly @annually @monthly @weekly @daily @midnight @hourly;
  *		every <interval>, for example "every 90 seconds".
  *
- * What the fields mean, and what is more than cron(8) has: see pure/cron/parse.c.
- * What happens where local time has gaps and overlaps: see pure/cron/cron.c.
+ * For the fields, and extensions of cron(8), see pure/cron/parse.c.  For gaps
+ * and overlaps of local time see pure/cron/cron.c.
  */
 #ifndef CRON_H
 #define CRON_H
@@ -36,7 +36,7 @@
 /* Room that is enough for cron_describe() whatever the schedule */
 #define CRON_DESCRIPTION_MAX	8192
 
-/* What is wrong with a text, and where; both strings are ASCII */
+/* An error in a text, and where; both strings are ASCII */
 typedef struct CronError
 {
 	int			position;		/* byte offset, from 0 */

@@ -331,7 +331,7 @@ add_time_of_day(Text *text, const CronSchedule *s)
  * Days
  * ------------------------------------------------------------------------ */
 
-/* Does the field leave out days? */
+/* Check whether the field leaves out days */
 static bool
 limits_days(const CronSchedule *s)
 {
@@ -414,7 +414,10 @@ monday_first(unsigned weekdays)
 	return (weekdays & 0x7e) | (weekdays & 1) << 7;
 }
 
-/* Those that come every week, of the day-of-week field: "Monday to Friday" */
+/*
+ * Add the days of the day-of-week field that come every week: "Monday to
+ * Friday"
+ */
 static void
 add_weekly(List *list, const CronSchedule *s)
 {

@@ -1,7 +1,7 @@
 /*
  * parse.c
- *		From text to CronSchedule, strictly: what is not fully understood is an
- *		error that says where it is and what would be allowed there.
+ *		From text to CronSchedule, strictly: text that is not fully understood
+ *		is an error that says where it is and what would be allowed there.
  *
  *		schedule	field{5,6} | "@" name | "every" { [number] unit }
  *
@@ -66,7 +66,10 @@ fail_never(CronParser *p, const Words *w)
 	CronSchedule any_weekday = *p->out;
 	int64_t		found;
 
-	/* Is it the day of week that leaves nothing of the days there are? */
+	/*
+	 * check whether it is the day of week that leaves nothing of the days
+	 * there are
+	 */
 	any_weekday.weekdays = 0x7f;
 	if (p->out->days != UINT32_C(0xfffffffe) &&
 		cron_next_local(&any_weekday, YEAR_2000, &found))

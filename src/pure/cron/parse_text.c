@@ -100,7 +100,10 @@ cron_fail_character(CronParser *p, int pos)
 					 "schedule contains the byte 0x%02x, which is not allowed", *c);
 }
 
-/* Read digits; what is too large for any use stays above the longest interval */
+/*
+ * Read digits.  A number too large for any use stays above the longest
+ * interval
+ */
 int64_t
 cron_read_digits(CronParser *p)
 {

@@ -34,7 +34,7 @@ typedef struct CronFieldRule
 	const char *allowed;		/* the hint */
 } CronFieldRule;
 
-/* What is being read: one word of the text */
+/* The text that is being read: one word of it */
 typedef struct CronParser
 {
 	const char *text;

@@ -11,7 +11,7 @@
 /* Fields, in their order */
 #define PG_CRON_FIELDS	5
 
-/* Room for what is written here, with the NUL */
+/* Room for any text of this module, with the NUL */
 #define PG_CRON_TEXT	(CRON_TEXT_MAX + 1)
 
 /* What differs from one pg_cron to the other */
@@ -56,7 +56,10 @@ extern PgCronPiece pg_cron_strip(const char *text);
 /* Parse; false: pg_cron cannot read it, and never runs it */
 extern bool pg_cron_parse(const char *text, const PgCronRules *rules, PgCronSchedule *out);
 
-/* Do the two fire at the same minutes, where clocks are never changed? */
+/*
+ * Check whether the two fire at the same minutes, where clocks are never
+ * changed
+ */
 extern bool pg_cron_same(const PgCronSchedule *theirs, const PgCronRules *rules,
 						 const CronSchedule *ours);
 
@@ -69,12 +72,12 @@ extern bool pg_cron_write(const char *text, const PgCronSchedule *theirs,
 						  const PgCronRules *rules, char *buf);
 
 /*
- * Write what the author of a text has presumably meant by it, which has
- * another meaning to pg_cron or none; buf as above.  False: nobody knows.
+ * Write the schedule that the author of a text has presumably meant, which has
+ * another meaning to pg_cron or none; buf as above.  False: unknown.
  */
 extern bool pg_cron_meant(const char *text, char *buf);
 
-/* Does it run in that minute?  Not for intervals */
+/* Check whether the schedule runs in that minute.  Not for intervals */
 extern bool pg_cron_matches(const PgCronSchedule *theirs, const PgCronRules *rules,
 							int64_t local);
 
@@ -115,7 +118,7 @@ typedef struct PgCronDays
 
 extern PgCronDays pg_cron_days(const PgCronSchedule *theirs, const PgCronRules *rules);
 
-/* Does our schedule use what pg_cron has no words for? */
+/* Check whether our schedule uses features that pg_cron has no words for */
 extern bool pg_cron_lacks(const CronSchedule *ours);
 
 /* The seconds of a text like " 30 seconds "; 0: it is not that */

@@ -112,7 +112,7 @@ read_alone(const char *piece, int length, PgCronFieldKind kind, CronSchedule *ou
 	return cron_parse(text, out, NULL);
 }
 
-/* Does a piece mean the same to us? */
+/* Check whether a piece means the same to us */
 static bool
 piece_is_same(const char *piece, int length, PgCronFieldKind kind, uint64_t values, bool star)
 {
