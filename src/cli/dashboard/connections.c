@@ -11,7 +11,7 @@
  * There are CONNECTIONS_MAX.  Another one takes the place of the connection that
  * has waited longest, among those of the address that has most: a browser sends
  * a request within milliseconds, and opens a new connection where an idle one was
- * closed.  So a client that only opens connections keeps nobody out, not even
+ * closed.  So a client that only opens connections shuts out no other, not even
  * at its own address.
  *
  * A connection is ended by shutdown() of a duplicate of its socket: the library's
