@@ -180,12 +180,12 @@ processes_left(Oid database, bool interrupt)
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	slot = database_slot(database, false);
-	if (slot != NULL && slot->scheduler_pid != 0)
+	if (slot != NULL && slot->scheduler.pid != 0)
 	{
 		any = true;
 		wake_scheduler_locked(slot);
 		if (interrupt)
-			kill(slot->scheduler_pid, SIGTERM);
+			kill(slot->scheduler.pid, SIGTERM);
 	}
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
@@ -193,20 +193,20 @@ processes_left(Oid database, bool interrupt)
 
 		/* one without a pid has no connection, and will not get one */
 		if (worker == my_worker || worker->state == WORKER_FREE ||
-			worker->database != database || worker->pid == 0)
+			worker->database != database || worker->process.pid == 0)
 			continue;
 		any = true;
-		SetLatch(worker->latch);
+		SetLatch(worker->process.latch);
 		if (interrupt)
-			kill(worker->pid, SIGTERM);
+			kill(worker->process.pid, SIGTERM);
 	}
 	sender = sender_slot(database);
-	if (sender != NULL && sender->pid != 0)
+	if (sender != NULL && sender->process.pid != 0)
 	{
 		any = true;
-		SetLatch(sender->latch);
+		SetLatch(sender->process.latch);
 		if (interrupt)
-			kill(sender->pid, SIGTERM);
+			kill(sender->process.pid, SIGTERM);
 	}
 	LWLockRelease(shared->workers_lock);
 	return any;
@@ -225,11 +225,11 @@ set_withdrawn(Oid database, bool withdrawn)
 	if (!withdrawn)
 	{
 		/* the launcher finds out the rest */
-		if (slot != NULL && slot->scheduler_pid == 0)
+		if (slot != NULL && slot->scheduler.pid == 0)
 			slot->wanted = true;
 		shared->probe = true;
-		if (shared->launcher_latch != NULL)
-			SetLatch(shared->launcher_latch);
+		if (shared->launcher.latch != NULL)
+			SetLatch(shared->launcher.latch);
 	}
 	LWLockRelease(shared->workers_lock);
 }

@@ -62,7 +62,7 @@ interrupt_job(void)
 static void
 wake_scheduler_from_signal(void)
 {
-	Latch	   *latch = *(Latch *volatile *) &my_database->scheduler_latch;
+	Latch	   *latch = *(Latch *volatile *) &my_database->scheduler.latch;
 
 	if (latch != NULL)
 		SetLatch(latch);

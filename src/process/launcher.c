@@ -98,7 +98,7 @@ forget_dropped(List *databases)
 	{
 		DatabaseSlot *slot = &database_slots[i];
 
-		if (OidIsValid(slot->database) && slot->scheduler_pid == 0 && !slot->starting &&
+		if (OidIsValid(slot->database) && slot->scheduler.pid == 0 && !slot->starting &&
 			!slot->withdrawn && !list_member_oid(databases, slot->database))
 		{
 			ready_queues_forget(slot->database);
@@ -129,10 +129,10 @@ is_probing(int index, TimestampTz now)
 	DatabaseSlot *slot = &database_slots[index];
 	Child	   *child = &children[index];
 
-	if (child->handle == NULL && !slot->starting && slot->scheduler_pid == 0)
+	if (child->handle == NULL && !slot->starting && slot->scheduler.pid == 0)
 		return OidIsValid(slot->database) && slot->wanted && !slot->withdrawn &&
 			(child->database != slot->database || child->not_before <= now);
-	return !(slot->scheduler_pid != 0 && slot->checked) &&
+	return !(slot->scheduler.pid != 0 && slot->checked) &&
 		now - child->started_at < PROBE_PATIENCE;
 }
 
@@ -160,7 +160,7 @@ probe_next(TimestampTz now)
 			break;
 		}
 		slot->wanted = true;
-		if (slot->scheduler_pid == 0)
+		if (slot->scheduler.pid == 0)
 			probing++;
 		to_probe = list_delete_first(to_probe);
 	}
@@ -198,7 +198,7 @@ watch_children(void)
 
 		if (!OidIsValid(slot->database) || !slot->wanted || slot->withdrawn)
 			continue;
-		if (slot->scheduler_pid != 0 && slot->checked)
+		if (slot->scheduler.pid != 0 && slot->checked)
 			children[i].served = true;
 		else
 			unserved = true;
@@ -224,7 +224,7 @@ reap_children(TimestampTz now)
 		child->handle = NULL;
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 		if (database_slots[i].database == child->database &&
-			database_slots[i].scheduler_pid == 0)
+			database_slots[i].scheduler.pid == 0)
 		{
 			database_slots[i].starting = false;
 			wanted = database_slots[i].wanted && !database_slots[i].withdrawn;
@@ -242,7 +242,7 @@ static void
 forget_database(DatabaseSlot *slot, Oid database)
 {
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	if (slot->database == database && slot->scheduler_pid == 0)
+	if (slot->database == database && slot->scheduler.pid == 0)
 	{
 		slot->starting = false;
 		if (!slot->withdrawn)
@@ -289,7 +289,7 @@ next_to_start(int index, TimestampTz now, TimestampTz *next_check)
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	if (OidIsValid(slot->database) && slot->wanted && !slot->withdrawn &&
-		!slot->starting && slot->scheduler_pid == 0 && child->handle == NULL)
+		!slot->starting && slot->scheduler.pid == 0 && child->handle == NULL)
 	{
 		/* further off than it ever is: the clock was set back */
 		if (child->not_before > now + policy_restart_delay(false, child->failures))
@@ -369,7 +369,7 @@ all_checked(void)
 		DatabaseSlot *slot = &database_slots[i];
 
 		if (OidIsValid(slot->database) && (slot->wanted || slot->withdrawn))
-			all = slot->scheduler_pid != 0 && slot->checked && !slot->withdrawn;
+			all = slot->scheduler.pid != 0 && slot->checked && !slot->withdrawn;
 	}
 	all = all && !shared->probe;
 	LWLockRelease(shared->workers_lock);
@@ -383,29 +383,7 @@ all_checked(void)
 static void
 launcher_detach(int code, Datum arg)
 {
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	shared->launcher_pid = 0;
-	shared->launcher_latch = NULL;
-	LWLockRelease(shared->workers_lock);
-}
-
-static void
-launcher_attach(void)
-{
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	shared->launcher_pid = MyProcPid;
-	shared->launcher_latch = MyLatch;
-	shared->launcher_since = GetCurrentTimestamp();
-	shared->probe = true;
-
-	/* a launcher before us may have died between asking and hearing */
-	for (int i = 0; i < shared->ndatabase_slots; i++)
-	{
-		if (database_slots[i].scheduler_pid == 0)
-			database_slots[i].starting = false;
-	}
-	LWLockRelease(shared->workers_lock);
-	on_shmem_exit(launcher_detach, (Datum) 0);
+	slot_detach_launcher();
 }
 
 static bool
@@ -426,7 +404,8 @@ defer_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, handle_sigterm);
 	BackgroundWorkerUnblockSignals();
-	launcher_attach();
+	slot_attach_launcher();
+	on_shmem_exit(launcher_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	pgstat_report_appname("defer launcher");
 	children = MemoryContextAllocZero(TopMemoryContext,

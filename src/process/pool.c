@@ -52,9 +52,6 @@
 /* The server's log hears of no free background worker at most so often */
 #define COMPLAIN_DELAY	(10 * USECS_PER_MINUTE)
 
-/* A worker that was started and has not attached after so long never will */
-#define START_TIMEOUT	(60 * USECS_PER_SEC)
-
 /* A role with ready jobs or workers in this database */
 typedef struct Pool
 {
@@ -134,8 +131,8 @@ reap_children(TimestampTz now)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 		Child	   *child = &children[i];
-		bool		ended = false;
-		Oid			refused = InvalidOid;
+		uint32		ended = 0;
+		Oid			refused;
 		pid_t		pid;
 
 		if (child->handle != NULL &&
@@ -143,20 +140,11 @@ reap_children(TimestampTz now)
 		{
 			pfree(child->handle);
 			child->handle = NULL;
-			ended = true;
+			ended = child->generation;
 		}
-		if (!ended && (slot->state != WORKER_STARTING || slot->database != MyDatabaseId))
+		if (ended == 0 && (slot->state != WORKER_STARTING || slot->database != MyDatabaseId))
 			continue;
-
-		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-		if (slot->state == WORKER_STARTING && slot->pid == 0 && slot->database == MyDatabaseId &&
-			((ended && slot->generation == child->generation) ||
-			 (child->handle == NULL && slot->since < now - START_TIMEOUT)))
-		{
-			refused = slot->owner;
-			slot->state = WORKER_FREE;
-		}
-		LWLockRelease(shared->workers_lock);
+		refused = slot_reap_worker(i, ended, child->handle != NULL, now);
 		if (OidIsValid(refused))
 			role_backoff_refused(refused, now);
 	}

@@ -94,8 +94,8 @@ scheduler_check_database(void)
 	{
 		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 		/* it may be waiting for us, to probe the next database */
-		if (!my_database->checked && shared->launcher_latch != NULL)
-			SetLatch(shared->launcher_latch);
+		if (!my_database->checked && shared->launcher.latch != NULL)
+			SetLatch(shared->launcher.latch);
 		my_database->checked = true;
 		LWLockRelease(shared->workers_lock);
 		return;

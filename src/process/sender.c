@@ -43,6 +43,7 @@
 #include "shmem/shmem.h"
 #include "delivery/inflight.h"
 #include "process/process.h"
+#include "process/slot.h"
 
 /* Waits (milliseconds): for a row that is locked, a lookup, after an error of our own */
 #define BUSY_WAIT		20
@@ -63,59 +64,16 @@ static TimestampTz record_not_before = 0;
  * The slot
  * ------------------------------------------------------------------------ */
 
-/* Take the slot that the scheduler has prepared; false: it does not expect us any more */
-static bool
-attach(int index, uint32 generation)
-{
-	SenderSlot *slot = &sender_slots[index];
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	if (OidIsValid(slot->database) && slot->generation == generation && slot->pid == 0)
-	{
-		my_database = database_slot(slot->database, false);
-		if (my_database != NULL && !my_database->withdrawn)
-		{
-			slot->pid = MyProcPid;
-			slot->latch = MyLatch;
-			slot->since = GetCurrentTimestamp();
-			inflight.slot = slot;
-		}
-		else
-			slot->database = InvalidOid;
-	}
-	LWLockRelease(shared->workers_lock);
-	return inflight.slot != NULL;
-}
-
 /* Give the slot back, when the connection to the database is gone */
 static void
-detach(int code, Datum arg)
+sender_detach(int code, Datum arg)
 {
-	SenderSlot *slot = inflight.slot;
-	DatabaseSlot *database;
-
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		if (inflight.deliveries[i] != NULL)
 			limits_release(MyDatabaseId, inflight.deliveries[i]->job.limits_key);
 	}
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	database = database_slot(slot->database, false);
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < slot->nentries; i++)
-		slot->entries[i].job_id = 0;
-	slot->nentries = 0;
-	LWLockRelease(slot->lock);
-	slot->pid = 0;
-	slot->latch = NULL;
-	slot->database = InvalidOid;
-	if (database != NULL)
-	{
-		if (inflight.ndeliveries > 0)
-			database->orphans = true;
-		wake_scheduler_locked(database);
-	}
-	LWLockRelease(shared->workers_lock);
+	slot_detach_sender(inflight.slot, inflight.ndeliveries > 0);
 }
 
 static bool
@@ -134,18 +92,13 @@ stop_idling(void)
 	TimestampTz ignored = DT_NOEND;
 	ReadyQueueChoice choice;
 
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	inflight.slot->pid = 0;		/* who enqueues from now on wakes the
-								 * scheduler */
-	LWLockRelease(shared->workers_lock);
+	slot_hide_sender(inflight.slot);
 	if (!defer_enabled ||
 		!ready_queue_choose_delivery(MyDatabaseId, any_role, GetCurrentTimestamp(), &choice,
 									 &ignored))
 		return true;
 	ready_queue_scan_abort(&choice, MyDatabaseId);
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	inflight.slot->pid = MyProcPid;
-	LWLockRelease(shared->workers_lock);
+	slot_show_sender(inflight.slot);
 	return false;
 }
 
@@ -415,9 +368,10 @@ defer_sender_run(Datum arg, const Transport *transport)
 	BackgroundWorkerUnblockSignals();
 
 	/* before there is a connection, and detached after it is gone */
-	if (!attach(index, process_generation()))
+	inflight.slot = slot_attach_sender(index, process_generation());
+	if (inflight.slot == NULL)
 		proc_exit(EXIT_DONE);
-	on_shmem_exit(detach, (Datum) 0);
+	on_shmem_exit(sender_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(inflight.slot->database, InvalidOid, 0);
 	before_shmem_exit(before_exit, (Datum) 0);
 	pgstat_report_appname("defer sender");

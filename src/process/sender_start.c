@@ -7,45 +7,16 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "process/process.h"
-#include "shmem/shmem.h"
 #include "shmem/senders.h"
+#include "process/process.h"
+#include "process/slot.h"
 
-/* A sender that has not attached to its slot after so long never will */
-#define START_TIMEOUT	(60 * USECS_PER_SEC)
-
-/* Take a slot for a sender; -1: there is none */
-static int
-take_slot(uint32 *generation)
-{
-	int			found = -1;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->ndatabase_slots && found < 0; i++)
-	{
-		SenderSlot *slot = &sender_slots[i];
-
-		if (OidIsValid(slot->database))
-			continue;
-		slot->database = MyDatabaseId;
-		slot->generation++;
-		slot->pid = 0;
-		slot->latch = NULL;
-		slot->since = GetCurrentTimestamp();
-		slot->nentries = 0;
-		memset(slot->entries, 0, sizeof(slot->entries));
-		*generation = slot->generation;
-		found = i;
-	}
-	LWLockRelease(shared->workers_lock);
-	return found;
-}
-
+/* Start a sender for this database; false: there is no background worker, or no slot */
 static bool
 start_sender(BackgroundWorkerHandle **handle)
 {
 	uint32		generation;
-	int			index = take_slot(&generation);
+	int			index = slot_take_sender(&generation);
 	ProcessStart start;
 	bool		started;
 
@@ -58,12 +29,7 @@ start_sender(BackgroundWorkerHandle **handle)
 	};
 	started = process_start(&start, handle);
 	if (!started)
-	{
-		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-		if (sender_slots[index].generation == generation && sender_slots[index].pid == 0)
-			sender_slots[index].database = InvalidOid;
-		LWLockRelease(shared->workers_lock);
-	}
+		slot_give_back_sender(index, generation);
 	return started;
 }
 
@@ -78,9 +44,9 @@ sender_maintain(TimestampTz now, TimestampTz *look_again)
 	static BackgroundWorkerHandle *handle = NULL;
 	static TimestampTz not_before = 0;
 	static int	failures = 0;
-	SenderSlot *slot;
 	pid_t		pid;
-	bool		starting = false;
+	bool		starting;
+	bool		lost;
 
 	if (wake_sender(MyDatabaseId))
 	{
@@ -92,21 +58,12 @@ sender_maintain(TimestampTz now, TimestampTz *look_again)
 		pfree(handle);
 		handle = NULL;
 	}
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	slot = sender_slot(MyDatabaseId);
-	if (slot != NULL && slot->pid == 0)
+	starting = slot_reap_sender(handle != NULL, &lost);
+	if (lost)
 	{
-		/* one that is on its way out still holds its slot */
-		starting = handle != NULL || slot->since > now - START_TIMEOUT;
-		if (handle == NULL && slot->latch == NULL)
-		{
-			slot->database = InvalidOid;
-			starting = false;
-			failures = Min(failures + 1, 6);
-			not_before = now + (USECS_PER_SEC << (failures - 1));
-		}
+		failures = Min(failures + 1, 6);
+		not_before = now + (USECS_PER_SEC << (failures - 1));
 	}
-	LWLockRelease(shared->workers_lock);
 	if (starting)
 	{
 		*look_again = Min(*look_again, now + 100 * 1000);

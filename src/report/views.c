@@ -163,7 +163,7 @@ copy_worker(Process *process, WorkerSlot *slot)
 	TimestampTz started;
 
 	process->kind = "worker";
-	process->pid = slot->pid;
+	process->pid = slot->process.pid;
 	process->database = slot->database;
 	process->role = slot->owner;
 	LWLockAcquire(slot->lock, LW_SHARED);
@@ -171,7 +171,7 @@ copy_worker(Process *process, WorkerSlot *slot)
 	process->progress = slot->progress;
 	started = slot->job_started;
 	LWLockRelease(slot->lock);
-	process->since = process->job_id != 0 ? started : slot->since;
+	process->since = process->job_id != 0 ? started : slot->process.since;
 }
 
 /* Copy what runs now; returns how many there are */
@@ -188,37 +188,37 @@ copy_processes(Process **result)
 	processes = palloc0(sizeof(Process) *
 						(1 + 2 * shared->ndatabase_slots + shared->nworker_slots));
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	if (shared->launcher_pid != 0)
+	if (shared->launcher.pid != 0)
 	{
 		processes[n].kind = "launcher";
-		processes[n].pid = shared->launcher_pid;
-		processes[n++].since = shared->launcher_since;
+		processes[n].pid = shared->launcher.pid;
+		processes[n++].since = shared->launcher.since;
 	}
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
 		DatabaseSlot *slot = &database_slots[i];
 
-		if (!OidIsValid(slot->database) || slot->scheduler_pid == 0)
+		if (!OidIsValid(slot->database) || slot->scheduler.pid == 0)
 			continue;
 		processes[n].kind = "scheduler";
-		processes[n].pid = slot->scheduler_pid;
+		processes[n].pid = slot->scheduler.pid;
 		processes[n].database = slot->database;
-		processes[n++].since = slot->scheduler_since;
+		processes[n++].since = slot->scheduler.since;
 	}
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
 		SenderSlot *slot = &sender_slots[i];
 
-		if (!OidIsValid(slot->database) || slot->pid == 0)
+		if (!OidIsValid(slot->database) || slot->process.pid == 0)
 			continue;
 		processes[n].kind = "sender";
-		processes[n].pid = slot->pid;
+		processes[n].pid = slot->process.pid;
 		processes[n].database = slot->database;
-		processes[n++].since = slot->since;
+		processes[n++].since = slot->process.since;
 	}
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
-		if (worker_slots[i].state != WORKER_FREE && worker_slots[i].pid != 0)
+		if (worker_slots[i].state != WORKER_FREE && worker_slots[i].process.pid != 0)
 			copy_worker(&processes[n++], &worker_slots[i]);
 	}
 	LWLockRelease(shared->workers_lock);
@@ -238,7 +238,7 @@ copy_transfers(TransferEntry **result, int *pid)
 		return 0;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	slot = sender_slot(MyDatabaseId);
-	if (slot == NULL || slot->pid == 0)
+	if (slot == NULL || slot->process.pid == 0)
 	{
 		LWLockRelease(shared->workers_lock);
 		return 0;
@@ -249,9 +249,9 @@ copy_transfers(TransferEntry **result, int *pid)
 	entries = palloc(TRANSFERS_MAX * sizeof(TransferEntry));
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	slot = sender_slot(MyDatabaseId);
-	if (slot != NULL && slot->pid != 0)
+	if (slot != NULL && slot->process.pid != 0)
 	{
-		*pid = slot->pid;
+		*pid = slot->process.pid;
 		LWLockAcquire(slot->lock, LW_SHARED);
 		for (int i = 0; i < slot->nentries; i++)
 		{
@@ -365,11 +365,11 @@ defer_server_state(PG_FUNCTION_ARGS)
 		DatabaseSlot *slot;
 
 		LWLockAcquire(shared->workers_lock, LW_SHARED);
-		launcher = shared->launcher_pid != 0;
+		launcher = shared->launcher.pid != 0;
 		slot = database_slot(MyDatabaseId, false);
 		if (slot != NULL)
 		{
-			scheduler = slot->scheduler_pid != 0;
+			scheduler = slot->scheduler.pid != 0;
 			no_slots = slot->no_slots;
 			refused = slot->refused;
 		}

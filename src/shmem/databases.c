@@ -66,8 +66,8 @@ void
 wake_scheduler_locked(DatabaseSlot *slot)
 {
 	slot->called = true;
-	if (slot->scheduler_latch != NULL)
-		SetLatch(slot->scheduler_latch);
+	if (slot->scheduler.latch != NULL)
+		SetLatch(slot->scheduler.latch);
 }
 
 void

@@ -13,8 +13,8 @@
 
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
-#include "storage/latch.h"
 
+#include "shmem/process_slot.h"
 #include "shmem/scheduled_set.h"
 
 /* Jobs without a known end that are remembered by id */
@@ -58,9 +58,7 @@ typedef struct DatabaseSlot
 	TaskFailure task_failures[SCHEDULER_TASKS];
 	bool		refused;		/* workers of a role that has jobs could not
 								 * connect */
-	pid_t		scheduler_pid;
-	Latch	   *scheduler_latch;
-	TimestampTz scheduler_since;
+	ProcessSlot scheduler;
 	TimestampTz next_schedule;	/* lowered by commits that touch schedules */
 	TimestampTz next_wake;		/* the scheduler sleeps until then at most */
 	ScheduledSet scheduled_set;

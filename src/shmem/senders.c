@@ -49,7 +49,7 @@ static void
 call_sender(SenderSlot *slot)
 {
 	slot->called = true;
-	SetLatch(slot->latch);
+	SetLatch(slot->process.latch);
 }
 
 bool
@@ -60,7 +60,7 @@ wake_sender(Oid database)
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	slot = sender_slot(database);
-	there = slot != NULL && slot->pid != 0;
+	there = slot != NULL && slot->process.pid != 0;
 	if (there)
 		call_sender(slot);
 	LWLockRelease(shared->workers_lock);
@@ -79,7 +79,7 @@ sender_has(Oid database, int64 job_id, bool cancel)
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	slot = sender_slot(database);
-	if (slot != NULL && slot->pid != 0)
+	if (slot != NULL && slot->process.pid != 0)
 	{
 		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		for (int i = 0; i < slot->nentries && !found; i++)
@@ -107,7 +107,7 @@ sender_has_claim(Oid database, int64 claim_id)
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	slot = sender_slot(database);
-	if (slot != NULL && slot->pid != 0)
+	if (slot != NULL && slot->process.pid != 0)
 	{
 		LWLockAcquire(slot->lock, LW_SHARED);
 		for (int i = 0; i < slot->nentries && !found; i++)

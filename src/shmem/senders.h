@@ -11,10 +11,10 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
-#include "storage/latch.h"
 #include "storage/lwlock.h"
 
 #include "base/guc_delivery.h"
+#include "shmem/process_slot.h"
 
 /* A delivery that the sender has taken */
 typedef struct TransferEntry
@@ -30,11 +30,8 @@ typedef struct SenderSlot
 {
 	/* under workers_lock */
 	Oid			database;		/* InvalidOid: the slot is free */
-	uint32		generation;		/* grows each time the slot is given out */
-	pid_t		pid;			/* 0 while starting */
-	Latch	   *latch;
+	ProcessSlot process;		/* its pid is 0 while it starts and exits */
 	bool		called;			/* it was woken, and has not looked since */
-	TimestampTz since;
 
 	LWLock	   *lock;			/* never changes */
 

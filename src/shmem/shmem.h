@@ -23,10 +23,10 @@
 
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
 #include "port/atomics.h"
-#include "storage/latch.h"
 #include "storage/lwlock.h"
+
+#include "shmem/process_slot.h"
 
 typedef struct SharedState
 {
@@ -38,9 +38,7 @@ typedef struct SharedState
 	int			ndatabase_slots;	/* and sender slots */
 
 	/* under workers_lock */
-	pid_t		launcher_pid;
-	Latch	   *launcher_latch;
-	TimestampTz launcher_since;
+	ProcessSlot launcher;
 	bool		probe;			/* launcher: look at all databases again */
 	bool		clean_start;	/* the server was stopped in good order before */
 	bool		scheduler_waits;	/* for a background worker: none is free */

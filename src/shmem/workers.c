@@ -68,7 +68,7 @@ wake_idle_workers(Oid database, Oid owner, int64 n)
 			slot->database == database && slot->owner == owner)
 		{
 			slot->woken = true;
-			SetLatch(slot->latch);
+			SetLatch(slot->process.latch);
 			woken++;
 		}
 	}
@@ -113,7 +113,7 @@ worker_set_state(WorkerState state)
 	if (my_worker->state != state)
 	{
 		my_worker->state = state;
-		my_worker->since = GetCurrentTimestamp();
+		my_worker->process.since = GetCurrentTimestamp();
 	}
 	my_worker->woken = false;
 	LWLockRelease(shared->workers_lock);

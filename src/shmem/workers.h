@@ -8,8 +8,9 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
-#include "storage/latch.h"
 #include "storage/lwlock.h"
+
+#include "shmem/process_slot.h"
 
 /* Most jobs that one claim takes */
 #define BATCH_MAX		500
@@ -40,13 +41,10 @@ typedef struct BatchEntry
 typedef struct WorkerSlot
 {
 	/* under workers_lock */
-	uint32		generation;		/* grows each time the slot is given out */
+	ProcessSlot process;		/* its pid is 0 while it starts */
 	WorkerState state;
 	Oid			database;
 	Oid			owner;			/* the role it is connected as */
-	pid_t		pid;			/* 0 while starting */
-	Latch	   *latch;			/* in shared memory */
-	TimestampTz since;			/* in this state since */
 	bool		woken;			/* idle, and its latch was set for a job */
 	bool		awaiting;		/* its job waits in defer.await() */
 	bool		await_counts;	/* it counts against max_workers all the same */

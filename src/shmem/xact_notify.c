@@ -337,8 +337,8 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 	{
 		if (db == NULL || pending.probe)
 			shared->probe = true;
-		if (shared->launcher_latch != NULL)
-			SetLatch(shared->launcher_latch);
+		if (shared->launcher.latch != NULL)
+			SetLatch(shared->launcher.latch);
 	}
 	LWLockRelease(shared->workers_lock);
 }
