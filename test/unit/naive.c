@@ -161,8 +161,6 @@ item_matches(const char **s, int field, int value, const NaiveTime *time)
 	}
 	else
 	{
-		bool		by_name = isalpha((unsigned char) **s);
-
 		from = value_of(s, field);
 		if (field == 3 && toupper((unsigned char) **s) == 'W')
 		{
@@ -184,7 +182,7 @@ item_matches(const char **s, int field, int value, const NaiveTime *time)
 		{
 			(*s)++;
 			to = value_of(s, field);
-			if (to < from && (by_name || to == 0))
+			if (to < from)
 				to += highest[field] - lowest[field] + 1;
 		}
 		else if (**s == '/')
@@ -392,13 +390,6 @@ random_item(char *buf, size_t size, int field)
 
 	if (random_below(2) == 0)
 		step = 1 + step / 5;
-	if (a > b)
-	{
-		int			swap = a;
-
-		a = b;
-		b = swap;
-	}
 	if (field == 3 && kind < 5)
 		switch (random_below(5))
 		{

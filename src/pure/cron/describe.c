@@ -22,6 +22,7 @@
 #define ALL_DAYS		UINT64_C(0xfffffffe)
 #define ALL_MONTHS		UINT64_C(0x1ffe)
 #define ALL_WEEKDAYS	0x7f
+#define MONDAY_TO_SUNDAY UINT64_C(0xfe)
 
 /* Up to so many times of the day are listed one by one */
 #define MAX_TIMES		8
@@ -121,27 +122,77 @@ run_end(uint64_t mask, int n)
 	return n;
 }
 
+/* The beginning of the run of set bits that ends at n */
+static int
+run_start(uint64_t mask, int n)
+{
+	while (n > 0 && (mask >> (n - 1) & 1) != 0)
+		n--;
+	return n;
+}
+
+/*
+ * A run of three or more that goes on from the end of the circle "all" at its
+ * beginning: its bits, 0 if there is none.  all 0: the values are no circle.
+ */
+static uint64_t
+wrapped_run(uint64_t mask, uint64_t all, int *first, int *last)
+{
+	uint64_t	run;
+
+	if (all == 0 || mask == all || (mask >> lowest_bit(all) & 1) == 0 ||
+		(mask >> highest_bit(all) & 1) == 0)
+		return 0;
+	*first = run_start(mask, highest_bit(all));
+	*last = run_end(mask, lowest_bit(all));
+	run = mask & (~((UINT64_C(1) << *first) - 1) | ((UINT64_C(2) << *last) - 1));
+	return count_bits(run) >= 3 ? run : 0;
+}
+
 /* How many items a list of the set has: a run of three or more is one */
 static int
-count_items(uint64_t mask)
+count_items(uint64_t mask, uint64_t all)
 {
-	int			n = 0;
+	int			first;
+	int			last;
+	uint64_t	wrapped = wrapped_run(mask, all, &first, &last);
+	int			n = wrapped != 0;
 
+	mask &= ~wrapped;
 	while (mask != 0)
 	{
-		int			first = lowest_bit(mask);
-		int			last = run_end(mask, first);
-
+		first = lowest_bit(mask);
+		last = run_end(mask, first);
 		n += last - first >= 2 ? 1 : last - first + 1;
 		mask &= ~((UINT64_C(2) << last) - 1);
 	}
 	return n;
 }
 
-/* "1, 2 and 5 to 9", or names */
+/* "7", "5 to 9", or names */
 static void
-add_items(List *list, uint64_t mask, const char *const *names)
+add_run(List *list, int first, int last, const char *const *names)
 {
+	next_item(list);
+	if (names != NULL)
+		add(list->text, "%s", names[first]);	/* NOLINT: all bits have names */
+	else
+		add(list->text, "%d", first);
+	if (last != first && names != NULL)
+		add(list->text, " to %s", names[last]);
+	else if (last != first)
+		add(list->text, " to %d", last);
+}
+
+/* "1, 2 and 5 to 9", or names; "3 and 22 to 1" if the values are a circle */
+static void
+add_items(List *list, uint64_t mask, const char *const *names, uint64_t all)
+{
+	int			wrapped_first;
+	int			wrapped_last;
+	uint64_t	wrapped = wrapped_run(mask, all, &wrapped_first, &wrapped_last);
+
+	mask &= ~wrapped;
 	while (mask != 0)
 	{
 		int			first = lowest_bit(mask);
@@ -149,27 +200,20 @@ add_items(List *list, uint64_t mask, const char *const *names)
 
 		if (last - first < 2)
 			last = first;
-		next_item(list);
-		if (names != NULL)
-			add(list->text, "%s", names[first]);	/* NOLINT: all bits have
-													 * names */
-		else
-			add(list->text, "%d", first);
-		if (last > first && names != NULL)
-			add(list->text, " to %s", names[last]);
-		else if (last > first)
-			add(list->text, " to %d", last);
+		add_run(list, first, last, names);
 		mask &= ~((UINT64_C(2) << last) - 1);
 	}
+	if (wrapped != 0)
+		add_run(list, wrapped_first, wrapped_last, names);
 }
 
 static void
 add_set(Text *text, uint64_t mask, const char *const *names,
-		const char *last_separator)
+		const char *last_separator, uint64_t all)
 {
-	List		list = {text, last_separator, count_items(mask), 0};
+	List		list = {text, last_separator, count_items(mask, all), 0};
 
-	add_items(&list, mask, names);
+	add_items(&list, mask, names, all);
 }
 
 /*
@@ -229,9 +273,30 @@ add_times(Text *text, const CronSchedule *s, int n)
 			}
 }
 
-/* "Every 5 minutes" or "At minutes 5 and 20".  Returns whether the former */
+/*
+ * Check that the hours of a day join those of the next: that no field leaves
+ * out days.  Else "from 22:00 to 06:00" would promise a night that goes on
+ * into a day which the schedule leaves out.
+ */
 static bool
-add_leading_unit(Text *text, uint64_t mask, const char *unit)
+joins_days(const CronSchedule *s)
+{
+	return s->days == ALL_DAYS && s->weekdays == ALL_WEEKDAYS &&
+		s->months == ALL_MONTHS;
+}
+
+static bool
+joins_hours(const CronSchedule *s)
+{
+	return s->hours == ALL_HOURS && joins_days(s);
+}
+
+/*
+ * "Every 5 minutes" or "At minutes 5 and 20".  all: the values as a circle, 0
+ * if they are none.  Returns whether the former
+ */
+static bool
+add_leading_unit(Text *text, uint64_t mask, const char *unit, uint64_t all)
 {
 	int			step = even_step(mask, 60);
 
@@ -247,14 +312,14 @@ add_leading_unit(Text *text, uint64_t mask, const char *unit)
 			add(text, "%d, %d and so on to %d", lowest_bit(mask),
 				lowest_bit(mask) + step, highest_bit(mask));
 		else
-			add_set(text, mask, NULL, " and ");
+			add_set(text, mask, NULL, " and ", all);
 	}
 	return mask == ALL_SECONDS || even_step(mask, 60) > 0;
 }
 
 /* "every 5th minute", "minutes 5 and 20", "every hour", "hours 8 to 17" */
 static void
-add_inner_unit(Text *text, uint64_t mask, int size, const char *unit)
+add_inner_unit(Text *text, uint64_t mask, int size, const char *unit, uint64_t all)
 {
 	int			step = even_step(mask, size);
 
@@ -265,7 +330,7 @@ add_inner_unit(Text *text, uint64_t mask, int size, const char *unit)
 	else
 	{
 		add(text, "%s%s ", unit, count_bits(mask) == 1 ? "" : "s");
-		add_set(text, mask, NULL, " and ");
+		add_set(text, mask, NULL, " and ", all);
 	}
 }
 
@@ -278,16 +343,18 @@ add_hours(Text *text, const CronSchedule *s, bool every)
 {
 	int			first = lowest_bit(s->hours);
 	int			last = highest_bit(s->hours);
+	uint64_t	all = joins_days(s) ? ALL_HOURS : 0;
 
 	if (every && s->hours == ALL_HOURS)
 		return;
-	if (every && run_end(s->hours, first) == last)
+	if (every && (run_end(s->hours, first) == last ||
+				  wrapped_run(s->hours, all, &first, &last) == s->hours))
 		add(text, " from %02d:%02d to %02d:%02d", first,
 			lowest_bit(s->minutes), last, highest_bit(s->minutes));
 	else
 	{
 		add(text, every ? " in " : " of ");
-		add_inner_unit(text, s->hours, 24, "hour");
+		add_inner_unit(text, s->hours, 24, "hour", all);
 	}
 }
 
@@ -313,14 +380,17 @@ add_time_of_day(Text *text, const CronSchedule *s)
 			add(text, "Every %d hours from midnight",
 				even_step(s->hours, 24));
 		else
-			add_hours(text, s, add_leading_unit(text, s->minutes, "minute"));
+			add_hours(text, s, add_leading_unit(text, s->minutes, "minute",
+												joins_hours(s) ? ALL_SECONDS : 0));
 		return false;
 	}
-	every = add_leading_unit(text, s->seconds, "second");
+	every = add_leading_unit(text, s->seconds, "second",
+							 s->minutes == ALL_SECONDS && joins_hours(s) ? ALL_SECONDS : 0);
 	if (!every || s->minutes != ALL_SECONDS)
 	{
 		add(text, every ? " in " : " of ");
-		add_inner_unit(text, s->minutes, 60, "minute");
+		add_inner_unit(text, s->minutes, 60, "minute",
+					   joins_hours(s) ? ALL_SECONDS : 0);
 	}
 	add_hours(text, s, s->minutes == ALL_SECONDS ||
 			  even_step(s->minutes, 60) > 0);
@@ -346,7 +416,7 @@ limits_weekdays(const CronSchedule *s)
 
 /* "days 1, 15 and 20 to 25", "every 2nd day" */
 static void
-add_plain_days(List *list, uint64_t days)
+add_plain_days(List *list, uint64_t days, uint64_t all)
 {
 	int			step = step_of(days, 1, 31);
 
@@ -357,7 +427,7 @@ add_plain_days(List *list, uint64_t days)
 	else
 	{
 		add(list->text, "day%s ", count_bits(days) == 1 ? "" : "s");
-		add_set(list->text, days, NULL, " and ");
+		add_set(list->text, days, NULL, " and ", all);
 	}
 }
 
@@ -382,7 +452,7 @@ add_days(Text *text, const CronSchedule *s, const char *last_separator)
 	list.n = (s->days != 0) + count_bits(s->last_days) +
 		count_bits(s->near_days) + count_bits(s->near_last_days);
 	if (s->days != 0)
-		add_plain_days(&list, s->days);
+		add_plain_days(&list, s->days, s->months == ALL_MONTHS ? ALL_DAYS : 0);
 	for (mask = s->near_days; mask != 0; mask &= mask - 1)
 	{
 		next_item(&list);
@@ -421,7 +491,7 @@ monday_first(unsigned weekdays)
 static void
 add_weekly(List *list, const CronSchedule *s)
 {
-	add_items(list, monday_first(s->weekdays), weekday_names);
+	add_items(list, monday_first(s->weekdays), weekday_names, MONDAY_TO_SUNDAY);
 }
 
 /* "the third Saturday and the last Friday" */
@@ -460,7 +530,7 @@ add_weekdays(Text *text, const CronSchedule *s, const char *last_separator)
 {
 	List		list = {text, last_separator, 0, 0};
 
-	list.n = count_items(monday_first(s->weekdays)) +
+	list.n = count_items(monday_first(s->weekdays), MONDAY_TO_SUNDAY) +
 		count_monthly_weekdays(s);
 	add_weekly(&list, s);
 	add_monthly_weekdays(&list, s);
@@ -554,7 +624,7 @@ cron_describe(const CronSchedule *schedule, char *buf, size_t size)
 		{
 			asked = !add_which_days(&text, schedule, asked) && asked;
 			add(&text, "%sin ", asked ? " " : ", ");
-			add_set(&text, schedule->months, month_names, " and ");
+			add_set(&text, schedule->months, month_names, " and ", ALL_MONTHS);
 		}
 	}
 	return (int) text.length;

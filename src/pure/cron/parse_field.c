@@ -10,8 +10,8 @@
  *
  * Choices where implementations differ:
  *		a/n			from a to the end of the field, each n-th
- *		a-b			numbers must rise; names may wrap around: fri-mon, nov-feb.
- *					sun at the end of a range is 7
+ *		a-b			goes on from the beginning of the field if b comes before a:
+ *					22-6, fri-mon, nov-feb.  sun at the end of a range is 7
  *		* /n		n may not exceed the number of values in the field: * /90 in
  *					minutes is not each 90 minutes
  *		?			the same as *
@@ -61,7 +61,6 @@ typedef struct Value
 	int			pos;
 	int			length;
 	int			value;
-	bool		is_name;
 } Value;
 
 /* ------------------------------------------------------------------------
@@ -108,7 +107,6 @@ read_value(CronParser *p, Value *value)
 	int			i;
 
 	value->pos = p->pos;
-	value->is_name = false;
 	if (is_digit(peek(p)))
 	{
 		value->value = read_small(p);
@@ -132,7 +130,6 @@ read_value(CronParser *p, Value *value)
 			lower(p->text[p->pos + 2]) != names[3 * i + 2])
 			continue;
 		value->value = p->rule->min + i;
-		value->is_name = true;
 		value->length = 3;
 		p->pos += 3;
 		return true;
@@ -172,28 +169,6 @@ read_step(CronParser *p, int *step)
 				  "longer intervals write, for example, \"every 90 minutes\".",
 				  p->rule->values);
 	return false;
-}
-
-/* The second value of a range is smaller than the first */
-static bool
-fail_reversed(CronParser *p, const Value *from, const Value *to)
-{
-	int			length = to->pos + to->length - from->pos;
-	int			max = p->kind == FIELD_WEEKDAY ? 6 : p->rule->max;
-
-	cron_fail(p, from->pos, length, NULL, "range \"%.*s\" of the %s is reversed",
-			  quoted(length), p->text + from->pos, p->rule->name);
-	if (from->value > max)
-		return cron_hint(p, "Write \"%d-%d\": Sunday is 0 at the beginning of a "
-						 "range.", p->rule->min, to->value);
-	if (p->rule->names[0] != '\0')
-		return cron_hint(p, "Write \"%d-%d,%d-%d\", or use names, which may wrap "
-						 "around: \"%.3s-%.3s\".", from->value, max, p->rule->min,
-						 to->value,
-						 p->rule->names + 3 * (from->value - p->rule->min),
-						 p->rule->names + 3 * (to->value - p->rule->min));
-	return cron_hint(p, "Write \"%d-%d,%d-%d\" if it is meant to go on from the "
-					 "beginning.", from->value, max, p->rule->min, to->value);
 }
 
 /* ------------------------------------------------------------------------
@@ -263,13 +238,8 @@ parse_range(CronParser *p)
 	{
 		if (!read_value(p, &to))
 			return false;
-		if (p->kind == FIELD_WEEKDAY && to.is_name && to.value == 0 &&
-			from.value > 0)
-			to.value = 7;
-		if (to.value < from.value && from.is_name && to.is_name)
-			to.value += p->rule->values;
 		if (to.value < from.value)
-			return fail_reversed(p, &from, &to);
+			to.value += p->rule->values;
 	}
 	else if (peek(p) == '/')
 	{

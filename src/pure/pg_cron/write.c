@@ -229,73 +229,6 @@ small_number(const char *text, int *pos, int min, int max, int *number)
 	return *number >= min && *number <= max;
 }
 
-/*
- * If the item is a range of numbers that goes down, write it so that it goes on
- * from the beginning.
- */
-static bool
-put_reversed(Writer *w, const char *item, int length, const PgCronField *field)
-{
-	int			pos = 0;
-	int			from;
-	int			to;
-	int			step = 1;
-	int			values = field->last - field->min + 1;
-	int			value;
-
-	if (!small_number(item, &pos, field->min, field->max, &from) || item[pos++] != '-' ||
-		!small_number(item, &pos, field->min, field->max, &to) || to >= from)
-		return false;
-	if (pos < length && item[pos] == '/')
-	{
-		pos++;
-		if (!small_number(item, &pos, 1, values, &step))
-			return false;
-	}
-	if (pos != length)
-		return false;
-	if (from > field->last)
-	{
-		put(w, "%d-%d", field->min, to);
-		if (step > 1)
-			put(w, "/%d", step);
-	}
-	else if (step == 1)
-	{
-		put(w, from < field->last ? "%d-%d," : "%d,", from, field->last);
-		put(w, to > field->min ? "%d-%d" : "%d", field->min, to);
-	}
-	else
-	{
-		for (value = from; value <= to + values; value += step)
-			put(w, "%s%d", value > from ? "," : "", (value - field->min) % values + field->min);
-	}
-	return true;
-}
-
-static void
-put_repaired(Writer *w, const char *word, int length, PgCronFieldKind kind)
-{
-	int			start = 0;
-	int			end;
-
-	if (kind == FIELD_DAY && length == 1 && word[0] == '$')
-	{
-		put(w, "L");
-		return;
-	}
-	for (;; start = end + 1)
-	{
-		for (end = start; end < length && word[end] != ',';)
-			end++;
-		if (!put_reversed(w, word + start, end - start, &pg_cron_fields[kind]))
-			put(w, "%.*s", end - start, word + start);
-		if (end == length)
-			return;
-		put(w, ",");
-	}
-}
-
 /* If the text is that of a step of minutes, write it as an interval */
 static bool
 put_minutes(Writer *w, const char *text, int length)
@@ -335,7 +268,7 @@ pg_cron_meant(const char *text, char *buf)
 	if (put_minutes(&w, text + strip.pos, strip.length))
 		return cron_parse(buf, &c, NULL);
 
-	/* five words, with ranges of numbers that go down, or a "$" */
+	/* five words, with a "$" for the last day */
 	for (kind = 0; kind < PG_CRON_FIELDS; kind++)
 	{
 		int			start;
@@ -346,7 +279,10 @@ pg_cron_meant(const char *text, char *buf)
 		while (pos < strip.pos + strip.length && !pg_cron_is_blank(text[pos]))
 			pos++;
 		put(&w, kind > 0 ? " " : "");
-		put_repaired(&w, text + start, pos - start, (PgCronFieldKind) kind);
+		if (kind == FIELD_DAY && pos - start == 1 && text[start] == '$')
+			put(&w, "L");
+		else
+			put(&w, "%.*s", pos - start, text + start);
 	}
 	return pos == strip.pos + strip.length && !w.full && cron_parse(buf, &c, NULL);
 }
