@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -26,22 +25,6 @@
 
 /* Longest key, in bytes: it is in an index */
 #define KEY_MAX_LENGTH	1000
-
-const EnqueueOptionType enqueue_options[OPTION_N] = {
-	[OPTION_RUN_AT] = {"run_at", TIMESTAMPTZOID},
-	[OPTION_DELAY] = {"delay", INTERVALOID},
-	[OPTION_QUEUE] = {"queue", TEXTOID},
-	[OPTION_PRIORITY] = {"priority", INT4OID},
-	[OPTION_KEY] = {"key", TEXTOID},
-	[OPTION_DISCARD_AFTER] = {"discard_after", INTERVALOID},
-	[OPTION_METADATA] = {"metadata", JSONBOID},
-	[OPTION_MAX_ATTEMPTS] = {"max_attempts", INT4OID},
-	[OPTION_INITIAL_INTERVAL] = {"initial_interval", INTERVALOID},
-	[OPTION_MULTIPLIER] = {"multiplier", FLOAT8OID},
-	[OPTION_MAX_INTERVAL] = {"max_interval", INTERVALOID},
-	[OPTION_RANDOMIZATION] = {"randomization", FLOAT8OID},
-	[OPTION_MAX_DURATION] = {"max_duration", INTERVALOID},
-};
 
 /* The options from here on are the policy, in this order */
 #define FIRST_OF_POLICY	OPTION_MAX_ATTEMPTS

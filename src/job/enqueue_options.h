@@ -2,16 +2,15 @@
  * enqueue_options.h
  *		The options of defer.enqueue() and its like: job/enqueue_options.c.
  *
- * A new option is one more value of the enum and one line of the table, at the
- * end of both, and a parameter of that name and type at the end of the SQL
- * functions.  Then read it in enqueue_options_read().
+ * A new option is one more value of the enum, and a parameter at the end of the
+ * SQL functions.  Then read it in enqueue_options_read().
  */
 #ifndef ENQUEUE_OPTIONS_H
 #define ENQUEUE_OPTIONS_H
 
 #include "fmgr.h"
 
-#include "base/job.h"
+struct Job;
 
 /* In the order in which all the functions have them, side by side */
 typedef enum EnqueueOption
@@ -32,20 +31,12 @@ typedef enum EnqueueOption
 	OPTION_N
 } EnqueueOption;
 
-typedef struct EnqueueOptionType
-{
-	const char *name;			/* of the parameter */
-	Oid			type;
-} EnqueueOptionType;
-
-extern const EnqueueOptionType enqueue_options[OPTION_N];
-
 /*
  * Set what the options and the settings of its function and queue decide of a
  * job that has owner, kind, function, arguments and enqueued_at.  "first" is
  * the number of the argument run_at, the first of the options, or -1 if the
  * caller has none.  Errors name the option.
  */
-extern void enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job);
+extern void enqueue_options_read(FunctionCallInfo fcinfo, int first, struct Job *job);
 
 #endif							/* ENQUEUE_OPTIONS_H */
