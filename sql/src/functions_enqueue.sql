@@ -10,10 +10,10 @@ CREATE FUNCTION defer.enqueue(function text, args jsonb DEFAULT NULL,
 							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
 							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
 							  randomization double precision DEFAULT NULL,
-							  max_duration interval DEFAULT NULL) RETURNS bigint
+							  max_duration interval DEFAULT NULL, group_key text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_enqueue';
 COMMENT ON FUNCTION defer.enqueue IS
-	'enqueues a job that runs the function or procedure as the current role, and returns its id; it can begin when you have committed. args: a JSON array by position or object by name. Errors: no such function, or several; no right to execute it; arguments that it does not take or that do not convert; it is scheduled; no such queue, or no right to it; an option out of range. run_at in the past is now; discard_after counts from run_at, or else from the call; metadata is a JSON object; a key has at most 1000 bytes. With a key that an unfinished job of yours of that function has, nothing is enqueued and that job''s id is returned';
+	'enqueues a job that runs the function or procedure as the current role, and returns its id; it can begin when you have committed. args: a JSON array by position or object by name. Errors: no such function, or several; no right to execute it; arguments that it does not take or that do not convert; it is scheduled; no such queue, or no right to it; an option out of range. run_at in the past is now; discard_after counts from run_at, or else from the call; metadata is a JSON object; a key has at most 1000 bytes. group_key: the job''s group, such as a tenant, 1 to 200 bytes; NULL: by the setting group_by of the function, else of the queue. With a key that an unfinished job of yours of that function has, nothing is enqueued and that job''s id is returned';
 
 CREATE FUNCTION defer.later(function text, VARIADIC args "any") RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later';
@@ -30,7 +30,7 @@ CREATE FUNCTION defer.command(sql text, run_at timestamptz DEFAULT NULL, delay i
 							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
 							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
 							  randomization double precision DEFAULT NULL,
-							  max_duration interval DEFAULT NULL) RETURNS bigint
+							  max_duration interval DEFAULT NULL, group_key text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_command';
 COMMENT ON FUNCTION defer.command IS
 	'enqueues a job that runs one SQL statement of any kind, VACUUM and CREATE INDEX CONCURRENTLY included, with the options of defer.enqueue(). A statement that cannot be rolled back may be run again after a crash. Errors: it does not parse, is more than one, or cannot be run without a client';

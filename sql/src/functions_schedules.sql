@@ -8,18 +8,19 @@ CREATE FUNCTION defer.cron(function text, schedule text, name text DEFAULT NULL,
 						catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
 						jitter interval DEFAULT '0', active boolean DEFAULT true,
 						queue text DEFAULT NULL, priority integer DEFAULT NULL,
-						allow_direct boolean DEFAULT false) RETURNS bigint
+						allow_direct boolean DEFAULT false, group_key text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron';
-COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean) IS
-	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. queue, priority: NULL as the function''s settings say. allow_direct: the function may also be called and enqueued. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
+COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text) IS
+	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. queue, priority: NULL as the function''s settings say. group_key: group of its jobs. allow_direct: the function may also be called and enqueued. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
 
 CREATE FUNCTION defer.cron_command(name text, schedule text, sql text,
 								timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
 								catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
 								jitter interval DEFAULT '0', active boolean DEFAULT true,
-								queue text DEFAULT NULL, priority integer DEFAULT NULL) RETURNS bigint
+								queue text DEFAULT NULL, priority integer DEFAULT NULL,
+								group_key text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron_command';
-COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer) IS
+COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer, text) IS
 	'makes or changes a schedule of yours that runs one SQL statement as defer.command() does, and returns its id. Options and errors as of defer.cron(). Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
@@ -27,9 +28,10 @@ CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone
 								 catch_up_window interval DEFAULT NULL, jitter interval DEFAULT NULL,
 								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
 								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
-								 function text DEFAULT NULL, sql text DEFAULT NULL) RETURNS void
+								 function text DEFAULT NULL, sql text DEFAULT NULL,
+								 group_key text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron';
-COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text) IS
+COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text) IS
 	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. Jobs already enqueued are not affected. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
@@ -37,9 +39,10 @@ CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone
 								 catch_up_window interval DEFAULT NULL, jitter interval DEFAULT NULL,
 								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
 								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
-								 function text DEFAULT NULL, sql text DEFAULT NULL) RETURNS void
+								 function text DEFAULT NULL, sql text DEFAULT NULL,
+								 group_key text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron_by_id';
-COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text) IS
+COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text) IS
 	'changes the schedule with an id (see defer.schedules), whatever its name; else as defer.alter_cron() by name';
 
 CREATE FUNCTION defer.unschedule(name text) RETURNS boolean

@@ -8,11 +8,12 @@ CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority
 								multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
 								randomization double precision DEFAULT NULL, concurrency integer DEFAULT NULL,
 								at_limit text DEFAULT NULL, max_duration interval DEFAULT NULL,
-								discard_after interval DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
+								reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
 COMMENT ON FUNCTION defer.configure(text, text, integer, integer, interval, double precision, interval,
-									double precision, integer, text, interval, interval, boolean) IS
-	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority and discard_after hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit. Takes effect when you commit';
+									double precision, integer, text, interval, interval, text, boolean) IS
+	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none. Takes effect when you commit';
 
 CREATE FUNCTION defer.pause(function text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause';
@@ -29,21 +30,23 @@ CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, 
 								   multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
 								   randomization double precision DEFAULT NULL,
 								   max_duration interval DEFAULT NULL,
-								   discard_after interval DEFAULT NULL) RETURNS void
+								   discard_after interval DEFAULT NULL,
+								   group_by text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
 COMMENT ON FUNCTION defer.create_queue(text, integer, integer, integer, interval, double precision, interval,
-									   double precision, interval, interval) IS
-	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue. Error if there is a queue of that name. Takes effect when you commit';
+									   double precision, interval, interval, text) IS
+	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. Error if there is a queue of that name. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
 								  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
 								  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
 								  randomization double precision DEFAULT NULL,
 								  max_duration interval DEFAULT NULL,
-								  discard_after interval DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								  discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
+								  reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
 COMMENT ON FUNCTION defer.alter_queue(text, integer, integer, integer, interval, double precision, interval,
-									  double precision, interval, interval, boolean) IS
+									  double precision, interval, interval, text, boolean) IS
 	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';
 
 CREATE FUNCTION defer.drop_queue(name text) RETURNS boolean

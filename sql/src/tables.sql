@@ -54,6 +54,7 @@ CREATE TABLE defer.job (
 	error			text,
 	function_owner	regrole,
 	rerun_of		bigint,
+	group_key		text,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
@@ -76,6 +77,7 @@ COMMENT ON COLUMN defer.job.suspect IS
 	'0; 1: may have been running when the server crashed, taken alone; 2: did so twice in company, runs while no other such job does';
 COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures and deadlocks, which are not attempts';
 COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command; deliveries: h HTTP, e e-mail, s Slack';
+COMMENT ON COLUMN defer.job.group_key IS 'the group, such as a tenant; NULL: the job is in none';
 COMMENT ON COLUMN defer.job.rerun_of IS 'the job that this is another run of: see defer.rerun()';
 COMMENT ON COLUMN defer.job.function_owner IS
 	'owner of the function when the job was enqueued: a function that another role makes anew under its name is not run; NULL for commands and deliveries';
@@ -119,7 +121,8 @@ CREATE TABLE defer.job_history (
 	sqlstate		text,
 	error			text,
 	function_owner	regrole,
-	rerun_of		bigint
+	rerun_of		bigint,
+	group_key		text
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE defer.job_history IS 'finished jobs, a partition for each UTC day of finish; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled, d discarded';
@@ -227,12 +230,14 @@ CREATE TABLE defer.function (
 	paused				boolean NOT NULL DEFAULT false,
 	owner				regrole NOT NULL,
 	missing_since		timestamptz,
+	group_by			text,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
 	CONSTRAINT function_id_key UNIQUE (id),
 	CONSTRAINT function_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
 );
 COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
 COMMENT ON COLUMN defer.function.owner IS 'owner of the function: another role''s new function of that signature does not have these settings';
+COMMENT ON COLUMN defer.function.group_by IS 'what names the group of a job: a parameter of the function, or metadata.<name>';
 COMMENT ON COLUMN defer.function.missing_since IS 'when the scheduler first found that the function is gone; NULL: it is there';
 
 CREATE SEQUENCE defer.queue_id_seq AS integer MAXVALUE 1073741823 CYCLE;
@@ -252,11 +257,13 @@ CREATE TABLE defer.queue (
 	discard_after		interval,
 	concurrency			integer,
 	paused				boolean NOT NULL DEFAULT false,
+	group_by			text,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
 	CONSTRAINT queue_id_key UNIQUE (id),
 	CONSTRAINT queue_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
 );
 COMMENT ON TABLE defer.queue IS 'queues other than "default", and the settings of "default" where it has any';
+COMMENT ON COLUMN defer.queue.group_by IS 'as in defer.function, of whatever function the job has';
 COMMENT ON COLUMN defer.queue.granted IS 'roles that may use the queue besides its owner; 0 stands for everybody';
 
 CREATE SEQUENCE defer.schedule_id_seq AS bigint;
@@ -285,6 +292,7 @@ CREATE TABLE defer.schedule (
 	last_run_at		timestamptz,
 	last_error		text,
 	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	group_key		text,
 	CONSTRAINT schedule_pkey PRIMARY KEY (id),
 	CONSTRAINT schedule_owner_name_key UNIQUE (owner, name)
 );
@@ -295,6 +303,7 @@ COMMENT ON COLUMN defer.schedule.function IS 'signature of the function, or defe
 COMMENT ON COLUMN defer.schedule.function_owner IS 'its owner when the schedule was made or changed, as in defer.job; NULL for commands';
 COMMENT ON COLUMN defer.schedule.queue IS 'NULL: as the settings of the function say';
 COMMENT ON COLUMN defer.schedule.priority IS 'NULL: as the settings of the function or the queue say';
+COMMENT ON COLUMN defer.schedule.group_key IS 'group of its jobs; NULL: none';
 COMMENT ON COLUMN defer.schedule.next_tick IS 'the next time the schedule names';
 COMMENT ON COLUMN defer.schedule.next_run_at IS 'next_tick and the schedule''s jitter: when its job is enqueued';
 COMMENT ON COLUMN defer.schedule.last_error IS 'why the schedule does not go on, when it does not';

@@ -46,6 +46,7 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) THEN u.error END AS error,
 	CASE WHEN defer.may_see(u.owner) THEN u.sqlstate END AS sqlstate,
 	CASE WHEN defer.may_see(u.owner) THEN u.key END AS key,
+	CASE WHEN defer.may_see(u.owner) THEN u.group_key END AS group_key,
 	CASE WHEN defer.may_see(u.owner) THEN u.metadata END AS metadata,
 	CASE WHEN defer.may_see(u.owner) THEN u.parent_id END AS parent_id,
 	CASE WHEN defer.may_see(u.owner) THEN u.rerun_of END AS rerun_of,
@@ -56,13 +57,13 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid
   FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
 			j.run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
-			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
+			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.group_key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
 			j.scheduled_for, j.discard_at
 		  FROM defer.job j
 		UNION ALL
 		SELECT h.id, h.owner, h.function, h.args, h.state, NULL::bigint, NULL::smallint, h.queue, h.priority,
 			h.run_at, h.enqueued_at, h.started_at, h.finished_at, h.attempt,
-			h.options, h.result, h.error, h.sqlstate, h.key, h.metadata, h.parent_id, h.rerun_of, h.schedule_id,
+			h.options, h.result, h.error, h.sqlstate, h.key, h.group_key, h.metadata, h.parent_id, h.rerun_of, h.schedule_id,
 			h.scheduled_for, h.discard_at
 		  FROM defer.job_history h) u
   LEFT JOIN defer.running_jobs() r ON r.job_id = u.id
@@ -106,7 +107,8 @@ COMMENT ON FUNCTION defer.live_sample(integer) IS
 
 CREATE VIEW defer.settings WITH (security_barrier) AS
 SELECT 'function' AS kind, f.signature AS name, NULL::name AS owner, NULL::name[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
-	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit
+	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit,
+	f.group_by
   FROM defer.function f WHERE defer.may_see(f.owner) OR defer.may_configure(f.signature)
 UNION ALL
 SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
@@ -115,7 +117,7 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 				FROM pg_catalog.unnest(q.granted) WITH ORDINALITY AS r(g, n) ORDER BY r.n)
 	END,
 	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
-	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL
+	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by
   FROM (SELECT text 'default' AS name
 		UNION
 		SELECT v.name FROM defer.queue v
@@ -156,7 +158,7 @@ SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedu
 	CASE WHEN s.active THEN
 		defer.schedule_next_runs(s.schedule, s.timezone, pg_catalog.statement_timestamp(), 5)
 	END AS next_runs,
-	s.command, s.catch_up_window, s.jitter, s.queue, s.priority, s.last_error, s.created_at
+	s.command, s.catch_up_window, s.jitter, s.queue, s.priority, s.group_key, s.last_error, s.created_at
   FROM defer.schedule s
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.schedules IS

@@ -41,6 +41,7 @@ typedef struct Job
 	text	   *queue;
 	Jsonb	   *args;			/* array, object or NULL; see portable_args.c */
 	text	   *key;
+	text	   *group_key;		/* NULL: in no group */
 	Jsonb	   *metadata;
 	Jsonb	   *options;		/* keys: see JobPolicy; times in microseconds */
 	text	   *sqlstate;		/* of the last failed attempt */

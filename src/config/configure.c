@@ -26,6 +26,7 @@
 #include "base/roles.h"
 #include "shmem/preload.h"
 #include "function/function.h"
+#include "config/group_by.h"
 #include "config/quota.h"
 #include "config/setting_values.h"
 
@@ -46,6 +47,7 @@ static const SettingColumn function_columns[] = {
 	{"at_limit", SETTING_AT_LIMIT},
 	{"max_duration", SETTING_TIME},
 	{"discard_after", SETTING_TIME_NOT_0},
+	{"group_by", SETTING_GROUP_BY},
 };
 
 static const SettingTable function_table = {
@@ -172,12 +174,13 @@ write_function(const Target *target, FunctionCallInfo fcinfo, bool reset, const 
 /*
  * defer.configure(function, queue, priority, max_attempts, initial_interval,
  * multiplier, max_interval, randomization, concurrency, at_limit,
- * max_duration, discard_after, reset)
+ * max_duration, discard_after, group_by, reset)
  */
 Datum
 defer_configure(PG_FUNCTION_ARGS)
 {
 	int			reset_at = 1 + function_table.ncolumns;
+	int			group_by_at = reset_at - 1;
 	bool		reset = !PG_ARGISNULL(reset_at) && PG_GETARG_BOOL(reset_at);
 	Target		target = read_target(fcinfo);
 
@@ -187,6 +190,9 @@ defer_configure(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no setting is given"),
 				 errhint("Name what to change, as in concurrency => 3; reset => true takes all settings back.")));
+	if (!PG_ARGISNULL(group_by_at))
+		group_by_check_function(text_to_cstring(PG_GETARG_TEXT_PP(group_by_at)),
+								text_to_cstring(target.signature));
 	write_function(&target, fcinfo, reset, NULL);
 	PG_RETURN_VOID();
 }

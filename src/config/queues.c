@@ -51,6 +51,7 @@ static const SettingColumn queue_columns[] = {
 	{"randomization", SETTING_SHARE},
 	{"max_duration", SETTING_TIME},
 	{"discard_after", SETTING_TIME_NOT_0},
+	{"group_by", SETTING_GROUP_BY},
 };
 
 static const SettingTable queue_table = {

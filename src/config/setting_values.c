@@ -22,6 +22,7 @@
 #include "base/args.h"
 #include "base/job_kind.h"
 #include "base/own_sql.h"
+#include "config/group_by.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
@@ -96,6 +97,9 @@ check_value(const SettingColumn *column, Datum value)
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("\"%s\" must be more than 0", column->name)));
 			break;
+		case SETTING_GROUP_BY:
+			group_by_check(TextDatumGetCString(value));
+			break;
 	}
 }
 
@@ -125,6 +129,7 @@ column_type(SettingType type)
 	{
 		case SETTING_QUEUE:
 		case SETTING_AT_LIMIT:
+		case SETTING_GROUP_BY:
 			return TEXTOID;
 		case SETTING_PRIORITY:
 		case SETTING_COUNT:

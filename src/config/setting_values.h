@@ -21,7 +21,8 @@ typedef enum SettingType
 	SETTING_FACTOR,				/* double precision, 1 or more */
 	SETTING_SHARE,				/* double precision, 0 to 1 */
 	SETTING_TIME,				/* interval, 0 or more */
-	SETTING_TIME_NOT_0			/* interval, more than 0 */
+	SETTING_TIME_NOT_0,			/* interval, more than 0 */
+	SETTING_GROUP_BY			/* text: a parameter, or metadata.<name> */
 } SettingType;
 
 /* A column, which is the SQL function's parameter of that name, too */

@@ -40,7 +40,7 @@ enum
 {
 	FN_ID = 1, FN_SIGNATURE, FN_QUEUE, FN_PRIORITY, FN_MAX_ATTEMPTS, FN_INITIAL_INTERVAL,
 	FN_MULTIPLIER, FN_MAX_INTERVAL, FN_RANDOMIZATION, FN_MAX_DURATION, FN_DISCARD_AFTER,
-	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER
+	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER, FN_MISSING_SINCE, FN_GROUP_BY
 };
 
 /* Columns of defer.queue */
@@ -48,7 +48,7 @@ enum
 {
 	QU_ID = 1, QU_NAME, QU_OWNER, QU_GRANTED, QU_PRIORITY, QU_MAX_ATTEMPTS, QU_INITIAL_INTERVAL,
 	QU_MULTIPLIER, QU_MAX_INTERVAL, QU_RANDOMIZATION, QU_MAX_DURATION, QU_DISCARD_AFTER,
-	QU_CONCURRENCY, QU_PAUSED
+	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY
 };
 
 /* Defaults where no setting was made */
@@ -263,6 +263,7 @@ read_function(const Row *row, FunctionSettings *settings)
 	(void) column(row, FN_PRIORITY, &isnull);
 	settings->has_priority = !isnull;
 	settings->queue = text_column(row, FN_QUEUE);
+	settings->group_by = text_column(row, FN_GROUP_BY);
 	settings->discard_after = time_column(row, FN_DISCARD_AFTER, "discard_after");
 	read_policy(row, FN_MAX_ATTEMPTS, &settings->policy);
 }
@@ -285,6 +286,7 @@ read_queue(const Row *row, QueueSettings *settings)
 	(void) column(row, QU_PRIORITY, &isnull);
 	settings->has_priority = !isnull;
 	settings->discard_after = time_column(row, QU_DISCARD_AFTER, "discard_after");
+	settings->group_by = text_column(row, QU_GROUP_BY);
 	read_policy(row, QU_MAX_ATTEMPTS, &settings->policy);
 }
 

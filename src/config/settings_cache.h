@@ -22,6 +22,7 @@ typedef struct FunctionSettings
 	int32		priority;
 	char	   *queue;			/* NULL: not set */
 	int64		discard_after;	/* microseconds, -1: not set */
+	char	   *group_by;		/* NULL: not set; see config/group_by.h */
 	/* policy fields; negative: not set */
 	JobPolicy	policy;
 } FunctionSettings;
@@ -39,6 +40,7 @@ typedef struct QueueSettings
 	bool		has_priority;
 	int32		priority;
 	int64		discard_after;
+	char	   *group_by;		/* NULL: not set */
 	JobPolicy	policy;
 } QueueSettings;
 

@@ -308,6 +308,7 @@ defer_rerun(PG_FUNCTION_ARGS)
 	job.queue = old.queue;
 	job.args = old.args;
 	job.metadata = old.metadata;
+	job.group_key = old.group_key;
 	job.options = old.options;
 	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
 	PG_RETURN_INT64(job_insert(&job));

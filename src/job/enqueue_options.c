@@ -18,6 +18,7 @@
 #include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
+#include "config/group_by.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
@@ -112,6 +113,24 @@ read_key(FunctionCallInfo fcinfo, int first)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"key\" must have 1 to %d bytes", KEY_MAX_LENGTH)));
 	return key;
+}
+
+/*
+ * The group that is given, else the one that the settings take from arguments and
+ * metadata.  NULL: none.
+ */
+static text *
+read_group(FunctionCallInfo fcinfo, int first, const char *signature,
+		   const FunctionSettings *function, const QueueSettings *queue, const Job *job)
+{
+	text	   *group;
+
+	if (PG_ARGISNULL(first + OPTION_GROUP_KEY))
+		return group_of_job(signature, function->group_by, queue->group_by, job->args,
+							job->metadata);
+	group = PG_GETARG_TEXT_P(first + OPTION_GROUP_KEY);
+	group_check(group);
+	return group;
 }
 
 /*
@@ -228,7 +247,10 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job)
 		fcinfo = nothing;
 		first = 0;
 	}
+	job->metadata = PG_ARGISNULL(first + OPTION_METADATA) ? NULL :
+		PG_GETARG_JSONB_P(first + OPTION_METADATA);
 	job->queue = read_queue(fcinfo, first, &function, &queue);
+	job->group_key = read_group(fcinfo, first, signature, &function, &queue, job);
 	job->priority = !PG_ARGISNULL(first + OPTION_PRIORITY) ?
 		PG_GETARG_INT32(first + OPTION_PRIORITY) :
 		function.has_priority ? function.priority :
@@ -236,8 +258,6 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job)
 	job->run_at = read_run_at(fcinfo, first, job->enqueued_at);
 	job->discard_at = read_discard_at(fcinfo, first, &function, &queue, job->run_at);
 	job->key = read_key(fcinfo, first);
-	job->metadata = PG_ARGISNULL(first + OPTION_METADATA) ? NULL :
-		PG_GETARG_JSONB_P(first + OPTION_METADATA);
 	job->options = read_options(fcinfo, first);
 	check_payload(job);
 	check_metadata(job->metadata);

@@ -28,6 +28,7 @@ typedef enum EnqueueOption
 	OPTION_MAX_INTERVAL,
 	OPTION_RANDOMIZATION,
 	OPTION_MAX_DURATION,		/* to here */
+	OPTION_GROUP_KEY,
 	OPTION_N
 } EnqueueOption;
 

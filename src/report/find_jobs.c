@@ -51,6 +51,7 @@ enum
 {
 	ARG_STATES, ARG_FUNCTION, ARG_QUEUE, ARG_PARENT_ID, ARG_SCHEDULE_ID, ARG_METADATA,
 	ARG_ERROR, ARG_SINCE, ARG_UNTIL, ARG_BEFORE, ARG_N,
+	ARG_GROUP_KEY,
 	ARG_RUNNING,				/* ids of the jobs that run now */
 	ARG_FIRST, ARG_LAST,		/* only ids of this range, both ends included */
 	NARGS
@@ -59,6 +60,7 @@ enum
 static Oid	arg_types[NARGS] = {
 	TEXTARRAYOID, TEXTOID, TEXTOID, INT8OID, INT8OID, JSONBOID,
 	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID,
+	TEXTOID,
 	INT8ARRAYOID,
 	INT8OID, INT8OID
 };
@@ -86,7 +88,7 @@ typedef struct Search
 
 /* State of an unfinished job; as in the view defer.jobs */
 static const char *const live_state =
-"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($12) THEN 'running'"
+"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($13) THEN 'running'"
 " WHEN j.attempt OPERATOR(pg_catalog.>) 0 OR j.conflicts OPERATOR(pg_catalog.>) 0 THEN 'retrying'"
 " WHEN j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'scheduled'"
 " ELSE 'queued' END";
@@ -110,7 +112,7 @@ execute(Search *search, const char *sql)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
 }
 
-/* The ids of the jobs that run at this moment, as $12 */
+/* The ids of the jobs that run at this moment, as $13 */
 static void
 look_who_runs(Search *search)
 {
@@ -135,6 +137,8 @@ add_conditions(StringInfo sql, const Search *search)
 		appendStringInfoString(sql, " AND j.function OPERATOR(pg_catalog.=) $2");
 	if (given(search, ARG_QUEUE))
 		appendStringInfoString(sql, " AND j.queue OPERATOR(pg_catalog.=) $3");
+	if (given(search, ARG_GROUP_KEY))
+		appendStringInfoString(sql, " AND j.group_key OPERATOR(pg_catalog.=) $12");
 	if (given(search, ARG_PARENT_ID))
 		appendStringInfoString(sql, " AND j.parent_id OPERATOR(pg_catalog.=) $4");
 	if (given(search, ARG_SCHEDULE_ID))
@@ -146,7 +150,7 @@ add_conditions(StringInfo sql, const Search *search)
 							   " pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($7)) OPERATOR(pg_catalog.>) 0)");
 	appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.<) $10");
 	if (search->ranged)
-		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $13");
+		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $14");
 }
 
 static char *
@@ -191,7 +195,7 @@ page_statement(const Search *search, bool live, bool ended)
 		if (given(search, ARG_UNTIL))
 			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.<) $9");
 		if (search->ranged)
-			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $14");
+			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $15");
 		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	appendStringInfoString(&sql, ") u ORDER BY u.id DESC LIMIT $11");
@@ -384,7 +388,7 @@ find_jobs(FunctionCallInfo fcinfo, Search *search)
 				 errmsg("number of jobs must be between 0 and %d", MAX_FOUND)));
 	for (int i = 0; i < NARGS; i++)
 	{
-		bool		isnull = i > ARG_N || PG_ARGISNULL(i);
+		bool		isnull = i > ARG_GROUP_KEY || PG_ARGISNULL(i);
 
 		search->nulls[i] = isnull ? 'n' : ' ';
 		if (!isnull)

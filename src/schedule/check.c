@@ -16,6 +16,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "config/group_by.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
@@ -216,4 +217,13 @@ schedule_read_options(FunctionCallInfo fcinfo, int first, Schedule *s)
 		s->has_priority = true;
 		s->priority = PG_GETARG_INT32(first + 7);
 	}
+}
+
+void
+schedule_read_group(FunctionCallInfo fcinfo, int n, Schedule *s)
+{
+	if (PG_ARGISNULL(n))
+		return;
+	group_check(PG_GETARG_TEXT_PP(n));
+	s->group_key = text_to_cstring(PG_GETARG_TEXT_PP(n));
 }

@@ -79,6 +79,8 @@ schedule_from_tuple(Schedule *s, HeapTuple tuple, TupleDesc desc)
 	NEXT();
 	s->has_priority = !isnull;
 	s->priority = isnull ? 0 : DatumGetInt32(value);
+	NEXT();
+	s->group_key = text_value(value, isnull);
 	s->next_tick = NEXT_TIME();
 	s->next_run_at = NEXT_TIME();
 	s->last_tick = NEXT_TIME();
@@ -172,6 +174,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 	job->run_at = at;
 	job->enqueued_at = GetCurrentTransactionStartTimestamp();
 	job->schedule_id = s->id;
+	job->group_key = s->group_key == NULL ? NULL : cstring_to_text(s->group_key);
 	job->scheduled_for = NO_TIME;
 	job->discard_at = NO_TIME;
 	if (s->kind == JOB_COMMAND)

@@ -40,17 +40,18 @@ write_schedule(Schedule *s)
 {
 	static const char *const insert =
 		"INSERT INTO defer.schedule AS s (name, owner, kind, function, function_owner, command, schedule, timezone,"
-		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority)"
-		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority, group_key)"
+		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 		" ON CONFLICT (owner, name) DO NOTHING RETURNING " SCHEDULE_COLUMNS;
 	static const char *const update =
 		"UPDATE defer.schedule AS s SET (name, owner, kind, function, function_owner, command, schedule, timezone,"
-		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority)"
-		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority, group_key)"
+		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 		" WHERE s.id OPERATOR(pg_catalog.=) $1 RETURNING " SCHEDULE_COLUMNS;
 	Oid			types[] = {
 		INT8OID, TEXTOID, REGROLEOID, CHAROID, TEXTOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID,
-		TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, BOOLOID, TEXTOID, INT4OID
+		TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, BOOLOID, TEXTOID, INT4OID,
+		TEXTOID
 	};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
@@ -80,6 +81,7 @@ write_schedule(Schedule *s)
 	ADD_TEXT(s->queue);
 	ADD(Int32GetDatum(s->priority));
 	nulls[n - 1] = s->has_priority ? ' ' : 'n';
+	ADD_TEXT(s->group_key);
 #undef ADD
 #undef ADD_TEXT
 	Assert(n == lengthof(types));

@@ -37,6 +37,7 @@ typedef struct Schedule
 	char	   *queue;			/* NULL: as the function's settings say */
 	bool		has_priority;	/* false: the same */
 	int32		priority;
+	char	   *group_key;		/* NULL: none */
 	TimestampTz next_tick;
 	TimestampTz next_run_at;
 	TimestampTz last_tick;
@@ -48,7 +49,7 @@ typedef struct Schedule
 #define SCHEDULE_COLUMNS \
 	"s.id, s.name, s.owner, s.kind, s.function, s.function_owner, s.command, s.schedule, s.timezone," \
 	" s.overlap, s.catch_up, s.catch_up_window, s.jitter, s.active, s.allow_direct," \
-	" s.queue, s.priority, s.next_tick, s.next_run_at, s.last_tick, s.last_run_at," \
+	" s.queue, s.priority, s.group_key, s.next_tick, s.next_run_at, s.last_tick, s.last_run_at," \
 	" s.last_error"
 
 /*
@@ -107,6 +108,10 @@ extern void schedule_default_options(Schedule *schedule);
  */
 extern void schedule_read_options(struct FunctionCallInfoBaseData *fcinfo, int first,
 								  Schedule *schedule);
+
+/* Read the option group_key, the argument n; NULL leaves *schedule as it is */
+extern void schedule_read_group(struct FunctionCallInfoBaseData *fcinfo, int n,
+								Schedule *schedule);
 
 /*
  * schedule/row.c

@@ -168,7 +168,7 @@ id_argument(FunctionCallInfo fcinfo)
 
 /*
  * defer.cron(function, schedule, name, timezone, overlap, catch_up,
- * catch_up_window, jitter, active, queue, priority, allow_direct)
+ * catch_up_window, jitter, active, queue, priority, allow_direct, group_key)
  */
 Datum
 defer_cron(PG_FUNCTION_ARGS)
@@ -188,13 +188,14 @@ defer_cron(PG_FUNCTION_ARGS)
 		s.name = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	schedule_read_options(fcinfo, 3, &s);
 	s.allow_direct = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
+	schedule_read_group(fcinfo, 12, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(schedule_make(&s, !PG_ARGISNULL(2), false));
 }
 
 /*
  * defer.cron_command(name, schedule, sql, timezone, overlap, catch_up,
- * catch_up_window, jitter, active, queue, priority)
+ * catch_up_window, jitter, active, queue, priority, group_key)
  */
 Datum
 defer_cron_command(PG_FUNCTION_ARGS)
@@ -210,6 +211,7 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	s.command = args_required_text(fcinfo, 2, "sql");
 	command_check(s.command);
 	schedule_read_options(fcinfo, 3, &s);
+	schedule_read_group(fcinfo, 11, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(schedule_make(&s, true, false));
 }
@@ -267,6 +269,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 	if (!PG_ARGISNULL(10))
 		s.allow_direct = PG_GETARG_BOOL(10);
 	alter_work(fcinfo, 11, 12, &s);
+	schedule_read_group(fcinfo, 13, &s);
 	if (!schedule_save(&s, &before, false))
 		no_such_schedule(name, id);
 	schedule_signature_changed(&before);
@@ -277,7 +280,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 /*
  * defer.alter_cron(name, schedule, timezone, overlap, catch_up,
  * catch_up_window, jitter, active, queue, priority, allow_direct, function,
- * sql)
+ * sql, group_key)
  */
 Datum
 defer_alter_cron(PG_FUNCTION_ARGS)

@@ -14,7 +14,7 @@
 #include "commands/wait.h"
 
 /* Values of the options: parameters of both statements from the third on */
-static const char *options_values[13];
+static const char *options_values[14];
 
 #define OPTIONS_SQL \
 	" run_at => $3::pg_catalog.timestamptz, delay => $4::pg_catalog.interval, queue => $5," \
@@ -22,7 +22,7 @@ static const char *options_values[13];
 	" metadata => $9::pg_catalog.jsonb, max_attempts => $10::pg_catalog.int4," \
 	" initial_interval => $11::pg_catalog.interval, multiplier => $12::pg_catalog.float8," \
 	" max_interval => $13::pg_catalog.interval, randomization => $14::pg_catalog.float8," \
-	" max_duration => $15::pg_catalog.interval) AS id"
+	" max_duration => $15::pg_catalog.interval, group_key => $16) AS id"
 
 static const char *const enqueue_sql =
 "SELECT defer.enqueue($1::pg_catalog.text, args => $2::pg_catalog.jsonb," OPTIONS_SQL;
@@ -67,6 +67,7 @@ cmd_enqueue(int argc, char **argv)
 		{"max-interval", 0, OPTION_TEXT, &options_values[10]},
 		{"randomization", 0, OPTION_TEXT, &options_values[11]},
 		{"max-duration", 0, OPTION_TEXT, &options_values[12]},
+		{"group", 'g', OPTION_TEXT, &options_values[13]},
 		{"command", 'c', OPTION_FLAG, &is_command},
 		{"wait", 0, OPTION_FLAG, &wait},
 		{"timeout", 't', OPTION_SECONDS, &timeout},
@@ -116,6 +117,7 @@ const Command command_enqueue = {
 	"  -Q, --queue=NAME\n"
 	"      --priority=N       smaller runs first\n"
 	"  -k, --key=KEY          at most one unfinished job of the function has it\n"
+	"  -g, --group=NAME       the group, such as a tenant\n"
 	"      --discard-after=TIME\n"
 	"  -m, --metadata=JSON\n"
 	"      --max-attempts=N, --initial-interval=TIME, --multiplier=X, --max-interval=TIME,\n"

@@ -21,6 +21,7 @@
 static const char *states;
 static const char *function;
 static const char *queue;
+static const char *group;
 static const char *schedule;
 static const char *owner;
 static const char *parent;
@@ -35,6 +36,7 @@ static const Option options[] = {
 	{"state", 's', OPTION_TEXT, &states},
 	{"function", 'f', OPTION_TEXT, &function},
 	{"queue", 'Q', OPTION_TEXT, &queue},
+	{"group", 'g', OPTION_TEXT, &group},
 	{"schedule", 'S', OPTION_TEXT, &schedule},
 	{"owner", 0, OPTION_TEXT, &owner},
 	{"parent", 'P', OPTION_NUMBER, &parent},
@@ -63,7 +65,7 @@ static const char *const signatures_sql =
 " WHERE s.signature = $1 OR pg_catalog.starts_with(s.signature, $1 || '(')"
 " OR pg_catalog.strpos(s.signature, '.' || $1 || '(') > 0";
 
-/* $1 to $12 are the filters; the newest jobs that pass them */
+/* $1 to $13 are the filters; the newest jobs that pass them */
 #define FOUND_SQL \
 	"WITH wanted AS MATERIALIZED (SELECT f.id" \
 	" FROM (SELECT pg_catalog.unnest($2::pg_catalog.text[]) AS function" \
@@ -75,7 +77,7 @@ static const char *const signatures_sql =
 	" function => s.function, queue => $3, schedule_id => c.id," \
 	" parent_id => $5::pg_catalog.int8, metadata => $6::pg_catalog.jsonb, error => $7," \
 	" since => $8::pg_catalog.timestamptz, until => $9::pg_catalog.timestamptz," \
-	" before => $10::pg_catalog.int8, n => $11::pg_catalog.int4) f(id)" \
+	" before => $10::pg_catalog.int8, n => $11::pg_catalog.int4, group_key => $13) f(id)" \
 	" ORDER BY f.id DESC LIMIT $11::pg_catalog.int4)"
 
 #define FROM_FOUND " FROM defer.jobs j WHERE j.id = ANY (ARRAY(SELECT w.id FROM wanted w)) ORDER BY j.id DESC"
@@ -182,7 +184,7 @@ cmd_jobs(int argc, char **argv)
 {
 	PGconn	   *conn;
 	PGresult   *res;
-	const char *values[12];
+	const char *values[13];
 
 	options_parse(argc, argv, options, 0, 0, NULL);
 	if (strtoll(limit, NULL, 10) < 1 || strtoll(limit, NULL, 10) > 10000)
@@ -202,6 +204,7 @@ cmd_jobs(int argc, char **argv)
 	values[9] = before;
 	values[10] = limit;
 	values[11] = owner;
+	values[12] = group;
 	res = query_run(conn, options_json ? document_sql : find_sql, lengthof(values), values);
 	if (options_json)
 		json_print(res);
@@ -219,6 +222,7 @@ const Command command_jobs = {
 	"                         discarded; several with commas between them\n"
 	"  -f, --function=NAME    a name, with schema or without, or a signature\n"
 	"  -Q, --queue=NAME\n"
+	"  -g, --group=NAME       in this group\n"
 	"  -S, --schedule=NAME    runs of the schedules of that name\n"
 	"      --owner=ROLE       of this role only, as several can have one of that name\n"
 	"  -P, --parent=ID        jobs that this one enqueued\n"

@@ -90,6 +90,18 @@ show_running(Table *table, const PGresult *res)
 	}
 }
 
+/* Report whether any job of a list has a group */
+static bool
+any_group(const PGresult *res)
+{
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		if (result_value(res, row, "group_key") != NULL)
+			return true;
+	}
+	return false;
+}
+
 /* Fill a table of jobs with SHOW_JOB_COLUMNS, and the day as "today" */
 void
 show_jobs(Table *table, const PGresult *res)
@@ -100,13 +112,22 @@ show_jobs(Table *table, const PGresult *res)
 		{"FUNCTION", COLUMN_TEXT, 16, 0},
 		{"ARGS", COLUMN_TEXT, 8, 2},
 		{"QUEUE", COLUMN_TEXT, 8, 5},
+		{"GROUP", COLUMN_TEXT, 8, 6},	/* only where a job has one */
 		{"TRY", COLUMN_NUMBER, 0, 4},
 		{"AT", COLUMN_TEXT, 0, 1},
 		{"TOOK", COLUMN_NUMBER, 0, 3},
 		{"ERROR", COLUMN_TEXT, 14, 2},
 	};
+	static Column shown[lengthof(columns)];
+	bool		groups = any_group(res);
+	int			n = 0;
 
-	table_init(table, columns, lengthof(columns));
+	for (size_t i = 0; i < lengthof(columns); i++)
+	{
+		if (groups || strcmp(columns[i].title, "GROUP") != 0)
+			shown[n++] = columns[i];
+	}
+	table_init(table, shown, n);
 	for (int row = 0; row < PQntuples(res); row++)
 	{
 		const char *state = result_text(res, row, "state");
@@ -127,6 +148,8 @@ show_jobs(Table *table, const PGresult *res)
 		table_cell(table, result_text(res, row, "function"));
 		table_cell(table, result_value(res, row, "args"));
 		table_cell(table, result_text(res, row, "queue"));
+		if (groups)
+			table_cell(table, result_value(res, row, "group_key"));
 		table_cell_printf(table, "%s/%s", result_text(res, row, "attempt"), result_text(res, row, "max_attempts"));
 		table_cell_time(table, result_value(res, row, at), result_value(res, row, "today"));
 		table_cell_seconds(table, res, row, "duration");

@@ -28,7 +28,7 @@
 	" j.owner::pg_catalog.text AS owner, j.run_at, j.enqueued_at, j.started_at," \
 	" j.finished_at," \
 	" EXTRACT(epoch FROM j.duration)::pg_catalog.float8 AS duration, j.attempt," \
-	" j.max_attempts, j.result, j.error, j.sqlstate, j.key, j.metadata," \
+	" j.max_attempts, j.result, j.error, j.sqlstate, j.key, j.group_key, j.metadata," \
 	" j.parent_id, j.rerun_of, j.schedule, j.scheduled_for, j.discard_at, j.progress, j.pid"
 
 extern void show_progress(Buffer *out, double fraction, int width);

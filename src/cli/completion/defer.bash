@@ -101,10 +101,10 @@ _defer()
 	help) options=("${commands[@]}") ;;
 	status) options=(--check) ;;
 	top) options=(--interval --iterations --batch) ;;
-	jobs) options=(--state --function --queue --schedule --owner --parent --metadata --error --since --until
+	jobs) options=(--state --function --queue --group --schedule --owner --parent --metadata --error --since --until
 		--limit --before) ;;
 	schedules | trigger) options=(--owner) ;;
-	enqueue) options=(--run-at --delay --queue --priority --key --discard-after --metadata --max-attempts
+	enqueue) options=(--run-at --delay --queue --priority --key --group --discard-after --metadata --max-attempts
 		--initial-interval --multiplier --max-interval --randomization --max-duration --command --wait
 		--timeout) ;;
 	cancel) options=(--force) ;;

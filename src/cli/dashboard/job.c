@@ -101,6 +101,14 @@ job_facts(Page *page, const PGresult *res)
 	fact_text(page, res, "Priority", "priority");
 	fact_text(page, res, "Owner", "owner");
 	fact_text(page, res, "Key", "key");
+	if (result_value(res, 0, "group_key") != NULL)
+	{
+		fact(page, "Group");
+		buffer_add(out, "<a href=\"/jobs?group=");
+		html_url(out, result_text(res, 0, "group_key"));
+		html_add(out, "\">%s</a>", result_text(res, 0, "group_key"));
+		fact_end(page);
+	}
 	fact_text(page, res, "Process", "pid");
 	if (result_value(res, 0, "schedule") != NULL)
 	{

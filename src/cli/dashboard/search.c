@@ -24,7 +24,7 @@
 #define SEARCH_TIME			0.12
 
 #define JOB_COLUMNS \
-	"j.id, j.function, j.state, j.queue, j.run_at, j.enqueued_at, j.started_at, j.finished_at," \
+	"j.id, j.function, j.state, j.queue, j.group_key, j.run_at, j.enqueued_at, j.started_at, j.finished_at," \
 	" pg_catalog.date_part('epoch', j.duration) AS seconds, j.attempt, j.max_attempts," \
 	" pg_catalog.left(j.error, 200) AS error, j.progress, j.schedule, pg_catalog.left(j.args::text, 120) AS args"
 
@@ -41,7 +41,8 @@ enum
 	METADATA,					/* $7: contained in it */
 	PARENT,						/* $8 */
 	SIGNATURE,					/* $9: the function, exactly */
-	SCHEDULE,					/* $10: id; where the server has an index only */
+	GROUP_KEY,					/* $10 */
+	SCHEDULE,					/* $11: id; where the server has an index only */
 	NVALUES
 };
 
@@ -49,7 +50,8 @@ enum
 	" ($3::text IS NULL OR j.state = $3) AND ($4::text IS NULL OR j.function ILIKE $4 OR j.function = $9)" \
 	" AND ($5::text IS NULL OR j.queue = $5)" \
 	" AND ($6::text IS NULL OR j.sqlstate = $6 OR pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($6)) > 0)" \
-	" AND ($7::jsonb IS NULL OR j.metadata @> $7::jsonb) AND ($8::bigint IS NULL OR j.parent_id = $8)"
+	" AND ($7::jsonb IS NULL OR j.metadata @> $7::jsonb) AND ($8::bigint IS NULL OR j.parent_id = $8)" \
+	" AND ($10::text IS NULL OR j.group_key = $10)"
 
 typedef struct Search
 {
@@ -92,8 +94,11 @@ job_row(Page *page, const PGresult *res, int row)
 		html_add(out, "</td><td class=\"cut is-bad\">%s", result_text(res, row, "error"));
 	else
 		html_add(out, "</td><td class=\"cut\"><code>%s</code>", result_text(res, row, "args"));
-	html_add(out, "</td><td>%s</td><td class=\"num\">%s<span class=\"quiet\">/%s</span></td><td class=\"num\">",
-			 result_text(res, row, "queue"), result_text(res, row, "attempt"), result_text(res, row, "max_attempts"));
+	html_add(out, "</td><td>%s", result_text(res, row, "queue"));
+	if (result_value(res, row, "group_key") != NULL)
+		html_add(out, " <span class=\"tag\">%s</span>", result_text(res, row, "group_key"));
+	html_add(out, "</td><td class=\"num\">%s<span class=\"quiet\">/%s</span></td><td class=\"num\">",
+			 result_text(res, row, "attempt"), result_text(res, row, "max_attempts"));
 	if (result_value(res, row, "seconds") != NULL)
 		html_seconds(out, result_number(res, row, "seconds"));
 	buffer_add(out, "</td><td>");
@@ -171,6 +176,7 @@ filter_form(Page *page)
 	static const FilterField fields[] = {
 		{"function", "Function", "part of name", "A part of the name, or the whole signature", true},
 		{"queue", "Queue", "", "The whole name", true},
+		{"group", "Group", "", "The whole name", true},
 		{"error", "Error", "part of text", "A part of the message, or the SQLSTATE", true},
 		{"metadata", "Metadata", "{\"key\": 1}", "JSON that the metadata contains", true},
 		{"since", "Enqueued since", "-1 hour", "A time, or how long ago: -1 hour", true},
@@ -363,7 +369,7 @@ search_indexed(Page *page, Search *search)
 	static const char *const sql =
 		"WITH i AS MATERIALIZED (SELECT f.id FROM defer.find_jobs("
 		"states => CASE WHEN $3::text IS NOT NULL THEN ARRAY[$3] END, function => $9, queue => $5, error => $6,"
-		" metadata => $7::jsonb, parent_id => $8::bigint, schedule_id => $10::bigint,"
+		" metadata => $7::jsonb, parent_id => $8::bigint, schedule_id => $11::bigint, group_key => $10,"
 		" before => $1::bigint, n => CASE WHEN $4::text IS NOT NULL AND $9::text IS NULL THEN 1000 ELSE 50 END) f (id)),"
 		" c AS (SELECT pg_catalog.count(*) AS looked, pg_catalog.min(i.id) AS lowest FROM i)"
 		" SELECT " JOB_COLUMNS ", c.looked, c.lowest FROM c"
@@ -456,6 +462,7 @@ page_jobs(Page *page)
 	search.values[ERROR_TEXT] = request_query(request, "error");
 	search.values[METADATA] = request_query(request, "metadata");
 	search.values[PARENT] = request_query(request, "parent");
+	search.values[GROUP_KEY] = request_query(request, "group");
 	search.values[SCHEDULE] = request_query(request, "schedule");
 
 	/* a whole signature, or the name of a delivery */

@@ -136,6 +136,13 @@ for my $bad ('metadata=%7B', 'since=bogus', 'until=bogus', 'parent=x', 'before=x
 	like($answer->{content}, qr/The server said.*(invalid input syntax|out of range|unrecognized)/s, "$bad: what is wrong");
 	unlike($answer->{content}, qr/href="\/job\?id/, "$bad: no jobs");
 }
+my $grouped = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', delay => '1 day', group_key => '<b>&acme')});
+like(get($dash, "/job?id=$grouped")->{content}, qr/<dt>Group<\/dt><dd><a href="\/jobs\?group=%3Cb%3E%26acme">&lt;b&gt;&amp;acme<\/a>/,
+	'the group of a job');
+like(get($dash, '/jobs?group=%3Cb%3E%26acme')->{content}, qr/href="\/job\?id=$grouped".*<span class="tag">&lt;b&gt;&amp;acme<\/span>/s, 'jobs of a group');
+like(get($dash, '/jobs?group=%3Cb%3E%26acme&state=scheduled')->{content}, qr/href="\/job\?id=$grouped"/, 'by index');
+unlike(get($dash, '/jobs?group=acme')->{content}, qr/href="\/job\?id=/, 'none of another');
+$node->safe_psql('postgres', "SELECT defer.cancel($grouped)");
 like(get($dash, "/tree?id=$fan")->{content}, qr/20 jobs/, 'the fan-out');
 like(get($dash, "/tree?id=$fan")->{content}, qr/100%.*20 succeeded/s, 'all of it');
 is(get($dash, '/job?id=1%27')->{status}, 404, 'no such id');

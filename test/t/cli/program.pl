@@ -143,9 +143,9 @@ is(defer_ok(0, 'command', 'enqueue', '--command', 'VACUUM gate', '--wait', '--qu
 my $later = defer_json('enqueue with options', 'enqueue', 'add', '[1]', '--delay', '1 day', '--queue', 'side',
 	'--priority', '7', '--key', 'k', '--metadata', '{"tenant": 7}', '--discard-after', '1 hour', '--max-attempts', '3',
 	'--max-duration', '1 min', '--initial-interval', '2 s', '--multiplier', '3', '--max-interval', '1 h',
-	'--randomization', '0.1')->{id};
-is(sql("SELECT state, queue, priority, key, metadata, max_attempts, discard_at - run_at FROM defer.jobs WHERE id = $later"),
-	'scheduled|side|7|k|{"tenant": 7}|3|01:00:00', 'options of enqueue arrive');
+	'--randomization', '0.1', '--group', 'acme')->{id};
+is(sql("SELECT state, queue, priority, key, metadata, max_attempts, discard_at - run_at, group_key FROM defer.jobs WHERE id = $later"),
+	'scheduled|side|7|k|{"tenant": 7}|3|01:00:00|acme', 'options of enqueue arrive');
 is(defer_json('the same key', 'enqueue', 'add', '[1]', '--key', 'k', '--run-at', 'tomorrow')->{id}, $later, 'a key');
 (undef, $err) = defer_ok(1, 'no such function', 'enqueue', 'gone');
 like($err, qr/^defer: function "gone" does not exist\nHINT:/, 'no such function: the message of the server');
@@ -191,6 +191,11 @@ is(defer_json('function', 'jobs', '--function', 'boom')->{jobs}[0]{id}, $failed,
 is(defer_json('function', 'jobs', '--function', 'public.boom')->{jobs}[0]{id}, $failed, 'jobs by function and schema');
 is(defer_json('function', 'jobs', '--function', 'public.boom(text)')->{jobs}[0]{id}, $failed, 'jobs by signature');
 is(defer_json('queue', 'jobs', '--queue', 'side')->{jobs}[0]{id}, $later, 'jobs by queue');
+is(defer_json('group', 'jobs', '--group', 'acme')->{jobs}[0]{group_key}, 'acme', 'jobs by group');
+is(scalar @{ defer_json('group', 'jobs', '--group', 'blue')->{jobs} }, 0, 'no jobs of another group');
+like(defer_ok(0, 'group', 'jobs', '-g', 'acme'), qr/ GROUP .*\n.* acme /, 'jobs: a column for groups');
+unlike(defer_ok(0, 'no group', 'jobs', '--state', 'failed'), qr/ GROUP /, 'jobs: none where there is no group');
+like(defer_ok(0, 'group', 'job', $later), qr/^group +acme$/m, 'job: its group');
 is(defer_json('metadata', 'jobs', '--metadata', '{"tenant": 7}')->{jobs}[0]{id}, $later, 'jobs by metadata');
 is(scalar @{ defer_json('since', 'jobs', '--since', '1h', '--function', 'boom')->{jobs} }, 1, 'jobs since');
 is(scalar @{ defer_json('until', 'jobs', '--until', '1h')->{jobs} }, 0, 'jobs until');

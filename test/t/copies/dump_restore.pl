@@ -25,8 +25,8 @@ $node->safe_psql('original', q{
 	CREATE FUNCTION work(arg text) RETURNS void LANGUAGE sql AS 'INSERT INTO public.ran VALUES (arg)';
 	CREATE FUNCTION tick() RETURNS void LANGUAGE sql AS $$INSERT INTO public.ran VALUES ('tick')$$;
 	CREATE FUNCTION fail() RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE 'said'; RAISE EXCEPTION 'no'; END$$;
-	SELECT defer.configure('work', max_attempts => 5, priority => 3);
-	SELECT defer.create_queue('special', concurrency => 2);
+	SELECT defer.configure('work', max_attempts => 5, priority => 3, group_by => 'arg');
+	SELECT defer.create_queue('special', concurrency => 2, group_by => 'metadata.tenant');
 	SELECT defer.grant_queue('special', 'app')});
 
 # History of two days in partitions as the scheduler makes them, unless it has made them already
@@ -56,7 +56,7 @@ $node->safe_psql('original', q{
 	SET ROLE app;
 	SELECT defer.enqueue('work', '["waited"]', delay => '1 day', queue => 'special'),
 		defer.enqueue('work', '["soon"]', delay => '2 hours', key => 'k', metadata => '{"m": 1}');
-	SELECT defer.cron('tick', 'every 1 second', name => 'each second')});
+	SELECT defer.cron('tick', 'every 1 second', name => 'each second', group_key => 'acme')});
 ok($node->poll_query_until('original', q{SELECT count(*) >= 2 FROM ran WHERE arg = 'tick'}), 'the schedule fires');
 $node->safe_psql('original', q{ALTER SYSTEM SET defer.enabled = off; SELECT pg_reload_conf()});
 ok($node->poll_query_until('original', q{
@@ -89,12 +89,13 @@ $node->command_ok([ 'pg_dump', '-d', $node->connstr('original'), '-f', $dump ], 
 $node->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-d', $node->connstr('original'), '-f', $folder ], 'pg_dump -Fd');
 $node->command_ok([ 'pg_dump', '--inserts', '-d', $node->connstr('original'), '-f', $inserts ], 'pg_dump --inserts');
 $node->safe_psql('original', "DELETE FROM defer.$_ WHERE owner::text ~ '^[0-9]'") for qw(job schedule alert endpoint);
-my $jobs = $node->safe_psql('original', 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata FROM defer.jobs ORDER BY id');
+my $jobs = $node->safe_psql('original', 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata, group_key FROM defer.jobs ORDER BY id');
 my $attempts = $node->safe_psql('original', 'SELECT * FROM defer.attempts ORDER BY 1, 2');
 my $logs = $node->safe_psql('original', 'SELECT * FROM defer.logs ORDER BY 1, 2, 3');
-my $schedules = $node->safe_psql('original', 'SELECT id, name, function, schedule, owner, active FROM defer.schedules');
+my $schedules = $node->safe_psql('original', 'SELECT id, name, function, schedule, owner, active, group_key FROM defer.schedules');
 my $settings = $node->safe_psql('original', q{
-	SELECT function, max_attempts, priority FROM defer.functions WHERE max_attempts IS NOT NULL});
+	SELECT function, max_attempts, priority, group_by FROM defer.functions WHERE max_attempts IS NOT NULL
+	UNION ALL SELECT queue, NULL, NULL, group_by FROM defer.queues});
 my $ran = $node->safe_psql('original', 'SELECT count(*) FROM ran');
 
 $node->safe_psql('postgres', 'CREATE DATABASE template_copy TEMPLATE original');
@@ -120,14 +121,15 @@ for my $copy (@copies)
 	is($node->safe_psql($copy, 'SELECT count(*) FROM ran'), $ran, "$copy: nothing has fired");
 	is($node->safe_psql($copy, q{SELECT hint LIKE '%defer.activate()%' FROM defer.health WHERE finding LIKE '%restored or copied%'}),
 		't', "$copy: defer.health says so");
-	is($node->safe_psql($copy, 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata FROM defer.jobs ORDER BY id'),
+	is($node->safe_psql($copy, 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata, group_key FROM defer.jobs ORDER BY id'),
 		$jobs, "$copy: the same jobs");
 	is($node->safe_psql($copy, 'SELECT * FROM defer.attempts ORDER BY 1, 2'), $attempts, "$copy: the same attempts");
 	is($node->safe_psql($copy, 'SELECT * FROM defer.logs ORDER BY 1, 2, 3'), $logs, "$copy: the same messages");
-	is($node->safe_psql($copy, 'SELECT id, name, function, schedule, owner, active FROM defer.schedules'),
+	is($node->safe_psql($copy, 'SELECT id, name, function, schedule, owner, active, group_key FROM defer.schedules'),
 		$schedules, "$copy: the same schedules");
 	is($node->safe_psql($copy, q{
-		SELECT function, max_attempts, priority FROM defer.functions WHERE max_attempts IS NOT NULL}),
+		SELECT function, max_attempts, priority, group_by FROM defer.functions WHERE max_attempts IS NOT NULL
+	UNION ALL SELECT queue, NULL, NULL, group_by FROM defer.queues}),
 		$settings, "$copy: the same settings");
 
 	# What is new waits with the old
