@@ -1,13 +1,16 @@
 /*
  * defer_test.c
  *		What tests need and SQL cannot do: functions that take their process with
- *		them, background workers that only hold their slot, messages that are no text.
+ *		them, background workers that only hold their slot, messages that are no text,
+ *		threads.
  *
  * Loaded by its path from the TAP tests, never installed.
  */
 #include "postgres.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "access/tableam.h"
@@ -24,6 +27,7 @@ PG_FUNCTION_INFO_V1(crash);
 PG_FUNCTION_INFO_V1(half_a_character);
 PG_FUNCTION_INFO_V1(hold_slots);
 PG_FUNCTION_INFO_V1(other_handler);
+PG_FUNCTION_INFO_V1(thread_of_timer);
 PGDLLEXPORT void holder_main(Datum arg);
 
 /* Die, as the argument says */
@@ -96,4 +100,59 @@ other_handler(PG_FUNCTION_ARGS)
 
 	routine = *GetHeapamTableAmRoutine();
 	PG_RETURN_POINTER(&routine);
+}
+
+/* What thread_of_timer() and its thread tell each other */
+static volatile sig_atomic_t thread_interrupted;
+static volatile sig_atomic_t thread_stop;
+
+static const struct timespec thread_pause = {.tv_nsec = 5 * 1000 * 1000};
+
+/* A thread as languages start them: it sleeps, and all signals are for it, too */
+static void *
+sleep_in_thread(void *arg)
+{
+	sigset_t	ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGUSR2);
+	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+	while (!thread_stop && !thread_interrupted)
+		thread_interrupted = nanosleep(&thread_pause, NULL) != 0;
+	return NULL;
+}
+
+/*
+ * In a worker, whose timer ticks: find the thread that the timer's signal comes to.
+ * The main thread has the signal blocked, so that one for the whole process would be
+ * handled in the other thread, where PostgreSQL's handlers must never run.
+ */
+Datum
+thread_of_timer(PG_FUNCTION_ARGS)
+{
+	sigset_t	all,
+				ours,
+				pending,
+				old;
+	pthread_t	thread;
+
+	thread_interrupted = thread_stop = false;
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGUSR2);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	if (pthread_create(&thread, NULL, sleep_in_thread, NULL) != 0)
+	{
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		elog(ERROR, "could not start a thread");
+	}
+	do
+	{
+		nanosleep(&thread_pause, NULL);
+		sigpending(&pending);
+	} while (!sigismember(&pending, SIGUSR2) && !thread_interrupted);
+	thread_stop = true;
+	pthread_join(thread, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	PG_RETURN_TEXT_P(cstring_to_text(thread_interrupted ? "another" : "main"));
 }

@@ -6,7 +6,8 @@
  * goes to the public address 8.8.8.8 arrives at 127.0.0.2; other addresses that are
  * not loopback cannot be reached, so that no test leaves the machine.  Each
  * attempt to connect is a line in the file $NET_SHIM_LOG: "resolve <name>" and
- * "connect <address>", whatever becomes of it; "resolved <name>" for one that hung.
+ * "connect <address>", whatever becomes of it; "resolved <name>" for one that hung;
+ * "unloaded" when a process runs its exit handlers while a name hangs.
  *
  * Names, and what they resolve to:
  *	  public.test	8.8.8.8
@@ -93,6 +94,9 @@ lookup(const char *name, const char *addresses[3])
 	return 1;
 }
 
+/* Threads of this process in hang() */
+static int	hanging = 0;
+
 /* A name server that does not answer */
 static void
 hang(const char *name)
@@ -100,9 +104,19 @@ hang(const char *name)
 	const char *path = getenv("NET_SHIM_GO");
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 
+	__atomic_fetch_add(&hanging, 1, __ATOMIC_SEQ_CST);
 	while (path && access(path, F_OK) != 0)
 		nanosleep(&pause, NULL);
+	__atomic_fetch_sub(&hanging, 1, __ATOMIC_SEQ_CST);
 	note("resolved", name);
+}
+
+/* exit() takes away what the threads still use */
+static void __attribute__((destructor))
+unload(void)
+{
+	if (__atomic_load_n(&hanging, __ATOMIC_SEQ_CST) > 0)
+		note("unloaded", "while a name hangs");
 }
 
 EXPORT int

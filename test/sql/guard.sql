@@ -1,5 +1,7 @@
 -- A scheduled function is not called directly
 SET client_min_messages = warning;
+-- EXPLAIN VERBOSE has a line for it where another library wants it
+SET compute_query_id = off;
 CREATE EXTENSION IF NOT EXISTS defer;
 CREATE SCHEMA guard_test;
 SET search_path = guard_test, pg_catalog;
