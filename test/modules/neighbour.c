@@ -4,12 +4,14 @@
  *		a hook wherever defer has one.  Preloaded before or behind defer.
  *
  * hook_calls() tells how often each hook was called in this session; of those of
- * the server's start, in the postmaster.
+ * the server's start, in the postmaster.  at_commit() has a statement run when the
+ * transaction commits, as late as a library can.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -19,10 +21,13 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(hook_calls);
+PG_FUNCTION_INFO_V1(at_commit);
 
 /* The server itself has up to three of ten in each process */
 #define RELCACHE_CALLBACKS	6
@@ -35,6 +40,7 @@ static int	request_calls = 0;
 static int	startup_calls = 0;
 static int	log_calls = 0;
 static int	invalidations = 0;
+static char *commit_statement = NULL;	/* of this transaction */
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
@@ -50,6 +56,31 @@ hook_calls(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("utility %d, access %d, needs_fmgr %d, fmgr %d, request %d, startup %d, log %d, invalidations %d",
 											  utility_calls, access_calls, needs_fmgr_calls, fmgr_calls,
 											  request_calls, startup_calls, log_calls, invalidations)));
+}
+
+Datum
+at_commit(PG_FUNCTION_ARGS)
+{
+	commit_statement = MemoryContextStrdup(TopTransactionContext,
+										   text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
+}
+
+static void
+on_xact_event(XactEvent event, void *arg)
+{
+	char	   *statement = commit_statement;
+
+	if (event == XACT_EVENT_ABORT)
+		commit_statement = NULL;
+	if (event != XACT_EVENT_PRE_COMMIT || statement == NULL)
+		return;
+	commit_statement = NULL;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	SPI_execute(statement, false, 0);
+	SPI_finish();
+	PopActiveSnapshot();
 }
 
 static void
@@ -138,6 +169,7 @@ _PG_init(void)
 		return;
 	for (int i = 0; i < RELCACHE_CALLBACKS; i++)
 		CacheRegisterRelcacheCallback(on_invalidation, (Datum) 0);
+	RegisterXactCallback(on_xact_event, NULL);
 	prev_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 	prev_object_access = object_access_hook;

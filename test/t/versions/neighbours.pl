@@ -35,6 +35,7 @@ for my $order ([ 'before', "$library,defer" ], [ 'behind', "defer,$library" ])
 	$node->safe_psql('postgres', qq{
 		CREATE EXTENSION defer;
 		CREATE FUNCTION hook_calls() RETURNS text LANGUAGE c AS '$library';
+		CREATE FUNCTION at_commit(text) RETURNS void LANGUAGE c AS '$library';
 		CREATE TABLE effect (job bigint);
 		CREATE FUNCTION work() RETURNS void LANGUAGE plpgsql AS \$\$
 		BEGIN
@@ -64,10 +65,24 @@ for my $order ([ 'before', "$library,defer" ], [ 'behind', "defer,$library" ])
 	($out, $err) = (undef, undef);
 	$node->psql('postgres', 'SELECT nightly()', stderr => \$err);
 	like($err, qr/is scheduled and cannot be called directly/, "$where: a direct call is refused");
+
+	# A callback of the other library enqueues when ours have already been called
+	is($node->safe_psql('postgres', q{
+		BEGIN;
+		SELECT at_commit('SELECT defer.enqueue(''work'')');
+		SELECT defer.enqueue('work') > 0;
+		COMMIT;
+		SELECT defer.enqueue('work') > 0;
+		BEGIN;
+		SELECT at_commit('SELECT defer.enqueue(''work'')');
+		COMMIT;
+		SELECT count(defer.enqueue('work')) FROM generate_series(1, 3)}), "\nt\nt\n\n3", "$where: jobs enqueued within the commit");
+	settled($node, "$where: they run");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM effect'), '27', "$where: each of them");
 	$node->safe_psql('postgres', 'CREATE DATABASE copied TEMPLATE postgres');
 	$node->safe_psql('postgres', 'DROP DATABASE copied');
 	pass("$where: our processes leave a database that is copied");
-	unlike(slurp_file($node->logfile), qr/callback_list slots|PANIC|terminated by signal/,
+	unlike(slurp_file($node->logfile), qr/callback_list slots|PANIC|terminated by signal|reference leak/,
 		"$where: all find their place");
 	$node->stop;
 }
