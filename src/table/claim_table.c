@@ -21,8 +21,8 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/table_check.h"
 #include "table/claim_table.h"
-#include "table/table_check.h"
 
 enum
 {

@@ -25,8 +25,8 @@
 
 #include "base/callbacks.h"
 #include "base/compat.h"
+#include "base/table_check.h"
 #include "table/direct_insert.h"
-#include "table/table_check.h"
 
 /* A table with more indexes is not "plain" */
 #define MAX_INDEXES		16

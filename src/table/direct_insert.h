@@ -10,7 +10,7 @@
 
 /*
  * Insert one row, with its index entries.  "columns" has the names of the
- * table's first natts columns, in order (see table/table_check.h); values and
+ * table's first natts columns, in order (see base/table_check.h); values and
  * nulls are theirs.  The first form opens and locks the table, the second takes
  * one that is open and locked with RowExclusiveLock.
  *

@@ -35,13 +35,13 @@
 #include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/table_check.h"
 #include "base/text.h"
 #include "table/day_partition.h"
 #include "table/direct_insert.h"
 #include "table/history_table.h"
 #include "table/job_row.h"
 #include "table/job_table.h"
-#include "table/table_check.h"
 
 enum
 {

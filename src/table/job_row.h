@@ -33,7 +33,7 @@ enum
 	HIST_NATTS = HIST_GROUP_KEY
 };
 
-/* The names of these columns, as table/table_check.h wants them */
+/* The names of these columns, as base/table_check.h wants them */
 extern const char *const job_columns[JOB_NATTS];
 extern const char *const history_columns[HIST_NATTS];
 

@@ -28,10 +28,10 @@
 #include "base/callbacks.h"
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/table_check.h"
 #include "shmem/xact_notify.h"
 #include "table/job_row.h"
 #include "table/job_table.h"
-#include "table/table_check.h"
 
 static JobTable opened;			/* rel == NULL: not open */
 

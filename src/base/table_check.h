@@ -1,7 +1,7 @@
 /*
  * table_check.h
  *		Whether a table is as the code that reads and writes its rows expects:
- *		table/table_check.c.
+ *		base/table_check.c.
  */
 #ifndef TABLE_CHECK_H
 #define TABLE_CHECK_H

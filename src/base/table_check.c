@@ -13,7 +13,7 @@
 #include "access/tableam.h"
 #include "utils/rel.h"
 
-#include "table/table_check.h"
+#include "base/table_check.h"
 
 static void
 not_as_made(Relation rel)
