@@ -29,6 +29,7 @@
 
 #include "base/callbacks.h"
 #include "base/catalog.h"
+#include "base/table_check.h"
 
 PG_FUNCTION_INFO_V1(defer_owner_only);
 
@@ -124,6 +125,8 @@ catalog_owner(void)
 bool
 catalog_is_active(void)
 {
+	static const char *const installation_columns[] = {"id", "database"};
+	static const char *const origin_columns[] = {"id"};
 	Relation	relation;
 	SysScanDesc scan;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -134,6 +137,7 @@ catalog_is_active(void)
 	pg_uuid_t	id = {0};
 
 	relation = table_open(catalog_oid(CAT_INSTALLATION), AccessShareLock);
+	table_check_columns(relation, installation_columns, lengthof(installation_columns));
 	scan = systable_beginscan(relation, InvalidOid, false, snapshot, 0, NULL);
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
@@ -147,6 +151,7 @@ catalog_is_active(void)
 	table_close(relation, AccessShareLock);
 
 	relation = table_open(catalog_oid(CAT_ORIGIN), AccessShareLock);
+	table_check_columns(relation, origin_columns, lengthof(origin_columns));
 	scan = systable_beginscan(relation, InvalidOid, false, snapshot, 0, NULL);
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{

@@ -26,17 +26,10 @@ not_as_made(Relation rel)
 }
 
 void
-table_check(Relation rel, const char *const *columns, int ncolumns)
+table_check_columns(Relation rel, const char *const *columns, int ncolumns)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
-	if (rel->rd_tableam != GetHeapamTableAmRoutine())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("table \"defer.%s\" is not of the access method \"heap\"",
-						RelationGetRelationName(rel)),
-				 errhint("Run ALTER TABLE defer.%s SET ACCESS METHOD heap.",
-						 RelationGetRelationName(rel))));
 	if (desc->natts < ncolumns)
 		not_as_made(rel);
 	for (int i = 0; i < ncolumns; i++)
@@ -46,4 +39,17 @@ table_check(Relation rel, const char *const *columns, int ncolumns)
 		if (attribute->attisdropped || strcmp(NameStr(attribute->attname), columns[i]) != 0)
 			not_as_made(rel);
 	}
+}
+
+void
+table_check(Relation rel, const char *const *columns, int ncolumns)
+{
+	if (rel->rd_tableam != GetHeapamTableAmRoutine())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"defer.%s\" is not of the access method \"heap\"",
+						RelationGetRelationName(rel)),
+				 errhint("Run ALTER TABLE defer.%s SET ACCESS METHOD heap.",
+						 RelationGetRelationName(rel))));
+	table_check_columns(rel, columns, ncolumns);
 }

@@ -16,4 +16,7 @@
  */
 extern void table_check(Relation rel, const char *const *columns, int ncolumns);
 
+/* Check the columns only, of a table whose rows are read and not written */
+extern void table_check_columns(Relation rel, const char *const *columns, int ncolumns);
+
 #endif							/* TABLE_CHECK_H */

@@ -32,6 +32,7 @@
 #include "base/job_kind.h"
 #include "base/limits_key.h"
 #include "base/roles.h"
+#include "base/table_check.h"
 #include "config/settings_cache.h"
 #include "pure/backoff.h"
 
@@ -43,12 +44,24 @@ enum
 	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER, FN_MISSING_SINCE, FN_GROUP_BY
 };
 
+static const char *const function_columns[] = {
+	"id", "signature", "queue", "priority", "max_attempts", "initial_interval",
+	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
+	"concurrency", "at_limit", "paused", "owner"
+};
+
 /* Columns of defer.queue */
 enum
 {
 	QU_ID = 1, QU_NAME, QU_OWNER, QU_GRANTED, QU_PRIORITY, QU_MAX_ATTEMPTS, QU_INITIAL_INTERVAL,
 	QU_MULTIPLIER, QU_MAX_INTERVAL, QU_RANDOMIZATION, QU_MAX_DURATION, QU_DISCARD_AFTER,
 	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY
+};
+
+static const char *const queue_columns[] = {
+	"id", "name", "owner", "granted", "priority", "max_attempts", "initial_interval",
+	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
+	"concurrency", "paused"
 };
 
 /* Defaults where no setting was made */
@@ -300,6 +313,10 @@ read_settings(CachedSettings *entry)
 	ScanKeyData key;
 	Row			row;
 
+	if (is_function)
+		table_check_columns(rel, function_columns, lengthof(function_columns));
+	else
+		table_check_columns(rel, queue_columns, lengthof(queue_columns));
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		CommandCounterIncrement();	/* what this transaction has changed
 									 * counts */

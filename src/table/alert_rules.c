@@ -30,6 +30,7 @@
 #include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/job_state.h"
+#include "base/table_check.h"
 #include "table/alert_event.h"
 #include "table/alert_rules.h"
 #include "table/direct_insert.h"
@@ -39,6 +40,20 @@ enum
 {
 	AL_ID = 1, AL_NAME, AL_OWNER, AL_ENDPOINT, AL_RECIPIENTS, AL_FUNCTION, AL_STATES,
 	AL_GROUP_WINDOW, AL_RECOVERED, AL_SHOW_ARGS, AL_SCHEDULES
+};
+
+static const char *const rule_columns[] = {
+	[AL_ID - 1] = "id",
+	[AL_NAME - 1] = "name",
+	[AL_OWNER - 1] = "owner",
+	[AL_ENDPOINT - 1] = "endpoint",
+	[AL_RECIPIENTS - 1] = "recipients",
+	[AL_FUNCTION - 1] = "function",
+	[AL_STATES - 1] = "states",
+	[AL_GROUP_WINDOW - 1] = "group_window",
+	[AL_RECOVERED - 1] = "recovered",
+	[AL_SHOW_ARGS - 1] = "show_args",
+	[AL_SCHEDULES - 1] = "schedules",
 };
 
 /* Of defer.alert_failing */
@@ -325,12 +340,15 @@ add_failing(HeapTuple tuple, TupleDesc desc)
 
 /* Call a function with each row of a table, in rules_context */
 static void
-read_table(Oid table, Snapshot snapshot, void (*add) (HeapTuple tuple, TupleDesc desc))
+read_table(Oid table, const char *const *columns, int ncolumns, Snapshot snapshot,
+		   void (*add) (HeapTuple tuple, TupleDesc desc))
 {
 	Relation	rel = table_open(table, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	SysScanDesc scan;
 	HeapTuple	tuple;
 
+	table_check_columns(rel, columns, ncolumns);
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
 		MemoryContext context = MemoryContextSwitchTo(rules_context);
@@ -363,9 +381,10 @@ alert_rules_load(void)
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	read_table(rule_table, snapshot, add_rule);
+	read_table(rule_table, rule_columns, lengthof(rule_columns), snapshot, add_rule);
 	if (hash_get_num_entries(rules) > 0)
-		read_table(catalog_oid(CAT_ALERT_FAILING), snapshot, add_failing);
+		read_table(catalog_oid(CAT_ALERT_FAILING), failing_columns, lengthof(failing_columns),
+				   snapshot, add_failing);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 

@@ -1,7 +1,5 @@
 -- A scheduled function is not called directly
 SET client_min_messages = warning;
--- EXPLAIN VERBOSE has a line for it where another library wants it
-SET compute_query_id = off;
 CREATE EXTENSION IF NOT EXISTS defer;
 CREATE SCHEMA guard_test;
 SET search_path = guard_test, pg_catalog;
@@ -103,6 +101,8 @@ SELECT sum(guard_parallel()) FROM guard_table;
 RESET ALL;
 SET client_min_messages = warning;
 SET search_path = guard_test, pg_catalog;
+-- EXPLAIN VERBOSE has a line for it where another library wants it
+SET compute_query_id = off;
 
 -- a schedule of somebody else's function binds nobody but who made it
 CREATE ROLE guard_alice;
