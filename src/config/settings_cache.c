@@ -47,8 +47,10 @@ enum
 static const char *const function_columns[] = {
 	"id", "signature", "queue", "priority", "max_attempts", "initial_interval",
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
-	"concurrency", "at_limit", "paused", "owner"
+	"concurrency", "at_limit", "paused", "owner", "missing_since", "group_by"
 };
+
+StaticAssertDecl(lengthof(function_columns) == FN_GROUP_BY, "a name for each column");
 
 /* Columns of defer.queue */
 enum
@@ -61,8 +63,10 @@ enum
 static const char *const queue_columns[] = {
 	"id", "name", "owner", "granted", "priority", "max_attempts", "initial_interval",
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
-	"concurrency", "paused"
+	"concurrency", "paused", "group_by"
 };
+
+StaticAssertDecl(lengthof(queue_columns) == QU_GROUP_BY, "a name for each column");
 
 /* Defaults where no setting was made */
 static const JobPolicy default_policy = {

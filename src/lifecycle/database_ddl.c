@@ -17,8 +17,10 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -31,6 +33,7 @@
 #include "storage/lwlock.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "base/callbacks.h"
@@ -108,12 +111,30 @@ drops_extension(DropStmt *stmt)
 	return false;
 }
 
+/* The server's own function for it is not there in older minor versions of PostgreSQL 15 */
+static bool
+may_create_databases(void)
+{
+	HeapTuple	role;
+	bool		may = false;
+
+	if (superuser())
+		return true;
+	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(role))
+	{
+		may = ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
+		ReleaseSysCache(role);
+	}
+	return may;
+}
+
 /* Templates can be copied by all who may create databases */
 static bool
 may_copy(Oid database)
 {
 	return compat_owns_database(database, GetUserId()) ||
-		(database_is_template(database) && have_createdb_privilege());
+		(database_is_template(database) && may_create_databases());
 }
 
 /*
