@@ -6,21 +6,26 @@
 CREATE FUNCTION defer.cron(function text, schedule text, name text DEFAULT NULL,
 						timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
 						catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
-						jitter interval DEFAULT '0', active boolean DEFAULT true,
+						jitter interval DEFAULT '0', active boolean DEFAULT NULL,
 						queue text DEFAULT NULL, priority integer DEFAULT NULL,
-						allow_direct boolean DEFAULT false, group_key text DEFAULT NULL) RETURNS bigint
+						allow_direct boolean DEFAULT false,
+						group_key text DEFAULT NULL,
+						starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
+						max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron';
-COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text) IS
-	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. queue, priority: NULL as the function''s settings say. group_key: group of its jobs. allow_direct: the function may also be called and enqueued. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
+COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, timestamptz, timestamptz, integer, integer) IS
+	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. active: NULL leaves a schedule that is there as it is, and a new one is active. queue, priority: NULL as the function''s settings say. group_key: group of its jobs. allow_direct: the function may also be called and enqueued. starts_at, ends_at: no times of the schedule before the one, nor at the other or later; NULL or infinite: no bound. max_runs: it is paused when so many of its times have started a run; NULL or 0: no bound. pause_after_failures: it is paused when so many of its runs in a row have failed; NULL or 0: never. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
 
 CREATE FUNCTION defer.cron_command(name text, schedule text, sql text,
 								timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
 								catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
-								jitter interval DEFAULT '0', active boolean DEFAULT true,
+								jitter interval DEFAULT '0', active boolean DEFAULT NULL,
 								queue text DEFAULT NULL, priority integer DEFAULT NULL,
-								group_key text DEFAULT NULL) RETURNS bigint
+								group_key text DEFAULT NULL,
+								starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
+								max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron_command';
-COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer, text) IS
+COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer, text, timestamptz, timestamptz, integer, integer) IS
 	'makes or changes a schedule of yours that runs one SQL statement as defer.command() does, and returns its id. Options and errors as of defer.cron(). Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
@@ -29,10 +34,12 @@ CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone
 								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
 								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
 								 function text DEFAULT NULL, sql text DEFAULT NULL,
-								 group_key text DEFAULT NULL) RETURNS void
+								 group_key text DEFAULT NULL,
+								 starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
+								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron';
-COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text) IS
-	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. Jobs already enqueued are not affected. Takes effect when you commit';
+COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer) IS
+	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. starts_at => ''-infinity'', ends_at => ''infinity'', max_runs => 0 and pause_after_failures => 0 remove them. Jobs already enqueued are not affected. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
 								 overlap text DEFAULT NULL, catch_up text DEFAULT NULL,
@@ -40,10 +47,32 @@ CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone
 								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
 								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
 								 function text DEFAULT NULL, sql text DEFAULT NULL,
-								 group_key text DEFAULT NULL) RETURNS void
+								 group_key text DEFAULT NULL,
+								 starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
+								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron_by_id';
-COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text) IS
+COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer) IS
 	'changes the schedule with an id (see defer.schedules), whatever its name; else as defer.alter_cron() by name';
+
+CREATE FUNCTION defer.pause_cron(name text, reason text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause_cron';
+COMMENT ON FUNCTION defer.pause_cron(text, text) IS
+	'pauses a schedule, yours or of a role that you are a member of, when you commit: its times start no runs until defer.resume_cron(). defer.schedules shows who paused it, when, and the reason (at most 1000 bytes). Runs already enqueued are not affected. Error if there is no such schedule that you may manage';
+
+CREATE FUNCTION defer.pause_cron(id bigint, reason text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause_cron_by_id';
+COMMENT ON FUNCTION defer.pause_cron(bigint, text) IS
+	'pauses the schedule with an id (see defer.schedules), whatever its name; else as defer.pause_cron() by name';
+
+CREATE FUNCTION defer.resume_cron(name text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_resume_cron';
+COMMENT ON FUNCTION defer.resume_cron(text) IS
+	'lets a paused schedule go on with its next time, when you commit; times while it was paused are not made up for, and failures are counted anew. Errors: there is no such schedule that you may manage; it has had all of its max_runs, or none of its times is before ends_at';
+
+CREATE FUNCTION defer.resume_cron(id bigint) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_resume_cron_by_id';
+COMMENT ON FUNCTION defer.resume_cron(bigint) IS
+	'lets the schedule with an id (see defer.schedules) go on, whatever its name; else as defer.resume_cron() by name';
 
 CREATE FUNCTION defer.unschedule(name text) RETURNS boolean
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_unschedule';

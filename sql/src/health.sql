@@ -94,6 +94,12 @@ SELECT 'error', pg_catalog.format('schedule "%s" of role %s does not go on: %s',
 	pg_catalog.format('Correct it with defer.alter_cron(%s, ...), or remove it with defer.unschedule(%s).', s.id, s.id)
   FROM defer.schedule s WHERE s.active AND s.last_error IS NOT NULL AND defer.may_see(s.owner)
 UNION ALL
+SELECT 'error', pg_catalog.format('schedule "%s" of role %s is paused since %s: %s', s.name, s.owner,
+		pg_catalog.date_trunc('second', s.paused_at), s.pause_reason),
+	pg_catalog.format('When the cause is mended: SELECT defer.resume_cron(%s);', s.id)
+  FROM defer.schedule s
+ WHERE NOT s.active AND s.paused_by IS NULL AND s.failures >= s.pause_after_failures AND defer.may_see(s.owner)
+UNION ALL
 SELECT 'warning', pg_catalog.format('schedule "%s" of role %s waits for its run of %s, which is put off until %s', s.name, s.owner,
 		pg_catalog.date_trunc('second', j.scheduled_for), pg_catalog.date_trunc('second', j.run_at)),
 	pg_catalog.format('Times of the schedule are skipped until then. SELECT defer.cancel(%s); or let it run now: SELECT defer.reschedule(%s);', j.id, j.id)

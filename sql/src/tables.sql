@@ -293,6 +293,15 @@ CREATE TABLE defer.schedule (
 	last_error		text,
 	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	group_key		text,
+	starts_at		timestamptz,
+	ends_at			timestamptz,
+	max_runs		integer,
+	pause_after_failures integer,
+	runs			integer NOT NULL DEFAULT 0,
+	failures		integer NOT NULL DEFAULT 0,
+	paused_at		timestamptz,
+	paused_by		text,
+	pause_reason	text,
 	CONSTRAINT schedule_pkey PRIMARY KEY (id),
 	CONSTRAINT schedule_owner_name_key UNIQUE (owner, name)
 );
@@ -307,6 +316,20 @@ COMMENT ON COLUMN defer.schedule.group_key IS 'group of its jobs; NULL: none';
 COMMENT ON COLUMN defer.schedule.next_tick IS 'the next time the schedule names';
 COMMENT ON COLUMN defer.schedule.next_run_at IS 'next_tick and the schedule''s jitter: when its job is enqueued';
 COMMENT ON COLUMN defer.schedule.last_error IS 'why the schedule does not go on, when it does not';
+COMMENT ON COLUMN defer.schedule.runs IS 'runs that its times have started, for max_runs';
+COMMENT ON COLUMN defer.schedule.failures IS 'failed runs in a row, for pause_after_failures';
+COMMENT ON COLUMN defer.schedule.paused_by IS 'the role that paused it, by its name then; NULL: defer itself, see pause_reason';
+
+-- Ends of runs of schedules with pause_after_failures: written in the transaction of
+-- the end, deleted in the one that counts them in defer.schedule.failures.
+CREATE TABLE defer.schedule_result (
+	schedule_id	bigint NOT NULL,
+	job_id		bigint NOT NULL,
+	failed		boolean NOT NULL,
+	at			timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX schedule_result_idx ON defer.schedule_result (schedule_id, at);
+COMMENT ON TABLE defer.schedule_result IS 'ends of runs that defer.schedule.failures does not count yet';
 
 CREATE TABLE defer.endpoint (
 	name		text NOT NULL,
@@ -400,6 +423,7 @@ SELECT pg_catalog.pg_extension_config_dump('defer.alert_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.schedule_result', '');
 
 INSERT INTO defer.installation (id, database)
 	SELECT pg_catalog.gen_random_uuid(), d.oid

@@ -57,6 +57,7 @@ static const char *const object_names[CAT_N] = {
 	[CAT_ALERT] = "alert",
 	[CAT_ALERT_EVENT] = "alert_event",
 	[CAT_ALERT_FAILING] = "alert_failing",
+	[CAT_SCHEDULE_RESULT] = "schedule_result",
 };
 
 static Oid	object_oids[CAT_N];

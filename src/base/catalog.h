@@ -30,6 +30,7 @@ typedef enum CatalogObject
 	CAT_ALERT,
 	CAT_ALERT_EVENT,
 	CAT_ALERT_FAILING,
+	CAT_SCHEDULE_RESULT,
 	CAT_N
 } CatalogObject;
 

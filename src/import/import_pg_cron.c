@@ -196,6 +196,7 @@ find_before(Schedule *s, Schedule *before)
 	s->has_priority = before->has_priority;
 	s->priority = before->priority;
 	s->active = before->active;
+	s->active_given = true;
 	return true;
 }
 
@@ -254,6 +255,7 @@ import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 	s.timezone = pstrdup(pg_get_timezone_name(schedule_check_zone(s.timezone)));
 	command_check(s.command);
 	s.active = job->active && !never && import->deactivate;
+	s.active_given = true;
 	was_there = find_before(&s, &before);
 	(void) schedule_make(&s, true, true);
 	if (import->deactivate && import->cron.loaded && job->active)

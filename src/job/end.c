@@ -10,6 +10,7 @@
  *	- its row of the history is written (table/history_table.c);
  *	- sessions that wait for it are woken at commit (shmem/waiters.c);
  *	- events are recorded for the alerts that want them (table/alert_event.c);
+ *	- runs of schedules with pause_after_failures are noted (table/schedule_result.c);
  *	- it is added to the statistics at commit (shmem/statistics.c);
  *	- runs of its schedule that were held back are looked at (schedule/runs.c);
  *	- it is counted, when its row is deleted (table/rollup.c).
@@ -32,6 +33,7 @@
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "table/schedule_result.h"
 
 /* All but the count */
 static TimestampTz
@@ -44,6 +46,7 @@ record_end(const Job *job, char state, int32 attempt, TimestampTz started_at, Js
 	xact_notify_final(job->id);
 	if (alert_event_wanted(state))
 		alert_event_record(job, state, started_at);
+	schedule_result_record(job, state);
 	statistics_job_ended(job, state, started_at, finished_at);
 	return finished_at;
 }

@@ -136,6 +136,11 @@ take_requests(TimestampTz now)
 		due[TASK_RELEASE] = now;
 		my_database->release = false;
 	}
+	if (my_database->results)
+	{
+		due[TASK_RESULTS] = now;
+		my_database->results = false;
+	}
 	if (my_database->alert)
 	{
 		/* they come in swarms: not for each of them */

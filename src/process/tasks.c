@@ -109,6 +109,17 @@ task_schedules(TimestampTz now)
 }
 
 static TimestampTz
+task_results(TimestampTz now)
+{
+	bool		all;
+
+	own_transaction_begin();
+	all = schedule_count_all_results();
+	own_transaction_end();
+	return all ? DT_NOEND : now + RETRY_DELAY;
+}
+
+static TimestampTz
 task_release(TimestampTz now)
 {
 	bool		all;
@@ -192,6 +203,7 @@ static const Task tasks[TASK_N] = {
 	[TASK_LIMITS] = {"load concurrency limits", task_limits},
 	[TASK_RECOVER] = {"finalize claims of processes that have exited", task_recover},
 	[TASK_PARTITIONS] = {"maintain partitions", task_partitions},
+	[TASK_RESULTS] = {"count failed runs of schedules", task_results},
 	[TASK_SCHEDULES] = {"fire schedules", task_schedules},
 	[TASK_RELEASE] = {"release held runs of schedules", task_release},
 	[TASK_POOL] = {"start workers", pool_maintain},

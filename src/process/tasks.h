@@ -18,6 +18,7 @@ typedef enum TaskName
 	TASK_LIMITS,				/* their limits */
 	TASK_RECOVER,
 	TASK_PARTITIONS,
+	TASK_RESULTS,				/* of runs; before the schedules fire */
 	TASK_SCHEDULES,
 	TASK_RELEASE,
 	TASK_POOL,

@@ -27,6 +27,9 @@
 #define NAME_BYTES		200
 #define SHOWN_BYTES		100
 
+/* Bytes of why it is paused */
+#define REASON_BYTES	1000
+
 /* ------------------------------------------------------------------------
  * Checks
  * ------------------------------------------------------------------------ */
@@ -166,6 +169,7 @@ schedule_default_options(Schedule *s)
 	s->jitter = unconstify(Interval *, &none);
 	s->active = true;
 	s->next_tick = s->next_run_at = s->last_tick = s->last_run_at = NO_TIME;
+	s->starts_at = s->ends_at = s->paused_at = NO_TIME;
 }
 
 /*
@@ -206,7 +210,10 @@ schedule_read_options(FunctionCallInfo fcinfo, int first, Schedule *s)
 		check_jitter(s->jitter);
 	}
 	if (!PG_ARGISNULL(first + 5))
+	{
 		s->active = PG_GETARG_BOOL(first + 5);
+		s->active_given = true;
+	}
 	if (!PG_ARGISNULL(first + 6))
 	{
 		s->queue = text_to_cstring(PG_GETARG_TEXT_PP(first + 6));
@@ -226,4 +233,58 @@ schedule_read_group(FunctionCallInfo fcinfo, int n, Schedule *s)
 		return;
 	group_check(PG_GETARG_TEXT_PP(n));
 	s->group_key = text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static int32
+count_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	int32		count = PG_GETARG_INT32(n);
+
+	if (count < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be negative", name),
+				 errhint("0 removes it.")));
+	return count;
+}
+
+/* See schedule/schedule.h */
+void
+schedule_read_bounds(FunctionCallInfo fcinfo, int first, Schedule *s)
+{
+	if (!PG_ARGISNULL(first))
+	{
+		s->starts_at = PG_GETARG_TIMESTAMPTZ(first);
+		if (s->starts_at == DT_NOEND)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" must not be infinity", "starts_at"),
+					 errhint("To hold back a schedule use defer.pause_cron().")));
+	}
+	if (!PG_ARGISNULL(first + 1))
+	{
+		s->ends_at = PG_GETARG_TIMESTAMPTZ(first + 1);
+		if (s->ends_at == DT_NOBEGIN)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" must not be -infinity", "ends_at")));
+		if (s->ends_at == DT_NOEND)
+			s->ends_at = NO_TIME;
+	}
+	if (!PG_ARGISNULL(first + 2))
+		s->max_runs = count_argument(fcinfo, first + 2, "max_runs");
+	if (!PG_ARGISNULL(first + 3))
+		s->pause_after_failures = count_argument(fcinfo, first + 3, "pause_after_failures");
+}
+
+char *
+schedule_read_reason(FunctionCallInfo fcinfo, int n)
+{
+	char	   *reason = args_text(fcinfo, n);
+
+	if (reason != NULL && strlen(reason) > REASON_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not have more than %d bytes", "reason", REASON_BYTES)));
+	return reason != NULL && reason[0] != '\0' ? reason : NULL;
 }

@@ -73,6 +73,8 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 		return;
 	}
 	s->last_run_at = now;
+	if (s->runs < PG_INT32_MAX)
+		s->runs++;
 	if (!schedule_make_job(s, now, &job, &sqlstate, &error))
 	{
 		job.scheduled_for = tick;
@@ -147,7 +149,8 @@ run_ticks(Schedule *s, const ScheduleClock *clock, TimestampTz now)
 	int			runs = 0;
 
 	window = Max(window, IN_TIME);
-	if (!schedule_latest(clock, now, &latest) || latest < tick)
+	if (!schedule_latest(clock, s->ends_at != NO_TIME ? Min(now, s->ends_at - 1) : now, &latest) ||
+		latest < tick)
 		latest = tick;
 	for (;;)
 	{
@@ -163,7 +166,7 @@ run_ticks(Schedule *s, const ScheduleClock *clock, TimestampTz now)
 		else
 			missed_tick(s, &missed, tick);
 		s->last_tick = tick;
-		if (tick >= latest || runs == BATCH_RUNS)
+		if (tick >= latest || runs == BATCH_RUNS || schedule_has_run_all(s))
 			break;
 
 		/* years of seconds: go where something runs again */
@@ -180,6 +183,9 @@ run_ticks(Schedule *s, const ScheduleClock *clock, TimestampTz now)
 	}
 	missed_end(s, &missed);
 	schedule_advance(s, clock, s->last_tick, now);
+	if (schedule_has_run_all(s))
+		schedule_pause(s, NULL, psprintf("it has ended: it has had its %d runs (max_runs)",
+										 s->max_runs));
 }
 
 /* Who wants to hear of a schedule that does not go on is told with the same commit */
@@ -206,7 +212,12 @@ schedule_fire(Schedule *s, TimestampTz now)
 	else if (s->next_tick == NO_TIME || s->next_run_at == NO_TIME)
 		schedule_advance(s, &clock, now, now);
 	else
-		run_ticks(s, &clock, now);
+	{
+		if (s->pause_after_failures > 0)
+			schedule_count_results(s);
+		if (s->active)
+			run_ticks(s, &clock, now);
+	}
 	schedule_write_state(s);
 	CommandCounterIncrement();
 }

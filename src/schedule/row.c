@@ -20,6 +20,7 @@
 #include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
+#include "table/schedule_result.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
@@ -50,6 +51,7 @@ schedule_from_tuple(Schedule *s, HeapTuple tuple, TupleDesc desc)
 
 #define NEXT() (value = SPI_getbinval(tuple, desc, ++column, &isnull))
 #define NEXT_TIME() (NEXT(), isnull ? NO_TIME : DatumGetTimestampTz(value))
+#define NEXT_COUNT() (NEXT(), isnull ? 0 : DatumGetInt32(value))
 	memset(s, 0, sizeof(Schedule));
 	s->id = DatumGetInt64(NEXT());
 	NEXT();
@@ -87,8 +89,20 @@ schedule_from_tuple(Schedule *s, HeapTuple tuple, TupleDesc desc)
 	s->last_run_at = NEXT_TIME();
 	NEXT();
 	s->last_error = text_value(value, isnull);
+	s->starts_at = NEXT_TIME();
+	s->ends_at = NEXT_TIME();
+	s->max_runs = NEXT_COUNT();
+	s->pause_after_failures = NEXT_COUNT();
+	s->runs = NEXT_COUNT();
+	s->failures = NEXT_COUNT();
+	s->paused_at = NEXT_TIME();
+	NEXT();
+	s->paused_by = text_value(value, isnull);
+	NEXT();
+	s->pause_reason = text_value(value, isnull);
 #undef NEXT
 #undef NEXT_TIME
+#undef NEXT_COUNT
 }
 
 uint64
@@ -122,22 +136,34 @@ void
 schedule_write_times(const Schedule *s)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, TEXTOID};
+		TIMESTAMPTZOID, TEXTOID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
 
 #define TIME(i, at) (values[i] = TimestampTzGetDatum(at), nulls[i] = (at) == NO_TIME ? 'n' : ' ')
+#define TEXT(i, text) \
+	(values[i] = (text) == NULL ? (Datum) 0 : CStringGetTextDatum(text), \
+	 nulls[i] = (text) == NULL ? 'n' : ' ')
 	values[0] = Int64GetDatum(s->id);
 	nulls[0] = ' ';
 	TIME(1, s->next_tick);
 	TIME(2, s->next_run_at);
 	TIME(3, s->last_tick);
 	TIME(4, s->last_run_at);
-	nulls[5] = s->last_error == NULL ? 'n' : ' ';
-	values[5] = s->last_error == NULL ? (Datum) 0 : CStringGetTextDatum(s->last_error);
+	TEXT(5, s->last_error);
+	values[6] = BoolGetDatum(s->active);
+	values[7] = Int32GetDatum(s->runs);
+	values[8] = Int32GetDatum(s->failures);
+	nulls[6] = nulls[7] = nulls[8] = ' ';
+	TIME(9, s->active ? NO_TIME : s->paused_at);
+	TEXT(10, s->active ? NULL : s->paused_by);
+	TEXT(11, s->active ? NULL : s->pause_reason);
 #undef TIME
+#undef TEXT
 	schedule_query("UPDATE defer.schedule s SET next_tick = $2, next_run_at = $3, last_tick = $4,"
-				   " last_run_at = $5, last_error = $6 WHERE s.id OPERATOR(pg_catalog.=) $1",
+				   " last_run_at = $5, last_error = $6, active = $7, runs = $8, failures = $9,"
+				   " paused_at = $10, paused_by = $11, pause_reason = $12"
+				   " WHERE s.id OPERATOR(pg_catalog.=) $1",
 				   lengthof(types), types, values, nulls, NULL);
 }
 
@@ -177,6 +203,8 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 	job->group_key = s->group_key == NULL ? NULL : cstring_to_text(s->group_key);
 	job->scheduled_for = NO_TIME;
 	job->discard_at = NO_TIME;
+	if (s->pause_after_failures > 0)
+		job->options = schedule_result_option();
 	if (s->kind == JOB_COMMAND)
 		job->args = jsonb_object_of_text("sql", s->command);
 	else

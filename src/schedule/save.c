@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -40,18 +41,20 @@ write_schedule(Schedule *s)
 {
 	static const char *const insert =
 		"INSERT INTO defer.schedule AS s (name, owner, kind, function, function_owner, command, schedule, timezone,"
-		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority, group_key)"
-		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority,"
+		" group_key, starts_at, ends_at, max_runs, pause_after_failures)"
+		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
 		" ON CONFLICT (owner, name) DO NOTHING RETURNING " SCHEDULE_COLUMNS;
 	static const char *const update =
 		"UPDATE defer.schedule AS s SET (name, owner, kind, function, function_owner, command, schedule, timezone,"
-		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority, group_key)"
-		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority,"
+		" group_key, starts_at, ends_at, max_runs, pause_after_failures)"
+		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
 		" WHERE s.id OPERATOR(pg_catalog.=) $1 RETURNING " SCHEDULE_COLUMNS;
 	Oid			types[] = {
 		INT8OID, TEXTOID, REGROLEOID, CHAROID, TEXTOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID,
 		TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, BOOLOID, TEXTOID, INT4OID,
-		TEXTOID
+		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID
 	};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
@@ -82,6 +85,14 @@ write_schedule(Schedule *s)
 	ADD(Int32GetDatum(s->priority));
 	nulls[n - 1] = s->has_priority ? ' ' : 'n';
 	ADD_TEXT(s->group_key);
+	ADD(TimestampTzGetDatum(s->starts_at));
+	nulls[n - 1] = s->starts_at != NO_TIME ? ' ' : 'n';
+	ADD(TimestampTzGetDatum(s->ends_at));
+	nulls[n - 1] = s->ends_at != NO_TIME ? ' ' : 'n';
+	ADD(Int32GetDatum(s->max_runs));
+	nulls[n - 1] = s->max_runs > 0 ? ' ' : 'n';
+	ADD(Int32GetDatum(s->pause_after_failures));
+	nulls[n - 1] = s->pause_after_failures > 0 ? ' ' : 'n';
 #undef ADD
 #undef ADD_TEXT
 	Assert(n == lengthof(types));
@@ -104,6 +115,26 @@ announce(const Schedule *s, const ScheduleClock *clock)
 			 errdetail("It is not active.")));
 }
 
+/*
+ * Note who pauses it and when, or that it is active again: then failures are
+ * counted anew.  A reason that the caller has set stays.
+ */
+static void
+note_pause(Schedule *s, const Schedule *before)
+{
+	bool		was_active = before == NULL || before->active;
+
+	if (s->active && schedule_has_run_all(s))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("schedule \"%s\" has had all of its %d runs", s->name, s->max_runs),
+				 errhint("Raise max_runs with defer.alter_cron().")));
+	if (s->active && !was_active)
+		s->failures = 0;
+	else if (!s->active && was_active)
+		schedule_pause(s, GetUserNameFromId(GetUserId(), false), NULL);
+}
+
 static bool
 interval_same(const Interval *a, const Interval *b)
 {
@@ -122,21 +153,31 @@ schedule_save(Schedule *s, const Schedule *before, bool quiet)
 	TimestampTz now = GetCurrentTimestamp();
 	ScheduleClock clock;
 	char	   *error;
+	bool		goes_on = s->active || before == NULL || before->active;
 
 	if (!schedule_clock_open(&clock, s, &error))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("schedule \"%s\" cannot be used: %s", s->name, error)));
-	if (!write_schedule(s))
-		return false;
-	if (before == NULL || !before->active || before->next_tick == NO_TIME ||
-		strcmp(s->schedule, before->schedule) != 0 || strcmp(s->timezone, before->timezone) != 0 ||
-		!interval_same(s->jitter, before->jitter))
-		schedule_advance(s, &clock, now, now);
-	if (s->next_tick == NO_TIME)
+	if (s->starts_at != NO_TIME && s->ends_at != NO_TIME && s->starts_at >= s->ends_at)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("schedule \"%s\" does not fire any more", schedule_shown(s->schedule))));
+				 errmsg("\"%s\" must be before \"%s\"", "starts_at", "ends_at")));
+	if (!write_schedule(s))
+		return false;
+	note_pause(s, before);
+	if (before == NULL || !before->active || before->next_tick == NO_TIME ||
+		strcmp(s->schedule, before->schedule) != 0 || strcmp(s->timezone, before->timezone) != 0 ||
+		!interval_same(s->jitter, before->jitter) ||
+		s->starts_at != before->starts_at || s->ends_at != before->ends_at)
+		schedule_advance(s, &clock, now, now);
+	if (s->next_tick == NO_TIME && goes_on)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("schedule \"%s\" does not fire any more", schedule_shown(s->schedule)),
+				 s->ends_at == NO_TIME ? 0 :
+				 errdetail("None of its times is before ends_at, %s.",
+						   timestamptz_to_str(s->ends_at))));
 	schedule_write_times(s);
 	if (s->active)
 		xact_notify_schedule(s->next_run_at);
@@ -186,6 +227,13 @@ schedule_make(Schedule *s, bool named, bool quiet)
 			s->next_run_at = before.next_run_at;
 			s->last_tick = before.last_tick;
 			s->last_run_at = before.last_run_at;
+			s->runs = before.runs;
+			s->failures = before.failures;
+			s->paused_at = before.paused_at;
+			s->paused_by = before.paused_by;
+			s->pause_reason = before.pause_reason;
+			if (!s->active_given)
+				s->active = before.active;
 		}
 		if (!schedule_save(s, there ? &before : NULL, quiet))
 			continue;

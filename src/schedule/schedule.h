@@ -43,6 +43,16 @@ typedef struct Schedule
 	TimestampTz last_tick;
 	TimestampTz last_run_at;
 	char	   *last_error;
+	TimestampTz starts_at;		/* no tick before; NO_TIME: no bound */
+	TimestampTz ends_at;		/* none at it or after; NO_TIME: no bound */
+	int32		max_runs;		/* runs in all; 0: no bound */
+	int32		pause_after_failures;	/* failed runs in a row; 0: never */
+	int32		runs;			/* that its ticks have started */
+	int32		failures;		/* in a row, of those counted so far */
+	TimestampTz paused_at;		/* while it is not active */
+	char	   *paused_by;		/* a role; NULL: defer itself */
+	char	   *pause_reason;
+	bool		active_given;	/* the caller has chosen "active" */
 } Schedule;
 
 /* The columns above, in that order, of a table called s */
@@ -50,7 +60,8 @@ typedef struct Schedule
 	"s.id, s.name, s.owner, s.kind, s.function, s.function_owner, s.command, s.schedule, s.timezone," \
 	" s.overlap, s.catch_up, s.catch_up_window, s.jitter, s.active, s.allow_direct," \
 	" s.queue, s.priority, s.group_key, s.next_tick, s.next_run_at, s.last_tick, s.last_run_at," \
-	" s.last_error"
+	" s.last_error, s.starts_at, s.ends_at, s.max_runs, s.pause_after_failures, s.runs, s.failures," \
+	" s.paused_at, s.paused_by, s.pause_reason"
 
 /*
  * schedule/tick.c
@@ -114,6 +125,16 @@ extern void schedule_read_group(struct FunctionCallInfoBaseData *fcinfo, int n,
 								Schedule *schedule);
 
 /*
+ * The same for starts_at, ends_at, max_runs and pause_after_failures.  No bound
+ * is also an infinite time, and 0.
+ */
+extern void schedule_read_bounds(struct FunctionCallInfoBaseData *fcinfo, int first,
+								 Schedule *schedule);
+
+/* Why it is paused, NULL: not said; an error if it is too long */
+extern char *schedule_read_reason(struct FunctionCallInfoBaseData *fcinfo, int n);
+
+/*
  * schedule/row.c
  */
 
@@ -125,7 +146,7 @@ extern void schedule_read_group(struct FunctionCallInfoBaseData *fcinfo, int n,
 extern uint64 schedule_query(const char *sql, int nargs, Oid *types, Datum *values,
 							 const char *nulls, Schedule **rows);
 
-/* Write next_tick, next_run_at, last_tick, last_run_at and last_error */
+/* Write its times, last_error, counts, and whether and why it is paused */
 extern void schedule_write_times(const Schedule *schedule);
 
 /*
@@ -212,6 +233,22 @@ extern bool schedule_latest(const ScheduleClock *clock, TimestampTz until, Times
 extern void schedule_advance(Schedule *schedule, const ScheduleClock *clock,
 							 TimestampTz after, TimestampTz now);
 extern void schedule_suspend(Schedule *schedule, const char *error);
+
+/* Pause it as of now; by: a role, NULL: defer itself */
+extern void schedule_pause(Schedule *schedule, const char *by, const char *reason);
+
+/* Pause it if it has had all of its runs; false: it goes on */
+extern bool schedule_has_run_all(const Schedule *schedule);
+
+/*
+ * schedule/results.c: how runs of schedules with pause_after_failures have ended
+ */
+
+/* Count those of a locked schedule, and pause it if too many have failed */
+extern void schedule_count_results(Schedule *schedule);
+
+/* Do so for all schedules that have some; false: not all, try again */
+extern bool schedule_count_all_results(void);
 
 /* An interval in microseconds, a month as 30 days; not negative, not over PG_INT64_MAX / 4 */
 extern int64 schedule_interval(const Interval *interval);

@@ -33,6 +33,10 @@ PG_FUNCTION_INFO_V1(defer_cron);
 PG_FUNCTION_INFO_V1(defer_cron_command);
 PG_FUNCTION_INFO_V1(defer_alter_cron);
 PG_FUNCTION_INFO_V1(defer_alter_cron_by_id);
+PG_FUNCTION_INFO_V1(defer_pause_cron);
+PG_FUNCTION_INFO_V1(defer_pause_cron_by_id);
+PG_FUNCTION_INFO_V1(defer_resume_cron);
+PG_FUNCTION_INFO_V1(defer_resume_cron_by_id);
 PG_FUNCTION_INFO_V1(defer_unschedule);
 PG_FUNCTION_INFO_V1(defer_unschedule_by_id);
 PG_FUNCTION_INFO_V1(defer_trigger);
@@ -168,7 +172,8 @@ id_argument(FunctionCallInfo fcinfo)
 
 /*
  * defer.cron(function, schedule, name, timezone, overlap, catch_up,
- * catch_up_window, jitter, active, queue, priority, allow_direct, group_key)
+ * catch_up_window, jitter, active, queue, priority, allow_direct, group_key,
+ * starts_at, ends_at, max_runs, pause_after_failures)
  */
 Datum
 defer_cron(PG_FUNCTION_ARGS)
@@ -189,13 +194,15 @@ defer_cron(PG_FUNCTION_ARGS)
 	schedule_read_options(fcinfo, 3, &s);
 	s.allow_direct = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
 	schedule_read_group(fcinfo, 12, &s);
+	schedule_read_bounds(fcinfo, 13, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(schedule_make(&s, !PG_ARGISNULL(2), false));
 }
 
 /*
  * defer.cron_command(name, schedule, sql, timezone, overlap, catch_up,
- * catch_up_window, jitter, active, queue, priority, group_key)
+ * catch_up_window, jitter, active, queue, priority, group_key, starts_at,
+ * ends_at, max_runs, pause_after_failures)
  */
 Datum
 defer_cron_command(PG_FUNCTION_ARGS)
@@ -212,6 +219,7 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	command_check(s.command);
 	schedule_read_options(fcinfo, 3, &s);
 	schedule_read_group(fcinfo, 11, &s);
+	schedule_read_bounds(fcinfo, 12, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(schedule_make(&s, true, false));
 }
@@ -270,6 +278,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 		s.allow_direct = PG_GETARG_BOOL(10);
 	alter_work(fcinfo, 11, 12, &s);
 	schedule_read_group(fcinfo, 13, &s);
+	schedule_read_bounds(fcinfo, 14, &s);
 	if (!schedule_save(&s, &before, false))
 		no_such_schedule(name, id);
 	schedule_signature_changed(&before);
@@ -280,7 +289,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 /*
  * defer.alter_cron(name, schedule, timezone, overlap, catch_up,
  * catch_up_window, jitter, active, queue, priority, allow_direct, function,
- * sql, group_key)
+ * sql, group_key, starts_at, ends_at, max_runs, pause_after_failures)
  */
 Datum
 defer_alter_cron(PG_FUNCTION_ARGS)
@@ -299,6 +308,76 @@ defer_alter_cron_by_id(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("defer.alter_cron()");
 	return alter_schedule(fcinfo, id, NULL);
+}
+
+/* Pause a schedule; name: as the caller gave it, NULL: by its id */
+static Datum
+pause_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
+{
+	char	   *reason = schedule_read_reason(fcinfo, 1);
+	Schedule	s;
+
+	if (id == 0 || !read_schedule(id, true, &s))
+		no_such_schedule(name, id);
+	schedule_pause(&s, GetUserNameFromId(GetUserId(), false), reason);
+	schedule_write_times(&s);
+	PG_RETURN_VOID();
+}
+
+/* defer.pause_cron(name, reason) */
+Datum
+defer_pause_cron(PG_FUNCTION_ARGS)
+{
+	char	   *name = args_required_text(fcinfo, 0, "name");
+
+	PreventCommandIfReadOnly("defer.pause_cron()");
+	return pause_schedule(fcinfo, find_schedule(name, false), name);
+}
+
+/* defer.pause_cron(id, reason) */
+Datum
+defer_pause_cron_by_id(PG_FUNCTION_ARGS)
+{
+	int64		id = id_argument(fcinfo);
+
+	PreventCommandIfReadOnly("defer.pause_cron()");
+	return pause_schedule(fcinfo, id, NULL);
+}
+
+/* Let a schedule go on; name: as the caller gave it, NULL: by its id */
+static Datum
+resume_schedule(int64 id, const char *name)
+{
+	Schedule	before;
+	Schedule	s;
+
+	if (id == 0 || !read_schedule(id, true, &before))
+		no_such_schedule(name, id);
+	s = before;
+	s.active = true;
+	if (!before.active && !schedule_save(&s, &before, true))
+		no_such_schedule(name, id);
+	PG_RETURN_VOID();
+}
+
+/* defer.resume_cron(name) */
+Datum
+defer_resume_cron(PG_FUNCTION_ARGS)
+{
+	char	   *name = args_required_text(fcinfo, 0, "name");
+
+	PreventCommandIfReadOnly("defer.resume_cron()");
+	return resume_schedule(find_schedule(name, false), name);
+}
+
+/* defer.resume_cron(id) */
+Datum
+defer_resume_cron_by_id(PG_FUNCTION_ARGS)
+{
+	int64		id = id_argument(fcinfo);
+
+	PreventCommandIfReadOnly("defer.resume_cron()");
+	return resume_schedule(id, NULL);
 }
 
 /* Remove a schedule; false: the caller may manage none with that id */

@@ -135,6 +135,21 @@ schedule_interval(const Interval *interval)
 }
 
 void
+schedule_pause(Schedule *schedule, const char *by, const char *reason)
+{
+	schedule->active = false;
+	schedule->paused_at = GetCurrentTimestamp();
+	schedule->paused_by = by != NULL ? pstrdup(by) : NULL;
+	schedule->pause_reason = reason != NULL ? pstrdup(reason) : NULL;
+}
+
+bool
+schedule_has_run_all(const Schedule *schedule)
+{
+	return schedule->max_runs > 0 && schedule->runs >= schedule->max_runs;
+}
+
+void
 schedule_suspend(Schedule *schedule, const char *error)
 {
 	schedule->next_tick = NO_TIME;
@@ -170,9 +185,18 @@ schedule_advance(Schedule *schedule, const ScheduleClock *clock, TimestampTz aft
 	TimestampTz following;
 
 	schedule->last_error = NULL;
+	if (schedule->starts_at != NO_TIME && schedule->starts_at > after)
+		after = schedule->starts_at - 1;
 	if (!schedule_next(clock, after, &schedule->next_tick))
 	{
 		schedule_suspend(schedule, "the schedule does not fire any more");
+		return;
+	}
+	if (schedule->ends_at != NO_TIME && schedule->next_tick >= schedule->ends_at)
+	{
+		schedule->next_tick = schedule->next_run_at = NO_TIME;
+		if (schedule->active)
+			schedule_pause(schedule, NULL, "it has ended: no time of it is before ends_at");
 		return;
 	}
 	schedule->next_run_at = schedule->next_tick;

@@ -21,7 +21,7 @@
 #define LOST_MAX	32
 
 /* Tasks of a scheduler: process/tasks.h */
-#define SCHEDULER_TASKS	11
+#define SCHEDULER_TASKS	12
 
 /* A task that has failed, and not succeeded since; for defer.health */
 typedef struct TaskFailure
@@ -46,6 +46,7 @@ typedef struct DatabaseSlot
 								 * since */
 	bool		rescan;			/* read all tables again */
 	bool		release;		/* look for held runs of schedules */
+	bool		results;		/* count how runs of schedules have ended */
 	bool		alert;			/* there are events for alerts, or other rules */
 	uint32		rollup_many;	/* so many new counts of finished jobs are
 								 * added up at once */

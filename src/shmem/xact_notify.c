@@ -73,6 +73,7 @@ static struct
 	int			nfinals;		/* likewise */
 	int			nscheduled;
 	bool		release;
+	bool		results;
 	bool		installed;
 	bool		rescan;
 	bool		alert;
@@ -94,6 +95,7 @@ pending_reset(void)
 	pending.nqueues = pending.nroles = pending.nlimits = pending.nfinals = 0;
 	pending.nscheduled = pending.last = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
+	pending.results = false;
 	pending.rollup = 0;
 	pending.next_schedule = DT_NOEND;
 }
@@ -212,6 +214,13 @@ xact_notify_release(void)
 }
 
 void
+xact_notify_results(void)
+{
+	pending_begin();
+	pending.results = true;
+}
+
+void
 xact_notify_installed(void)
 {
 	pending_begin();
@@ -317,6 +326,8 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			wake = db->rescan = true;
 		if (pending.release)
 			wake = db->release = true;
+		if (pending.results)
+			wake = db->results = true;
 		if (pending.alert && !db->alert)
 			wake = db->alert = true;
 		if (note_rollup(db))
@@ -429,8 +440,8 @@ pending_commit(void)
 		note_rollup(my_database))
 		wake_scheduler(MyDatabaseId);
 	if (grow || wake || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.alert || pending.rollup > 0 || pending.installed || pending.probe ||
-		pending.next_schedule != DT_NOEND)
+		pending.results || pending.alert || pending.rollup > 0 || pending.installed ||
+		pending.probe || pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, wake, next_due);
 }
 

@@ -34,6 +34,9 @@ extern void xact_notify_final(int64 job_id);
 /* A run of a schedule has ended: the scheduler looks for those held behind it */
 extern void xact_notify_release(void);
 
+/* Ends of runs are to be counted, for pause_after_failures */
+extern void xact_notify_results(void);
+
 /* There are events for alerts, or other rules */
 extern void xact_notify_alert(void);
 
