@@ -16,8 +16,9 @@
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
 #include "shmem/xact_notify.h"
+#include "table/alert_rules.h"
 #include "table/direct_insert.h"
-#include "table/job_table.h"
+#include "table/job_row.h"
 #include "table/schedule_result.h"
 
 /* The member of the run's options */
