@@ -16,4 +16,7 @@
 #define ERRCODE_JOB_DISCARDED	MAKE_SQLSTATE('D', 'F', '0', '1', '1')
 #define ERRCODE_AWAIT_TIMEOUT	MAKE_SQLSTATE('D', 'F', '0', '1', '2')
 
+/* The end of a delivery: the server has answered, and not with success */
+#define ERRCODE_DELIVERY_ANSWER	MAKE_SQLSTATE('D', 'F', '0', '2', '0')
+
 #endif							/* DEFER_ERRCODES_H */

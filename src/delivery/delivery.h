@@ -31,8 +31,7 @@
 /* Bytes of an answer that are kept by default */
 #define HTTP_DEFAULT_MAX_RESPONSE	(256 * 1024)
 
-/* SQLSTATEs: answered, but not with success; could not reach or talk to the peer */
-#define ERRCODE_DELIVERY_ANSWER		MAKE_SQLSTATE('D', 'F', '0', '2', '0')
+/* The SQLSTATE of a delivery that could not reach its server, or talk to it */
 #define ERRCODE_DELIVERY_NETWORK	ERRCODE_CONNECTION_FAILURE
 
 /* ------------------------------------------------------------------------

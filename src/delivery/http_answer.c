@@ -15,12 +15,13 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "base/jsonb_util.h"
 #include "pure/http_headers.h"
 #include "base/compat.h"
+#include "base/errcodes.h"
 #include "base/guc_job.h"
 #include "base/job.h"
 #include "base/job_kind.h"
+#include "base/jsonb_util.h"
 #include "delivery/dispatch.h"
 
 /* A server may put us off for so long at most (seconds) */

@@ -19,12 +19,13 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/jsonb_util.h"
 #include "pure/mail_address.h"
 #include "pure/url_check.h"
 #include "base/compat.h"
+#include "base/errcodes.h"
 #include "base/guc_delivery.h"
 #include "base/job.h"
+#include "base/jsonb_util.h"
 #include "delivery/dispatch.h"
 
 /* Room for a name or a subject in a header */

@@ -52,9 +52,13 @@ pin_search_path(void)
 	return level;
 }
 
-/* Run a statement between SPI_connect() and SPI_finish() */
+/*
+ * Run a statement between SPI_connect() and SPI_finish().  Not by own_sql_run(),
+ * which would run it as the extension's owner: the rights and the row security of
+ * the caller decide.
+ */
 static void
-run(const char *sql, int expected, int nargs, Oid *types, Datum *values)
+run_as_caller(const char *sql, int expected, int nargs, Oid *types, Datum *values)
 {
 	int			level = pin_search_path();
 	int			result = SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0);
@@ -109,8 +113,8 @@ read_extension(Oid extension, int *minor)
 	char	   *version;
 
 	SPI_connect();
-	run("SELECT e.extowner, e.extversion FROM pg_catalog.pg_extension e"
-		" WHERE e.oid OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, &type, &value);
+	run_as_caller("SELECT e.extowner, e.extversion FROM pg_catalog.pg_extension e"
+				  " WHERE e.oid OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, &type, &value);
 	if (SPI_processed != 1)
 		elog(ERROR, "could not read extension %u", extension);
 	owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
@@ -235,7 +239,7 @@ read_jobs(PgCron *cron)
 				   cron->has_active ? "j.active" : "true",
 				   cron->has_name ? "j.jobname" : "NULL");
 	SPI_connect();
-	run(sql, SPI_OK_SELECT, 0, NULL, NULL);
+	run_as_caller(sql, SPI_OK_SELECT, 0, NULL, NULL);
 	desc = SPI_tuptable->tupdesc;
 	MemoryContextSwitchTo(context);
 	cron->njobs = SPI_processed;
@@ -289,8 +293,8 @@ pg_cron_switch_off(const PgCronJob *job)
 	if (superuser())
 	{
 		/* cron.alter_job() may be forbidden to superusers */
-		run("UPDATE ONLY cron.job j SET active = false WHERE j.jobid OPERATOR(pg_catalog.=) $1",
-			SPI_OK_UPDATE, 1, &type, &value);
+		run_as_caller("UPDATE ONLY cron.job j SET active = false WHERE j.jobid OPERATOR(pg_catalog.=) $1",
+					  SPI_OK_UPDATE, 1, &type, &value);
 		if (SPI_processed != 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -299,9 +303,9 @@ pg_cron_switch_off(const PgCronJob *job)
 		CacheInvalidateRelcacheByRelid(get_relname_relid("job", get_namespace_oid("cron", false)));
 	}
 	else
-		run("SELECT cron.alter_job($1, NULL::pg_catalog.text, NULL::pg_catalog.text,"
-			" NULL::pg_catalog.text, NULL::pg_catalog.text, false)",
-			SPI_OK_SELECT, 1, &type, &value);
+		run_as_caller("SELECT cron.alter_job($1, NULL::pg_catalog.text, NULL::pg_catalog.text,"
+					  " NULL::pg_catalog.text, NULL::pg_catalog.text, false)",
+					  SPI_OK_SELECT, 1, &type, &value);
 	SPI_finish();
 }
 

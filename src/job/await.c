@@ -55,15 +55,6 @@ PG_FUNCTION_INFO_V1(defer_await);
 /* Look at least so often, in milliseconds */
 #define RECHECK_INTERVAL 30000
 
-static void
-no_such_job(int64 id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("job " INT64_FORMAT " does not exist", id),
-			 errhint("A job can be awaited once the transaction that enqueued it has committed, and until defer.retention is over; those of other roles are not shown.")));
-}
-
 /* ------------------------------------------------------------------------
  * Looking
  * ------------------------------------------------------------------------ */
@@ -82,15 +73,15 @@ job_ended(int64 id, HistoryRow *outcome)
 		if (job_read(id, &job))
 		{
 			if (!role_may_see(job.owner))
-				no_such_job(id);
+				job_not_found(id);
 			return false;
 		}
 		/* it may have ended between the two looks */
 		if (!history_read(id, outcome))
-			no_such_job(id);
+			job_not_found(id);
 	}
 	if (!role_may_see(outcome->job.owner))
-		no_such_job(id);
+		job_not_found(id);
 	return true;
 }
 

@@ -48,15 +48,6 @@ typedef enum Taken
 	TAKEN_FINISHED
 } Taken;
 
-static void
-no_such_job(int64 id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("job " INT64_FORMAT " does not exist", id),
-			 errhint("Jobs that have finished are removed after defer.retention; those of other roles are not shown.")));
-}
-
 /*
  * Read a job that has not been deleted, or one of the history (then *finished
  * is true), that the current user may manage.  Error if there is none.
@@ -72,11 +63,11 @@ read_job(int64 id, Job *job, bool *finished)
 	{
 		*finished = true;
 		if (!history_read(id, &row))
-			no_such_job(id);
+			job_not_found(id);
 		*job = row.job;
 	}
 	if (!role_may_manage(job->owner))
-		no_such_job(id);
+		job_not_found(id);
 }
 
 /*

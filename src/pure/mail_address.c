@@ -235,6 +235,10 @@ put(Line *line, const char *text, size_t length)
 	line->buffer[line->length] = '\0';
 }
 
+/*
+ * Not pg_b64_encode(): the files of pure/ are built without the server, its types
+ * differ between versions, and its length would have to be known in advance.
+ */
 static void
 put_base64(Line *line, const unsigned char *bytes, size_t length)
 {

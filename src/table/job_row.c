@@ -256,3 +256,12 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	values[JOB_CONFLICTS - 1] = Int16GetDatum(job->conflicts);
 	ExecStoreVirtualTuple(slot);
 }
+
+void
+job_not_found(int64 id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("job " INT64_FORMAT " does not exist", id),
+			 errhint("Finished jobs are removed after defer.retention. Jobs of other roles, and of transactions that have not committed, are not shown.")));
+}

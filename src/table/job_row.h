@@ -83,4 +83,7 @@ extern void job_peek(Job *job, TupleTableSlot *slot);
 /* Store a job in a slot of defer.job; pointers are the job's */
 extern void job_to_slot(const Job *job, TupleTableSlot *slot);
 
+/* Raise the error for an id that no job has which the role may see */
+extern void job_not_found(int64 id);
+
 #endif							/* JOB_ROW_H */

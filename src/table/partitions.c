@@ -92,20 +92,18 @@ day_start(int64 day)
 	return psprintf("%04d-%02d-%02d 00:00:00+00", year, month, dom);
 }
 
-static uint64
+/* Run a utility statement */
+static void
 run(const char *sql)
 {
-	int			result = SPI_execute(sql, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
-	return SPI_processed;
+	(void) own_sql_execute(sql, SPI_OK_UTILITY);
 }
 
+/* Check whether a query returns any row */
 static bool
 exists(const char *sql)
 {
-	return run(sql) > 0;
+	return own_sql_execute(sql, SPI_OK_SELECT) > 0;
 }
 
 /* ------------------------------------------------------------------------
@@ -127,7 +125,7 @@ revoke_all(const char *name)
 							   " LEFT JOIN pg_catalog.pg_authid r ON r.oid OPERATOR(pg_catalog.=) a.grantee"
 							   " WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND c.relname OPERATOR(pg_catalog.=) '%s'"
 							   " AND a.grantee OPERATOR(pg_catalog.<>) c.relowner", name);
-	uint64		n = run(sql);
+	uint64		n = own_sql_execute(sql, SPI_OK_SELECT);
 	char	  **grantees = palloc(Max(n, 1) * sizeof(char *));
 
 	for (uint64 i = 0; i < n; i++)
@@ -172,8 +170,9 @@ make_partition(const Parent *parent, int64 day)
 	 */
 	run(psprintf("LOCK TABLE ONLY defer.%s IN ACCESS EXCLUSIVE MODE", parent->name));
 	run(psprintf("LOCK TABLE defer.%s_default IN ACCESS EXCLUSIVE MODE", parent->name));
-	run(psprintf("WITH moved AS (DELETE FROM defer.%s_default WHERE %s RETURNING *)"
-				 " INSERT INTO defer.%s SELECT * FROM moved", parent->name, range, name));
+	own_sql_execute(psprintf("WITH moved AS (DELETE FROM defer.%s_default WHERE %s RETURNING *)"
+							 " INSERT INTO defer.%s SELECT * FROM moved", parent->name, range, name),
+					SPI_OK_INSERT);
 	run(psprintf("ALTER TABLE defer.%s ATTACH PARTITION defer.%s FOR VALUES FROM ('%s') TO ('%s')",
 				 parent->name, name, day_start(day), day_start(day + 1)));
 }
@@ -188,15 +187,16 @@ old_partitions(const Parent *parent, int64 first_kept, uint64 *n)
 {
 	char	  **names;
 
-	*n = run(psprintf("SELECT c.relname FROM pg_catalog.pg_inherits i"
-					  " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid"
-					  " JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) i.inhparent"
-					  " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.relnamespace"
-					  " AND n.oid OPERATOR(pg_catalog.=) c.relnamespace"
-					  " WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND p.relname OPERATOR(pg_catalog.=) '%s'"
-					  " AND c.relname OPERATOR(pg_catalog.~) '^%s_p[0-9]{8,}$'"
-					  " AND c.relname::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.<) '%s' COLLATE \"C\"",
-					  parent->name, parent->name, partition_name(parent, first_kept)));
+	*n = own_sql_execute(psprintf("SELECT c.relname FROM pg_catalog.pg_inherits i"
+								  " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid"
+								  " JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) i.inhparent"
+								  " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.relnamespace"
+								  " AND n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+								  " WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND p.relname OPERATOR(pg_catalog.=) '%s'"
+								  " AND c.relname OPERATOR(pg_catalog.~) '^%s_p[0-9]{8,}$'"
+								  " AND c.relname::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.<) '%s' COLLATE \"C\"",
+								  parent->name, parent->name, partition_name(parent, first_kept)),
+						 SPI_OK_SELECT);
 	names = palloc(Max(*n, 1) * sizeof(char *));
 	for (uint64 i = 0; i < *n; i++)
 		names[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
@@ -227,9 +227,10 @@ drop_old(const Parent *parent, int64 first_kept)
 			continue;
 		run(psprintf("DROP TABLE defer.%s", names[i]));
 	}
-	run(psprintf("DELETE FROM defer.%s_default h WHERE h.%s OPERATOR(pg_catalog.<) '%s'%s",
-				 parent->name, parent->column, day_start(first_kept),
-				 is_history ? " AND NOT EXISTS (" NAMED_BY_CLAIM ")" : ""));
+	own_sql_execute(psprintf("DELETE FROM defer.%s_default h WHERE h.%s OPERATOR(pg_catalog.<) '%s'%s",
+							 parent->name, parent->column, day_start(first_kept),
+							 is_history ? " AND NOT EXISTS (" NAMED_BY_CLAIM ")" : ""),
+					SPI_OK_DELETE);
 }
 
 /* ------------------------------------------------------------------------
