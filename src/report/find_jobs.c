@@ -1,416 +1,53 @@
 /*
  * find_jobs.c
- *		Jobs by what they are, a page at a time: defer.find_jobs(), and how far
- *		the children of a job are: defer.child_states().
- *
- * The view defer.jobs hides each column behind a test of who is asking, so a
- * condition on anything but the id reads all of history.  These functions ask
- * the tables, as the extension's owner, and look at the owner of each row
- * themselves; they tell ids and counts only of jobs that the caller may see.
- * The statements are put together here, from constants, so that each has only
- * the conditions that are wanted and can use the index that is made for them:
- *
- *	(id)							pages: newest first
- *	(parent_id, id)					children; where there is a parent
- *	(schedule_id, id)				runs of a schedule; where there is one
- *	(id) of what did not go well	states but succeeded; errors
- *
- * The history has no index by function: it would cost each job more than
- * everything else that is written about it.  Instead the counts of finished
- * jobs (table/rollup.c) say in which ranges of ids there are jobs of a function, and
- * these are read from the newest on.  A range spans an hour at most, so one job
- * among many millions is found by reading those of an hour.
+ *		defer.find_jobs(): a page of jobs, see report/job_search.c.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "storage/shmem.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 
-#include "base/compat.h"
-#include "base/own_sql.h"
 #include "base/roles.h"
-
-/* Rows that are read at a time for callers who do not see all of them */
-#define CHUNK			1000
+#include "report/job_search.h"
 
 /* Most ids of one call */
 #define MAX_FOUND		10000
 
+/* Parameters besides the filters */
+#define ARG_N			10
+#define ARG_GROUP_KEY	11
+
 PG_FUNCTION_INFO_V1(defer_find_jobs);
-PG_FUNCTION_INFO_V1(defer_child_states);
 
-/* Parameters of the statements; the first ones are those of the function */
-enum
+typedef struct Found
 {
-	ARG_STATES, ARG_FUNCTION, ARG_QUEUE, ARG_PARENT_ID, ARG_SCHEDULE_ID, ARG_METADATA,
-	ARG_ERROR, ARG_SINCE, ARG_UNTIL, ARG_BEFORE, ARG_N,
-	ARG_GROUP_KEY,
-	ARG_RUNNING,				/* ids of the jobs that run now */
-	ARG_FIRST, ARG_LAST,		/* only ids of this range, both ends included */
-	NARGS
-};
-
-static Oid	arg_types[NARGS] = {
-	TEXTARRAYOID, TEXTOID, TEXTOID, INT8OID, INT8OID, JSONBOID,
-	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID,
-	TEXTOID,
-	INT8ARRAYOID,
-	INT8OID, INT8OID
-};
-
-/* Ids from first to last */
-typedef struct Range
-{
-	int64		first;
-	int64		last;
-} Range;
-
-typedef struct Search
-{
-	Datum		values[NARGS];
-	char		nulls[NARGS];	/* 'n' or ' ', as SPI has it */
-	bool		live;			/* unfinished jobs are looked for */
-	bool		ended;			/* finished ones are */
-	bool		succeeded;		/* and of these, the ones that went well */
-	bool		ranged;			/* a range at a time */
-	Range	   *ranges;			/* the newest first, apart from each other */
-	int			nranges;
-	int64	   *found;
-	int			nfound;
-} Search;
-
-/* State of an unfinished job; as in the view defer.jobs */
-static const char *const live_state =
-"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($13) THEN 'running'"
-" WHEN j.attempt OPERATOR(pg_catalog.>) 0 OR j.conflicts OPERATOR(pg_catalog.>) 0 THEN 'retrying'"
-" WHEN j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'scheduled'"
-" ELSE 'queued' END";
-
-static const char *const ended_state =
-"CASE j.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' ELSE 'discarded' END";
-
-static bool
-given(const Search *search, int arg)
-{
-	return search->nulls[arg] != 'n';
-}
-
-static void
-execute(Search *search, const char *sql)
-{
-	int			result = SPI_execute_with_args(sql, NARGS, arg_types, search->values,
-											   search->nulls, true, 0);
-
-	if (result < 0)
-		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
-}
-
-/* The ids of the jobs that run at this moment, as $13 */
-static void
-look_who_runs(Search *search)
-{
-	bool		isnull;
-
-	search->nulls[ARG_RUNNING] = ' ';
-	search->values[ARG_RUNNING] = PointerGetDatum(construct_empty_array(INT8OID));
-	execute(search, "SELECT COALESCE(pg_catalog.array_agg(r.job_id), '{}') FROM defer.running_jobs() r");
-	search->values[ARG_RUNNING] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-												&isnull);
-}
-
-/* ------------------------------------------------------------------------
- * Pages of jobs
- * ------------------------------------------------------------------------ */
-
-/* Conditions that are the same for both tables */
-static void
-add_conditions(StringInfo sql, const Search *search)
-{
-	if (given(search, ARG_FUNCTION))
-		appendStringInfoString(sql, " AND j.function OPERATOR(pg_catalog.=) $2");
-	if (given(search, ARG_QUEUE))
-		appendStringInfoString(sql, " AND j.queue OPERATOR(pg_catalog.=) $3");
-	if (given(search, ARG_GROUP_KEY))
-		appendStringInfoString(sql, " AND j.group_key OPERATOR(pg_catalog.=) $12");
-	if (given(search, ARG_PARENT_ID))
-		appendStringInfoString(sql, " AND j.parent_id OPERATOR(pg_catalog.=) $4");
-	if (given(search, ARG_SCHEDULE_ID))
-		appendStringInfoString(sql, " AND j.schedule_id OPERATOR(pg_catalog.=) $5");
-	if (given(search, ARG_METADATA))
-		appendStringInfoString(sql, " AND j.metadata OPERATOR(pg_catalog.@>) $6");
-	if (given(search, ARG_ERROR))
-		appendStringInfoString(sql, " AND j.error IS NOT NULL AND (j.sqlstate OPERATOR(pg_catalog.=) $7 OR"
-							   " pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($7)) OPERATOR(pg_catalog.>) 0)");
-	appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.<) $10");
-	if (search->ranged)
-		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $14");
-}
-
-static char *
-page_statement(const Search *search, bool live, bool ended)
-{
-	StringInfoData sql;
-
-	/* a limit in each part, so that each is read in the order of an index */
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT u.id, u.owner FROM (");
-
-	/*
-	 * Each part is ordered and limited by itself: the planner does not carry
-	 * the order of the whole into parts that have conditions, and would read
-	 * and sort all of their rows.
-	 */
-	if (live)
-	{
-		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job j WHERE"
-							   " (j.claim IS NULL OR NOT defer.has_ended(j.id))");
-		add_conditions(&sql, search);
-		if (given(search, ARG_STATES))
-			appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($1)", live_state);
-		if (given(search, ARG_SINCE))
-			appendStringInfoString(&sql, " AND j.enqueued_at OPERATOR(pg_catalog.>=) $8");
-		if (given(search, ARG_UNTIL))
-			appendStringInfoString(&sql, " AND j.enqueued_at OPERATOR(pg_catalog.<) $9");
-		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
-	}
-	if (live && ended)
-		appendStringInfoString(&sql, " UNION ALL ");
-	if (ended)
-	{
-		appendStringInfoString(&sql, "(SELECT j.id, j.owner FROM defer.job_history j WHERE true");
-		add_conditions(&sql, search);
-		if (given(search, ARG_STATES))
-			appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($1)", ended_state);
-		if (!search->succeeded)
-			appendStringInfoString(&sql, " AND j.state OPERATOR(pg_catalog.<>) 's'");
-		if (given(search, ARG_SINCE))
-			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.>=) $8");
-		if (given(search, ARG_UNTIL))
-			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.<) $9");
-		if (search->ranged)
-			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $15");
-		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
-	}
-	appendStringInfoString(&sql, ") u ORDER BY u.id DESC LIMIT $11");
-	return sql.data;
-}
-
-/* Choose the tables that can have jobs of the states that are asked for */
-static void
-choose_tables(Search *search)
-{
-	Datum	   *states;
-	bool	   *isnull;
+	int64	   *ids;
 	int			n;
+} Found;
 
-	search->live = search->ended = search->succeeded = true;
-	if (!given(search, ARG_STATES))
-		return;
-	search->live = search->ended = search->succeeded = false;
-	deconstruct_array(DatumGetArrayTypeP(search->values[ARG_STATES]), TEXTOID, -1, false,
-					  TYPALIGN_INT,
-					  &states, &isnull, &n);
-	for (int i = 0; i < n; i++)
-	{
-		char	   *state = isnull[i] ? "NULL" : TextDatumGetCString(states[i]);
-
-		if (strcmp(state, "scheduled") == 0 || strcmp(state, "queued") == 0 ||
-			strcmp(state, "running") == 0 || strcmp(state, "retrying") == 0)
-			search->live = true;
-		else if (strcmp(state, "succeeded") == 0)
-			search->ended = search->succeeded = true;
-		else if (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0 ||
-				 strcmp(state, "discarded") == 0)
-			search->ended = true;
-		else
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unrecognized job state \"%s\"", state),
-					 errhint("States are scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded.")));
-	}
-}
-
-/*
- * Where in the history jobs of the function are that the caller may see: ranges
- * of other roles are not read, which would take time that tells of them.
- * Deleted jobs count, too: there may be less in a range, never more outside.
- */
-static void
-find_ranges(Search *search, OwnSql *own)
+/* All of them at once, in the current memory context */
+static Found *
+find_jobs(FunctionCallInfo fcinfo)
 {
-	StringInfoData sql;
-	SPITupleTable *rows;
-	uint64		n;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT c.first_id, c.last_id, c.owner FROM defer.job_counts c"
-						   " WHERE c.function OPERATOR(pg_catalog.=) $2 AND c.first_id OPERATOR(pg_catalog.<) $10");
-	if (given(search, ARG_QUEUE))
-		appendStringInfoString(&sql, " AND c.queue OPERATOR(pg_catalog.=) $3");
-	if (given(search, ARG_SINCE))
-		appendStringInfoString(&sql, " AND c.hour OPERATOR(pg_catalog.>) ($8 OPERATOR(pg_catalog.-) interval '1 hour')");
-	if (given(search, ARG_UNTIL))
-		appendStringInfoString(&sql, " AND c.hour OPERATOR(pg_catalog.<) $9");
-	if (!search->succeeded)
-		appendStringInfoString(&sql, " AND (c.failed OPERATOR(pg_catalog.>) 0 OR c.cancelled OPERATOR(pg_catalog.>) 0"
-							   " OR c.discarded OPERATOR(pg_catalog.>) 0)");
-	appendStringInfoString(&sql, " ORDER BY c.last_id DESC");
-	execute(search, sql.data);
-	rows = SPI_tuptable;
-	n = SPI_processed;
-	search->ranges = palloc(mul_size(Max(n, 1), sizeof(Range)));
-	own_sql_end(own);			/* the caller's role is the one that asks */
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Range		range;
-
-		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 3,
-														 &isnull))))
-			continue;
-		range.first = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
-		range.last = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
-		if (search->nranges > 0 && range.last >= search->ranges[search->nranges - 1].first)
-			search->ranges[search->nranges - 1].first =
-				Min(search->ranges[search->nranges - 1].first, range.first);
-		else
-			search->ranges[search->nranges++] = range;
-	}
-	own_sql_begin(own);
-	SPI_freetuptable(rows);
-}
-
-/*
- * Read what a prepared statement finds until there is enough, or no more.  The
- * caller's role is that of the function, while the statements run as the owner.
- */
-static void
-read_found(Search *search, SPIPlanPtr plan, int wanted, OwnSql *own)
-{
-	bool		sees_all;
-	int			chunk;
-	uint64		n;
-
-	own_sql_end(own);
-	sees_all = role_may_see(InvalidOid);
-	own_sql_begin(own);
-	chunk = sees_all ? wanted : Max(wanted, CHUNK);
-	search->values[ARG_N] = Int32GetDatum(chunk);
-	search->nulls[ARG_N] = ' ';
-	do
-	{
-		SPITupleTable *rows;
-
-		CHECK_FOR_INTERRUPTS();
-		if (SPI_execute_plan(plan, search->values, search->nulls, true, 0) != SPI_OK_SELECT)
-			elog(ERROR, "could not look for jobs");
-		rows = SPI_tuptable;
-		n = SPI_processed;
-		own_sql_end(own);
-		for (uint64 i = 0; i < n && search->nfound < wanted; i++)
-		{
-			bool		isnull;
-			Datum		id = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
-
-			if (role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
-															&isnull))))
-				search->found[search->nfound++] = DatumGetInt64(id);
-			search->values[ARG_BEFORE] = Int64GetDatum(DatumGetInt64(id));
-		}
-		own_sql_begin(own);
-		SPI_freetuptable(rows);
-	} while (n == (uint64) chunk && search->nfound < wanted);
-}
-
-static SPIPlanPtr
-prepare(const Search *search, bool live, bool ended)
-{
-	SPIPlanPtr	plan = SPI_prepare(page_statement(search, live, ended), NARGS, arg_types);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	return plan;
-}
-
-static inline void
-set_int64(Search *search, int arg, int64 value)
-{
-	search->nulls[arg] = ' ';
-	search->values[arg] = Int64GetDatum(value);
-}
-
-/* Collect up to wanted ids */
-static void
-search_page(Search *search, int wanted, OwnSql *own)
-{
-	if (search->nulls[ARG_BEFORE] == 'n')
-		set_int64(search, ARG_BEFORE, PG_INT64_MAX);
-	if (given(search, ARG_FUNCTION) && search->ended)
-	{
-		SPIPlanPtr	plan;
-
-		find_ranges(search, own);
-		search->ranged = true;
-		plan = prepare(search, search->live, true);
-		for (int i = 0; i < search->nranges && search->nfound < wanted; i++)
-		{
-			set_int64(search, ARG_FIRST, search->ranges[i].first);
-			set_int64(search, ARG_LAST, search->ranges[i].last);
-			read_found(search, plan, wanted, own);
-			set_int64(search, ARG_BEFORE, Min(DatumGetInt64(search->values[ARG_BEFORE]),
-											  search->ranges[i].first));
-		}
-		search->ranged = false;
-		if (search->live && search->nfound < wanted)
-			read_found(search, prepare(search, true, false), wanted, own);
-	}
-	else
-		read_found(search, prepare(search, search->live, search->ended), wanted, own);
-}
-
-/* All of them at once: at most MAX_FOUND, in the current memory context */
-static void
-find_jobs(FunctionCallInfo fcinfo, Search *search)
-{
-	OwnSql		own;
+	Found	   *found = palloc(sizeof(Found));
 	int			wanted = PG_ARGISNULL(ARG_N) ? 50 : PG_GETARG_INT32(ARG_N);
 
 	if (wanted < 0 || wanted > MAX_FOUND)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("number of jobs must be between 0 and %d", MAX_FOUND)));
-	for (int i = 0; i < NARGS; i++)
-	{
-		bool		isnull = i > ARG_GROUP_KEY || PG_ARGISNULL(i);
-
-		search->nulls[i] = isnull ? 'n' : ' ';
-		if (!isnull)
-			search->values[i] = PG_GETARG_DATUM(i);
-	}
-	choose_tables(search);
-	search->found = palloc(sizeof(int64) * Max(wanted, 1));
-	if (wanted == 0 || (!search->live && !search->ended))
-		return;
-	own_sql_begin(&own);
-	SPI_connect();
-	look_who_runs(search);
-	search_page(search, wanted, &own);
-	SPI_finish();
-	own_sql_end(&own);
+	found->ids = palloc(sizeof(int64) * Max(wanted, 1));
+	found->n = job_search_page(job_search_begin(fcinfo, ARG_GROUP_KEY, role_may_see), wanted,
+							   found->ids);
+	return found;
 }
 
 Datum
 defer_find_jobs(PG_FUNCTION_ARGS)
 {
 	FuncCallContext *context;
-	Search	   *search;
+	Found	   *found;
 
 	if (SRF_IS_FIRSTCALL())
 	{
@@ -418,78 +55,16 @@ defer_find_jobs(PG_FUNCTION_ARGS)
 
 		context = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
-		search = palloc0(sizeof(Search));
-		find_jobs(fcinfo, search);
-		context->user_fctx = search;
+		context->user_fctx = find_jobs(fcinfo);
 		MemoryContextSwitchTo(old);
 	}
 	context = SRF_PERCALL_SETUP();
-	search = context->user_fctx;
-	if (context->call_cntr < (uint64) search->nfound)
+	found = context->user_fctx;
+	if (context->call_cntr < (uint64) found->n)
 	{
-		int64		id = search->found[context->call_cntr];
+		int64		id = found->ids[context->call_cntr];
 
 		SRF_RETURN_NEXT(context, Int64GetDatum(id));
 	}
 	SRF_RETURN_DONE(context);
-}
-
-/* ------------------------------------------------------------------------
- * Children
- * ------------------------------------------------------------------------ */
-
-/* How many children of a job are in each state */
-Datum
-defer_child_states(PG_FUNCTION_ARGS)
-{
-	static const char *const states[] = {
-		"scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled", "discarded"
-	};
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64		counts[lengthof(states)] = {0};
-	Search		search = {0};
-	OwnSql		own;
-	SPITupleTable *rows;
-	uint64		n;
-
-	memset(search.nulls, 'n', sizeof(search.nulls));
-	search.nulls[ARG_PARENT_ID] = ' ';
-	search.values[ARG_PARENT_ID] = PG_GETARG_DATUM(0);
-	own_sql_begin(&own);
-	SPI_connect();
-	look_who_runs(&search);
-	execute(&search,
-			psprintf("SELECT %s, j.owner, pg_catalog.count(*) FROM defer.job j"
-					 " WHERE j.parent_id OPERATOR(pg_catalog.=) $4 AND j.id OPERATOR(pg_catalog.>) $4 AND (j.claim IS NULL OR NOT defer.has_ended(j.id)) GROUP BY 1, 2"
-					 " UNION ALL SELECT %s, j.owner, pg_catalog.count(*) FROM defer.job_history j"
-					 " WHERE j.parent_id OPERATOR(pg_catalog.=) $4 GROUP BY 1, 2", live_state, ended_state));
-	rows = SPI_tuptable;
-	n = SPI_processed;
-	own_sql_end(&own);
-	for (uint64 i = 0; i < n; i++)
-	{
-		char	   *state = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
-		bool		isnull;
-
-		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
-														 &isnull))))
-			continue;
-		for (int j = 0; j < lengthof(states); j++)
-		{
-			if (strcmp(state, states[j]) == 0)
-				counts[j] += DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
-		}
-	}
-	SPI_finish();
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(states); i++)
-	{
-		Datum		values[2] = {CStringGetTextDatum(states[i]), Int64GetDatum(counts[i])};
-		bool		nulls[2] = {0};
-
-		if (counts[i] > 0)
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }

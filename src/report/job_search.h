@@ -1,0 +1,28 @@
+/*
+ * job_search.h
+ *		Jobs that pass the filters of defer.find_jobs(): report/job_search.c.
+ */
+#ifndef JOB_SEARCH_H
+#define JOB_SEARCH_H
+
+#include "fmgr.h"
+
+typedef struct JobSearch JobSearch;
+
+/* Which roles' jobs are found: role_may_see() or role_may_manage() */
+typedef bool (*JobSearchRole) (Oid owner);
+
+/*
+ * Read the filters of a function whose first parameters are those of
+ * defer.find_jobs() up to "before"; group_key is the argument group_arg.  Error if
+ * one is not valid.  In the current memory context, with the arguments.
+ */
+extern JobSearch *job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSearchRole allowed);
+
+/*
+ * Find up to "wanted" jobs, the newest first, after those of the call before; as
+ * of the active snapshot.  Returns how many; fewer than wanted: there are no more.
+ */
+extern int	job_search_page(JobSearch *search, int wanted, int64 *ids);
+
+#endif							/* JOB_SEARCH_H */
