@@ -14,6 +14,7 @@
  */
 #include "transport/transfer.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +39,25 @@
  */
 #define STACK_SIZE		(1024 * 1024)
 
+/*
+ * A socket by its number, and by what the kernel gives to no other one.  libcurl
+ * closes some sockets without telling: those that it has not connected yet, when the
+ * transfer ends or when another address of the name has answered.  Their numbers are
+ * then those of other sockets, of any thread.
+ */
+typedef struct MailSocket
+{
+	curl_socket_t fd;
+	uint64_t	cookie;
+} MailSocket;
+
 struct MailThread
 {
 	pthread_t	id;
 	bool		joined;			/* the main thread's */
 	CURLM	   *multi;			/* the thread's */
 	int			nsockets;		/* these two: under the lock */
-	curl_socket_t sockets[SOCKETS_MAX];
+	MailSocket	sockets[SOCKETS_MAX];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -67,15 +80,34 @@ static int	event_fd = -1;
  * Sockets
  * ------------------------------------------------------------------------ */
 
-/* Note a socket that was opened; in the thread */
+/* Get what identifies the socket that has this number now; 0: none has */
+static uint64_t
+cookie_of(curl_socket_t fd)
+{
+	uint64_t	cookie = 0;
+	socklen_t	size = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+/*
+ * Note a socket that was opened; in the thread, so that none of its own is closed
+ * meanwhile: the ones that are no longer there are forgotten.
+ */
 static void
 note_socket(Transfer *transfer, curl_socket_t fd)
 {
 	MailThread *thread = transfer->thread;
+	uint64_t	cookie = cookie_of(fd);
 
 	pthread_mutex_lock(&lock);
+	for (int i = thread->nsockets - 1; i >= 0; i--)
+	{
+		if (cookie_of(thread->sockets[i].fd) != thread->sockets[i].cookie)
+			thread->sockets[i] = thread->sockets[--thread->nsockets];
+	}
 	if (thread->nsockets < SOCKETS_MAX)
-		thread->sockets[thread->nsockets++] = fd;
+		thread->sockets[thread->nsockets++] = (MailSocket) {fd, cookie};
 	if (transfer->abort || stopping)
 		(void) shutdown(fd, SHUT_RDWR);
 	pthread_mutex_unlock(&lock);
@@ -88,21 +120,36 @@ on_close_socket(void *context, curl_socket_t fd)
 	MailThread *thread = context;
 
 	pthread_mutex_lock(&lock);
-	for (int i = 0; i < thread->nsockets; i++)
+	for (int i = thread->nsockets - 1; i >= 0; i--)
 	{
-		if (thread->sockets[i] == fd)
+		if (thread->sockets[i].fd == fd)
 			thread->sockets[i] = thread->sockets[--thread->nsockets];
 	}
 	pthread_mutex_unlock(&lock);
 	return close(fd);
 }
 
-/* Give the thread an end of file, whatever it waits for; under the lock */
+/*
+ * Give the thread an end of file, whatever it waits for; under the lock.
+ *
+ * libcurl may close a socket at any time, and another thread open one of that number:
+ * a descriptor of our own keeps the socket while it is compared and shut down.  With
+ * no descriptor left, the number has to do.
+ */
 static void
 shut_sockets(MailThread *thread)
 {
 	for (int i = 0; i < thread->nsockets; i++)
-		(void) shutdown(thread->sockets[i], SHUT_RDWR);
+	{
+		const MailSocket *noted = &thread->sockets[i];
+		int			own = fcntl(noted->fd, F_DUPFD_CLOEXEC, 0);
+		int			fd = own >= 0 ? own : noted->fd;
+
+		if (cookie_of(fd) == noted->cookie)
+			(void) shutdown(fd, SHUT_RDWR);
+		if (own >= 0)
+			(void) close(own);
+	}
 }
 
 /* ------------------------------------------------------------------------

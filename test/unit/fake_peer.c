@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 512
+#define LISTENERS		3
 
 typedef struct Connection
 {
@@ -193,16 +194,22 @@ run(const int *listeners)
 {
 	for (;;)
 	{
-		struct pollfd fds[CONNECTIONS_MAX + 2];
+		struct pollfd fds[CONNECTIONS_MAX + LISTENERS];
 		int			n = nconnections;
 
 		for (int i = 0; i < n; i++)
-			fds[i] = (struct pollfd) {connections[i]->fd, POLLIN, 0};
-		for (int i = 0; i < 2; i++)
-			fds[n + i] = (struct pollfd) {n < CONNECTIONS_MAX ? listeners[i] : -1, POLLIN, 0};
-		if (poll(fds, (nfds_t) n + 2, -1) < 0)
+			fds[i] = (struct pollfd)
+		{
+			connections[i]->fd, POLLIN, 0
+		};
+		for (int i = 0; i < LISTENERS; i++)
+			fds[n + i] = (struct pollfd)
+		{
+			n < CONNECTIONS_MAX ? listeners[i] : -1, POLLIN, 0
+		};
+		if (poll(fds, (nfds_t) n + LISTENERS, -1) < 0)
 			_exit(1);
-		for (int i = 0; i < 2; i++)
+		for (int i = 0; i < LISTENERS; i++)
 		{
 			Connection *connection;
 
@@ -210,7 +217,7 @@ run(const int *listeners)
 				continue;
 			connection = calloc(1, sizeof(Connection));
 			connection->fd = accept(listeners[i], NULL, NULL);
-			connection->is_mail = i == 0;
+			connection->is_mail = i < LISTENERS - 1;
 			connections[nconnections++] = connection;
 			if (connection->is_mail)
 				say(connection, "220 ready\r\n");
@@ -226,30 +233,40 @@ run(const int *listeners)
 	}
 }
 
+/* Listen at a free port of the loopback address; without IPv6 that port is 0 */
 static int
-listener(int *port)
+listener(int family, int *port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t	size = sizeof(address);
-	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr *address = family == AF_INET ? (struct sockaddr *) &v4 : (struct sockaddr *) &v6;
+	socklen_t	size = family == AF_INET ? sizeof(v4) : sizeof(v6);
+	int			fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *) &address, size) != 0 || listen(fd, 512) != 0 ||
-		getsockname(fd, (struct sockaddr *) &address, &size) != 0)
+	if (fd < 0 || bind(fd, address, size) != 0 || listen(fd, 512) != 0 ||
+		getsockname(fd, address, &size) != 0)
 	{
-		perror("fake_peer");
-		exit(1);
+		if (family == AF_INET)
+		{
+			perror("fake_peer");
+			exit(1);
+		}
+		close(fd);
+		*port = 0;
+		return -1;
 	}
-	*port = ntohs(address.sin_port);
+	*port = ntohs(family == AF_INET ? v4.sin_port : v6.sin6_port);
 	return fd;
 }
 
 void
-fake_peer_start(int *mail_port, int *http_port)
+fake_peer_start(int *mail_port, int *mail_port_v6, int *http_port)
 {
-	int			listeners[2];
+	int			listeners[LISTENERS];
 
-	listeners[0] = listener(mail_port);
-	listeners[1] = listener(http_port);
+	listeners[0] = listener(AF_INET, mail_port);
+	listeners[1] = listener(AF_INET6, mail_port_v6);
+	listeners[2] = listener(AF_INET, http_port);
 	fflush(NULL);
 	child = fork();
 	if (child == 0)
@@ -257,8 +274,8 @@ fake_peer_start(int *mail_port, int *http_port)
 		(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
 		run(listeners);
 	}
-	close(listeners[0]);
-	close(listeners[1]);
+	for (int i = 0; i < LISTENERS; i++)
+		close(listeners[i]);
 }
 
 void

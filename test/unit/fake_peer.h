@@ -16,8 +16,11 @@
 #ifndef FAKE_PEER_H
 #define FAKE_PEER_H
 
-/* Start it; it ends with this process, or by fake_peer_stop() */
-extern void fake_peer_start(int *mail_port, int *http_port);
+/*
+ * Start it, at these ports of 127.0.0.1 and ::1 (0: there is no IPv6).  It ends with
+ * this process, or by fake_peer_stop().
+ */
+extern void fake_peer_start(int *mail_port, int *mail_port_v6, int *http_port);
 extern void fake_peer_stop(void);
 
 #endif							/* FAKE_PEER_H */

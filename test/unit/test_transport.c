@@ -17,24 +17,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PATIENCE 60
 #define ENTRIES		200
+#define PAIRS		64
 
 static int	passed;
 static int	failed;
 static int	wait_fd;
 static int	mail_port;
+static int	mail_port_v6;
 static int	http_port;
+static long connect_timeout = 60000;	/* milliseconds */
 
 /* By their entry */
 static Transfer *transfers[ENTRIES];
 static bool over[ENTRIES];
 
-static void __attribute__((format(printf, 2, 3)))
+static void
+__attribute__((format(printf, 2, 3)))
 check(bool ok, const char *format,...)
 {
 	va_list		args;
@@ -88,32 +93,123 @@ forget_all(int n)
 }
 
 static bool
-start_mail(int entry, const char *recipient)
+start_mail_at(int entry, const char *recipient, const char *host, int port)
 {
 	char		url[100];
 	char		bracketed[100];
 	const char *recipients[] = {bracketed, NULL};
 	const char *headers[] = {"Subject: test", NULL};
-	TransferRequest request = {.is_mail = true,.url = url,.headers = headers,.timeout = 600000,
-		.connect_timeout = 60000,.body_limit = 1000,.mail_from = "<a@example.org>",
-		.recipients = recipients,.text = "hello"};
+	TransferRequest request = {.is_mail = true, .url = url, .headers = headers, .timeout = 600000,
+		.connect_timeout = connect_timeout, .body_limit = 1000, .mail_from = "<a@example.org>",
+	.recipients = recipients, .text = "hello"};
 
-	snprintf(url, sizeof(url), "smtp://127.0.0.1:%d", mail_port);
+	snprintf(url, sizeof(url), "smtp://%s:%d", host, port);
 	snprintf(bracketed, sizeof(bracketed), "<%s@example.org>", recipient);
 	transfers[entry] = transport.create(&request);
 	return transfers[entry] != NULL && transport.start(transfers[entry], entry);
 }
 
 static bool
+start_mail(int entry, const char *recipient)
+{
+	return start_mail_at(entry, recipient, "127.0.0.1", mail_port);
+}
+
+static bool
 start_http(int entry, const char *path, size_t limit)
 {
 	char		url[1200];
-	TransferRequest request = {.url = url,.timeout = 600000,.connect_timeout = 60000,
-		.body_limit = limit,.method = "GET",.user_agent = "test"};
+	TransferRequest request = {.url = url, .timeout = 600000, .connect_timeout = 60000,
+		.body_limit = limit, .method = "GET", .user_agent = "test"};
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", http_port, path);
 	transfers[entry] = transport.create(&request);
 	return transfers[entry] != NULL && transport.start(transfers[entry], entry);
+}
+
+/*
+ * Listen at a port (0: any) of 127.0.0.1 with a full queue, so that connections to it
+ * take for ever.  The descriptors stay open.  Returns the port, or 0.
+ */
+static int
+full_port(int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t) port)};
+	socklen_t	size = sizeof(address);
+	int			fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(fd, (struct sockaddr *) &address, size) != 0 || listen(fd, 0) != 0 ||
+		getsockname(fd, (struct sockaddr *) &address, &size) != 0)
+		return 0;
+	for (int i = 0; i < 8; i++)
+	{
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void) connect(fd, (struct sockaddr *) &address, size);
+	}
+	return ntohs(address.sin_port);
+}
+
+/* Take the numbers that closed sockets have left, as another transfer's sockets would */
+static void
+take_numbers(int pairs[][2])
+{
+	for (int i = 0; i < PAIRS; i++)
+		check(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]) == 0, "no pair of sockets");
+}
+
+/* Check that no one has shut them down meanwhile, and close them */
+static void
+give_back_numbers(int pairs[][2], const char *when)
+{
+	for (int i = 0; i < PAIRS; i++)
+	{
+		char		byte = 'x';
+
+		check(send(pairs[i][0], &byte, 1, MSG_NOSIGNAL) == 1 && recv(pairs[i][1], &byte, 1, 0) == 1 &&
+			  send(pairs[i][1], &byte, 1, MSG_NOSIGNAL) == 1 && recv(pairs[i][0], &byte, 1, 0) == 1,
+			  "%s a socket that is not its own is shut down", when);
+		close(pairs[i][0]);
+		close(pairs[i][1]);
+	}
+}
+
+/*
+ * A mail that fails shuts down its own sockets and no other.  libcurl closes some
+ * without telling, as those that it has not connected yet, and their numbers are
+ * used again.  One thread runs all of these.
+ */
+static void
+test_numbers(void)
+{
+	int			pairs[PAIRS][2];
+
+	connect_timeout = 300;
+	check(start_mail_at(0, "good", "127.0.0.1", full_port(0)) && wait_for(1, 1) == 1,
+		  "a mail that cannot connect does not end");
+	check(transport.result(transfers[0])->outcome == TRANSFER_TIMED_OUT, "no connection: outcome %d",
+		  transport.result(transfers[0])->outcome);
+	connect_timeout = 60000;
+	forget_all(1);
+	take_numbers(pairs);
+	check(start_mail(0, "perm") && wait_for(1, 1) == 1, "a mail that is rejected does not end");
+	forget_all(1);
+	give_back_numbers(pairs, "after a connection that was not made");
+
+	if (mail_port_v6 == 0)
+		return;
+
+	/* one address of the name does not answer, the other does */
+	check(full_port(mail_port_v6) == mail_port_v6, "no full port");
+	check(start_mail_at(0, "good", "localhost", mail_port_v6) && wait_for(1, 1) == 1,
+		  "a mail to two addresses does not end");
+	check(transport.result(transfers[0])->outcome == TRANSFER_ANSWERED, "two addresses: outcome %d",
+		  transport.result(transfers[0])->outcome);
+	forget_all(1);
+	take_numbers(pairs);
+	check(start_mail(0, "perm") && wait_for(1, 1) == 1, "a mail that is rejected does not end");
+	forget_all(1);
+	give_back_numbers(pairs, "after the second of two addresses");
 }
 
 /* One that is answered, and then many of which none is before all are there */
@@ -168,7 +264,11 @@ test_destroy(void)
 	{
 		for (int i = 0; i < n; i++)
 			check(start_mail(i, i % 3 == 0 ? "good" : "hang"), "mail %d cannot be started", i);
-		/* the last are still queued: the newest first, so that none of them begins */
+
+		/*
+		 * the last are still queued: the newest first, so that none of them
+		 * begins
+		 */
 		for (int i = n - 1; i >= 0; i--)
 		{
 			transport.destroy(transfers[i]);
@@ -199,8 +299,9 @@ test_traffic(void)
 		check(wait_for(n, n) == n, "not all mails end");
 		for (int i = 0; i < n; i++)
 			check(transport.result(transfers[i])->outcome ==
-				  (i % 10 == 0 ? TRANSFER_REJECTED : TRANSFER_ANSWERED), "mail %d: outcome %d", i,
-				  transport.result(transfers[i])->outcome);
+				  (i % 10 == 0 ? TRANSFER_REJECTED : TRANSFER_ANSWERED),
+				  "mail %d of round %d: outcome %d, \"%s\"", i, round,
+				  transport.result(transfers[i])->outcome, transport.result(transfers[i])->error);
 		forget_all(n);
 	}
 }
@@ -296,7 +397,7 @@ other_threads(void)
 static void
 test_own_addresses(void)
 {
-	struct sockaddr_in v4 = {.sin_family = AF_INET,.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 	struct sockaddr other = {.sa_family = AF_UNIX};
 
@@ -313,18 +414,21 @@ main(void)
 {
 	NetworkList allowed;
 	int			threads;
+	int			left;
+	time_t		until;
 	char		problem[100];
 	const char *error;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	fake_peer_start(&mail_port, &http_port);
+	fake_peer_start(&mail_port, &mail_port_v6, &http_port);
 	threads = other_threads();
 	error = transport.init(&wait_fd);
 	check(error == NULL, "%s", error);
-	check(networks_parse("127.0.0.0/8", &allowed, problem, sizeof(problem)) &&
+	check(networks_parse("127.0.0.0/8, ::1", &allowed, problem, sizeof(problem)) &&
 		  transport.configure(&allowed, NULL), "cannot be configured");
 	printf("# transport\n");
 	test_own_addresses();
+	test_numbers();
 	test_burst();
 	test_answers();
 	test_destroy();
@@ -335,7 +439,11 @@ main(void)
 	for (int i = 0; i < 10; i++)
 		check(start_mail(i, "hang"), "mail %d cannot be started", i);
 	wait_for(10, 0);
-	check(transport.stop() <= threads, "threads are left");
+	until = time(NULL) + PATIENCE;
+	/* one that has been joined may still be on its way out */
+	while ((left = transport.stop()) > threads && time(NULL) < until)
+		(void) poll(NULL, 0, 1);
+	check(left <= threads, "%d threads are left", left - threads);
 	forget_all(10);
 	fake_peer_stop();
 	printf("%d passed, %d failed\n", passed, failed);
