@@ -285,7 +285,6 @@ sub history_ok
 
 	ok($node->poll_query_until('postgres', 'SELECT true'), "${what}the server is there");
 	load_acknowledged($node, @$files);
-	load_arrived($node, $option{deliveries}) if $option{deliveries};
 	my $settled = $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM defer.job j
 		WHERE $mine NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = j.id))");
 
@@ -297,6 +296,8 @@ sub history_ok
 	$node->poll_query_until('postgres',
 		'SELECT NOT EXISTS (SELECT FROM defer.claim) AND NOT EXISTS (SELECT FROM defer.job)')
 	  if !$option{busy};
+	# only now: deliveries were still being sent, and a peer notes each before it answers
+	load_arrived($node, $option{deliveries}) if $option{deliveries};
 
 	# one statement: they all see the same; there may be millions of rows
 	$node->safe_psql('postgres', 'ANALYZE');

@@ -438,6 +438,8 @@ sub check
 
 	put_back($node);
 	quiesce($node);
+	# it is sent while the checker waits
+	$node->safe_psql('postgres', "SELECT defer.http('POST', '" . $peer->url('/record') . "', 'the last one', delay => '2 s')") if $peer;
 	history_ok($node, \@files, max_attempts => 8, fan_out => 1, ticks => ['s_tick'], log_from => $log_from, $peer ? (deliveries => $peer) : ());
 	$node->safe_psql('stress_other', 'CREATE EXTENSION IF NOT EXISTS defer');
 	settled($node, 'the other database: each job ends', 'stress_other');
