@@ -48,7 +48,8 @@ $node->restart;
 $session->quit;
 $locker->quit;
 $session = $node->background_psql('postgres');
-$session->query_safe(q{SELECT defer.resume('held'); SELECT defer.cancel(id) FROM defer.jobs WHERE function LIKE '%held%' AND state = 'queued'});
+# in this order, or the worker runs it, and has met what it must not have met
+$session->query_safe(q{SELECT defer.cancel(id) FROM defer.jobs WHERE function LIKE '%held%' AND state = 'queued'; SELECT defer.resume('held')});
 $session->query_safe(q{SELECT defer.enqueue('last', '[0]', delay => '1 day', priority => 5)});
 $session->query_safe(q{SELECT defer.enqueue('held', '[0]', delay => '1 day')});
 # there must be a worker already: the scheduler, which reads limits, waits for the lock, too
