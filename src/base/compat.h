@@ -126,6 +126,12 @@ compat_may_connect(Oid database, Oid role)
 }
 
 /*
+ * From 18 on heapam asserts that there is a snapshot when a row is written to a
+ * table whose values may be stored out of line, also where none is used.
+ */
+#define COMPAT_INSERT_NEEDS_SNAPSHOT (PG_VERSION_NUM >= 180000)
+
+/*
  * Table and index writes.  16 made "which indexes need a new entry" an enum
  * (and knows summarizing ones); 18 passes the tuple's own TID to the check; 19
  * made flags of the booleans and gave updates and deletions options.

@@ -30,6 +30,7 @@ typedef struct Conversions
 	Conversion *parameters;
 	List	   *defaults;		/* expressions of the last ndefaults */
 	bool		money;			/* some may have a sum of money */
+	bool		needs_snapshot; /* some may run code of users */
 } Conversions;
 
 /* ------------------------------------------------------------------------
@@ -68,6 +69,7 @@ prepare(FunctionEntry *entry)
 	{
 		conversion_prepare(&result->parameters[i], entry->arg_types[i], entry->entry_context);
 		result->money = result->money || function_type_is_money(entry->arg_types[i]);
+		result->needs_snapshot = result->needs_snapshot || result->parameters[i].needs_snapshot;
 	}
 	if (entry->ndefaults > 0)
 		result->defaults = read_defaults(entry->oid);
@@ -384,9 +386,14 @@ function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nu
 {
 	bool	   *given = palloc0(Max(entry->nargs, 1) * sizeof(bool));
 	bool		defaults = false;
+	bool		snapshot = prepare(entry)->needs_snapshot;
 
 	check_shape(entry, args);
+	if (snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	convert_stored(entry, args, values, nulls, given);
+	if (snapshot)
+		PopActiveSnapshot();
 	for (int i = 0; i < entry->nargs; i++)
 		defaults = defaults || !given[i];
 	if (!defaults)

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
@@ -47,6 +48,9 @@ conversion_prepare(Conversion *conversion, Oid type, MemoryContext context)
 		if (!conversion->of_element->is_domain)
 			conversion->of_element->typmod = conversion->typmod;
 	}
+	conversion->needs_snapshot = type >= FirstNormalObjectId || conversion->is_domain ||
+		conversion->is_composite ||
+		(conversion->of_element != NULL && conversion->of_element->needs_snapshot);
 }
 
 static char *

@@ -19,6 +19,7 @@ typedef struct Conversion
 	bool		is_domain;
 	bool		is_composite;
 	bool		is_portable;	/* its text depends on no setting */
+	bool		needs_snapshot; /* it may run code of users */
 	FmgrInfo	input;			/* of the base type */
 	Oid			input_param;
 	int32		typmod;

@@ -55,7 +55,7 @@ extern bool function_owner_accepted(const FunctionEntry *entry, Oid owner_then, 
 /*
  * Convert the JSON arguments for a call; values and nulls have room for
  * entry->nargs.  Arguments that are not given get the value of their default,
- * which is evaluated here.
+ * which is evaluated here.  Takes a snapshot where code of users may run.
  */
 extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *values, bool *nulls);
 

@@ -289,10 +289,7 @@ run_function(const Job *job)
 	call.values = palloc0(Max(call.nargs, 1) * sizeof(Datum));
 	call.nulls = palloc0(Max(call.nargs, 1) * sizeof(bool));
 
-	/* domains and defaults may have functions of users, which want a snapshot */
-	PushActiveSnapshot(GetTransactionSnapshot());
 	function_convert_args(entry, job->args, call.values, call.nulls);
-	PopActiveSnapshot();
 
 	if (job->kind == JOB_PROCEDURE)
 		return call_by_statement(&call, "CALL", true);

@@ -54,13 +54,16 @@ BatchJobState
 finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 {
 	int32		attempt = job->job.attempt + 1;
+	bool		now = job->job.key != NULL || job->job.schedule_id != 0;
+	bool		snapshot = now || COMPAT_INSERT_NEEDS_SNAPSHOT;
 	bool		deleted = false;
 
-	/* values stored out of line are neither written nor deleted without one */
-	PushActiveSnapshot(GetTransactionSnapshot());
+	/* values stored out of line are not deleted without one */
+	if (snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
 
 	/* if another session has the row locked, it goes with the next claim */
-	if (job->job.key != NULL || job->job.schedule_id != 0)
+	if (now)
 		deleted = job_delete_left(&job->place, job->job.id);
 	job->started_at = started_at;
 	job->finished_at = job_end_uncounted(&job->job, STATE_SUCCEEDED, attempt, started_at, result,
@@ -68,7 +71,8 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 	job_log_write(job->job.id, job->job.owner, attempt);
 	if (deleted)
 		rollup_add(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
-	PopActiveSnapshot();
+	if (snapshot)
+		PopActiveSnapshot();
 	return deleted ? JOB_SETTLED : JOB_SUCCEEDED;
 }
 

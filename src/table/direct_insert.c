@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/callbacks.h"
 #include "base/compat.h"
@@ -71,11 +72,13 @@ insert_with_executor(Relation rel, TupleTableSlot *slot)
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *info = makeNode(ResultRelInfo);
 
+	PushActiveSnapshot(GetTransactionSnapshot());
 	InitResultRelInfo(info, rel, 1, NULL, 0);
 	ExecOpenIndices(info, false);
 	(void) compat_insert_index_tuples(info, slot, estate, false, false, NULL, NIL, false);
 	ExecCloseIndices(info);
 	FreeExecutorState(estate);
+	PopActiveSnapshot();
 }
 
 /* Do the part of this that a plain index needs */
