@@ -19,6 +19,7 @@
  * Each mutant must fail:
  * MUTANTS: PUBLISH_LATE STEAL_UNMARKED TAKE_OVER_UNCHECKED FORGET_STOLEN RECOVERY_LOOKS_FIRST
  * MUTANTS: LOCK_IS_ENOUGH LOCK_ANY_CLAIM LEAVE_STOLEN
+ * MUTANTS: START_WITHOUT_LOOK SETTLE_WITHOUT_LOOK KEEP_CLAIM
  */
 #define JOBS	2
 #define WORKERS	3
@@ -61,6 +62,21 @@ bool orphans = false;			/* a worker has told the scheduler of its end */
 #else
 #define SAME_CLAIM		true
 #endif
+#ifndef START_WITHOUT_LOOK
+#define MAY_START		(entry1[me] == WAITING)
+#else
+#define MAY_START		true
+#endif
+#ifndef SETTLE_WITHOUT_LOOK
+#define STILL_MINE(j)	(claim_of[j] == c)
+#else
+#define STILL_MINE(j)	true
+#endif
+#ifndef KEEP_CLAIM
+#define SET_FREE(j)		claim_of[j] = 0
+#else
+#define SET_FREE(j)		skip
+#endif
 #define ALL_OVER	(!present[0] && !present[1])
 
 /* Settle one row of a batch, if it can be locked; in one step: its own transaction */
@@ -69,7 +85,7 @@ inline settle_row(j, c)
 	d_step {
 		if
 		:: present[j] && ENDED(j) && claim_of[j] == c -> present[j] = false
-		:: present[j] && !ENDED(j) && claim_of[j] == c -> claim_of[j] = 0
+		:: present[j] && !ENDED(j) && STILL_MINE(j) -> claim_of[j] = 0
 		:: else
 		fi
 	}
@@ -112,7 +128,7 @@ proctype Owner()
 	:: atomic { TROUBLE -> troubles++ }; goto dead
 	:: atomic {
 			if
-			:: entry1[me] == WAITING -> entry1[me] = STARTED
+			:: MAY_START -> entry1[me] = STARTED
 			:: else -> stopped = true
 			fi
 		}
@@ -369,7 +385,7 @@ proctype Recovery()
 						:: lists[c * 2] && present[0] && (claim_of[0] == c || (claim_of[0] != 0 && !LIVE(claim_of[0]))) ->
 							if
 							:: ENDED(0) -> present[0] = false
-							:: else -> claim_of[0] = 0
+							:: else -> SET_FREE(0)
 							fi
 						:: else
 						fi;
@@ -377,7 +393,7 @@ proctype Recovery()
 						:: lists[c * 2 + 1] && present[1] && (claim_of[1] == c || (claim_of[1] != 0 && !LIVE(claim_of[1]))) ->
 							if
 							:: ENDED(1) -> present[1] = false
-							:: else -> claim_of[1] = 0
+							:: else -> SET_FREE(1)
 							fi
 						:: else
 						fi;

@@ -1,0 +1,333 @@
+# The examples of README.md and doc/*.md: every ```sql block is run, in the order of the page,
+# in one session a page.  Errors must be those that the page shows in the block behind it, and
+# all that it shows there must come, in this order; numbers and times may differ.
+#
+# An HTML comment on the lines before a block says what a reader does not see:
+#
+#	<!-- sql: not run: REASON -->			e.g. it needs another server
+#	<!-- sql: output varies: REASON -->		only errors are compared
+#	<!-- sql: before: STATEMENTS -->		run first; errors of them are failures
+#	<!-- sql: after: STATEMENTS -->			run afterwards
+#	<!-- sql: later -->						wait first, as below
+#
+# "-- some seconds later" or "-- a moment later" in a block waits until all jobs that are due
+# have ended and all alerts with a window of seconds are sent.  Addresses of the examples are
+# replaced by those of demo/receiver.py.
+use strict;
+use warnings;
+
+use DeferTest;
+use Encode qw(decode_utf8 encode_utf8);
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $later = q{
+DO $wait$
+BEGIN
+	FOR i IN 1..1800 LOOP
+		EXIT WHEN NOT EXISTS (SELECT FROM defer.jobs WHERE state IN ('queued', 'running', 'retrying'))
+			AND NOT EXISTS (SELECT FROM defer.alerts WHERE unsent > 0 AND group_window < '10 s');
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END $wait$;
+};
+
+# ------------------------------------------------------------------------
+# Reading a page
+# ------------------------------------------------------------------------
+
+# Take a page apart: a list of blocks with {line, sql, shown, before, after, not_run, varies}
+sub blocks
+{
+	my ($text) = @_;
+	my (@blocks, %marks);
+	my @lines = split /\n/, $text;
+
+	for (my $i = 0; $i < @lines; $i++)
+	{
+		if ($lines[$i] =~ /^\s*<!-- sql: later -->$/)
+		{
+			$marks{before} = '-- a moment later';
+			next;
+		}
+		if ($lines[$i] =~ /^\s*<!-- sql: (not run|output varies|before|after):\s*(.*)$/s)
+		{
+			my ($mark, $value) = ($1, $2);
+
+			$value .= "\n" . $lines[++$i] while $value !~ /-->/ && $i < $#lines;
+			$value =~ s/\s*-->\s*$//s or die "a comment that does not end: $value";
+			$value =~ /\S/ or die "a mark without a text: $mark";
+			$marks{$mark} = $value;
+			next;
+		}
+		if ($lines[$i] =~ /^(\s*)```(\w*)\s*$/)
+		{
+			my ($indent, $kind) = ($1, $2);
+			my $line = $i + 1;
+			my @content;
+
+			push @content, $lines[$i] while ++$i < @lines && $lines[$i] !~ /^\s*```\s*$/;
+			s/^\Q$indent\E// for @content;
+			if ($kind eq 'sql')
+			{
+				push @blocks, { line => $line, sql => join("\n", @content), %marks, end => $i };
+				%marks = ();
+			}
+			elsif ($kind eq '' && @blocks && $blocks[-1]{end} == $line - 2)
+			{
+				$blocks[-1]{shown} = join("\n", @content);
+			}
+			next;
+		}
+	}
+	die 'a mark without a block' if %marks;
+	return @blocks;
+}
+
+# ------------------------------------------------------------------------
+# Comparing
+# ------------------------------------------------------------------------
+
+# Lines as they are compared
+sub normal
+{
+	my ($text) = @_;
+	my @lines;
+
+	for my $line (split /\n/, $text)
+	{
+		$line =~ s/^psql:[^ ]*: //;
+		$line =~ s/\d+(?:\.\d+)?/0/g;
+		$line =~ s/\s+/ /g;
+		$line =~ s/^ | $//g;
+		push @lines, $line if $line =~ /[^-+ ]/;
+	}
+	return @lines;
+}
+
+sub is_message { return $_[0] =~ /^(?:ERROR|WARNING|NOTICE|INFO|DETAIL|HINT): /; }
+
+# The lines that are missing in @$actual, which has them in this order; "…" stands for anything
+sub missing_lines
+{
+	my ($expected, $actual) = @_;
+	my $at = 0;
+	my @missing;
+
+	for my $line (@$expected)
+	{
+		my $pattern = join('.*', map { quotemeta } split /…/, $line, -1);
+		my $found = $at;
+
+		$found++ while $found < @$actual && $actual->[$found] !~ /^$pattern$/;
+		if ($found < @$actual) { $at = $found + 1 }
+		else { push @missing, $line }
+	}
+	return @missing;
+}
+
+# What is wrong with a block, given what psql wrote for it; empty: nothing
+sub faults
+{
+	my ($block, $out, $err) = @_;
+	my @shown = normal($block->{shown} // '');
+	my @errors = grep { /^ERROR: / } normal($err);
+	my @shown_errors = grep { /^ERROR: / } @shown;
+	my @faults;
+
+	push @faults, map { "not shown: $_" } missing_lines(\@errors, \@shown_errors);
+	push @faults, map { "no such error: $_" } missing_lines(\@shown_errors, \@errors);
+	return @faults if $block->{'output varies'};
+	push @faults, map { "no such message: $_" } missing_lines([ grep { is_message($_) } @shown ], [ normal($err) ]);
+	push @faults, map { "no such output: $_" } missing_lines([ grep { !is_message($_) } @shown ], [ normal($out) ]);
+	return @faults;
+}
+
+# ------------------------------------------------------------------------
+# Running
+# ------------------------------------------------------------------------
+
+my ($receiver, $ports);
+
+sub start_receiver
+{
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/ports';
+	my @command = ('/usr/bin/python3', 'demo/receiver.py', '--ports', $file, '--show', 0);
+
+	$receiver = IPC::Run::start(\@command, '<', \undef, '>', '/dev/null', '2>&1');
+	for (my $i = 0; $i < 1800 && !-s $file; $i++)
+	{
+		usleep(100_000);
+		$receiver->pumpable or die 'the receiver did not start';
+	}
+	$ports = decode_json(slurp_file($file));
+	return;
+}
+
+# Examples as a reader would fill them in
+sub filled_in
+{
+	my ($sql) = @_;
+
+	$sql =~ s{https://(?:hooks\.slack\.com|api\.example\.com|crm\.example\.com)|http://127\.0\.0\.1:8080}{http://127.0.0.1:$ports->{http}}g;
+	$sql =~ s{…}{x}g;
+	$sql =~ s{^-- (?:some seconds|a moment) later$}{$later}mg;
+	return $sql;
+}
+
+# Run the blocks of a page in a session; returns what psql wrote for each block, a hash of
+# [stdout, stderr] by line of the block, and all that it wrote outside of them on stderr
+sub run_blocks
+{
+	my ($node, @blocks) = @_;
+	my $script = "\\set QUIET on\n";
+	my (%written, $out, $err);
+
+	for my $block (@blocks)
+	{
+		next if $block->{'not run'};
+		for my $part (qw(before sql after))
+		{
+			next if !defined $block->{$part};
+			my $mark = "\@\@\@ $block->{line} $part";
+			my $sql = filled_in($block->{$part});
+
+			$sql .= ';' if $part ne 'sql' && $sql !~ /;\s*$/ && $sql !~ /^--/;
+			$script .= "\\echo $mark\n\\warn $mark\n$sql\n\n";
+		}
+	}
+	$script = encode_utf8($script);
+	IPC::Run::run([ 'psql', '-X', '-d', $node->connstr('docs'), '-f', '-' ], '<', \$script, '>', \$out, '2>', \$err,
+		IPC::Run::timeout(900));
+	for my $stream ([ $out, 0 ], [ $err, 1 ])
+	{
+		my (undef, @parts) = split /^(?:psql:[^ ]*: )?\@\@\@ (\d+ \w+)\n/m, decode_utf8($stream->[0]);
+
+		while (my ($where, $text) = splice(@parts, 0, 2)) { $written{$where}[ $stream->[1] ] = $text; }
+	}
+	return %written;
+}
+
+# Check a page on a server of its own; returns a list of faults, "LINE: what"
+sub page_faults
+{
+	my ($node, $text) = @_;
+	my @blocks = blocks($text);
+	my %written = run_blocks($node, @blocks);
+	my @faults;
+
+	for my $block (@blocks)
+	{
+		next if $block->{'not run'};
+		for my $part (qw(before after))
+		{
+			push @faults, map { "$block->{line}, $part: $_" } grep { /^ERROR: / } normal($written{"$block->{line} $part"}[1] // '');
+		}
+		my ($out, $err) = @{ $written{"$block->{line} sql"} // [ '', 'ERROR: the session has ended before' ] };
+		my @found = faults($block, $out // '', $err // '');
+		note(encode_utf8("line $block->{line}, what was written:\n$out\n$err")) if @found;
+		push @faults, map { "$block->{line}: $_" } @found;
+	}
+	return @faults;
+}
+
+sub page_server
+{
+	my ($name, $extension) = @_;
+	my $node = new_server($name, qq{
+defer.http_allow = '127.0.0.1'
+defer.smtp_url = 'smtp://127.0.0.1:$ports->{smtp}'
+defer.smtp_from = 'The Marketplace <hello\@shop.example>'
+log_min_messages = warning
+TimeZone = 'UTC'
+});
+
+	$node->safe_psql('postgres', 'CREATE DATABASE docs');
+	$node->safe_psql('docs', 'CREATE ROLE app LOGIN');
+	$node->safe_psql('docs', 'CREATE EXTENSION defer') if $extension;
+	return $node;
+}
+
+plan skip_all => 'python3-aiosmtpd is missing' if system("/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null") != 0;
+start_receiver();
+
+# It finds what is broken: an example that raises an error, an error and an output that do not
+# come, a mark without a text
+my $node = page_server('broken', 1);
+my $broken = decode_utf8(<<'PAGE');
+```sql
+SELECT 6 * 7 AS answer;
+```
+```
+ answer
+--------
+     42
+```
+
+```sql
+SELECT defer.enqueue('no_such_function');
+```
+
+```sql
+SELECT 1 AS one;
+```
+```
+ERROR:  it is not one
+```
+
+```sql
+SELECT 1 AS one;
+```
+```
+ two
+-----
+   1
+```
+
+<!-- sql: not run: it is no SQL -->
+```sql
+no SQL
+```
+
+- indented:
+
+  <!-- sql: before: SELECT 1/0 -->
+  ```sql
+  SELECT 2 AS two;
+  ```
+  ```
+   two
+  -----
+     2
+  ```
+PAGE
+is_deeply([ page_faults($node, $broken) ], [
+	'10: not shown: ERROR: function "no_such_function" does not exist',
+	'14: no such error: ERROR: it is not one',
+	'14: no such message: ERROR: it is not one',
+	'21: no such output: two',
+	'38, before: ERROR: division by zero' ], 'broken examples are found');
+eval { blocks("<!-- sql: not run: -->\n```sql\n```") };
+like($@, qr/a mark without a text: not run/, 'a mark needs a reason');
+$node->stop;
+
+for my $page ('README.md', sort glob('doc/*.md'))
+{
+	my $text = decode_utf8(slurp_file($page));
+	my @blocks = blocks($text);
+	next if !@blocks;
+	(my $name = $page) =~ s/\W/_/g;
+
+	$node = page_server($name, $page ne 'README.md');
+	my @faults = page_faults($node, $text);
+	is_deeply(\@faults, [], "$page: all examples run as shown") or diag(encode_utf8(join("\n", @faults)));
+	note("$page:$_->{line} is not run: $_->{'not run'}") for grep { $_->{'not run'} } @blocks;
+	$node->stop('fast');
+}
+
+$receiver->signal('TERM');
+$receiver->finish;
+done_testing();
