@@ -320,7 +320,8 @@ test_http(void)
 		{"0", 0, 0},
 		{"-5", 0, 0},
 		{"soon", 0, 0},
-		{"Fri,%2031%20Dec%202060%2023:59:59%20GMT", 100000000, 2000000000},
+		/* some versions of libcurl return six hours at most; an hour is what counts */
+		{"Fri,%2031%20Dec%202060%2023:59:59%20GMT", 3600, 2000000000},
 		{"Sun,%2006%20Nov%201994%2008:49:37%20GMT", 0, 0},
 	};
 	TransferResult *result;
