@@ -396,12 +396,19 @@ jsonb_push(JsonbBuilder *builder, JsonbIteratorToken token, JsonbValue *value)
 	return builder->result;
 }
 
-/* transaction_timeout in milliseconds; from 17 on */
+/*
+ * Turn off transaction_timeout, from 17 on: it would end this process, which is not the
+ * administrator's aim.  Returns what it was (milliseconds).
+ */
 static inline int
-compat_transaction_timeout(void)
+compat_transaction_timeout_off(void)
 {
 #if PG_VERSION_NUM >= 170000
-	return TransactionTimeout;
+	int			timeout = TransactionTimeout;
+
+	if (timeout > 0)
+		SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	return timeout;
 #else
 	return 0;
 #endif

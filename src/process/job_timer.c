@@ -179,8 +179,6 @@ job_timer_shut_down(void)
 void
 job_timer_init(void)
 {
-	transaction_timeout = (int64) compat_transaction_timeout() * 1000;
-	if (transaction_timeout > 0)
-		SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	transaction_timeout = (int64) compat_transaction_timeout_off() * 1000;
 	interval_timer_init(worker_tick);
 }

@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
@@ -407,6 +408,7 @@ defer_launcher_main(Datum arg)
 	slot_attach_launcher();
 	on_shmem_exit(launcher_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	(void) compat_transaction_timeout_off();
 	pgstat_report_appname("defer launcher");
 	children = MemoryContextAllocZero(TopMemoryContext,
 									  sizeof(Child) * shared->ndatabase_slots);

@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
+#include "base/compat.h"
 #include "base/own_transaction.h"
 #include "base/timer.h"
 #include "base/wait_events.h"
@@ -255,6 +256,7 @@ defer_scheduler_main(Datum arg)
 	 * done again there, should it take over.
 	 */
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
+	(void) compat_transaction_timeout_off();
 	scheduler_check_database();
 
 	turn = AllocSetContextCreate(TopMemoryContext, "defer scheduler", ALLOCSET_DEFAULT_SIZES);

@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "pure/network_rules.h"
+#include "base/compat.h"
 #include "base/guc.h"
 #include "base/guc_delivery.h"
 #include "base/own_transaction.h"
@@ -382,6 +383,7 @@ defer_sender_run(Datum arg, const Transport *transport)
 	 * waited for
 	 */
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
+	(void) compat_transaction_timeout_off();
 	error = transport->init(&network_fd);
 	if (error != NULL)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("%s: %m", error)));
