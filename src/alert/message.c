@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/job_kind.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
@@ -271,8 +272,7 @@ push_mail(JsonbBuilder *state, const AlertRule *rule, List *subjects, List *samp
 	bool	   *nulls;
 	int			n;
 
-	deconstruct_array(DatumGetArrayTypeP(recipients), TEXTOID, -1, false, TYPALIGN_INT, &addresses,
-					  &nulls, &n);
+	args_text_array(recipients, &addresses, &nulls, &n);
 	(void) jsonb_push(&to, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < n; i++)
 	{

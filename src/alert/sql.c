@@ -13,7 +13,6 @@
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -99,8 +98,7 @@ check_destination(FunctionCallInfo fcinfo)
 		bool	   *nulls;
 		int			n;
 
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(ARG_RECIPIENTS), TEXTOID, -1, false, TYPALIGN_INT,
-						  &addresses, &nulls, &n);
+		args_text_array(PG_GETARG_DATUM(ARG_RECIPIENTS), &addresses, &nulls, &n);
 		if (n == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

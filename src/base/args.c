@@ -4,8 +4,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "mb/pg_wchar.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "datatype/timestamp.h"
 
@@ -53,6 +55,14 @@ args_required_text(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	require_argument(fcinfo, n, name);
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+void
+args_text_array(Datum array, Datum **values, bool **nulls, int *n)
+{
+	ArrayType  *texts = DatumGetArrayTypeP(array);
+
+	deconstruct_array(texts, ARR_ELEMTYPE(texts), -1, false, TYPALIGN_INT, values, nulls, n);
 }
 
 void

@@ -23,6 +23,12 @@ extern char *args_text(FunctionCallInfo fcinfo, int n);
 extern char *args_required_text(FunctionCallInfo fcinfo, int n, const char *name);
 
 /*
+ * The elements of an array of text, or of varchar: where text[] is expected the server
+ * passes varchar[] as it is.
+ */
+extern void args_text_array(Datum array, Datum **values, bool **nulls, int *n);
+
+/*
  * Error unless the name of an object, a "queue" or the like, has 1 to "max"
  * bytes and no control characters.
  */

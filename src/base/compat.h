@@ -36,6 +36,7 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
@@ -165,11 +166,29 @@ compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *es
 #endif
 }
 
+/*
+ * Update a row.  Without "wait" TM_BeingModified is returned for a row that another
+ * transaction has locked.  heap_update() does that, but no caller in the server asks
+ * for it, and one with assertions refuses it: there the row is locked first.
+ */
 static inline TM_Result
 compat_table_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, CommandId command,
 					bool wait, TM_FailureData *failure, LockTupleMode *lock_mode,
 					CompatUpdateIndexes *indexes)
 {
+#ifdef USE_ASSERT_CHECKING
+	if (!wait)
+	{
+		TupleTableSlot *locked = table_slot_create(rel, NULL);
+		TM_Result	result = table_tuple_lock(rel, tid, GetLatestSnapshot(), locked, command,
+											  LockTupleNoKeyExclusive, LockWaitSkip, 0, failure);
+
+		ExecDropSingleTupleTableSlot(locked);
+		if (result != TM_Ok)
+			return result == TM_WouldBlock ? TM_BeingModified : result;
+		wait = true;
+	}
+#endif
 #if PG_VERSION_NUM >= 190000
 	return table_tuple_update(rel, tid, slot, command, 0, InvalidSnapshot, InvalidSnapshot, wait,
 							  failure, lock_mode, indexes);

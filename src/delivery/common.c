@@ -38,8 +38,9 @@ delivery_refuse(DeliveryEnd *end, int sqlerrcode, char *message, char *detail)
 bool
 delivery_allowed(const char *kind, Oid role)
 {
+	const Oid	any = InvalidOid;	/* -1: whatever the arguments are */
 	Oid			oid = LookupFuncName(list_make2(makeString("defer"), makeString(pstrdup(kind))), -1,
-									 NULL, true);
+									 &any, true);
 
 	return OidIsValid(oid) && compat_may_execute(oid, role) &&
 		compat_may_use_schema(get_func_namespace(oid), role);

@@ -10,7 +10,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -319,8 +318,7 @@ push_address_array(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const ch
 
 	if (PG_ARGISNULL(n))
 		return 0;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
-					  &count);
+	args_text_array(PG_GETARG_DATUM(n), &values, &nulls, &count);
 	return push_addresses(state, key, parameter, values, nulls, count);
 }
 

@@ -34,6 +34,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
@@ -213,9 +214,7 @@ choose_tables(JobSearch *search)
 	if (!given(search, ARG_STATES))
 		return;
 	search->live = search->ended = search->succeeded = false;
-	deconstruct_array(DatumGetArrayTypeP(search->values[ARG_STATES]), TEXTOID, -1, false,
-					  TYPALIGN_INT,
-					  &states, &isnull, &n);
+	args_text_array(search->values[ARG_STATES], &states, &isnull, &n);
 	for (int i = 0; i < n; i++)
 	{
 		char	   *state = isnull[i] ? "NULL" : TextDatumGetCString(states[i]);

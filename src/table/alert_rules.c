@@ -13,11 +13,9 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -27,6 +25,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/job_state.h"
@@ -129,8 +128,7 @@ alert_states_of_array(Datum array)
 	int			n;
 	int			bits = 0;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
-					  &names, &nulls, &n);
+	args_text_array(array, &names, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
 		int			bit = nulls[i] ? 0 : named_state_bit(TextDatumGetCString(names[i]));

@@ -56,7 +56,7 @@ SELECT defer.alert('ops', 'team', group_window => '-1 s');
 SELECT defer.alert('ops', 'team', backlog => '1 ms');
 SELECT defer.alert('ops', 'team', group_window => '1 day');
 SELECT defer.alert('all', 'post', on_states => '{succeeded,failed,cancelled}', function => 'alerts.work',
-  recipients => '{a@example.com,"B <b@example.com>"}', group_window => '1 day', recovered => false, show_args => false,
+  recipients => ARRAY['a@example.com', 'B <b@example.com>']::varchar[], group_window => '1 day', recovered => false, show_args => false,
   schedules => true, backlog => '1 hour', workers => true);
 SELECT name, owner, endpoint, recipients, on_states, function, group_window, recovered, show_args, schedules, backlog,
   workers, last_sent_at, unsent, failing FROM defer.alerts ORDER BY name;
@@ -125,7 +125,7 @@ SELECT e.kind, e.subject, e.message FROM defer.alert_event e JOIN defer.alert a 
 
 -- The same name again: replaced
 SET ROLE alert_app;
-SELECT defer.alert('all', 'team', on_states => '{discarded}', group_window => '1 hour');
+SELECT defer.alert('all', 'team', on_states => ARRAY['discarded']::varchar[], group_window => '1 hour');
 SELECT name, endpoint, recipients, on_states, function, backlog, workers FROM defer.alerts WHERE name = 'all';
 SELECT defer.drop_alert(name) FROM defer.alerts ORDER BY name;
 SELECT defer.drop_alert('ops');

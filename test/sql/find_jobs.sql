@@ -44,7 +44,7 @@ SELECT defer.await(:ticked);
 -- As what each is
 SELECT f - :parent AS id FROM defer.find_jobs(function => 'find.parent(integer)') f;
 SELECT j.args, j.state FROM defer.jobs j WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs('{failed}'))) ORDER BY j.id DESC;
-SELECT count(*) FROM defer.find_jobs('{failed,succeeded}', parent_id => :parent);
+SELECT count(*) FROM defer.find_jobs(ARRAY['failed', 'succeeded']::varchar[], parent_id => :parent);
 SELECT j.args FROM defer.jobs j WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs(error => 'NO 15'))) ORDER BY j.id DESC;
 SELECT count(*) FROM defer.find_jobs(error => 'DF901');
 SELECT count(*) FROM defer.find_jobs('{succeeded}', error => 'DF901');

@@ -17,6 +17,7 @@ plan skip_all => "$missing is not there" if $missing;
 
 my $http = Peers->http;
 my $node = delivery_server('main', q{defer.max_workers = 4
+defer.max_payload = '16MB'
 autovacuum = off});
 my $holder = $node->background_psql('postgres', on_error_stop => 1);
 
@@ -102,6 +103,32 @@ sub time_outs
 	$holder->query_safe('COMMIT;');
 	succeeds($id, 'not written: then it is');
 	is(scalar($http->requests('/record')), 1, 'not written: and was not sent again');
+	$http->clear;
+}
+
+# ------------------------------------------------------------------------
+# Meanwhile the network is served: a body that goes in a hundred pieces
+# ------------------------------------------------------------------------
+{
+	my $log_from = -s $node->logfile;
+
+	$holder->query_safe('BEGIN; LOCK TABLE defer.job_history IN ACCESS EXCLUSIVE MODE;');
+	my $first = request('/record', ', max_attempts => 1');
+	$http->wait_for_requests(1, '/record', 'served: one is sent');
+	my $sender = sender_pid();
+
+	time_outs($sender, $log_from, 1, 'served: its end cannot be written');
+	my $failures_from = -s $node->logfile;
+	my $large = $node->safe_psql('postgres', q{SELECT defer.http('POST', } . quoted($http->url('/status/200'))
+		. q{, repeat('x', 8000000)::text, max_attempts => 1)});
+
+	$http->wait_for_requests(1, '/status/200', 'served: a large body arrives');
+	my $failures = () = slurp_file($node->logfile, $failures_from) =~ /\[$sender\] .*ERROR:  canceling statement due to lock timeout/g;
+
+	note("$failures failures meanwhile");
+	cmp_ok($failures, '<', 40, 'served: and not a piece between any two failures');
+	$holder->query_safe('COMMIT;');
+	succeeds($_, 'served: then its end is written') for $first, $large;
 	$http->clear;
 }
 
