@@ -62,7 +62,7 @@ for my $role ('ann', 'ben')
 	cmp_ok($node->safe_psql('postgres', qq{
 		SELECT max(theirs) FROM (SELECT (SELECT count(*) FROM defer.jobs t WHERE t.owner = 'many' AND t.state <> 'discarded' AND t.id > m.before AND t.id < m.id) AS theirs
 			FROM (SELECT id, lag(id) OVER (ORDER BY id) AS before FROM defer.jobs WHERE schedule = 'mine' AND owner = '$role' AND state <> 'discarded') m
-			WHERE m.before IS NOT NULL) x}), '<', 1000, "$role's does not wait for all of another role's");
+			WHERE m.before IS NOT NULL) x}), '<', 1000, "${role}'s does not wait for all of another role's");
 }
 $node->stop;
 done_testing();

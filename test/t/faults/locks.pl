@@ -148,6 +148,21 @@ $session->query_safe('ROLLBACK;');
 until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $held", 'the run begins when its row is free');
 quiesce($node);
 
+# A session that has made schedules looks into their table for none of the functions that
+# it calls later; in the transaction that made them it does
+{
+	my $other = $node->background_psql('postgres', on_error_stop => 1);
+
+	$node->safe_psql('postgres', q{CREATE FUNCTION free() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 7; END';
+		CREATE FUNCTION yearly() RETURNS int LANGUAGE sql AS 'SELECT 1'});
+	$session->query_safe(q{SET client_min_messages = warning; SET lock_timeout = '10 s'; SELECT defer.cron('yearly', '@yearly');});
+	$other->query_safe('BEGIN; LOCK TABLE defer.schedule IN ACCESS EXCLUSIVE MODE;');
+	is($session->query_safe('SELECT free();'), '7', 'a function is called while the table of schedules is locked');
+	$other->query_safe('ROLLBACK;');
+	$other->quit;
+	$session->query_safe(q{RESET lock_timeout; SELECT defer.unschedule('yearly');});
+}
+
 # A snapshot that is held: what the claims read does not grow with what has been
 # deleted meanwhile
 sub blocks_of_round
