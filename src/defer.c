@@ -23,6 +23,7 @@
 #include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
 #include "table/job_table.h"
+#include "job/enqueue.h"
 #include "lifecycle/lifecycle.h"
 #include "process/process.h"
 
@@ -70,6 +71,7 @@ _PG_init(void)
 	xact_notify_init();
 	statistics_init();
 	job_table_init();
+	enqueue_init();
 	direct_call_check_init();
 	function_identity_init();
 	database_ddl_init();

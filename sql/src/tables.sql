@@ -55,16 +55,21 @@ CREATE TABLE defer.job (
 	function_owner	regrole,
 	rerun_of		bigint,
 	group_key		text,
+	behind			bigint,
+	behind_run_at	timestamptz,
+	followed_by		bigint,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
 		autovacuum_analyze_threshold = 20000);
 CREATE INDEX job_claim_idx ON defer.job (owner, limits_key, priority, run_at, id);
-CREATE UNIQUE INDEX job_key_idx ON defer.job (owner, function, key) WHERE key IS NOT NULL;
+-- the key of a running job that another one waits behind is that one's
+CREATE UNIQUE INDEX job_key_idx ON defer.job (owner, function, key) WHERE key IS NOT NULL AND followed_by IS NULL;
 CREATE UNIQUE INDEX job_schedule_idx ON defer.job (schedule_id, scheduled_for) WHERE schedule_id IS NOT NULL;
--- runs that wait for the one before them: overlap => 'queue'
-CREATE INDEX job_held_idx ON defer.job (schedule_id, scheduled_for)
-	WHERE run_at OPERATOR(pg_catalog.=) 'infinity'::pg_catalog.timestamptz AND schedule_id IS NOT NULL;
+-- jobs that wait for the end of another: runs, with overlap => 'queue', for the one
+-- before them; and, without a schedule, those with on_key => 'replace'
+CREATE INDEX job_held_idx ON defer.job (schedule_id, scheduled_for, behind)
+	WHERE run_at OPERATOR(pg_catalog.=) 'infinity'::pg_catalog.timestamptz;
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job.limits_key IS
@@ -79,11 +84,28 @@ COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures a
 COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command; deliveries: h HTTP, e e-mail, s Slack';
 COMMENT ON COLUMN defer.job.group_key IS 'the group, such as a tenant; NULL: the job is in none';
 COMMENT ON COLUMN defer.job.rerun_of IS 'the job that this is another run of: see defer.rerun()';
+COMMENT ON COLUMN defer.job.behind IS
+	'the job with the same key that ran when this one was to replace it: this one may begin when that one has ended; run_at is infinity until then';
+COMMENT ON COLUMN defer.job.behind_run_at IS 'when it may begin if that one has ended; NULL unless "behind" is set';
+COMMENT ON COLUMN defer.job.followed_by IS 'the job that waits behind this one, and has its key now';
 COMMENT ON COLUMN defer.job.function_owner IS
 	'owner of the function when the job was enqueued: a function that another role makes anew under its name is not run; NULL for commands and deliveries';
 COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_duration; times in microseconds';
 COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
+
+-- Keys that count for a time after the enqueue, whatever has become of the job
+CREATE TABLE defer.key_hold (
+	owner		regrole NOT NULL,
+	function	text NOT NULL,
+	key			text NOT NULL,
+	job_id		bigint NOT NULL,
+	until		timestamptz NOT NULL,
+	CONSTRAINT key_hold_pkey PRIMARY KEY (owner, function, key)
+);
+CREATE INDEX key_hold_until_idx ON defer.key_hold (until);
+COMMENT ON TABLE defer.key_hold IS
+	'keys of jobs that were enqueued with key_for: no other job of that owner, function and key is enqueued until then; rows that are over are removed by the scheduler';
 
 -- One row for each batch a worker has taken, so that recovery after a crash
 -- reads what was taken and not the whole of defer.job.
@@ -404,6 +426,8 @@ SELECT pg_catalog.pg_extension_config_dump('defer.origin', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.key_hold',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_history_default', '');

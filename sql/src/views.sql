@@ -54,17 +54,18 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) THEN u.scheduled_for END AS scheduled_for,
 	CASE WHEN defer.may_see(u.owner) THEN u.discard_at END AS discard_at,
 	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.progress END AS progress,
-	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid
+	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid,
+	CASE WHEN defer.may_see(u.owner) THEN u.behind END AS behind
   FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
 			j.run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
 			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.group_key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
-			j.scheduled_for, j.discard_at
+			j.scheduled_for, j.discard_at, j.behind
 		  FROM defer.job j
 		UNION ALL
 		SELECT h.id, h.owner, h.function, h.args, h.state, NULL::bigint, NULL::smallint, h.queue, h.priority,
 			h.run_at, h.enqueued_at, h.started_at, h.finished_at, h.attempt,
 			h.options, h.result, h.error, h.sqlstate, h.key, h.group_key, h.metadata, h.parent_id, h.rerun_of, h.schedule_id,
-			h.scheduled_for, h.discard_at
+			h.scheduled_for, h.discard_at, NULL::bigint
 		  FROM defer.job_history h) u
   LEFT JOIN defer.running_jobs() r ON r.job_id = u.id
   LEFT JOIN defer.function f ON f.signature = u.function
@@ -72,7 +73,7 @@ SELECT u.id,
   LEFT JOIN defer.schedule s ON s.id = u.schedule_id
  WHERE defer.may_see(u.owner) AND (u.claim IS NULL OR NOT defer.has_ended(u.id));
 COMMENT ON VIEW defer.jobs IS
-	'the jobs you may see. state: scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). pid: of the worker that runs it';
+	'the jobs you may see. state: scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
 
 -- The same for unfinished jobs only, for the views below
 CREATE VIEW defer.live_jobs WITH (security_barrier) AS

@@ -18,7 +18,7 @@
 #include "base/job_kind.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
-#include "table/job_table.h"
+#include "table/job_insert.h"
 #include "config/settings_cache.h"
 #include "delivery/delivery.h"
 #include "delivery/endpoint.h"

@@ -46,6 +46,10 @@ typedef struct Job
 	Jsonb	   *options;		/* keys: see JobPolicy; times in microseconds */
 	text	   *sqlstate;		/* of the last failed attempt */
 	text	   *error;
+	int64		behind;			/* held until this one has ended; 0: none */
+	TimestampTz behind_run_at;	/* of a held one: when it may begin then */
+	int64		followed_by;	/* the one that is held behind this one; 0:
+								 * none */
 } Job;
 
 #endif							/* DEFER_JOB_H */

@@ -74,6 +74,11 @@ job_ended(int64 id, HistoryRow *outcome)
 		{
 			if (!role_may_see(job.owner))
 				job_not_found(id);
+			if (job.behind != 0 && current_job.job != NULL && job.behind == current_job.job->id)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("job " INT64_FORMAT " cannot wait for job " INT64_FORMAT ", which waits for its end",
+								job.behind, id)));
 			return false;
 		}
 		/* it may have ended between the two looks */

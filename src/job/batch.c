@@ -311,7 +311,7 @@ finalize_in_transaction(void)
 
 		if (job->state == JOB_SUCCEEDED)
 		{
-			if (job_delete_left(&job->place, job->job.id))
+			if (job_delete_left(&job->place, job->job.id, NULL))
 				rollup_collect(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
 			else
 				add_leftover(job->job.id, batch.claim_id, true);

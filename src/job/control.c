@@ -28,11 +28,13 @@
 #include "shmem/xact_notify.h"
 #include "function/function.h"
 #include "table/history_table.h"
+#include "table/job_insert.h"
 #include "table/job_table.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/behind.h"
 #include "job/current_job.h"
 #include "job/end.h"
 
@@ -141,6 +143,8 @@ finish_as_cancelled(Job *job)
 			job->sqlstate != NULL ? text_to_cstring(job->sqlstate) : NULL,
 			job->error != NULL ? text_to_cstring(job->error) : NULL);
 	job_delete(job->id);
+	if (job->behind != 0)
+		behind_give_back_key(job);
 }
 
 /*
@@ -210,7 +214,10 @@ defer_reschedule(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 
 	check_run_at(&job, PG_GETARG_TIMESTAMPTZ(1));
-	job.run_at = PG_GETARG_TIMESTAMPTZ(1);
+	if (job.behind != 0)
+		job.behind_run_at = PG_GETARG_TIMESTAMPTZ(1);
+	else
+		job.run_at = PG_GETARG_TIMESTAMPTZ(1);
 	job.claim = 0;
 	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
 	job_update(&job);

@@ -13,6 +13,7 @@
  *	- runs of schedules with pause_after_failures are noted (table/schedule_result.c);
  *	- it is added to the statistics at commit (shmem/statistics.c);
  *	- runs of its schedule that were held back are looked at (schedule/runs.c);
+ *	- the job that waits behind it, with its key, may begin (job/behind.c);
  *	- it is counted, when its row is deleted (table/rollup.c).
  */
 #include "postgres.h"
@@ -25,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "base/job.h"
+#include "job/behind.h"
 #include "job/end.h"
 #include "shmem/ready_queue.h"
 #include "shmem/statistics.h"
@@ -43,6 +45,8 @@ record_end(const Job *job, char state, int32 attempt, TimestampTz started_at, Js
 	TimestampTz finished_at = history_insert(job, state, attempt, started_at, result, sqlstate,
 											 error);
 
+	if (job->followed_by != 0)
+		behind_release(job->followed_by, job->id);
 	xact_notify_final(job->id);
 	if (alert_event_wanted(state))
 		alert_event_record(job, state, started_at);

@@ -9,7 +9,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/xact.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
@@ -19,26 +22,49 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/callbacks.h"
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
 #include "job/enqueue.h"
 #include "job/enqueue_options.h"
+#include "job/key.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
-#include "table/job_table.h"
+#include "table/job_insert.h"
 #include "job/current_job.h"
 #include "job/command.h"
 
 PG_FUNCTION_INFO_V1(defer_enqueue);
+PG_FUNCTION_INFO_V1(defer_enqueue_one);
+PG_FUNCTION_INFO_V1(defer_last_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);
 PG_FUNCTION_INFO_V1(defer_command);
+
+/* What the last enqueue of the transaction has come to, for defer.last_enqueue() */
+static EnqueueOutcome last_outcome = ENQUEUE_NONE;
+
+static void
+enqueue_xact_callback(XactEvent event)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		last_outcome = ENQUEUE_NONE;
+}
+
+void
+enqueue_init(void)
+{
+	defer_on_xact_event(enqueue_xact_callback);
+}
 
 int64
 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature,
 			Oid function_owner, Jsonb *args)
 {
 	Job			job = {0};
+	KeyRule		rule = {0};
+	EnqueueOutcome outcome = ENQUEUE_CREATED;
+	int64		id;
 
 	job.enqueued_at = GetCurrentTimestamp();
 	job.owner = GetUserId();
@@ -48,8 +74,25 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	job.args = args;
 	job.scheduled_for = NO_TIME;
 	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
-	enqueue_options_read(fcinfo, first, &job);
-	return job_insert(&job);
+	enqueue_options_read(fcinfo, first, &job, &rule);
+	id = job.key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
+	last_outcome = outcome;
+	return id;
+}
+
+/* NULL: nothing was enqueued */
+static Datum
+outcome_datum(EnqueueOutcome outcome, bool *isnull)
+{
+	static const char *const names[] = {
+		[ENQUEUE_CREATED] = "created",
+		[ENQUEUE_KEPT] = "kept",
+		[ENQUEUE_REPLACED] = "replaced",
+		[ENQUEUE_QUEUED_BEHIND] = "queued_behind",
+	};
+
+	*isnull = outcome == ENQUEUE_NONE;
+	return *isnull ? (Datum) 0 : CStringGetTextDatum(names[outcome]);
 }
 
 static void
@@ -82,15 +125,16 @@ end_call(MemoryContext outer)
 	MemoryContextDelete(call);
 }
 
-Datum
-defer_enqueue(PG_FUNCTION_ARGS)
+/* defer.enqueue() and defer.enqueue_one(): function, args, options */
+static int64
+enqueue_function(FunctionCallInfo fcinfo, const char *command)
 {
 	MemoryContext context;
 	FunctionEntry *entry;
 	Jsonb	   *args;
 	int64		id;
 
-	PreventCommandIfReadOnly("defer.enqueue()");
+	PreventCommandIfReadOnly(command);
 	require_argument(fcinfo, 0, "function");
 	warn_if_not_preloaded();
 	context = begin_call();
@@ -99,7 +143,33 @@ defer_enqueue(PG_FUNCTION_ARGS)
 	check_not_scheduled(entry);
 	id = enqueue_job(fcinfo, 2, entry->kind, entry->signature, entry->owner, args);
 	end_call(context);
-	PG_RETURN_INT64(id);
+	return id;
+}
+
+Datum
+defer_enqueue(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_function(fcinfo, "defer.enqueue()"));
+}
+
+Datum
+defer_enqueue_one(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(enqueue_function(fcinfo, "defer.enqueue_one()"));
+	values[1] = outcome_datum(last_outcome, &nulls[1]);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+Datum
+defer_last_enqueue(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(outcome_datum(last_outcome, &fcinfo->isnull));
 }
 
 Datum

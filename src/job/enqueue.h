@@ -17,4 +17,6 @@
 extern int64 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *function,
 						 Oid function_owner, Jsonb *args);
 
+extern void enqueue_init(void); /* in _PG_init */
+
 #endif							/* ENQUEUE_H */

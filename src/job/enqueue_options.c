@@ -23,6 +23,7 @@
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "job/enqueue_options.h"
+#include "job/key.h"
 
 /* Longest key, in bytes: it is in an index */
 #define KEY_MAX_LENGTH	1000
@@ -133,6 +134,96 @@ read_group(FunctionCallInfo fcinfo, int first, const char *signature,
 	return group;
 }
 
+static OnKey
+read_on_key(FunctionCallInfo fcinfo, int n)
+{
+	static const char *const names[] = {
+		[ON_KEY_KEEP] = "keep",
+		[ON_KEY_REPLACE] = "replace",
+		[ON_KEY_DEBOUNCE] = "debounce",
+		[ON_KEY_ERROR] = "error",
+	};
+	char	   *given = args_text(fcinfo, n);
+
+	if (given == NULL)
+		return ON_KEY_KEEP;
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (strcmp(given, names[i]) == 0)
+			return i;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"on_key\" is not valid"),
+			 errhint("Use keep, replace, debounce or error.")));
+}
+
+/* An interval of more than 0, in microseconds */
+static int64
+read_length(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	int64		length = setting_interval(name, PG_GETARG_INTERVAL_P(n));
+
+	if (length == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be more than 0", name)));
+	return length;
+}
+
+static void
+option_needs(const char *option, const char *needed)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is given without %s", option, needed)));
+}
+
+/* Read how far a job may be moved by enqueuing it again; by itself ten times its delay */
+static int64
+read_debounce_max(FunctionCallInfo fcinfo, int first)
+{
+	int64		delay;
+	int64		longest;
+
+	if (PG_ARGISNULL(first + OPTION_DELAY))
+		option_needs("on_key", "\"delay\", which \"debounce\" needs");
+	delay = read_length(fcinfo, first + OPTION_DELAY, "delay");
+	if (PG_ARGISNULL(first + OPTION_DEBOUNCE_MAX))
+		return Min(delay, SETTING_TIME_MAX / 10) * 10;
+	longest = read_length(fcinfo, first + OPTION_DEBOUNCE_MAX, "debounce_max");
+	if (longest < delay)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"debounce_max\" must not be shorter than \"delay\"")));
+	return longest;
+}
+
+static void
+read_key_rule(FunctionCallInfo fcinfo, int first, bool has_key, KeyRule *rule)
+{
+	if (!has_key)
+	{
+		if (!PG_ARGISNULL(first + OPTION_ON_KEY))
+			option_needs("on_key", "\"key\"");
+		if (!PG_ARGISNULL(first + OPTION_KEY_FOR))
+			option_needs("key_for", "\"key\"");
+	}
+	else
+	{
+		rule->on_key = read_on_key(fcinfo, first + OPTION_ON_KEY);
+		rule->key_for = PG_ARGISNULL(first + OPTION_KEY_FOR) ? 0 :
+			read_length(fcinfo, first + OPTION_KEY_FOR, "key_for");
+		if (rule->on_key == ON_KEY_DEBOUNCE)
+		{
+			rule->debounce_max = read_debounce_max(fcinfo, first);
+			return;
+		}
+	}
+	if (!PG_ARGISNULL(first + OPTION_DEBOUNCE_MAX))
+		option_needs("debounce_max", "\"on_key\" of \"debounce\"");
+}
+
 /*
  * Returns when the job is discarded if it has not begun; counted from when it
  * may begin.  In a transaction that stays open longer than that after the
@@ -232,7 +323,7 @@ check_metadata(const Jsonb *metadata)
  * ------------------------------------------------------------------------ */
 
 void
-enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job)
+enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job, KeyRule *rule)
 {
 	LOCAL_FCINFO(nothing, OPTION_N);
 	char	   *signature = text_to_cstring(job->function);
@@ -258,6 +349,7 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job)
 	job->run_at = read_run_at(fcinfo, first, job->enqueued_at);
 	job->discard_at = read_discard_at(fcinfo, first, &function, &queue, job->run_at);
 	job->key = read_key(fcinfo, first);
+	read_key_rule(fcinfo, first, job->key != NULL, rule);
 	job->options = read_options(fcinfo, first);
 	check_payload(job);
 	check_metadata(job->metadata);

@@ -11,6 +11,7 @@
 #include "fmgr.h"
 
 struct Job;
+struct KeyRule;
 
 /* In the order in which all the functions have them, side by side */
 typedef enum EnqueueOption
@@ -29,6 +30,9 @@ typedef enum EnqueueOption
 	OPTION_RANDOMIZATION,
 	OPTION_MAX_DURATION,		/* to here */
 	OPTION_GROUP_KEY,
+	OPTION_ON_KEY,				/* from here on: the rule of the key */
+	OPTION_DEBOUNCE_MAX,
+	OPTION_KEY_FOR,				/* to here */
 	OPTION_N
 } EnqueueOption;
 
@@ -36,8 +40,9 @@ typedef enum EnqueueOption
  * Set what the options and the settings of its function and queue decide of a
  * job that has owner, kind, function, arguments and enqueued_at.  "first" is
  * the number of the argument run_at, the first of the options, or -1 if the
- * caller has none.  Errors name the option.
+ * caller has none.  *rule is set if the job has a key.  Errors name the option.
  */
-extern void enqueue_options_read(FunctionCallInfo fcinfo, int first, struct Job *job);
+extern void enqueue_options_read(FunctionCallInfo fcinfo, int first, struct Job *job,
+								 struct KeyRule *rule);
 
 #endif							/* ENQUEUE_OPTIONS_H */

@@ -64,7 +64,14 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 
 	/* if another session has the row locked, it goes with the next claim */
 	if (now)
-		deleted = job_delete_left(&job->place, job->job.id);
+		deleted = job_delete_left(&job->place, job->job.id, &job->job.followed_by);
+
+	/*
+	 * that session may be putting one behind this job, which is not to be
+	 * seen yet
+	 */
+	if (!deleted && job->job.key != NULL)
+		xact_notify_behind(job->job.id);
 	job->started_at = started_at;
 	job->finished_at = job_end_uncounted(&job->job, STATE_SUCCEEDED, attempt, started_at, result,
 										 NULL, NULL);

@@ -130,6 +130,7 @@ take_requests(TimestampTz now)
 	if (my_database->rescan)
 	{
 		due[TASK_LOAD] = due[TASK_SCHEDULES] = due[TASK_RELEASE] = now;
+		my_database->nbehind = BEHIND_MAX + 1;
 		my_database->rescan = false;
 	}
 	if (my_database->release)
@@ -142,6 +143,8 @@ take_requests(TimestampTz now)
 		due[TASK_RESULTS] = now;
 		my_database->results = false;
 	}
+	if (my_database->nbehind > 0)
+		due[TASK_BEHIND] = now;
 	if (my_database->alert)
 	{
 		/* they come in swarms: not for each of them */

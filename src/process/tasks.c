@@ -26,10 +26,12 @@
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "table/day_partition.h"
+#include "table/key_hold.h"
 #include "table/ready_search.h"
 #include "table/rollup.h"
 #include "config/function_identity.h"
 #include "config/limits_load.h"
+#include "job/behind.h"
 #include "job/recovery.h"
 #include "alert/alert.h"
 #include "schedule/schedule.h"
@@ -41,6 +43,10 @@
 
 /* Rows are locked by a session: look again */
 #define RETRY_DELAY		USECS_PER_SEC
+
+/* Keys that are over are removed so many at once, with such a pause (microseconds) */
+#define PURGE_ROWS		10000
+#define PURGE_DELAY		(100 * 1000)
 
 int64		tasks_clock_set_back = 0;
 
@@ -96,6 +102,8 @@ task_partitions(TimestampTz now)
 	own_transaction_begin();
 	function_identity_maintain(now);
 	schedule_load_set();
+	if (key_hold_purge(now, PURGE_ROWS))
+		again = Min(again, now + PURGE_DELAY);
 	own_transaction_end();
 	return again;
 }
@@ -127,6 +135,54 @@ task_release(TimestampTz now)
 	own_transaction_begin();
 	all = schedule_release_held();
 	own_transaction_end();
+	return all ? DT_NOEND : now + RETRY_DELAY;
+}
+
+/* Release all jobs that wait for the end of one that has ended, part by part */
+static bool
+release_all_behind(void)
+{
+	int64		after = 0;
+	bool		all = true;
+	bool		last;
+
+	do
+	{
+		own_transaction_begin();
+		if (!behind_look_all(&after, &last))
+			all = false;
+		own_transaction_end();
+	} while (!last);
+	return all;
+}
+
+static TimestampTz
+task_behind(TimestampTz now)
+{
+	static bool look_everywhere = true; /* at first, and after an error */
+	int64		ahead[BEHIND_MAX];
+	bool		all;
+	int			n;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	n = my_database->nbehind;
+	memcpy(ahead, my_database->behind, sizeof(ahead));
+	my_database->nbehind = 0;
+	LWLockRelease(shared->workers_lock);
+
+	if (look_everywhere || n > BEHIND_MAX)
+	{
+		look_everywhere = true;
+		all = release_all_behind();
+	}
+	else
+	{
+		look_everywhere = true;
+		own_transaction_begin();
+		all = behind_look(ahead, n);
+		own_transaction_end();
+	}
+	look_everywhere = !all;
 	return all ? DT_NOEND : now + RETRY_DELAY;
 }
 
@@ -206,6 +262,7 @@ static const Task tasks[TASK_N] = {
 	[TASK_RESULTS] = {"count failed runs of schedules", task_results},
 	[TASK_SCHEDULES] = {"fire schedules", task_schedules},
 	[TASK_RELEASE] = {"release held runs of schedules", task_release},
+	[TASK_BEHIND] = {"release jobs that wait for the end of another", task_behind},
 	[TASK_POOL] = {"start workers", pool_maintain},
 	[TASK_ALERTS] = {"send alerts", task_alerts},
 	[TASK_ROLLUP] = {"add up counts of finished jobs", task_rollup},

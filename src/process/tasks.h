@@ -21,6 +21,7 @@ typedef enum TaskName
 	TASK_RESULTS,				/* of runs; before the schedules fire */
 	TASK_SCHEDULES,
 	TASK_RELEASE,
+	TASK_BEHIND,				/* jobs that wait for the end of another */
 	TASK_POOL,
 	TASK_ALERTS,
 	TASK_ROLLUP,

@@ -14,7 +14,7 @@
 #include "base/job_state.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
-#include "table/job_table.h"
+#include "table/job_insert.h"
 #include "table/alert_event.h"
 #include "schedule/schedule.h"
 #include "job/end.h"

@@ -23,7 +23,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job_state.h"
 #include "shmem/preload.h"

@@ -24,7 +24,7 @@
 #include "base/roles.h"
 #include "shmem/preload.h"
 #include "function/function.h"
-#include "table/job_table.h"
+#include "table/job_insert.h"
 #include "job/current_job.h"
 #include "job/command.h"
 #include "schedule/schedule.h"

@@ -71,6 +71,19 @@ wake_scheduler_locked(DatabaseSlot *slot)
 }
 
 void
+database_add_behind(DatabaseSlot *slot, const int64 *ids, int n)
+{
+	if (n > BEHIND_MAX)
+		slot->nbehind = BEHIND_MAX + 1;
+	for (int i = 0; i < n && slot->nbehind <= BEHIND_MAX; i++)
+	{
+		if (slot->nbehind < BEHIND_MAX)
+			slot->behind[slot->nbehind] = ids[i];
+		slot->nbehind++;
+	}
+}
+
+void
 wake_scheduler(Oid database)
 {
 	DatabaseSlot *slot;

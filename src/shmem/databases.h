@@ -20,8 +20,11 @@
 /* Jobs without a known end that are remembered by id */
 #define LOST_MAX	32
 
+/* Jobs that are remembered by id because one may wait for their end */
+#define BEHIND_MAX	64
+
 /* Tasks of a scheduler: process/tasks.h */
-#define SCHEDULER_TASKS	12
+#define SCHEDULER_TASKS	13
 
 /* A task that has failed, and not succeeded since; for defer.health */
 typedef struct TaskFailure
@@ -47,6 +50,9 @@ typedef struct DatabaseSlot
 	bool		rescan;			/* read all tables again */
 	bool		release;		/* look for held runs of schedules */
 	bool		results;		/* count how runs of schedules have ended */
+	int			nbehind;		/* jobs that may have ended while another
+								 * waits for that; BEHIND_MAX + 1: all may */
+	int64		behind[BEHIND_MAX];
 	bool		alert;			/* there are events for alerts, or other rules */
 	uint32		rollup_many;	/* so many new counts of finished jobs are
 								 * added up at once */
@@ -77,6 +83,12 @@ extern void databases_shmem_init(void); /* under AddinShmemInitLock */
  * free).  The caller holds workers_lock, exclusively to create.
  */
 extern DatabaseSlot *database_slot(Oid database, bool create);
+
+/*
+ * Add to the jobs that may have ended while another waits behind them, with
+ * workers_lock held; n may be BEHIND_MAX + 1: all.
+ */
+extern void database_add_behind(DatabaseSlot *slot, const int64 *ids, int n);
 
 /* Wake the scheduler of a database, if it has one; the first with workers_lock held */
 extern void wake_scheduler_locked(DatabaseSlot *slot);

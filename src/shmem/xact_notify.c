@@ -72,6 +72,7 @@ static struct
 	int			nlimits;		/* MAX_LIMITS + 1: more than there is room for */
 	int			nfinals;		/* likewise */
 	int			nscheduled;
+	int			nbehind;		/* BEHIND_MAX + 1: more than there is room for */
 	bool		release;
 	bool		results;
 	bool		installed;
@@ -84,6 +85,7 @@ static struct
 	PendingRole roles[MAX_ROLES];
 	PendingLimit limits[MAX_LIMITS];
 	int64		finals[MAX_FINALS];
+	int64		behind[BEHIND_MAX];
 	Oid			scheduled[MAX_SCHEDULED];
 }			pending;
 
@@ -93,7 +95,7 @@ pending_reset(void)
 {
 	pending.any = false;
 	pending.nqueues = pending.nroles = pending.nlimits = pending.nfinals = 0;
-	pending.nscheduled = pending.last = 0;
+	pending.nscheduled = pending.nbehind = pending.last = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
 	pending.results = false;
 	pending.rollup = 0;
@@ -221,6 +223,16 @@ xact_notify_results(void)
 }
 
 void
+xact_notify_behind(int64 ahead)
+{
+	pending_begin();
+	if (pending.nbehind < BEHIND_MAX)
+		pending.behind[pending.nbehind] = ahead;
+	if (pending.nbehind <= BEHIND_MAX)
+		pending.nbehind++;
+}
+
+void
 xact_notify_installed(void)
 {
 	pending_begin();
@@ -328,6 +340,11 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			wake = db->release = true;
 		if (pending.results)
 			wake = db->results = true;
+		if (pending.nbehind > 0)
+		{
+			database_add_behind(db, pending.behind, pending.nbehind);
+			wake = true;
+		}
 		if (pending.alert && !db->alert)
 			wake = db->alert = true;
 		if (note_rollup(db))
@@ -440,8 +457,8 @@ pending_commit(void)
 		note_rollup(my_database))
 		wake_scheduler(MyDatabaseId);
 	if (grow || wake || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.results || pending.alert || pending.rollup > 0 || pending.installed ||
-		pending.probe || pending.next_schedule != DT_NOEND)
+		pending.results || pending.nbehind > 0 || pending.alert || pending.rollup > 0 ||
+		pending.installed || pending.probe || pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, wake, next_due);
 }
 

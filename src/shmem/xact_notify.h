@@ -37,6 +37,12 @@ extern void xact_notify_release(void);
 /* Ends of runs are to be counted, for pause_after_failures */
 extern void xact_notify_results(void);
 
+/*
+ * A job was put behind that one, or that one has ended while a session may just
+ * do so: the scheduler looks whether one waits for the end of a job that is over
+ */
+extern void xact_notify_behind(int64 ahead);
+
 /* There are events for alerts, or other rules */
 extern void xact_notify_alert(void);
 

@@ -13,10 +13,8 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -29,7 +27,6 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/table_check.h"
-#include "shmem/xact_notify.h"
 #include "table/job_row.h"
 #include "table/job_table.h"
 
@@ -162,16 +159,13 @@ job_table_init(void)
 	defer_on_subxact_event(job_table_subxact_callback);
 }
 
-/* ------------------------------------------------------------------------
- * Insert
- * ------------------------------------------------------------------------ */
-
 /*
- * Never as an "update" in the executor's sense, which looks for the columns
- * that a query names, to give indexes a hint.
+ * Insert the index entries of the row in table->slot.  Never as an "update" in
+ * the executor's sense, which looks for the columns that a query names, to give
+ * indexes a hint.
  */
-static void
-insert_index_entries(JobTable *table, bool *conflict, bool only_summarizing)
+void
+job_table_index_row(JobTable *table, bool *conflict, bool only_summarizing)
 {
 	List	   *arbiters = conflict != NULL ? list_make1_oid(table->key_index) : NIL;
 
@@ -180,89 +174,6 @@ insert_index_entries(JobTable *table, bool *conflict, bool only_summarizing)
 										 only_summarizing));
 	list_free(arbiters);
 	ResetPerTupleExprContext(table->estate);
-}
-
-/* The id of the job that has the key; 0: it went away meanwhile */
-static int64
-id_of_row(JobTable *table, ItemPointer tid)
-{
-	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
-	int64		id = 0;
-	bool		isnull;
-
-	if (table_tuple_fetch_row_version(table->rel, tid, SnapshotAny, slot))
-		id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
-	ExecDropSingleTupleTableSlot(slot);
-	return id;
-}
-
-/*
- * Insert a row with a key, as INSERT ... ON CONFLICT DO NOTHING does: wait for
- * a transaction that is inserting the same key and has not committed.  Returns
- * the id of the job that there is then.
- */
-static int64
-insert_with_key(JobTable *table, const Job *job)
-{
-	List	   *arbiters = list_make1_oid(table->key_index);
-
-	for (;;)
-	{
-		ItemPointerData other;
-		uint32		token;
-		bool		conflict = false;
-
-		CHECK_FOR_INTERRUPTS();
-		job_to_slot(job, table->slot);
-		ItemPointerSetInvalid(&table->slot->tts_tid);
-		if (!compat_check_index_constraints(table->info, table->slot, table->estate,
-											&other, arbiters))
-		{
-			int64		id = id_of_row(table, &other);
-
-			if (id != 0)
-				return id;
-			continue;
-		}
-		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-		table_tuple_insert_speculative(table->rel, table->slot,
-									   GetCurrentCommandId(true), 0, NULL, token);
-		insert_index_entries(table, &conflict, false);
-		table_tuple_complete_speculative(table->rel, table->slot, token, !conflict);
-		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
-		if (!conflict)
-			return job->id;
-	}
-}
-
-int64
-job_insert(Job *job)
-{
-	JobTable   *table = job_table();
-	MemoryContext context;
-	int64		id;
-
-	job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
-	if (job->enqueued_at == 0)
-		job->enqueued_at = GetCurrentTimestamp();
-	job->claim = 0;
-
-	context = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
-	if (job->key != NULL)
-		id = insert_with_key(table, job);
-	else
-	{
-		job_to_slot(job, table->slot);
-		table_tuple_insert(table->rel, table->slot, GetCurrentCommandId(true), 0, NULL);
-		insert_index_entries(table, NULL, false);
-		id = job->id;
-	}
-	MemoryContextSwitchTo(context);
-	ExecClearTuple(table->slot);
-	ResetPerTupleExprContext(table->estate);
-	if (id == job->id)
-		xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, id);
-	return id;
 }
 
 /* ------------------------------------------------------------------------
@@ -388,7 +299,7 @@ update_at(JobTable *table, ItemPointer tid, bool wait)
 	result = compat_table_update(table->rel, tid, table->slot, GetCurrentCommandId(true), wait,
 								 &failure, &lock_mode, &indexes);
 	if (result == TM_Ok && !COMPAT_NO_INDEXES(indexes))
-		insert_index_entries(table, NULL, COMPAT_ONLY_SUMMARIZING(indexes));
+		job_table_index_row(table, NULL, COMPAT_ONLY_SUMMARIZING(indexes));
 	return result;
 }
 
@@ -458,21 +369,46 @@ job_delete_at(ItemPointer tid)
 }
 
 /*
+ * Check whether the version of a row that the slot has was replaced by another,
+ * in a transaction that may have been rolled back, or be under way.
+ */
+static bool
+has_later_version(TupleTableSlot *slot)
+{
+	bool		should_free;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+	bool		later = !ItemPointerEquals(&tuple->t_data->t_ctid, &slot->tts_tid);
+
+	if (should_free)
+		heap_freetuple(tuple);
+	return later;
+}
+
+/*
  * The same where an earlier transaction has left the row.  If it is not there
- * any more it is looked for.
+ * any more, or was changed, it is looked for: then *followed_by is the row's,
+ * unless the pointer is NULL.
  */
 bool
-job_delete_left(CachedTid *place, int64 id)
+job_delete_left(CachedTid *place, int64 id, int64 *followed_by)
 {
 	JobTable   *table = job_table();
 	ItemPointerData tid = place->tid;
 	bool		deleted;
 
-	if (!tid_cache_holds(place, table->rel, &table->nblocks, id, table->slot))
+	if (!tid_cache_holds(place, table->rel, &table->nblocks, id, table->slot) ||
+		has_later_version(table->slot))
 	{
 		CommandCounterIncrement();
 		if (!job_tid(id, &tid, table->slot))
 			ItemPointerSetInvalid(&tid);
+		else if (followed_by != NULL)
+		{
+			bool		isnull;
+			Datum		value = slot_getattr(table->slot, JOB_FOLLOWED_BY, &isnull);
+
+			*followed_by = isnull ? 0 : DatumGetInt64(value);
+		}
 	}
 	deleted = ItemPointerIsValid(&tid) && delete_at(&tid, false);
 	ExecClearTuple(table->slot);

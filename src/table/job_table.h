@@ -39,6 +39,9 @@ extern JobTable *job_table(void);
 extern void job_table_close(void);
 extern void job_table_init(void);	/* in _PG_init */
 
+/* Insert the index entries of table->slot; with "conflict" those of a key are speculative */
+extern void job_table_index_row(JobTable *table, bool *conflict, bool only_summarizing);
+
 /*
  * One write to the row at tid; false: another session is at it or was (never
  * waits)
@@ -46,8 +49,9 @@ extern void job_table_init(void);	/* in _PG_init */
 extern bool job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim,
 							 CachedTid *new_place);
 extern bool job_delete_at(ItemPointer tid); /* found in this transaction */
-extern bool job_delete_left(CachedTid *place, int64 id);	/* left there by an
-															 * earlier one */
+
+/* Left there by an earlier transaction; *followed_by is set if it was changed since */
+extern bool job_delete_left(CachedTid *place, int64 id, int64 *followed_by);
 
 /* Find the newest committed version of a row */
 extern bool job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot);
@@ -85,13 +89,6 @@ extern void ready_cursor_begin(ReadyCursor *cursor, Oid owner);
  */
 extern bool ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,
 							  TimestampTz now);
-
-/*
- * Insert a job.  id and claim are set here, enqueued_at if it is 0.  If job->key is set
- * and an unfinished job of that owner, function and key exists, its id is
- * returned and nothing is inserted.  Calls xact_notify_job().
- */
-extern int64 job_insert(Job *job);
 
 /* Read one row by id, as of now (not of the snapshot). false: no such row */
 extern bool job_read(int64 id, Job *job);

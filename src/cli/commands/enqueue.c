@@ -14,7 +14,7 @@
 #include "commands/wait.h"
 
 /* Values of the options: parameters of both statements from the third on */
-static const char *options_values[14];
+static const char *options_values[17];
 
 #define OPTIONS_SQL \
 	" run_at => $3::pg_catalog.timestamptz, delay => $4::pg_catalog.interval, queue => $5," \
@@ -22,7 +22,8 @@ static const char *options_values[14];
 	" metadata => $9::pg_catalog.jsonb, max_attempts => $10::pg_catalog.int4," \
 	" initial_interval => $11::pg_catalog.interval, multiplier => $12::pg_catalog.float8," \
 	" max_interval => $13::pg_catalog.interval, randomization => $14::pg_catalog.float8," \
-	" max_duration => $15::pg_catalog.interval, group_key => $16) AS id"
+	" max_duration => $15::pg_catalog.interval, group_key => $16, on_key => $17," \
+	" debounce_max => $18::pg_catalog.interval, key_for => $19::pg_catalog.interval) AS id"
 
 static const char *const enqueue_sql =
 "SELECT defer.enqueue($1::pg_catalog.text, args => $2::pg_catalog.jsonb," OPTIONS_SQL;
@@ -68,6 +69,9 @@ cmd_enqueue(int argc, char **argv)
 		{"randomization", 0, OPTION_TEXT, &options_values[11]},
 		{"max-duration", 0, OPTION_TEXT, &options_values[12]},
 		{"group", 'g', OPTION_TEXT, &options_values[13]},
+		{"on-key", 0, OPTION_TEXT, &options_values[14]},
+		{"debounce-max", 0, OPTION_TEXT, &options_values[15]},
+		{"key-for", 0, OPTION_TEXT, &options_values[16]},
 		{"command", 'c', OPTION_FLAG, &is_command},
 		{"wait", 0, OPTION_FLAG, &wait},
 		{"timeout", 't', OPTION_SECONDS, &timeout},
@@ -117,6 +121,9 @@ const Command command_enqueue = {
 	"  -Q, --queue=NAME\n"
 	"      --priority=N       smaller runs first\n"
 	"  -k, --key=KEY          at most one unfinished job of the function has it\n"
+	"      --on-key=MODE      if one has it: keep, replace, debounce or error\n"
+	"      --debounce-max=TIME, --key-for=TIME\n"
+	"                         as in defer.enqueue()\n"
 	"  -g, --group=NAME       the group, such as a tenant\n"
 	"      --discard-after=TIME\n"
 	"  -m, --metadata=JSON\n"
@@ -131,5 +138,6 @@ const Command command_enqueue = {
 	"  defer -d shop enqueue send_invoice '{\"invoice_id\": 42}'\n"
 	"  defer -d shop enqueue 'billing.send_invoice(integer)' '[42]' --delay '10 minutes'\n"
 	"  jq -c . order.json | defer -d shop enqueue import_order - --key order-17\n"
+	"  defer -d shop enqueue index_shop '[7]' --key 'shop 7' --on-key debounce --delay '1 min'\n"
 	"  defer -d shop enqueue --command 'VACUUM ANALYZE invoice' --wait --timeout 10min\n"
 };

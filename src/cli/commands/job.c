@@ -105,6 +105,7 @@ print_head(const PGresult *job, const PGresult *parent)
 	buffer_printf(&line, "%s, priority %s", result_text(job, 0, "queue"), result_text(job, 0, "priority"));
 	field("queue", line.data, TEXT_LINE);
 	field("key", result_value(job, 0, "key"), TEXT_LINE);
+	field("waits for", result_value(job, 0, "behind"), TEXT_LINE);
 	field("group", result_value(job, 0, "group_key"), TEXT_LINE);
 	field("metadata", result_value(job, 0, "metadata"), TEXT_BLOCK);
 	field("schedule", result_value(job, 0, "schedule"), TEXT_LINE);

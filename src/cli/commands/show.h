@@ -29,7 +29,7 @@
 	" j.finished_at," \
 	" EXTRACT(epoch FROM j.duration)::pg_catalog.float8 AS duration, j.attempt," \
 	" j.max_attempts, j.result, j.error, j.sqlstate, j.key, j.group_key, j.metadata," \
-	" j.parent_id, j.rerun_of, j.schedule, j.scheduled_for, j.discard_at, j.progress, j.pid"
+	" j.parent_id, j.rerun_of, j.schedule, j.scheduled_for, j.discard_at, j.progress, j.pid, j.behind"
 
 extern void show_progress(Buffer *out, double fraction, int width);
 extern void show_queues(Table *table, const PGresult *res);

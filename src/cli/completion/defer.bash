@@ -104,7 +104,7 @@ _defer()
 	jobs) options=(--state --function --queue --group --schedule --owner --parent --metadata --error --since --until
 		--limit --before) ;;
 	schedules | trigger) options=(--owner) ;;
-	enqueue) options=(--run-at --delay --queue --priority --key --group --discard-after --metadata --max-attempts
+	enqueue) options=(--run-at --delay --queue --priority --key --on-key --debounce-max --key-for --group --discard-after --metadata --max-attempts
 		--initial-interval --multiplier --max-interval --randomization --max-duration --command --wait
 		--timeout) ;;
 	cancel) options=(--force) ;;

@@ -76,6 +76,19 @@ job_buttons(Page *page, const PGresult *res, const char *id)
 	buffer_add(page->out, "</div>");
 }
 
+/* Add a fact that is another job, if there is one */
+static void
+fact_job(Page *page, const PGresult *res, const char *name, const char *column)
+{
+	const char *id = result_value(res, 0, column);
+
+	if (id == NULL)
+		return;
+	fact(page, name);
+	html_add(page->out, "<a href=\"/job?id=%s\">job %s</a>", id, id);
+	fact_end(page);
+}
+
 static void
 job_facts(Page *page, const PGresult *res)
 {
@@ -129,18 +142,9 @@ job_facts(Page *page, const PGresult *res)
 		html_clock(out, result_value(res, 0, "discard_at"), page->now);
 		fact_end(page);
 	}
-	if (result_value(res, 0, "parent_id") != NULL)
-	{
-		fact(page, "Enqueued by");
-		html_add(out, "<a href=\"/job?id=%s\">job %s</a>", result_text(res, 0, "parent_id"), result_text(res, 0, "parent_id"));
-		fact_end(page);
-	}
-	if (result_value(res, 0, "rerun_of") != NULL)
-	{
-		fact(page, "Rerun of");
-		html_add(out, "<a href=\"/job?id=%s\">job %s</a>", result_text(res, 0, "rerun_of"), result_text(res, 0, "rerun_of"));
-		fact_end(page);
-	}
+	fact_job(page, res, "Enqueued by", "parent_id");
+	fact_job(page, res, "Begins after the end of", "behind");
+	fact_job(page, res, "Rerun of", "rerun_of");
 	buffer_add(out, "</dl>\n");
 }
 
