@@ -87,10 +87,10 @@ schedule_card(Page *page, const PGresult *res, int i)
 	html_add(out, "</dd></div>\n<div><dt>If the last still runs</dt><dd>%s</dd></div>\n"
 			 "<div><dt>After downtime</dt><dd>%s</dd></div></dl>\n",
 			 result_text(res, i, "overlap"), result_text(res, i, "catch_up"));
-	if (result_value(res, i, "runs") != NULL)
+	if (result_value(res, i, "last_jobs") != NULL)
 	{
 		buffer_add(out, "<div><p class=\"label\">Last runs</p>");
-		part_job_links(page, result_text(res, i, "runs"));
+		part_job_links(page, result_text(res, i, "last_jobs"));
 		buffer_add(out, "</div>\n");
 	}
 	next_times(page, result_text(res, i, "next_runs"));
@@ -107,7 +107,7 @@ page_schedules(Page *page)
 		" FROM defer.schedules s ORDER BY place LIMIT 200)"
 		" SELECT s.*, CASE WHEN s.place <= 20 AND s.last_run_at IS NOT NULL THEN"
 		" (SELECT pg_catalog.string_agg(j.id || ':' || j.state, ' ' ORDER BY j.id DESC) FROM defer.jobs j"
-		" WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs(schedule_id => s.id, n => 6)))) END AS runs"
+		" WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs(schedule_id => s.id, n => 6)))) END AS last_jobs"
 		" FROM s ORDER BY s.place";
 	PGresult   *res = page_query(page, sql, 0, NULL);
 
