@@ -110,7 +110,8 @@ SELECT 'warning', pg_catalog.format('schedule "%s" of role %s waits for its run 
 UNION ALL
 SELECT 'warning', pg_catalog.format('%s of %s failed for good during the last day',
 		CASE pg_catalog.sum(c.failed) WHEN 1 THEN '1 job' ELSE pg_catalog.sum(c.failed) || ' jobs' END, c.function),
-	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs WHERE state = ''failed'' AND function = %L;', c.function)
+	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs'
+		' WHERE id = ANY (ARRAY(SELECT defer.find_jobs(''{failed}'', %L)));', c.function)
   FROM defer.job_counts c
  WHERE c.failed > 0 AND c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
  GROUP BY c.function

@@ -9,15 +9,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/spi.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
+#include "base/subtransaction.h"
 #include "base/timer.h"
 #include "alert/alert.h"
 #include "alert/rule.h"
@@ -60,6 +59,26 @@ typedef struct OwnerTime
 static HTAB *rule_states = NULL;
 static unsigned int turn = 0;
 
+/* What is done for a rule, in a subtransaction */
+typedef struct RuleTurn
+{
+	const DueRule *due;
+	bool		send;			/* what it has; or else check its conditions */
+	TimestampTz now;
+	TimestampTz again;			/* out: when to do it next */
+} RuleTurn;
+
+static void
+perform_turn(void *arg)
+{
+	RuleTurn   *rule_turn = arg;
+
+	if (rule_turn->send)
+		alert_rule_send(rule_turn->due->rule);
+	else
+		rule_turn->again = alert_conditions_check(rule_turn->due->rule, rule_turn->now);
+}
+
 /*
  * Send what a rule has, or else check its conditions, in a subtransaction.  An error
  * is reported, and this is tried again in a while: it holds up the rules of no other
@@ -68,41 +87,19 @@ static unsigned int turn = 0;
 static void
 try_rule(const DueRule *due, bool send, TimestampTz now)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	RuleTurn	rule_turn = {due, send, now, 0};
+	ErrorData  *error = subtransaction_try(perform_turn, &rule_turn);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+	if (error != NULL)
 	{
-		TimestampTz again = 0;
-
-		if (send)
-			alert_rule_send(due->rule);
-		else
-			again = alert_conditions_check(due->rule, now);
-		ReleaseCurrentSubTransaction();
-		*(send ? &due->state->send_at : &due->state->check_at) = again;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-		int64		wait;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-
-		/* not the rule's fault: the process is to exit, or a table is locked */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-			error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		if (subtransaction_interrupted(error))
 			ReThrowError(error);
-		wait = RULE_AGAIN;
 		if (error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
-			wait = SCAN_PAUSE;	/* another session has just changed the alert */
+			rule_turn.again = now + SCAN_PAUSE; /* another session has just
+												 * changed the alert */
 		else
+		{
+			rule_turn.again = now + RULE_AGAIN;
 			ereport(LOG,
 					(errcode(error->sqlerrcode),
 					 send ?
@@ -111,12 +108,10 @@ try_rule(const DueRule *due, bool send, TimestampTz now)
 					 errmsg("conditions of alert \"%s\" could not be checked: %s",
 							due->rule->name, error->message),
 					 errhint("It is tried again in a minute.")));
+		}
 		FreeErrorData(error);
-		*(send ? &due->state->send_at : &due->state->check_at) = now + wait;
 	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	*(send ? &due->state->send_at : &due->state->check_at) = rule_turn.again;
 }
 
 static RuleState *

@@ -24,6 +24,7 @@
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "base/role_check.h"
+#include "base/subtransaction.h"
 #include "shmem/preload.h"
 #include "job/command.h"
 #include "import/import.h"
@@ -281,36 +282,35 @@ note_error(Outcome *outcome, const ErrorData *error)
 		import_note(outcome, "%s", error->hint);
 }
 
-/* In a subtransaction: an error undoes this job and no other */
+/* The import of a job, in a subtransaction */
+typedef struct Attempt
+{
+	const Import *import;
+	const PgCronJob *job;
+	Outcome    *outcome;
+} Attempt;
+
+static void
+attempt_import(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	import_job(attempt->import, attempt->job, attempt->outcome);
+}
+
+/* Import a job, or note why that fails: an error undoes this job and no other */
 static void
 try_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resource_owner = CurrentResourceOwner;
+	Attempt		attempt = {import, job, outcome};
+	ErrorData  *error = subtransaction_try(attempt_import, &attempt);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		import_job(import, job, outcome);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		/* not the job's fault: a request to stop */
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		note_error(outcome, error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resource_owner;
+	if (error == NULL)
+		return;
+	/* not the job's fault: a request to stop */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	note_error(outcome, error);
 }
 
 /* ------------------------------------------------------------------------

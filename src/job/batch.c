@@ -151,7 +151,9 @@ batch_leave_job(int index)
  * reschedule, which then write the row.
  *
  * A job that was stolen may be in two slots.  It is taken out of the source
- * worker's, too: if the thief fails it must not wait there again.
+ * worker's, too: if the thief fails it must not wait there again.  So the slots of
+ * all workers are read, and not only that of the claim in the row: the thief's claim
+ * is in no row before it commits.  Callers call this for jobs with a claim only.
  */
 static BatchWithdraw
 batch_withdraw(int64 job_id)

@@ -40,6 +40,19 @@ static struct
 	int64		ids[BATCH_MAX]; /* newest first */
 }			steal;
 
+/*
+ * Check whether jobs may be taken from a worker: it is another one of our role, and
+ * some wait in its batch.  An unlocked look: the caller looks again under the lock of
+ * the slot.
+ */
+static bool
+may_be_source(const WorkerSlot *slot)
+{
+	return slot != my_worker && slot->state == WORKER_BUSY &&
+		slot->database == MyDatabaseId && slot->owner == my_worker->owner &&
+		slot->nwaiting > 0;
+}
+
 /* Mark a job that waits in the batch of a worker of our role, if it does */
 static void
 mark_waiting(int64 job_id)
@@ -49,9 +62,7 @@ mark_waiting(int64 job_id)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
-		if (slot == my_worker || slot->state != WORKER_BUSY ||
-			slot->database != MyDatabaseId || slot->owner != my_worker->owner ||
-			slot->nwaiting == 0)	/* unlocked look */
+		if (!may_be_source(slot))
 			continue;
 		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		for (int e = 0; e < slot->nentries; e++)
@@ -87,9 +98,7 @@ choose_source(bool *later)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
-		if (slot == my_worker || slot->state != WORKER_BUSY ||
-			slot->database != MyDatabaseId || slot->owner != my_worker->owner ||
-			slot->nwaiting == 0)	/* unlocked look */
+		if (!may_be_source(slot))
 			continue;
 		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		if (slot->nwaiting > 0 && slot->current_job != 0 &&

@@ -28,12 +28,12 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
+#include "base/subtransaction.h"
 #include "shmem/scheduled_set.h"
 #include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
@@ -74,17 +74,30 @@ postpone(const Schedule *s, TimestampTz now, const ErrorData *error)
 				   lengthof(types), types, values, NULL, NULL);
 }
 
-/*
- * Check for an error that is not the fault of a schedule: a request to stop,
- * or a lock on a table of ours
- */
-static bool
-must_stop(const ErrorData *error)
+/* Schedules to process, in a subtransaction */
+typedef struct Portion
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-		error->sqlerrcode == ERRCODE_CRASH_SHUTDOWN;
+	const Schedule *rows;
+	uint64		n;
+	TimestampTz now;
+	void		(*process) (Schedule *s, TimestampTz now);
+	MemoryContext scratch;		/* of each schedule */
+} Portion;
+
+static void
+process_portion(void *arg)
+{
+	const Portion *portion = arg;
+	MemoryContext context = MemoryContextSwitchTo(portion->scratch);
+
+	for (uint64 i = 0; i < portion->n; i++)
+	{
+		Schedule	row = portion->rows[i];
+
+		portion->process(&row, portion->now);
+		MemoryContextReset(portion->scratch);
+	}
+	MemoryContextSwitchTo(context);
 }
 
 /*
@@ -95,38 +108,13 @@ static ErrorData *
 process_some(const Schedule *rows, uint64 n, TimestampTz now,
 			 void (*process) (Schedule *s, TimestampTz now))
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext scratch;
-	ErrorData  *volatile error = NULL;
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "defer ticks",
+												  ALLOCSET_DEFAULT_SIZES);
+	Portion		portion = {rows, n, now, process, scratch};
+	ErrorData  *error = subtransaction_try(process_portion, &portion);
 
-	scratch = AllocSetContextCreate(context, "defer ticks", ALLOCSET_DEFAULT_SIZES);
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		for (uint64 i = 0; i < n; i++)
-		{
-			Schedule	row = rows[i];
-
-			MemoryContextSwitchTo(scratch);
-			process(&row, now);
-			MemoryContextReset(scratch);
-		}
-		MemoryContextSwitchTo(context);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	MemoryContextDelete(scratch);
-	if (error != NULL && must_stop(error))
+	if (error != NULL && subtransaction_interrupted(error))
 		ReThrowError(error);
 	return error;
 }

@@ -9,18 +9,17 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
+#include "base/subtransaction.h"
 #include "table/rollup.h"
 
 /*
@@ -125,6 +124,22 @@ leave_out(Datum tid, const ErrorData *error)
 					error->message)));
 }
 
+/* Rows to add up, in a subtransaction */
+typedef struct Portion
+{
+	Datum	   *tids;
+	int			n;
+	Sums	   *sums;
+} Portion;
+
+static void
+add_up_portion(void *arg)
+{
+	Portion    *portion = arg;
+
+	add_up(portion->tids, portion->n, portion->sums);
+}
+
 /*
  * Add up rows in a subtransaction.  Returns NULL, or the error if they cannot be
  * added up together; other errors are thrown.
@@ -132,27 +147,9 @@ leave_out(Datum tid, const ErrorData *error)
 static ErrorData *
 try_add_up(Datum *tids, int n, Sums *sums)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Portion		portion = {tids, n, sums};
+	ErrorData  *error = subtransaction_try(add_up_portion, &portion);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		add_up(tids, n, sums);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error != NULL && !is_data_error(error))
 		ReThrowError(error);
 	return error;

@@ -269,6 +269,12 @@ typedef struct PauseActions
 	Action		owned_schedule; /* with --owner */
 } PauseActions;
 
+#define PAUSE_OPTIONS \
+	"\nOptions:\n" \
+	"  -Q, --queue            the names are of queues, not functions\n" \
+	"  -S, --schedule         the names are of schedules\n" \
+	"      --owner=ROLE       of schedules of this role, as several can have one of that name\n"
+
 static int
 pause_or_resume(int argc, char **argv, const PauseActions *actions)
 {
@@ -314,10 +320,7 @@ cmd_pause(int argc, char **argv)
 
 const Command command_pause = {
 	"pause", "NAME...", "Hold back jobs of functions and queues, or pause schedules", cmd_pause,
-	"\nOptions:\n"
-	"  -Q, --queue            the names are of queues, not functions\n"
-	"  -S, --schedule         the names are of schedules\n"
-	"      --owner=ROLE       of schedules of this role, as several can have one of that name\n"
+	PAUSE_OPTIONS
 	"\nExamples:\n"
 	"  defer -d shop pause send_invoice\n"
 	"  defer -d shop pause --queue reports mails\n"
@@ -342,10 +345,7 @@ cmd_resume(int argc, char **argv)
 
 const Command command_resume = {
 	"resume", "NAME...", "Undo pause", cmd_resume,
-	"\nOptions:\n"
-	"  -Q, --queue            the names are of queues, not functions\n"
-	"  -S, --schedule         the names are of schedules\n"
-	"      --owner=ROLE       of schedules of this role, as several can have one of that name\n"
+	PAUSE_OPTIONS
 	"\nExamples:\n"
 	"  defer -d shop resume send_invoice\n"
 	"  defer -d shop resume --queue reports\n"
