@@ -54,7 +54,7 @@ shmem_startup(void)
 		prev_shmem_startup_hook();
 	defer_wait_events_init();
 	defer_shmem_startup();
-	restored_at_start();
+	restore_detect_at_start();
 }
 
 void

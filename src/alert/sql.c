@@ -104,7 +104,7 @@ check_destination(FunctionCallInfo fcinfo)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"recipients\" must not be empty")));
 		for (int i = 0; i < n; i++)
-			check_mail_address(nulls[i] ? "" : TextDatumGetCString(addresses[i]), "recipients");
+			delivery_check_mail_address(nulls[i] ? "" : TextDatumGetCString(addresses[i]), "recipients");
 	}
 	return endpoint != NULL ? endpoint->owner : InvalidOid;
 }

@@ -175,7 +175,7 @@ catalog_is_active(void)
  * while a session is connected
  */
 bool
-database_is_template(Oid database)
+catalog_database_is_template(Oid database)
 {
 	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
 	bool		template;

@@ -43,6 +43,6 @@ extern Oid	catalog_owner(void);	/* owner of the extension */
 extern Oid	catalog_oid(CatalogObject which);	/* cached; error if missing */
 extern bool catalog_is_active(void);	/* false in a restored or copied
 										 * database */
-extern bool database_is_template(Oid database);
+extern bool catalog_database_is_template(Oid database);
 
 #endif							/* DEFER_CATALOG_H */

@@ -100,7 +100,7 @@ own_transaction_would_wait(void)
 
 /* Print an error of our own and make sure that nothing of it is left */
 void
-report_own_error(MemoryContext context)
+own_transaction_report_error(MemoryContext context)
 {
 	MemoryContextSwitchTo(context);
 	EmitErrorReport();
@@ -111,7 +111,7 @@ report_own_error(MemoryContext context)
 
 /* In a transaction of its own: it may have been dropped under us */
 bool
-extension_is_there(void)
+own_transaction_extension_exists(void)
 {
 	bool		there;
 

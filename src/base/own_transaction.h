@@ -15,7 +15,7 @@ extern void own_transaction_wait_briefly(void);
 
 extern bool own_transaction_is_locked(void);
 extern bool own_transaction_would_wait(void);
-extern void report_own_error(MemoryContext context);
-extern bool extension_is_there(void);
+extern void own_transaction_report_error(MemoryContext context);
+extern bool own_transaction_extension_exists(void);
 
 #endif							/* BOOKKEEPING_H */

@@ -21,7 +21,7 @@
 #include "base/role_check.h"
 
 OwnerState
-owner_state(Oid role)
+role_check_state(Oid role)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
 	Form_pg_authid form;
@@ -41,7 +41,7 @@ owner_state(Oid role)
 }
 
 char *
-owner_failure(Oid role, OwnerState state, const char **sqlstate)
+role_check_failure(Oid role, OwnerState state, const char **sqlstate)
 {
 	switch (state)
 	{

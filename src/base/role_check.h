@@ -18,9 +18,9 @@ typedef enum OwnerState
 } OwnerState;
 
 /* In a transaction */
-extern OwnerState owner_state(Oid role);
+extern OwnerState role_check_state(Oid role);
 
 /* Of those whose jobs will never run: why, and the SQLSTATE; else NULL */
-extern char *owner_failure(Oid role, OwnerState state, const char **sqlstate);
+extern char *role_check_failure(Oid role, OwnerState state, const char **sqlstate);
 
 #endif							/* JOB_OWNER_H */

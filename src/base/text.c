@@ -15,7 +15,7 @@
  * a dump that cannot be restored.
  */
 char *
-valid_text(const char *text)
+text_valid(const char *text)
 {
 	char	   *copy = pstrdup(text);
 	char	   *at = copy;
@@ -35,18 +35,18 @@ valid_text(const char *text)
 }
 
 /*
- * Copy a text as valid_text() does, but no more of it than ERROR_TEXT_MAX
+ * Copy a text as text_valid() does, but no more of it than ERROR_TEXT_MAX
  * bytes; a text that is cut says so, and how long it was.
  */
 char *
-valid_text_cut(const char *text)
+text_valid_cut(const char *text)
 {
 	const size_t length = strlen(text);
 	char	   *start;
 
 	if (length <= ERROR_TEXT_MAX)
-		return valid_text(text);
+		return text_valid(text);
 	start = pnstrdup(text, ERROR_TEXT_MAX);
 	start[pg_mbcliplen(start, ERROR_TEXT_MAX, ERROR_TEXT_MAX - 1)] = '\0';
-	return psprintf("%s... (cut, of %zu bytes)", valid_text(start), length);
+	return psprintf("%s... (cut, of %zu bytes)", text_valid(start), length);
 }

@@ -8,8 +8,8 @@
 /* Most that is kept of each text of an error, in bytes */
 #define ERROR_TEXT_MAX	(64 * 1024)
 
-extern char *valid_text(const char *text);	/* a copy, in the database's
+extern char *text_valid(const char *text);	/* a copy, in the database's
 											 * encoding */
-extern char *valid_text_cut(const char *text);	/* the same of its beginning */
+extern char *text_valid_cut(const char *text);	/* the same of its beginning */
 
 #endif							/* DEFER_TEXT_H */

@@ -216,6 +216,6 @@ delivery_claim(TimestampTz *next_check)
 	if ((next.run_at > now && next.run_at < my_database->next_wake) ||
 		(fresh->njobs > 0 && limits_cancel_at_limit(MyDatabaseId, choice.limits_key)) ||
 		unused)
-		wake_scheduler(MyDatabaseId);
+		database_wake_scheduler(MyDatabaseId);
 	return fresh->njobs > 0;
 }

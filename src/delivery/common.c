@@ -74,7 +74,7 @@ delivery_key(const Job *job)
 }
 
 char *
-to_utf8(const char *text)
+delivery_to_utf8(const char *text)
 {
 	return pg_server_to_any(text, strlen(text), PG_UTF8);
 }

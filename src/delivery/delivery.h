@@ -40,13 +40,13 @@
 
 
 /* Errors say which parameter */
-extern void check_headers(const Jsonb *headers);
-extern char *check_url(const char *url, const char *const *schemes, const char *parameter);
-extern void check_no_control(const char *value, const char *parameter);
-extern void check_mail_address(const char *address, const char *parameter);
+extern void delivery_check_headers(const Jsonb *headers);
+extern char *delivery_check_url(const char *url, const char *const *schemes, const char *parameter);
+extern void delivery_check_no_control(const char *value, const char *parameter);
+extern void delivery_check_mail_address(const char *address, const char *parameter);
 
-extern const char *const http_schemes[];
-extern const char *const mail_schemes[];
+extern const char *const delivery_http_schemes[];
+extern const char *const delivery_mail_schemes[];
 
 /* ------------------------------------------------------------------------
  * delivery/common.c

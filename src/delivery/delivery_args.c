@@ -22,15 +22,15 @@
 /* Longest URL */
 #define URL_MAX_LENGTH	8000
 
-const char *const http_schemes[] = {"http", "https", NULL};
-const char *const mail_schemes[] = {"smtp", "smtps", NULL};
+const char *const delivery_http_schemes[] = {"http", "https", NULL};
+const char *const delivery_mail_schemes[] = {"smtp", "smtps", NULL};
 
 /* ------------------------------------------------------------------------
  * Checks
  * ------------------------------------------------------------------------ */
 
 void
-check_no_control(const char *value, const char *parameter)
+delivery_check_no_control(const char *value, const char *parameter)
 {
 	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
 	{
@@ -73,7 +73,7 @@ check_header(const char *name, const char *value, void *context)
 }
 
 void
-check_headers(const Jsonb *headers)
+delivery_check_headers(const Jsonb *headers)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -101,9 +101,9 @@ check_headers(const Jsonb *headers)
 
 /* Messages do not repeat the URL: its path may be a secret */
 char *
-check_url(const char *url, const char *const *schemes, const char *parameter)
+delivery_check_url(const char *url, const char *const *schemes, const char *parameter)
 {
-	check_no_control(url, parameter);
+	delivery_check_no_control(url, parameter);
 	if (strlen(url) > URL_MAX_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -139,7 +139,7 @@ check_url(const char *url, const char *const *schemes, const char *parameter)
 }
 
 void
-check_mail_address(const char *address, const char *parameter)
+delivery_check_mail_address(const char *address, const char *parameter)
 {
 	const char *problem;
 

@@ -34,12 +34,12 @@
 static bool
 owner_may_send(const Job *job, const char *function, DeliveryEnd *end)
 {
-	OwnerState	state = owner_state(job->owner);
+	OwnerState	state = role_check_state(job->owner);
 	const char *sqlstate = NULL;
 
 	if (state == OWNER_GONE || state == OWNER_SUPERUSER)
 	{
-		char	   *why = owner_failure(job->owner, state, &sqlstate);
+		char	   *why = role_check_failure(job->owner, state, &sqlstate);
 
 		delivery_refuse(end, state == OWNER_GONE ? ERRCODE_UNDEFINED_OBJECT :
 						ERRCODE_INSUFFICIENT_PRIVILEGE, why, NULL);

@@ -42,7 +42,7 @@ extern void delivery_refuse(DeliveryEnd *end, int sqlerrcode, char *message, cha
 extern char *delivery_key(const Job *job);
 
 /* From the database's encoding */
-extern char *to_utf8(const char *text);
+extern char *delivery_to_utf8(const char *text);
 
 /* Milliseconds, by the job's arguments ("otherwise", microseconds, if they say nothing) */
 extern long delivery_timeout(const Job *job, int64 otherwise);

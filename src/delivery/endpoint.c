@@ -207,7 +207,7 @@ check_endpoint_name(const char *name)
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("endpoint name must be 1 to %d bytes long", NAMEDATALEN - 1),
 				 errhidestmt(true)));
-	check_no_control(name, "name");
+	delivery_check_no_control(name, "name");
 }
 
 static void
@@ -223,7 +223,7 @@ not_for_kind(const char *parameter, const char *kind)
 static void
 check_secret(const char *secret)
 {
-	check_no_control(secret, "secret");
+	delivery_check_no_control(secret, "secret");
 	if (strlen(secret) < 16)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -243,12 +243,13 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 				 errmsg("\"kind\" must be http, slack or email"),
 				 errhidestmt(true)));
 	if (!PG_ARGISNULL(EP_URL))
-		(void) check_url(args_text(fcinfo, EP_URL), is_mail ? mail_schemes : http_schemes, "url");
+		(void) delivery_check_url(args_text(fcinfo, EP_URL),
+								  is_mail ? delivery_mail_schemes : delivery_http_schemes, "url");
 	if (!PG_ARGISNULL(EP_HEADERS))
 	{
 		if (!is_http)
 			not_for_kind("headers", kind);
-		check_headers(PG_GETARG_JSONB_P(EP_HEADERS));
+		delivery_check_headers(PG_GETARG_JSONB_P(EP_HEADERS));
 	}
 	if (!PG_ARGISNULL(EP_USERNAME) || !PG_ARGISNULL(EP_PASSWORD))
 	{
@@ -258,7 +259,7 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 		{
 			char	   *user = args_text(fcinfo, EP_USERNAME);
 
-			check_no_control(user, "username");
+			delivery_check_no_control(user, "username");
 			if (is_http && strchr(user, ':') != NULL)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -266,7 +267,7 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 						 errhidestmt(true)));
 		}
 		if (!PG_ARGISNULL(EP_PASSWORD))
-			check_no_control(args_text(fcinfo, EP_PASSWORD), "password");
+			delivery_check_no_control(args_text(fcinfo, EP_PASSWORD), "password");
 	}
 	if (!PG_ARGISNULL(EP_SECRET))
 	{
@@ -278,7 +279,7 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 	{
 		if (!is_mail)
 			not_for_kind("sender", kind);
-		check_mail_address(args_text(fcinfo, EP_SENDER), "sender");
+		delivery_check_mail_address(args_text(fcinfo, EP_SENDER), "sender");
 	}
 }
 

@@ -113,7 +113,7 @@ request_body(const Job *job, char **body, const char **type)
 		*type = jsonb_read_text(job->args, "type");
 		if (*type == NULL)
 			*type = "text/plain; charset=utf-8";
-		*body = to_utf8(text);
+		*body = delivery_to_utf8(text);
 		return strlen(*body);
 	}
 	if (base64 != NULL)
@@ -143,7 +143,7 @@ slack_body(const Job *job)
 	if (blocks != NULL)
 		jsonb_push_json(&state, "blocks", blocks);
 	message = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
-	return to_utf8(JsonbToCString(NULL, &message->root, VARSIZE(message)));
+	return delivery_to_utf8(JsonbToCString(NULL, &message->root, VARSIZE(message)));
 }
 
 /* ------------------------------------------------------------------------
@@ -210,13 +210,13 @@ whole_url(const Job *job, const Endpoint *endpoint)
 	size_t		length;
 
 	if (endpoint == NULL)
-		return url != NULL ? to_utf8(url) : NULL;
+		return url != NULL ? delivery_to_utf8(url) : NULL;
 	if (url == NULL || url[0] == '\0')
-		return to_utf8(endpoint->url);
+		return delivery_to_utf8(endpoint->url);
 	length = strlen(endpoint->url);
 	while (url[0] == '/' && length > 0 && endpoint->url[length - 1] == '/')
 		length--;
-	return to_utf8(psprintf("%.*s%s", (int) length, endpoint->url, url));
+	return delivery_to_utf8(psprintf("%.*s%s", (int) length, endpoint->url, url));
 }
 
 /* The lines up to a NULL */

@@ -160,8 +160,8 @@ inflight_forget(int entry)
 		inflight.transport->destroy(delivery->transfer);
 	limits_release(MyDatabaseId, delivery->job.limits_key);
 	if (LIMITS_KEY_HAS_LIMITS(delivery->job.limits_key))
-		wake_scheduler(MyDatabaseId);	/* workers may wait for the capacity,
-										 * too */
+		database_wake_scheduler(MyDatabaseId);	/* workers may wait for the
+												 * capacity, too */
 	if (delivery->ended)
 		inflight.nended--;
 	if (delivery->job.kind == JOB_EMAIL)

@@ -58,7 +58,7 @@ add_addresses(List **lines, const char *name, List *addresses)
 	{
 		char		value[HEADER_MAX];
 
-		if (!mail_address_header(to_utf8(lfirst(cell)), value, sizeof(value)))
+		if (!mail_address_header(delivery_to_utf8(lfirst(cell)), value, sizeof(value)))
 			return false;
 		if (line.len > 0)
 			appendStringInfoString(&line, ",\r\n ");
@@ -122,13 +122,13 @@ set_message(const Job *job, TransferRequest *request, const char *from, const ch
 	List	   *lines = NIL;
 	char		value[HEADER_MAX];
 
-	if (!mail_address_header(to_utf8(from), value, sizeof(value)))
+	if (!mail_address_header(delivery_to_utf8(from), value, sizeof(value)))
 		return false;
 	add_header(&lines, "From", value);
 	if (!add_addresses(&lines, "To", jsonb_read_list(job->args, "to")) ||
 		!add_addresses(&lines, "Cc", jsonb_read_list(job->args, "cc")) ||
 		(reply_to != NULL && !add_addresses(&lines, "Reply-To", list_make1(pstrdup(reply_to)))) ||
-		!mail_text_header(to_utf8(subject != NULL ? subject : ""), strlen("Subject: "),
+		!mail_text_header(delivery_to_utf8(subject != NULL ? subject : ""), strlen("Subject: "),
 						  value, sizeof(value)))
 		return false;
 	add_header(&lines, "Subject", value[0] == '\0' ? " " : value);
@@ -138,8 +138,8 @@ set_message(const Job *job, TransferRequest *request, const char *from, const ch
 	add_header(&lines, "Auto-Submitted", "auto-generated");
 	if (text != NULL && html != NULL)
 		add_header(&lines, "Content-Type", "multipart/alternative");
-	request->text = text != NULL ? to_utf8(text) : NULL;
-	request->html = html != NULL ? to_utf8(html) : NULL;
+	request->text = text != NULL ? delivery_to_utf8(text) : NULL;
+	request->html = html != NULL ? delivery_to_utf8(html) : NULL;
 	request->headers = string_array(lines);
 	return text != NULL || html != NULL;
 }

@@ -154,7 +154,7 @@ delivery_record(void)
 void
 delivery_record_all(const char *message)
 {
-	if (inflight.ndeliveries == 0 || !extension_is_there())
+	if (inflight.ndeliveries == 0 || !own_transaction_extension_exists())
 		return;
 	inflight_collect();
 	begin_recording();

@@ -123,7 +123,7 @@ http_url(FunctionCallInfo fcinfo, const char *endpoint)
 	if (endpoint == NULL)
 	{
 		require_argument(fcinfo, HTTP_URL, "url");
-		return check_url(url, http_schemes, "url");
+		return delivery_check_url(url, delivery_http_schemes, "url");
 	}
 	if (url == NULL || url[0] == '\0')
 		return NULL;
@@ -132,12 +132,12 @@ http_url(FunctionCallInfo fcinfo, const char *endpoint)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("with an endpoint \"url\" must begin with / or ?"),
 				 errdetail("It is what comes after the URL of the endpoint.")));
-	check_no_control(url, "url");
+	delivery_check_no_control(url, "url");
 	if (url_path_climbs(url))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("with an endpoint \"url\" must not have \".\" or \"..\" in its path")));
-	(void) check_url(psprintf("http://endpoint%s", url), http_schemes, "url");
+	(void) delivery_check_url(psprintf("http://endpoint%s", url), delivery_http_schemes, "url");
 	return url;
 }
 
@@ -265,7 +265,7 @@ defer_http(PG_FUNCTION_ARGS)
 	push_http_body(&state, fcinfo);
 	if (!PG_ARGISNULL(HTTP_HEADERS))
 	{
-		check_headers(PG_GETARG_JSONB_P(HTTP_HEADERS));
+		delivery_check_headers(PG_GETARG_JSONB_P(HTTP_HEADERS));
 		jsonb_push_json(&state, "headers", PG_GETARG_JSONB_P(HTTP_HEADERS));
 	}
 	push_http_limits(&state, fcinfo, endpoint);
@@ -297,7 +297,7 @@ push_addresses(JsonbBuilder *state, const char *key, const char *parameter, Datu
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("\"%s\" must not contain NULL", parameter)));
 		address = TextDatumGetCString(values[i]);
-		check_mail_address(address, parameter);
+		delivery_check_mail_address(address, parameter);
 		value.type = jbvString;
 		value.val.string.val = address;
 		value.val.string.len = strlen(address);
@@ -356,7 +356,7 @@ push_one_line(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *n
 
 	require_argument(fcinfo, n, name);
 	value = args_text(fcinfo, n);
-	check_no_control(value, name);
+	delivery_check_no_control(value, name);
 	if (strlen(value) > 1000)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -372,7 +372,7 @@ push_address(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const char *ke
 
 	if (address == NULL)
 		return;
-	check_mail_address(address, parameter);
+	delivery_check_mail_address(address, parameter);
 	jsonb_push_text(state, key, address);
 }
 

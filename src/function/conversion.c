@@ -258,7 +258,7 @@ prepare_to_jsonb(FmgrInfo *finfo, Oid type, MemoryContext context)
 
 /* A value of some type as JSON, as to_jsonb() makes it */
 Jsonb *
-argument_to_jsonb(Datum value, Oid type)
+conversion_to_jsonb(Datum value, Oid type)
 {
 	FmgrInfo	finfo;
 

@@ -68,7 +68,7 @@ extern void function_convert_args(FunctionEntry *entry, Jsonb *args, Datum *valu
 extern Jsonb *function_check_args(FunctionEntry *entry, Jsonb *args, bool portable);
 
 /* One value as JSON, as to_jsonb() makes it */
-extern Jsonb *argument_to_jsonb(Datum value, Oid type);
+extern Jsonb *conversion_to_jsonb(Datum value, Oid type);
 
 /* Check whether that number of arguments, or those names, fit the function */
 extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);

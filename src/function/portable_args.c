@@ -190,7 +190,7 @@ value_to_json(Datum value, Oid type, JsonbValue *result)
 	}
 	else
 	{
-		json = argument_to_jsonb(value, type);
+		json = conversion_to_jsonb(value, type);
 		if (!JB_ROOT_IS_SCALAR(json) || !JsonbExtractScalar(&json->root, result))
 		{
 			result->type = jbvBinary;

@@ -211,7 +211,7 @@ note_active(const Import *import, const PgCronJob *job, Outcome *outcome, const 
 		import_note(outcome, "Not active, as in pg_cron.");
 	if (s->active && job->active && import->cron.loaded && !import->deactivate && !never)
 		import_note(outcome, "It runs twice: it is active here and in pg_cron.");
-	switch (owner_state(s->owner))
+	switch (role_check_state(s->owner))
 	{
 		case OWNER_SUPERUSER:
 			state = "Its runs fail: defer.run_superuser_jobs is off.";

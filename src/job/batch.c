@@ -212,7 +212,7 @@ batch_job_runs(int64 job_id)
  * worker is at its next job already, which cannot tell for whom it was.
  */
 bool
-worker_cancel_job(int64 job_id)
+batch_cancel_job(int64 job_id)
 {
 	bool		found = false;
 
@@ -295,7 +295,7 @@ finalize_row(int64 job_id, int64 claim_id, bool finished)
  * done again.
  */
 void
-finalize_in_transaction(void)
+batch_finalize_in_transaction(void)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "defer finalize",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -354,7 +354,7 @@ batch_give_back_capacity(int64 limits_key)
 {
 	limits_release(MyDatabaseId, limits_key);
 	if (LIMITS_KEY_HAS_LIMITS(limits_key))
-		wake_scheduler(MyDatabaseId);
+		database_wake_scheduler(MyDatabaseId);
 }
 
 void
@@ -394,7 +394,7 @@ insert_claim_row(Batch *new_batch)
 
 /* The new batch is built beside the old one, which is still to be finalized */
 Batch *
-new_batch_begin(void)
+batch_new_begin(void)
 {
 	static Batch *spare = NULL;
 
@@ -415,7 +415,7 @@ new_batch_begin(void)
  * if it is empty: each row that carries a claim is named in defer.claim.
  */
 void
-new_batch_record(Batch *new_batch)
+batch_new_record(Batch *new_batch)
 {
 	if (new_batch->njobs == 0 && nleftovers == 0)
 	{
@@ -430,7 +430,7 @@ new_batch_record(Batch *new_batch)
 
 /* The claim is committed: the new batch takes the old one's place */
 void
-new_batch_commit(Batch *new_batch)
+batch_new_commit(Batch *new_batch)
 {
 	MemoryContext old = batch.context;
 
@@ -444,7 +444,7 @@ new_batch_commit(Batch *new_batch)
 }
 
 void
-new_batch_abort(void)
+batch_new_abort(void)
 {
 	unpublish_batch(true);
 }
@@ -459,22 +459,22 @@ batch_finalize(void)
 	worker_release_suspect();
 	if (!batch_unfinalized())
 		return;
-	empty = new_batch_begin();
+	empty = batch_new_begin();
 	empty->limits_key = 0;
 	PG_TRY();
 	{
 		own_transaction_begin();
-		finalize_in_transaction();
+		batch_finalize_in_transaction();
 		if (nleftovers > 0)
 			empty->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		new_batch_record(empty);
+		batch_new_record(empty);
 		own_transaction_end();
 	}
 	PG_CATCH();
 	{
-		new_batch_abort();
+		batch_new_abort();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	new_batch_commit(empty);
+	batch_new_commit(empty);
 }

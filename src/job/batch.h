@@ -58,8 +58,8 @@ typedef enum BatchWithdraw
  * out of that now
  */
 extern bool batch_job_runs(int64 job_id);
-extern bool worker_cancel_job(int64 job_id);	/* force: false when no worker
-												 * runs it */
+extern bool batch_cancel_job(int64 job_id); /* force: false when no worker
+											 * runs it */
 
 extern Batch batch;
 
@@ -80,11 +80,11 @@ extern void batch_give_back_capacity(int64 limits_key);
  * transaction finalize this one, take jobs, record what was taken; after the
  * commit put it into place.  If the transaction fails, forget it.
  */
-extern Batch *new_batch_begin(void);
-extern void finalize_in_transaction(void);
-extern void new_batch_record(Batch *new_batch);
-extern void new_batch_commit(Batch *new_batch);
-extern void new_batch_abort(void);
+extern Batch *batch_new_begin(void);
+extern void batch_finalize_in_transaction(void);
+extern void batch_new_record(Batch *new_batch);
+extern void batch_new_commit(Batch *new_batch);
+extern void batch_new_abort(void);
 
 /* job/claim.c: fill a batch; in the caller's transaction, for the sender, too */
 extern ReadyKey claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max,

@@ -397,7 +397,7 @@ wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, Ti
 {
 	/* the rest is due later: a worker that is free then must be told */
 	if (next.run_at > now && next.run_at < my_database->next_wake)
-		wake_scheduler(MyDatabaseId);
+		database_wake_scheduler(MyDatabaseId);
 
 	/*
 	 * This claim may have taken the last room: the scheduler cancels jobs
@@ -405,7 +405,7 @@ wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, Ti
 	 * after the scan, by a session that left that to this claim.
 	 */
 	else if (claimed && limits_cancel_at_limit(MyDatabaseId, choice->limits_key))
-		wake_scheduler(MyDatabaseId);
+		database_wake_scheduler(MyDatabaseId);
 }
 
 /*
@@ -432,7 +432,7 @@ batch_claim(int max, TimestampTz *look_again)
 		return false;
 	}
 
-	new_batch = new_batch_begin();
+	new_batch = batch_new_begin();
 	new_batch->limits_key = choice.limits_key;
 	PG_TRY();
 	{
@@ -440,17 +440,17 @@ batch_claim(int max, TimestampTz *look_again)
 		bool		one = limits_may_cancel(MyDatabaseId, choice.limits_key);
 
 		own_transaction_begin();
-		finalize_in_transaction();
+		batch_finalize_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
 		next = claim_ready_queue(new_batch, &choice, one ? 1 : max, now, &pause_after);
-		new_batch_record(new_batch);
+		batch_new_record(new_batch);
 		own_transaction_end();
 	}
 	PG_CATCH();
 	{
 		ready_queue_scan_abort(&choice, MyDatabaseId);
-		new_batch_abort();
+		batch_new_abort();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -459,7 +459,7 @@ batch_claim(int max, TimestampTz *look_again)
 	ready_queue_scan_end(&choice, MyDatabaseId, next, new_batch->njobs,
 						 pause_after ? now : DT_NOBEGIN);
 	new_batch->reserved = claimed && LIMITS_KEY_HAS_LIMITS(choice.limits_key);
-	new_batch_commit(new_batch);
+	batch_new_commit(new_batch);
 	if (!claimed)
 	{
 		worker_release_suspect();
@@ -472,7 +472,7 @@ batch_claim(int max, TimestampTz *look_again)
 
 		/* who has come meanwhile saw no room, and that we would take it */
 		if (LIMITS_KEY_HAS_LIMITS(choice.limits_key))
-			wake_scheduler(MyDatabaseId);
+			database_wake_scheduler(MyDatabaseId);
 	}
 
 	wake_after_claim(&choice, claimed, next, now);

@@ -173,7 +173,7 @@ defer_cancel(PG_FUNCTION_ARGS)
 			case TAKEN_RUNNING:
 				if (!force)
 					PG_RETURN_BOOL(false);
-				if (worker_cancel_job(id))
+				if (batch_cancel_job(id))
 					PG_RETURN_BOOL(true);
 				pg_usleep(1000);
 				break;			/* it has just stopped: look again */

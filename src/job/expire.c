@@ -63,7 +63,7 @@ is_postponed(Oid owner, TimestampTz now, TimestampTz *next_check)
 static void
 report_expire_error(MemoryContext context, Oid owner, TimestampTz now, TimestampTz *next_check)
 {
-	report_own_error(context);
+	own_transaction_report_error(context);
 	postpone_role(owner, now + ERROR_DELAY);
 	*next_check = Min(*next_check, now + ERROR_DELAY);
 }
@@ -123,7 +123,7 @@ fail_due(ReadyQueueChoice *choice, OwnerState state, TimestampTz now, ReadyKey *
 	int			ended;
 
 	own_transaction_begin();
-	why = owner_failure(choice->owner, state, &sqlstate);
+	why = role_check_failure(choice->owner, state, &sqlstate);
 	ready_queue_scan_begin(choice, MyDatabaseId);
 	ended = job_end_due(choice, now, END_ROWS, STATE_FAILED, sqlstate, why, next);
 	ready_queue_scan_advance(choice, MyDatabaseId, *next);

@@ -167,7 +167,7 @@ error_to_keep(const ErrorData *error)
 {
 	ErrorData  *kept = palloc0(sizeof(ErrorData));
 
-#define KEEP(field) (kept->field = error->field != NULL ? valid_text_cut(error->field) : NULL)
+#define KEEP(field) (kept->field = error->field != NULL ? text_valid_cut(error->field) : NULL)
 	kept->elevel = error->elevel;
 	kept->sqlerrcode = error->sqlerrcode;
 	KEEP(message);
@@ -298,8 +298,8 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 	}
 	error.elevel = ERROR;
 	error.sqlerrcode = end->sqlerrcode;
-	error.message = valid_text_cut(end->message);
-	error.detail = end->detail != NULL ? valid_text_cut(end->detail) : NULL;
+	error.message = text_valid_cut(end->message);
+	error.detail = end->detail != NULL ? text_valid_cut(end->detail) : NULL;
 	sqlstate = pstrdup(unpack_sql_state(end->sqlerrcode));
 	job_attempt_end(&job, job.attempt + 1, started_at, result.outcome, &error, result.retry_at);
 	report_failure(&job, job.attempt + 1, &result, &error);

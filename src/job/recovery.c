@@ -297,7 +297,7 @@ finalize_claim(const Orphan *orphan, const CrashState *crash_state, bool after_c
 	}
 	PG_CATCH();
 	{
-		report_own_error(context);
+		own_transaction_report_error(context);
 	}
 	PG_END_TRY();
 	return finalized;

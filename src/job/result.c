@@ -69,7 +69,7 @@ result_of_value(Datum value, Oid type)
 		return NULL;
 	}
 	return keep_result(type == JSONBOID ? DatumGetJsonbPCopy(value) :
-					   argument_to_jsonb(value, type));
+					   conversion_to_jsonb(value, type));
 }
 
 /* ------------------------------------------------------------------------
@@ -104,7 +104,7 @@ row_to_jsonb(RowReceiver *receiver, TupleTableSlot *slot)
 		receiver->overflow = true;
 		return NULL;
 	}
-	return argument_to_jsonb(value, type);
+	return conversion_to_jsonb(value, type);
 }
 
 static bool

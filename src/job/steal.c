@@ -208,14 +208,14 @@ take_over_row(Batch *new_batch, int64 id, int64 source_claim)
 static bool
 take_marked(int64 free_job)
 {
-	Batch	   *new_batch = new_batch_begin();
+	Batch	   *new_batch = batch_new_begin();
 	bool		taken;
 
 	new_batch->limits_key = steal.limits_key;
 	PG_TRY();
 	{
 		own_transaction_begin();
-		finalize_in_transaction();
+		batch_finalize_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
 		if (free_job != 0)
@@ -230,12 +230,12 @@ take_marked(int64 free_job)
 			for (int i = steal.n - 1; i >= 0; i--)
 				(void) take_over_row(new_batch, steal.ids[i], steal.claim_id);
 		}
-		new_batch_record(new_batch);
+		batch_new_record(new_batch);
 		own_transaction_end();
 	}
 	PG_CATCH();
 	{
-		new_batch_abort();
+		batch_new_abort();
 		batch_steal_abandon();
 		PG_RE_THROW();
 	}
@@ -247,7 +247,7 @@ take_marked(int64 free_job)
 		release_room();
 	steal.reserved = false;
 	steal.source = NULL;
-	new_batch_commit(new_batch);
+	batch_new_commit(new_batch);
 	return taken;
 }
 

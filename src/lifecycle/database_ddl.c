@@ -134,7 +134,7 @@ static bool
 may_copy(Oid database)
 {
 	return compat_owns_database(database, GetUserId()) ||
-		(database_is_template(database) && may_create_databases());
+		(catalog_database_is_template(database) && may_create_databases());
 }
 
 /*
@@ -204,7 +204,7 @@ processes_left(Oid database, bool interrupt)
 	if (slot != NULL && slot->scheduler.pid != 0)
 	{
 		any = true;
-		wake_scheduler_locked(slot);
+		database_wake_scheduler_locked(slot);
 		if (interrupt)
 			kill(slot->scheduler.pid, SIGTERM);
 	}
@@ -352,7 +352,7 @@ note_commit_prepared(void)
 	if (slot != NULL)
 	{
 		slot->rescan = true;
-		wake_scheduler_locked(slot);
+		database_wake_scheduler_locked(slot);
 	}
 	LWLockRelease(shared->workers_lock);
 }

@@ -10,13 +10,13 @@
  */
 
 /* In the postmaster: find out whether this is its first start, and mark that in a file */
-extern void restored_at_start(void);
+extern void restore_detect_at_start(void);
 
 /* In a scheduler: mark the database as a copy if that file is there */
-extern void restored_mark_database(void);
+extern void restore_detect_mark_database(void);
 
 /* In the launcher, when all databases are marked: remove the file */
-extern void restored_done(void);
+extern void restore_detect_done(void);
 
 /*
  * lifecycle/database_ddl.c: in _PG_init.  Processes leave a database before DDL on

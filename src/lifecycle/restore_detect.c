@@ -73,7 +73,7 @@ was_stopped_cleanly(void)
 
 /* In the postmaster, before recovery begins; again after a crash */
 void
-restored_at_start(void)
+restore_detect_at_start(void)
 {
 	if (IsUnderPostmaster)
 		return;
@@ -101,7 +101,7 @@ restored_at_start(void)
  * from a dump, unless the extension was made, or activated, here.
  */
 void
-restored_mark_database(void)
+restore_detect_mark_database(void)
 {
 	OwnSql		own;
 
@@ -122,7 +122,7 @@ restored_mark_database(void)
 
 /* In the launcher: every database has been looked into */
 void
-restored_done(void)
+restore_detect_done(void)
 {
 	shared->restored = false;
 	durable_unlink(RESTORED_FILE, LOG);

@@ -437,7 +437,7 @@ defer_launcher_main(Datum arg)
 		else
 			complained_no_slots = false;
 		if (shared->restored && all_checked())
-			restored_done();
+			restore_detect_done();
 		if (next_check != DT_NOEND)
 			wait = TimestampDifferenceMilliseconds(now, next_check) + 1;
 		(void) WaitLatch(MyLatch,

@@ -267,7 +267,7 @@ count_only_awaited(Pool *pool, TimestampTz now, TimestampTz *next_check)
 	AwaitCounts counts;
 	int			min_depth;
 
-	count_awaiting(pool->owner, &counts);
+	workers_count_awaiting(pool->owner, &counts);
 	min_depth = pool_min_depth(&counts);
 	if (min_depth == 0)
 		return;
@@ -358,7 +358,7 @@ grow_pool(Pool *pool, PolicyServer *server, TimestampTz now, TimestampTz *next_c
 							 tables_are_locked(now), now);
 	if (decision.ask > 0)
 		slot_ask_for(pool->owner, decision.ask, decision.ask_busy);
-	if (decision.start > 0 && !role_may_start(pool->owner, &name, &state, now, next_check))
+	if (decision.start > 0 && !role_backoff_may_start(pool->owner, &name, &state, now, next_check))
 	{
 		if (state == OWNER_GONE || state == OWNER_SUPERUSER)
 			expire_jobs_of_role(pool->owner, state, now, next_check);
@@ -428,11 +428,11 @@ pool_maintain(TimestampTz now)
 		if (pool->counts.ready == 0)
 			continue;
 		if (pool->counts.ready > pool->counts.idle)
-			pool->counts.idle += wake_idle_workers(MyDatabaseId, pool->owner,
+			pool->counts.idle += workers_wake_idle(MyDatabaseId, pool->owner,
 												   pool->counts.ready - pool->counts.idle);
 		if (!grow_pool(pool, &server, now, &next_check))
 			no_slots = true;
-		refused = refused || role_is_refused(pool->owner);
+		refused = refused || role_backoff_is_refused(pool->owner);
 	}
 	record_missing(no_slots, refused);
 	expire_at_limits(queues, n, now, &next_check);

@@ -91,7 +91,7 @@ role_backoff_refused(Oid role, TimestampTz now)
 }
 
 bool
-role_is_refused(Oid role)
+role_backoff_is_refused(Oid role)
 {
 	RoleBackoff *backoff = role_backoff(role, false);
 
@@ -116,8 +116,8 @@ report_not_permitted(RoleBackoff *backoff, OwnerState state, const char *name)
 }
 
 bool
-role_may_start(Oid role, char **name, OwnerState *state, TimestampTz now,
-			   TimestampTz *next_check)
+role_backoff_may_start(Oid role, char **name, OwnerState *state, TimestampTz now,
+					   TimestampTz *next_check)
 {
 	MemoryContext context = CurrentMemoryContext;
 	RoleBackoff *backoff = role_backoff(role, false);
@@ -131,7 +131,7 @@ role_may_start(Oid role, char **name, OwnerState *state, TimestampTz now,
 		return false;
 	}
 	own_transaction_begin();
-	*state = owner_state(role);
+	*state = role_check_state(role);
 	*name = MemoryContextStrdup(context, role_name(role));
 	own_transaction_end();
 	if (*state == OWNER_OK)

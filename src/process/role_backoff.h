@@ -25,14 +25,14 @@ extern void role_backoff_connected(Oid role);	/* a worker of it is */
 
 /* A worker of the role could not connect; the server's log hears of the first */
 extern void role_backoff_refused(Oid role, TimestampTz now);
-extern bool role_is_refused(Oid role);
+extern bool role_backoff_is_refused(Oid role);
 
 /*
  * Check whether a worker of that role may be started now.  Then *name is the
  * role's, in the current memory context.  If it never may *state says why; if
  * not now *next_check is lowered.
  */
-extern bool role_may_start(Oid role, char **name, OwnerState *state, TimestampTz now,
-						   TimestampTz *next_check);
+extern bool role_backoff_may_start(Oid role, char **name, OwnerState *state, TimestampTz now,
+								   TimestampTz *next_check);
 
 #endif							/* ROLE_BACKOFF_H */

@@ -140,7 +140,7 @@ write_failure(BatchJob *job, FailureKind kind, const ErrorData *error)
 		{
 			if (!may_pass(geterrcode()))
 				refused++;
-			report_own_error(context);
+			own_transaction_report_error(context);
 		}
 		PG_END_TRY();
 		worker_set_blocked(!written);

@@ -85,10 +85,10 @@ scheduler_check_database(void)
 	serve = catalog_installed();
 	if (serve && shared->restored)
 	{
-		restored_mark_database();
+		restore_detect_mark_database();
 		CommandCounterIncrement();
 	}
-	serve = serve && catalog_is_active() && !database_is_template(MyDatabaseId);
+	serve = serve && catalog_is_active() && !catalog_database_is_template(MyDatabaseId);
 	strlcpy(database_name, get_database_name(MyDatabaseId), NAMEDATALEN);
 	own_transaction_end();
 	if (serve)

@@ -234,7 +234,7 @@ pause_after_error(TimestampTz *next_check)
 {
 	TimestampTz until;
 
-	if (!extension_is_there())
+	if (!own_transaction_extension_exists())
 		proc_exit(EXIT_DONE);
 	until = GetCurrentTimestamp() + ERROR_WAIT * 1000;
 	*next_check = Min(*next_check, until);
@@ -277,7 +277,7 @@ take_work(TimestampTz now, TimestampTz *next_check)
 	}
 	PG_CATCH();
 	{
-		report_own_error(context);
+		own_transaction_report_error(context);
 		failed = true;
 	}
 	PG_END_TRY();

@@ -48,7 +48,7 @@ sender_maintain(TimestampTz now, TimestampTz *look_again)
 	bool		starting;
 	bool		lost;
 
-	if (wake_sender(MyDatabaseId))
+	if (sender_wake(MyDatabaseId))
 	{
 		failures = 0;
 		return true;

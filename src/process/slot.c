@@ -184,7 +184,7 @@ busiest_pool_member(void)
 
 		if (slot->state != WORKER_BUSY || slot->awaiting)
 			continue;
-		n = count_workers(slot->database, slot->owner, &idle);
+		n = workers_count(slot->database, slot->owner, &idle);
 		if (n > largest)
 		{
 			largest = n;
@@ -302,7 +302,7 @@ slot_detach_worker(bool connected, bool unfinalized, int64 lost_job)
 		if (lost_job != 0 && my_database->nlost <= LOST_MAX)
 			my_database->nlost++;	/* one more than there is room for: any
 									 * may be one */
-		wake_scheduler_locked(my_database);
+		database_wake_scheduler_locked(my_database);
 	}
 	LWLockRelease(shared->workers_lock);
 }
@@ -474,7 +474,7 @@ slot_detach_sender(SenderSlot *slot, bool unfinalized)
 	{
 		if (unfinalized)
 			database->orphans = true;
-		wake_scheduler_locked(database);
+		database_wake_scheduler_locked(database);
 	}
 	LWLockRelease(shared->workers_lock);
 }

@@ -143,7 +143,7 @@ owner_may_run(void)
 		return may_run;
 	owner_stale = false;
 	own_transaction_begin();
-	may_run = owner_state(my_worker->owner) == OWNER_OK &&
+	may_run = role_check_state(my_worker->owner) == OWNER_OK &&
 		superuser_arg(my_worker->owner) == superuser_session;
 	own_transaction_end();
 	return may_run;
@@ -248,7 +248,7 @@ worker_before_exit(int code, Datum arg)
 	 * else could end this process.
 	 */
 	InterruptHoldoffCount = 0;
-	if (!extension_is_there() || own_transaction_would_wait())
+	if (!own_transaction_extension_exists() || own_transaction_would_wait())
 		return;
 	if (job != NULL)
 	{
@@ -395,7 +395,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 	}
 	PG_CATCH();
 	{
-		report_own_error(context);
+		own_transaction_report_error(context);
 		failed = true;
 	}
 	PG_END_TRY();
@@ -403,7 +403,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 	{
 		worker_reserve_end(0);
 		job_timer_forget_cancel();
-		if (!extension_is_there())
+		if (!own_transaction_extension_exists())
 			proc_exit(EXIT_DONE);
 		worker_set_state(WORKER_IDLE);	/* another role may have our place */
 		worker_set_blocked(true);
@@ -425,7 +425,7 @@ begin_work(void)
 {
 	if (my_worker->state != WORKER_BUSY && worker_set_state(WORKER_BUSY) &&
 		ready_queue_is_due(MyDatabaseId, my_worker->owner, GetCurrentTimestamp()))
-		wake_scheduler(MyDatabaseId);
+		database_wake_scheduler(MyDatabaseId);
 }
 
 static void

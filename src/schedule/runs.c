@@ -182,7 +182,7 @@ replace_run(const Run *run, TimestampTz tick)
 
 	if (run->claim != 0 && batch_job_runs(run->job_id))
 	{
-		(void) worker_cancel_job(run->job_id);
+		(void) batch_cancel_job(run->job_id);
 		return false;
 	}
 	switch (job_lock(run->job_id, true, &job))
@@ -191,7 +191,7 @@ replace_run(const Run *run, TimestampTz tick)
 			return true;
 		case JOB_BUSY:
 			if (batch_job_runs(run->job_id))
-				(void) worker_cancel_job(run->job_id);
+				(void) batch_cancel_job(run->job_id);
 			return false;
 		case JOB_LOCKED:
 			break;
@@ -201,7 +201,7 @@ replace_run(const Run *run, TimestampTz tick)
 		/* taken by a worker before we had the lock */
 		if (batch_job_runs(job.id))
 		{
-			(void) worker_cancel_job(job.id);
+			(void) batch_cancel_job(job.id);
 			return false;
 		}
 		if (history_exists(job.id))

@@ -63,7 +63,7 @@ database_slot(Oid database, bool create)
 }
 
 void
-wake_scheduler_locked(DatabaseSlot *slot)
+database_wake_scheduler_locked(DatabaseSlot *slot)
 {
 	slot->called = true;
 	if (slot->scheduler.latch != NULL)
@@ -84,13 +84,13 @@ database_add_behind(DatabaseSlot *slot, const int64 *ids, int n)
 }
 
 void
-wake_scheduler(Oid database)
+database_wake_scheduler(Oid database)
 {
 	DatabaseSlot *slot;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	slot = database_slot(database, false);
 	if (slot != NULL)
-		wake_scheduler_locked(slot);
+		database_wake_scheduler_locked(slot);
 	LWLockRelease(shared->workers_lock);
 }

@@ -91,7 +91,7 @@ extern DatabaseSlot *database_slot(Oid database, bool create);
 extern void database_add_behind(DatabaseSlot *slot, const int64 *ids, int n);
 
 /* Wake the scheduler of a database, if it has one; the first with workers_lock held */
-extern void wake_scheduler_locked(DatabaseSlot *slot);
-extern void wake_scheduler(Oid database);
+extern void database_wake_scheduler_locked(DatabaseSlot *slot);
+extern void database_wake_scheduler(Oid database);
 
 #endif							/* DEFER_DATABASES_H */

@@ -398,7 +398,7 @@ ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, Ready
 	tell = key.run_at <= now && (slot == NULL || !limits_are_known(slot->limits));
 	LWLockRelease(shared->ready_lock);
 	if (OidIsValid(evicted))
-		wake_scheduler(evicted);
+		database_wake_scheduler(evicted);
 	return tell;
 }
 
@@ -416,7 +416,7 @@ ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now)
 		slot->ready = Max(slot->ready, queue->ready);
 	LWLockRelease(shared->ready_lock);
 	if (OidIsValid(evicted) && evicted != database)
-		wake_scheduler(evicted);
+		database_wake_scheduler(evicted);
 }
 
 void

@@ -53,7 +53,7 @@ call_sender(SenderSlot *slot)
 }
 
 bool
-wake_sender(Oid database)
+sender_wake(Oid database)
 {
 	SenderSlot *slot;
 	bool		there;

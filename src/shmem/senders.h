@@ -50,7 +50,7 @@ extern void senders_shmem_init(LWLockPadded *locks);	/* under
 extern SenderSlot *sender_slot(Oid database);
 
 /* False: the database has no sender, or it has not attached yet */
-extern bool wake_sender(Oid database);
+extern bool sender_wake(Oid database);
 
 /*
  * Check whether the sender has that job under way.  If so, and "cancel", it is

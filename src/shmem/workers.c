@@ -55,7 +55,7 @@ workers_shmem_init(LWLockPadded *locks)
 
 /* Wake up to n idle workers of that role; returns how many were woken */
 int
-wake_idle_workers(Oid database, Oid owner, int64 n)
+workers_wake_idle(Oid database, Oid owner, int64 n)
 {
 	int			woken = 0;
 
@@ -82,7 +82,7 @@ wake_idle_workers(Oid database, Oid owner, int64 n)
  * workers_lock.
  */
 int
-count_workers(Oid database, Oid owner, bool *idle)
+workers_count(Oid database, Oid owner, bool *idle)
 {
 	int			n = 0;
 
@@ -171,7 +171,7 @@ worker_release_suspect(void)
 }
 
 void
-count_awaiting(Oid owner, AwaitCounts *counts)
+workers_count_awaiting(Oid owner, AwaitCounts *counts)
 {
 	const TimestampTz now = GetCurrentTimestamp();
 
@@ -201,13 +201,13 @@ count_awaiting(Oid owner, AwaitCounts *counts)
 void
 worker_reserve_begin(AwaitCounts *counts)
 {
-	count_awaiting(my_worker->owner, counts);
+	workers_count_awaiting(my_worker->owner, counts);
 	if (!counts->lately && counts->awaiting == 0)
 		return;
 
 	/* several may look at the same time */
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	count_awaiting(my_worker->owner, counts);
+	workers_count_awaiting(my_worker->owner, counts);
 	my_worker->await_reserved = true;
 	LWLockRelease(shared->workers_lock);
 }
@@ -247,7 +247,7 @@ worker_begin_await(int64 job_id)
 	my_worker->await_job = job_id;
 	my_worker->await_counts = all >= shared->await_free || ours >= shared->await_share;
 	if (my_database != NULL)
-		wake_scheduler_locked(my_database);
+		database_wake_scheduler_locked(my_database);
 	LWLockRelease(shared->workers_lock);
 }
 
@@ -261,6 +261,6 @@ worker_end_await(void)
 	my_worker->awaiting = my_worker->await_counts = false;
 	my_worker->await_job = 0;
 	if (my_database != NULL)
-		wake_scheduler_locked(my_database);
+		database_wake_scheduler_locked(my_database);
 	LWLockRelease(shared->workers_lock);
 }

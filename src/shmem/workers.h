@@ -86,14 +86,14 @@ extern void workers_shmem_init(LWLockPadded *locks);	/* under
 														 * AddinShmemInitLock */
 
 /* Set the latches of up to n idle workers of that role; returns of how many */
-extern int	wake_idle_workers(Oid database, Oid owner, int64 n);
+extern int	workers_wake_idle(Oid database, Oid owner, int64 n);
 
 /*
  * Count the workers of a role, but for those whose job awaits another: they hold
  * a process and do no work.  *idle: one is idle or starts.  The caller holds
  * workers_lock.
  */
-extern int	count_workers(Oid database, Oid owner, bool *idle);
+extern int	workers_count(Oid database, Oid owner, bool *idle);
 
 /*
  * Workers of a role, but for this one: workers whose jobs wait; workers in
@@ -109,7 +109,7 @@ typedef struct AwaitCounts
 	bool		lately;
 } AwaitCounts;
 
-extern void count_awaiting(Oid owner, AwaitCounts *counts);
+extern void workers_count_awaiting(Oid owner, AwaitCounts *counts);
 
 /*
  * Count those of this worker's role before it takes jobs; it counts as "busy"

@@ -299,7 +299,7 @@ pool_can_grow(const DatabaseSlot *db)
 		return true;
 	for (int i = 0; i < pending.nqueues; i++)
 	{
-		if (count_workers(MyDatabaseId, pending.queues[i].owner, &idle) == 0)
+		if (workers_count(MyDatabaseId, pending.queues[i].owner, &idle) == 0)
 			return true;
 	}
 	return false;
@@ -359,7 +359,7 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 		if (grow && !wake)
 			wake = pool_can_grow(db);
 		if (wake)
-			wake_scheduler_locked(db);
+			database_wake_scheduler_locked(db);
 	}
 	if (pending.installed || pending.probe)
 	{
@@ -410,8 +410,8 @@ commit_jobs(TimestampTz *next_due, bool *grow, bool *wake)
 		else if (!limits_have_capacity(MyDatabaseId, queue->limits_key))
 			*wake = *wake || limits_cancel_at_limit(MyDatabaseId, queue->limits_key);
 		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
-			*grow = !wake_sender(MyDatabaseId) || *grow;
-		else if (wake_idle_workers(MyDatabaseId, queue->owner, queue->count) < queue->count)
+			*grow = !sender_wake(MyDatabaseId) || *grow;
+		else if (workers_wake_idle(MyDatabaseId, queue->owner, queue->count) < queue->count)
 			*grow = true;
 	}
 	for (int i = 0; i < pending.nroles; i++)
@@ -455,7 +455,7 @@ pending_commit(void)
 	/* those of our processes that end most jobs need no lock for it */
 	if (pending.rollup > 0 && my_database != NULL && my_database->database == MyDatabaseId &&
 		note_rollup(my_database))
-		wake_scheduler(MyDatabaseId);
+		database_wake_scheduler(MyDatabaseId);
 	if (grow || wake || next_due != DT_NOEND || pending.rescan || pending.release ||
 		pending.results || pending.nbehind > 0 || pending.alert || pending.rollup > 0 ||
 		pending.installed || pending.probe || pending.next_schedule != DT_NOEND)

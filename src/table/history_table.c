@@ -107,7 +107,7 @@ text_datum(const char *string)
 static inline Datum
 message_datum(const char *message)
 {
-	return CStringGetTextDatum(valid_text(message));
+	return CStringGetTextDatum(text_valid(message));
 }
 
 TimestampTz

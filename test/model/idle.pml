@@ -48,7 +48,7 @@ proctype Enqueuer()
 
 	ready++;					/* ready_queue_add(): seen by all from here on */
 	atomic {
-		/* wake_idle_workers(): a worker that was woken takes one job */
+		/* workers_wake_idle(): a worker that was woken takes one job */
 #ifndef COUNT_WOKEN
 		if
 		:: state[0] == IDLE && !woken[0] -> woken[0] = true; latch[0] = true; found = true

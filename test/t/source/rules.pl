@@ -112,6 +112,23 @@ planted('a call that reaches up, hidden from the sources', 'src/base/timer.c',
 planted('a global function that only its own file uses', 'src/base/timer.c',
 	append("extern int planted_helper(int);\nint planted_helper(int a) { return a; }\n"),
 	qr{src/base/timer\.c: planted_helper is used nowhere else}, 'check-layers', 'src/base/timer.o');
+# ... and one that another folder uses, under a name that says nothing
+{
+	my %before = map { $_ => content($_) } 'src/base/timer.c', 'src/shmem/shmem.c';
+	my @built = map { s/c$/o/r } sort keys %before;
+	my @make = ('make', "PG_CONFIG=$pg_config", 'with_llvm=no', @built);
+
+	content('src/base/timer.c', "$before{'src/base/timer.c'}\nint helper(void);\nint helper(void) { return 1; }\n");
+	content('src/shmem/shmem.c', "$before{'src/shmem/shmem.c'}\nint helper(void);\nint defer_planted(void);\nint defer_planted(void) { return helper(); }\n");
+	my ($made, $log) = run_in($copy, @make);
+	ok($made, 'a name without its subject: it compiles') or diag $log;
+	($ok, $out) = run_in($copy, 'python3', "$top/tools/check-layers", '--sources', $copy, '--objects', $copy);
+	like($out, qr{src/base/timer\.c: helper is used by other folders: it needs the prefix of its subject},
+		'a name without its subject: check-layers refuses it');
+	content($_, $before{$_}) for keys %before;
+	unlink("$copy/$_") for @built;
+	run_in($copy, @make);
+}
 planted('a long line', 'src/base/timer.c', append('/* ' . 'long ' x 25 . "*/\n"),
 	qr{src/base/timer\.c:\d+: \d+ columns}, 'check-style');
 planted('a long function', 'src/base/timer.c', append("\nstatic int\nplanted(int a)\n{\n" . "\ta++;\n" x 70 . "\treturn a;\n}\n"),
