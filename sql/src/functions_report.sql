@@ -25,6 +25,17 @@ CREATE FUNCTION defer.has_ended(id bigint) RETURNS boolean
 COMMENT ON FUNCTION defer.has_ended(bigint) IS
 	'whether a job that the current role may see has ended, as of the running query''s snapshot';
 
+CREATE FUNCTION defer.waiting_for(id bigint) RETURNS text
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_waiting_for';
+COMMENT ON FUNCTION defer.waiting_for(bigint) IS
+	'the first reason of defer.why(); NULL if the job could begin now, runs or has ended, or you may not see it; look at defer.jobs instead';
+
+CREATE FUNCTION defer.why(id bigint, OUT reason text, OUT detail text, OUT until timestamptz)
+	RETURNS SETOF record
+	LANGUAGE c PARALLEL RESTRICTED ROWS 2 AS 'MODULE_PATHNAME', 'defer_why';
+COMMENT ON FUNCTION defer.why(bigint) IS
+	'why a job that you may see does not begin, as of now: no row if it could, runs or has ended. reason: run_at, order (behind another job), paused, concurrency, commit (of your transaction), lock (of its row by another), worker. until: when that is over, if it is known. Jobs of other roles are counted, not named. Error: there is no such job that you may see';
+
 CREATE FUNCTION defer.running_jobs(OUT job_id bigint, OUT pid integer, OUT started_at timestamptz, OUT progress real)
 	RETURNS SETOF record
 	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'defer_running_jobs';

@@ -23,6 +23,7 @@ SELECT u.id,
 				ELSE 'queued' END
 		END
 	END AS state,
+	CASE WHEN defer.may_see(u.owner) AND u.state IS NULL AND r.job_id IS NULL THEN defer.waiting_for(u.id) END AS waiting_for,
 	CASE WHEN defer.may_see(u.owner) THEN u.queue END AS queue,
 	CASE WHEN defer.may_see(u.owner) THEN u.priority END AS priority,
 	CASE WHEN defer.may_see(u.owner) THEN pg_catalog.pg_get_userbyid(u.owner) END AS owner,
@@ -73,7 +74,7 @@ SELECT u.id,
   LEFT JOIN defer.schedule s ON s.id = u.schedule_id
  WHERE defer.may_see(u.owner) AND (u.claim IS NULL OR NOT defer.has_ended(u.id));
 COMMENT ON VIEW defer.jobs IS
-	'the jobs you may see. state: scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
+	'the jobs you may see. state: scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. waiting_for: why it does not begin, the first reason of defer.why(); NULL if it could. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
 
 -- The same for unfinished jobs only, for the views below
 CREATE VIEW defer.live_jobs WITH (security_barrier) AS

@@ -362,6 +362,21 @@ limits_have_capacity(Oid database, int64 limits_key)
 	return capacity;
 }
 
+int
+limit_running(Oid database, char kind, int32 id)
+{
+	LimitSlot  *slot;
+	int			running;
+
+	if (id == 0)
+		return 0;
+	LWLockAcquire(shared->ready_lock, LW_SHARED);
+	slot = find_limit(database, kind, id);
+	running = slot == NULL ? 0 : slot->running;
+	LWLockRelease(shared->ready_lock);
+	return running;
+}
+
 bool
 limits_reserve(Oid database, int64 limits_key)
 {

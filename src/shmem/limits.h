@@ -51,6 +51,9 @@ extern bool limits_reserve(Oid database, int64 limits_key);
 extern void limits_release(Oid database, int64 limits_key);
 extern bool limits_have_capacity(Oid database, int64 limits_key);
 
+/* Returns the places that are taken under a limit of a function or queue */
+extern int	limit_running(Oid database, char kind, int32 id);
+
 /*
  * Check whether jobs of that limits_key's function are cancelled where they
  * find no capacity

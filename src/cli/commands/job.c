@@ -26,6 +26,9 @@
 	" a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at" \
 	" FROM defer.attempts a WHERE a.job_id = $1::pg_catalog.int8 ORDER BY a.finished_at, a.attempt"
 
+#define WHY_SQL \
+	"SELECT w.reason, w.detail, w.until FROM defer.why($1::pg_catalog.int8) w"
+
 #define LOGS_SQL \
 	"SELECT l.attempt, l.at, l.level, l.message" \
 	" FROM defer.logs l WHERE l.job_id = $1::pg_catalog.int8 ORDER BY l.at, l.attempt"
@@ -38,6 +41,7 @@
 
 static const char *const document_sql =
 "SELECT pg_catalog.row_to_json(job) FROM (SELECT j.*, "
+JSON_ROWS(WHY_SQL) " AS waits_for, "
 JSON_ROWS(ATTEMPTS_SQL) " AS attempts, "
 JSON_ROWS(LOGS_SQL) " AS logs, "
 JSON_ROW(PARENT_SQL("j.parent_id")) " AS parent,"
@@ -121,6 +125,28 @@ print_head(const PGresult *job, const PGresult *parent)
 		field("parent", result_value(job, 0, "parent_id"), TEXT_LINE);
 	field("rerun of", result_value(job, 0, "rerun_of"), TEXT_LINE);
 	buffer_free(&line);
+}
+
+/* Print why it does not begin: a line for each reason */
+static void
+print_why(PGconn *conn, const char *id)
+{
+	PGresult   *res = query_run(conn, WHY_SQL, 1, &id);
+
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		Buffer		line = {0};
+
+		buffer_printf(&line, "%s: %s", result_text(res, row, "reason"), result_text(res, row, "detail"));
+		if (result_value(res, row, "until") != NULL)
+		{
+			buffer_add(&line, ", until ");
+			format_time(&line, result_text(res, row, "until"), NULL);
+		}
+		field(row == 0 ? "waits for" : " ", line.data, TEXT_LINE);
+		buffer_free(&line);
+	}
+	PQclear(res);
 }
 
 /* ------------------------------------------------------------------------
@@ -282,6 +308,8 @@ print_job(PGconn *conn, const PGresult *job, const char *id)
 	if (parent_id != NULL)
 		parent = query_run(conn, PARENT_SQL("$1::pg_catalog.int8"), 1, &parent_id);
 	print_head(job, parent);
+	if (result_value(job, 0, "finished_at") == NULL)
+		print_why(conn, id);
 	print_time_line(job, attempts);
 	print_children(children, id);
 	print_attempts(attempts);
@@ -320,7 +348,7 @@ cmd_job(int argc, char **argv)
 
 const Command command_job = {
 	"job", "ID", "Everything about one job", cmd_job,
-	"\nArguments, result, times, attempts with their errors, logs, parent and children.\n"
+	"\nArguments, result, why it waits, times, attempts with their errors, logs, parent and children.\n"
 	"Exits with 4 if there is none that you may see.\n"
 	"\nExamples:\n"
 	"  defer -d shop job 4711\n"

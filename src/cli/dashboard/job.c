@@ -309,6 +309,36 @@ job_title(Page *page, const PGresult *res, const char *id)
 				 result_text(res, 0, "progress"), 100 * result_number(res, 0, "progress"));
 }
 
+/* Append why a job that has not ended does not begin */
+static void
+job_waits_for(Page *page, const PGresult *job, const char *id)
+{
+	Buffer	   *out = page->out;
+	PGresult   *res;
+
+	if (result_value(job, 0, "finished_at") != NULL || strcmp(result_text(job, 0, "state"), "running") == 0)
+		return;
+	res = page_query(page, "SELECT w.reason, w.detail, w.until FROM defer.why($1::bigint) w", 1, &id);
+	if (result_good(res) && PQntuples(res) > 0)
+	{
+		buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-why\"><h2 id=\"h-why\">Waits for</h2><dl class=\"facts\">\n");
+		for (int i = 0; i < PQntuples(res); i++)
+		{
+			fact(page, result_text(res, i, "reason"));
+			html_text(out, result_text(res, i, "detail"));
+			if (result_value(res, i, "until") != NULL)
+			{
+				buffer_add(out, " <span class=\"quiet\">");
+				html_clock(out, result_text(res, i, "until"), page->now);
+				buffer_add(out, "</span>");
+			}
+			fact_end(page);
+		}
+		buffer_add(out, "</dl></section>\n");
+	}
+	PQclear(res);
+}
+
 /* /job: everything about one job */
 void
 page_job(Page *page)
@@ -330,6 +360,7 @@ page_job(Page *page)
 		html_block(out, result_text(res, 0, "error"));
 		buffer_add(out, "</p>\n");
 	}
+	job_waits_for(page, res, id);
 	buffer_add(out, "<div class=\"columns\"><section class=\"card\" aria-labelledby=\"h-facts\"><h2 id=\"h-facts\">Job</h2>\n");
 	job_facts(page, res);
 	block(page, "Arguments", result_value(res, 0, "args"), true);

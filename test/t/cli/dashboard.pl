@@ -139,6 +139,8 @@ for my $bad ('metadata=%7B', 'since=bogus', 'until=bogus', 'parent=x', 'before=x
 my $grouped = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', delay => '1 day', group_key => '<b>&acme')});
 like(get($dash, "/job?id=$grouped")->{content}, qr/<dt>Group<\/dt><dd><a href="\/jobs\?group=%3Cb%3E%26acme">&lt;b&gt;&amp;acme<\/a>/,
 	'the group of a job');
+like(get($dash, "/job?id=$grouped")->{content}, qr/Waits for<\/h2>.*<dt>run_at<\/dt><dd>its time has not come <span/s, 'why it waits');
+unlike(get($dash, "/job?id=$failed")->{content}, qr/Waits for/, 'nothing of a job that has ended');
 like(get($dash, '/jobs?group=%3Cb%3E%26acme')->{content}, qr/href="\/job\?id=$grouped".*<span class="tag">&lt;b&gt;&amp;acme<\/span>/s, 'jobs of a group');
 like(get($dash, '/jobs?group=%3Cb%3E%26acme&state=scheduled')->{content}, qr/href="\/job\?id=$grouped"/, 'by index');
 unlike(get($dash, '/jobs?group=acme')->{content}, qr/href="\/job\?id=/, 'none of another');

@@ -196,6 +196,9 @@ is(scalar @{ defer_json('group', 'jobs', '--group', 'blue')->{jobs} }, 0, 'no jo
 like(defer_ok(0, 'group', 'jobs', '-g', 'acme'), qr/ GROUP .*\n.* acme /, 'jobs: a column for groups');
 unlike(defer_ok(0, 'no group', 'jobs', '--state', 'failed'), qr/ GROUP /, 'jobs: none where there is no group');
 like(defer_ok(0, 'group', 'job', $later), qr/^group +acme$/m, 'job: its group');
+like(defer_ok(0, 'why', 'job', $later), qr/^waits for +run_at: its time has not come, until [^\n]+$/m, 'job: why it waits');
+is(defer_json('why', 'job', $later)->{waits_for}[0]{reason}, 'run_at', 'job: why it waits, in JSON');
+is_deeply(defer_json('why', 'job', $failed)->{waits_for}, [], 'job: nothing of one that has ended');
 is(defer_json('metadata', 'jobs', '--metadata', '{"tenant": 7}')->{jobs}[0]{id}, $later, 'jobs by metadata');
 is(scalar @{ defer_json('since', 'jobs', '--since', '1h', '--function', 'boom')->{jobs} }, 1, 'jobs since');
 is(scalar @{ defer_json('until', 'jobs', '--until', '1h')->{jobs} }, 0, 'jobs until');

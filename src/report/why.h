@@ -1,0 +1,49 @@
+/*
+ * why.h
+ *		Reasons why a job waits, for defer.why() and the view defer.jobs.
+ */
+#ifndef WHY_H
+#define WHY_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* A job that has not ended */
+typedef struct WaitingJob
+{
+	int64		id;
+	Oid			owner;
+	char	   *function;
+	char	   *queue;
+	char		kind;
+	TimestampTz run_at;
+	bool		claimed;
+	int32		attempt;
+	int16		suspect;
+	int64		schedule_id;	/* 0: none */
+	TransactionId writer;		/* xmin of its row */
+	TransactionId locker;		/* xmax of its row */
+	char	   *error;			/* of its last attempt, NULL: none */
+} WaitingJob;
+
+typedef struct Reason
+{
+	const char *reason;
+	char	   *detail;
+	TimestampTz until;			/* DT_NOEND: not known */
+} Reason;
+
+/* The reasons that were found; after the first one no more are wanted if "first" */
+typedef struct Reasons
+{
+	List	   *list;
+	bool		first;
+} Reasons;
+
+/* report/why_reasons.c: find the reasons why a job does not begin; none: it runs, or could */
+extern void why_find(Reasons *found, const WaitingJob *job);
+
+/* report/why.c: the run of its schedule that a held run waits for; 0: it has just ended */
+extern int64 why_run_before(const WaitingJob *job);
+
+#endif							/* WHY_H */

@@ -1,0 +1,443 @@
+/*
+ * why_reasons.c
+ *		Reasons why a job waits, in the order in which they are told.
+ *
+ * All is as of the call: settings from the tables, running jobs and processes
+ * from shared memory.  Of other roles' jobs and workers the caller gets counts,
+ * of those that it may see ids, too.
+ */
+#include "postgres.h"
+
+#include "access/subtrans.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/procarray.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/guc_delivery.h"
+#include "base/job_kind.h"
+#include "base/own_sql.h"
+#include "base/role_check.h"
+#include "base/roles.h"
+#include "config/settings_cache.h"
+#include "process/pool_policy.h"
+#include "pure/fair_share.h"
+#include "report/why.h"
+#include "shmem/databases.h"
+#include "shmem/limits.h"
+#include "shmem/ready_queue.h"
+#include "shmem/senders.h"
+#include "shmem/shmem.h"
+#include "shmem/workers.h"
+
+/* Jobs that a detail names at most */
+#define NAMED_MAX	10
+
+static bool
+enough(const Reasons *found)
+{
+	return found->first && found->list != NIL;
+}
+
+static void
+add(Reasons *found, const char *reason, TimestampTz until, char *detail)
+{
+	Reason	   *entry = palloc(sizeof(Reason));
+
+	entry->reason = reason;
+	entry->detail = detail;
+	entry->until = until;
+	found->list = lappend(found->list, entry);
+}
+
+/* ------------------------------------------------------------------------
+ * Its time
+ * ------------------------------------------------------------------------ */
+
+static void
+time_reasons(Reasons *found, const WaitingJob *job)
+{
+	if (job->run_at == DT_NOEND && job->schedule_id != 0)
+	{
+		int64		before = found->first ? 0 : why_run_before(job);
+
+		add(found, "order", DT_NOEND, before == 0 ?
+			pstrdup("waits for the run of its schedule before it") :
+			psprintf("waits for job " INT64_FORMAT ", the run of its schedule before it", before));
+	}
+	else if (job->run_at > GetCurrentTimestamp())
+		add(found, "run_at", job->run_at, job->attempt == 0 ?
+			pstrdup("its time has not come") :
+			psprintf("the next attempt, after %d without success%s%s", job->attempt,
+					 job->error != NULL ? ": " : "", job->error != NULL ? job->error : ""));
+}
+
+/* ------------------------------------------------------------------------
+ * Pauses
+ * ------------------------------------------------------------------------ */
+
+/* Check once a statement: it reads tables */
+static bool
+database_is_active(void)
+{
+	static TimestampTz checked_at = 0;
+	static bool active;
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (checked_at != now)
+		active = catalog_is_active();
+	checked_at = now;
+	return active;
+}
+
+static void
+server_reasons(Reasons *found)
+{
+	if (shared == NULL)
+		add(found, "worker", DT_NOEND, pstrdup("defer is not loaded by the server"));
+	else if (RecoveryInProgress())
+		add(found, "paused", DT_NOEND, pstrdup("this server is a standby"));
+	else if (!defer_enabled)
+		add(found, "paused", DT_NOEND, pstrdup("defer.enabled is off"));
+	else if (!database_is_active())
+		add(found, "paused", DT_NOEND,
+			pstrdup("this database was restored or copied, and is not active: see defer.activate()"));
+}
+
+static void
+pause_reasons(Reasons *found, const WaitingJob *job)
+{
+	if (function_settings(job->function)->paused)
+		add(found, "paused", DT_NOEND, psprintf("function %s is paused", job->function));
+	if (queue_settings(job->queue)->paused)
+		add(found, "paused", DT_NOEND, psprintf("queue \"%s\" is paused", job->queue));
+	if (kind_is_delivery(job->kind))
+		return;
+	switch (owner_state(job->owner))
+	{
+		case OWNER_NO_LOGIN:
+			add(found, "paused", DT_NOEND, psprintf("role \"%s\" may not log in",
+													GetUserNameFromId(job->owner, false)));
+			break;
+		case OWNER_NO_CONNECT:
+			add(found, "paused", DT_NOEND, psprintf("role \"%s\" may not connect to this database",
+													GetUserNameFromId(job->owner, false)));
+			break;
+		case OWNER_OK:
+		case OWNER_GONE:		/* the last two: it fails at once */
+		case OWNER_SUPERUSER:
+			break;
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Limits
+ * ------------------------------------------------------------------------ */
+
+/* Ids of jobs that run in this database and that the caller may see */
+static int
+visible_running(Datum * ids, int max)
+{
+	int			n = 0;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots && n < max; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
+			continue;
+		LWLockAcquire(slot->lock, LW_SHARED);
+		ids[n] = Int64GetDatum(slot->current_job);
+		LWLockRelease(slot->lock);
+		if (DatumGetInt64(ids[n]) != 0)
+			n++;
+	}
+	LWLockRelease(shared->workers_lock);
+	return n;
+}
+
+/*
+ * List those of them that have a column's value, with the owner's rights to see:
+ * ": 17, 18"; empty if there are none
+ */
+static char *
+running_of(const char *column, const char *value)
+{
+	Datum	   *ids = palloc(Max(shared->nworker_slots, 1) * sizeof(Datum));
+	int			n = visible_running(ids, shared->nworker_slots);
+	Oid			types[] = {INT8ARRAYOID, TEXTOID};
+	Datum		values[2];
+	MemoryContext context = CurrentMemoryContext;
+	StringInfoData list;
+	SPITupleTable *rows;
+	uint64		nrows;
+	int			named = 0;
+	OwnSql		own;
+
+	values[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	values[1] = CStringGetTextDatum(value);
+	initStringInfo(&list);
+	own_sql_begin(&own);
+	SPI_connect();
+	nrows = own_sql_run(psprintf("SELECT j.id, j.owner FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)"
+								 " AND j.%s OPERATOR(pg_catalog.=) $2 ORDER BY j.id", column),
+						lengthof(types), types, values, NULL, SPI_OK_SELECT);
+	rows = SPI_tuptable;
+	own_sql_end(&own);			/* the caller's role is the one that asks */
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < nrows && named < NAMED_MAX; i++)
+	{
+		bool		isnull;
+
+		if (role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
+														&isnull))))
+			appendStringInfo(&list, "%s" INT64_FORMAT, named++ == 0 ? ": " : ", ",
+							 DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1,
+														 &isnull)));
+	}
+	SPI_finish();
+	return list.data;
+}
+
+static void
+limit_reason(Reasons *found, char kind, int32 id, int32 limit, const char *name)
+{
+	bool		of_function = kind == 'f';
+	int			running = limit_running(MyDatabaseId, kind, id);
+
+	if (limit < 0 || running < limit)
+		return;
+	add(found, "concurrency", DT_NOEND,
+		psprintf(of_function ? "%d of %d jobs of function %s run%s" : "%d of %d jobs in queue \"%s\" run%s",
+				 running, limit, name,
+				 found->first ? "" : running_of(of_function ? "function" : "queue", name)));
+}
+
+static void
+limit_reasons(Reasons *found, const WaitingJob *job)
+{
+	const FunctionSettings *function = function_settings(job->function);
+	const QueueSettings *queue;
+
+	limit_reason(found, 'f', function->id, function->concurrency, job->function);
+	queue = queue_settings(job->queue);
+	limit_reason(found, 'q', queue->id, queue->concurrency, job->queue);
+}
+
+/* ------------------------------------------------------------------------
+ * Workers and the sender
+ * ------------------------------------------------------------------------ */
+
+/* What the workers of the server do */
+typedef struct Workers
+{
+	int			of_role;		/* in this database */
+	int			idle;			/* of these: idle, or starting */
+	int			working;		/* of all roles: count against
+								 * defer.max_workers */
+	bool		others;			/* there are some of other roles or databases */
+	bool		suspect;		/* one runs a job that may have crashed the
+								 * server */
+	bool		runs;			/* one runs this job */
+	int			holder;			/* pid of the one whose batch has it, 0: none */
+	int64		held_behind;	/* the job that this one runs */
+	bool		no_slots;
+	bool		refused;
+	bool		scheduler;
+} Workers;
+
+/* Look for the job in a worker's batch; the caller holds workers_lock */
+static void
+look_into_batch(WorkerSlot *slot, int64 id, Workers *workers)
+{
+	LWLockAcquire(slot->lock, LW_SHARED);
+	if (slot->current_job == id)
+		workers->runs = true;
+	for (int i = 0; i < slot->nentries; i++)
+	{
+		if (slot->entries[i].job_id == id && slot->entries[i].state == ENTRY_WAITING)
+		{
+			workers->holder = slot->process.pid;
+			workers->held_behind = slot->current_job;
+		}
+	}
+	LWLockRelease(slot->lock);
+}
+
+static void
+look_at_workers(const WaitingJob *job, Workers *workers)
+{
+	DatabaseSlot *database;
+
+	memset(workers, 0, sizeof(Workers));
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	database = database_slot(MyDatabaseId, false);
+	if (database != NULL)
+	{
+		workers->scheduler = database->scheduler.pid != 0;
+		workers->no_slots = database->no_slots;
+		workers->refused = database->refused;
+	}
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE)
+			continue;
+		workers->working += worker_counts(slot) ? 1 : 0;
+		workers->suspect = workers->suspect || slot->suspect != 0;
+		if (slot->database != MyDatabaseId || slot->owner != job->owner)
+		{
+			workers->others = true;
+			continue;
+		}
+		workers->of_role++;
+		if (slot->state == WORKER_IDLE || slot->state == WORKER_STARTING)
+			workers->idle++;
+		if (job->claimed)
+			look_into_batch(slot, job->id, workers);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+/* Check whether other roles of this database have jobs */
+static bool
+others_have_jobs(Oid owner)
+{
+	ReadyQueueChoice *queues;
+	int			n = ready_queues_of_database(MyDatabaseId, &queues);
+	bool		others = false;
+
+	for (int i = 0; i < n && !others; i++)
+		others = queues[i].owner != owner;
+	return others;
+}
+
+/* As policy_decide() in process/pool_policy.c does, a role that has a worker leaves some */
+static int
+most_workers(const WaitingJob *job, const Workers *workers)
+{
+	if (workers->of_role == 0 || defer_max_workers == 1 ||
+		(!workers->others && !others_have_jobs(job->owner)))
+		return defer_max_workers;
+	return defer_max_workers - policy_extra_workers(defer_max_workers);
+}
+
+static void
+worker_reasons(Reasons *found, const WaitingJob *job, const Workers *workers)
+{
+	if (job->suspect > 1 && workers->suspect)
+		add(found, "order", DT_NOEND,
+			pstrdup("it may have crashed the server, and waits for the end of another such job"));
+	if (workers->holder != 0)
+		add(found, "worker", DT_NOEND,
+			psprintf("is in the batch of the worker with PID %d, behind job " INT64_FORMAT,
+					 workers->holder, workers->held_behind));
+	else if (!workers->scheduler)
+		add(found, "worker", DT_NOEND, pstrdup("no scheduler runs in this database: see defer.health"));
+	else if (workers->idle > 0)
+		return;
+	else if (workers->no_slots)
+		add(found, "worker", DT_NOEND,
+			pstrdup("no background worker is free: max_worker_processes is too small"));
+	else if (workers->refused && workers->of_role == 0)
+		add(found, "worker", DT_NOEND,
+			pstrdup("workers cannot connect to this database: see the server's log"));
+	else if (workers->working >= most_workers(job, workers))
+		add(found, "worker", DT_NOEND,
+			psprintf("all workers that the role may have are busy: %d of role \"%s\", of %d on the server (defer.max_workers is %d)",
+					 workers->of_role, GetUserNameFromId(job->owner, false), workers->working,
+					 defer_max_workers));
+}
+
+static void
+sender_reasons(Reasons *found, const WaitingJob *job)
+{
+	SenderSlot *slot;
+	int			all = 0;
+	int			own = 0;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	slot = sender_slot(MyDatabaseId);
+	if (slot != NULL && slot->process.pid != 0)
+	{
+		LWLockAcquire(slot->lock, LW_SHARED);
+		for (int i = 0; i < slot->nentries; i++)
+		{
+			all += slot->entries[i].job_id != 0 ? 1 : 0;
+			own += slot->entries[i].job_id != 0 && slot->entries[i].owner == job->owner ? 1 : 0;
+		}
+		LWLockRelease(slot->lock);
+	}
+	LWLockRelease(shared->workers_lock);
+	if (fair_share(defer_max_deliveries, all, own) == 0)
+		add(found, "worker", DT_NOEND,
+			psprintf("the sender has %d deliveries under way, %d of role \"%s\" (defer.max_deliveries is %d)",
+					 all, own, GetUserNameFromId(job->owner, false), defer_max_deliveries));
+}
+
+/* ------------------------------------------------------------------------
+ * All of them
+ * ------------------------------------------------------------------------ */
+
+/* A session that has locked the row; a worker that is taking the job does so, too */
+static void
+lock_reasons(Reasons *found, const WaitingJob *job)
+{
+	int			pid;
+
+	if (TransactionIdIsCurrentTransactionId(job->writer))
+		add(found, "commit", DT_NOEND,
+			pstrdup("your transaction has enqueued or changed it, and is not committed"));
+	if (!TransactionIdIsNormal(job->locker) || !TransactionIdIsInProgress(job->locker))
+		return;
+	pid = BackendXidGetPid(SubTransGetTopmostTransaction(job->locker));
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		if (worker_slots[i].state != WORKER_FREE && worker_slots[i].process.pid == pid)
+			return;
+	}
+	if (pid != 0)
+		add(found, "lock", DT_NOEND,
+			psprintf("the transaction of process %d has changed or locked its row", pid));
+}
+
+void
+why_find(Reasons *found, const WaitingJob *job)
+{
+	bool		delivery = kind_is_delivery(job->kind);
+	Workers		workers;
+
+	server_reasons(found);
+	if (shared == NULL || RecoveryInProgress() || enough(found))
+		return;
+	look_at_workers(job, &workers);
+	if (workers.runs || (delivery && sender_has(MyDatabaseId, job->id, false)))
+		return;
+	time_reasons(found, job);
+	if (!enough(found))
+		pause_reasons(found, job);
+	if (!enough(found) && !job->claimed)
+		limit_reasons(found, job);
+	if (!enough(found))
+		lock_reasons(found, job);
+
+	/* what else there is to wait for comes first */
+	if (found->list != NIL)
+		return;
+	if (delivery)
+		sender_reasons(found, job);
+	else
+		worker_reasons(found, job, &workers);
+}
