@@ -34,6 +34,7 @@
 #include "function/function.h"
 #include "job/current_job.h"
 #include "pure/cron/cron.h"
+#include "report/server_facts.h"
 #include "schedule/cron_zone.h"
 #include "shmem/shmem.h"
 #include "shmem/databases.h"
@@ -344,56 +345,62 @@ defer_processes(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+void
+server_facts(ServerFacts *facts)
+{
+	DatabaseSlot *slot;
+
+	memset(facts, 0, sizeof(ServerFacts));
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	facts->launcher = shared->launcher.pid != 0;
+	slot = database_slot(MyDatabaseId, false);
+	if (slot != NULL)
+	{
+		facts->scheduler = slot->scheduler.pid != 0;
+		facts->no_slots = slot->no_slots;
+		facts->refused = slot->refused;
+	}
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		if (worker_counts(&worker_slots[i]))
+			facts->workers++;
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+bool
+server_database_is_active(void)
+{
+	return catalog_is_active();
+}
+
 /* What defer.health wants to know about this server and this database */
 Datum
 defer_server_state(PG_FUNCTION_ARGS)
 {
+	ServerFacts facts;
 	TupleDesc	desc;
 	Datum		values[12];
 	bool		nulls[12] = {0};
-	bool		launcher = false;
-	bool		scheduler = false;
-	bool		no_slots = false;
-	bool		refused = false;
-	bool		overflow = false;
-	int			workers = 0;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (shared != NULL)
-	{
-		DatabaseSlot *slot;
-
-		LWLockAcquire(shared->workers_lock, LW_SHARED);
-		launcher = shared->launcher.pid != 0;
-		slot = database_slot(MyDatabaseId, false);
-		if (slot != NULL)
-		{
-			scheduler = slot->scheduler.pid != 0;
-			no_slots = slot->no_slots;
-			refused = slot->refused;
-		}
-		for (int i = 0; i < shared->nworker_slots; i++)
-		{
-			if (worker_counts(&worker_slots[i]))
-				workers++;
-		}
-		LWLockRelease(shared->workers_lock);
-	}
-	if (shared != NULL)
-		overflow = ready_queues_overflow(MyDatabaseId, GetCurrentTimestamp());
+	server_facts(&facts);
 	values[0] = BoolGetDatum(shared != NULL);
 	values[1] = BoolGetDatum(defer_enabled);
-	values[2] = BoolGetDatum(catalog_is_active());
+	values[2] = BoolGetDatum(server_database_is_active());
 	values[3] = BoolGetDatum(RecoveryInProgress());
-	values[4] = BoolGetDatum(launcher);
-	values[5] = BoolGetDatum(scheduler);
-	values[6] = BoolGetDatum(no_slots);
-	values[7] = BoolGetDatum(overflow);
-	values[8] = Int32GetDatum(workers);
+	values[4] = BoolGetDatum(facts.launcher);
+	values[5] = BoolGetDatum(facts.scheduler);
+	values[6] = BoolGetDatum(facts.no_slots);
+	values[7] = BoolGetDatum(shared != NULL &&
+							 ready_queues_overflow(MyDatabaseId, GetCurrentTimestamp()));
+	values[8] = Int32GetDatum(facts.workers);
 	values[9] = Int32GetDatum(defer_max_workers);
 	values[10] = BoolGetDatum(defer_run_superuser_jobs);
-	values[11] = BoolGetDatum(refused);
+	values[11] = BoolGetDatum(facts.refused);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

@@ -13,16 +13,22 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "base/args.h"
-#include "base/compat.h"
+#include "base/limits_key.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "report/why.h"
+#include "table/job_row.h"
 
 PG_FUNCTION_INFO_V1(defer_waiting_for);
 PG_FUNCTION_INFO_V1(defer_why);
+
+/* Jobs that a detail names at most */
+#define NAMED_MAX	10
 
 /* ------------------------------------------------------------------------
  * The job
@@ -63,8 +69,8 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.kind, j.run_at, j.claim IS NOT NULL,"
-					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin FROM defer.job j"
+	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.limits_key, j.run_at, j.claim IS NOT NULL,"
+					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0) FROM defer.job j"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
 					 " (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1))",
 					 id, as_of_now) > 0;
@@ -81,13 +87,15 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		job->owner = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
 		job->function = TextDatumGetCString(SPI_getbinval(tuple, desc, 2, &isnull));
 		job->queue = TextDatumGetCString(SPI_getbinval(tuple, desc, 3, &isnull));
-		job->kind = DatumGetChar(SPI_getbinval(tuple, desc, 4, &isnull));
+		job->delivery = LIMITS_KEY_IS_DELIVERY(DatumGetInt64(SPI_getbinval(tuple, desc, 4,
+																		   &isnull)));
 		job->run_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 5, &isnull));
 		job->claimed = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 		job->attempt = DatumGetInt32(SPI_getbinval(tuple, desc, 7, &isnull));
 		job->suspect = DatumGetInt16(SPI_getbinval(tuple, desc, 8, &isnull));
 		job->schedule_id = DatumGetInt64(SPI_getbinval(tuple, desc, 9, &isnull));
 		job->locker = DatumGetTransactionId(SPI_getbinval(tuple, desc, 10, &isnull));
+		job->behind = DatumGetInt64(SPI_getbinval(tuple, desc, 13, &isnull));
 		job->writer = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
 		MemoryContextSwitchTo(spi);
 	}
@@ -120,6 +128,44 @@ why_run_before(const WaitingJob *job)
 	SPI_finish();
 	own_sql_end(&own);
 	return id;
+}
+
+char *
+why_running_of(const char *column, const char *value, Datum *ids, int n)
+{
+	Oid			types[] = {INT8ARRAYOID, TEXTOID};
+	Datum		values[2];
+	MemoryContext context = CurrentMemoryContext;
+	StringInfoData list;
+	SPITupleTable *rows;
+	uint64		nrows;
+	int			named = 0;
+	OwnSql		own;
+
+	values[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	values[1] = CStringGetTextDatum(value);
+	initStringInfo(&list);
+	own_sql_begin(&own);
+	SPI_connect();
+	nrows = own_sql_run(psprintf("SELECT j.id, j.owner FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)"
+								 " AND j.%s OPERATOR(pg_catalog.=) $2 ORDER BY j.id", column),
+						lengthof(types), types, values, NULL, SPI_OK_SELECT);
+	rows = SPI_tuptable;
+	own_sql_end(&own);			/* the caller's role is the one that asks */
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < nrows && named < NAMED_MAX; i++)
+	{
+		bool		isnull;
+
+		if (role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
+														&isnull))))
+			appendStringInfo(&list, "%s" INT64_FORMAT, named++ == 0 ? ": " : ", ",
+							 DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1,
+														 &isnull)));
+	}
+	SPI_finish();
+	return list.data;
 }
 
 /* ------------------------------------------------------------------------
@@ -161,10 +207,7 @@ check_ended(int64 id)
 	SPI_finish();
 	own_sql_end(&own);
 	if (!found || !role_may_see(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job " INT64_FORMAT " does not exist", id),
-				 errhint("Jobs that have finished are removed after defer.retention; those of other roles are not shown.")));
+		job_not_found(id);
 }
 
 /* defer.why(id) */

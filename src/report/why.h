@@ -15,12 +15,13 @@ typedef struct WaitingJob
 	Oid			owner;
 	char	   *function;
 	char	   *queue;
-	char		kind;
+	bool		delivery;		/* the sender's, not a worker's */
 	TimestampTz run_at;
 	bool		claimed;
 	int32		attempt;
 	int16		suspect;
 	int64		schedule_id;	/* 0: none */
+	int64		behind;			/* the job with its key that it waits for; 0: none */
 	TransactionId writer;		/* xmin of its row */
 	TransactionId locker;		/* xmax of its row */
 	char	   *error;			/* of its last attempt, NULL: none */
@@ -42,6 +43,12 @@ typedef struct Reasons
 
 /* report/why_reasons.c: find the reasons why a job does not begin; none: it runs, or could */
 extern void why_find(Reasons *found, const WaitingJob *job);
+
+/*
+ * report/why.c: list jobs that run, of these those that have a value in a column and
+ * that the caller may see: ": 17, 18"; empty if there are none
+ */
+extern char *why_running_of(const char *column, const char *value, Datum *ids, int n);
 
 /* report/why.c: the run of its schedule that a held run waits for; 0: it has just ended */
 extern int64 why_run_before(const WaitingJob *job);

@@ -12,35 +12,24 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/procarray.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
-#include "base/compat.h"
 #include "base/guc.h"
 #include "base/guc_delivery.h"
-#include "base/job_kind.h"
-#include "base/own_sql.h"
 #include "base/role_check.h"
-#include "base/roles.h"
 #include "config/settings_cache.h"
 #include "process/pool_policy.h"
 #include "pure/fair_share.h"
+#include "report/server_facts.h"
 #include "report/why.h"
-#include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/senders.h"
 #include "shmem/shmem.h"
 #include "shmem/workers.h"
-
-/* Jobs that a detail names at most */
-#define NAMED_MAX	10
 
 static bool
 enough(const Reasons *found)
@@ -66,7 +55,11 @@ add(Reasons *found, const char *reason, TimestampTz until, char *detail)
 static void
 time_reasons(Reasons *found, const WaitingJob *job)
 {
-	if (job->run_at == DT_NOEND && job->schedule_id != 0)
+	if (job->run_at == DT_NOEND && job->behind != 0)
+		add(found, "order", DT_NOEND,
+			psprintf("waits for job " INT64_FORMAT ", which had its key when it was enqueued",
+					 job->behind));
+	else if (job->run_at == DT_NOEND && job->schedule_id != 0)
 	{
 		int64		before = found->first ? 0 : why_run_before(job);
 
@@ -94,7 +87,7 @@ database_is_active(void)
 	TimestampTz now = GetCurrentStatementStartTimestamp();
 
 	if (checked_at != now)
-		active = catalog_is_active();
+		active = server_database_is_active();
 	checked_at = now;
 	return active;
 }
@@ -120,7 +113,7 @@ pause_reasons(Reasons *found, const WaitingJob *job)
 		add(found, "paused", DT_NOEND, psprintf("function %s is paused", job->function));
 	if (queue_settings(job->queue)->paused)
 		add(found, "paused", DT_NOEND, psprintf("queue \"%s\" is paused", job->queue));
-	if (kind_is_delivery(job->kind))
+	if (job->delivery)
 		return;
 	switch (owner_state(job->owner))
 	{
@@ -143,9 +136,9 @@ pause_reasons(Reasons *found, const WaitingJob *job)
  * Limits
  * ------------------------------------------------------------------------ */
 
-/* Ids of jobs that run in this database and that the caller may see */
+/* Ids of jobs that run in this database */
 static int
-visible_running(Datum * ids, int max)
+running(Datum *ids, int max)
 {
 	int			n = 0;
 
@@ -166,62 +159,28 @@ visible_running(Datum * ids, int max)
 	return n;
 }
 
-/*
- * List those of them that have a column's value, with the owner's rights to see:
- * ": 17, 18"; empty if there are none
- */
+/* Name those of them that the caller may see */
 static char *
-running_of(const char *column, const char *value)
+running_jobs(const char *column, const char *value)
 {
 	Datum	   *ids = palloc(Max(shared->nworker_slots, 1) * sizeof(Datum));
-	int			n = visible_running(ids, shared->nworker_slots);
-	Oid			types[] = {INT8ARRAYOID, TEXTOID};
-	Datum		values[2];
-	MemoryContext context = CurrentMemoryContext;
-	StringInfoData list;
-	SPITupleTable *rows;
-	uint64		nrows;
-	int			named = 0;
-	OwnSql		own;
+	int			n = running(ids, shared->nworker_slots);
 
-	values[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
-	values[1] = CStringGetTextDatum(value);
-	initStringInfo(&list);
-	own_sql_begin(&own);
-	SPI_connect();
-	nrows = own_sql_run(psprintf("SELECT j.id, j.owner FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)"
-								 " AND j.%s OPERATOR(pg_catalog.=) $2 ORDER BY j.id", column),
-						lengthof(types), types, values, NULL, SPI_OK_SELECT);
-	rows = SPI_tuptable;
-	own_sql_end(&own);			/* the caller's role is the one that asks */
-	MemoryContextSwitchTo(context);
-	for (uint64 i = 0; i < nrows && named < NAMED_MAX; i++)
-	{
-		bool		isnull;
-
-		if (role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
-														&isnull))))
-			appendStringInfo(&list, "%s" INT64_FORMAT, named++ == 0 ? ": " : ", ",
-							 DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1,
-														 &isnull)));
-	}
-	SPI_finish();
-	return list.data;
+	return why_running_of(column, value, ids, n);
 }
 
 static void
 limit_reason(Reasons *found, char kind, int32 id, int32 limit, const char *name)
 {
 	bool		of_function = kind == 'f';
-	int			running = limit_running(MyDatabaseId, kind, id);
+	int			places = limit_running(MyDatabaseId, kind, id);
 
-	if (limit < 0 || running < limit)
+	if (limit < 0 || places < limit)
 		return;
 	add(found, "concurrency", DT_NOEND,
 		psprintf(of_function ? "%d of %d jobs of function %s run%s" : "%d of %d jobs in queue \"%s\" run%s",
-				 running, limit, name,
-				 found->first ? "" : running_of(of_function ? "function" : "queue", name)));
+				 places, limit, name,
+				 found->first ? "" : running_jobs(of_function ? "function" : "queue", name)));
 }
 
 static void
@@ -252,9 +211,7 @@ typedef struct Workers
 	bool		runs;			/* one runs this job */
 	int			holder;			/* pid of the one whose batch has it, 0: none */
 	int64		held_behind;	/* the job that this one runs */
-	bool		no_slots;
-	bool		refused;
-	bool		scheduler;
+	ServerFacts server;
 } Workers;
 
 /* Look for the job in a worker's batch; the caller holds workers_lock */
@@ -278,24 +235,15 @@ look_into_batch(WorkerSlot *slot, int64 id, Workers *workers)
 static void
 look_at_workers(const WaitingJob *job, Workers *workers)
 {
-	DatabaseSlot *database;
-
 	memset(workers, 0, sizeof(Workers));
+	server_facts(&workers->server);
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	database = database_slot(MyDatabaseId, false);
-	if (database != NULL)
-	{
-		workers->scheduler = database->scheduler.pid != 0;
-		workers->no_slots = database->no_slots;
-		workers->refused = database->refused;
-	}
 	for (int i = 0; i < shared->nworker_slots; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
 		if (slot->state == WORKER_FREE)
 			continue;
-		workers->working += worker_counts(slot) ? 1 : 0;
 		workers->suspect = workers->suspect || slot->suspect != 0;
 		if (slot->database != MyDatabaseId || slot->owner != job->owner)
 		{
@@ -344,21 +292,21 @@ worker_reasons(Reasons *found, const WaitingJob *job, const Workers *workers)
 		add(found, "worker", DT_NOEND,
 			psprintf("is in the batch of the worker with PID %d, behind job " INT64_FORMAT,
 					 workers->holder, workers->held_behind));
-	else if (!workers->scheduler)
+	else if (!workers->server.scheduler)
 		add(found, "worker", DT_NOEND, pstrdup("no scheduler runs in this database: see defer.health"));
 	else if (workers->idle > 0)
 		return;
-	else if (workers->no_slots)
+	else if (workers->server.no_slots)
 		add(found, "worker", DT_NOEND,
 			pstrdup("no background worker is free: max_worker_processes is too small"));
-	else if (workers->refused && workers->of_role == 0)
+	else if (workers->server.refused && workers->of_role == 0)
 		add(found, "worker", DT_NOEND,
 			pstrdup("workers cannot connect to this database: see the server's log"));
-	else if (workers->working >= most_workers(job, workers))
+	else if (workers->server.workers >= most_workers(job, workers))
 		add(found, "worker", DT_NOEND,
 			psprintf("all workers that the role may have are busy: %d of role \"%s\", of %d on the server (defer.max_workers is %d)",
-					 workers->of_role, GetUserNameFromId(job->owner, false), workers->working,
-					 defer_max_workers));
+					 workers->of_role, GetUserNameFromId(job->owner, false),
+					 workers->server.workers, defer_max_workers));
 }
 
 static void
@@ -416,14 +364,13 @@ lock_reasons(Reasons *found, const WaitingJob *job)
 void
 why_find(Reasons *found, const WaitingJob *job)
 {
-	bool		delivery = kind_is_delivery(job->kind);
 	Workers		workers;
 
 	server_reasons(found);
 	if (shared == NULL || RecoveryInProgress() || enough(found))
 		return;
 	look_at_workers(job, &workers);
-	if (workers.runs || (delivery && sender_has(MyDatabaseId, job->id, false)))
+	if (workers.runs || (job->delivery && sender_has(MyDatabaseId, job->id, false)))
 		return;
 	time_reasons(found, job);
 	if (!enough(found))
@@ -436,7 +383,7 @@ why_find(Reasons *found, const WaitingJob *job)
 	/* what else there is to wait for comes first */
 	if (found->list != NIL)
 		return;
-	if (delivery)
+	if (job->delivery)
 		sender_reasons(found, job);
 	else
 		worker_reasons(found, job, &workers);

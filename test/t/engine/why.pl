@@ -143,6 +143,15 @@ sql(q{SELECT defer.unschedule('gated')});
 sql(q{INSERT INTO gate VALUES (true)});
 settled($node, 'all have run');
 
+# Behind the running job that has its key
+sql(q{DELETE FROM gate});
+$runs = sql(q{SELECT defer.enqueue('gated', key => 'k')});
+until_running($runs, 'a job with a key runs');
+$id = sql(q{SELECT defer.enqueue('gated', key => 'k', on_key => 'replace')});
+is_waiting($id, qr/^order\|waits for job $runs, which had its key when it was enqueued$/, 'behind it');
+sql(q{INSERT INTO gate VALUES (true)});
+settled($node, 'all have run');
+
 # The sender has as many deliveries of the role as it may
 my $peer = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1') or die $!;
 my $url = 'http://127.0.0.1:' . $peer->sockport . '/';
