@@ -16,6 +16,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/multixact.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
@@ -90,6 +91,29 @@ job_ended(int64 id, HistoryRow *outcome)
 	return true;
 }
 
+/* Check whether our own transaction has deleted, changed or locked this version of a row */
+static bool
+is_xmax_ours(HeapTupleHeader header)
+{
+	TransactionId xmax = HeapTupleHeaderGetRawXmax(header);
+	MultiXactMember *members;
+	bool		ours = false;
+	int			n;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0)
+		return false;
+	if ((header->t_infomask & HEAP_XMAX_IS_MULTI) == 0)
+		return TransactionIdIsCurrentTransactionId(xmax);
+	if (HEAP_LOCKED_UPGRADED(header->t_infomask))
+		return false;
+	n = GetMultiXactIdMembers(xmax, &members, false, HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask));
+	for (int i = 0; i < n && !ours; i++)
+		ours = TransactionIdIsCurrentTransactionId(members[i].xid);
+	if (n > 0)
+		pfree(members);
+	return ours;
+}
+
 /*
  * Check whether our own transaction has enqueued, changed or locked the job.
  * Then no worker can run it, or end its attempt, before we commit.
@@ -109,9 +133,8 @@ job_is_ours(int64 id)
 	{
 		HeapTupleHeader header = tuple->t_data;
 
-		ours = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
-		if (!ours && (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0)
-			ours = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
+		ours = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)) ||
+			is_xmax_ours(header);
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);

@@ -58,8 +58,8 @@
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
 
-/* The database that this process has marked; InvalidOid: none */
-static Oid	withdrawn_by_us = InvalidOid;
+/* The databases whose slots count this session; a transaction can rename several */
+static List *withdrawn_by_us = NIL;
 
 /* ------------------------------------------------------------------------
  * Which database
@@ -233,26 +233,59 @@ processes_left(Oid database, bool interrupt)
 	return any;
 }
 
+/*
+ * Withdraw our processes on behalf of this session.  False: it has done so before, or
+ * there is no slot, and so no process.
+ */
+static bool
+begin_withdrawal(Oid database)
+{
+	MemoryContext context;
+	DatabaseSlot *slot;
+
+	if (list_member_oid(withdrawn_by_us, database))
+		return false;
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	withdrawn_by_us = lappend_oid(withdrawn_by_us, database);
+	MemoryContextSwitchTo(context);
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(database, true);
+	if (slot != NULL)
+		slot->withdrawn++;
+	else
+		withdrawn_by_us = list_delete_oid(withdrawn_by_us, database);
+	LWLockRelease(shared->workers_lock);
+	return slot != NULL;
+}
+
+/* Let them come back, unless another session has DDL on the database, too */
 static void
-set_withdrawn(Oid database, bool withdrawn)
+end_withdrawal(Oid database)
 {
 	DatabaseSlot *slot;
 
-	withdrawn_by_us = withdrawn ? database : InvalidOid;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	slot = database_slot(database, withdrawn);
+	withdrawn_by_us = list_delete_oid(withdrawn_by_us, database);
+	slot = database_slot(database, false);
 	if (slot != NULL)
-		slot->withdrawn = withdrawn;
-	if (!withdrawn)
 	{
+		Assert(slot->withdrawn > 0);
+		slot->withdrawn--;
 		/* the launcher finds out the rest */
-		if (slot != NULL && slot->scheduler.pid == 0)
+		if (slot->scheduler.pid == 0)
 			slot->wanted = true;
-		shared->probe = true;
-		if (shared->launcher.latch != NULL)
-			SetLatch(shared->launcher.latch);
 	}
+	shared->probe = true;
+	if (shared->launcher.latch != NULL)
+		SetLatch(shared->launcher.latch);
 	LWLockRelease(shared->workers_lock);
+}
+
+static void
+end_withdrawals(void)
+{
+	while (withdrawn_by_us != NIL)
+		end_withdrawal(linitial_oid(withdrawn_by_us));
 }
 
 /*
@@ -267,8 +300,7 @@ come_back_at_transaction_end(XactEvent event)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			if (OidIsValid(withdrawn_by_us))
-				set_withdrawn(withdrawn_by_us, false);
+			end_withdrawals();
 			break;
 		default:
 			break;
@@ -279,11 +311,11 @@ come_back_at_transaction_end(XactEvent event)
 static void
 come_back_at_exit(int code, Datum arg)
 {
-	if (OidIsValid(withdrawn_by_us))
-		set_withdrawn(withdrawn_by_us, false);
+	end_withdrawals();
 }
 
-static void
+/* Withdraw our processes and wait until they are gone; false: there was no need to */
+static bool
 withdraw_from(Oid database)
 {
 	static bool registered = false;
@@ -296,7 +328,8 @@ withdraw_from(Oid database)
 		defer_on_xact_event(come_back_at_transaction_end);
 		registered = true;
 	}
-	set_withdrawn(database, true);
+	if (!begin_withdrawal(database))
+		return false;
 	PG_TRY();
 	{
 		for (;;)
@@ -316,10 +349,11 @@ withdraw_from(Oid database)
 	PG_CATCH();
 	{
 		/* the user has had enough of waiting */
-		set_withdrawn(database, false);
+		end_withdrawal(database);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	return true;
 }
 
 /* ------------------------------------------------------------------------
@@ -370,6 +404,7 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 															 * ours, too */
 	bool		alters = IsA(stmt, AlterDatabaseStmt);
 	volatile Oid database;
+	volatile bool withdrawn;
 
 	job_table_close();
 	if (shared == NULL)
@@ -378,16 +413,15 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		return;
 	}
 	database = database_wanted_empty(stmt);
-	if (OidIsValid(database))
-		withdraw_from(database);
+	withdrawn = OidIsValid(database) && withdraw_from(database);
 	PG_TRY();
 	{
 		run_utility(pstmt, query, read_only, context, params, environment, receiver, completion);
 	}
 	PG_CATCH();
 	{
-		if (OidIsValid(database))
-			set_withdrawn(database, false);
+		if (withdrawn)
+			end_withdrawal(database);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

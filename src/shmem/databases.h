@@ -39,7 +39,8 @@ typedef struct DatabaseSlot
 	/* under workers_lock */
 	Oid			database;		/* InvalidOid: the slot is free */
 	bool		wanted;			/* the launcher wants a scheduler there */
-	bool		withdrawn;		/* DDL on the database wants our processes out */
+	int			withdrawn;		/* sessions whose DDL on the database wants our
+								 * processes out; 0: none */
 	bool		starting;		/* a scheduler was launched, is not attached */
 	bool		checked;		/* the scheduler has found that the database
 								 * is to be served */

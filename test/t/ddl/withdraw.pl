@@ -151,6 +151,38 @@ $node->safe_psql('calm', q{SELECT defer.enqueue('work')});
 $node->safe_psql('postgres', 'ALTER DATABASE calm IS_TEMPLATE false');
 settled($node, 'no template any more: its job runs', 'calm');
 
+# Two sessions want the database at the same time: the end of one command does not let us
+# come back under the other, which waits for a lock here
+{
+	my $holder = $node->background_psql('postgres', on_error_stop => 1);
+
+	$node->safe_psql('postgres', 'CREATE DATABASE beside');
+	$holder->query_safe('BEGIN; LOCK TABLE pg_database IN SHARE MODE;');
+	my $copy = $node->background_psql('postgres', on_error_stop => 0);
+
+	$copy->query_until(qr/^begun$/m, "\\echo begun\nCREATE DATABASE made_slowly TEMPLATE calm;\n");
+	until_ok($node, q{SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'pg_database'::regclass AND NOT granted)}, 'a copy is being made');
+	isnt($node->psql('postgres', 'CREATE DATABASE made_one TEMPLATE calm', stderr => \$err), 0, 'another one fails');
+	like($err, qr/database "made_one" already exists/, 'as its name is taken');
+	# the launcher has looked at all databases since
+	$node->safe_psql('beside', 'CREATE EXTENSION defer');
+	until_ok($node, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer scheduler' AND datname = 'beside')}, 'another database is served');
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_database'::regclass AND NOT granted}),
+		'0', 'we stay away from the one that is being copied, and do not wait for it either');
+	$holder->query_safe('COMMIT;');
+	$holder->quit;
+	$copy->quit;
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_database WHERE datname = 'made_slowly'}), '1', 'the copy is made');
+	works_ok('calm', 'then we are back');
+}
+
+# One transaction renames two databases: both are served again
+$node->safe_psql('postgres', 'BEGIN; ALTER DATABASE calm RENAME TO calm_too; ALTER DATABASE beside RENAME TO beside_too; COMMIT');
+for my $name ('calm_too', 'beside_too')
+{
+	until_ok($node, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'defer scheduler' AND datname = '$name')", "$name is served");
+}
+
 # Created because another extension needs it
 my $folder = $node->config_data('--sharedir') . '/extension';
 SKIP:

@@ -163,6 +163,23 @@ quiesce($node);
 	$session->query_safe(q{RESET lock_timeout; SELECT defer.unschedule('yearly');});
 }
 
+# To wait for a job whose row this transaction has locked would never end, also if another
+# one has locked it, too
+{
+	my $other = $node->background_psql('postgres', on_error_stop => 1);
+	my $far = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', delay => '1 day')});
+	my $err;
+
+	$other->query_safe("BEGIN; SELECT FROM defer.job WHERE id = $far FOR SHARE;");
+	$node->psql('postgres', "BEGIN; SELECT FROM defer.job WHERE id = $far FOR SHARE; SELECT defer.await($far, '5 s')", stderr => \$err);
+	like($err, qr/cannot wait for job $far, which this transaction has enqueued or changed/, 'a job that we have locked with others is not waited for');
+	$node->psql('postgres', "SELECT defer.await($far, '10 ms')", stderr => \$err);
+	like($err, qr/timed out waiting for job $far/, 'one that only others have locked is');
+	$other->query_safe('ROLLBACK;');
+	$other->quit;
+	$node->safe_psql('postgres', "SELECT defer.cancel($far)");
+}
+
 # A snapshot that is held: what the claims read does not grow with what has been
 # deleted meanwhile
 sub blocks_of_round
