@@ -115,7 +115,7 @@ pause_reasons(Reasons *found, const WaitingJob *job)
 		add(found, "paused", DT_NOEND, psprintf("queue \"%s\" is paused", job->queue));
 	if (job->delivery)
 		return;
-	switch ((job->owner))
+	switch (role_check_state(job->owner))
 	{
 		case OWNER_NO_LOGIN:
 			add(found, "paused", DT_NOEND, psprintf("role \"%s\" may not log in",
