@@ -132,13 +132,15 @@ read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueue
 	return true;
 }
 
-/* Let the scan go on behind the cursor, or at it where nothing was read yet */
+/*
+ * Let the scan go on behind the cursor, or at it where nothing was read yet.  The scan
+ * reads the members for as long as it goes on: they are the caller's.
+ */
 static void
-move_to_cursor(IndexScanDesc scan, const ReadyCursor *cursor)
+move_to_cursor(IndexScanDesc scan, const ReadyCursor *cursor, ScanKey members)
 {
 	const StrategyNumber strategy =
 		cursor->started ? BTGreaterStrategyNumber : BTGreaterEqualStrategyNumber;
-	ScanKeyData members[3];
 	ScanKeyData key;
 
 	row_member(&members[0], 1, strategy, false, F_BTOIDCMP, ObjectIdGetDatum(cursor->owner));
@@ -164,6 +166,7 @@ ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role, 
 	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan = compat_index_beginscan(table->rel, table->claim_index, snapshot, 1);
+	ScanKeyData members[3];
 	int			of_role = 0;
 	bool		at_end = false;
 
@@ -172,7 +175,7 @@ ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role, 
 		ReadyQueueChoice queue;
 
 		CHECK_FOR_INTERRUPTS();
-		move_to_cursor(scan, cursor);
+		move_to_cursor(scan, cursor, members);
 		if (!read_queue(scan, slot, now, &queue) || (one_role && queue.owner != cursor->owner))
 		{
 			at_end = true;
