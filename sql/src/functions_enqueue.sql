@@ -33,6 +33,21 @@ CREATE FUNCTION defer.enqueue_one(function text, args jsonb DEFAULT NULL,
 COMMENT ON FUNCTION defer.enqueue_one IS
 	'enqueues a job as defer.enqueue() does, and returns its id with what has been done: created, kept (there is a job with that key), replaced (that one was changed) or queued_behind (this one begins when that one has ended)';
 
+CREATE FUNCTION defer.enqueue_many(function text, jobs jsonb,
+							  run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
+							  queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
+							  discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
+							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
+							  randomization double precision DEFAULT NULL,
+							  max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
+							  on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
+							  key_for interval DEFAULT NULL,
+							  OUT ord integer, OUT id bigint, OUT outcome text) RETURNS SETOF record
+	LANGUAGE c ROWS 1000 AS 'MODULE_PATHNAME', 'defer_enqueue_many';
+COMMENT ON FUNCTION defer.enqueue_many IS
+	'enqueues a job of the function for each object of a JSON array, in the order of the array, and returns for each its place in the array (ord, from 1 on), the job''s id and what has been done, as defer.enqueue_one() does. Fields of an object: args, and the options of defer.enqueue(), by name; JSON null is as if the field were left out. The options of the call hold for objects that do not have them. The first object that is not right is an error that names its place and the field, and nothing is enqueued';
+
 CREATE FUNCTION defer.last_enqueue() RETURNS text
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_last_enqueue';
 COMMENT ON FUNCTION defer.last_enqueue() IS

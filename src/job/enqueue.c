@@ -80,9 +80,9 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	return id;
 }
 
-/* NULL: nothing was enqueued */
-static Datum
-outcome_datum(EnqueueOutcome outcome, bool *isnull)
+/* NULL: nothing was enqueued in this transaction */
+Datum
+enqueue_last_outcome(bool *isnull)
 {
 	static const char *const names[] = {
 		[ENQUEUE_CREATED] = "created",
@@ -91,8 +91,8 @@ outcome_datum(EnqueueOutcome outcome, bool *isnull)
 		[ENQUEUE_QUEUED_BEHIND] = "queued_behind",
 	};
 
-	*isnull = outcome == ENQUEUE_NONE;
-	return *isnull ? (Datum) 0 : CStringGetTextDatum(names[outcome]);
+	*isnull = last_outcome == ENQUEUE_NONE;
+	return *isnull ? (Datum) 0 : CStringGetTextDatum(names[last_outcome]);
 }
 
 static void
@@ -104,6 +104,15 @@ check_not_scheduled(const FunctionEntry *entry)
 				 errmsg("function %s is scheduled and cannot be enqueued directly",
 						entry->signature),
 				 errhint("To run it now use defer.trigger(); defer.alter_cron(name, allow_direct => true) allows it.")));
+}
+
+int64
+enqueue_by_name(const char *name, Jsonb *args, FunctionCallInfo fcinfo, int first)
+{
+	FunctionEntry *entry = function_resolve(name, &args);
+
+	check_not_scheduled(entry);
+	return enqueue_job(fcinfo, first, entry->kind, entry->signature, entry->owner, args);
 }
 
 /*
@@ -130,7 +139,6 @@ static int64
 enqueue_function(FunctionCallInfo fcinfo, const char *command)
 {
 	MemoryContext context;
-	FunctionEntry *entry;
 	Jsonb	   *args;
 	int64		id;
 
@@ -139,9 +147,7 @@ enqueue_function(FunctionCallInfo fcinfo, const char *command)
 	warn_if_not_preloaded();
 	context = begin_call();
 	args = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
-	entry = function_resolve(text_to_cstring(PG_GETARG_TEXT_PP(0)), &args);
-	check_not_scheduled(entry);
-	id = enqueue_job(fcinfo, 2, entry->kind, entry->signature, entry->owner, args);
+	id = enqueue_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), args, fcinfo, 2);
 	end_call(context);
 	return id;
 }
@@ -162,14 +168,14 @@ defer_enqueue_one(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	values[0] = Int64GetDatum(enqueue_function(fcinfo, "defer.enqueue_one()"));
-	values[1] = outcome_datum(last_outcome, &nulls[1]);
+	values[1] = enqueue_last_outcome(&nulls[1]);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 Datum
 defer_last_enqueue(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_DATUM(outcome_datum(last_outcome, &fcinfo->isnull));
+	PG_RETURN_DATUM(enqueue_last_outcome(&fcinfo->isnull));
 }
 
 Datum

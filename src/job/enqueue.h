@@ -17,6 +17,13 @@
 extern int64 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *function,
 						 Oid function_owner, Jsonb *args);
 
+/*
+ * The same of a function or procedure, by name; errors as of defer.enqueue().
+ * Tell what that has come to, as text.
+ */
+extern int64 enqueue_by_name(const char *name, Jsonb *args, FunctionCallInfo fcinfo, int first);
+extern Datum enqueue_last_outcome(bool *isnull);
+
 extern void enqueue_init(void); /* in _PG_init */
 
 #endif							/* ENQUEUE_H */

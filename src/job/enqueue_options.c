@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -27,6 +28,26 @@
 
 /* Longest key, in bytes: it is in an index */
 #define KEY_MAX_LENGTH	1000
+
+const EnqueueOptionType enqueue_options[OPTION_N] = {
+	[OPTION_RUN_AT] = {"run_at", TIMESTAMPTZOID},
+	[OPTION_DELAY] = {"delay", INTERVALOID},
+	[OPTION_QUEUE] = {"queue", TEXTOID},
+	[OPTION_PRIORITY] = {"priority", INT4OID},
+	[OPTION_KEY] = {"key", TEXTOID},
+	[OPTION_DISCARD_AFTER] = {"discard_after", INTERVALOID},
+	[OPTION_METADATA] = {"metadata", JSONBOID},
+	[OPTION_MAX_ATTEMPTS] = {"max_attempts", INT4OID},
+	[OPTION_INITIAL_INTERVAL] = {"initial_interval", INTERVALOID},
+	[OPTION_MULTIPLIER] = {"multiplier", FLOAT8OID},
+	[OPTION_MAX_INTERVAL] = {"max_interval", INTERVALOID},
+	[OPTION_RANDOMIZATION] = {"randomization", FLOAT8OID},
+	[OPTION_MAX_DURATION] = {"max_duration", INTERVALOID},
+	[OPTION_GROUP_KEY] = {"group_key", TEXTOID},
+	[OPTION_ON_KEY] = {"on_key", TEXTOID},
+	[OPTION_DEBOUNCE_MAX] = {"debounce_max", INTERVALOID},
+	[OPTION_KEY_FOR] = {"key_for", INTERVALOID},
+};
 
 /* The options from here on are the policy, in this order */
 #define FIRST_OF_POLICY	OPTION_MAX_ATTEMPTS

@@ -2,8 +2,9 @@
  * enqueue_options.h
  *		The options of defer.enqueue() and its like: job/enqueue_options.c.
  *
- * A new option is one more value of the enum, and a parameter at the end of the
- * SQL functions.  Then read it in enqueue_options_read().
+ * A new option is one more value of the enum and one line of the table, and a
+ * parameter of that name and type at the end of the SQL functions.  Then read it
+ * in enqueue_options_read().
  */
 #ifndef ENQUEUE_OPTIONS_H
 #define ENQUEUE_OPTIONS_H
@@ -35,6 +36,22 @@ typedef enum EnqueueOption
 	OPTION_KEY_FOR,				/* to here */
 	OPTION_N
 } EnqueueOption;
+
+/* Name and type, as parameters and as fields of defer.enqueue_many() */
+typedef struct EnqueueOptionType
+{
+	const char *name;
+	Oid			type;
+} EnqueueOptionType;
+
+extern const EnqueueOptionType enqueue_options[OPTION_N];
+
+/* Check for an option that is given with a key only */
+static inline bool
+option_is_of_key(EnqueueOption option)
+{
+	return option >= OPTION_ON_KEY && option <= OPTION_KEY_FOR;
+}
 
 /*
  * Set what the options and the settings of its function and queue decide of a

@@ -1,0 +1,301 @@
+/*
+ * enqueue_many.c
+ *		defer.enqueue_many(): a job for each object of a JSON array, in one call.
+ *
+ * An object has "args" and any of the options of defer.enqueue(); the options of
+ * the call are what holds where it has none.  What an object has is made
+ * arguments of a call of defer.enqueue(), so that all rules are the same.  Memory
+ * is that of one object, and of the result, which may go to disk.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "job/enqueue.h"
+#include "job/enqueue_options.h"
+#include "shmem/preload.h"
+
+PG_FUNCTION_INFO_V1(defer_enqueue_many);
+
+/* Arguments of the call */
+enum
+{
+	MANY_FUNCTION, MANY_JOBS, MANY_OPTIONS
+};
+
+/* Longest part of a name that a message shows, in bytes */
+#define SHOWN_BYTES	60
+
+/* Where the reading of the objects has come to, for errors */
+typedef struct Place
+{
+	int			ord;			/* of the object, from 1 on */
+	const char *field;			/* NULL: no certain one */
+} Place;
+
+/* A name that a user has chosen, fit for one line of a message */
+static char *
+shown(const char *name, int length)
+{
+	char	   *copy = pnstrdup(name, pg_mbcliplen(name, length, SHOWN_BYTES));
+
+	for (char *p = copy; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p < ' ' || *p == 0x7f)
+			*p = '?';
+	}
+	return copy;
+}
+
+static void
+no_such_field(const JsonbValue *name)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < OPTION_N; i++)
+		appendStringInfo(&list, ", %s", enqueue_options[i].name);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("there is no field \"%s\"",
+					shown(name->val.string.val, name->val.string.len)),
+			 errhint("The fields are args%s.", list.data)));
+}
+
+static bool
+is_name(const JsonbValue *value, const char *name)
+{
+	return value->val.string.len == strlen(name) &&
+		memcmp(value->val.string.val, name, value->val.string.len) == 0;
+}
+
+/* ------------------------------------------------------------------------
+ * One object
+ * ------------------------------------------------------------------------ */
+
+/* The text of a string, or of a number where the option is one */
+static char *
+text_of_value(const JsonbValue *value, bool number)
+{
+	if (value->type == jbvString)
+		return pnstrdup(value->val.string.val, value->val.string.len);
+	if (number && value->type == jbvNumeric)
+		return DatumGetCString(DirectFunctionCall1(numeric_out,
+												   NumericGetDatum(value->val.numeric)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 number ? errmsg("the value must be a number") : errmsg("the value must be a string")));
+}
+
+static Datum
+option_of_value(const JsonbValue *value, Oid type)
+{
+	switch (type)
+	{
+		case JSONBOID:
+			return JsonbPGetDatum(JsonbValueToJsonb(unconstify(JsonbValue *, value)));
+		case TEXTOID:
+			return CStringGetTextDatum(text_of_value(value, false));
+		case INT4OID:
+			return DirectFunctionCall1(int4in, CStringGetDatum(text_of_value(value, true)));
+		case FLOAT8OID:
+			return DirectFunctionCall1(float8in, CStringGetDatum(text_of_value(value, true)));
+		case TIMESTAMPTZOID:
+			return DirectFunctionCall3(timestamptz_in, CStringGetDatum(text_of_value(value, false)),
+									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+		case INTERVALOID:
+			return DirectFunctionCall3(interval_in, CStringGetDatum(text_of_value(value, false)),
+									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+		default:
+			elog(ERROR, "no conversion of options of type %u", type);
+	}
+}
+
+/* Read one member of an object: into *args, or as an option into the call */
+static void
+read_member(const JsonbValue *name, const JsonbValue *value, Jsonb **args,
+			FunctionCallInfo call, bool *given, Place *place)
+{
+	if (is_name(name, "args"))
+	{
+		if (value->type != jbvNull)
+			*args = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+		return;
+	}
+	for (int i = 0; i < OPTION_N; i++)
+	{
+		if (!is_name(name, enqueue_options[i].name))
+			continue;
+		if (value->type == jbvNull)
+			return;				/* as if it were left out */
+		place->field = enqueue_options[i].name;
+		call->args[i].value = option_of_value(value, enqueue_options[i].type);
+		call->args[i].isnull = false;
+		given[i] = true;
+		place->field = NULL;
+		return;
+	}
+	no_such_field(name);
+}
+
+/* Leave out options of the whole call that do not go with what the object has */
+static void
+drop_options(FunctionCallInfo call, const bool *given)
+{
+	if (given[OPTION_RUN_AT] && !given[OPTION_DELAY])
+		call->args[OPTION_DELAY].isnull = true;
+	if (given[OPTION_DELAY] && !given[OPTION_RUN_AT])
+		call->args[OPTION_RUN_AT].isnull = true;
+	for (int i = 0; call->args[OPTION_KEY].isnull && i < OPTION_N; i++)
+	{
+		if (option_is_of_key(i) && !given[i])
+			call->args[i].isnull = true;
+	}
+}
+
+/* Read an object into *args and the call's options, which have those of the whole */
+static void
+read_object(JsonbValue *object, Jsonb **args, FunctionCallInfo call, Place *place)
+{
+	bool		given[OPTION_N] = {false};
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	name;
+	JsonbValue	value;
+
+	if (object->type != jbvBinary || !JsonContainerIsObject(object->val.binary.data))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a job must be a JSON object"),
+				 errhint("Write it as in '{\"args\": [42], \"delay\": \"1 hour\"}'.")));
+	it = JsonbIteratorInit(object->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		read_member(&name, &value, args, call, given, place);
+	}
+	drop_options(call, given);
+}
+
+/* Enqueue the job of an object; returns its id */
+static int64
+enqueue_object(FunctionCallInfo fcinfo, const char *function, JsonbValue *object, Place *place)
+{
+	LOCAL_FCINFO(call, OPTION_N);
+	Jsonb	   *args = NULL;
+
+	InitFunctionCallInfoData(*call, NULL, OPTION_N, InvalidOid, NULL, NULL);
+	memcpy(call->args, &fcinfo->args[MANY_OPTIONS], OPTION_N * sizeof(NullableDatum));
+	read_object(object, &args, call, place);
+	return enqueue_by_name(function, args, call, 0);
+}
+
+/* ------------------------------------------------------------------------
+ * All of them
+ * ------------------------------------------------------------------------ */
+
+static void
+enqueue_objects(FunctionCallInfo fcinfo, const char *function, Jsonb *jobs, Place *place)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "defer enqueue",
+												  ALLOCSET_DEFAULT_SIZES);
+	JsonbIterator *it = JsonbIteratorInit(&jobs->root);
+	JsonbIteratorToken token;
+	JsonbValue	object;
+
+	(void) JsonbIteratorNext(&it, &object, false);	/* the beginning of the
+													 * array */
+	while ((token = JsonbIteratorNext(&it, &object, true)) == WJB_ELEM)
+	{
+		MemoryContext outer = MemoryContextSwitchTo(context);
+		Datum		values[3];
+		bool		nulls[3] = {false};
+
+		CHECK_FOR_INTERRUPTS();
+		place->ord++;
+		values[0] = Int32GetDatum(place->ord);
+		values[1] = Int64GetDatum(enqueue_object(fcinfo, function, &object, place));
+		values[2] = enqueue_last_outcome(&nulls[2]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		MemoryContextSwitchTo(outer);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+}
+
+/*
+ * Check whether an error is about the object, and not about the server or what
+ * happens to the transaction.
+ */
+static bool
+is_about_object(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return false;
+		default:
+			return true;
+	}
+}
+
+Datum
+defer_enqueue_many(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile Place place = {0, NULL};
+	char	   *function;
+	Jsonb	   *jobs;
+
+	PreventCommandIfReadOnly("defer.enqueue_many()");
+	require_argument(fcinfo, MANY_FUNCTION, "function");
+	require_argument(fcinfo, MANY_JOBS, "jobs");
+	warn_if_not_preloaded();
+	function = text_to_cstring(PG_GETARG_TEXT_PP(MANY_FUNCTION));
+	jobs = PG_GETARG_JSONB_P(MANY_JOBS);
+	if (!JB_ROOT_IS_ARRAY(jobs) || JB_ROOT_IS_SCALAR(jobs))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"jobs\" must be a JSON array"),
+				 errhint("Write it as in '[{\"args\": [1]}, {\"args\": [2]}]'.")));
+	InitMaterializedSRF(fcinfo, 0);
+	PG_TRY();
+	{
+		enqueue_objects(fcinfo, function, jobs, (Place *) &place);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (!is_about_object(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		error->message = place.field == NULL ?
+			psprintf("object %d: %s", place.ord, error->message) :
+			psprintf("object %d, field \"%s\": %s", place.ord, place.field, error->message);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	return (Datum) 0;
+}
