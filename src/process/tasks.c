@@ -138,30 +138,19 @@ task_release(TimestampTz now)
 	return all ? DT_NOEND : now + RETRY_DELAY;
 }
 
-/* Release all jobs that wait for the end of one that has ended, part by part */
-static bool
-release_all_behind(void)
-{
-	int64		after = 0;
-	bool		all = true;
-	bool		last;
-
-	do
-	{
-		own_transaction_begin();
-		if (!behind_look_all(&after, &last))
-			all = false;
-		own_transaction_end();
-	} while (!last);
-	return all;
-}
-
+/*
+ * Look at the jobs that are named, and at a part of all that wait, if that is
+ * wanted: at first, after an error, if a row was locked, or if more were named
+ * than are remembered.  The other tasks have their turn between the parts.
+ */
 static TimestampTz
 task_behind(TimestampTz now)
 {
-	static bool look_everywhere = true; /* at first, and after an error */
+	static bool wanted = true;	/* to look at all */
+	static bool looking = false;	/* under way, behind this: */
+	static int64 after = 0;
 	int64		ahead[BEHIND_MAX];
-	bool		all;
+	bool		complete = true;
 	int			n;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
@@ -170,20 +159,35 @@ task_behind(TimestampTz now)
 	my_database->nbehind = 0;
 	LWLockRelease(shared->workers_lock);
 
-	if (look_everywhere || n > BEHIND_MAX)
+	if (n > BEHIND_MAX)
+		wanted = true;
+	else if (n > 0)
 	{
-		look_everywhere = true;
-		all = release_all_behind();
-	}
-	else
-	{
-		look_everywhere = true;
+		bool		before = wanted;
+
+		wanted = true;			/* if there is an error */
 		own_transaction_begin();
-		all = behind_look(ahead, n);
+		complete = behind_look(ahead, n);
 		own_transaction_end();
+		wanted = before || !complete;
 	}
-	look_everywhere = !all;
-	return all ? DT_NOEND : now + RETRY_DELAY;
+	if (wanted && !looking && complete)
+	{
+		wanted = false;
+		looking = true;
+		after = 0;
+	}
+	if (looking)
+	{
+		bool		last;
+
+		own_transaction_begin();
+		complete = behind_look_all(&after, &last);
+		own_transaction_end();
+		wanted = wanted || !complete;
+		looking = !last;
+	}
+	return looking ? now : wanted ? now + RETRY_DELAY : DT_NOEND;
 }
 
 static TimestampTz

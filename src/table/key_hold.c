@@ -146,10 +146,10 @@ key_hold_purge(TimestampTz now, int most)
 		TM_FailureData failure;
 
 		CHECK_FOR_INTERRUPTS();
-		/* a session that writes it does not wait for us, nor we for it */
-		(void) compat_table_delete(rel, &slot->tts_tid, GetCurrentCommandId(true), false,
-								   &failure);
-		n++;
+		/* one that a session is just writing is left alone */
+		if (compat_table_delete(rel, &slot->tts_tid, GetCurrentCommandId(true), false,
+								&failure) == TM_Ok)
+			n++;
 	}
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);

@@ -147,6 +147,13 @@ my $later = defer_json('enqueue with options', 'enqueue', 'add', '[1]', '--delay
 is(sql("SELECT state, queue, priority, key, metadata, max_attempts, discard_at - run_at, group_key FROM defer.jobs WHERE id = $later"),
 	'scheduled|side|7|k|{"tenant": 7}|3|01:00:00|acme', 'options of enqueue arrive');
 is(defer_json('the same key', 'enqueue', 'add', '[1]', '--key', 'k', '--run-at', 'tomorrow')->{id}, $later, 'a key');
+my $keyed = defer_json('a job with a key', 'enqueue', 'add', '[8]', '--key', 'k2', '--delay', '1 day')->{id};
+is(defer_json('another with that key', 'enqueue', 'add', '[9]', '--key', 'k2', '--on-key', 'debounce', '--delay', '2 days', '--debounce-max', '3 days')->{id},
+	$keyed, '--on-key');
+is(sql("SELECT args FROM defer.jobs WHERE id = $keyed"), '[9]', 'it is replaced');
+(undef, $err) = defer_ok(1, 'an error', 'enqueue', 'add', '[9]', '--key', 'k2', '--on-key', 'error', '--key-for', '1 h');
+like($err, qr/^defer: job $keyed of function \S+ has the same key/, '--on-key error: the message of the server');
+is(sql("SELECT defer.cancel($keyed)"), 't', 'it is not needed any more');
 (undef, $err) = defer_ok(1, 'no such function', 'enqueue', 'gone');
 like($err, qr/^defer: function "gone" does not exist\nHINT:/, 'no such function: the message of the server');
 defer_ok(1, 'bad JSON', 'enqueue', 'add', '[1');

@@ -47,7 +47,7 @@ $node->safe_psql('original', q{
 	END $$});
 $node->safe_psql('original', q{
 	SET ROLE app;
-	SELECT defer.enqueue('work', '["before"]'), defer.enqueue('fail', max_attempts => 1)});
+	SELECT defer.enqueue('work', '["before"]', key => 'held', key_for => '1 day'), defer.enqueue('fail', max_attempts => 1)});
 ok($node->poll_query_until('original', q{
 	SELECT count(*) = 2 FROM defer.jobs WHERE state IN ('succeeded', 'failed')}), 'some history');
 
@@ -72,7 +72,7 @@ $node->safe_psql('original', q{
 	GRANT USAGE ON SCHEMA defer TO leaver;
 	GRANT EXECUTE ON FUNCTION defer.endpoint, defer.slack, defer.alert TO leaver;
 	SET ROLE leaver;
-	SELECT defer.command('SELECT 1', delay => '1 year'), defer.cron_command('each year', '0 0 1 1 *', 'SELECT 1'),
+	SELECT defer.command('SELECT 1', delay => '1 year', key => 'gone', key_for => '1 year'), defer.cron_command('each year', '0 0 1 1 *', 'SELECT 1'),
 		defer.endpoint('secret', 'slack', 'https://peer.example/'), defer.alert('mine', 'secret');
 	RESET ROLE;
 	REVOKE ALL ON SCHEMA defer FROM leaver;
@@ -80,15 +80,16 @@ $node->safe_psql('original', q{
 	DROP ROLE leaver});
 my $orphans = q{
 	SELECT (SELECT count(*) FROM defer.job WHERE owner::text ~ '^\d'), (SELECT count(*) FROM defer.schedule WHERE owner::text ~ '^\d'),
-		(SELECT count(*) FROM defer.endpoint WHERE owner::text ~ '^\d'), (SELECT count(*) FROM defer.alert WHERE owner::text ~ '^\d')};
-is($node->safe_psql('original', $orphans), '1|1|1|1', 'the role that is gone left something');
+		(SELECT count(*) FROM defer.endpoint WHERE owner::text ~ '^\d'), (SELECT count(*) FROM defer.alert WHERE owner::text ~ '^\d'),
+		(SELECT count(*) FROM defer.key_hold WHERE owner::text ~ '^\d')};
+is($node->safe_psql('original', $orphans), '1|1|1|1|1', 'the role that is gone left something');
 my $dump = $node->basedir . '/original.sql';
 my $folder = $node->basedir . '/original.dir';
 my $inserts = $node->basedir . '/inserts.sql';
 $node->command_ok([ 'pg_dump', '-d', $node->connstr('original'), '-f', $dump ], 'pg_dump');
 $node->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-d', $node->connstr('original'), '-f', $folder ], 'pg_dump -Fd');
 $node->command_ok([ 'pg_dump', '--inserts', '-d', $node->connstr('original'), '-f', $inserts ], 'pg_dump --inserts');
-$node->safe_psql('original', "DELETE FROM defer.$_ WHERE owner::text ~ '^[0-9]'") for qw(job schedule alert endpoint);
+$node->safe_psql('original', "DELETE FROM defer.$_ WHERE owner::text ~ '^[0-9]'") for qw(job schedule alert endpoint key_hold);
 my $jobs = $node->safe_psql('original', 'SELECT id, function, args, state, queue, priority, owner, attempt, error, key, metadata, group_key FROM defer.jobs ORDER BY id');
 my $attempts = $node->safe_psql('original', 'SELECT * FROM defer.attempts ORDER BY 1, 2');
 my $logs = $node->safe_psql('original', 'SELECT * FROM defer.logs ORDER BY 1, 2, 3');
@@ -112,7 +113,7 @@ $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->co
 	'restore of INSERTs');
 
 my @copies = ('template_copy', 'dump_copy', 'folder_copy', 'inserts_copy');
-is($node->safe_psql($_, $orphans), '0|0|0|0', "$_: nothing of the role that is gone") for @copies[1 .. 3];
+is($node->safe_psql($_, $orphans), '0|0|0|0|0', "$_: nothing of the role that is gone") for @copies[1 .. 3];
 # The original goes on meanwhile: so there has been time enough
 ok($node->poll_query_until('original', "SELECT count(*) >= $ran + 3 FROM ran"), 'the original goes on');
 sleep(2);
@@ -145,6 +146,8 @@ for my $copy (@copies)
 	ok($node->poll_query_until($copy, q{
 		SELECT count(*) = 3 FROM ran WHERE arg IN ('waited', 'soon', 'new')}), "$copy: active, its jobs run");
 	ok($node->poll_query_until($copy, "SELECT count(*) >= $ran + 5 FROM ran"), "$copy: its schedule fires");
+	is($node->safe_psql($copy, q{SET ROLE app; SELECT outcome FROM defer.enqueue_one('work', '["held"]', key => 'held')}), 'kept',
+		"$copy: a key counts as long as it did");
 	is($node->safe_psql($copy, q{SELECT count(*), count(DISTINCT arg) FROM ran WHERE arg <> 'tick'}), '4|4',
 		"$copy: each job once");
 	is($node->safe_psql($copy, q{SELECT count(*) FROM defer.health WHERE severity = 'error'}), '0',
