@@ -316,8 +316,16 @@ SELECT defer.command('SELECT 7 AS x', key => 'c2', key_for => '1 hour') AS c2 \g
 SELECT defer.await(:c2, '3 minutes');
 SELECT defer.command('SELECT 8 AS x', key => 'c2', on_key => 'debounce', delay => '1 hour') = :c2 AS kept;
 
--- Another role's keys are its own
+-- Deliveries, too
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION defer.http TO keys_owner;
 SET ROLE keys_owner;
+SELECT defer.http('GET', 'http://127.0.0.1:9/a', key => 'u', delay => '1 hour') AS u \gset
+SELECT defer.http('GET', 'http://127.0.0.1:9/b', key => 'u', on_key => 'replace', delay => '1 hour') = :u AS same;
+SELECT args ->> 'url' AS url FROM defer.jobs WHERE id = :u;
+SELECT defer.cancel(:u);
+
+-- Another role's keys are its own
 GRANT EXECUTE ON FUNCTION keys_work(text) TO keys_other;
 SELECT defer.enqueue('keys_work', '["mine"]', key => 'o', delay => '1 hour', key_for => '1 hour') AS mine \gset
 SET ROLE keys_other;

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use DeferTest;
+use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -13,6 +14,7 @@ my $node = new_server('main', q{
 defer.max_workers = 4
 defer.worker_idle_timeout = '10min'
 max_prepared_transactions = 5
+defer.http_allow = '127.0.0.1'
 });
 
 $node->safe_psql('postgres', q{
@@ -186,6 +188,18 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.key_hold}), '30', '
 $node->safe_psql('postgres', q{UPDATE defer.key_hold SET until = now() - interval '1 second' WHERE key <> 'held 1'});
 $node->restart;
 until_ok($node, q{SELECT count(*) = 1 FROM defer.key_hold}, 'keys that are over are removed');
+
+# 10. Deliveries: one is sent, to a peer that does not answer, and one waits behind it
+my $peer = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "no socket: $!";
+my $url = 'http://127.0.0.1:' . $peer->sockport . '/';
+my $sent = $node->safe_psql('postgres', qq{SELECT defer.http('GET', '$url', key => 'peer', timeout => '10 minutes')});
+until_ok($node, qq{SELECT state = 'running' FROM defer.jobs WHERE id = $sent}, 'a delivery is sent');
+my $next = $node->safe_psql('postgres', qq{SELECT defer.http('GET', '$url', key => 'peer', timeout => '100 ms', max_attempts => 1, on_key => 'replace')});
+isnt($next, $sent, 'another one');
+is($node->safe_psql('postgres', qq{SELECT state, behind FROM defer.jobs WHERE id = $next}), "scheduled|$sent", 'waits behind it');
+is($node->safe_psql('postgres', qq{SELECT defer.cancel($sent, force => true)}), 't', 'the first is cancelled');
+settled($node, 'both have ended');
+is($node->safe_psql('postgres', qq{SELECT string_agg(state, ' ' ORDER BY id) FROM defer.jobs WHERE id IN ($sent, $next)}), 'cancelled failed', 'the second was sent then');
 check_history($node, 'keys');
 
 done_testing();
