@@ -41,6 +41,7 @@ CREATE TABLE defer.job (
 	conflicts		smallint NOT NULL DEFAULT 0,
 	kind			"char" NOT NULL,
 	parent_id		bigint,
+	followed_by		bigint,
 	schedule_id		bigint,
 	scheduled_for	timestamptz,
 	discard_at		timestamptz,
@@ -57,7 +58,6 @@ CREATE TABLE defer.job (
 	group_key		text,
 	behind			bigint,
 	behind_run_at	timestamptz,
-	followed_by		bigint,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,

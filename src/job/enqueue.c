@@ -74,7 +74,7 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	job.args = args;
 	job.scheduled_for = NO_TIME;
 	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
-	enqueue_options_read(fcinfo, first, &job, &rule);
+	enqueue_options_read(fcinfo, first, signature, &job, &rule);
 	id = job.key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
 	last_outcome = outcome;
 	return id;

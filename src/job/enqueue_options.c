@@ -110,7 +110,7 @@ read_run_at(FunctionCallInfo fcinfo, int first, TimestampTz now)
 }
 
 /* By itself a job goes where its function's settings say */
-static text *
+static char *
 read_queue(FunctionCallInfo fcinfo, int first, const FunctionSettings *function,
 		   QueueSettings *settings)
 {
@@ -119,7 +119,7 @@ read_queue(FunctionCallInfo fcinfo, int first, const FunctionSettings *function,
 		function->queue != NULL ? pstrdup(function->queue) : pstrdup(DEFAULT_QUEUE);
 
 	*settings = *queue_check_usable(name, GetUserId());
-	return cstring_to_text(name);
+	return name;
 }
 
 static text *
@@ -344,12 +344,13 @@ check_metadata(const Jsonb *metadata)
  * ------------------------------------------------------------------------ */
 
 void
-enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job, KeyRule *rule)
+enqueue_options_read(FunctionCallInfo fcinfo, int first, const char *signature, Job *job,
+					 KeyRule *rule)
 {
 	LOCAL_FCINFO(nothing, OPTION_N);
-	char	   *signature = text_to_cstring(job->function);
 	FunctionSettings function = *function_settings(signature);
 	QueueSettings queue;
+	char	   *queue_name;
 
 	if (first < 0)
 	{
@@ -361,7 +362,8 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job, KeyRule *rule
 	}
 	job->metadata = PG_ARGISNULL(first + OPTION_METADATA) ? NULL :
 		PG_GETARG_JSONB_P(first + OPTION_METADATA);
-	job->queue = read_queue(fcinfo, first, &function, &queue);
+	queue_name = read_queue(fcinfo, first, &function, &queue);
+	job->queue = cstring_to_text(queue_name);
 	job->group_key = read_group(fcinfo, first, signature, &function, &queue, job);
 	job->priority = !PG_ARGISNULL(first + OPTION_PRIORITY) ?
 		PG_GETARG_INT32(first + OPTION_PRIORITY) :
@@ -374,5 +376,5 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, Job *job, KeyRule *rule
 	job->options = read_options(fcinfo, first);
 	check_payload(job);
 	check_metadata(job->metadata);
-	job->limits_key = job_limits_key(signature, text_to_cstring(job->queue));
+	job->limits_key = job_limits_key(signature, queue_name);
 }

@@ -55,11 +55,11 @@ option_is_of_key(EnqueueOption option)
 
 /*
  * Set what the options and the settings of its function and queue decide of a
- * job that has owner, kind, function, arguments and enqueued_at.  "first" is
+ * job that has owner, kind, function ("signature"), arguments and enqueued_at.  "first" is
  * the number of the argument run_at, the first of the options, or -1 if the
  * caller has none.  *rule is set if the job has a key.  Errors name the option.
  */
-extern void enqueue_options_read(FunctionCallInfo fcinfo, int first, struct Job *job,
-								 struct KeyRule *rule);
+extern void enqueue_options_read(FunctionCallInfo fcinfo, int first, const char *signature,
+								 struct Job *job, struct KeyRule *rule);
 
 #endif							/* ENQUEUE_OPTIONS_H */

@@ -178,7 +178,12 @@ key_enqueue(Job *job, const KeyRule *rule, EnqueueOutcome *outcome)
 	for (;;)
 	{
 		int64		held_by;
-		bool		held = key_hold_find(job, now, &held_by);
+
+		/*
+		 * a call without key_for looks only once, when it has a row or needs
+		 * to know
+		 */
+		bool		held = rule->key_for > 0 && key_hold_find(job, now, &held_by);
 		KeyHolder	holder;
 		Job			old;
 
@@ -206,7 +211,7 @@ key_enqueue(Job *job, const KeyRule *rule, EnqueueOutcome *outcome)
 				*outcome = ENQUEUE_REPLACED;
 				return replace(job, &old, rule);
 			case HOLDER_RUNS:
-				if (held)
+				if (held || key_hold_find(job, now, &held_by))
 					return keep(job, rule, holder.id, true, outcome);
 				behind_insert(job, &old);
 				if (rule->key_for > 0)
