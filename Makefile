@@ -13,7 +13,7 @@
 #   make check-citus      defer and Citus on three servers, where Citus is installed
 #   make coverage         the tests' coverage of src/ by gcov; fails if a function is
 #                         neither called nor listed with a reason in test/uncovered.txt
-#   make sanitize         the tests with UBSan
+#   make sanitize         the tests with UBSan, those of the dashboard with ThreadSanitizer
 #   make valgrind         those of what uses shared memory, under valgrind
 #   make bench            throughput, latency and the like beside other queues
 #   make lint             cppcheck and clang-tidy

@@ -3,6 +3,7 @@
 #
 #   coverage    gcov: which lines and functions of src/ the tests reach
 #   undefined   UBSan in the library and the program
+#   thread      ThreadSanitizer in the program, whose dashboard has a thread a connection
 #   valgrind    memcheck over the whole server; only errors in our code count
 #
 # tools/coverage, tools/sanitize and tools/valgrind set it.  What was found is
@@ -30,6 +31,9 @@ instrument_build()
 		export COPT=$UNDEFINED
 		export UBSAN_OPTIONS="print_stacktrace=1:log_path=$WORK/log/ubsan"
 		;;
+	thread)
+		export TSAN_OPTIONS="exitcode=0:log_path=$WORK/log/tsan"
+		;;
 	valgrind)
 		# Nothing is inlined, so that an error names the function; all waits are longer
 		export COPT="-Og -g"
@@ -47,6 +51,14 @@ instrument_server()
 	local start
 
 	case $INSTRUMENT in
+	thread)
+		# The program once more, in the place of the one that is installed.  The server
+		# has no threads of ours but the sender's, which test/unit runs so.
+		as_user rm -f "$SRC"/src/cli/defer "$SRC"/src/cli/*.o "$SRC"/src/cli/*/*.o
+		as_user make -C "$SRC" -j "$JOBS" with_llvm=no COPT="-fsanitize=thread -O1 -g" install-cli \
+			>"$WORK/log/thread.log" 2>&1 || { tail -n 40 "$WORK/log/thread.log" >&2; die "the build with TSan failed"; }
+		return 0
+		;;
 	coverage) start="LD_PRELOAD=$WORK/catch_exit.so\${LD_PRELOAD:+:\$LD_PRELOAD} exec -a \"\$0\"" ;;
 	valgrind)
 		start="exec valgrind --quiet --log-file=$WORK/log/valgrind.%p --fullpath-after= \
@@ -91,6 +103,11 @@ instrument_report()
 			"$WORK/tap/tmp_check/log" >"$WORK/log/undefined.txt" 2>/dev/null
 		found=$(grep -E ': runtime error: ' "$WORK/log/undefined.txt" | sort -u | wc -l)
 		head -n 200 "$WORK/log/undefined.txt"
+		;;
+	thread)
+		cat "$WORK"/log/tsan.* >"$WORK/log/threads.txt" 2>/dev/null
+		found=$(grep -c '^WARNING: ThreadSanitizer' "$WORK/log/threads.txt")
+		head -n 200 "$WORK/log/threads.txt"
 		;;
 	valgrind)
 		valgrind_errors >"$WORK/log/errors.txt"

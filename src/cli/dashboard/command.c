@@ -212,12 +212,21 @@ cmd_dashboard(int argc, char **argv)
 	sessions_init();			/* may ask for a password: Ctrl-C ends that */
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	terminal_is_utf8 = true;	/* from here on text is for browsers */
-	if (!server_start(&error))
+
+	/*
+	 * the threads of the server read the origins: all are added before it
+	 * starts
+	 */
+	if (server_listen(&error))
+	{
+		add_own_origins();
+		(void) server_start(&error);
+	}
+	if (error.len > 0)
 	{
 		report_error("%s", error.data);
 		return CLI_REFUSED;
 	}
-	add_own_origins();
 	announce(first_origin(given));
 	while (received <= 0)
 	{

@@ -40,6 +40,7 @@ typedef struct Incoming
 } Incoming;
 
 static struct MHD_Daemon *daemon_handle = NULL;
+static int	listen_socket = -1;
 
 static const char *
 header(struct MHD_Connection *connection, const char *name)
@@ -319,22 +320,27 @@ port_of(int sock)
 				 ((struct sockaddr_in *) &name)->sin_port);
 }
 
-/* Listen, and answer requests from now on; false: error says why not */
+bool
+server_listen(Buffer *error)
+{
+	listen_socket = listen_on(dashboard.listen != NULL ? dashboard.listen : "127.0.0.1", error);
+	if (listen_socket < 0)
+		return false;
+	dashboard.port = port_of(listen_socket);
+	return true;
+}
+
 bool
 server_start(Buffer *error)
 {
 	const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
 		MHD_USE_POLL | MHD_USE_ERROR_LOG;
 	const unsigned max_connections = CONNECTIONS_LIBRARY_MAX;
-	int			sock = listen_on(dashboard.listen != NULL ? dashboard.listen : "127.0.0.1", error);
 
-	if (sock < 0)
-		return false;
-	dashboard.port = port_of(sock);
 	answer_init(dashboard.port);
 	daemon_handle = MHD_start_daemon(flags, dashboard.port, NULL, NULL, on_request, NULL,
 									 MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL,
-									 MHD_OPTION_LISTEN_SOCKET, sock,
+									 MHD_OPTION_LISTEN_SOCKET, listen_socket,
 									 MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
 									 MHD_OPTION_NOTIFY_CONNECTION, connections_notify, NULL,
 									 MHD_OPTION_CONNECTION_LIMIT, max_connections,
@@ -345,7 +351,7 @@ server_start(Buffer *error)
 	if (daemon_handle == NULL)
 	{
 		buffer_add(error, "could not start the web server");
-		close(sock);
+		close(listen_socket);
 		return false;
 	}
 	return true;
