@@ -41,7 +41,7 @@ default_name(const PgCronJob *job)
 	return psprintf("pg_cron " INT64_FORMAT, job->id);
 }
 
-/* The name of the schedule: that of the job, if it has one that we take */
+/* Choose the name of the schedule: that of the job, if it has one that is valid here */
 static char *
 choose_name(const Import *import, const PgCronJob *job, Outcome *outcome)
 {
@@ -75,7 +75,7 @@ choose_name(const Import *import, const PgCronJob *job, Outcome *outcome)
 	return name;
 }
 
-/* Whose it is, and where: false, and a note, if it is not for us */
+/* Find the owner.  Returns false, with a note, if this database cannot run the job */
 static bool
 is_ours(const PgCronJob *job, Outcome *outcome, Oid *owner)
 {
@@ -96,8 +96,8 @@ is_ours(const PgCronJob *job, Outcome *outcome, Oid *owner)
 }
 
 /*
- * The schedule: what pg_cron runs, or else (*never) what was meant.  False, and
- * a note, if there is neither.
+ * Choose the schedule: what pg_cron runs, or else (*never) what was meant.  Returns
+ * false, with a note, if there is neither.
  */
 static bool
 choose_schedule(const Import *import, const PgCronJob *job, Outcome *outcome,
@@ -178,26 +178,26 @@ note_schedule(const PgCronJob *job, Outcome *outcome, const PgCronSchedule *thei
 					import_alter_call(s, "schedule", quote_literal_cstr(meant)));
 }
 
-/* What the schedule was already, if it was */
+/*
+ * Take over a schedule of that name that is there: all of it but what pg_cron
+ * knows.  Returns false if there is none.
+ */
 static bool
-find_before(Schedule *s, Schedule *before)
+take_over_existing(Schedule *s)
 {
-	if (!schedule_lock_by_name(s->owner, s->name, before))
+	Schedule	existing;
+
+	if (!schedule_lock_by_name(s->owner, s->name, &existing))
 		return false;
-	if (before->kind != JOB_COMMAND)
+	if (existing.kind != JOB_COMMAND)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("there is a schedule \"%s\" of %s", s->name, before->function)));
-	/* what pg_cron does not know stays as it is */
-	s->overlap = before->overlap;
-	s->catch_up = before->catch_up;
-	s->catch_up_window = before->catch_up_window;
-	s->jitter = before->jitter;
-	s->queue = before->queue;
-	s->has_priority = before->has_priority;
-	s->priority = before->priority;
-	s->active = before->active;
-	s->active_given = true;
+				 errmsg("there is a schedule \"%s\" of %s", s->name, existing.function)));
+	existing.command = s->command;
+	existing.schedule = s->schedule;
+	existing.timezone = s->timezone;
+	existing.active_given = true;
+	*s = existing;
 	return true;
 }
 
@@ -234,7 +234,6 @@ import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 {
 	PgCronSchedule theirs = {0};
 	Schedule	s;
-	Schedule	before;
 	char		text[PG_CRON_TEXT];
 	bool		never;
 	bool		was_there;
@@ -257,7 +256,7 @@ import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 	command_check(s.command);
 	s.active = job->active && !never && import->deactivate;
 	s.active_given = true;
-	was_there = find_before(&s, &before);
+	was_there = take_over_existing(&s);
 	(void) schedule_make(&s, true, true);
 	if (import->deactivate && import->cron.loaded && job->active)
 		pg_cron_switch_off(job);
@@ -269,7 +268,7 @@ import_job(const Import *import, const PgCronJob *job, Outcome *outcome)
 	note_active(import, job, outcome, &s, never, was_there);
 }
 
-/* Nothing of the job is imported: why.  The message may quote what its owner wrote */
+/* Note why nothing of the job is imported.  The message may quote what its owner wrote */
 static void
 note_error(Outcome *outcome, const ErrorData *error)
 {

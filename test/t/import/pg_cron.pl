@@ -386,12 +386,14 @@ SKIP:
 
 	# Again: in place
 	is($node->safe_psql('whose', q{
-		SELECT defer.alter_cron('socket', active => false, overlap => 'skip', priority => 7, jitter => '1 s');
+		SELECT defer.alter_cron('socket', active => false, overlap => 'skip', priority => 7, jitter => '1 s', group_key => 'g',
+			starts_at => '2020-01-01', ends_at => '2100-01-01', max_runs => 9, pause_after_failures => 4);
 		UPDATE cron.job SET schedule = '0 9 * * 1', command = 'SELECT 99' WHERE jobname = 'socket';
 		CREATE TEMP TABLE before AS SELECT id FROM defer.schedule WHERE name = 'socket';
 		SELECT note FROM defer.import_pg_cron() WHERE name = 'socket';
-		SELECT s.id = b.id, s.schedule, s.command, s.active, s.overlap, s.priority, s.jitter FROM defer.schedule s, before b WHERE s.name = 'socket'}),
-		"\n\nt|0 9 * * 1|SELECT 99|f|skip|7|00:00:01", 'what was imported before is changed in place, and keeps what pg_cron does not know');
+		SELECT s.id = b.id, s.schedule, s.command, s.active, s.overlap, s.priority, s.jitter, s.group_key,
+			s.starts_at IS NOT NULL, s.ends_at IS NOT NULL, s.max_runs, s.pause_after_failures FROM defer.schedule s, before b WHERE s.name = 'socket'}),
+		"\n\nt|0 9 * * 1|SELECT 99|f|skip|7|00:00:01|g|t|t|9|4", 'what was imported before is changed in place, and keeps what pg_cron does not know');
 
 	# For looking only
 	is($node->safe_psql('whose', q{
