@@ -29,7 +29,7 @@ static int	xact_count = 0;
 static SubXactEnded subxact_list[XACT_MAX];
 static int	subxact_count = 0;
 
-/* Raises the error of a list whose length above is too small */
+/* Raise the error of a list whose length above is too small */
 static void
 list_full(const char *what)
 {

@@ -74,7 +74,7 @@ jsonb_read_list(const Jsonb *object, const char *key)
 	return list;
 }
 
-/* The pairs of an object whose values are strings */
+/* Call a function for each pair of an object whose value is a string */
 void
 jsonb_read_pairs(const Jsonb *object, JsonbMember call, void *context)
 {
@@ -150,7 +150,7 @@ jsonb_push_bool(JsonbBuilder *state, const char *key, bool truth)
 	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
-/* Any JSON, a scalar too */
+/* Push any JSON value, a scalar too */
 void
 jsonb_push_json(JsonbBuilder *state, const char *key, Jsonb *json)
 {

@@ -1,8 +1,8 @@
 /*
  * own_transaction.c
- *		Transactions of our own, in a process that also runs those of users.
- *		Our tables are written whatever the role's defaults are.  A session
- *		that has locked them is not waited for long.
+ *		Transactions of the extension, in a process that also runs those of users.
+ *		They write defer's tables whatever the role's defaults are, and do not
+ *		wait long for a session that has locked these.
  */
 #include "postgres.h"
 
@@ -15,20 +15,21 @@
 #include "base/catalog.h"
 #include "base/own_transaction.h"
 
-/* They wait so long for a lock */
+/* Time-outs of their waits for locks */
 #define LOCK_TIMEOUT_OWN	"2s"
 #define LOCK_TIMEOUT_BRIEF	"50ms"
 
-static MemoryContext bookkeeping_context;
+static MemoryContext callers_context;
 
 /*
- * The snapshot is not for what we read, which is mostly as of now: a row whose
- * values are stored out of line can be neither read nor deleted without one.
+ * Begin a transaction with an active snapshot: a row whose values are stored out of
+ * line can be neither read nor deleted without one.  (Most reads do not use it, and
+ * take a snapshot of their own.)
  */
 void
 own_transaction_begin_at(int isolation)
 {
-	bookkeeping_context = CurrentMemoryContext;
+	callers_context = CurrentMemoryContext;
 	StartTransactionCommand();
 	XactIsoLevel = isolation;
 	XactReadOnly = false;
@@ -36,8 +37,8 @@ own_transaction_begin_at(int isolation)
 	PushActiveSnapshot(GetTransactionSnapshot());
 
 	/*
-	 * A session that locks our tables holds up neither a process that is to
-	 * leave nor those that wait for its place: it is an error, and tried
+	 * A lock of a session must keep neither this process from exiting nor
+	 * others from its slot: the wait ends with an error, and callers try
 	 * again.
 	 */
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_OWN, PGC_USERSET, PGC_S_SESSION,
@@ -80,7 +81,7 @@ own_transaction_end(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	MemoryContextSwitchTo(bookkeeping_context);
+	MemoryContextSwitchTo(callers_context);
 }
 
 /*
@@ -98,7 +99,7 @@ own_transaction_would_wait(void)
 	return locked;
 }
 
-/* Print an error of our own and make sure that nothing of it is left */
+/* Log the error that was caught, and abort the transaction */
 void
 own_transaction_report_error(MemoryContext context)
 {
@@ -109,14 +110,17 @@ own_transaction_report_error(MemoryContext context)
 	MemoryContextSwitchTo(context);
 }
 
-/* In a transaction of its own: it may have been dropped under us */
+/*
+ * Check, in a transaction of its own, whether the extension still exists: another
+ * session may have dropped it.
+ */
 bool
 own_transaction_extension_exists(void)
 {
-	bool		there;
+	bool		exists;
 
 	own_transaction_begin();
-	there = catalog_installed();
+	exists = catalog_installed();
 	own_transaction_end();
-	return there;
+	return exists;
 }

@@ -2,8 +2,8 @@
  * own_transaction.h
  *		Transactions of our own: base/own_transaction.c.
  */
-#ifndef BOOKKEEPING_H
-#define BOOKKEEPING_H
+#ifndef DEFER_OWN_TRANSACTION_H
+#define DEFER_OWN_TRANSACTION_H
 
 /* Begin a transaction for our own writes, whatever the role's defaults are */
 extern void own_transaction_begin(void);
@@ -18,4 +18,4 @@ extern bool own_transaction_would_wait(void);
 extern void own_transaction_report_error(MemoryContext context);
 extern bool own_transaction_extension_exists(void);
 
-#endif							/* BOOKKEEPING_H */
+#endif							/* DEFER_OWN_TRANSACTION_H */

@@ -2,8 +2,8 @@
  * role_check.h
  *		Checks whether the jobs of a role may be run, here and now.
  */
-#ifndef JOB_OWNER_H
-#define JOB_OWNER_H
+#ifndef DEFER_ROLE_CHECK_H
+#define DEFER_ROLE_CHECK_H
 
 #include "postgres.h"
 
@@ -23,4 +23,4 @@ extern OwnerState role_check_state(Oid role);
 /* Of those whose jobs will never run: why, and the SQLSTATE; else NULL */
 extern char *role_check_failure(Oid role, OwnerState state, const char **sqlstate);
 
-#endif							/* JOB_OWNER_H */
+#endif							/* DEFER_ROLE_CHECK_H */

@@ -37,7 +37,7 @@ typedef struct SecretVisit
 	void	   *context;
 } SecretVisit;
 
-/* The value of a header, and its last word, as of "Bearer ..." */
+/* Visit the value of a header, and its last word, as of "Bearer ..." */
 static void
 visit_header(const char *name, const char *value, void *context)
 {
@@ -49,7 +49,7 @@ visit_header(const char *name, const char *value, void *context)
 		visit->call(word + 1, visit->context);
 }
 
-/* user:password as basic authentication sends it */
+/* Visit user:password as basic authentication sends it */
 static void
 visit_basic(const Endpoint *endpoint, SecretCall call, void *context)
 {
@@ -61,7 +61,7 @@ visit_basic(const Endpoint *endpoint, SecretCall call, void *context)
 		call(encoded, context);
 }
 
-/* The path of the URL, and the values of its query by themselves */
+/* Visit the path of the URL, and the values of its query by themselves */
 static void
 visit_url(const char *url, SecretCall call, void *context)
 {
@@ -172,7 +172,7 @@ typedef struct Masking
 	size_t		longest;		/* of all forms of all secrets */
 } Masking;
 
-/* Overwrite each copy */
+/* Overwrite each copy of a secret in one form */
 static void
 mask_form(const char *form, Masking *masking)
 {

@@ -103,7 +103,7 @@ static fmgr_hook_type prev_fmgr_hook = NULL;
  * Schedules of a function
  * ------------------------------------------------------------------------ */
 
-/* Entries may be in use: the next look-up throws them away */
+/* Mark the entries for the next look-up to discard: they may be in use */
 static void
 function_changed(int cache, uint32 hash)
 {
@@ -131,7 +131,7 @@ prepare_entries(void)
 	entries = hash_create("defer direct-call check", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-/* The signature of a function without parameters; NULL: it has some */
+/* Return the signature of a function without parameters; NULL: it has some */
 static char *
 signature_of(Oid function, Oid *owner)
 {
@@ -149,7 +149,7 @@ signature_of(Oid function, Oid *owner)
 	return signature;
 }
 
-/* The number of a column of that name and type; InvalidAttrNumber: there is none */
+/* Return the number of a column of that name and type; InvalidAttrNumber: there is none */
 static AttrNumber
 find_column(Oid relation, const char *name, Oid type)
 {
@@ -170,7 +170,7 @@ find_columns(Oid relation, ScheduleColumns *columns)
 		columns->function > 0 && columns->command > 0;
 }
 
-/* The extension's table of schedules; InvalidOid: there is none in this database */
+/* Find the extension's table of schedules; InvalidOid: there is none in this database */
 static Oid
 find_table(Oid schema)
 {
@@ -183,7 +183,7 @@ find_table(Oid schema)
 	return relation;
 }
 
-/* Its index on the column "function"; InvalidOid: there is none */
+/* Find the table's index on the column "function"; InvalidOid: there is none */
 static Oid
 find_index(Oid schema, Oid table)
 {
@@ -249,8 +249,8 @@ read_schedules(const char *signature)
 }
 
 /*
- * All that we know of a function; NULL: nothing, or it cannot be found out
- * here and now.
+ * Return the schedules of a function, from the cache or the table.  NULL: the table
+ * cannot be read here and now.
  */
 static FunctionSchedules *
 look_up(Oid function)
@@ -294,7 +294,7 @@ look_up(Oid function)
 	return entry;
 }
 
-/* The schedule that binds the current user; NULL: none */
+/* Return the schedule that binds the current user; NULL: none */
 static const BindingSchedule *
 binding_schedule(Oid function)
 {

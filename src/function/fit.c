@@ -13,13 +13,13 @@
 
 #include "function/function.h"
 
-/* Why a function cannot be run as a job; NULL: it can */
+/* Return why a function cannot be run as a job; NULL: it can */
 const char *
 function_unfit(Form_pg_proc form)
 {
 	/*
-	 * another session may have such a schema later, with a function of its
-	 * own
+	 * another session may have a temporary schema of that name later, with a
+	 * function of its own
 	 */
 	if (isAnyTempNamespace(form->pronamespace))
 		return "It is in a temporary schema, which belongs to this session.";
@@ -53,7 +53,7 @@ function_is_fit(Oid function)
 	return fit;
 }
 
-/* Error that says why; one that has just been dropped is left to function_entry() */
+/* Raise an error if it cannot; one that has just been dropped is left to function_entry() */
 void
 function_check_fit(Oid function)
 {

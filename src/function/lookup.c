@@ -51,7 +51,7 @@ check_may_execute(const FunctionEntry *entry)
  * By name
  * ------------------------------------------------------------------------ */
 
-/* Where the types begin in what may be a signature; NULL: it is a mere name */
+/* Find where the types begin in a signature; NULL: it is a name without types */
 static const char *
 types_in(const char *given)
 {
@@ -73,7 +73,7 @@ compare_strings(const ListCell *a, const ListCell *b)
 	return strcmp(lfirst(a), lfirst(b));
 }
 
-/* Signatures of functions, for a hint; in an order that stays */
+/* List signatures of functions for a hint, sorted */
 static char *
 list_signatures(const Oid *functions, int n)
 {
@@ -95,7 +95,7 @@ list_signatures(const Oid *functions, int n)
 	return list.data;
 }
 
-/* Functions of that name that the search_path does not reach; "" if there are none */
+/* List functions of that name in all schemas, for a hint; "" if there are none */
 static char *
 elsewhere(const char *name)
 {
@@ -144,7 +144,7 @@ explain_name(void *arg)
 	errhint("Give the name of a function, as in 'fn' or 'schema.fn(bigint,text)'.");
 }
 
-/* A name without types, taken apart */
+/* Split a name without types into its parts */
 static List *
 read_name(const char *given)
 {
@@ -163,7 +163,7 @@ explain_signature(void *arg)
 	errhint("Write it as in 'schema.fn(bigint,text)', with the types of all input parameters.");
 }
 
-/* 'schema.fn(bigint,text)': the types decide.  The server reads it */
+/* Find a function by a signature as users write it, 'schema.fn(bigint,text)' */
 static Oid
 find_by_given_signature(const char *given)
 {
@@ -183,7 +183,7 @@ in_pg_catalog(Oid function)
 }
 
 /*
- * How many of them are not in pg_catalog: these come first.  A function of
+ * Count the functions that are not in pg_catalog: these come first.  A function of
  * pg_catalog is meant only if its schema is given, or nothing else fits:
  * charge(int) does not compete with pg_catalog.charge("char").
  */

@@ -20,8 +20,8 @@
 #include "function/function.h"
 
 /*
- * Make a value one of the parameter's type, where a call would do it by itself;
- * returns its type then, which is the old one where there is no such way.
+ * Convert a value to the parameter's type as an implicit cast in a call would.
+ * Returns the type that it has then: its own if there is no such cast.
  */
 static Oid
 coerce_argument(Datum *value, bool *isnull, Oid from, Oid to)
@@ -42,8 +42,8 @@ coerce_argument(Datum *value, bool *isnull, Oid from, Oid to)
 		return from;
 
 	/*
-	 * the estate is left to the memory context that the caller resets: the
-	 * value is in it
+	 * the executor state is not freed, because the value is in its memory;
+	 * the caller resets the context above
 	 */
 	estate = CreateExecutorState();
 	*value = ExecEvalExprSwitchContext(ExecPrepareExpr((Expr *) expression, estate),

@@ -3,8 +3,8 @@
  *		The processes of defer: launcher, schedulers, workers, senders; and what starts,
  *		stops and cleans up after them.
  */
-#ifndef PROCESSES_H
-#define PROCESSES_H
+#ifndef DEFER_PROCESS_H
+#define DEFER_PROCESS_H
 
 #include "postgres.h"
 
@@ -78,4 +78,4 @@ extern PGDLLEXPORT void defer_sender_run(Datum arg, const struct Transport *tran
  */
 extern bool sender_maintain(TimestampTz now, TimestampTz *look_again);
 
-#endif							/* PROCESSES_H */
+#endif							/* DEFER_PROCESS_H */
