@@ -59,7 +59,7 @@ SENDER_OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/transport
 SENDER = defer_sender
 
 # From the ground up: a folder knows those before it (tools/check-layers)
-FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job delivery alert \
+FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job bulk delivery alert \
 	schedule lifecycle process report import
 OBJS = $(patsubst $(here)/%.c,%.o,$(foreach folder,$(FOLDERS), \
 	$(filter-out %/sender_library.c,$(sort $(wildcard $(here)/src/$(folder)/*.c)))) \

@@ -22,3 +22,40 @@ CREATE FUNCTION defer.await(id bigint, timeout interval DEFAULT NULL) RETURNS js
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_await';
 COMMENT ON FUNCTION defer.await(bigint, interval) IS
 	'waits until a job has ended, and returns its result once that is on disk. timeout NULL waits without end. Errors: the job''s own, with its SQLSTATE, if it failed; DF010 if it was cancelled, DF011 if it was discarded, DF012 after the timeout; at once if the job was enqueued or changed in this transaction, as it cannot begin before its commit. A job that needs a lock which this transaction holds is waited for in vain';
+
+-- The same for all jobs that pass a filter: see bulk/bulk.c
+
+CREATE FUNCTION defer.cancel_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
+		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
+		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL,
+		force boolean DEFAULT false, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
+		OUT matched bigint, OUT done bigint, OUT job_id bigint)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cancel_jobs';
+COMMENT ON FUNCTION defer.cancel_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, boolean, boolean, boolean) IS
+	'cancels all unfinished jobs that you may manage and that pass the filters of defer.find_jobs(), as defer.cancel() does. matched: how many there are; done: how many were cancelled; the others are left as they are, such as running ones without force. Up to 10000 in your transaction; of more, the set is stored, and the job job_id of yours cancels them part by part after your commit, can be cancelled itself, and has the counts as its result. dry_run only counts. Errors: no filter, unless everything; a state in which no job can be cancelled; too many commands of yours in progress';
+
+CREATE FUNCTION defer.rerun_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
+		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
+		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL,
+		dry_run boolean DEFAULT false, everything boolean DEFAULT false,
+		OUT matched bigint, OUT done bigint, OUT job_id bigint)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_rerun_jobs';
+COMMENT ON FUNCTION defer.rerun_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, boolean, boolean) IS
+	'enqueues a copy of each finished job that you may manage and that passes the filters of defer.find_jobs(), as defer.rerun() does. Jobs that cannot be run again are left alone. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs()';
+
+CREATE FUNCTION defer.reschedule_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
+		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
+		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL,
+		run_at timestamptz DEFAULT pg_catalog.now(), dry_run boolean DEFAULT false, everything boolean DEFAULT false,
+		OUT matched bigint, OUT done bigint, OUT job_id bigint)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reschedule_jobs';
+COMMENT ON FUNCTION defer.reschedule_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, timestamptz, boolean, boolean) IS
+	'moves all waiting jobs that you may manage and that pass the filters of defer.find_jobs() to run_at, as defer.reschedule() does. Jobs that run, or would be discarded before run_at, are left alone. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs(); also if run_at is not finite';
+
+CREATE PROCEDURE defer.run_bulk(bulk bigint, OUT matched bigint, OUT done bigint, OUT left_alone bigint)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_run_bulk';
+COMMENT ON PROCEDURE defer.run_bulk(bigint) IS
+	'deals with the jobs of a command on many, part by part; only as the job that defer.cancel_jobs() and its like enqueue';

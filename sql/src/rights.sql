@@ -25,7 +25,7 @@ BEGIN
 				  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 				 WHERE n.nspname OPERATOR(pg_catalog.=) 'defer' AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,S,v}')
 				UNION ALL
-				SELECT 'FUNCTION', pg_catalog.format('.%I(%s)', p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)),
+				SELECT 'ROUTINE', pg_catalog.format('.%I(%s)', p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)),
 					p.proowner, p.proacl
 				  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
 				 WHERE n.nspname OPERATOR(pg_catalog.=) 'defer') o
@@ -36,7 +36,7 @@ BEGIN
 		EXECUTE g.command;
 	END LOOP;
 END $do$;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA defer TO PUBLIC;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA defer TO PUBLIC;
 
 -- Not for everybody who has USAGE:
 REVOKE EXECUTE ON FUNCTION defer.alert, defer.endpoint, defer.http, defer.email, defer.slack FROM PUBLIC;
@@ -47,5 +47,5 @@ REVOKE EXECUTE ON FUNCTION defer.run_schedules(timestamptz) FROM PUBLIC;
 
 GRANT SELECT ON defer.jobs, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,
 	defer.settings, defer.alerts, defer.endpoints, defer.workers, defer.health, defer.live_jobs,
-	defer.live_functions, defer.live_queues, defer.statistics TO PUBLIC, pg_monitor;
+	defer.live_functions, defer.live_queues, defer.statistics, defer.bulk_jobs TO PUBLIC, pg_monitor;
 GRANT USAGE ON SCHEMA defer TO pg_monitor;

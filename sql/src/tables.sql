@@ -353,6 +353,34 @@ CREATE TABLE defer.schedule_result (
 CREATE INDEX schedule_result_idx ON defer.schedule_result (schedule_id, at);
 COMMENT ON TABLE defer.schedule_result IS 'ends of runs that defer.schedule.failures does not count yet';
 
+-- Commands on more jobs than one transaction deals with: the job defer.run_bulk() of
+-- the role takes one part after the other.  Deleted with the last part.
+CREATE SEQUENCE defer.bulk_id_seq AS bigint;
+COMMENT ON SEQUENCE defer.bulk_id_seq IS 'numbers of bulk commands';
+CREATE TABLE defer.bulk (
+	id			bigint NOT NULL DEFAULT pg_catalog.nextval('defer.bulk_id_seq'::pg_catalog.regclass),
+	owner		regrole NOT NULL,
+	action		text NOT NULL,
+	force		boolean NOT NULL,
+	run_at		timestamptz,
+	job_id		bigint,
+	matched		bigint NOT NULL DEFAULT 0,
+	done		bigint NOT NULL DEFAULT 0,
+	left_alone	bigint NOT NULL DEFAULT 0,
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT bulk_pkey PRIMARY KEY (id)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE defer.bulk IS 'bulk commands in progress; look at defer.bulk_jobs instead';
+COMMENT ON COLUMN defer.bulk.action IS 'cancel, rerun or reschedule';
+CREATE TABLE defer.bulk_part (
+	bulk_id		bigint NOT NULL,
+	part		integer NOT NULL,
+	ids			bigint[] NOT NULL,
+	CONSTRAINT bulk_part_pkey PRIMARY KEY (bulk_id, part),
+	CONSTRAINT bulk_part_bulk_fkey FOREIGN KEY (bulk_id) REFERENCES defer.bulk (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE defer.bulk_part IS 'the jobs that a bulk command has still to deal with';
+
 CREATE TABLE defer.endpoint (
 	name		text NOT NULL,
 	owner		regrole NOT NULL,
@@ -447,6 +475,11 @@ SELECT pg_catalog.pg_extension_config_dump('defer.alert_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.bulk',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.bulk_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.bulk_part',
+	'WHERE EXISTS (SELECT FROM defer.bulk b JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) b.owner WHERE b.id OPERATOR(pg_catalog.=) bulk_id)');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule_result', '');
 
 INSERT INTO defer.installation (id, database)

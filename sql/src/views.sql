@@ -242,3 +242,11 @@ SELECT p.pid, p.kind, d.datname AS database, pg_catalog.pg_get_userbyid(p.role) 
   LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database();
 COMMENT ON VIEW defer.workers IS
 	'the processes of defer on the whole server: kind is launcher, scheduler, worker or sender. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
+
+CREATE VIEW defer.bulk_jobs WITH (security_barrier) AS
+SELECT b.job_id, pg_catalog.pg_get_userbyid(b.owner) AS owner, b.action, b.force, b.run_at,
+	b.matched, b.done, b.left_alone, b.created_at
+  FROM defer.bulk b
+ WHERE defer.may_see(b.owner);
+COMMENT ON VIEW defer.bulk_jobs IS
+	'commands of defer.cancel_jobs(), defer.rerun_jobs() and defer.reschedule_jobs() on more than 10000 jobs that are in progress: the job that deals with them, how many there are, how many it has dealt with, and how many it has left as they were. When it has ended the counts are the job''s result';

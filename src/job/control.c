@@ -13,10 +13,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
@@ -35,6 +37,7 @@
 #include "config/settings_cache.h"
 #include "job/batch.h"
 #include "job/behind.h"
+#include "job/control.h"
 #include "job/current_job.h"
 #include "job/end.h"
 
@@ -47,14 +50,15 @@ typedef enum Taken
 {
 	TAKEN,						/* no worker runs it; its row is locked by us */
 	TAKEN_RUNNING,				/* it runs; nothing is locked */
-	TAKEN_FINISHED
+	TAKEN_FINISHED,
+	TAKEN_NOT_THERE				/* no such job, or of another role */
 } Taken;
 
 /*
  * Read a job that has not been deleted, or one of the history (then *finished
- * is true), that the current user may manage.  Error if there is none.
+ * is true), that the current user may manage; false: there is none.
  */
-static void
+static bool
 read_job(int64 id, Job *job, bool *finished)
 {
 	HistoryRow	row;
@@ -65,11 +69,10 @@ read_job(int64 id, Job *job, bool *finished)
 	{
 		*finished = true;
 		if (!history_read(id, &row))
-			job_not_found(id);
+			return false;
 		*job = row.job;
 	}
-	if (!role_may_manage(job->owner))
-		job_not_found(id);
+	return role_may_manage(job->owner);
 }
 
 /*
@@ -89,7 +92,8 @@ job_take(int64 id, Job *job)
 		bool		finished;
 
 		CHECK_FOR_INTERRUPTS();
-		read_job(id, job, &finished);
+		if (!read_job(id, job, &finished))
+			return TAKEN_NOT_THERE;
 		if (finished)
 			return TAKEN_FINISHED;
 		if (job->claim != 0 && batch_job_runs(id))
@@ -148,17 +152,12 @@ finish_as_cancelled(Job *job)
 }
 
 /*
- * defer.cancel(id, force)
- *
  * To stop a running job is no part of our transaction: the worker is told at
  * once and records the end itself.
  */
-Datum
-defer_cancel(PG_FUNCTION_ARGS)
+ControlResult
+job_cancel(int64 id, bool force)
 {
-	int64		id = job_argument(fcinfo, "defer.cancel()");
-	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-
 	for (;;)
 	{
 		Job			job;
@@ -167,32 +166,57 @@ defer_cancel(PG_FUNCTION_ARGS)
 		{
 			case TAKEN:
 				finish_as_cancelled(&job);
-				PG_RETURN_BOOL(true);
+				return CONTROL_DONE;
 			case TAKEN_FINISHED:
-				PG_RETURN_BOOL(false);
+				return CONTROL_LEFT;
+			case TAKEN_NOT_THERE:
+				return CONTROL_NOT_THERE;
 			case TAKEN_RUNNING:
 				if (!force)
-					PG_RETURN_BOOL(false);
+					return CONTROL_LEFT;
 				if (batch_cancel_job(id))
-					PG_RETURN_BOOL(true);
+					return CONTROL_DONE;
 				pg_usleep(1000);
 				break;			/* it has just stopped: look again */
 		}
 	}
 }
 
+/* What a command on one job returns */
+static Datum
+control_answer(int64 id, ControlResult result)
+{
+	if (result == CONTROL_NOT_THERE)
+		job_not_found(id);
+	PG_RETURN_BOOL(result == CONTROL_DONE);
+}
+
+/* defer.cancel(id, force) */
+Datum
+defer_cancel(PG_FUNCTION_ARGS)
+{
+	int64		id = job_argument(fcinfo, "defer.cancel()");
+
+	return control_answer(id, job_cancel(id, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)));
+}
+
 /* ------------------------------------------------------------------------
  * Reschedule
  * ------------------------------------------------------------------------ */
 
-static void
-check_run_at(const Job *job, TimestampTz run_at)
+void
+job_check_run_at(TimestampTz run_at)
 {
 	if (TIMESTAMP_NOT_FINITE(run_at))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("\"run_at\" must be finite"),
 				 errhint("To hold back all jobs of a function use defer.pause().")));
+}
+
+static void
+check_not_discarded(const Job *job, TimestampTz run_at)
+{
 	if (job->discard_at != NO_TIME && run_at >= job->discard_at)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -202,27 +226,38 @@ check_run_at(const Job *job, TimestampTz run_at)
 				 errhint("Choose an earlier time, or make a new job with defer.rerun().")));
 }
 
+ControlResult
+job_reschedule(int64 id, TimestampTz run_at, bool must)
+{
+	Job			job;
+	Taken		taken = job_take(id, &job);
+
+	if (taken != TAKEN)
+		return taken == TAKEN_NOT_THERE ? CONTROL_NOT_THERE : CONTROL_LEFT;
+	if (must)
+		check_not_discarded(&job, run_at);
+	else if (job.discard_at != NO_TIME && run_at >= job.discard_at)
+		return CONTROL_LEFT;
+	if (job.behind != 0)
+		job.behind_run_at = run_at;
+	else
+		job.run_at = run_at;
+	job.claim = 0;
+	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
+	job_update(&job);
+	xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
+	return CONTROL_DONE;
+}
+
 /* defer.reschedule(id, run_at) */
 Datum
 defer_reschedule(PG_FUNCTION_ARGS)
 {
 	int64		id = job_argument(fcinfo, "defer.reschedule()");
-	Job			job;
 
 	require_argument(fcinfo, 1, "run_at");
-	if (job_take(id, &job) != TAKEN)
-		PG_RETURN_BOOL(false);
-
-	check_run_at(&job, PG_GETARG_TIMESTAMPTZ(1));
-	if (job.behind != 0)
-		job.behind_run_at = PG_GETARG_TIMESTAMPTZ(1);
-	else
-		job.run_at = PG_GETARG_TIMESTAMPTZ(1);
-	job.claim = 0;
-	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
-	job_update(&job);
-	xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
-	PG_RETURN_BOOL(true);
+	job_check_run_at(PG_GETARG_TIMESTAMPTZ(1));
+	return control_answer(id, job_reschedule(id, PG_GETARG_TIMESTAMPTZ(1), true));
 }
 
 /* ------------------------------------------------------------------------
@@ -275,22 +310,62 @@ check_can_run(const Job *job)
 	(void) queue_check_usable(queue_name, job->owner);
 }
 
+/* Check the same, without an error if it cannot */
+static bool
+can_run(const Job *job)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool can = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		check_can_run(job);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
+			error->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION &&
+			error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE &&
+			error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
+			ReThrowError(error);
+		FreeErrorData(error);
+		can = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return can;
+}
+
 /*
- * defer.rerun(id)
- *
  * The new job has no key, schedule or discard_at of the old one: it is a run
  * that a user wants now.
  */
-Datum
-defer_rerun(PG_FUNCTION_ARGS)
+ControlResult
+job_rerun(int64 id, bool must, int64 *new_id)
 {
-	int64		id = job_argument(fcinfo, "defer.rerun()");
 	Job			old;
 	Job			job = {0};
 	bool		finished;
 
-	read_job(id, &old, &finished);
-	check_can_run(&old);
+	if (!read_job(id, &old, &finished))
+		return CONTROL_NOT_THERE;
+	if (must)
+		check_can_run(&old);
+	else if (!can_run(&old))
+		return CONTROL_LEFT;
 	warn_if_not_preloaded();
 
 	job.owner = old.owner;
@@ -309,5 +384,18 @@ defer_rerun(PG_FUNCTION_ARGS)
 	job.group_key = old.group_key;
 	job.options = old.options;
 	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
-	PG_RETURN_INT64(job_insert(&job));
+	*new_id = job_insert(&job);
+	return CONTROL_DONE;
+}
+
+/* defer.rerun(id) */
+Datum
+defer_rerun(PG_FUNCTION_ARGS)
+{
+	int64		id = job_argument(fcinfo, "defer.rerun()");
+	int64		new_id = 0;
+
+	if (job_rerun(id, true, &new_id) == CONTROL_NOT_THERE)
+		job_not_found(id);
+	PG_RETURN_INT64(new_id);
 }

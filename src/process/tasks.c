@@ -34,6 +34,7 @@
 #include "job/behind.h"
 #include "job/recovery.h"
 #include "alert/alert.h"
+#include "bulk/bulk.h"
 #include "schedule/schedule.h"
 #include "process/process.h"
 #include "process/tasks.h"
@@ -104,6 +105,7 @@ task_partitions(TimestampTz now)
 	schedule_load_set();
 	if (key_hold_purge(now, PURGE_ROWS))
 		again = Min(again, now + PURGE_DELAY);
+	bulk_clean_up();
 	own_transaction_end();
 	return again;
 }

@@ -1,6 +1,6 @@
 /*
  * find_jobs.c
- *		defer.find_jobs(): a page of jobs, see report/job_search.c.
+ *		defer.find_jobs(): a page of jobs, see bulk/job_search.c.
  */
 #include "postgres.h"
 
@@ -9,7 +9,7 @@
 #include "miscadmin.h"
 
 #include "base/roles.h"
-#include "report/job_search.h"
+#include "bulk/job_search.h"
 
 /* Most ids of one call */
 #define MAX_FOUND		10000

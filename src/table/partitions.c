@@ -50,7 +50,7 @@ typedef struct Parent
 
 /*
  * As in sql/src/tables.sql.  table/history_table.c evaluates the conditions by itself, and knows
- * only what stands here; report/job_search.c says which index is for what.
+ * only what stands here; bulk/job_search.c says which index is for what.
  */
 static const char *const history_indexes[] = {
 	"id", "(id)",

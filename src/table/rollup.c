@@ -12,7 +12,7 @@
  * Workers insert one row for a whole batch into defer.job_rollup_new, which has
  * no index; the scheduler adds these up, into a row of defer.job_rollup for each
  * hour, owner, function and queue.  Both carry the lowest and the highest id
- * of the jobs that they count: see report/job_search.c.
+ * of the jobs that they count: see bulk/job_search.c.
  */
 #include "postgres.h"
 

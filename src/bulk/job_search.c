@@ -21,6 +21,8 @@
  * jobs (table/rollup.c) say in which ranges of ids there are jobs of a function, and
  * these are read from the newest on.  A range spans an hour at most, so one job
  * among many millions is found by reading those of an hour.
+ *
+ * Length: all statements have one list of parameters.
  */
 #include "postgres.h"
 
@@ -38,12 +40,22 @@
 #include "base/compat.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
-#include "report/job_search.h"
+#include "bulk/job_search.h"
+
+/* The states of jobs, as bits; unfinished ones first */
+#define STATE_SUCCEEDED_INDEX 4
+#define LIVE_STATES		0x0f
+#define ENDED_STATES	0xf0
+#define ALL_STATES		0xff
 
 /* Rows that are read at a time for callers who do not see all of them */
 #define CHUNK			1000
 
 PG_FUNCTION_INFO_V1(defer_child_states);
+
+static const char *const state_names[] = {
+	"scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled", "discarded"
+};
 
 /* Parameters of the statements; the first ones are those of defer.find_jobs() */
 enum
@@ -81,6 +93,7 @@ struct JobSearch
 	bool		ranged;			/* a range at a time */
 	Range	   *ranges;			/* the newest first, apart from each other */
 	int			nranges;
+	int			states;			/* that are looked for, as bits */
 	JobSearchRole allowed;
 	int64	   *found;			/* of this page */
 	int			nfound;
@@ -202,6 +215,20 @@ page_statement(const JobSearch *search, bool live, bool ended)
 	return sql.data;
 }
 
+static int
+state_bit(const char *state)
+{
+	for (int i = 0; i < lengthof(state_names); i++)
+	{
+		if (strcmp(state, state_names[i]) == 0)
+			return 1 << i;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unrecognized job state \"%s\"", state),
+			 errhint("States are scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded.")));
+}
+
 /* Choose the tables that can have jobs of the states that are asked for */
 static void
 choose_tables(JobSearch *search)
@@ -210,29 +237,17 @@ choose_tables(JobSearch *search)
 	bool	   *isnull;
 	int			n;
 
-	search->live = search->ended = search->succeeded = true;
-	if (!given(search, ARG_STATES))
-		return;
-	search->live = search->ended = search->succeeded = false;
-	args_text_array(search->values[ARG_STATES], &states, &isnull, &n);
-	for (int i = 0; i < n; i++)
+	search->states = ALL_STATES;
+	if (given(search, ARG_STATES))
 	{
-		char	   *state = isnull[i] ? "NULL" : TextDatumGetCString(states[i]);
-
-		if (strcmp(state, "scheduled") == 0 || strcmp(state, "queued") == 0 ||
-			strcmp(state, "running") == 0 || strcmp(state, "retrying") == 0)
-			search->live = true;
-		else if (strcmp(state, "succeeded") == 0)
-			search->ended = search->succeeded = true;
-		else if (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0 ||
-				 strcmp(state, "discarded") == 0)
-			search->ended = true;
-		else
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unrecognized job state \"%s\"", state),
-					 errhint("States are scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded.")));
+		search->states = 0;
+		args_text_array(search->values[ARG_STATES], &states, &isnull, &n);
+		for (int i = 0; i < n; i++)
+			search->states |= state_bit(isnull[i] ? "NULL" : TextDatumGetCString(states[i]));
 	}
+	search->live = (search->states & LIVE_STATES) != 0;
+	search->ended = (search->states & ENDED_STATES) != 0;
+	search->succeeded = (search->states & 1 << STATE_SUCCEEDED_INDEX) != 0;
 }
 
 /*
@@ -374,7 +389,7 @@ search_page(JobSearch *search, int wanted, OwnSql *own)
 		read_found(search, prepare(search, search->live, search->ended), wanted, own);
 }
 
-/* See report/job_search.h */
+/* See bulk/job_search.h */
 JobSearch *
 job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSearchRole allowed)
 {
@@ -393,6 +408,42 @@ job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSearchRole allowed)
 	}
 	choose_tables(search);
 	return search;
+}
+
+void
+job_search_only(JobSearch *search, bool ended)
+{
+	if (given(search, ARG_STATES) && (ended ? search->live : search->ended))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 ended ? errmsg("jobs that have not ended cannot be run again") :
+				 errmsg("jobs that have ended can be neither cancelled nor moved"),
+				 ended ? errhint("States are succeeded, failed, cancelled and discarded.") :
+				 errhint("States are scheduled, queued, running and retrying.")));
+	if (ended)
+		search->live = false;
+	else
+		search->ended = false;
+}
+
+bool
+job_search_filters(const JobSearch *search)
+{
+	if (given(search, ARG_METADATA) && JB_ROOT_COUNT(DatumGetJsonbP(search->values[ARG_METADATA])) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be empty", "metadata")));
+	if (given(search, ARG_ERROR) && VARSIZE_ANY_EXHDR(DatumGetTextPP(search->values[ARG_ERROR])) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be empty", "error")));
+	for (int i = 0; i < ARG_RUNNING; i++)
+	{
+		if (i != ARG_STATES && given(search, i))
+			return true;
+	}
+	return (search->live && (search->states & LIVE_STATES) != LIVE_STATES) ||
+		(search->ended && (search->states & ENDED_STATES) != ENDED_STATES);
 }
 
 int
@@ -422,11 +473,8 @@ job_search_page(JobSearch *search, int wanted, int64 *ids)
 Datum
 defer_child_states(PG_FUNCTION_ARGS)
 {
-	static const char *const states[] = {
-		"scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled", "discarded"
-	};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64		counts[lengthof(states)] = {0};
+	int64		counts[lengthof(state_names)] = {0};
 	JobSearch	search = {0};
 	OwnSql		own;
 	SPITupleTable *rows;
@@ -454,18 +502,18 @@ defer_child_states(PG_FUNCTION_ARGS)
 		if (!role_may_see(DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2,
 														 &isnull))))
 			continue;
-		for (int j = 0; j < lengthof(states); j++)
+		for (int j = 0; j < lengthof(state_names); j++)
 		{
-			if (strcmp(state, states[j]) == 0)
+			if (strcmp(state, state_names[j]) == 0)
 				counts[j] += DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
 		}
 	}
 	SPI_finish();
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(states); i++)
+	for (int i = 0; i < lengthof(state_names); i++)
 	{
-		Datum		values[2] = {CStringGetTextDatum(states[i]), Int64GetDatum(counts[i])};
+		Datum		values[2] = {CStringGetTextDatum(state_names[i]), Int64GetDatum(counts[i])};
 		bool		nulls[2] = {0};
 
 		if (counts[i] > 0)

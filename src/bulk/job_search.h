@@ -1,6 +1,6 @@
 /*
  * job_search.h
- *		Jobs that pass the filters of defer.find_jobs(): report/job_search.c.
+ *		Jobs that pass the filters of defer.find_jobs(): bulk/job_search.c.
  */
 #ifndef JOB_SEARCH_H
 #define JOB_SEARCH_H
@@ -24,5 +24,14 @@ extern JobSearch *job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSe
  * of the active snapshot.  Returns how many; fewer than wanted: there are no more.
  */
 extern int	job_search_page(JobSearch *search, int wanted, int64 *ids);
+
+/* Find finished jobs only, or unfinished ones; error if states are given that are others */
+extern void job_search_only(JobSearch *search, bool ended);
+
+/*
+ * Check whether the filters leave out anything of what job_search_only() lets
+ * through.  Error if one of them is empty.
+ */
+extern bool job_search_filters(const JobSearch *search);
 
 #endif							/* JOB_SEARCH_H */
