@@ -24,9 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "base/job_kind.h"
 #include "base/jsonb_util.h"
-#include "base/own_sql.h"
 #include "base/roles.h"
 #include "bulk/bulk.h"
 #include "bulk/job_search.h"
@@ -72,8 +70,10 @@ static int64
 insert_order(const BulkOrder *order)
 {
 	Oid			types[] = {REGROLEOID, TEXTOID, BOOLOID, TIMESTAMPTZOID};
-	Datum		values[] = {ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(action_names[order->action]),
-	BoolGetDatum(order->force), TimestampTzGetDatum(order->run_at)};
+	Datum		values[] = {
+		ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(action_names[order->action]),
+		BoolGetDatum(order->force), TimestampTzGetDatum(order->run_at)
+	};
 	char		nulls[] = {' ', ' ', ' ', order->action == BULK_RESCHEDULE ? ' ' : 'n'};
 	OwnSql		own;
 	bool		isnull;
@@ -130,7 +130,7 @@ enqueue_run(FunctionCallInfo fcinfo, int64 bulk_id)
 		elog(ERROR, "procedure defer.run_bulk(bigint) does not exist");
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	jsonb_push_number(&state, "bulk", bulk_id);
-	return enqueue_job(fcinfo, -1, JOB_PROCEDURE, entry->signature, entry->owner,
+	return enqueue_job(fcinfo, -1, entry->kind, entry->signature, entry->owner,
 					   JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL)));
 }
 
@@ -140,7 +140,7 @@ finish_order(int64 bulk_id, const Outcome *outcome)
 {
 	Oid			types[] = {INT8OID, INT8OID, INT8OID};
 	Datum		values[] = {Int64GetDatum(bulk_id), Int64GetDatum(outcome->matched),
-	Int64GetDatum(outcome->job_id)};
+		Int64GetDatum(outcome->job_id)};
 	OwnSql		own;
 
 	own_sql_begin(&own);

@@ -7,6 +7,8 @@
 
 #include "datatype/timestamp.h"
 
+#include "base/own_sql.h"
+
 typedef enum BulkAction
 {
 	BULK_CANCEL,

@@ -429,11 +429,13 @@ job_search_only(JobSearch *search, bool ended)
 bool
 job_search_filters(const JobSearch *search)
 {
-	if (given(search, ARG_METADATA) && JB_ROOT_COUNT(DatumGetJsonbP(search->values[ARG_METADATA])) == 0)
+	if (given(search, ARG_METADATA) &&
+		JB_ROOT_COUNT(DatumGetJsonbP(search->values[ARG_METADATA])) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not be empty", "metadata")));
-	if (given(search, ARG_ERROR) && VARSIZE_ANY_EXHDR(DatumGetTextPP(search->values[ARG_ERROR])) == 0)
+	if (given(search, ARG_ERROR) &&
+		VARSIZE_ANY_EXHDR(DatumGetTextPP(search->values[ARG_ERROR])) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not be empty", "error")));

@@ -23,7 +23,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
-#include "base/own_sql.h"
 #include "base/roles.h"
 #include "bulk/bulk.h"
 #include "job/control.h"
@@ -181,7 +180,7 @@ write_bulk(const Bulk *bulk, bool finished)
 {
 	Oid			types[] = {INT8OID, INT8OID, INT8OID};
 	Datum		values[] = {Int64GetDatum(bulk->id), Int64GetDatum(bulk->done),
-	Int64GetDatum(bulk->left_alone)};
+		Int64GetDatum(bulk->left_alone)};
 	OwnSql		own;
 
 	own_sql_begin(&own);
