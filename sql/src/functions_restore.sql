@@ -34,7 +34,8 @@ BEGIN
 	-- partitions that are made later get theirs in table/partitions.c
 	FOREACH t IN ARRAY ARRAY['alert', 'attempt', 'attempt_default', 'claim', 'endpoint', 'installation',
 							 'job', 'job_history', 'job_history_default', 'log', 'log_default', 'origin',
-							 'queue', 'schedule', 'schedule_result', 'bulk', 'bulk_part']
+							 'queue', 'schedule', 'schedule_result', 'bulk', 'bulk_part',
+							 'backfill', 'backfill_part']
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.%I'
 			' FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only()', t);

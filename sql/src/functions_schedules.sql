@@ -84,6 +84,23 @@ CREATE FUNCTION defer.unschedule(id bigint) RETURNS boolean
 COMMENT ON FUNCTION defer.unschedule(bigint) IS
 	'removes the schedule with an id (see defer.schedules), whatever its name; else as defer.unschedule() by name';
 
+CREATE FUNCTION defer.backfill(name text, since timestamptz, until timestamptz, overlap text DEFAULT 'queue',
+							   priority integer DEFAULT NULL, dry_run boolean DEFAULT false) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_backfill';
+COMMENT ON FUNCTION defer.backfill(text, timestamptz, timestamptz, text, integer, boolean) IS
+	'has a schedule run for its times from since on and before until, which is not in the future, by the schedule as it is now and without jitter, and returns how many runs there will be. Times that have a run in defer.jobs are left out, so no further back than defer.retention tells; times at which it was skipped or missed are not. overlap: queue, one after the other and when no run of the schedule is unfinished, or allow, up to 100 at a time. The schedule itself goes on as ever, and the runs are its owner''s jobs, enqueued some at a time after you commit: see defer.backfills and defer.cancel_backfill(). priority: NULL as of the schedule. dry_run only counts. Errors: no such schedule that you may manage; since is not before until, or one of them is not valid; more than 100000 times; the owner has 10 backfills in progress';
+
+CREATE FUNCTION defer.backfill(id bigint, since timestamptz, until timestamptz, overlap text DEFAULT 'queue',
+							   priority integer DEFAULT NULL, dry_run boolean DEFAULT false) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_backfill_by_id';
+COMMENT ON FUNCTION defer.backfill(bigint, timestamptz, timestamptz, text, integer, boolean) IS
+	'has the schedule with an id (see defer.schedules) run for times that are past; else as defer.backfill() by name';
+
+CREATE FUNCTION defer.cancel_backfill(id bigint) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cancel_backfill';
+COMMENT ON FUNCTION defer.cancel_backfill(bigint) IS
+	'ends a backfill, when you commit: no more of its runs are enqueued, and those that are go on. False: there is none with that id that you may manage';
+
 -- "Trigger" is the word of schedulers for a run by hand, and has nothing to do with
 -- triggers of tables.  "Run now" would promise that it runs here and now, in the
 -- transaction that calls: it is a job, which begins after the commit.

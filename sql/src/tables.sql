@@ -342,6 +342,35 @@ COMMENT ON COLUMN defer.schedule.runs IS 'runs that its times have started, for 
 COMMENT ON COLUMN defer.schedule.failures IS 'failed runs in a row, for pause_after_failures';
 COMMENT ON COLUMN defer.schedule.paused_by IS 'the role that paused it, by its name then; NULL: defer itself, see pause_reason';
 
+-- Runs for times that are past, and have not been enqueued yet.  Deleted with the last part.
+CREATE SEQUENCE defer.backfill_id_seq AS bigint;
+COMMENT ON SEQUENCE defer.backfill_id_seq IS 'numbers of backfills';
+CREATE TABLE defer.backfill (
+	id			bigint NOT NULL DEFAULT pg_catalog.nextval('defer.backfill_id_seq'::pg_catalog.regclass),
+	schedule_id	bigint NOT NULL,
+	owner		regrole NOT NULL,
+	since		timestamptz NOT NULL,
+	until		timestamptz NOT NULL,
+	overlap		text NOT NULL,
+	priority	integer,
+	runs		bigint NOT NULL,
+	enqueued	bigint NOT NULL DEFAULT 0,
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	created_by	text NOT NULL,
+	CONSTRAINT backfill_pkey PRIMARY KEY (id)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE defer.backfill IS 'backfills in progress; look at defer.backfills instead';
+COMMENT ON COLUMN defer.backfill.owner IS 'the schedule''s owner';
+COMMENT ON COLUMN defer.backfill.created_by IS 'the role that called defer.backfill(), by its name then';
+CREATE TABLE defer.backfill_part (
+	backfill_id	bigint NOT NULL,
+	part		integer NOT NULL,
+	ticks		timestamptz[] NOT NULL,
+	CONSTRAINT backfill_part_pkey PRIMARY KEY (backfill_id, part),
+	CONSTRAINT backfill_part_backfill_fkey FOREIGN KEY (backfill_id) REFERENCES defer.backfill (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE defer.backfill_part IS 'the times for which a backfill has still to enqueue runs';
+
 -- Ends of runs of schedules with pause_after_failures: written in the transaction of
 -- the end, deleted in the one that counts them in defer.schedule.failures.
 CREATE TABLE defer.schedule_result (
@@ -475,6 +504,11 @@ SELECT pg_catalog.pg_extension_config_dump('defer.alert_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.schedule_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.backfill',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.backfill_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.backfill_part',
+	'WHERE EXISTS (SELECT FROM defer.backfill b JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) b.owner WHERE b.id OPERATOR(pg_catalog.=) backfill_id)');
 SELECT pg_catalog.pg_extension_config_dump('defer.bulk',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.bulk_id_seq', '');

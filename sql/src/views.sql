@@ -250,3 +250,11 @@ SELECT b.job_id, pg_catalog.pg_get_userbyid(b.owner) AS owner, b.action, b.force
  WHERE defer.may_see(b.owner);
 COMMENT ON VIEW defer.bulk_jobs IS
 	'commands of defer.cancel_jobs(), defer.rerun_jobs() and defer.reschedule_jobs() on more than 10000 jobs that are in progress: the job that deals with them, how many there are, how many it has dealt with, and how many it has left as they were. When it has ended the counts are the job''s result';
+
+CREATE VIEW defer.backfills WITH (security_barrier) AS
+SELECT b.id, s.name AS schedule, b.schedule_id, pg_catalog.pg_get_userbyid(b.owner) AS owner,
+	b.since, b.until, b.overlap, b.priority, b.runs, b.enqueued, b.created_at, b.created_by
+  FROM defer.backfill b LEFT JOIN defer.schedule s ON s.id = b.schedule_id
+ WHERE defer.may_see(b.owner);
+COMMENT ON VIEW defer.backfills IS
+	'backfills in progress of schedules you may see: runs, how many there are to be; enqueued, how many have been. One is gone when all of its runs have been enqueued';

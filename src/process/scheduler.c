@@ -40,6 +40,7 @@
 #include "process/process.h"
 #include "process/slot.h"
 #include "process/tasks.h"
+#include "schedule/backfill.h"
 
 /* Something lies in the future: look at the clock at least so often, it may be set */
 #define CLOCK_CHECK		(10 * USECS_PER_SEC)
@@ -129,14 +130,21 @@ take_requests(TimestampTz now)
 	my_database->called = false;
 	if (my_database->rescan)
 	{
-		due[TASK_LOAD] = due[TASK_SCHEDULES] = due[TASK_RELEASE] = now;
+		due[TASK_LOAD] = due[TASK_SCHEDULES] = due[TASK_RELEASE] = due[TASK_BACKFILL] = now;
+		backfill_expected = true;
 		my_database->nbehind = BEHIND_MAX + 1;
 		my_database->rescan = false;
 	}
 	if (my_database->release)
 	{
-		due[TASK_RELEASE] = now;
+		due[TASK_RELEASE] = due[TASK_BACKFILL] = now;
 		my_database->release = false;
+	}
+	if (my_database->backfill)
+	{
+		due[TASK_BACKFILL] = now;
+		backfill_expected = true;
+		my_database->backfill = false;
 	}
 	if (my_database->results)
 	{
@@ -233,7 +241,7 @@ reload_settings(TimestampTz now)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
-	due[TASK_SCHEDULES] = due[TASK_PARTITIONS] = due[TASK_ALERTS] = now;
+	due[TASK_SCHEDULES] = due[TASK_BACKFILL] = due[TASK_PARTITIONS] = due[TASK_ALERTS] = now;
 }
 
 void

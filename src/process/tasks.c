@@ -35,7 +35,7 @@
 #include "job/recovery.h"
 #include "alert/alert.h"
 #include "bulk/bulk.h"
-#include "schedule/schedule.h"
+#include "schedule/backfill.h"
 #include "process/process.h"
 #include "process/tasks.h"
 
@@ -193,6 +193,14 @@ task_behind(TimestampTz now)
 }
 
 static TimestampTz
+task_backfill(TimestampTz now)
+{
+	if (!defer_enabled)
+		return DT_NOEND;
+	return backfill_continue(now);
+}
+
+static TimestampTz
 task_alerts(TimestampTz now)
 {
 	if (!defer_enabled)
@@ -269,6 +277,7 @@ static const Task tasks[TASK_N] = {
 	[TASK_SCHEDULES] = {"fire schedules", task_schedules},
 	[TASK_RELEASE] = {"release held runs of schedules", task_release},
 	[TASK_BEHIND] = {"release jobs that wait for the end of another", task_behind},
+	[TASK_BACKFILL] = {"enqueue runs of backfills", task_backfill},
 	[TASK_POOL] = {"start workers", pool_maintain},
 	[TASK_ALERTS] = {"send alerts", task_alerts},
 	[TASK_ROLLUP] = {"add up counts of finished jobs", task_rollup},

@@ -22,6 +22,7 @@ typedef enum TaskName
 	TASK_SCHEDULES,
 	TASK_RELEASE,
 	TASK_BEHIND,				/* jobs that wait for the end of another */
+	TASK_BACKFILL,
 	TASK_POOL,
 	TASK_ALERTS,
 	TASK_ROLLUP,

@@ -98,6 +98,26 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	(void) job_insert(&job);
 }
 
+void
+schedule_start_past(const Schedule *s, TimestampTz tick, Jsonb *options)
+{
+	Job			job;
+	const char *sqlstate;
+	char	   *error;
+
+	if (schedule_tick_has_job(s->id, tick))
+		return;
+	if (!schedule_make_job(s, GetCurrentTimestamp(), &job, &sqlstate, &error))
+	{
+		job.scheduled_for = tick;
+		job_end_tick(&job, STATE_FAILED, sqlstate, error);
+		return;
+	}
+	job.scheduled_for = tick;
+	job.options = options;
+	(void) job_insert(&job);
+}
+
 /* ------------------------------------------------------------------------
  * All due ticks of a schedule
  * ------------------------------------------------------------------------ */

@@ -15,7 +15,6 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "base/own_sql.h"
 #include "table/alert_event.h"
 #include "schedule/schedule.h"
 

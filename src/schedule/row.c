@@ -16,7 +16,6 @@
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
-#include "base/own_sql.h"
 #include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"

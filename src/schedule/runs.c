@@ -9,6 +9,9 @@
  * scheduler cannot do it now.  Held runs have an index of their own, so that the
  * end of a run costs nothing where none is held, and a schedule may have
  * SCHEDULE_HELD_MAX of them.
+ *
+ * Runs of a backfill carry an option that says so.  The schedule's own rule for
+ * overlap does not see them; there are few at a time.
  */
 #include "postgres.h"
 
@@ -25,13 +28,20 @@
 
 #include "base/compat.h"
 #include "base/job_state.h"
+#include "base/jsonb_util.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "job/batch.h"
-#include "schedule/schedule.h"
+#include "schedule/backfill.h"
 #include "job/end.h"
+
+/* The member of the options of a run that a backfill has enqueued: its id */
+#define BACKFILL_OPTION "backfill"
+
+/* Rows that are read to find room for runs of a backfill, at most */
+#define ROOM_READ_MAX	1000
 
 /* A job of a schedule that has not ended */
 typedef struct Run
@@ -39,6 +49,7 @@ typedef struct Run
 	int64		job_id;
 	int64		claim;
 	bool		held;
+	bool		backfill;		/* enqueued by defer.backfill() */
 } Run;
 
 /* ------------------------------------------------------------------------
@@ -95,11 +106,28 @@ run_scan_end(RunScan *scan)
 	index_close(scan->index, NoLock);
 }
 
+Jsonb *
+backfill_option(int64 backfill_id)
+{
+	JsonbBuilder state = {0};
+
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	jsonb_push_number(&state, BACKFILL_OPTION, backfill_id);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
+}
+
+static bool
+is_backfill(const Jsonb *options)
+{
+	return jsonb_read_number(options, BACKFILL_OPTION, 0) != 0;
+}
+
 /* The run in the slot; false: it has ended, and its row is still to be deleted */
 static bool
 run_from_slot(TupleTableSlot *slot, Run *run)
 {
 	bool		isnull;
+	Datum		options;
 
 	run->job_id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
 	run->claim = DatumGetInt64(slot_getattr(slot, JOB_CLAIM, &isnull));
@@ -107,6 +135,8 @@ run_from_slot(TupleTableSlot *slot, Run *run)
 		run->claim = 0;
 	run->held = run->claim == 0 &&
 		DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) == DT_NOEND;
+	options = slot_getattr(slot, JOB_OPTIONS, &isnull);
+	run->backfill = !isnull && is_backfill(DatumGetJsonbP(options));
 	return run->claim == 0 || !history_exists(run->job_id);
 }
 
@@ -140,7 +170,7 @@ has_run(int64 schedule_id, bool or_held)
 	run_scan_open(&scan, CAT_JOB_SCHEDULE_IDX, BTEqualStrategyNumber, schedule_id);
 	run_scan_begin(&scan);
 	while (!found && run_scan_next(&scan))
-		found = run_from_slot(scan.slot, &run) && (or_held || !run.held);
+		found = run_from_slot(scan.slot, &run) && !run.backfill && (or_held || !run.held);
 	run_scan_end(&scan);
 	return found;
 }
@@ -165,6 +195,28 @@ schedule_holds_most(int64 schedule_id)
 		n++;
 	run_scan_end(&scan);
 	return n == SCHEDULE_HELD_MAX;
+}
+
+int
+backfill_room(int64 schedule_id, BackfillOverlap overlap)
+{
+	RunScan		scan;
+	Run			run;
+	int			room = overlap == BACKFILL_ALLOW ? BACKFILL_RUNS_MAX : 1;
+	int			nread = 0;
+
+	run_scan_open(&scan, CAT_JOB_SCHEDULE_IDX, BTEqualStrategyNumber, schedule_id);
+	run_scan_begin(&scan);
+	while (room > 0 && run_scan_next(&scan))
+	{
+		/* the schedule has a long queue of its own: later */
+		if (++nread > ROOM_READ_MAX)
+			room = 0;
+		else if (run_from_slot(scan.slot, &run) && (run.backfill || overlap == BACKFILL_QUEUE))
+			room--;
+	}
+	run_scan_end(&scan);
+	return room;
 }
 
 /* ------------------------------------------------------------------------
@@ -229,7 +281,7 @@ schedule_replace_runs(int64 schedule_id, TimestampTz tick)
 	{
 		Run		   *run = palloc(sizeof(Run));
 
-		if (run_from_slot(scan.slot, run))
+		if (run_from_slot(scan.slot, run) && !run->backfill)
 			runs = lappend(runs, run);
 	}
 	run_scan_end(&scan);

@@ -9,6 +9,8 @@
 #include "executor/spi.h"
 
 #include "base/job.h"
+#include "base/own_sql.h"
+#include "base/own_transaction.h"
 #include "function/function.h"
 #include "pure/cron/cron.h"
 #include "schedule/cron_zone.h"
@@ -75,6 +77,12 @@ typedef struct Schedule
  */
 extern TimestampTz schedule_run_due(TimestampTz now, bool own_transactions);
 
+/*
+ * End a transaction of our own that has read and moved on schedules.  False: it
+ * was rolled back instead, as this is a copy by now.
+ */
+extern bool schedule_end_unless_copy(bool own_transactions);
+
 /* Release the runs that overlap => 'queue' holds back, in the caller's transaction */
 extern bool schedule_release_held(void);	/* false: not all, try again */
 
@@ -85,11 +93,14 @@ extern bool schedule_release_held(void);	/* false: not all, try again */
 extern void schedule_load_set(void);
 
 /*
- * schedule/fire.c: for schedule/tick.c
+ * schedule/fire.c: for schedule/tick.c and schedule/backfill_run.c
  */
 
 /* Bring one locked schedule up to date: fire its due ticks, and write it */
 extern void schedule_fire(Schedule *s, TimestampTz now);
+
+/* Enqueue the run for a time that is past, unless it has one, with these options */
+extern void schedule_start_past(const Schedule *s, TimestampTz tick, Jsonb *options);
 
 /* Write its times and last_error, and note for alerts that it does not go on */
 extern void schedule_write_state(const Schedule *s);
@@ -133,6 +144,13 @@ extern void schedule_read_bounds(struct FunctionCallInfoBaseData *fcinfo, int fi
 
 /* Why it is paused, NULL: not said; an error if it is too long */
 extern char *schedule_read_reason(struct FunctionCallInfoBaseData *fcinfo, int n);
+
+/*
+ * schedule/sql.c: find the schedule that the current user means and may manage,
+ * and lock its row if wanted; an error if there is none
+ */
+extern void schedule_find_by_name(const char *name, bool lock, Schedule *schedule);
+extern void schedule_find_by_id(int64 id, bool lock, Schedule *schedule);
 
 /*
  * schedule/row.c

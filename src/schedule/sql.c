@@ -33,10 +33,6 @@ PG_FUNCTION_INFO_V1(defer_cron);
 PG_FUNCTION_INFO_V1(defer_cron_command);
 PG_FUNCTION_INFO_V1(defer_alter_cron);
 PG_FUNCTION_INFO_V1(defer_alter_cron_by_id);
-PG_FUNCTION_INFO_V1(defer_pause_cron);
-PG_FUNCTION_INFO_V1(defer_pause_cron_by_id);
-PG_FUNCTION_INFO_V1(defer_resume_cron);
-PG_FUNCTION_INFO_V1(defer_resume_cron_by_id);
 PG_FUNCTION_INFO_V1(defer_unschedule);
 PG_FUNCTION_INFO_V1(defer_unschedule_by_id);
 PG_FUNCTION_INFO_V1(defer_trigger);
@@ -157,6 +153,23 @@ no_such_schedule(const char *name, int64 id)
 			 name != NULL ? errmsg("schedule \"%s\" does not exist", schedule_shown(name)) :
 			 errmsg("schedule %lld does not exist", (long long) id),
 			 errhint("The view defer.schedules has those that you may see.")));
+}
+
+/* See schedule/schedule.h */
+void
+schedule_find_by_name(const char *name, bool lock, Schedule *s)
+{
+	int64		id = find_schedule(name, false);
+
+	if (id == 0 || !read_schedule(id, lock, s))
+		no_such_schedule(name, id);
+}
+
+void
+schedule_find_by_id(int64 id, bool lock, Schedule *s)
+{
+	if (!read_schedule(id, lock, s))
+		no_such_schedule(NULL, id);
 }
 
 static int64
@@ -310,76 +323,6 @@ defer_alter_cron_by_id(PG_FUNCTION_ARGS)
 	return alter_schedule(fcinfo, id, NULL);
 }
 
-/* Pause a schedule; name: as the caller gave it, NULL: by its id */
-static Datum
-pause_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
-{
-	char	   *reason = schedule_read_reason(fcinfo, 1);
-	Schedule	s;
-
-	if (id == 0 || !read_schedule(id, true, &s))
-		no_such_schedule(name, id);
-	schedule_pause(&s, GetUserNameFromId(GetUserId(), false), reason);
-	schedule_write_times(&s);
-	PG_RETURN_VOID();
-}
-
-/* defer.pause_cron(name, reason) */
-Datum
-defer_pause_cron(PG_FUNCTION_ARGS)
-{
-	char	   *name = args_required_text(fcinfo, 0, "name");
-
-	PreventCommandIfReadOnly("defer.pause_cron()");
-	return pause_schedule(fcinfo, find_schedule(name, false), name);
-}
-
-/* defer.pause_cron(id, reason) */
-Datum
-defer_pause_cron_by_id(PG_FUNCTION_ARGS)
-{
-	int64		id = id_argument(fcinfo);
-
-	PreventCommandIfReadOnly("defer.pause_cron()");
-	return pause_schedule(fcinfo, id, NULL);
-}
-
-/* Let a schedule go on; name: as the caller gave it, NULL: by its id */
-static Datum
-resume_schedule(int64 id, const char *name)
-{
-	Schedule	before;
-	Schedule	s;
-
-	if (id == 0 || !read_schedule(id, true, &before))
-		no_such_schedule(name, id);
-	s = before;
-	s.active = true;
-	if (!before.active && !schedule_save(&s, &before, true))
-		no_such_schedule(name, id);
-	PG_RETURN_VOID();
-}
-
-/* defer.resume_cron(name) */
-Datum
-defer_resume_cron(PG_FUNCTION_ARGS)
-{
-	char	   *name = args_required_text(fcinfo, 0, "name");
-
-	PreventCommandIfReadOnly("defer.resume_cron()");
-	return resume_schedule(find_schedule(name, false), name);
-}
-
-/* defer.resume_cron(id) */
-Datum
-defer_resume_cron_by_id(PG_FUNCTION_ARGS)
-{
-	int64		id = id_argument(fcinfo);
-
-	PreventCommandIfReadOnly("defer.resume_cron()");
-	return resume_schedule(id, NULL);
-}
-
 /* Remove a schedule; false: the caller may manage none with that id */
 static bool
 remove_schedule(int64 id)
@@ -390,6 +333,8 @@ remove_schedule(int64 id)
 
 	if (id == 0 || !read_schedule(id, true, &s))
 		return false;
+	schedule_query("DELETE FROM defer.backfill b WHERE b.schedule_id OPERATOR(pg_catalog.=) $1",
+				   1, &type, &value, NULL, NULL);
 	schedule_query("DELETE FROM defer.schedule s WHERE s.id OPERATOR(pg_catalog.=) $1",
 				   1, &type, &value, NULL, NULL);
 	schedule_signature_changed(&s);

@@ -31,8 +31,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/own_sql.h"
-#include "base/own_transaction.h"
 #include "base/subtransaction.h"
 #include "shmem/scheduled_set.h"
 #include "shmem/xact_notify.h"
@@ -279,8 +277,8 @@ end(bool own_transactions)
  * that has committed them since we looked whether we are in a copy.  With them
  * came the mark that it is one (lifecycle/activate.c).  False: then nothing was done.
  */
-static bool
-end_unless_copy(bool own_transactions)
+bool
+schedule_end_unless_copy(bool own_transactions)
 {
 	if (own_transactions && !catalog_is_active())
 	{
@@ -350,7 +348,7 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 		MemoryContextSwitchTo(scratch);
 		last_id = recheck_batch(now, last_id);
 		recheck = last_id != 0;
-		more = end_unless_copy(own_transactions);
+		more = schedule_end_unless_copy(own_transactions);
 		recheck = recheck && more;
 		MemoryContextReset(scratch);
 	}
@@ -376,7 +374,7 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 			fired += run_batch(&due, now);
 		else
 			next = turn_over && due.n > 0 ? now : next_due(now);
-		if (!end_unless_copy(own_transactions))
+		if (!schedule_end_unless_copy(own_transactions))
 		{
 			more = false;
 			next = DT_NOEND;

@@ -24,7 +24,7 @@
 #define BEHIND_MAX	64
 
 /* Tasks of a scheduler: process/tasks.h */
-#define SCHEDULER_TASKS	13
+#define SCHEDULER_TASKS	14
 
 /* A task that has failed, and not succeeded since; for defer.health */
 typedef struct TaskFailure
@@ -50,6 +50,7 @@ typedef struct DatabaseSlot
 								 * since */
 	bool		rescan;			/* read all tables again */
 	bool		release;		/* look for held runs of schedules */
+	bool		backfill;		/* there is a new backfill */
 	bool		results;		/* count how runs of schedules have ended */
 	int			nbehind;		/* jobs that may have ended while another
 								 * waits for that; BEHIND_MAX + 1: all may */

@@ -43,6 +43,9 @@ extern void xact_notify_results(void);
  */
 extern void xact_notify_behind(int64 ahead);
 
+/* There is a new backfill */
+extern void xact_notify_backfill(void);
+
 /* There are events for alerts, or other rules */
 extern void xact_notify_alert(void);
 

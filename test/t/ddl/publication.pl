@@ -25,7 +25,7 @@ $node->safe_psql('postgres', q{
 my %publications = (
 	'all tables' => 'FOR ALL TABLES',
 	'the schema' => 'FOR TABLES IN SCHEMA defer',
-	'the tables by name' => 'FOR TABLE defer.job, defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, defer.alert_event, defer.alert_failing, defer.alert, defer.claim, defer.schedule, defer.schedule_result, defer.bulk, defer.bulk_part, defer.function, defer.queue, defer.endpoint, defer.installation, defer.origin',
+	'the tables by name' => 'FOR TABLE defer.job, defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, defer.alert_event, defer.alert_failing, defer.alert, defer.claim, defer.schedule, defer.schedule_result, defer.bulk, defer.bulk_part, defer.backfill, defer.backfill_part, defer.function, defer.queue, defer.endpoint, defer.installation, defer.origin',
 	'some rows' => q{FOR TABLE defer.job_rollup_new WHERE (hour > '2020-01-01'), defer.alert_event WHERE (alert_id > 0), defer.job_history_default WHERE (id > 0), defer.attempt_default WHERE (job_id > 0), defer.log_default WHERE (job_id > 0)},
 );
 for my $what (sort keys %publications)
