@@ -140,15 +140,10 @@ take_requests(TimestampTz now)
 		due[TASK_RELEASE] = due[TASK_BACKFILL] = now;
 		my_database->release = false;
 	}
-	if (my_database->backfill)
-	{
-		due[TASK_BACKFILL] = now;
-		backfill_expected = true;
-		my_database->backfill = false;
-	}
 	if (my_database->results)
 	{
-		due[TASK_RESULTS] = now;
+		due[TASK_RESULTS] = due[TASK_BACKFILL] = now;
+		backfill_expected = true;
 		my_database->results = false;
 	}
 	if (my_database->nbehind > 0)

@@ -24,7 +24,7 @@
 #include "base/roles.h"
 #include "schedule/backfill.h"
 #include "shmem/preload.h"
-#include "shmem/xact_notify.h"
+#include "table/schedule_result.h"
 
 /* Times of one backfill; of a part; backfills of a role in progress */
 #define TIMES_MAX		100000
@@ -198,7 +198,7 @@ store(const Schedule *s, const Backfill *b, const TimestampTz *times, int n)
 		insert_part(id, i / PART_TIMES + 1, times + i, Min(PART_TIMES, n - i));
 	SPI_finish();
 	own_sql_end(&own);
-	xact_notify_backfill();
+	schedule_result_notify();
 }
 
 /* ------------------------------------------------------------------------

@@ -50,8 +50,7 @@ typedef struct DatabaseSlot
 								 * since */
 	bool		rescan;			/* read all tables again */
 	bool		release;		/* look for held runs of schedules */
-	bool		backfill;		/* there is a new backfill */
-	bool		results;		/* count how runs of schedules have ended */
+	bool		results;		/* count how runs have ended; look for backfills */
 	int			nbehind;		/* jobs that may have ended while another
 								 * waits for that; BEHIND_MAX + 1: all may */
 	int64		behind[BEHIND_MAX];

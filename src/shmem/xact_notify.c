@@ -75,7 +75,6 @@ static struct
 	int			nbehind;		/* BEHIND_MAX + 1: more than there is room for */
 	bool		release;
 	bool		results;
-	bool		backfill;
 	bool		installed;
 	bool		rescan;
 	bool		alert;
@@ -98,7 +97,7 @@ pending_reset(void)
 	pending.nqueues = pending.nroles = pending.nlimits = pending.nfinals = 0;
 	pending.nscheduled = pending.nbehind = pending.last = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
-	pending.results = pending.backfill = false;
+	pending.results = false;
 	pending.rollup = 0;
 	pending.next_schedule = DT_NOEND;
 }
@@ -234,13 +233,6 @@ xact_notify_behind(int64 ahead)
 }
 
 void
-xact_notify_backfill(void)
-{
-	pending_begin();
-	pending.backfill = true;
-}
-
-void
 xact_notify_installed(void)
 {
 	pending_begin();
@@ -353,8 +345,6 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			database_add_behind(db, pending.behind, pending.nbehind);
 			wake = true;
 		}
-		if (pending.backfill)
-			wake = db->backfill = true;
 		if (pending.alert && !db->alert)
 			wake = db->alert = true;
 		if (note_rollup(db))
@@ -467,8 +457,7 @@ pending_commit(void)
 		note_rollup(my_database))
 		database_wake_scheduler(MyDatabaseId);
 	if (grow || wake || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.results || pending.backfill || pending.nbehind > 0 || pending.alert ||
-		pending.rollup > 0 ||
+		pending.results || pending.nbehind > 0 || pending.alert || pending.rollup > 0 ||
 		pending.installed || pending.probe || pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, wake, next_due);
 }

@@ -34,7 +34,7 @@ extern void xact_notify_final(int64 job_id);
 /* A run of a schedule has ended: the scheduler looks for those held behind it */
 extern void xact_notify_release(void);
 
-/* Ends of runs are to be counted, for pause_after_failures */
+/* Ends of runs are to be counted, for pause_after_failures, or there is a new backfill */
 extern void xact_notify_results(void);
 
 /*
@@ -42,9 +42,6 @@ extern void xact_notify_results(void);
  * do so: the scheduler looks whether one waits for the end of a job that is over
  */
 extern void xact_notify_behind(int64 ahead);
-
-/* There is a new backfill */
-extern void xact_notify_backfill(void);
 
 /* There are events for alerts, or other rules */
 extern void xact_notify_alert(void);

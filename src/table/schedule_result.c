@@ -64,3 +64,9 @@ schedule_result_record(const Job *job, char state)
 	direct_insert(catalog_oid(CAT_SCHEDULE_RESULT), result_columns, RESULT_NATTS, values, nulls);
 	xact_notify_results();
 }
+
+void
+schedule_result_notify(void)
+{
+	xact_notify_results();
+}

@@ -19,4 +19,7 @@ extern Jsonb *schedule_result_option(void);
  */
 extern void schedule_result_record(const struct Job *job, char state);
 
+/* Have the scheduler count ends of runs, and look for backfills, after the commit */
+extern void schedule_result_notify(void);
+
 #endif							/* SCHEDULE_RESULT_H */
