@@ -30,7 +30,11 @@ is($node->safe_psql('postgres', "SELECT state, result FROM defer.jobs WHERE id =
 	'the signal of the timer is for the main thread');
 
 # Names that hang: an e-mail in a thread of ours, a request in one of libcurl's
-my $names = sub { return scalar(() = slurp_file($shim_log) =~ /^resolve (?:mail|web)\.hang\.test$/mg); };
+# (newer versions of libcurl look up each kind of address by itself)
+my $names = sub {
+	my %seen = map { $_ => 1 } slurp_file($shim_log) =~ /^resolve ((?:mail|web)\.hang\.test)$/mg;
+	return scalar(keys %seen);
+};
 
 $node->safe_psql('postgres', q{
 	SELECT defer.endpoint('far', 'email', 'smtp://mail.hang.test', sender => 'a@example.org');
