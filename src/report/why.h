@@ -21,7 +21,8 @@ typedef struct WaitingJob
 	int32		attempt;
 	int16		suspect;
 	int64		schedule_id;	/* 0: none */
-	int64		behind;			/* the job with its key that it waits for; 0: none */
+	int64		behind;			/* the job with its key that it waits for; 0:
+								 * none */
 	TransactionId writer;		/* xmin of its row */
 	TransactionId locker;		/* xmax of its row */
 	char	   *error;			/* of its last attempt, NULL: none */

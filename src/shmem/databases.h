@@ -39,8 +39,8 @@ typedef struct DatabaseSlot
 	/* under workers_lock */
 	Oid			database;		/* InvalidOid: the slot is free */
 	bool		wanted;			/* the launcher wants a scheduler there */
-	int			withdrawn;		/* sessions whose DDL on the database wants our
-								 * processes out; 0: none */
+	int			withdrawn;		/* sessions whose DDL on the database wants
+								 * our processes out; 0: none */
 	bool		starting;		/* a scheduler was launched, is not attached */
 	bool		checked;		/* the scheduler has found that the database
 								 * is to be served */
@@ -50,7 +50,8 @@ typedef struct DatabaseSlot
 								 * since */
 	bool		rescan;			/* read all tables again */
 	bool		release;		/* look for held runs of schedules */
-	bool		results;		/* count how runs have ended; look for backfills */
+	bool		results;		/* count how runs have ended; look for
+								 * backfills */
 	int			nbehind;		/* jobs that may have ended while another
 								 * waits for that; BEHIND_MAX + 1: all may */
 	int64		behind[BEHIND_MAX];
