@@ -195,6 +195,33 @@ count_ready(List **pools, const ReadyQueueChoice *queues, int n, TimestampTz now
 	}
 }
 
+/* Check whether a worker of the role could run a job of that queue, now or later */
+static bool
+may_need_worker(const ReadyQueueChoice *queue, TimestampTz now)
+{
+	return queue->min_key.run_at > now || limits_have_capacity(MyDatabaseId, queue->limits_key);
+}
+
+/*
+ * Check whether there are jobs of several roles, which then leave workers to each
+ * other.  Jobs that are paused or over their limit take none.
+ */
+static bool
+has_several_roles(const ReadyQueueChoice *queues, int n, TimestampTz now)
+{
+	Oid			first = InvalidOid;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (queues[i].owner == first || !may_need_worker(&queues[i], now))
+			continue;
+		if (OidIsValid(first))
+			return true;
+		first = queues[i].owner;
+	}
+	return false;
+}
+
 /* Count a worker of this database, and the jobs that wait behind a long one */
 static void
 count_worker(Pool *pool, WorkerSlot *slot, TimestampTz now)
@@ -413,8 +440,7 @@ pool_maintain(TimestampTz now)
 		no_slots = true;
 		next_check = Min(next_check, now + NO_SLOT_DELAY);
 	}
-	for (int i = 1; i < n; i++)
-		server.others = server.others || queues[i].owner != queues[0].owner;
+	server.others = has_several_roles(queues, n, now);
 	count_workers_of_pools(&pools, &server, now);
 
 	foreach(cell, pools)

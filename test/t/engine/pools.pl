@@ -45,6 +45,21 @@ is($node->safe_psql('postgres', q{SELECT max(started_at - run_at) < '30 s' FROM 
 $node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
 settled($node, 'all end');
 
+# A role whose only job may not run is left no worker: ann has all of them
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION held() RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.pause('held');
+	SET ROLE ben;
+	SELECT defer.enqueue('held');
+	RESET ROLE;
+	DELETE FROM gate;
+	SET ROLE ann;
+	SELECT count(defer.enqueue('gated')) FROM generate_series(1, 4)});
+until_ok($node, q{SELECT count(*) = 4 FROM defer.jobs WHERE function LIKE '%gated()' AND state = 'running'},
+	'beside a job that is paused all workers are used');
+$node->safe_psql('postgres', q{INSERT INTO gate VALUES (true); SELECT defer.resume('held')});
+settled($node, 'and all of these end');
+
 # A role that is gone: its jobs fail one after the other.  The scheduler looks at the
 # clock each ten seconds, and does not wait for that with what is left: it would be nine times,
 # a minute and a half.
