@@ -90,6 +90,11 @@ until_ok($node, qq{SELECT count(*) = 6 FROM defer.jobs WHERE finished_at IS NOT 
 until_ok($node, qq{SELECT state = 'running' FROM defer.jobs WHERE id = $jobs{running}}, 'one runs');
 until_ok($node, qq{SELECT state = 'retrying' FROM defer.jobs WHERE id = $jobs{retrying}}, 'one waits for another attempt');
 until_ok($node, qq{SELECT count(*) = 1 FROM defer.jobs WHERE parent_id = $jobs{parent} AND state = 'succeeded'}, 'one has a child');
+# (in progress, which is over too soon if the scheduler hears of them)
+$node->safe_psql('postgres', qq{
+	INSERT INTO defer.bulk (owner, action, force, job_id) VALUES ('alice', 'ALICES', false, $jobs{retrying});
+	INSERT INTO defer.backfill (schedule_id, owner, since, until, overlap, runs, created_by)
+	SELECT id, owner, now(), now(), 'queue', 1, 'ALICES' FROM defer.schedule WHERE owner = 'alice'::regrole LIMIT 1});
 my $mine = as('bob', q{SELECT defer.enqueue('lab.noop')});
 until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $mine", 'bob has a job');
 
@@ -240,6 +245,7 @@ my $all_hers = q{SELECT string_agg(t, E'\n' ORDER BY name) FROM (
 
 # (an event of a backlog may come at any time)
 $node->safe_psql('postgres', q{UPDATE defer.alert SET backlog = NULL});
+$node->safe_psql('postgres', 'DELETE FROM defer.bulk; DELETE FROM defer.backfill');
 my $before = $node->safe_psql('postgres', $all_hers);
 my $running = $node->safe_psql('postgres', "SELECT pid, attempt, state FROM defer.jobs WHERE id = $jobs{running}");
 cmp_ok(() = $before =~ /ALICES/g, '>', 40, 'alice has much');
