@@ -17,6 +17,7 @@
 #include "base/guc.h"
 #include "base/wait_events.h"
 #include "config/function_identity.h"
+#include "shmem/dependents.h"
 #include "shmem/preload.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
@@ -72,6 +73,7 @@ _PG_init(void)
 	statistics_init();
 	job_table_init();
 	enqueue_init();
+	dependents_init();
 	direct_call_check_init();
 	function_identity_init();
 	database_ddl_init();

@@ -41,7 +41,8 @@ CREATE FUNCTION defer.http(method text, url text, body "any" DEFAULT NULL, heade
 							randomization double precision DEFAULT NULL,
 							max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
 							on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							key_for interval DEFAULT NULL) RETURNS bigint
+							key_for interval DEFAULT NULL,
+							after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_http';
 COMMENT ON FUNCTION defer.http IS
 	'enqueues an HTTP request and returns the job''s id; it is sent when you have committed, at least once, with a header Idempotency-Key that is the same each time. body: text, json, jsonb or bytea. headers: a JSON object. With an endpoint, url is what comes after its URL. max_response: bytes of the answer that are kept. Result: {"status", "headers", "body" or "base64"}. 2xx succeeds; 408, 425, 429, 5xx and network errors are tried again, after Retry-After if that is up to an hour; others fail at once. Further options as of defer.enqueue()';
@@ -57,7 +58,8 @@ CREATE FUNCTION defer.email(recipients "any", subject text, body text DEFAULT NU
 							randomization double precision DEFAULT NULL,
 							max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
 							on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							key_for interval DEFAULT NULL) RETURNS bigint
+							key_for interval DEFAULT NULL,
+							after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_email';
 COMMENT ON FUNCTION defer.email IS
 	'enqueues an e-mail and returns the job''s id; it is sent when you have committed, at least once, with a Message-ID that is the same each time. recipients: text or an array of text, name@example.com or Some Name <name@example.com>. body, html: one of them or both. By the server of the endpoint, or of defer.smtp_url; from sender, the endpoint''s or defer.smtp_from. It goes to all recipients or none. 5xx answers of the server fail at once, all else is tried again. Further options as of defer.enqueue()';
@@ -71,7 +73,8 @@ CREATE FUNCTION defer.slack(endpoint text, text text, blocks jsonb DEFAULT NULL,
 							randomization double precision DEFAULT NULL,
 							max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
 							on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							key_for interval DEFAULT NULL) RETURNS bigint
+							key_for interval DEFAULT NULL,
+							after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_slack';
 COMMENT ON FUNCTION defer.slack IS
 	'enqueues a message to the Slack webhook of an endpoint and returns the job''s id; it is sent when you have committed, at least once. text: with Slack''s markup. blocks: a JSON array of blocks of Slack''s Block Kit; text is then what notifications show. Answers are treated as those of defer.http(). Further options as of defer.enqueue()';

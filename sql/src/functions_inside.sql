@@ -27,3 +27,8 @@ CREATE FUNCTION defer.give_up(reason text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_give_up';
 COMMENT ON FUNCTION defer.give_up(text) IS
 	'fails the job for good, with the reason as its error: its transaction is rolled back (by an error with SQLSTATE DF002, which must not be caught), and there are no more attempts. Error outside a job';
+
+CREATE FUNCTION defer.inputs(OUT job_id bigint, OUT function text, OUT state text, OUT result jsonb) RETURNS SETOF record
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 5 AS 'MODULE_PATHNAME', 'defer_inputs';
+COMMENT ON FUNCTION defer.inputs() IS
+	'the jobs that the job this is called in came after, in the order of "after", with their results; in place of one that failed, the rerun whose success counted. In a rerun: those of the job that it is a rerun of. Also when their history is gone. Error outside a job, or in code that does not run with the rights of its owner';

@@ -32,7 +32,7 @@ DECLARE
 	t name;
 BEGIN
 	-- partitions that are made later get theirs in table/partitions.c
-	FOREACH t IN ARRAY ARRAY['alert', 'attempt', 'attempt_default', 'claim', 'endpoint', 'installation',
+	FOREACH t IN ARRAY ARRAY['alert', 'attempt', 'attempt_default', 'claim', 'dependency', 'endpoint', 'installation',
 							 'job', 'job_history', 'job_history_default', 'log', 'log_default', 'origin',
 							 'queue', 'schedule', 'schedule_result', 'bulk', 'bulk_part',
 							 'backfill', 'backfill_part']

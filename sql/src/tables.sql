@@ -58,18 +58,24 @@ CREATE TABLE defer.job (
 	group_key		text,
 	behind			bigint,
 	behind_run_at	timestamptz,
+	waits			"char",
+	not_before		timestamptz,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
 		autovacuum_analyze_threshold = 20000);
-CREATE INDEX job_claim_idx ON defer.job (owner, limits_key, priority, run_at, id);
+-- Jobs that wait for something else than a time and a worker have run_at "infinity".  They
+-- are not in this index, and leave no dead entries at the end of a ready queue.
+CREATE INDEX job_claim_idx ON defer.job (owner, limits_key, priority, run_at, id)
+	WHERE run_at OPERATOR(pg_catalog.<) 'infinity'::pg_catalog.timestamptz;
 -- the key of a running job that another one waits behind is that one's
 CREATE UNIQUE INDEX job_key_idx ON defer.job (owner, function, key) WHERE key IS NOT NULL AND followed_by IS NULL;
 CREATE UNIQUE INDEX job_schedule_idx ON defer.job (schedule_id, scheduled_for) WHERE schedule_id IS NOT NULL;
 -- jobs that wait for the end of another: runs, with overlap => 'queue', for the one
 -- before them; and, without a schedule, those with on_key => 'replace'
 CREATE INDEX job_held_idx ON defer.job (schedule_id, scheduled_for, behind)
-	WHERE run_at OPERATOR(pg_catalog.=) 'infinity'::pg_catalog.timestamptz;
+	WHERE run_at OPERATOR(pg_catalog.=) 'infinity'::pg_catalog.timestamptz AND waits IS NULL;
+CREATE INDEX job_waits_idx ON defer.job (id) WHERE waits IS NOT NULL;
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job.limits_key IS
@@ -93,6 +99,39 @@ COMMENT ON COLUMN defer.job.function_owner IS
 COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_duration; times in microseconds';
 COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
+COMMENT ON COLUMN defer.job.waits IS
+	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. NULL: it does not';
+COMMENT ON COLUMN defer.job.not_before IS
+	'of a job that waits: run_at afterwards; discard_at is as far from it as it will be from run_at';
+
+-- A row for each job that another one comes after.  It stays as long as the later job,
+-- which can ask for the results of the earlier ones.  See job/dependents.c.
+CREATE TABLE defer.dependency (
+	child_id		bigint NOT NULL,
+	ord				integer NOT NULL,
+	owner			regrole NOT NULL,
+	parent_id		bigint NOT NULL,
+	awaits_id		bigint NOT NULL,
+	open			boolean NOT NULL,
+	after_failure	"char" NOT NULL,
+	state			"char",
+	function		text,
+	result			jsonb,
+	CONSTRAINT dependency_pkey PRIMARY KEY (child_id, ord)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
+CREATE INDEX dependency_awaits_idx ON defer.dependency (awaits_id, child_id) WHERE open;
+CREATE INDEX dependency_open_idx ON defer.dependency (child_id, ord) WHERE open;
+COMMENT ON TABLE defer.dependency IS 'jobs that come after other jobs; look at defer.dependencies instead';
+COMMENT ON COLUMN defer.dependency.ord IS 'place of the earlier job in "after", from 1 on';
+COMMENT ON COLUMN defer.dependency.parent_id IS
+	'the earlier job, or the rerun of it whose success counted for it';
+COMMENT ON COLUMN defer.dependency.awaits_id IS
+	'the job whose end is awaited; once that has failed, and the later job is held, the first of the line of reruns of which one has to succeed';
+COMMENT ON COLUMN defer.dependency.open IS 'the later job still waits for this';
+COMMENT ON COLUMN defer.dependency.after_failure IS 'if the earlier job does not succeed: c cancel, r run, h hold';
+COMMENT ON COLUMN defer.dependency.state IS
+	'how the earlier job ended, as in defer.job_history, or g if it is gone; NULL: it has not';
+COMMENT ON COLUMN defer.dependency.function IS 'of the earlier job, once its history is gone; so is result';
 
 -- Keys that count for a time after the enqueue, whatever has become of the job
 CREATE TABLE defer.key_hold (
@@ -484,6 +523,8 @@ SELECT pg_catalog.pg_extension_config_dump('defer.job',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.key_hold',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.dependency',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');

@@ -18,6 +18,7 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) THEN
 		CASE u.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
 			ELSE CASE WHEN u.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
+				WHEN u.waits IS NOT NULL THEN 'waiting'
 				WHEN u.attempt > 0 OR u.conflicts > 0 THEN 'retrying'
 				WHEN u.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
 				ELSE 'queued' END
@@ -58,15 +59,15 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid,
 	CASE WHEN defer.may_see(u.owner) THEN u.behind END AS behind
   FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
-			j.run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
+			COALESCE(j.not_before, j.run_at) AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
 			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.group_key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
-			j.scheduled_for, j.discard_at, j.behind
+			j.scheduled_for, CASE WHEN j.waits IS NULL THEN j.discard_at END AS discard_at, j.behind, j.waits
 		  FROM defer.job j
 		UNION ALL
 		SELECT h.id, h.owner, h.function, h.args, h.state, NULL::bigint, NULL::smallint, h.queue, h.priority,
 			h.run_at, h.enqueued_at, h.started_at, h.finished_at, h.attempt,
 			h.options, h.result, h.error, h.sqlstate, h.key, h.group_key, h.metadata, h.parent_id, h.rerun_of, h.schedule_id,
-			h.scheduled_for, h.discard_at, NULL::bigint
+			h.scheduled_for, h.discard_at, NULL::bigint, NULL::"char"
 		  FROM defer.job_history h) u
   LEFT JOIN defer.running_jobs() r ON r.job_id = u.id
   LEFT JOIN defer.function f ON f.signature = u.function
@@ -74,7 +75,7 @@ SELECT u.id,
   LEFT JOIN defer.schedule s ON s.id = u.schedule_id
  WHERE defer.may_see(u.owner) AND (u.claim IS NULL OR NOT defer.has_ended(u.id));
 COMMENT ON VIEW defer.jobs IS
-	'the jobs you may see. state: scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. waiting_for: why it does not begin, the first reason of defer.why(); NULL if it could. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
+	'the jobs you may see. state: waiting (for other jobs), scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. waiting_for: why it does not begin, the first reason of defer.why(); NULL if it could. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
 
 -- The same for unfinished jobs only, for the views below
 CREATE VIEW defer.live_jobs WITH (security_barrier) AS
@@ -83,6 +84,7 @@ SELECT j.id, j.owner, j.function, j.queue, j.run_at, j.schedule_id, j.scheduled_
   FROM defer.job j
   LEFT JOIN defer.running_jobs() r ON r.job_id = j.id
  CROSS JOIN LATERAL (SELECT CASE WHEN j.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
+		WHEN j.waits IS NOT NULL THEN 'waiting'
 		WHEN j.attempt > 0 OR j.conflicts > 0 THEN 'retrying'
 		WHEN j.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
 		ELSE 'queued' END AS state) x
@@ -95,7 +97,7 @@ CREATE FUNCTION defer.live_sample(most integer DEFAULT 20000, OUT weight double 
 	RETURNS SETOF record
 	LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20000
 BEGIN ATOMIC
-	SELECT l.weight, l.id, l.state, l.due AND l.state <> 'scheduled', l.function, l.queue, l.parent_id, l.run_at
+	SELECT l.weight, l.id, l.state, l.due AND l.state NOT IN ('scheduled', 'waiting'), l.function, l.queue, l.parent_id, l.run_at
 	  FROM defer.live_rows(most) l
 	 WHERE NOT l.claimed
 		OR (NOT defer.has_ended(l.id) AND NOT EXISTS (SELECT FROM defer.running_jobs() r WHERE r.job_id = l.id))
@@ -135,6 +137,17 @@ SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, 
  WHERE defer.may_see(a.owner);
 COMMENT ON VIEW defer.attempts IS
 	'attempts that did not succeed, of jobs you may see. outcome: failed, timed_out, crashed, conflict (serialization failure or deadlock, retried at once), snoozed, cancelled, interrupted. retry_at: when the next was to begin, NULL if there was to be none';
+
+CREATE VIEW defer.dependencies WITH (security_barrier) AS
+SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord, d.parent_id AS after_id,
+	CASE d.after_failure WHEN 'c' THEN 'cancel' WHEN 'r' THEN 'run' ELSE 'hold' END AS after_failure,
+	CASE d.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
+		WHEN 'g' THEN 'gone' END AS state,
+	d.open
+  FROM defer.dependency d
+ WHERE defer.may_see(d.owner);
+COMMENT ON VIEW defer.dependencies IS
+	'what jobs you may see come after. ord: the place in "after". after_id: the earlier job, or the rerun of it whose success counted. state: how that ended; NULL: it has not. open: the job still waits for it, because it has not ended, or is held because it did not succeed';
 
 CREATE VIEW defer.logs WITH (security_barrier) AS
 SELECT l.job_id, l.attempt, l.at, l.level, l.message

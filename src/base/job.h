@@ -11,6 +11,10 @@
 /* No time: "no schedule", "no discard_at".  Never a time that users can give */
 #define NO_TIME			DT_NOBEGIN
 
+/* What a job waits for, besides a time and a worker (job.waits) */
+#define WAITS_NOTHING	'\0'
+#define WAITS_JOBS		'j'		/* other jobs have to end: defer.dependency */
+
 /*
  * A row of defer.job.  Pointers are into the memory context that the reader
  * chose.  NULL pointer, 0 or NO_TIME where the column is NULL.
@@ -50,6 +54,9 @@ typedef struct Job
 	TimestampTz behind_run_at;	/* of a held one: when it may begin then */
 	int64		followed_by;	/* the one that is held behind this one; 0:
 								 * none */
+	char		waits;			/* WAITS_...: then run_at is "infinity" */
+	TimestampTz not_before;		/* run_at when it waits no more; NO_TIME: it
+								 * does not wait */
 } Job;
 
 #endif							/* DEFER_JOB_H */

@@ -42,11 +42,11 @@
 #include "base/roles.h"
 #include "bulk/job_search.h"
 
-/* The states of jobs, as bits; unfinished ones first */
+/* The states of jobs, as bits, in the order of their names */
 #define STATE_SUCCEEDED_INDEX 4
-#define LIVE_STATES		0x0f
+#define LIVE_STATES		0x10f
 #define ENDED_STATES	0xf0
-#define ALL_STATES		0xff
+#define ALL_STATES		0x1ff
 
 /* Rows that are read at a time for callers who do not see all of them */
 #define CHUNK			1000
@@ -54,7 +54,8 @@
 PG_FUNCTION_INFO_V1(defer_child_states);
 
 static const char *const state_names[] = {
-	"scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled", "discarded"
+	"scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled", "discarded",
+	"waiting"
 };
 
 /* Parameters of the statements; the first ones are those of defer.find_jobs() */
@@ -102,6 +103,7 @@ struct JobSearch
 /* State of an unfinished job; as in the view defer.jobs */
 static const char *const live_state =
 "CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($13) THEN 'running'"
+" WHEN j.waits IS NOT NULL THEN 'waiting'"
 " WHEN j.attempt OPERATOR(pg_catalog.>) 0 OR j.conflicts OPERATOR(pg_catalog.>) 0 THEN 'retrying'"
 " WHEN j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'scheduled'"
 " ELSE 'queued' END";
@@ -226,7 +228,7 @@ state_bit(const char *state)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized job state \"%s\"", state),
-			 errhint("States are scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded.")));
+			 errhint("States are waiting, scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded.")));
 }
 
 /* Choose the tables that can have jobs of the states that are asked for */
@@ -419,7 +421,7 @@ job_search_only(JobSearch *search, bool ended)
 				 ended ? errmsg("jobs that have not ended cannot be run again") :
 				 errmsg("jobs that have ended can be neither cancelled nor moved"),
 				 ended ? errhint("States are succeeded, failed, cancelled and discarded.") :
-				 errhint("States are scheduled, queued, running and retrying.")));
+				 errhint("States are waiting, scheduled, queued, running and retrying.")));
 	if (ended)
 		search->live = false;
 	else

@@ -38,7 +38,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
-#include "base/catalog.h"
 #include "base/errcodes.h"
 #include "base/job_state.h"
 #include "base/roles.h"

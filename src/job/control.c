@@ -36,9 +36,11 @@
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/after.h"
 #include "job/behind.h"
 #include "job/control.h"
 #include "job/current_job.h"
+#include "job/dependents.h"
 #include "job/end.h"
 
 PG_FUNCTION_INFO_V1(defer_cancel);
@@ -143,6 +145,7 @@ static void
 finish_as_cancelled(Job *job)
 {
 	job->claim = 0;
+	dependents_stop_waiting(job);
 	job_end(job, STATE_CANCELLED, job->attempt, NO_TIME, NULL,
 			job->sqlstate != NULL ? text_to_cstring(job->sqlstate) : NULL,
 			job->error != NULL ? text_to_cstring(job->error) : NULL);
@@ -217,7 +220,7 @@ job_check_run_at(TimestampTz run_at)
 static void
 check_not_discarded(const Job *job, TimestampTz run_at)
 {
-	if (job->discard_at != NO_TIME && run_at >= job->discard_at)
+	if (job->waits == WAITS_NOTHING && job->discard_at != NO_TIME && run_at >= job->discard_at)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("job " INT64_FORMAT " would be discarded before it runs", job->id),
@@ -236,9 +239,16 @@ job_reschedule(int64 id, TimestampTz run_at, bool must)
 		return taken == TAKEN_NOT_THERE ? CONTROL_NOT_THERE : CONTROL_LEFT;
 	if (must)
 		check_not_discarded(&job, run_at);
-	else if (job.discard_at != NO_TIME && run_at >= job.discard_at)
+	else if (job.waits == WAITS_NOTHING && job.discard_at != NO_TIME && run_at >= job.discard_at)
 		return CONTROL_LEFT;
-	if (job.behind != 0)
+	if (job.waits != WAITS_NOTHING)
+	{
+		/* it waits on, and begins then or later */
+		if (job.discard_at != NO_TIME)
+			job.discard_at += run_at - job.not_before;
+		job.not_before = run_at;
+	}
+	else if (job.behind != 0)
 		job.behind_run_at = run_at;
 	else
 		job.run_at = run_at;
@@ -350,8 +360,8 @@ can_run(const Job *job)
 }
 
 /*
- * The new job has no key, schedule or discard_at of the old one: it is a run
- * that a user wants now.
+ * The new job has no key, schedule or discard_at of the old one, and waits for no
+ * other job: it is a run that a user wants now.
  */
 ControlResult
 job_rerun(int64 id, bool must, int64 *new_id)
@@ -375,7 +385,7 @@ job_rerun(int64 id, bool must, int64 *new_id)
 	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
 	job.scheduled_for = NO_TIME;
 	job.discard_at = NO_TIME;
-	job.rerun_of = old.id;
+	job.rerun_of = old.rerun_of != 0 ? old.rerun_of : old.id;
 	job.function = old.function;
 	job.function_owner = old.function_owner;
 	job.queue = old.queue;
@@ -385,6 +395,7 @@ job_rerun(int64 id, bool must, int64 *new_id)
 	job.options = old.options;
 	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
 	*new_id = job_insert(&job);
+	after_copy(old.id, job.id, job.owner);
 	return CONTROL_DONE;
 }
 

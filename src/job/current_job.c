@@ -35,15 +35,13 @@ PG_FUNCTION_INFO_V1(defer_give_up);
 CurrentJob	current_job;
 
 /*
- * Check that the caller may speak for the job that this process runs.
- *
  * A job's statements may run code of other roles: functions in indexes of
  * tables that it only analyzes, SECURITY DEFINER functions, default values.
  * Only code that runs with the rights of the job's owner decides about the job.
  * That includes what the job does after SET ROLE, which it can undo.
  */
-static void
-require_job(const char *function)
+void
+current_job_require(const char *function)
 {
 	if (current_job.job == NULL)
 		ereport(ERROR,
@@ -75,7 +73,7 @@ defer_current_job(PG_FUNCTION_ARGS)
 Datum
 defer_log(PG_FUNCTION_ARGS)
 {
-	require_job("defer.log()");
+	current_job_require("defer.log()");
 	if (!PG_ARGISNULL(0))
 		job_log_add(INFO, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
@@ -86,7 +84,7 @@ defer_progress(PG_FUNCTION_ARGS)
 {
 	float8		fraction;
 
-	require_job("defer.progress()");
+	current_job_require("defer.progress()");
 	require_argument(fcinfo, 0, "fraction");
 	fraction = PG_GETARG_FLOAT8(0);
 	if (isnan(fraction) || fraction < 0 || fraction > 1)
@@ -103,7 +101,7 @@ defer_snooze(PG_FUNCTION_ARGS)
 {
 	int64		wait;
 
-	require_job("defer.snooze()");
+	current_job_require("defer.snooze()");
 	require_argument(fcinfo, 0, "delay");
 	wait = setting_interval("delay", PG_GETARG_INTERVAL_P(0));
 	if (wait == 0)
@@ -128,7 +126,7 @@ defer_give_up(PG_FUNCTION_ARGS)
 {
 	char	   *reason = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	require_job("defer.give_up()");
+	current_job_require("defer.give_up()");
 	current_job.give_up = true;
 	current_job.snooze = false;
 	ereport(ERROR,

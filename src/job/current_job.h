@@ -18,4 +18,10 @@ typedef struct CurrentJob
 } CurrentJob;
 extern CurrentJob current_job;
 
+/*
+ * Check that this process runs a job, and that the caller may speak for it.  Error,
+ * which names the function, if not.
+ */
+extern void current_job_require(const char *function);
+
 #endif							/* DEFER_CURRENT_JOB_H */

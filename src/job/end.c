@@ -9,6 +9,7 @@
  *
  *	- its row of the history is written (table/history_table.c);
  *	- sessions that wait for it are woken at commit (shmem/waiters.c);
+ *	- jobs that come after it are made ready, or are cancelled (job/dependents.c);
  *	- events are recorded for the alerts that want them (table/alert_event.c);
  *	- runs of schedules with pause_after_failures are noted (table/schedule_result.c);
  *	- it is added to the statistics at commit (shmem/statistics.c);
@@ -27,6 +28,7 @@
 
 #include "base/job.h"
 #include "job/behind.h"
+#include "job/dependents.h"
 #include "job/end.h"
 #include "shmem/ready_queue.h"
 #include "shmem/statistics.h"
@@ -48,6 +50,7 @@ record_end(const Job *job, char state, int32 attempt, TimestampTz started_at, Js
 	if (job->followed_by != 0)
 		behind_release(job->followed_by, job->id);
 	xact_notify_final(job->id);
+	dependents_end(job, state);
 	if (alert_event_wanted(state))
 		alert_event_record(job, state, started_at);
 	schedule_result_record(job, state);

@@ -25,6 +25,7 @@
 #include "base/callbacks.h"
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
+#include "job/after.h"
 #include "job/enqueue.h"
 #include "job/enqueue_options.h"
 #include "job/key.h"
@@ -65,6 +66,8 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	KeyRule		rule = {0};
 	EnqueueOutcome outcome = ENQUEUE_CREATED;
 	int64		id;
+	After		after;
+	bool		comes_after;
 
 	job.enqueued_at = GetCurrentTimestamp();
 	job.owner = GetUserId();
@@ -75,7 +78,15 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	job.scheduled_for = NO_TIME;
 	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
 	enqueue_options_read(fcinfo, first, signature, &job, &rule);
-	id = job.key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
+	comes_after = after_read(fcinfo, first, &after);
+	if (comes_after && !after_prepare(&after, &job, &rule))
+		id = job.id;			/* it has ended already */
+	else
+	{
+		id = job.key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
+		if (comes_after)
+			after_write(&after, id, outcome == ENQUEUE_CREATED);
+	}
 	last_outcome = outcome;
 	return id;
 }

@@ -15,6 +15,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -99,6 +100,33 @@ text_of_value(const JsonbValue *value, bool number)
 			 number ? errmsg("the value must be a number") : errmsg("the value must be a string")));
 }
 
+/* The ids of an array of numbers */
+static Datum
+ids_of_value(const JsonbValue *value)
+{
+	bool		is_array = value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
+	int			size = is_array ? JsonContainerSize(value->val.binary.data) : 0;
+	Datum	   *ids = palloc(Max(size, 1) * sizeof(Datum));
+	JsonbIterator *iterator = is_array ? JsonbIteratorInit(value->val.binary.data) : NULL;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+	int			n = 0;
+
+	while (is_array && (token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		is_array = element.type == jbvNumeric;
+		if (is_array)
+			ids[n++] = DirectFunctionCall1(numeric_int8, NumericGetDatum(element.val.numeric));
+	}
+	if (!is_array)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the value must be an array of numbers")));
+	return PointerGetDatum(construct_array(ids, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
 static Datum
 option_of_value(const JsonbValue *value, Oid type)
 {
@@ -108,6 +136,8 @@ option_of_value(const JsonbValue *value, Oid type)
 			return JsonbPGetDatum(JsonbValueToJsonb(unconstify(JsonbValue *, value)));
 		case TEXTOID:
 			return CStringGetTextDatum(text_of_value(value, false));
+		case INT8ARRAYOID:
+			return ids_of_value(value);
 		case INT4OID:
 			return DirectFunctionCall1(int4in, CStringGetDatum(text_of_value(value, true)));
 		case FLOAT8OID:

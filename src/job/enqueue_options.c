@@ -47,6 +47,8 @@ const EnqueueOptionType enqueue_options[OPTION_N] = {
 	[OPTION_ON_KEY] = {"on_key", TEXTOID},
 	[OPTION_DEBOUNCE_MAX] = {"debounce_max", INTERVALOID},
 	[OPTION_KEY_FOR] = {"key_for", INTERVALOID},
+	[OPTION_AFTER] = {"after", INT8ARRAYOID},
+	[OPTION_AFTER_FAILURE] = {"after_failure", TEXTOID},
 };
 
 /* The options from here on are the policy, in this order */

@@ -34,6 +34,8 @@ typedef enum EnqueueOption
 	OPTION_ON_KEY,				/* from here on: the rule of the key */
 	OPTION_DEBOUNCE_MAX,
 	OPTION_KEY_FOR,				/* to here */
+	OPTION_AFTER,
+	OPTION_AFTER_FAILURE,
 	OPTION_N
 } EnqueueOption;
 

@@ -146,6 +146,13 @@ replace(Job *job, const Job *old, const KeyRule *rule)
 		job->behind_run_at = job->run_at;
 		job->run_at = DT_NOEND;
 	}
+	else if (old->waits != WAITS_NOTHING)
+	{
+		/* it goes on waiting for the same jobs */
+		job->waits = old->waits;
+		job->not_before = job->run_at;
+		job->run_at = DT_NOEND;
+	}
 	job_update(job);
 	xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
 	return job->id;

@@ -41,7 +41,6 @@
 #include "utils/timestamp.h"
 
 #include "base/job_kind.h"
-#include "base/own_transaction.h"
 #include "shmem/databases.h"
 #include "shmem/senders.h"
 #include "shmem/shmem.h"

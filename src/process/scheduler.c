@@ -51,7 +51,11 @@
 /* Events for alerts are collected for so long before they are looked at */
 #define ALERT_DELAY		(100 * 1000)
 
+/* Ends that many others meet come in swarms: looked at no more often than this */
+#define DEPENDENTS_DELAY	(5 * 1000)
+
 static TimestampTz due[TASK_N]; /* when each task is; DT_NOEND: when told */
+static TimestampTz next_dependents = 0; /* TASK_DEPENDENTS, when told */
 
 /* ------------------------------------------------------------------------
  * The database
@@ -158,6 +162,8 @@ take_requests(TimestampTz now)
 		due[TASK_ROLLUP] = now;
 	else if (pg_atomic_read_u32(&my_database->rollup) > 0)
 		due[TASK_ROLLUP] = Min(due[TASK_ROLLUP], now + ROLLUP_DELAY);
+	if (my_database->dependents_all || my_database->dependents_ntold > 0)
+		due[TASK_DEPENDENTS] = Min(due[TASK_DEPENDENTS], Max(now, next_dependents));
 	if (my_database->orphans)
 	{
 		due[TASK_RECOVER] = now;
@@ -282,8 +288,11 @@ defer_scheduler_main(Datum arg)
 		take_requests(now);
 		for (int i = 0; i < TASK_N; i++)
 		{
-			if (due[i] <= now)
-				due[i] = task_perform(i, now);
+			if (due[i] > now)
+				continue;
+			due[i] = task_perform(i, now);
+			if (i == TASK_DEPENDENTS)
+				next_dependents = now + DEPENDENTS_DELAY;
 		}
 		pgstat_report_stat(false);
 		pgstat_report_activity(STATE_IDLE, NULL);

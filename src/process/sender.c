@@ -41,7 +41,6 @@
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/senders.h"
-#include "shmem/shmem.h"
 #include "delivery/inflight.h"
 #include "process/process.h"
 #include "process/slot.h"

@@ -22,7 +22,6 @@
 #include "base/guc.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
-#include "shmem/databases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "table/day_partition.h"
@@ -32,6 +31,7 @@
 #include "config/function_identity.h"
 #include "config/limits_load.h"
 #include "job/behind.h"
+#include "job/dependents_task.h"
 #include "job/recovery.h"
 #include "alert/alert.h"
 #include "bulk/bulk.h"
@@ -61,6 +61,7 @@ task_load(TimestampTz now)
 	ready_queues_open(MyDatabaseId);
 	own_transaction_begin();
 	schedule_load_set();
+	dependents_load();
 	ready_search_all(now);
 	own_transaction_end();
 	/* a restore may have brought jobs since: then they were not to be found */
@@ -278,6 +279,7 @@ static const Task tasks[TASK_N] = {
 	[TASK_RELEASE] = {"release held runs of schedules", task_release},
 	[TASK_BEHIND] = {"release jobs that wait for the end of another", task_behind},
 	[TASK_BACKFILL] = {"enqueue runs of backfills", task_backfill},
+	[TASK_DEPENDENTS] = {"treat jobs that come after others", dependents_maintain},
 	[TASK_POOL] = {"start workers", pool_maintain},
 	[TASK_ALERTS] = {"send alerts", task_alerts},
 	[TASK_ROLLUP] = {"add up counts of finished jobs", task_rollup},

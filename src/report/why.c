@@ -70,7 +70,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 	own_sql_begin(&own);
 	SPI_connect();
 	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.limits_key, j.run_at, j.claim IS NOT NULL,"
-					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0) FROM defer.job j"
+					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits IS NOT NULL FROM defer.job j"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
 					 " (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1))",
 					 id, as_of_now) > 0;
@@ -96,12 +96,47 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		job->schedule_id = DatumGetInt64(SPI_getbinval(tuple, desc, 9, &isnull));
 		job->locker = DatumGetTransactionId(SPI_getbinval(tuple, desc, 10, &isnull));
 		job->behind = DatumGetInt64(SPI_getbinval(tuple, desc, 13, &isnull));
+		job->waits = DatumGetBool(SPI_getbinval(tuple, desc, 14, &isnull));
 		job->writer = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
 	own_sql_end(&own);
 	return found;
+}
+
+char *
+why_comes_after(const WaitingJob *job)
+{
+	Oid			types[] = {INT8OID, INT4OID};
+	Datum		values[] = {Int64GetDatum(job->id), Int32GetDatum(NAMED_MAX + 1)};
+	MemoryContext context = CurrentMemoryContext;
+	StringInfoData list;
+	OwnSql		own;
+	uint64		n;
+
+	initStringInfo(&list);
+	own_sql_begin(&own);
+	SPI_connect();
+	n = own_sql_run("SELECT d.parent_id, d.state IS NOT NULL FROM defer.dependency d"
+					" WHERE d.child_id OPERATOR(pg_catalog.=) $1 AND d.open ORDER BY d.ord LIMIT $2",
+					lengthof(types), types, values, NULL, SPI_OK_SELECT);
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < Min(n, NAMED_MAX); i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		bool		isnull;
+		bool		held = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
+
+		appendStringInfo(&list, held ? "%sa rerun of job " INT64_FORMAT " has to succeed" :
+						 "%sjob " INT64_FORMAT " has not ended", i > 0 ? "; " : "",
+						 DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	if (n > NAMED_MAX)
+		appendStringInfoString(&list, "; and more");
+	SPI_finish();
+	own_sql_end(&own);
+	return n > 0 ? list.data : pstrdup("the jobs that it comes after have just ended");
 }
 
 int64

@@ -55,7 +55,9 @@ add(Reasons *found, const char *reason, TimestampTz until, char *detail)
 static void
 time_reasons(Reasons *found, const WaitingJob *job)
 {
-	if (job->run_at == DT_NOEND && job->behind != 0)
+	if (job->waits)
+		add(found, "dependencies", DT_NOEND, why_comes_after(job));
+	else if (job->run_at == DT_NOEND && job->behind != 0)
 		add(found, "order", DT_NOEND,
 			psprintf("waits for job " INT64_FORMAT ", which had its key when it was enqueued",
 					 job->behind));

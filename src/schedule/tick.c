@@ -33,7 +33,6 @@
 
 #include "base/subtransaction.h"
 #include "shmem/scheduled_set.h"
-#include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
 #include "table/job_table.h"

@@ -59,6 +59,8 @@ database_slot(Oid database, bool create)
 	unused->next_wake = DT_NOEND;
 	unused->rollup_many = PG_UINT32_MAX;	/* until the scheduler knows */
 	pg_atomic_init_u32(&unused->rollup, 0);
+	for (int i = 0; i < DEPENDENTS_CELLS; i++)
+		pg_atomic_init_u32(&unused->dependents[i], 0);
 	return unused;
 }
 

@@ -15,6 +15,7 @@
 #include "port/atomics.h"
 
 #include "shmem/process_slot.h"
+#include "shmem/dependents.h"
 #include "shmem/scheduled_set.h"
 
 /* Jobs without a known end that are remembered by id */
@@ -24,7 +25,7 @@
 #define BEHIND_MAX	64
 
 /* Tasks of a scheduler: process/tasks.h */
-#define SCHEDULER_TASKS	14
+#define SCHEDULER_TASKS	15
 
 /* A task that has failed, and not succeeded since; for defer.health */
 typedef struct TaskFailure
@@ -71,6 +72,17 @@ typedef struct DatabaseSlot
 	TimestampTz next_schedule;	/* lowered by commits that touch schedules */
 	TimestampTz next_wake;		/* the scheduler sleeps until then at most */
 	ScheduledSet scheduled_set;
+
+	/* shmem/dependents.c */
+	bool		dependents_all; /* the scheduler is to look at all of them */
+	bool		dependents_clean;	/* ... and to delete old ones */
+	int			dependents_ntold;	/* ... at these */
+	DependentsTold dependents_told[DEPENDENTS_TOLD];
+	bool		dependents_loaded;	/* under dependents_lock: the counters are
+									 * complete */
+	uint32		dependents_generation;	/* changes when they are made anew */
+	pg_atomic_uint32 dependents[DEPENDENTS_CELLS];	/* written under that
+													 * lock, read without */
 } DatabaseSlot;
 
 extern DatabaseSlot *database_slots;	/* [shared->ndatabase_slots] */

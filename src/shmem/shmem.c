@@ -10,6 +10,7 @@
 
 #include "shmem/alert_counter.h"
 #include "shmem/databases.h"
+#include "shmem/dependents.h"
 #include "shmem/preload.h"
 #include "shmem/ready_queue.h"
 #include "shmem/senders.h"
@@ -29,6 +30,7 @@ defer_shmem_request(void)
 	size = add_size(size, MAXALIGN(workers_shmem_size()));
 	size = add_size(size, MAXALIGN(senders_shmem_size()));
 	size = add_size(size, MAXALIGN(waiters_shmem_size()));
+	size = add_size(size, MAXALIGN(dependents_shmem_size()));
 	size = add_size(size, ready_queues_shmem_size());
 	size = add_size(size, statistics_shmem_size());
 	size = add_size(size, MAXALIGN(alert_counters_shmem_size()));
@@ -38,6 +40,7 @@ defer_shmem_request(void)
 	RequestNamedLWLockTranche("DeferWorkers", 1);
 	RequestNamedLWLockTranche("DeferReadyQueues", 1);
 	RequestNamedLWLockTranche("DeferWaiters", 1);
+	RequestNamedLWLockTranche("DeferDependents", 1);
 	RequestNamedLWLockTranche("DeferStatistics", 1);
 	RequestNamedLWLockTranche("DeferBatch", worker_slot_count() + max_worker_processes);
 }
@@ -56,6 +59,7 @@ defer_shmem_startup(void)
 		shared->workers_lock = &GetNamedLWLockTranche("DeferWorkers")->lock;
 		shared->ready_lock = &GetNamedLWLockTranche("DeferReadyQueues")->lock;
 		shared->waiters_lock = &GetNamedLWLockTranche("DeferWaiters")->lock;
+		shared->dependents_lock = &GetNamedLWLockTranche("DeferDependents")->lock;
 		shared->statistics_lock = &GetNamedLWLockTranche("DeferStatistics")->lock;
 		shared->nworker_slots = worker_slot_count();
 		shared->ndatabase_slots = max_worker_processes;
@@ -66,6 +70,7 @@ defer_shmem_startup(void)
 	workers_shmem_init(batch_locks);
 	senders_shmem_init(batch_locks + worker_slot_count());
 	waiters_shmem_init();
+	dependents_shmem_init();
 	ready_queues_shmem_init();
 	statistics_shmem_init();
 	alert_counters_shmem_init();

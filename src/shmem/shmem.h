@@ -3,10 +3,10 @@
  *		What all processes of defer share.
  *
  * Each subject has a header and a file of its own: databases, workers, senders,
- * waiters, ready_queue, limits, scheduled_set, statistics, alert_counter.  All
- * of it can be rebuilt from the tables (but statistics and alert counters, which
- * begin anew): a scheduler does so when it starts.  No pointer into a process'
- * own memory is ever kept.
+ * waiters, dependents, ready_queue, limits, scheduled_set, statistics,
+ * alert_counter.  All of it can be rebuilt from the tables (but statistics and
+ * alert counters, which begin anew): a scheduler does so when it starts.  No
+ * pointer into a process' own memory is ever kept.
  *
  * LWLocks, in the order in which they may be taken together:
  *
@@ -14,6 +14,7 @@
  *	slot->lock		the batch of a worker, the deliveries of a sender
  *	ready_lock		ready queues and limits
  *	waiters_lock	who waits for jobs
+ *	dependents_lock	jobs that come after others
  *	statistics_lock	which counters there are
  *
  * None is held while anything else is waited for.
@@ -33,6 +34,7 @@ typedef struct SharedState
 	LWLock	   *workers_lock;
 	LWLock	   *ready_lock;
 	LWLock	   *waiters_lock;
+	LWLock	   *dependents_lock;
 	LWLock	   *statistics_lock;
 	int			nworker_slots;
 	int			ndatabase_slots;	/* and sender slots */

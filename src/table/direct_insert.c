@@ -1,6 +1,7 @@
 /*
  * direct_insert.c
- *		Rows into our tables and their indexes, without plan and executor.
+ *		Rows into our tables and their indexes, and new versions of rows, without
+ *		plan and executor.
  *
  * Once a job at least: so the properties of a table's indexes are looked up
  * once, and kept until it is invalidated.  Only plain btree indexes are
@@ -192,10 +193,10 @@ insert_plan(Relation rel, const char *const *columns, int natts)
 	return plan;
 }
 
-void
-direct_insert_rel(Relation rel, const char *const *columns, int natts, Datum *values, bool *nulls)
+/* A slot with the values of a row, as the table has it now */
+static TupleTableSlot *
+make_row(Relation rel, int natts, Datum *values, bool *nulls)
 {
-	InsertPlan *plan = insert_plan(rel, columns, natts);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	int			all = slot->tts_tupleDescriptor->natts;
 
@@ -204,24 +205,58 @@ direct_insert_rel(Relation rel, const char *const *columns, int natts, Datum *va
 	for (int i = natts; i < all; i++)
 		slot->tts_isnull[i] = true; /* a later version's, or a user's own */
 	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
+	return slot;
+}
 
+static void
+insert_index_entries(Relation rel, InsertPlan *plan, TupleTableSlot *slot)
+{
 	if (!plan->plain)
-		insert_with_executor(rel, slot);
-	else
 	{
-		/*
-		 * Opening an index may hear of a change and make the plan invalid,
-		 * but its memory is ours until insert_plan() is called again.
-		 */
-		for (int i = 0; i < plan->n; i++)
-		{
-			if (predicate_holds(plan, &plan->indexes[i], slot))
-				insert_plain_index_entry(rel, &plan->indexes[i], slot);
-		}
-		ResetPerTupleExprContext(plan->estate);
+		insert_with_executor(rel, slot);
+		return;
 	}
+
+	/*
+	 * Opening an index may hear of a change and make the plan invalid, but
+	 * its memory is ours until insert_plan() is called again.
+	 */
+	for (int i = 0; i < plan->n; i++)
+	{
+		if (predicate_holds(plan, &plan->indexes[i], slot))
+			insert_plain_index_entry(rel, &plan->indexes[i], slot);
+	}
+	ResetPerTupleExprContext(plan->estate);
+}
+
+void
+direct_insert_rel(Relation rel, const char *const *columns, int natts, Datum *values, bool *nulls)
+{
+	InsertPlan *plan = insert_plan(rel, columns, natts);
+	TupleTableSlot *slot = make_row(rel, natts, values, nulls);
+
+	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
+	insert_index_entries(rel, plan, slot);
 	ExecDropSingleTupleTableSlot(slot);
+}
+
+bool
+direct_update_rel(Relation rel, const char *const *columns, int natts, ItemPointer tid,
+				  Datum *values, bool *nulls)
+{
+	InsertPlan *plan = insert_plan(rel, columns, natts);
+	TupleTableSlot *slot = make_row(rel, natts, values, nulls);
+	TM_FailureData failure;
+	LockTupleMode lock_mode;
+	CompatUpdateIndexes indexes;
+	TM_Result	result;
+
+	result = compat_table_update(rel, tid, slot, GetCurrentCommandId(true), false, &failure,
+								 &lock_mode, &indexes);
+	if (result == TM_Ok && !COMPAT_NO_INDEXES(indexes) && !COMPAT_ONLY_SUMMARIZING(indexes))
+		insert_index_entries(rel, plan, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	return result == TM_Ok;
 }
 
 void

@@ -1,11 +1,12 @@
 /*
  * direct_insert.h
- *		Inserting rows into our tables without plan and executor:
+ *		Inserting and updating rows of our tables without plan and executor:
  *		table/direct_insert.c.
  */
 #ifndef DIRECT_INSERT_H
 #define DIRECT_INSERT_H
 
+#include "storage/itemptr.h"
 #include "utils/relcache.h"
 
 /*
@@ -20,5 +21,12 @@ extern void direct_insert(Oid relation, const char *const *columns, int natts, D
 						  bool *nulls);
 extern void direct_insert_rel(Relation rel, const char *const *columns, int natts, Datum *values,
 							  bool *nulls);
+
+/*
+ * Write a row anew.  Returns false, and changes nothing, if another session has
+ * changed or locked it: never waits.
+ */
+extern bool direct_update_rel(Relation rel, const char *const *columns, int natts,
+							  ItemPointer tid, Datum *values, bool *nulls);
 
 #endif							/* DIRECT_INSERT_H */

@@ -41,7 +41,6 @@
 #include "table/direct_insert.h"
 #include "table/history_table.h"
 #include "table/job_row.h"
-#include "table/job_table.h"
 
 enum
 {

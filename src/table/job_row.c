@@ -43,6 +43,8 @@ const char *const job_columns[JOB_NATTS] = {
 	[JOB_BEHIND - 1] = "behind",
 	[JOB_BEHIND_RUN_AT - 1] = "behind_run_at",
 	[JOB_FOLLOWED_BY - 1] = "followed_by",
+	[JOB_WAITS - 1] = "waits",
+	[JOB_NOT_BEFORE - 1] = "not_before",
 };
 
 const char *const history_columns[HIST_NATTS] = {
@@ -223,6 +225,9 @@ job_from_slot(Job *job, TupleTableSlot *slot)
 		DatumGetTimestampTz(values[JOB_BEHIND_RUN_AT - 1]);
 	job->followed_by = nulls[JOB_FOLLOWED_BY - 1] ? 0 :
 		DatumGetInt64(values[JOB_FOLLOWED_BY - 1]);
+	job->waits = nulls[JOB_WAITS - 1] ? WAITS_NOTHING : DatumGetChar(values[JOB_WAITS - 1]);
+	job->not_before = nulls[JOB_NOT_BEFORE - 1] ? NO_TIME :
+		DatumGetTimestampTz(values[JOB_NOT_BEFORE - 1]);
 }
 
 void
@@ -267,6 +272,9 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	values[JOB_BEHIND_RUN_AT - 1] = TimestampTzGetDatum(job->behind_run_at);
 	nulls[JOB_FOLLOWED_BY - 1] = job->followed_by == 0;
 	values[JOB_FOLLOWED_BY - 1] = Int64GetDatum(job->followed_by);
+	nulls[JOB_WAITS - 1] = nulls[JOB_NOT_BEFORE - 1] = job->waits == WAITS_NOTHING;
+	values[JOB_WAITS - 1] = CharGetDatum(job->waits);
+	values[JOB_NOT_BEFORE - 1] = TimestampTzGetDatum(job->not_before);
 	ExecStoreVirtualTuple(slot);
 }
 

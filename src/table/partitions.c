@@ -30,7 +30,7 @@
 #include "base/guc.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
-#include "table/job_table.h"
+#include "shmem/dependents.h"
 #include "table/rollup.h"
 
 /* Days that are made ahead, today not counted */
@@ -213,24 +213,48 @@ old_partitions(const Parent *parent, int64 first_kept, uint64 *n)
 	"SELECT FROM defer.claim c CROSS JOIN LATERAL pg_catalog.unnest(c.jobs) j(id)" \
 	" WHERE j.id OPERATOR(pg_catalog.=) h.id"
 
+/*
+ * Unfinished jobs can ask for the results of those that they came after: these are
+ * kept with the dependency when the history goes.
+ */
+static void
+keep_inputs(const char *table, const char *condition)
+{
+	(void) own_sql_execute(psprintf("UPDATE defer.dependency d SET function = h.function, result = h.result"
+									" FROM defer.%s h WHERE h.id OPERATOR(pg_catalog.=) d.parent_id"
+									" AND NOT d.open AND d.function IS NULL AND %s"
+									" AND EXISTS (SELECT FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) d.child_id)",
+									table, condition), SPI_OK_UPDATE);
+}
+
 static void
 drop_old(const Parent *parent, int64 first_kept)
 {
 	const bool	is_history = parent->indexes == history_indexes;
 	uint64		n;
 	char	  **names = old_partitions(parent, first_kept, &n);
+	char	   *old = psprintf("h.%s OPERATOR(pg_catalog.<) '%s'", parent->column,
+							   day_start(first_kept));
+	uint64		ndropped = 0;
 
 	for (uint64 i = 0; i < n; i++)
 	{
 		if (is_history &&
 			exists(psprintf("SELECT FROM defer.%s h WHERE EXISTS (" NAMED_BY_CLAIM ") LIMIT 1", names[i])))
 			continue;
+		if (is_history)
+			keep_inputs(names[i], "true");
 		run(psprintf("DROP TABLE defer.%s", names[i]));
+		ndropped++;
 	}
-	own_sql_execute(psprintf("DELETE FROM defer.%s_default h WHERE h.%s OPERATOR(pg_catalog.<) '%s'%s",
-							 parent->name, parent->column, day_start(first_kept),
-							 is_history ? " AND NOT EXISTS (" NAMED_BY_CLAIM ")" : ""),
-					SPI_OK_DELETE);
+	if (is_history)
+		keep_inputs("job_history_default", old);
+	ndropped += own_sql_execute(psprintf("DELETE FROM defer.%s_default h WHERE %s%s",
+										 parent->name, old,
+										 is_history ? " AND NOT EXISTS (" NAMED_BY_CLAIM ")" : ""),
+								SPI_OK_DELETE);
+	if (is_history && ndropped > 0)
+		dependents_look_at_all(true);
 }
 
 /* ------------------------------------------------------------------------

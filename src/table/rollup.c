@@ -25,7 +25,6 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
-#include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/xact_notify.h"
 #include "table/direct_insert.h"

@@ -82,7 +82,7 @@ RESET ROLE;
 SELECT defer.cancel_jobs();
 SELECT defer.rerun_jobs();
 SELECT defer.reschedule_jobs();
-SELECT defer.cancel_jobs(states => '{scheduled,queued,running,retrying}');
+SELECT defer.cancel_jobs(states => '{waiting,scheduled,queued,running,retrying}');
 SELECT defer.rerun_jobs(states => '{succeeded,failed,cancelled,discarded}');
 SELECT defer.cancel_jobs(metadata => '{}');
 SELECT defer.cancel_jobs(error => '');

@@ -182,7 +182,7 @@ SELECT n.args, n.priority, n.metadata, n.max_attempts, n.key, n.owner, n.parent_
 -- and of that again: each names the one that it was made of
 SELECT defer.rerun(:again) AS third \gset
 SELECT defer.await(:third, '30 s');
-SELECT rerun_of = :again AS rerun_of FROM defer.jobs WHERE id = :third;
+SELECT rerun_of = :id AS rerun_of FROM defer.jobs WHERE id = :third;
 SELECT defer.enqueue('control_work', '[52]', delay => '1 hour') AS id \gset
 SELECT defer.rerun(:id) AS again \gset
 SELECT defer.await(:again, '30 s');

@@ -82,7 +82,8 @@ BEGIN
                         metadata => jsonb_build_object('of', name));
   PERFORM defer.enqueue(format('rights.%s_work', name), jsonb_build_array(name, 'fail'), key => 'key of ' || name);
   PERFORM defer.enqueue(format('rights.%s_work', name), jsonb_build_array(name, 'later'), delay => '1 day');
-  PERFORM defer.enqueue(format('rights.%s_work', name), jsonb_build_array(name, 'wait'));
+  PERFORM defer.command(format('SELECT ''after %s''', name), after => ARRAY[
+                          defer.enqueue(format('rights.%s_work', name), jsonb_build_array(name, 'wait'))]);
   PERFORM defer.command(format('SELECT ''command of %s''', name));
   PERFORM defer.cron(format('rights.%s_tick', name), '0 0 1 1 *', name => name || '_cron');
   PERFORM defer.trigger(name || '_cron');

@@ -14,7 +14,7 @@
 #include "commands/wait.h"
 
 /* Values of the options: parameters of both statements from the third on */
-static const char *options_values[17];
+static const char *options_values[19];
 
 #define OPTIONS_SQL \
 	" run_at => $3::pg_catalog.timestamptz, delay => $4::pg_catalog.interval, queue => $5," \
@@ -23,7 +23,8 @@ static const char *options_values[17];
 	" initial_interval => $11::pg_catalog.interval, multiplier => $12::pg_catalog.float8," \
 	" max_interval => $13::pg_catalog.interval, randomization => $14::pg_catalog.float8," \
 	" max_duration => $15::pg_catalog.interval, group_key => $16, on_key => $17," \
-	" debounce_max => $18::pg_catalog.interval, key_for => $19::pg_catalog.interval) AS id"
+	" debounce_max => $18::pg_catalog.interval, key_for => $19::pg_catalog.interval," \
+	" after => pg_catalog.string_to_array($20, ',')::pg_catalog.int8[], after_failure => $21) AS id"
 
 static const char *const enqueue_sql =
 "SELECT defer.enqueue($1::pg_catalog.text, args => $2::pg_catalog.jsonb," OPTIONS_SQL;
@@ -72,6 +73,8 @@ cmd_enqueue(int argc, char **argv)
 		{"on-key", 0, OPTION_TEXT, &options_values[14]},
 		{"debounce-max", 0, OPTION_TEXT, &options_values[15]},
 		{"key-for", 0, OPTION_TEXT, &options_values[16]},
+		{"after", 0, OPTION_TEXT, &options_values[17]},
+		{"after-failure", 0, OPTION_TEXT, &options_values[18]},
 		{"command", 'c', OPTION_FLAG, &is_command},
 		{"wait", 0, OPTION_FLAG, &wait},
 		{"timeout", 't', OPTION_SECONDS, &timeout},
@@ -125,6 +128,8 @@ const Command command_enqueue = {
 	"      --debounce-max=TIME, --key-for=TIME\n"
 	"                         as in defer.enqueue()\n"
 	"  -g, --group=NAME       the group, such as a tenant\n"
+	"      --after=ID,ID...   when these jobs have ended\n"
+	"      --after-failure=WHAT  if one has not succeeded: cancel, run or hold\n"
 	"      --discard-after=TIME\n"
 	"  -m, --metadata=JSON\n"
 	"      --max-attempts=N, --initial-interval=TIME, --multiplier=X, --max-interval=TIME,\n"

@@ -36,6 +36,15 @@
 #define CHILDREN_SQL \
 	"SELECT c.state, c.jobs FROM defer.child_states($1::pg_catalog.int8) c"
 
+#define AFTER_SQL \
+	"SELECT d.after_id, d.after_failure, COALESCE(d.state, j.state) AS state, j.function, d.open" \
+	" FROM defer.dependencies d LEFT JOIN defer.jobs j ON j.id = d.after_id" \
+	" WHERE d.job_id = $1::pg_catalog.int8 ORDER BY d.ord LIMIT 100"
+
+#define BEFORE_SQL \
+	"SELECT d.job_id, j.function, j.state FROM defer.dependencies d JOIN defer.jobs j ON j.id = d.job_id" \
+	" WHERE d.after_id = $1::pg_catalog.int8 AND d.open ORDER BY d.job_id LIMIT 100"
+
 #define PARENT_SQL(id) \
 	"SELECT p.id, p.function, p.state FROM defer.jobs p WHERE p.id = " id
 
@@ -44,6 +53,7 @@ static const char *const document_sql =
 JSON_ROWS(WHY_SQL) " AS waits_for, "
 JSON_ROWS(ATTEMPTS_SQL) " AS attempts, "
 JSON_ROWS(LOGS_SQL) " AS logs, "
+JSON_ROWS(AFTER_SQL) " AS after, "
 JSON_ROW(PARENT_SQL("j.parent_id")) " AS parent,"
 " (SELECT COALESCE(pg_catalog.json_object_agg(s.state, s.jobs), '{}') FROM (" CHILDREN_SQL ") s) AS children"
 " FROM (" JOB_SQL ") j) job";
@@ -296,6 +306,37 @@ print_children(const PGresult *children, const char *id)
 	printf("  %s(defer jobs --parent %s)%s\n", terminal_colour(COLOUR_DIM), id, terminal_colour(COLOUR_PLAIN));
 }
 
+/* What it comes after, and what waits for it: at most a hundred of each */
+static void
+print_after(PGconn *conn, const char *id)
+{
+	PGresult   *after = query_run(conn, AFTER_SQL, 1, &id);
+	PGresult   *before = query_run(conn, BEFORE_SQL, 1, &id);
+
+	for (int row = 0; row < PQntuples(after); row++)
+	{
+		bool		open = strcmp(result_text(after, row, "open"), "t") == 0;
+		const char *state = result_value(after, row, "state");
+
+		printf("%s", row == 0 ? "\n" : "");
+		label(row == 0 ? "after" : "");
+		printf("%s %s ", result_text(after, row, "after_id"), result_text(after, row, "function"));
+		print_state(state != NULL ? state : "gone");
+		printf("%s\n", !open ? "" : strcmp(result_text(after, row, "after_failure"), "hold") == 0 &&
+			   state != NULL && strcmp(state, "failed") == 0 ? " (held)" : " (waits)");
+	}
+	for (int row = 0; row < PQntuples(before); row++)
+	{
+		printf("%s", row == 0 ? "\n" : "");
+		label(row == 0 ? "before" : "");
+		printf("%s %s ", result_text(before, row, "job_id"), result_text(before, row, "function"));
+		print_state(result_text(before, row, "state"));
+		printf("\n");
+	}
+	PQclear(after);
+	PQclear(before);
+}
+
 static void
 print_job(PGconn *conn, const PGresult *job, const char *id)
 {
@@ -311,6 +352,7 @@ print_job(PGconn *conn, const PGresult *job, const char *id)
 	if (result_value(job, 0, "finished_at") == NULL)
 		print_why(conn, id);
 	print_time_line(job, attempts);
+	print_after(conn, id);
 	print_children(children, id);
 	print_attempts(attempts);
 	print_logs(logs);
@@ -348,7 +390,8 @@ cmd_job(int argc, char **argv)
 
 const Command command_job = {
 	"job", "ID", "Everything about one job", cmd_job,
-	"\nArguments, result, why it waits, times, attempts with their errors, logs, parent and children.\n"
+	"\nArguments, result, why it waits, times, attempts with their errors, logs, parent and\n"
+	"children, and the jobs that it comes after or that wait for it.\n"
 	"Exits with 4 if there is none that you may see.\n"
 	"\nExamples:\n"
 	"  defer -d shop job 4711\n"

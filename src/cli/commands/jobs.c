@@ -128,7 +128,7 @@ state_array(void)
 	for (const char *c = states; *c != '\0'; c++)
 	{
 		if ((*c < 'a' || *c > 'z') && *c != ',')
-			report_usage_error("states are scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded");
+			report_usage_error("states are waiting, scheduled, queued, running, retrying, succeeded, failed, cancelled and discarded");
 		buffer_char(&array, *c);
 	}
 	buffer_char(&array, '}');
@@ -218,7 +218,7 @@ cmd_jobs(int argc, char **argv)
 const Command command_jobs = {
 	"jobs", "[options]", "Jobs, the newest first", cmd_jobs,
 	"\nOptions:\n"
-	"  -s, --state=STATES     scheduled, queued, running, retrying, succeeded, failed, cancelled,\n"
+	"  -s, --state=STATES     waiting, scheduled, queued, running, retrying, succeeded, failed, cancelled,\n"
 	"                         discarded; several with commas between them\n"
 	"  -f, --function=NAME    a name, with schema or without, or a signature\n"
 	"  -Q, --queue=NAME\n"

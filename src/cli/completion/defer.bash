@@ -48,7 +48,7 @@ _defer()
 		resume wait metrics dashboard help)
 	local -r global=(--host --port --username --dbname --no-password --password --json --quiet
 		--color --help --version)
-	local -r states=(scheduled queued running retrying succeeded failed cancelled discarded)
+	local -r states=(waiting scheduled queued running retrying succeeded failed cancelled discarded)
 
 	COMPREPLY=()
 
@@ -105,7 +105,7 @@ _defer()
 		--limit --before) ;;
 	schedules | trigger) options=(--owner) ;;
 	enqueue) options=(--run-at --delay --queue --priority --key --on-key --debounce-max --key-for --group --discard-after --metadata --max-attempts
-		--initial-interval --multiplier --max-interval --randomization --max-duration --command --wait
+		--initial-interval --multiplier --max-interval --randomization --max-duration --after --after-failure --command --wait
 		--timeout) ;;
 	cancel) options=(--force) ;;
 	reschedule) options=(--at --delay) ;;

@@ -61,7 +61,7 @@ is_one_of(const char *state, const char *const *states)
 static void
 job_buttons(Page *page, const PGresult *res, const char *id)
 {
-	static const char *const waiting[] = {"scheduled", "queued", "retrying", NULL};
+	static const char *const waiting[] = {"waiting", "scheduled", "queued", "retrying", NULL};
 	static const char *const later[] = {"scheduled", "retrying", NULL};
 	const char *state = result_text(res, 0, "state");
 
@@ -234,6 +234,34 @@ job_attempts(Page *page, const PGresult *attempts)
 	buffer_add(out, "</section>\n");
 }
 
+/* The jobs that it comes after, or, with behind, those that wait for it */
+static void
+job_neighbours(Page *page, const char *id, const char *title, bool behind)
+{
+	PGresult   *res = page_query(page, behind ?
+								 "SELECT d.job_id AS id, j.function, j.state, false AS open FROM defer.dependencies d"
+								 " JOIN defer.jobs j ON j.id = d.job_id WHERE d.after_id = $1::bigint AND d.open"
+								 " ORDER BY d.job_id LIMIT 100" :
+								 "SELECT d.after_id AS id, j.function, COALESCE(d.state, j.state, 'gone') AS state, d.open"
+								 " FROM defer.dependencies d LEFT JOIN defer.jobs j ON j.id = d.after_id"
+								 " WHERE d.job_id = $1::bigint ORDER BY d.ord LIMIT 100", 1, &id);
+	Buffer	   *out = page->out;
+
+	if (result_good(res) && PQntuples(res) > 0)
+	{
+		html_add(out, "<section class=\"card\"><h2>%s</h2><ul class=\"plain\">\n", title);
+		for (int i = 0; i < PQntuples(res); i++)
+		{
+			html_add(out, "<li><a href=\"/job?id=%s\">job %s</a> %s ", result_text(res, i, "id"), result_text(res, i, "id"),
+					 result_text(res, i, "function"));
+			html_state(out, result_text(res, i, "state"));
+			buffer_add(out, strcmp(result_text(res, i, "open"), "t") == 0 ? " <span class=\"quiet\">awaited</span></li>\n" : "</li>\n");
+		}
+		buffer_add(out, "</ul></section>\n");
+	}
+	PQclear(res);
+}
+
 static void
 job_logs(Page *page, const char *id)
 {
@@ -369,6 +397,8 @@ page_job(Page *page)
 	buffer_add(out, "</section>\n");
 	job_time_line(page, res, attempts);
 	buffer_add(out, "</div>\n");
+	job_neighbours(page, id, "Comes after", false);
+	job_neighbours(page, id, "Waits for it", true);
 	tree_children(page, res, id, false);
 	job_attempts(page, attempts);
 	job_logs(page, id);

@@ -12,7 +12,8 @@
 #include "dashboard/html.h"
 
 const char *const parts_states[PARTS_STATES] = {
-	"succeeded", "failed", "cancelled", "discarded", "running", "retrying", "queued", "scheduled"
+	"succeeded", "failed", "cancelled", "discarded", "running", "retrying", "queued", "scheduled",
+	"waiting"
 };
 
 /*

@@ -8,7 +8,7 @@
 #include "dashboard/page.h"
 
 /* States in the order of a progress bar; the first four are final */
-#define PARTS_STATES	8
+#define PARTS_STATES	9
 extern const char *const parts_states[PARTS_STATES];
 
 extern void part_button(Page *page, const char *action, const char *name, const char *value,

@@ -183,6 +183,20 @@ sub assertions
 		[ 'none is a child of a job that did not succeed',
 			q{SELECT c.id, c.parent_id FROM defer.job_history c JOIN defer.job_history p ON p.id = c.parent_id
 			   WHERE p.state <> 's'} ],
+		[ 'each began after those that it comes after had ended',
+			q{SELECT c.id, d.parent_id, d.state, d.open FROM defer.job_history c JOIN defer.dependency d ON d.child_id = c.id
+				LEFT JOIN defer.job_history p ON p.id = d.parent_id
+			   WHERE c.started_at IS NOT NULL AND c.rerun_of IS NULL
+				 AND (d.open OR d.state IS DISTINCT FROM p.state OR p.finished_at > c.started_at
+					OR (d.after_failure <> 'r' AND p.state <> 's'))} ],
+		[ 'those behind one that did not succeed are cancelled, and no others for that',
+			q{SELECT c.id, c.state, c.error FROM defer.job_history c
+				LEFT JOIN defer.dependency d ON d.child_id = c.id AND d.after_failure = 'c' AND d.state <> 's'
+			   WHERE c.rerun_of IS NULL AND (d.child_id IS NOT NULL AND c.state <> 'c'
+				  OR d.child_id IS NULL AND c.error LIKE 'job %, which it came after, %')} ],
+		[ 'none waits for a job that has ended',
+			q{SELECT d.child_id, d.parent_id FROM defer.dependency d
+			   WHERE d.open AND d.state IS NULL AND EXISTS (SELECT FROM defer.job_history h WHERE h.id = d.parent_id)} ],
 		[ 'each tick has one row',
 			q{SELECT h.schedule_id, h.scheduled_for, count(*) FROM defer.job_history h
 			   WHERE h.scheduled_for IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1} ],
@@ -285,7 +299,11 @@ sub history_ok
 
 	ok($node->poll_query_until('postgres', 'SELECT true'), "${what}the server is there");
 	load_acknowledged($node, @$files);
-	my $settled = $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM defer.job j
+	# jobs that are held because another one has failed wait for a rerun of it
+	my $settled = $node->poll_query_until('postgres', "SELECT (SELECT count(defer.cancel(d.job_id)) FROM defer.dependencies d
+		  JOIN defer.job w ON w.id = d.job_id AND w.waits IS NOT NULL WHERE d.open AND d.state IS NOT NULL) = 0
+		AND NOT EXISTS (SELECT FROM defer.dependency d WHERE d.open AND d.state IS NULL)
+		AND NOT EXISTS (SELECT FROM defer.job j
 		WHERE $mine NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = j.id))");
 
 	ok($settled, "${what}each job ends");

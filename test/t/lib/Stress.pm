@@ -156,6 +156,9 @@ sub enqueue_statement
 	$options .= ", delay => '" . any(1500) . " ms'" if rand() < 0.2;
 	$options .= ", queue => 'stress'" if rand() < 0.15;
 	$options .= ", discard_after => '" . (100 + any(3000)) . " ms'" if rand() < 0.05;
+	# after jobs that run, have ended, or wait themselves
+	$options .= ", after => ARRAY(SELECT j.id FROM defer.jobs j WHERE i > 0 ORDER BY j.id DESC OFFSET " . any(30) . ' LIMIT ' . (1 + any(4))
+	  . "), after_failure => '" . one_of(qw(cancel run hold)) . "'" if rand() < 0.15;
 	$options .= ", max_duration => '" . (20 + any(200)) . " ms'" if rand() < 0.05;
 	if (rand() < 0.1)
 	{
@@ -165,17 +168,17 @@ sub enqueue_statement
 	if (rand() < 0.08)
 	{
 		return "BEGIN; SELECT count(defer.enqueue($job, metadata => '\"rolled back\"'$options)) "
-		  . "FROM generate_series(1, $n); ROLLBACK;";
+		  . "FROM generate_series(1, $n) i; ROLLBACK;";
 	}
 	if (rand() < 0.04)
 	{
 		my $name = "t$$." . $serial++;
 
 		# whether COMMIT PREPARED was reached or not, both are right
-		return "BEGIN; SELECT count(defer.enqueue($job$options)) FROM generate_series(1, $n); "
+		return "BEGIN; SELECT count(defer.enqueue($job$options)) FROM generate_series(1, $n) i; "
 		  . "PREPARE TRANSACTION '$name'; COMMIT PREPARED '$name';";
 	}
-	return "SELECT 'ack ' || defer.enqueue($job$options) FROM generate_series(1, $n);";
+	return "SELECT 'ack ' || defer.enqueue($job$options) FROM generate_series(1, $n) i;";
 }
 
 # One of the jobs of ours that is not finished
@@ -466,7 +469,7 @@ sub stress_run
 		note(sprintf('round %d: %.0f s of work, %.0f s until all was done and checked', $round + 1, $seconds, time() - $begun - $seconds));
 		$left -= $seconds;
 		last if !Test::More->builder->is_passing;
-		$node->safe_psql('postgres', 'TRUNCATE defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, effect, late');
+		$node->safe_psql('postgres', 'TRUNCATE defer.dependency, defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, effect, late');
 		$peer->clear if $peer;
 	}
 	return;

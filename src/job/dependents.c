@@ -1,0 +1,255 @@
+/*
+ * dependents.c
+ *		Jobs that come after other jobs: what happens when one of those ends.
+ *
+ * In the transaction that ends a job, the rows of defer.dependency that await it are
+ * closed.  A later job that has no open row left is made ready by that, so it can
+ * begin at once when the transaction has committed.  If the job did not succeed,
+ * the later one is cancelled, or is held until a rerun succeeds, or goes on all
+ * the same.
+ *
+ * Rows that other sessions have locked are never waited for: the scheduler comes
+ * back to them (job/dependents_task.c).  It also has what is more than a hundred,
+ * and the jobs that come after those which are cancelled here, so there is no
+ * recursion.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/int.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/job_state.h"
+#include "config/settings_cache.h"
+#include "shmem/dependents.h"
+#include "shmem/xact_notify.h"
+#include "table/dependency_table.h"
+#include "table/job_table.h"
+#include "job/after.h"
+#include "job/dependents.h"
+#include "job/end.h"
+
+/* Dependencies that the transaction which ends a job treats itself */
+#define SETTLE_AT_END	100
+
+/* A job that is cancelled here ends, and so comes by here: not in the same call */
+static bool settling = false;
+
+/* ------------------------------------------------------------------------
+ * The later job
+ * ------------------------------------------------------------------------ */
+
+/* The job, whose row we have locked, waits no more */
+static void
+make_ready(Job *job)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz discard_at;
+
+	job->run_at = Max(job->not_before, now);
+	if (job->discard_at != NO_TIME)
+	{
+		/* it counts from when it may begin */
+		if (pg_add_s64_overflow(job->run_at, job->discard_at - job->not_before, &discard_at) ||
+			!IS_VALID_TIMESTAMP(discard_at))
+			discard_at = NO_TIME;
+		job->discard_at = discard_at;
+	}
+	job->waits = WAITS_NOTHING;
+	job->not_before = NO_TIME;
+	job->limits_key = job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue));
+	job_update(job);
+	xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
+}
+
+void
+dependents_stop_waiting(Job *job)
+{
+	if (job->waits == WAITS_NOTHING)
+		return;
+	job->waits = WAITS_NOTHING;
+	job->run_at = job->not_before;
+	job->not_before = NO_TIME;
+	job->discard_at = NO_TIME;
+}
+
+bool
+dependents_check_waiting(int64 id)
+{
+	Job			job;
+
+	if (dependency_has_open(id, 0))
+		return true;
+	switch (job_lock(id, true, &job))
+	{
+		case JOB_BUSY:
+			return false;
+		case JOB_GONE:
+			return true;
+		case JOB_LOCKED:
+			break;
+	}
+	if (job.waits == WAITS_JOBS)
+		make_ready(&job);
+	return true;
+}
+
+/* A row of it was closed: it may have been the last one */
+static void
+release(const Dependency *row)
+{
+	if (dependency_has_open(row->child_id, row->ord))
+		dependents_still_open(row->child_id);
+	else if (!dependents_check_waiting(row->child_id))
+		dependents_tell(row->child_id, true);
+}
+
+/* ------------------------------------------------------------------------
+ * One dependency
+ * ------------------------------------------------------------------------ */
+
+/* Check that the row awaits this end of this job */
+static bool
+concerns(const Dependency *row, const EndedJob *ended)
+{
+	if (!ended->of_line)
+		return row->parent_id == ended->id && row->state == PARENT_NOT_ENDED;
+	if (row->state == PARENT_NOT_ENDED)
+		return false;
+	return ended->state == STATE_SUCCEEDED || row->parent_id == ended->id;
+}
+
+/* Close a row, and count it off */
+static bool
+write_row(Dependency *row, const EndedJob *ended, bool open)
+{
+	int64		awaited = row->awaits_id;
+
+	row->parent_id = ended->id;
+	row->state = ended->state;
+	row->open = open;
+	if (open)
+		row->awaits_id = ended->line;
+	if (!dependency_update(row))
+		return false;
+	dependents_closed(awaited);
+	if (open)
+		dependents_opened(row->awaits_id);
+	return true;
+}
+
+/* Cancel the later job, and close the row.  Returns false if it is locked */
+static bool
+cancel(Dependency *row, const EndedJob *ended)
+{
+	Job			job;
+	JobLock		lock = job_lock(row->child_id, true, &job);
+
+	if (lock == JOB_BUSY || !write_row(row, ended, false))
+		return false;
+	if (lock == JOB_LOCKED && job.waits == WAITS_JOBS)
+	{
+		dependents_stop_waiting(&job);
+		job_end(&job, STATE_CANCELLED, job.attempt, NO_TIME, NULL, NULL,
+				after_reason(ended->id, ended->state));
+		job_delete(job.id);
+	}
+	return true;
+}
+
+/* Returns false if another session has locked what is to be written */
+static bool
+settle_row(Dependency *row, const EndedJob *ended)
+{
+	if (ended->state == STATE_SUCCEEDED || row->after_failure == AFTER_FAILURE_RUN)
+	{
+		if (!write_row(row, ended, false))
+			return false;
+		release(row);
+		return true;
+	}
+	if (row->after_failure == AFTER_FAILURE_HOLD && ended->state != PARENT_GONE)
+		return write_row(row, ended, true);
+	return cancel(row, ended);
+}
+
+/* ------------------------------------------------------------------------
+ * All of a job
+ * ------------------------------------------------------------------------ */
+
+/* A part of the rows that await one id.  Returns how many were read */
+static int
+settle_part(EndedJob *ended, int64 awaits_id, int max, bool *busy)
+{
+	Dependency *rows;
+	int			n = dependency_awaiting(awaits_id, ended->after, max, &rows);
+
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (concerns(&rows[i], ended) && !settle_row(&rows[i], ended))
+			*busy = true;
+		ended->after = rows[i].child_id;
+	}
+	pfree(rows);
+	return n;
+}
+
+/*
+ * Those that await the job itself; then, if it is a rerun that has succeeded, those
+ * that are held for one of its line.
+ */
+static bool
+settle_all(EndedJob *ended, int max, bool *busy)
+{
+	int			n = 0;
+
+	if (!ended->of_line)
+	{
+		n = settle_part(ended, ended->id, max, busy);
+		if (n == max)
+			return true;
+		ended->of_line = true;
+		ended->after = 0;
+	}
+	if (ended->state != PARENT_GONE &&
+		(ended->state != STATE_SUCCEEDED || ended->line == ended->id))
+		return false;
+	return settle_part(ended, ended->line, max - n, busy) == max - n;
+}
+
+bool
+dependents_settle(EndedJob *ended, int max, bool *busy)
+{
+	bool		more;
+
+	settling = true;
+	PG_TRY();
+	{
+		more = settle_all(ended, max, busy);
+	}
+	PG_FINALLY();
+	{
+		settling = false;
+	}
+	PG_END_TRY();
+	return more;
+}
+
+void
+dependents_end(const Job *job, char state)
+{
+	EndedJob	ended = {.id = job->id, .line = job->rerun_of != 0 ? job->rerun_of : job->id,
+		.state = state};
+	bool		awaited = dependents_ending(job->id);
+	bool		held = state == STATE_SUCCEEDED && ended.line != job->id &&
+		dependents_may_have(ended.line);
+	bool		busy = false;
+
+	if (!awaited && !held)
+		return;
+	if (settling || dependents_settle(&ended, SETTLE_AT_END, &busy) || busy)
+		dependents_tell(job->id, false);
+}

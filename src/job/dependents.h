@@ -1,0 +1,42 @@
+/*
+ * dependents.h (job/)
+ *		What becomes of the jobs that come after one that has ended:
+ *		job/dependents.c.
+ */
+#ifndef JOB_DEPENDENTS_H
+#define JOB_DEPENDENTS_H
+
+struct Job;
+
+/*
+ * In the transaction that ends the job: up to a hundred of the jobs behind it are
+ * made ready, or are cancelled; the scheduler is told of the rest.
+ */
+extern void dependents_end(const struct Job *job, char state);
+
+/* A job that waits is to end: its times become those of a job that does not */
+extern void dependents_stop_waiting(struct Job *job);
+
+/* For the scheduler, each part in a transaction of the caller */
+typedef struct EndedJob
+{
+	int64		id;
+	int64		line;			/* the first of its line of reruns, or itself */
+	char		state;			/* STATE_..., PARENT_GONE */
+	int64		after;			/* later jobs up to this id are done */
+	bool		of_line;		/* those that are held are looked at now */
+} EndedJob;
+
+/*
+ * Treat up to max dependencies of a job that has ended.  *busy is set if other
+ * sessions have locked some of the later jobs.  Returns true if there are more.
+ */
+extern bool dependents_settle(EndedJob *ended, int max, bool *busy);
+
+/*
+ * Let a job begin if it waits for no other any more.  Returns false if another
+ * session has locked it.
+ */
+extern bool dependents_check_waiting(int64 id);
+
+#endif							/* JOB_DEPENDENTS_H */

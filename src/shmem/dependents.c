@@ -1,0 +1,656 @@
+/*
+ * dependents.c
+ *		Jobs that come after other jobs: see dependents.h.
+ *
+ * A dependency is open until the job that it awaits has ended.  For each database
+ * there are counters of open dependencies, by the awaited job's id modulo their number.  A
+ * transaction counts its dependencies before they are visible, and takes them off
+ * after they are visibly closed, so a counter is never too low.  It may be too
+ * high, which costs a look into the table: where transactions were prepared, or
+ * the counters were made anew meanwhile.
+ *
+ * Nobody waits for another transaction.  So two things could be missed.
+ *
+ * 1. A transaction E enqueues a job after P, which has not ended, and another one
+ * ends P and does not see the dependency.  E publishes P before it looks whether P
+ * has ended (flight).  The one that ends P looks for dependencies, and after its
+ * commit is visible looks who has published P.  If E has not committed yet, the end
+ * is stamped on P's cell, and E finds it after its own commit.  If E has committed
+ * meanwhile it has left a stamp of its own.  Whoever finds a stamp tells the
+ * scheduler of P.
+ *
+ * 2. Two transactions end the last two jobs that a job waits for, and each finds the
+ * other's dependency open.  After its commit is visible each looks whether a
+ * dependency of that job was closed since it began to look, and then leaves its
+ * stamp.  The later one finds the stamp, and tells the scheduler of the job.
+ *
+ * Stamps are read from one clock, which grows with each of them.  They are of a
+ * hash of the job, so one may be of another: then the scheduler looks in vain.
+ * test/model/dependents.pml is a model of all this.
+ *
+ * Length: both sides of the protocol stand side by side.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+#include "base/callbacks.h"
+#include "shmem/databases.h"
+#include "shmem/dependents.h"
+#include "shmem/shmem.h"
+
+#define STAMP_CELLS	4096
+
+/* Jobs that a transaction ends and that are remembered by id */
+#define MAX_ENDED	32
+
+/* Of a job that is awaited, or that waits; under dependents_lock */
+typedef struct StampCell
+{
+	uint32		flight;			/* publications of transactions under way */
+	uint64		ended;			/* such a job has ended while one was */
+	uint64		published;		/* one has committed */
+	uint64		closed;			/* a dependency of such a job was closed */
+} StampCell;
+
+typedef struct Dependents
+{
+	pg_atomic_uint64 clock;
+	pg_atomic_uint64 published; /* the last stamp of that kind */
+	pg_atomic_uint32 flight;	/* sum over the cells */
+	uint64		ended_all;		/* more jobs have ended than are known by id */
+	uint32		generation;		/* of counters, of all databases */
+	StampCell	cells[STAMP_CELLS];
+} Dependents;
+
+static Dependents *dependents = NULL;
+
+/* What the transaction has done about a job */
+typedef struct Note
+{
+	int64		id;
+	SubTransactionId subid;
+	int32		flight;			/* publications */
+	int32		opened;			/* dependencies, counted already ... */
+	bool		counted;		/* ... in counters of this generation */
+	uint32		generation;
+	int32		closed;			/* dependencies, to be taken off ... */
+	uint32		closed_generation;	/* ... these counters */
+	uint64		start;			/* the clock before the first publication */
+} Note;
+
+static struct
+{
+	bool		any;
+	bool		may_merge;		/* into notes of earlier calls */
+	uint64		start;			/* the clock before the first look */
+	uint32		generation;		/* of the counters, likewise */
+	int			nended;			/* MAX_ENDED + 1: more */
+	int64		ended[MAX_ENDED];
+	int			ntold;			/* DEPENDENTS_TOLD + 1: all */
+	DependentsTold told[DEPENDENTS_TOLD];
+	Note	   *notes;			/* these: in TopTransactionContext */
+	int			nnotes;
+	int			notes_size;
+	int			first_note;		/* since dependents_begin() */
+	int64	   *children;
+	int			nchildren;
+	int			children_size;
+}			pending;
+
+/* ------------------------------------------------------------------------
+ * Shared memory
+ * ------------------------------------------------------------------------ */
+
+Size
+dependents_shmem_size(void)
+{
+	return sizeof(Dependents);
+}
+
+void
+dependents_shmem_init(void)
+{
+	bool		found;
+
+	dependents = ShmemInitStruct("defer dependents", dependents_shmem_size(), &found);
+	if (found)
+		return;
+	memset(dependents, 0, dependents_shmem_size());
+	pg_atomic_init_u64(&dependents->clock, 1);
+	pg_atomic_init_u64(&dependents->published, 0);
+	pg_atomic_init_u32(&dependents->flight, 0);
+}
+
+static StampCell *
+stamp_cell(int64 id)
+{
+	return &dependents->cells[((uint64) id + murmurhash32(MyDatabaseId)) % STAMP_CELLS];
+}
+
+/* The next stamp; under dependents_lock */
+static uint64
+next_stamp(void)
+{
+	return pg_atomic_add_fetch_u64(&dependents->clock, 1);
+}
+
+/* This database's slot, without a lock: it is used while it is this database's */
+static DatabaseSlot *
+my_slot(void)
+{
+	static int	known = -1;
+
+	if (my_database != NULL)
+		return my_database->database == MyDatabaseId ? my_database : NULL;
+	if (known >= 0 && database_slots[known].database == MyDatabaseId)
+		return &database_slots[known];
+	known = -1;
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
+		if (database_slots[i].database == MyDatabaseId)
+			known = i;
+	}
+	return known >= 0 ? &database_slots[known] : NULL;
+}
+
+static pg_atomic_uint32 *
+counter(DatabaseSlot *slot, int64 id)
+{
+	return &slot->dependents[(uint64) id % DEPENDENTS_CELLS];
+}
+
+/* ------------------------------------------------------------------------
+ * Notes of the transaction
+ * ------------------------------------------------------------------------ */
+
+static void
+begin_pending(void)
+{
+	if (pending.any)
+		return;
+	pending.any = true;
+	pending.may_merge = true;
+	pending.start = 0;
+	pending.nended = pending.ntold = 0;
+	pending.notes = NULL;
+	pending.children = NULL;
+	pending.nnotes = pending.notes_size = pending.nchildren = pending.children_size = 0;
+	pending.first_note = 0;
+}
+
+static Note *
+note_of(int64 id)
+{
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	Note	   *note;
+
+	begin_pending();
+	/* the last one is the likely one */
+	if (pending.nnotes > (pending.may_merge ? 0 : pending.first_note))
+	{
+		note = &pending.notes[pending.nnotes - 1];
+		if (note->id == id && note->subid == subid)
+			return note;
+	}
+	if (pending.nnotes == pending.notes_size)
+	{
+		int			size = Max(16, pending.notes_size * 2);
+
+		pending.notes = pending.notes == NULL ?
+			MemoryContextAlloc(TopTransactionContext, size * sizeof(Note)) :
+			repalloc_huge(pending.notes, size * sizeof(Note));
+		pending.notes_size = size;
+	}
+	note = &pending.notes[pending.nnotes++];
+	memset(note, 0, sizeof(Note));
+	note->id = id;
+	note->subid = subid;
+	return note;
+}
+
+/* Take back what the transaction has already counted; under dependents_lock */
+static void
+undo_note(const Note *note, DatabaseSlot *slot)
+{
+	if (note->flight > 0)
+	{
+		stamp_cell(note->id)->flight -= note->flight;
+		pg_atomic_fetch_sub_u32(&dependents->flight, note->flight);
+	}
+	if (note->opened > 0 && note->counted && slot != NULL &&
+		slot->dependents_generation == note->generation)
+		pg_atomic_fetch_sub_u32(counter(slot, note->id), note->opened);
+}
+
+/* Undo the notes from one on */
+static void
+undo_notes(int first)
+{
+	DatabaseSlot *slot;
+
+	if (pending.nnotes <= first)
+		return;
+	slot = my_slot();
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	for (int i = first; i < pending.nnotes; i++)
+		undo_note(&pending.notes[i], slot);
+	LWLockRelease(shared->dependents_lock);
+	pending.nnotes = first;
+}
+
+/* ------------------------------------------------------------------------
+ * Enqueuing
+ * ------------------------------------------------------------------------ */
+
+void
+dependents_begin(bool may_cancel)
+{
+	begin_pending();
+	pending.may_merge = !may_cancel;
+	pending.first_note = pending.nnotes;
+}
+
+void
+dependents_publish(int64 parent_id)
+{
+	Note	   *note;
+
+	if (shared == NULL)
+		return;
+	note = note_of(parent_id);
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	if (note->flight++ == 0)
+		note->start = pg_atomic_read_u64(&dependents->clock);
+	stamp_cell(parent_id)->flight++;
+	pg_atomic_fetch_add_u32(&dependents->flight, 1);
+	LWLockRelease(shared->dependents_lock);
+}
+
+/*
+ * All of a note are counted in one generation: of those before a change of it, the
+ * commit counts again.
+ */
+void
+dependents_opened(int64 awaits_id)
+{
+	DatabaseSlot *slot;
+	Note	   *note;
+
+	if (shared == NULL)
+		return;
+	note = note_of(awaits_id);
+	slot = my_slot();
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	if (slot == NULL)
+		note->counted = false;
+	else if (note->opened == 0)
+	{
+		note->counted = true;
+		note->generation = slot->dependents_generation;
+	}
+	else if (note->generation != slot->dependents_generation)
+		note->counted = false;
+	note->opened++;
+	if (note->counted)
+		pg_atomic_fetch_add_u32(counter(slot, awaits_id), 1);
+	LWLockRelease(shared->dependents_lock);
+}
+
+void
+dependents_cancel(void)
+{
+	if (shared != NULL)
+		undo_notes(pending.first_note);
+}
+
+/* ------------------------------------------------------------------------
+ * Ending
+ * ------------------------------------------------------------------------ */
+
+bool
+dependents_may_have(int64 id)
+{
+	DatabaseSlot *slot;
+
+	if (shared == NULL)
+		return true;
+	slot = my_slot();
+	if (slot == NULL || !slot->dependents_loaded)
+		return true;
+	pg_read_barrier();
+	return pg_atomic_read_u32(counter(slot, id)) != 0;
+}
+
+/* Before the first look into the table */
+static void
+note_start(void)
+{
+	DatabaseSlot *slot;
+
+	begin_pending();
+	if (pending.start != 0)
+		return;
+	slot = my_slot();
+	pending.start = pg_atomic_read_u64(&dependents->clock);
+	pending.generation = slot != NULL ? slot->dependents_generation : 0;
+	pg_memory_barrier();
+}
+
+bool
+dependents_ending(int64 id)
+{
+	if (shared == NULL)
+		return true;
+	note_start();
+	if (pending.nended < MAX_ENDED)
+		pending.ended[pending.nended] = id;
+	if (pending.nended <= MAX_ENDED)
+		pending.nended++;
+	return dependents_may_have(id);
+}
+
+void
+dependents_closed(int64 awaits_id)
+{
+	DatabaseSlot *slot;
+	Note	   *note;
+
+	if (shared == NULL)
+		return;
+	slot = my_slot();
+
+	/* if it may not have been counted it is not taken off */
+	if (slot == NULL || !slot->dependents_loaded)
+		return;
+	note = note_of(awaits_id);
+	if (note->closed == 0)
+		note->closed_generation = slot->dependents_generation;
+	if (note->closed_generation == slot->dependents_generation)
+		note->closed++;
+}
+
+void
+dependents_still_open(int64 child_id)
+{
+	if (shared == NULL)
+		return;
+	note_start();
+	if (pending.nchildren == pending.children_size)
+	{
+		int			size = Max(32, pending.children_size * 2);
+
+		pending.children = pending.children == NULL ?
+			MemoryContextAlloc(TopTransactionContext, size * sizeof(int64)) :
+			repalloc_huge(pending.children, size * sizeof(int64));
+		pending.children_size = size;
+	}
+	pending.children[pending.nchildren++] = child_id;
+}
+
+void
+dependents_tell(int64 id, bool waits)
+{
+	begin_pending();
+	if (pending.ntold < DEPENDENTS_TOLD)
+		pending.told[pending.ntold] = (DependentsTold) {id, waits};
+	if (pending.ntold <= DEPENDENTS_TOLD)
+		pending.ntold++;
+}
+
+/* ------------------------------------------------------------------------
+ * After the commit, and at a rollback
+ * ------------------------------------------------------------------------ */
+
+/* What it has enqueued is visible now; under dependents_lock */
+static void
+commit_note(const Note *note, DatabaseSlot *slot)
+{
+	StampCell  *cell = stamp_cell(note->id);
+	uint64		stamp;
+
+	if (note->opened > 0 && slot != NULL &&
+		(!note->counted || note->generation != slot->dependents_generation))
+		pg_atomic_fetch_add_u32(counter(slot, note->id), note->opened);
+	if (note->closed > 0 && slot != NULL && note->closed_generation == slot->dependents_generation)
+		pg_atomic_fetch_sub_u32(counter(slot, note->id), note->closed);
+	if (note->flight == 0)
+		return;
+	if (cell->ended > note->start || dependents->ended_all > note->start)
+		dependents_tell(note->id, false);
+	stamp = next_stamp();
+	cell->published = stamp;
+	pg_atomic_write_u64(&dependents->published, stamp);
+	cell->flight -= note->flight;
+	pg_write_barrier();			/* who sees no flight sees the stamp */
+	pg_atomic_fetch_sub_u32(&dependents->flight, note->flight);
+}
+
+/* Jobs of which it has closed a dependency, and which wait on; under dependents_lock */
+static void
+commit_children(void)
+{
+	for (int i = 0; i < pending.nchildren; i++)
+	{
+		StampCell  *cell = stamp_cell(pending.children[i]);
+
+		if (cell->closed > pending.start)
+			dependents_tell(pending.children[i], true);
+		cell->closed = next_stamp();
+	}
+}
+
+/* Look for transactions that have published the jobs that have ended */
+static void
+commit_ends(void)
+{
+	DatabaseSlot *slot = my_slot();
+	uint32		flight;
+
+	/* counters that were made anew meanwhile may have been found too low */
+	if (slot != NULL && slot->dependents_generation != pending.generation)
+		pending.ntold = DEPENDENTS_TOLD + 1;
+	pg_memory_barrier();		/* the commit is visible before that look */
+	flight = pg_atomic_read_u32(&dependents->flight);
+	pg_read_barrier();
+	if (flight == 0 && pg_atomic_read_u64(&dependents->published) <= pending.start)
+		return;
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	if (pending.nended > MAX_ENDED)
+	{
+		dependents->ended_all = next_stamp();
+		if (pg_atomic_read_u64(&dependents->published) > pending.start)
+			pending.ntold = DEPENDENTS_TOLD + 1;
+	}
+	else
+	{
+		for (int i = 0; i < pending.nended; i++)
+		{
+			StampCell  *cell = stamp_cell(pending.ended[i]);
+
+			if (cell->published > pending.start)
+				dependents_tell(pending.ended[i], false);
+			if (cell->flight > 0)
+				cell->ended = next_stamp();
+		}
+	}
+	LWLockRelease(shared->dependents_lock);
+}
+
+/* Add to what the scheduler was told */
+static void
+tell_scheduler(void)
+{
+	DatabaseSlot *slot;
+	bool		news = false;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(MyDatabaseId, false);
+	if (slot != NULL)
+	{
+		news = slot->dependents_ntold == 0 && !slot->dependents_all;
+		if (pending.ntold > DEPENDENTS_TOLD)
+			slot->dependents_all = true;
+		for (int i = 0; !slot->dependents_all && i < pending.ntold; i++)
+		{
+			bool		known = false;
+
+			for (int j = 0; j < slot->dependents_ntold && !known; j++)
+				known = slot->dependents_told[j].id == pending.told[i].id &&
+					slot->dependents_told[j].waits == pending.told[i].waits;
+			if (known)
+				continue;
+			if (slot->dependents_ntold == DEPENDENTS_TOLD)
+				slot->dependents_all = true;
+			else
+				slot->dependents_told[slot->dependents_ntold++] = pending.told[i];
+		}
+		/* if it has not taken what it was told before it was woken for that */
+		if (news)
+			database_wake_scheduler_locked(slot);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+static void
+commit_pending(void)
+{
+	if (pending.nnotes > 0 || pending.nchildren > 0)
+	{
+		DatabaseSlot *slot = my_slot();
+
+		LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+		for (int i = 0; i < pending.nnotes; i++)
+			commit_note(&pending.notes[i], slot);
+		commit_children();
+		LWLockRelease(shared->dependents_lock);
+	}
+	if (pending.nended > 0)
+		commit_ends();
+	if (pending.ntold > 0)
+		tell_scheduler();
+}
+
+/*
+ * The session that commits a prepared transaction has the scheduler look at all
+ * (lifecycle/database_ddl.c): nothing is in flight until then, and what it has
+ * opened stays counted.
+ */
+static void
+prepare_pending(void)
+{
+	for (int i = 0; i < pending.nnotes; i++)
+		pending.notes[i].opened = 0;
+	undo_notes(0);
+}
+
+static void
+dependents_xact_callback(XactEvent event)
+{
+	if (!pending.any)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (shared != NULL)
+				commit_pending();
+			pending.any = false;
+			break;
+		case XACT_EVENT_ABORT:
+			if (shared != NULL)
+				undo_notes(0);
+			pending.any = false;
+			break;
+		case XACT_EVENT_PREPARE:
+			if (shared != NULL)
+				prepare_pending();
+			pending.any = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Numbers of subtransactions grow: those of its own ones are larger */
+static void
+dependents_subxact_callback(SubXactEvent event)
+{
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	int			first = pending.nnotes;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB || !pending.any || shared == NULL)
+		return;
+	while (first > 0 && pending.notes[first - 1].subid >= subid)
+		first--;
+	undo_notes(first);
+	pending.first_note = Min(pending.first_note, pending.nnotes);
+}
+
+void
+dependents_init(void)
+{
+	defer_on_xact_event(dependents_xact_callback);
+	defer_on_subxact_event(dependents_subxact_callback);
+}
+
+/* ------------------------------------------------------------------------
+ * The scheduler
+ * ------------------------------------------------------------------------ */
+
+int
+dependents_take(DependentsTold *told, bool *all, bool *clean)
+{
+	int			n;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	n = my_database->dependents_ntold;
+	memcpy(told, my_database->dependents_told, n * sizeof(DependentsTold));
+	*all = my_database->dependents_all;
+	*clean = my_database->dependents_clean;
+	my_database->dependents_ntold = 0;
+	my_database->dependents_all = my_database->dependents_clean = false;
+	LWLockRelease(shared->workers_lock);
+	return n;
+}
+
+void
+dependents_look_at_all(bool clean)
+{
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->dependents_all = true;
+	my_database->dependents_clean = my_database->dependents_clean || clean;
+	database_wake_scheduler_locked(my_database);
+	LWLockRelease(shared->workers_lock);
+}
+
+/* Until the counters are loaded every job that ends looks into the table */
+void
+dependents_load_begin(void)
+{
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	my_database->dependents_loaded = false;
+	my_database->dependents_generation = ++dependents->generation;
+	for (int i = 0; i < DEPENDENTS_CELLS; i++)
+		pg_atomic_write_u32(&my_database->dependents[i], 0);
+	LWLockRelease(shared->dependents_lock);
+}
+
+void
+dependents_load_count(int64 awaits_id)
+{
+	pg_atomic_fetch_add_u32(counter(my_database, awaits_id), 1);
+}
+
+void
+dependents_load_end(void)
+{
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	my_database->dependents_loaded = true;
+	LWLockRelease(shared->dependents_lock);
+}

@@ -1,0 +1,238 @@
+/*
+ * dependency_table.c
+ *		Rows of defer.dependency: which job comes after which.
+ *
+ * By direct access, as in table/job_table.c.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "table/dependency_table.h"
+#include "table/direct_insert.h"
+#include "base/table_check.h"
+
+enum
+{
+	DEP_CHILD_ID = 1, DEP_ORD, DEP_OWNER, DEP_PARENT_ID, DEP_AWAITS_ID, DEP_OPEN, DEP_AFTER_FAILURE,
+	DEP_STATE, DEP_FUNCTION, DEP_RESULT,
+	DEP_NATTS = DEP_RESULT
+};
+
+static const char *const dependency_columns[] = {
+	[DEP_CHILD_ID - 1] = "child_id",
+	[DEP_ORD - 1] = "ord",
+	[DEP_OWNER - 1] = "owner",
+	[DEP_PARENT_ID - 1] = "parent_id",
+	[DEP_AWAITS_ID - 1] = "awaits_id",
+	[DEP_OPEN - 1] = "open",
+	[DEP_AFTER_FAILURE - 1] = "after_failure",
+	[DEP_STATE - 1] = "state",
+	[DEP_FUNCTION - 1] = "function",
+	[DEP_RESULT - 1] = "result",
+};
+
+/* ------------------------------------------------------------------------
+ * Rows
+ * ------------------------------------------------------------------------ */
+
+/* function and result are filled in when the history goes, and closed rows are not written */
+static void
+to_values(const Dependency *dependency, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, DEP_NATTS * sizeof(bool));
+	values[DEP_CHILD_ID - 1] = Int64GetDatum(dependency->child_id);
+	values[DEP_ORD - 1] = Int32GetDatum(dependency->ord);
+	values[DEP_OWNER - 1] = ObjectIdGetDatum(dependency->owner);
+	values[DEP_PARENT_ID - 1] = Int64GetDatum(dependency->parent_id);
+	values[DEP_AWAITS_ID - 1] = Int64GetDatum(dependency->awaits_id);
+	values[DEP_OPEN - 1] = BoolGetDatum(dependency->open);
+	values[DEP_AFTER_FAILURE - 1] = CharGetDatum(dependency->after_failure);
+	values[DEP_STATE - 1] = CharGetDatum(dependency->state);
+	nulls[DEP_STATE - 1] = dependency->state == PARENT_NOT_ENDED;
+	nulls[DEP_FUNCTION - 1] = nulls[DEP_RESULT - 1] = true;
+}
+
+static void
+from_slot(TupleTableSlot *slot, Dependency *dependency)
+{
+	Datum	   *values = slot->tts_values;
+
+	slot_getsomeattrs(slot, DEP_STATE);
+	dependency->child_id = DatumGetInt64(values[DEP_CHILD_ID - 1]);
+	dependency->ord = DatumGetInt32(values[DEP_ORD - 1]);
+	dependency->owner = DatumGetObjectId(values[DEP_OWNER - 1]);
+	dependency->parent_id = DatumGetInt64(values[DEP_PARENT_ID - 1]);
+	dependency->awaits_id = DatumGetInt64(values[DEP_AWAITS_ID - 1]);
+	dependency->open = DatumGetBool(values[DEP_OPEN - 1]);
+	dependency->after_failure = DatumGetChar(values[DEP_AFTER_FAILURE - 1]);
+	dependency->state = slot->tts_isnull[DEP_STATE - 1] ? PARENT_NOT_ENDED :
+		DatumGetChar(values[DEP_STATE - 1]);
+	dependency->tid = slot->tts_tid;
+}
+
+void
+dependency_insert(const Dependency *dependency)
+{
+	Datum		values[DEP_NATTS];
+	bool		nulls[DEP_NATTS];
+
+	to_values(dependency, values, nulls);
+	direct_insert(catalog_oid(CAT_DEPENDENCY), dependency_columns, DEP_NATTS, values, nulls);
+}
+
+bool
+dependency_update(const Dependency *dependency)
+{
+	Relation	rel = table_open(catalog_oid(CAT_DEPENDENCY), RowExclusiveLock);
+	ItemPointerData tid = dependency->tid;
+	Datum		values[DEP_NATTS];
+	bool		nulls[DEP_NATTS];
+	bool		updated;
+
+	to_values(dependency, values, nulls);
+	updated = direct_update_rel(rel, dependency_columns, DEP_NATTS, &tid, values, nulls);
+	table_close(rel, NoLock);
+	return updated;
+}
+
+/* ------------------------------------------------------------------------
+ * Scans
+ * ------------------------------------------------------------------------ */
+
+/* A scan of the table by one of its indexes, as of now */
+typedef struct DependencyScan
+{
+	Relation	rel;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} DependencyScan;
+
+static void
+scan_open(DependencyScan *scan, CatalogObject index, int nkeys, ScanKey keys)
+{
+	CommandCounterIncrement();
+	scan->rel = table_open(catalog_oid(CAT_DEPENDENCY), RowExclusiveLock);
+	table_check(scan->rel, dependency_columns, DEP_NATTS);
+	scan->index = index_open(catalog_oid(index), AccessShareLock);
+	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan->slot = table_slot_create(scan->rel, NULL);
+	scan->scan = compat_index_beginscan(scan->rel, scan->index, scan->snapshot, nkeys);
+	index_rescan(scan->scan, keys, nkeys, NULL, 0);
+}
+
+static bool
+scan_next(DependencyScan *scan)
+{
+	CHECK_FOR_INTERRUPTS();
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot);
+}
+
+static void
+scan_close(DependencyScan *scan)
+{
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	UnregisterSnapshot(scan->snapshot);
+	index_close(scan->index, NoLock);
+	table_close(scan->rel, NoLock);
+}
+
+/* Read up to max rows of a scan into an array */
+static int
+read_rows(DependencyScan *scan, int max, Dependency **found)
+{
+	int			size = Min(max, 16);
+	int			n = 0;
+
+	*found = palloc(size * sizeof(Dependency));
+	while (n < max && scan_next(scan))
+	{
+		if (n == size)
+		{
+			size = Min(max, size * 2);
+			*found = repalloc_huge(*found, (Size) size * sizeof(Dependency));
+		}
+		from_slot(scan->slot, &(*found)[n++]);
+	}
+	return n;
+}
+
+int
+dependency_awaiting(int64 awaits_id, int64 after, int max, Dependency **found)
+{
+	DependencyScan scan;
+	ScanKeyData keys[2];
+	int			n;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(awaits_id));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	scan_open(&scan, CAT_DEPENDENCY_AWAITS_IDX, lengthof(keys), keys);
+	n = read_rows(&scan, max, found);
+	scan_close(&scan);
+	return n;
+}
+
+static bool
+has_open(int64 child_id, StrategyNumber strategy, RegProcedure compare, int32 ord)
+{
+	DependencyScan scan;
+	ScanKeyData keys[2];
+	bool		found;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(child_id));
+	ScanKeyInit(&keys[1], 2, strategy, compare, Int32GetDatum(ord));
+	scan_open(&scan, CAT_DEPENDENCY_OPEN_IDX, lengthof(keys), keys);
+	found = scan_next(&scan);
+	scan_close(&scan);
+	return found;
+}
+
+bool
+dependency_has_open(int64 child_id, int32 ord)
+{
+	return has_open(child_id, BTGreaterStrategyNumber, F_INT4GT, ord) ||
+		has_open(child_id, BTLessEqualStrategyNumber, F_INT4LE, ord);
+}
+
+int
+dependency_of_child(int64 child_id, Dependency **found)
+{
+	DependencyScan scan;
+	ScanKeyData key;
+	int			n;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(child_id));
+	scan_open(&scan, CAT_DEPENDENCY_PKEY, 1, &key);
+	n = read_rows(&scan, PG_INT32_MAX, found);
+	scan_close(&scan);
+	return n;
+}
+
+void
+dependency_each_open(void (*function) (int64 awaits_id))
+{
+	DependencyScan scan;
+
+	scan_open(&scan, CAT_DEPENDENCY_AWAITS_IDX, 0, NULL);
+	while (scan_next(&scan))
+	{
+		Dependency	dependency;
+
+		from_slot(scan.slot, &dependency);
+		function(dependency.awaits_id);
+	}
+	scan_close(&scan);
+}
