@@ -174,7 +174,7 @@ SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedu
 		(SELECT pg_catalog.array_agg(n.at ORDER BY n.place)
 		   FROM pg_catalog.unnest(defer.schedule_next_runs(s.schedule, s.timezone,
 				GREATEST(pg_catalog.statement_timestamp(), s.starts_at - interval '1 microsecond'), 5))
-				WITH ORDINALITY n (at, place)
+				WITH ORDINALITY AS n (at, place)
 		  WHERE (s.ends_at IS NULL OR n.at < s.ends_at)
 			AND (s.max_runs IS NULL OR n.place <= s.max_runs - s.runs))
 	END AS next_runs,

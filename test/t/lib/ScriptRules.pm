@@ -143,7 +143,7 @@ sub expression_problems
 		{
 			my $before = $t[ $i - 1 ];
 			my $bare = $options{parsed} || ($i > 0 && $before->[0] eq '.')		# OPERATOR(pg_catalog.=)
-			  || $token->[1] =~ /^(=>|:=)$/
+			  || $token->[1] =~ /^(=>|:=|:)$/
 			  || ($token->[1] eq '*' && ($i == 0 || $before->[0] =~ /^[(,]$/ || is_word($before, 'SELECT', 'RETURNING', 'DISTINCT')))
 			  || ($token->[1] eq '-' && ($t[ $i + 1 ] // [''])->[0] eq 'number' && ($i == 0 || !is_name($before)))
 			  || ($token->[1] eq '=' && $options{assignments}->($i));
@@ -277,7 +277,7 @@ sub grant_problems
 	push @problems, 'WITH GRANT OPTION' if $to =~ /WITH GRANT/i;
 	push @problems, "unexpected grant: $rights" unless $rights =~ /^(SELECT|EXECUTE|USAGE)$/i;
 	push @problems, 'schema opened to PUBLIC' if $on =~ /^SCHEMA/i && $to =~ /\bPUBLIC\b/i;
-	push @problems, 'EXECUTE on some functions: use ALL FUNCTIONS and then revoke' if $rights =~ /EXECUTE/i && $on !~ /^ALL FUNCTIONS IN SCHEMA defer$/i;
+	push @problems, 'EXECUTE on some functions: use ALL ROUTINES and then revoke' if $rights =~ /EXECUTE/i && $on !~ /^ALL ROUTINES IN SCHEMA defer$/i;
 	if ($rights =~ /SELECT/i)
 	{
 		push @problems, "SELECT on what is no view: $_" for grep { !$views->{$_} } map { s/^TABLE //ir =~ s/ //gr } split / , /, $on;
