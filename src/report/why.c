@@ -16,6 +16,7 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 #include "base/args.h"
 #include "base/limits_key.h"
