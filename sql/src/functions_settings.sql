@@ -9,11 +9,11 @@ CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority
 								randomization double precision DEFAULT NULL, concurrency integer DEFAULT NULL,
 								at_limit text DEFAULT NULL, max_duration interval DEFAULT NULL,
 								discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
-								reset boolean DEFAULT false) RETURNS void
+								group_concurrency integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
 COMMENT ON FUNCTION defer.configure(text, text, integer, integer, interval, double precision, interval,
-									double precision, integer, text, interval, interval, text, boolean) IS
-	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none. Takes effect when you commit';
+									double precision, integer, text, interval, interval, text, integer, boolean) IS
+	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time. Takes effect when you commit';
 
 CREATE FUNCTION defer.pause(function text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause';
@@ -31,10 +31,11 @@ CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, 
 								   randomization double precision DEFAULT NULL,
 								   max_duration interval DEFAULT NULL,
 								   discard_after interval DEFAULT NULL,
-								   group_by text DEFAULT NULL) RETURNS void
+								   group_by text DEFAULT NULL,
+								   group_concurrency integer DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
 COMMENT ON FUNCTION defer.create_queue(text, integer, integer, integer, interval, double precision, interval,
-									   double precision, interval, interval, text) IS
+									   double precision, interval, interval, text, integer) IS
 	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. Error if there is a queue of that name. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
@@ -43,10 +44,10 @@ CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, p
 								  randomization double precision DEFAULT NULL,
 								  max_duration interval DEFAULT NULL,
 								  discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
-								  reset boolean DEFAULT false) RETURNS void
+								  group_concurrency integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
 COMMENT ON FUNCTION defer.alter_queue(text, integer, integer, integer, interval, double precision, interval,
-									  double precision, interval, interval, text, boolean) IS
+									  double precision, interval, interval, text, integer, boolean) IS
 	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';
 
 CREATE FUNCTION defer.drop_queue(name text) RETURNS boolean
@@ -73,3 +74,15 @@ CREATE FUNCTION defer.resume_queue(name text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_resume_queue';
 COMMENT ON FUNCTION defer.resume_queue(text) IS
 	'lets the jobs of a queue go on after defer.pause_queue(), when you commit; no error if it is not paused';
+
+CREATE FUNCTION defer.set_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL,
+								concurrency "any" DEFAULT NULL, paused boolean DEFAULT NULL,
+								reason text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_set_group';
+COMMENT ON FUNCTION defer.set_group IS
+	'changes settings of one group of a function or a queue that you own (give one of the two): those given; NULL leaves as is. concurrency: its jobs at the same time, instead of the setting group_concurrency, or ''none''. paused: holds back its jobs that have not begun; reason: why, for those who look at defer.groups. Errors: you do not own it; nothing is given; a value is out of range. Takes effect when you commit';
+
+CREATE FUNCTION defer.reset_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reset_group';
+COMMENT ON FUNCTION defer.reset_group IS
+	'takes back what defer.set_group() has set for a group of a function or queue that you own, a pause included. False: there was nothing. Takes effect when you commit';

@@ -292,6 +292,8 @@ CREATE TABLE defer.function (
 	owner				regrole NOT NULL,
 	missing_since		timestamptz,
 	group_by			text,
+	group_concurrency	integer,
+	group_overrides		boolean NOT NULL DEFAULT false,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
 	CONSTRAINT function_id_key UNIQUE (id),
 	CONSTRAINT function_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -299,6 +301,7 @@ CREATE TABLE defer.function (
 COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
 COMMENT ON COLUMN defer.function.owner IS 'owner of the function: another role''s new function of that signature does not have these settings';
 COMMENT ON COLUMN defer.function.group_by IS 'what names the group of a job: a parameter of the function, or metadata.<name>';
+COMMENT ON COLUMN defer.function.group_overrides IS 'defer.group_setting has rows of the function';
 COMMENT ON COLUMN defer.function.missing_since IS 'when the scheduler first found that the function is gone; NULL: it is there';
 
 CREATE SEQUENCE defer.queue_id_seq AS integer MAXVALUE 1073741823 CYCLE;
@@ -319,13 +322,35 @@ CREATE TABLE defer.queue (
 	concurrency			integer,
 	paused				boolean NOT NULL DEFAULT false,
 	group_by			text,
+	group_concurrency	integer,
+	group_overrides		boolean NOT NULL DEFAULT false,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
 	CONSTRAINT queue_id_key UNIQUE (id),
 	CONSTRAINT queue_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
 );
 COMMENT ON TABLE defer.queue IS 'queues other than "default", and the settings of "default" where it has any';
 COMMENT ON COLUMN defer.queue.group_by IS 'as in defer.function, of whatever function the job has';
+COMMENT ON COLUMN defer.queue.group_overrides IS 'defer.group_setting has rows of the queue';
 COMMENT ON COLUMN defer.queue.granted IS 'roles that may use the queue besides its owner; 0 stands for everybody';
+
+-- Settings of single groups.  They are looked up by scope and hash, never read all.
+CREATE TABLE defer.group_setting (
+	kind		"char" NOT NULL,
+	id			integer NOT NULL,
+	group_key	text NOT NULL,
+	group_hash	bigint NOT NULL,
+	concurrency	integer,
+	paused		boolean NOT NULL DEFAULT false,
+	reason		text,
+	CONSTRAINT group_setting_pkey PRIMARY KEY (kind, id, group_key),
+	CONSTRAINT group_setting_kind_check CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['f', 'q']::"char"[]))
+);
+CREATE INDEX group_setting_hash_idx ON defer.group_setting (kind, id, group_hash);
+COMMENT ON TABLE defer.group_setting IS 'settings of single groups of a function or queue, made by defer.set_group; look at defer.groups instead';
+COMMENT ON COLUMN defer.group_setting.kind IS 'f of a function, q of a queue';
+COMMENT ON COLUMN defer.group_setting.id IS 'number of the function or queue';
+COMMENT ON COLUMN defer.group_setting.group_hash IS 'as limits_group_hash() in base/limits_key.c computes it';
+COMMENT ON COLUMN defer.group_setting.concurrency IS 'NULL: as for each group of the function or queue; -1: no limit';
 
 CREATE SEQUENCE defer.schedule_id_seq AS bigint;
 COMMENT ON SEQUENCE defer.schedule_id_seq IS 'ids of schedules';
@@ -537,6 +562,7 @@ SELECT pg_catalog.pg_extension_config_dump('defer.function', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.function_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.group_setting', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.endpoint',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.alert',

@@ -79,7 +79,7 @@ COMMENT ON VIEW defer.jobs IS
 
 -- The same for unfinished jobs only, for the views below
 CREATE VIEW defer.live_jobs WITH (security_barrier) AS
-SELECT j.id, j.owner, j.function, j.queue, j.run_at, j.schedule_id, j.scheduled_for, x.state,
+SELECT j.id, j.owner, j.function, j.queue, j.group_key, j.run_at, j.schedule_id, j.scheduled_for, x.state,
 	x.state IN ('queued', 'retrying') AND j.run_at <= pg_catalog.statement_timestamp() AS ready
   FROM defer.job j
   LEFT JOIN defer.running_jobs() r ON r.job_id = j.id
@@ -112,7 +112,7 @@ COMMENT ON FUNCTION defer.live_sample(integer) IS
 CREATE VIEW defer.settings WITH (security_barrier) AS
 SELECT 'function' AS kind, f.signature AS name, NULL::name AS owner, NULL::name[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
 	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit,
-	f.group_by
+	f.group_by, f.group_concurrency
   FROM defer.function f WHERE defer.may_see(f.owner) OR defer.may_configure(f.signature)
 UNION ALL
 SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
@@ -121,7 +121,7 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 				FROM pg_catalog.unnest(q.granted) WITH ORDINALITY AS r(g, n) ORDER BY r.n)
 	END,
 	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
-	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by
+	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by, q.group_concurrency
   FROM (SELECT text 'default' AS name
 		UNION
 		SELECT v.name FROM defer.queue v
@@ -130,6 +130,33 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
   LEFT JOIN defer.queue q ON q.name = d.name;
 COMMENT ON VIEW defer.settings IS
 	'the settings that defer.functions and defer.queues show, without their counts: kind is function or queue. NULL is the default';
+
+-- Under the function and in the queue: each can have settings of its own for the group
+CREATE VIEW defer.groups WITH (security_barrier) AS
+SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying, l.oldest_ready,
+	NULLIF(COALESCE(g.concurrency, s.group_concurrency), -1) AS concurrency,
+	COALESCE(g.paused, false) AS paused, g.reason
+  FROM (SELECT 'function' AS kind, j.function AS name, j.group_key,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,
+			pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest_ready
+		  FROM defer.live_jobs j WHERE j.group_key IS NOT NULL GROUP BY j.function, j.group_key
+		UNION ALL
+		SELECT 'queue', j.queue, j.group_key,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled'),
+			pg_catalog.count(*) FILTER (WHERE j.state = 'queued'),
+			pg_catalog.count(*) FILTER (WHERE j.state = 'running'),
+			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying'),
+			pg_catalog.min(j.run_at) FILTER (WHERE j.ready)
+		  FROM defer.live_jobs j WHERE j.group_key IS NOT NULL GROUP BY j.queue, j.group_key) l
+  LEFT JOIN (SELECT 'function' AS kind, "char" 'f' AS of, f.id, f.signature AS name, f.group_concurrency FROM defer.function f
+		UNION ALL
+		SELECT 'queue', 'q', q.id, q.name, q.group_concurrency FROM defer.queue q) s ON s.kind = l.kind AND s.name = l.name
+  LEFT JOIN defer.group_setting g ON g.kind = s.of AND g.id = s.id AND g.group_key = l.group_key;
+COMMENT ON VIEW defer.groups IS
+	'groups that have unfinished jobs of yours, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying: jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; paused, reason: by defer.set_group()';
 
 CREATE VIEW defer.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at

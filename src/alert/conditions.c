@@ -93,13 +93,13 @@ note_condition(const AlertRule *rule, char kind, const char *subject, const char
 static bool
 may_be_late(const AlertRule *rule, TimestampTz now)
 {
-	ReadyQueueChoice *rqs;
-	int			n = ready_queues_of_database(MyDatabaseId, &rqs);
+	ReadySummary *summaries;
+	int			n = ready_summaries(MyDatabaseId, now, true, &summaries);
 
 	for (int i = 0; i < n; i++)
 	{
-		if (rqs[i].min_key.run_at <= now - rule->backlog &&
-			has_privs_of_role(rule->owner, rqs[i].owner))
+		if (summaries[i].oldest <= now - rule->backlog &&
+			has_privs_of_role(rule->owner, summaries[i].owner))
 			return true;
 	}
 	/* of those without a slot nothing is known but that there are some */

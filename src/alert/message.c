@@ -405,6 +405,6 @@ alert_message_enqueue(const AlertRule *rule, List *subjects, List *samples, bool
 	job.scheduled_for = NO_TIME;
 	job.discard_at = NO_TIME;
 	job.metadata = alert_metadata(rule);
-	job.limits_key = job_limits_key(function, DEFAULT_QUEUE);
+	settings_set_limits(&job);
 	(void) job_insert(&job);
 }

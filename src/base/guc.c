@@ -122,7 +122,7 @@ guc_define(void)
 	DefineCustomIntVariable("defer.shared_slots",
 							"Sets how many ready queues shared memory has room for.",
 							NULL,
-							&defer_shared_slots, 1024, 64, 16384,
+							&defer_shared_slots, 1024, 64, 262144,
 							at_start, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("defer.enabled",
 							 "Whether schedules fire and jobs are begun.",

@@ -8,6 +8,8 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
+#include "base/limits_key.h"
+
 /* No time: "no schedule", "no discard_at".  Never a time that users can give */
 #define NO_TIME			DT_NOBEGIN
 
@@ -23,7 +25,9 @@ typedef struct Job
 {
 	int64		id;
 	Oid			owner;
-	int64		limits_key;		/* see LIMITS_KEY() */
+	int64		limits_key;		/* see limits_key.h */
+	LimitScopes scopes;			/* what it was made of; of a row with
+								 * LIMITS_KEY_GROUP unknown: no group */
 	int32		priority;		/* smaller runs first */
 	TimestampTz run_at;
 	TimestampTz enqueued_at;

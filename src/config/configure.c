@@ -18,7 +18,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
-#include "base/args.h"
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
@@ -28,6 +27,7 @@
 #include "function/function.h"
 #include "config/group_by.h"
 #include "config/quota.h"
+#include "config/setting_target.h"
 #include "config/setting_values.h"
 
 PG_FUNCTION_INFO_V1(defer_configure);
@@ -48,6 +48,7 @@ static const SettingColumn function_columns[] = {
 	{"max_duration", SETTING_TIME},
 	{"discard_after", SETTING_TIME_NOT_0},
 	{"group_by", SETTING_GROUP_BY},
+	{"group_concurrency", SETTING_CONCURRENCY},
 };
 
 static const SettingTable function_table = {
@@ -58,16 +59,9 @@ static const SettingTable function_table = {
 	.columns = function_columns,
 };
 
-/* What defer.function has, or is to have, a row for */
-typedef struct Target
-{
-	text	   *signature;
-	Oid			owner;
-} Target;
-
 /* A command or a delivery: the administrator's to configure */
 static void
-check_ours(const char *name, Target *target)
+check_ours(const char *name, SettingTarget *target)
 {
 	target->owner = catalog_owner();
 	if (!has_privs_of_role(GetUserId(), target->owner))
@@ -79,7 +73,7 @@ check_ours(const char *name, Target *target)
 
 /* The function that the user means, if it is theirs; sets the signature */
 static void
-check_function(const char *name, Target *target)
+check_function(const char *name, SettingTarget *target)
 {
 	FunctionEntry *entry = function_resolve_name(name);
 
@@ -97,7 +91,7 @@ check_function(const char *name, Target *target)
  * but for its settings.  Raise an error if these are another role's.
  */
 static bool
-is_gone(const char *name, Target *target)
+is_gone(const char *name, SettingTarget *target)
 {
 	const FunctionSettings *settings;
 
@@ -115,14 +109,11 @@ is_gone(const char *name, Target *target)
 	return true;
 }
 
-static Target
-read_target(FunctionCallInfo fcinfo)
+SettingTarget
+setting_target(const char *name)
 {
-	Target		target;
-	char	   *name;
+	SettingTarget target;
 
-	require_argument(fcinfo, 0, "function");
-	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	target.signature = cstring_to_text(name);
 	if (name_is_ours(name))
 		check_ours(name, &target);
@@ -131,9 +122,15 @@ read_target(FunctionCallInfo fcinfo)
 	return target;
 }
 
+static SettingTarget
+read_target(FunctionCallInfo fcinfo)
+{
+	return setting_target(args_required_text(fcinfo, 0, "function"));
+}
+
 /* Insert a row for the function, unless another session has just done so */
 static void
-insert_function(const Target *target)
+insert_function(const SettingTarget *target)
 {
 	Oid			types[] = {TEXTOID, REGROLEOID, INT4OID};
 	Datum		values[] = {
@@ -147,9 +144,9 @@ insert_function(const Target *target)
 				lengthof(types), types, values, NULL, SPI_OK_INSERT);
 }
 
-/* Write the settings that are given.  The first time, make the row */
-static void
-write_function(const Target *target, FunctionCallInfo fcinfo, bool reset, const bool *paused)
+/* Write the settings that are given.  The first time, make the row.  Returns its number */
+static int32
+write_function(const SettingTarget *target, FunctionCallInfo fcinfo, bool reset, const bool *paused)
 {
 	text	   *signature = target->signature;
 	SettingRow	row;
@@ -169,20 +166,27 @@ write_function(const Target *target, FunctionCallInfo fcinfo, bool reset, const 
 	}
 	SPI_finish();
 	own_sql_end(&own);
+	return row.id;
+}
+
+int32
+setting_target_id(const SettingTarget *target)
+{
+	return write_function(target, NULL, false, NULL);
 }
 
 /*
  * defer.configure(function, queue, priority, max_attempts, initial_interval,
  * multiplier, max_interval, randomization, concurrency, at_limit,
- * max_duration, discard_after, group_by, reset)
+ * max_duration, discard_after, group_by, group_concurrency, reset)
  */
 Datum
 defer_configure(PG_FUNCTION_ARGS)
 {
 	int			reset_at = 1 + function_table.ncolumns;
-	int			group_by_at = reset_at - 1;
+	int			group_by_at = setting_argument(&function_table, 1, "group_by");
 	bool		reset = !PG_ARGISNULL(reset_at) && PG_GETARG_BOOL(reset_at);
-	Target		target = read_target(fcinfo);
+	SettingTarget target = read_target(fcinfo);
 
 	warn_if_not_preloaded();
 	if (!setting_values_check(&function_table, fcinfo, 1) && !reset)
@@ -193,7 +197,7 @@ defer_configure(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(group_by_at))
 		group_by_check_function(text_to_cstring(PG_GETARG_TEXT_PP(group_by_at)),
 								text_to_cstring(target.signature));
-	write_function(&target, fcinfo, reset, NULL);
+	(void) write_function(&target, fcinfo, reset, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -201,10 +205,10 @@ defer_configure(PG_FUNCTION_ARGS)
 Datum
 defer_pause(PG_FUNCTION_ARGS)
 {
-	Target		target = read_target(fcinfo);
+	SettingTarget target = read_target(fcinfo);
 	bool		paused = true;
 
-	write_function(&target, NULL, false, &paused);
+	(void) write_function(&target, NULL, false, &paused);
 	PG_RETURN_VOID();
 }
 
@@ -212,9 +216,9 @@ defer_pause(PG_FUNCTION_ARGS)
 Datum
 defer_resume(PG_FUNCTION_ARGS)
 {
-	Target		target = read_target(fcinfo);
+	SettingTarget target = read_target(fcinfo);
 	bool		paused = false;
 
-	write_function(&target, NULL, false, &paused);
+	(void) write_function(&target, NULL, false, &paused);
 	PG_RETURN_VOID();
 }

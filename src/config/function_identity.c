@@ -38,6 +38,7 @@
 #include "base/catalog.h"
 #include "base/own_sql.h"
 #include "config/function_identity.h"
+#include "config/group_settings.h"
 #include "config/settings_cache.h"
 #include "function/function.h"
 #include "shmem/xact_notify.h"
@@ -60,6 +61,7 @@ delete_settings(const char *signature, int32 id)
 
 	(void) own_sql_run("DELETE FROM defer.function f WHERE f.signature OPERATOR(pg_catalog.=) $1",
 					   1, &type, &value, NULL, SPI_OK_DELETE);
+	group_settings_delete('f', id);
 	settings_invalidate();
 	xact_notify_limit('f', id, -1);
 	xact_notify_rescan();		/* jobs under it have no limit any more */

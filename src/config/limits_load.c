@@ -2,6 +2,9 @@
  * limits_load.c
  *		Reading concurrency limits and pauses into shared memory, which asks for
  *		those that ready queues are under: see shmem/limits.h.
+ *
+ * Of a group it knows the hash.  Should two groups have the same, they share one
+ * limit: the lowest of theirs.
  */
 #include "postgres.h"
 
@@ -18,47 +21,96 @@
 /* Limits that are read at a time */
 #define LOAD_MAX	256
 
-/* Set the value of the limits of that kind which the table has; $1: their ids */
+/* Run a query with two arrays of the limits of that kind: ids, and hashes if "groups" */
 static void
-read_values(const char *sql, char kind, LimitValue *values, int n)
+query(const char *sql, char kind, bool groups, const LimitValue *values, int n)
 {
 	Datum	   *ids = palloc(n * sizeof(Datum));
-	Oid			type = INT4ARRAYOID;
-	Datum		array;
+	Datum	   *hashes = palloc(n * sizeof(Datum));
+	Oid			types[] = {INT4ARRAYOID, INT8ARRAYOID};
+	Datum		arrays[2];
 	int			nids = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (values[i].kind == kind)
-			ids[nids++] = Int32GetDatum(values[i].id);
+		if (values[i].kind != kind || (values[i].group != 0) != groups)
+			continue;
+		ids[nids] = Int32GetDatum(values[i].id);
+		hashes[nids++] = Int64GetDatum(values[i].group);
 	}
 	if (nids == 0)
+	{
+		SPI_processed = 0;
 		return;
-	array = PointerGetDatum(construct_array(ids, nids, INT4OID, sizeof(int32), true,
-											TYPALIGN_INT));
+	}
+	arrays[0] = PointerGetDatum(construct_array(ids, nids, INT4OID, sizeof(int32), true,
+												TYPALIGN_INT));
+	arrays[1] = PointerGetDatum(construct_array(hashes, nids, INT8OID, sizeof(int64),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 
 	/* not read only: as of now, and not of the transaction's first snapshot */
-	if (SPI_execute_with_args(sql, 1, &type, &array, NULL, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(sql, groups ? 2 : 1, types, arrays, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read concurrency limits");
+}
+
+static Datum
+value_of(uint64 row, int column)
+{
+	bool		isnull;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+}
+
+/* Set the values of functions or queues that the table has: id, limit, that of groups ... */
+static void
+read_values(const char *sql, char kind, LimitValue *values, int n)
+{
+	query(sql, kind, false, values, n);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[row];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		int32		id = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+		int32		id = DatumGetInt32(value_of(row, 1));
 
 		for (int i = 0; i < n; i++)
 		{
-			if (values[i].kind != kind || values[i].id != id)
+			if (values[i].kind != kind || values[i].group != 0 || values[i].id != id)
 				continue;
-			values[i].limit = DatumGetInt32(SPI_getbinval(tuple, desc, 2, &isnull));
-			values[i].cancel = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
+			values[i].limit = DatumGetInt32(value_of(row, 2));
+			values[i].cancel = DatumGetBool(value_of(row, 3));
+			values[i].group_limit = DatumGetInt32(value_of(row, 4));
+			values[i].group_overrides = DatumGetBool(value_of(row, 5));
 		}
 	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
-/* Read up to LOAD_MAX limits; one without a row stays LIMIT_NONE, as limits_to_load() sets it */
+/* Set the values of groups that have some of their own: id, hash, limit */
+static void
+read_group_values(char kind, LimitValue *values, int n)
+{
+	char	   *sql = psprintf("SELECT s.id, s.group_hash, CASE WHEN s.paused THEN %d"
+							   " ELSE COALESCE(s.concurrency, %d) END"
+							   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, hash)"
+							   " JOIN defer.group_setting s ON s.kind OPERATOR(pg_catalog.=) '%c'"
+							   " AND s.id OPERATOR(pg_catalog.=) k.id"
+							   " AND s.group_hash OPERATOR(pg_catalog.=) k.hash"
+							   " ORDER BY s.paused, s.concurrency DESC NULLS FIRST",
+							   LIMIT_PAUSED, LIMIT_INHERITED, kind);
+
+	/* the last one of a hash holds */
+	query(sql, kind, true, values, n);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		int32		id = DatumGetInt32(value_of(row, 1));
+		int64		group = DatumGetInt64(value_of(row, 2));
+
+		for (int i = 0; i < n; i++)
+		{
+			if (values[i].kind == kind && values[i].group == group && values[i].id == id)
+				values[i].limit = DatumGetInt32(value_of(row, 3));
+		}
+	}
+}
+
+/* Read up to LOAD_MAX limits; one without a row stays as limits_to_load() sets it */
 static void
 load_some(LimitValue *values, int n)
 {
@@ -68,11 +120,14 @@ load_some(LimitValue *values, int n)
 	own_sql_begin(&own);
 	SPI_connect();
 	read_values("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
-				" f.at_limit IS NOT DISTINCT FROM 'cancel' FROM defer.function f"
+				" f.at_limit IS NOT DISTINCT FROM 'cancel',"
+				" COALESCE(f.group_concurrency, -1), f.group_overrides FROM defer.function f"
 				" WHERE f.id OPERATOR(pg_catalog.=) ANY ($1)", 'f', values, n);
 	read_values("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END,"
-				" false FROM defer.queue q"
+				" false, COALESCE(q.group_concurrency, -1), q.group_overrides FROM defer.queue q"
 				" WHERE q.id OPERATOR(pg_catalog.=) ANY ($1)", 'q', values, n);
+	read_group_values('f', values, n);
+	read_group_values('q', values, n);
 	SPI_finish();
 	own_sql_end(&own);
 	own_transaction_end();

@@ -20,7 +20,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
-#include "base/args.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "base/own_sql.h"
@@ -29,6 +28,8 @@
 #include "shmem/limits.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
+#include "config/group_settings.h"
+#include "config/setting_target.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 
@@ -52,6 +53,7 @@ static const SettingColumn queue_columns[] = {
 	{"max_duration", SETTING_TIME},
 	{"discard_after", SETTING_TIME_NOT_0},
 	{"group_by", SETTING_GROUP_BY},
+	{"group_concurrency", SETTING_CONCURRENCY},
 };
 
 static const SettingTable queue_table = {
@@ -90,9 +92,8 @@ granted_by_name(const QueueSettings *queue, Oid role)
 	return false;
 }
 
-/* The current user may change that queue, or (to_pause) stop and start it */
-static void
-check_may_change(const char *name, bool to_pause)
+void
+queue_check_may_change(const char *name, bool to_pause)
 {
 	const QueueSettings *queue = queue_settings(name);
 
@@ -168,8 +169,8 @@ defer_create_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Write settings or "paused"; the current user may */
-static void
+/* Write settings or "paused"; the current user may.  Returns the row's number */
+static int32
 write_queue(text *name, FunctionCallInfo fcinfo, bool reset, const bool *paused)
 {
 	Oid			user = GetUserId();
@@ -192,6 +193,13 @@ write_queue(text *name, FunctionCallInfo fcinfo, bool reset, const bool *paused)
 				 errhint("Try again.")));
 	SPI_finish();
 	own_sql_end(&own);
+	return row.id;
+}
+
+int32
+queue_row_id(text *name)
+{
+	return write_queue(name, NULL, false, NULL);
 }
 
 /* defer.alter_queue(name, concurrency, priority, ..., reset) */
@@ -202,13 +210,13 @@ defer_alter_queue(PG_FUNCTION_ARGS)
 	bool		reset = !PG_ARGISNULL(reset_at) && PG_GETARG_BOOL(reset_at);
 	text	   *name = queue_argument(fcinfo);
 
-	check_may_change(text_to_cstring(name), false);
+	queue_check_may_change(text_to_cstring(name), false);
 	if (!setting_values_check(&queue_table, fcinfo, 1) && !reset)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no setting is given"),
 				 errhint("Name what to change, as in concurrency => 3; reset => true takes all settings back.")));
-	write_queue(name, fcinfo, reset, NULL);
+	(void) write_queue(name, fcinfo, reset, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -217,8 +225,8 @@ set_paused(FunctionCallInfo fcinfo, bool paused)
 {
 	text	   *name = queue_argument(fcinfo);
 
-	check_may_change(text_to_cstring(name), true);
-	write_queue(name, NULL, false, &paused);
+	queue_check_may_change(text_to_cstring(name), true);
+	(void) write_queue(name, NULL, false, &paused);
 }
 
 /* defer.pause_queue(name) */
@@ -300,7 +308,7 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 				 errhint("To take its settings back use defer.alter_queue() with reset => true.")));
 	if (!queue_settings(cname)->found)
 		PG_RETURN_BOOL(false);
-	check_may_change(cname, false);
+	queue_check_may_change(cname, false);
 
 	own_sql_begin(&own);
 	SPI_connect();
@@ -314,6 +322,7 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 				 errmsg("queue \"%s\" cannot be dropped because it is in use", cname),
 				 errdetail("There are %s that name it.", needed_by),
 				 errhint("Wait until its jobs are finished or cancel them, and let schedules and functions use another queue.")));
+	group_settings_delete('q', id);
 	SPI_finish();
 	own_sql_end(&own);
 
@@ -344,7 +353,7 @@ change_grant(FunctionCallInfo fcinfo, const char *sql)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("queue \"%s\" is open to every role", cname),
 				 errhint("Make another queue with defer.create_queue() for what only some roles may do.")));
-	check_may_change(cname, false);
+	queue_check_may_change(cname, false);
 	values[0] = PointerGetDatum(name);
 	values[1] = ObjectIdGetDatum(strcmp(role, "public") == 0 ? InvalidOid :
 								 get_role_oid(role, false));

@@ -118,6 +118,17 @@ setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int fir
 	return any;
 }
 
+int
+setting_argument(const SettingTable *table, int first, const char *name)
+{
+	int			i = 0;
+
+	while (strcmp(table->columns[i].name, name) != 0)
+		i++;
+	Assert(i < table->ncolumns);
+	return first + i;
+}
+
 /* ------------------------------------------------------------------------
  * Writing
  * ------------------------------------------------------------------------ */

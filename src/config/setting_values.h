@@ -64,6 +64,9 @@ extern bool setting_values_check(const SettingTable *table, FunctionCallInfo fci
 extern bool setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcinfo,
 								 int first, bool reset, const bool *paused, SettingRow *row);
 
+/* The argument of a setting, which must be one; the first setting is at "first" */
+extern int	setting_argument(const SettingTable *table, int first, const char *name);
+
 /* A number for a new row of the table, in SPI as above */
 extern int32 setting_unused_id(const SettingTable *table);
 

@@ -30,7 +30,6 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
-#include "base/limits_key.h"
 #include "base/roles.h"
 #include "base/table_check.h"
 #include "config/settings_cache.h"
@@ -41,7 +40,8 @@ enum
 {
 	FN_ID = 1, FN_SIGNATURE, FN_QUEUE, FN_PRIORITY, FN_MAX_ATTEMPTS, FN_INITIAL_INTERVAL,
 	FN_MULTIPLIER, FN_MAX_INTERVAL, FN_RANDOMIZATION, FN_MAX_DURATION, FN_DISCARD_AFTER,
-	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER, FN_MISSING_SINCE, FN_GROUP_BY
+	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER, FN_MISSING_SINCE, FN_GROUP_BY,
+	FN_GROUP_CONCURRENCY, FN_GROUP_OVERRIDES
 };
 
 static const char *const function_columns[] = {
@@ -57,7 +57,7 @@ enum
 {
 	QU_ID = 1, QU_NAME, QU_OWNER, QU_GRANTED, QU_PRIORITY, QU_MAX_ATTEMPTS, QU_INITIAL_INTERVAL,
 	QU_MULTIPLIER, QU_MAX_INTERVAL, QU_RANDOMIZATION, QU_MAX_DURATION, QU_DISCARD_AFTER,
-	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY
+	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY, QU_GROUP_CONCURRENCY, QU_GROUP_OVERRIDES
 };
 
 static const char *const queue_columns[] = {
@@ -274,6 +274,8 @@ read_function(const Row *row, FunctionSettings *settings)
 	settings->id = int_column(row, FN_ID, 0);
 	settings->owner = DatumGetObjectId(column(row, FN_OWNER, &isnull));
 	settings->concurrency = int_column(row, FN_CONCURRENCY, -1);
+	settings->group_concurrency = int_column(row, FN_GROUP_CONCURRENCY, -1);
+	settings->group_overrides = bool_column(row, FN_GROUP_OVERRIDES);
 	settings->cancel_at_limit = at_limit != NULL && strcmp(at_limit, "cancel") == 0;
 	settings->paused = bool_column(row, FN_PAUSED);
 	settings->priority = int_column(row, FN_PRIORITY, 0);
@@ -298,6 +300,8 @@ read_queue(const Row *row, QueueSettings *settings)
 	if (!isnull)
 		settings->granted = roles_of_array(granted, &settings->ngranted);
 	settings->concurrency = int_column(row, QU_CONCURRENCY, -1);
+	settings->group_concurrency = int_column(row, QU_GROUP_CONCURRENCY, -1);
+	settings->group_overrides = bool_column(row, QU_GROUP_OVERRIDES);
 	settings->paused = bool_column(row, QU_PAUSED);
 	settings->priority = int_column(row, QU_PRIORITY, 0);
 	(void) column(row, QU_PRIORITY, &isnull);
@@ -368,6 +372,7 @@ look_up(char kind, const char *name)
 	fresh.kind = kind;
 	fresh.name = MemoryContextStrdup(cache_context, name);
 	fresh.function.concurrency = fresh.queue.concurrency = -1;
+	fresh.function.group_concurrency = fresh.queue.group_concurrency = -1;
 	fresh.function.discard_after = fresh.queue.discard_after = -1;
 	policy_unset(&fresh.function.policy);
 	policy_unset(&fresh.queue.policy);
@@ -400,16 +405,59 @@ is_delivery(const char *signature)
 }
 
 /* Only limits and pauses make a ready queue of their own */
-int64
-job_limits_key(const char *signature, const char *queue)
+void
+settings_limits(const char *signature, const char *queue, JobLimits *limits)
 {
 	const FunctionSettings *function = function_settings(signature);
-	int32		function_id = function->paused || function->concurrency >= 0 ? function->id : 0;
+	bool		of_function = function->paused || function->concurrency >= 0;
+	bool		function_groups = function->group_concurrency >= 0 || function->group_overrides;
+	int32		function_id = function->id;
 	const QueueSettings *settings = queue_settings(queue);
-	int32		queue_id = settings->paused || settings->concurrency >= 0 ? settings->id : 0;
+	bool		of_queue = settings->paused || settings->concurrency >= 0;
+	bool		queue_groups = settings->group_concurrency >= 0 || settings->group_overrides;
 
-	return LIMITS_KEY(function_id, queue_id) | (is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
+	limits->without = (LimitScopes) {0, of_function ? function_id : 0, of_queue ? settings->id : 0};
+	limits->with = (LimitScopes)
+	{
+		0, of_function || function_groups ? function_id : 0,
+			of_queue || queue_groups ? settings->id : 0
+	};
+	limits->groups = function_groups || queue_groups;
+	limits->kinds = (is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
 		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
+}
+
+int64
+settings_scopes_of_job(const JobLimits *limits, const text *group, LimitScopes *scopes)
+{
+	if (group == NULL || !limits->groups)
+		*scopes = limits->without;
+	else
+	{
+		*scopes = limits->with;
+		scopes->group = limits_group_hash(VARDATA_ANY(group), VARSIZE_ANY_EXHDR(group));
+	}
+	return limits_key_of(scopes, limits->kinds);
+}
+
+void
+settings_set_limits(Job *job)
+{
+	JobLimits	limits;
+
+	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
+	job->limits_key = settings_scopes_of_job(&limits, job->group_key, &job->scopes);
+}
+
+void
+settings_set_scopes(Job *job)
+{
+	const int64 limits_key = job->limits_key;
+
+	job->scopes = limit_scopes_of_key(limits_key);
+	if (LIMITS_KEY_HAS_GROUP(limits_key))
+		settings_set_limits(job);
+	job->limits_key = limits_key;
 }
 
 /* A number among the job's own options; false: it is not there */

@@ -16,6 +16,8 @@ typedef struct FunctionSettings
 	Oid			owner;			/* of the function, when its settings were
 								 * made */
 	int32		concurrency;	/* -1: no limit */
+	int32		group_concurrency;	/* of each group; -1: no limit */
+	bool		group_overrides;	/* some groups have settings of their own */
 	bool		cancel_at_limit;
 	bool		paused;
 	bool		has_priority;
@@ -36,6 +38,8 @@ typedef struct QueueSettings
 	int			ngranted;
 	Oid		   *granted;		/* InvalidOid in it: everybody */
 	int32		concurrency;	/* -1: no limit */
+	int32		group_concurrency;	/* of each group; -1: no limit */
+	bool		group_overrides;	/* some groups have settings of their own */
 	bool		paused;
 	bool		has_priority;
 	int32		priority;
@@ -56,8 +60,29 @@ extern uint64 settings_generation(void);
 /* After a change of defer.function/queue: at commit, everywhere */
 extern void settings_invalidate(void);
 
-/* By the settings as they are */
-extern int64 job_limits_key(const char *signature, const char *queue);
+/* The limits of a function's jobs in a queue, by the settings as they are */
+typedef struct JobLimits
+{
+	LimitScopes without;		/* of a job without a group */
+	LimitScopes with;			/* of one with: "group" is to be set, unless */
+	bool		groups;			/* is false: groups have no limits */
+	int64		kinds;			/* of LIMITS_KEY_KINDS */
+} JobLimits;
+
+extern void settings_limits(const char *signature, const char *queue, JobLimits *limits);
+
+/* Those of a job of that group, NULL: none; returns its limits_key */
+extern int64 settings_scopes_of_job(const JobLimits *limits, const text *group,
+								   LimitScopes *scopes);
+
+/* Set limits_key and scopes of a job by its function, queue and group */
+extern void settings_set_limits(Job *job);
+
+/*
+ * Set the scopes that the limits_key of a row stands for.  If it does not stand for
+ * the job's limits by now they are those of the latter: a claim moves the job then.
+ */
+extern void settings_set_scopes(Job *job);
 
 /* Job over function over queue over default */
 extern void job_policy(const Job *job, JobPolicy *policy);

@@ -29,32 +29,35 @@
 #define CLAIM_MAX		200
 
 /* Capacity of limits that was reserved for deliveries that are being claimed */
-static int64 reserved_key;
+static LimitScopes reserved;
 static int	nreserved = 0;
 
 static bool
-reserve(int64 limits_key)
+reserve(const LimitScopes *scopes)
 {
-	reserved_key = limits_key;
-	if (!limits_reserve(MyDatabaseId, limits_key))
+	reserved = *scopes;
+	if (!limits_reserve(MyDatabaseId, scopes, LIMITS_ALL))
 		return false;
 	nreserved++;
 	return true;
 }
 
-/* Give back what was reserved and is not used */
-static void
+/* Give back what was reserved and is not used; true: the scheduler is to be woken */
+static bool
 release(int used)
 {
+	bool		waited = false;
+
 	for (; nreserved > used; nreserved--)
-		limits_release(MyDatabaseId, reserved_key);
+		waited = limits_release(MyDatabaseId, &reserved, LIMITS_ALL) || waited;
 	nreserved = 0;
+	return waited;
 }
 
 void
 delivery_claim_abandon(void)
 {
-	release(0);
+	(void) release(0);
 }
 
 /* Enter the jobs into the slot, before the claim is committed */
@@ -117,7 +120,8 @@ empty_batch(void)
 											   ALLOCSET_DEFAULT_SIZES);
 	}
 	MemoryContextReset(fresh->context);
-	fresh->njobs = 0;
+	fresh->njobs = fresh->ngroups = 0;
+	fresh->bytes = 0;
 	return fresh;
 }
 
@@ -132,7 +136,7 @@ claim_size(const ReadyQueueChoice *choice)
 	if (!LIMITS_KEY_HAS_LIMITS(choice->limits_key))
 		return max;
 	/* ready_queue_choose_delivery() has reserved capacity for the first */
-	while (1 + nreserved < max && reserve(choice->limits_key))
+	while (1 + nreserved < max && reserve(&choice->scopes))
 		continue;
 	return 1 + nreserved;
 }
@@ -153,20 +157,20 @@ delivery_claim(TimestampTz *next_check)
 	const TimestampTz now = GetCurrentTimestamp();
 	int			entries[BATCH_MAX];
 	Delivery   *prepared[BATCH_MAX];
-	ReadyQueueChoice choice;
-	ReadyKey	next = READY_KEY_NONE;
+	ReadyClaim *ready;
+	ReadyQueueChoice *choice;
 	DeliveryClaim *claim;
 	Batch	   *fresh;
 	volatile int published = 0;
-	bool		pause_after = true;
-	bool		unused;
+	bool		waited;
 	int			max;
 
 	if (inflight_full() || !defer_enabled ||
-		!ready_queue_choose_delivery(MyDatabaseId, may_take, now, &choice, next_check))
+		(ready = ready_queue_choose_delivery(MyDatabaseId, may_take, now, next_check)) == NULL)
 		return false;
 	fresh = empty_batch();
-	max = claim_size(&choice);
+	choice = &ready->queues[0];
+	max = claim_size(choice);
 	claim = MemoryContextAllocZero(TopMemoryContext, sizeof(DeliveryClaim));
 
 	PG_TRY();
@@ -174,8 +178,7 @@ delivery_claim(TimestampTz *next_check)
 		own_transaction_begin();
 		own_transaction_wait_briefly();
 		fresh->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
-		fresh->limits_key = choice.limits_key;
-		next = claim_ready_queue(fresh, &choice, max, now, &pause_after);
+		claim_ready_queue(fresh, choice, max, now);
 		if (fresh->njobs > 0)
 		{
 			MemoryContext context = MemoryContextSwitchTo(fresh->context);
@@ -194,28 +197,25 @@ delivery_claim(TimestampTz *next_check)
 	PG_CATCH();
 	{
 		unpublish(entries, published);
-		release(0);
-		ready_queue_scan_abort(&choice, MyDatabaseId);
+		(void) release(0);
+		ready_queue_scan_abort(ready, MyDatabaseId);
 		pfree(claim);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
-	/* claims of others, meanwhile, have found no capacity */
-	unused = LIMITS_KEY_HAS_LIMITS(choice.limits_key) && nreserved + 1 > fresh->njobs;
-
 	/* in this order: an unused share must not look as if it were taken */
-	release(Max(fresh->njobs - 1, 0));
-	ready_queue_scan_end(&choice, MyDatabaseId, next, fresh->njobs,
-						 pause_after ? now : DT_NOBEGIN);
+	waited = release(Max(fresh->njobs - 1, 0));
+	/* claims of others, meanwhile, have found no capacity */
+	waited = ready_queue_scan_end(ready, MyDatabaseId, now) || waited;
 	for (int i = 0; i < fresh->njobs; i++)
 		inflight_add(entries[i], prepared[i], claim);
 	if (fresh->njobs == 0)
 		pfree(claim);
 	/* as batch_claim() does */
-	if ((next.run_at > now && next.run_at < my_database->next_wake) ||
-		(fresh->njobs > 0 && limits_cancel_at_limit(MyDatabaseId, choice.limits_key)) ||
-		unused)
+	if ((choice->next.run_at > now && choice->next.run_at < my_database->next_wake) ||
+		(fresh->njobs > 0 && limits_cancel_at_limit(MyDatabaseId, &choice->scopes)) ||
+		waited)
 		database_wake_scheduler(MyDatabaseId);
 	return fresh->njobs > 0;
 }

@@ -22,7 +22,6 @@
 #include "base/guc_delivery.h"
 #include "base/job.h"
 #include "base/job_kind.h"
-#include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
@@ -158,10 +157,9 @@ inflight_forget(int entry)
 		pfree(delivery->claim);
 	if (delivery->transfer != NULL)
 		inflight.transport->destroy(delivery->transfer);
-	limits_release(MyDatabaseId, delivery->job.limits_key);
-	if (LIMITS_KEY_HAS_LIMITS(delivery->job.limits_key))
-		database_wake_scheduler(MyDatabaseId);	/* workers may wait for the
-												 * capacity, too */
+	if (limits_release(MyDatabaseId, &delivery->job.scopes, LIMITS_ALL))
+		database_wake_scheduler(MyDatabaseId);	/* workers may wait for the capacity,
+										 * too */
 	if (delivery->ended)
 		inflight.nended--;
 	if (delivery->job.kind == JOB_EMAIL)

@@ -15,8 +15,8 @@
 
 #include "base/guc.h"
 #include "base/job_kind.h"
-#include "base/job.h"
 #include "base/own_transaction.h"
+#include "config/settings_cache.h"
 #include "job/batch.h"
 #include "shmem/limits.h"
 #include "shmem/shmem.h"
@@ -110,7 +110,8 @@ is_ready(int64 job_id, Oid owner, TimestampTz now, TimestampTz *next_check, Job 
 		*next_check = Min(*next_check, job->run_at);
 		return false;
 	}
-	return limits_have_capacity(MyDatabaseId, job->limits_key);
+	settings_set_scopes(job);
+	return limits_have_capacity(MyDatabaseId, &job->scopes);
 }
 
 int
@@ -150,7 +151,7 @@ batch_take_awaited(int min_depth, int *depth, TimestampTz *next_check)
 		if (!ready)
 			continue;
 		*depth = list[i].depth;
-		if (batch_take_job(job.id, job.limits_key))
+		if (batch_take_job(&job))
 			return true;
 		*next_check = Min(*next_check, now + AGAIN_DELAY);	/* moved, or locked */
 	}

@@ -24,20 +24,14 @@
 #include "utils/timestamp.h"
 
 #include "base/job_state.h"
-#include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
-#include "job/current_job.h"
 #include "shmem/xact_notify.h"
 #include "table/claim_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
-#include "shmem/databases.h"
 #include "shmem/workers.h"
-#include "shmem/senders.h"
-#include "shmem/limits.h"
-#include "shmem/shmem.h"
 
 Batch		batch;
 
@@ -57,185 +51,6 @@ static Leftover *leftovers = NULL;
 static int	nleftovers = 0;
 static int	ncommitted = 0;		/* of them, from before that transaction */
 static int	leftovers_size = 0;
-
-/* ------------------------------------------------------------------------
- * Entries in the worker's slot
- * ------------------------------------------------------------------------ */
-
-/* The new batch is in our slot, and its claim is not committed yet */
-static bool published = false;
-
-/* Show the batch to the others: before the claim is committed */
-static void
-publish_batch(const Batch *new_batch)
-{
-	published = true;
-	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	my_worker->previous_claim_id = my_worker->claim_id;
-	my_worker->claim_id = new_batch->claim_id;
-	my_worker->limits_key = new_batch->limits_key;
-	my_worker->nentries = my_worker->nwaiting = new_batch->njobs;
-	for (int i = 0; i < new_batch->njobs; i++)
-	{
-		my_worker->entries[i].job_id = new_batch->jobs[i].job.id;
-		my_worker->entries[i].state = ENTRY_WAITING;
-	}
-	LWLockRelease(my_worker->lock);
-}
-
-/*
- * The claim has failed, or the one before it is gone.  If it had not been
- * published the one before is still in our slot.
- */
-static void
-unpublish_batch(bool failed)
-{
-	if (!published)
-		return;
-	published = false;
-	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	if (failed)
-	{
-		my_worker->claim_id = my_worker->previous_claim_id;
-		my_worker->nentries = my_worker->nwaiting = 0;
-	}
-	my_worker->previous_claim_id = 0;
-	LWLockRelease(my_worker->lock);
-}
-
-/* Begin a job of the batch; false: it was stolen or withdrawn */
-bool
-batch_start_job(int index, TimestampTz now)
-{
-	bool		ours = false;
-
-	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	if (my_worker->entries[index].state == ENTRY_WAITING)
-	{
-		my_worker->entries[index].state = ENTRY_STARTED;
-		my_worker->nwaiting--;
-		my_worker->current_job = my_worker->entries[index].job_id;
-		my_worker->job_started = now;
-		my_worker->progress = -1;
-		my_worker->cancel_job = 0;
-		ours = true;
-	}
-	LWLockRelease(my_worker->lock);
-	return ours;
-}
-
-void
-batch_end_job(void)
-{
-	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	my_worker->current_job = 0;
-	my_worker->cancel_job = 0;
-	LWLockRelease(my_worker->lock);
-}
-
-/* Do not run a job of the batch after all: finalizing the batch sets it free */
-void
-batch_leave_job(int index)
-{
-	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	if (my_worker->entries[index].state == ENTRY_WAITING)
-	{
-		my_worker->entries[index].state = ENTRY_WITHDRAWN;
-		my_worker->nwaiting--;
-	}
-	LWLockRelease(my_worker->lock);
-}
-
-/*
- * Take a job out of the batch of a worker in which it waits.  For cancel and
- * reschedule, which then write the row.
- *
- * A job that was stolen may be in two slots.  It is taken out of the source
- * worker's, too: if the thief fails it must not wait there again.  So the slots of
- * all workers are read, and not only that of the claim in the row: the thief's claim
- * is in no row before it commits.  Callers call this for jobs with a claim only.
- */
-static BatchWithdraw
-batch_withdraw(int64 job_id)
-{
-	BatchWithdraw result = BATCH_NOT_CLAIMED;
-	bool		decided = false;
-
-	if (shared == NULL)
-		return BATCH_NOT_CLAIMED;
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && !decided; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-
-		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
-			continue;
-		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-		for (int e = 0; e < slot->nentries; e++)
-		{
-			BatchEntry *entry = &slot->entries[e];
-
-			if (entry->job_id != job_id)
-				continue;
-
-			/* it has ended here: its next attempt may be in another batch */
-			if (entry->state == ENTRY_STARTED && slot->current_job != job_id)
-				break;
-			if (entry->state == ENTRY_STARTED)
-				result = BATCH_RUNNING;
-			else
-				result = BATCH_WITHDRAWN;
-			decided = entry->state == ENTRY_STARTED || entry->state == ENTRY_WAITING;
-			if (entry->state == ENTRY_WAITING)
-				slot->nwaiting--;
-			if (entry->state != ENTRY_STARTED)
-				entry->state = ENTRY_WITHDRAWN;
-			break;
-		}
-		LWLockRelease(slot->lock);
-	}
-	LWLockRelease(shared->workers_lock);
-	if (result == BATCH_NOT_CLAIMED && sender_has(MyDatabaseId, job_id, false))
-		result = BATCH_RUNNING;
-	return result;
-}
-
-bool
-batch_job_runs(int64 job_id)
-{
-	return batch_withdraw(job_id) == BATCH_RUNNING;
-}
-
-/*
- * Stop a running job.  Returns false if no worker runs it (any more).  The
- * worker's timer sees the request.  A signal of ours might come when the
- * worker is at its next job already, which cannot tell for whom it was.
- */
-bool
-batch_cancel_job(int64 job_id)
-{
-	bool		found = false;
-
-	if (shared == NULL)
-		return false;
-	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && !found; i++)
-	{
-		WorkerSlot *slot = &worker_slots[i];
-
-		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
-			continue;
-		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-		if (slot->current_job == job_id)
-		{
-			slot->cancel_job = job_id;
-			found = true;
-		}
-		LWLockRelease(slot->lock);
-	}
-	LWLockRelease(shared->workers_lock);
-	return found || sender_has(MyDatabaseId, job_id, true);
-}
 
 /* ------------------------------------------------------------------------
  * Finalizing a batch, in a transaction that is open
@@ -282,9 +97,9 @@ finalize_row(int64 job_id, int64 claim_id, bool finished)
 	else if (job.claim == claim_id)
 	{
 		job.claim = 0;
-		job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
+		settings_set_limits(&job);
 		job_update(&job);
-		xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
+		xact_notify_job(&job);
 	}
 	return true;
 }
@@ -345,27 +160,6 @@ finalized(void)
 	batch.njobs = 0;
 }
 
-/*
- * Give back what was reserved under a ready queue's limits, and wake who waits
- * for room there: that may be another role's worker.
- */
-void
-batch_give_back_capacity(int64 limits_key)
-{
-	limits_release(MyDatabaseId, limits_key);
-	if (LIMITS_KEY_HAS_LIMITS(limits_key))
-		database_wake_scheduler(MyDatabaseId);
-}
-
-void
-batch_release_limits(void)
-{
-	if (!batch.reserved)
-		return;
-	batch.reserved = false;
-	batch_give_back_capacity(batch.limits_key);
-}
-
 bool
 batch_unfinalized(void)
 {
@@ -404,7 +198,8 @@ batch_new_begin(void)
 		spare->context = AllocSetContextCreate(TopMemoryContext, "defer batch",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(spare->context);
-	spare->njobs = 0;
+	spare->njobs = spare->ngroups = 0;
+	spare->bytes = 0;
 	spare->reserved = false;
 	return spare;
 }
@@ -420,11 +215,11 @@ batch_new_record(Batch *new_batch)
 	if (new_batch->njobs == 0 && nleftovers == 0)
 	{
 		new_batch->claim_id = 0;
-		publish_batch(new_batch);
+		batch_publish(new_batch);
 		return;
 	}
 	insert_claim_row(new_batch);
-	publish_batch(new_batch);
+	batch_publish(new_batch);
 	ForceSyncCommit();
 }
 
@@ -440,13 +235,13 @@ batch_new_commit(Batch *new_batch)
 	memcpy(&batch, new_batch, offsetof(Batch, jobs) + new_batch->njobs * sizeof(BatchJob));
 	new_batch->context = old;
 	new_batch->njobs = 0;
-	unpublish_batch(false);
+	batch_unpublish(false);
 }
 
 void
 batch_new_abort(void)
 {
-	unpublish_batch(true);
+	batch_unpublish(true);
 }
 
 /* Finalize in a transaction of its own: no more jobs, or time to go */
@@ -460,7 +255,7 @@ batch_finalize(void)
 	if (!batch_unfinalized())
 		return;
 	empty = batch_new_begin();
-	empty->limits_key = 0;
+	empty->scopes = (LimitScopes) {0, 0, 0};
 	PG_TRY();
 	{
 		own_transaction_begin();

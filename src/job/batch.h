@@ -10,6 +10,7 @@
 #include "base/job.h"
 #include "base/own_transaction.h"
 #include "table/tid_cache.h"
+#include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/workers.h"
 
@@ -24,6 +25,7 @@ typedef enum BatchJobState
 typedef struct BatchJob
 {
 	Job			job;
+	int			group;			/* index in the batch's groups */
 	CachedTid	place;			/* of its row as we wrote it last */
 	BatchJobState state;
 	TimestampTz started_at;		/* these: of JOB_SUCCEEDED */
@@ -36,9 +38,12 @@ typedef struct Batch
 	MemoryContext context;
 	int64		claim_id;		/* 0: none */
 	CachedTid	claim_place;	/* of its row */
-	int64		limits_key;
-	bool		reserved;		/* the ready queue's limits are reserved for
-								 * us */
+	LimitScopes scopes;			/* its limits, but for groups */
+	bool		reserved;		/* we have a place under these */
+	int			ngroups;
+	int64		groups[READY_CLAIM_MAX];	/* hashes of their names; 0: of no
+											 * group */
+	Size		bytes;			/* about so much memory */
 	uint64		settings;		/* settings_generation() when it was taken; 0:
 								 * of before */
 	int			njobs;
@@ -66,14 +71,21 @@ extern Batch batch;
 /* Each in a transaction of its own: job/claim.c, job/steal.c, job/batch.c */
 extern bool batch_claim(int max, TimestampTz *look_again);
 extern bool batch_steal(bool *later);
-extern bool batch_take_job(int64 job_id, int64 limits_key);
+extern bool batch_take_job(const Job *job);
 extern void batch_finalize(void);
 extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 
 /* job/batch.c */
 extern bool batch_unfinalized(void);
+
+/*
+ * job/batch_entries.c: show a batch, before its claim is committed; it is, or it has
+ * failed.  Its end: give back the places that it holds.  Places were given back.
+ */
+extern void batch_publish(const Batch *new_batch);
+extern void batch_unpublish(bool failed);
 extern void batch_release_limits(void);
-extern void batch_give_back_capacity(int64 limits_key);
+extern void batch_places_released(bool waited);
 
 /*
  * job/batch.c: how the next batch takes the place of this one.  Make it; in a
@@ -87,11 +99,11 @@ extern void batch_new_commit(Batch *new_batch);
 extern void batch_new_abort(void);
 
 /* job/claim.c: fill a batch; in the caller's transaction, for the sender, too */
-extern ReadyKey claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max,
-								  TimestampTz now, bool *pause_after);
+extern void claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max,
+							  TimestampTz now);
 
-/* job/claim.c: one job by its id; in the caller's transaction */
-extern bool claim_job(Batch *new_batch, int64 id, int64 limits_key);
+/* job/claim.c: one job, as it was read; in the caller's transaction */
+extern bool claim_job(Batch *new_batch, const Job *wanted);
 
 /*
  * job/awaited.c: jobs that jobs await, the deepest first; see await_depth in
@@ -102,7 +114,7 @@ extern bool claim_job(Batch *new_batch, int64 id, int64 limits_key);
 extern bool batch_take_awaited(int min_depth, int *depth, TimestampTz *next_check);
 extern int	awaited_ready(Oid owner, int min_depth, TimestampTz now, TimestampTz *next_check);
 
-/* job/batch.c: the entry of a job in this worker's slot */
+/* job/batch_entries.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
 extern void batch_end_job(void);
 extern void batch_leave_job(int index);

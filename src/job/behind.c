@@ -89,9 +89,9 @@ release(int64 id, int64 ahead)
 	if (job.discard_at != NO_TIME)
 		job.discard_at = Min(job.discard_at + (job.run_at - job.behind_run_at), END_TIMESTAMP - 1);
 	job.behind = 0;
-	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
+	settings_set_limits(&job);
 	job_update(&job);
-	xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
+	xact_notify_job(&job);
 	return true;
 }
 

@@ -33,14 +33,11 @@
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
-#include "shmem/xact_notify.h"
+#include "job/claim_row.h"
 #include "table/history_table.h"
-#include "table/job_table.h"
 #include "shmem/databases.h"
 #include "shmem/workers.h"
-#include "shmem/ready_queue.h"
 #include "shmem/limits.h"
-#include "job/end.h"
 
 /* Most that one claim reads: bytes of arguments, rows that it moves or discards */
 #define CLAIM_BYTES			(4 * 1024 * 1024)
@@ -108,155 +105,6 @@ remember_passed_over(const ReadyQueueChoice *choice, ReadyKey first, ReadyKey re
 }
 
 /* ------------------------------------------------------------------------
- * One row
- * ------------------------------------------------------------------------ */
-
-static inline bool
-is_text(const char *string, const text *value)
-{
-	return strlen(string) == VARSIZE_ANY_EXHDR(value) &&
-		memcmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0;
-}
-
-/*
- * Returns the limits key that a job has by the settings as they are.  A batch is
- * mostly of one function, so the last one is remembered.
- */
-static int64
-limits_key_by_settings(const Job *job)
-{
-	static char *function = NULL;	/* NULL: nothing is remembered */
-	static char *queue = NULL;
-	static uint64 generation = 0;
-	static int64 limits_key = 0;
-	uint64		read_at;
-	MemoryContext context;
-
-	if (function != NULL && generation == settings_generation() &&
-		is_text(function, job->function) && is_text(queue, job->queue))
-		return limits_key;
-
-	context = MemoryContextSwitchTo(TopMemoryContext);
-	if (function != NULL)
-	{
-		pfree(function);
-		function = NULL;
-	}
-	if (queue != NULL)
-	{
-		pfree(queue);
-		queue = NULL;
-	}
-	queue = text_to_cstring(job->queue);
-	function = text_to_cstring(job->function);
-	MemoryContextSwitchTo(context);
-
-	/*
-	 * Reading the settings may fail, or hear of a change in between: so the
-	 * remembered values count as of before.
-	 */
-	generation = 0;
-	read_at = settings_generation();
-	limits_key = job_limits_key(function, queue);
-	generation = read_at;
-	return limits_key;
-}
-
-/* Check whether the job has a limit now that its ready queue does not have */
-static bool
-must_move(const Job *job, int64 limits_key)
-{
-	return (LIMITS_KEY_FUNCTION(limits_key) != 0 &&
-			LIMITS_KEY_FUNCTION(limits_key) != LIMITS_KEY_FUNCTION(job->limits_key)) ||
-		(LIMITS_KEY_QUEUE(limits_key) != 0 &&
-		 LIMITS_KEY_QUEUE(limits_key) != LIMITS_KEY_QUEUE(job->limits_key));
-}
-
-/* What a claim has done with a row */
-typedef enum ScanAction
-{
-	ROW_CLAIMED_BEFORE,			/* nothing: it has a claim */
-	ROW_CLAIMED,
-	ROW_DONE,					/* moved or discarded it */
-	ROW_LOCKED,					/* nothing: another session has locked it */
-	ROW_POSTPONED,				/* nothing: a suspect that cannot run now */
-	ROW_STOP					/* nothing, and the batch ends before it */
-} ScanAction;
-
-/* A job that was not begun in time ends here */
-static ScanAction
-discard_row(ItemPointer tid, TupleTableSlot *slot)
-{
-	Job			job;
-
-	job_from_slot(&job, slot);
-	if (!job_delete_at(tid))
-		return ROW_LOCKED;
-	job_end(&job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
-			"was not begun before discard_after");
-	return ROW_DONE;
-}
-
-/* A job that has a limit by now goes into the ready queue of that limit */
-static ScanAction
-move_row(ItemPointer tid, TupleTableSlot *slot, int64 limits_key)
-{
-	Job			job;
-
-	job_from_slot(&job, slot);
-	if (!job_set_claim_at(tid, slot, 0, NULL))
-		return ROW_LOCKED;
-	CommandCounterIncrement();
-	job.limits_key = limits_key;
-	job_update(&job);
-	xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
-	return ROW_DONE;
-}
-
-/*
- * Deal with a row of the scan.  Whether it can be had is known only when it has
- * been written: its values are not copied before that.
- */
-static ScanAction
-claim_row(Batch *new_batch, TupleTableSlot *slot, TimestampTz now, Size *bytes)
-{
-	BatchJob   *entry = &new_batch->jobs[new_batch->njobs];
-	ItemPointerData tid = slot->tts_tid;
-	Job			job;
-	int64		limits_key;
-	MemoryContext context;
-
-	job_peek(&job, slot);
-	if (job.claim != 0)
-		return ROW_CLAIMED_BEFORE;
-	if (job.discard_at != NO_TIME && job.discard_at <= now && job.attempt == 0)
-		return discard_row(&tid, slot);
-	limits_key = limits_key_by_settings(&job);
-	if (must_move(&job, limits_key))
-		return move_row(&tid, slot, limits_key);
-	if (job.suspect > 0 && my_worker != NULL)
-	{
-		/* alone in its batch, and only if that is possible now */
-		if (new_batch->njobs > 0)
-			return ROW_STOP;
-		if (!worker_reserve_suspect(job.suspect))
-			return ROW_POSTPONED;
-	}
-	if (!job_set_claim_at(&tid, slot, new_batch->claim_id, &entry->place))
-		return ROW_LOCKED;
-
-	context = MemoryContextSwitchTo(new_batch->context);
-	job_from_slot(&entry->job, slot);
-	MemoryContextSwitchTo(context);
-	entry->job.claim = new_batch->claim_id;
-	entry->state = JOB_TAKEN;
-	new_batch->njobs++;
-	*bytes += (entry->job.args != NULL ? VARSIZE_ANY(entry->job.args) : 0) +
-		(entry->job.metadata != NULL ? VARSIZE_ANY(entry->job.metadata) : 0) + sizeof(BatchJob);
-	return ROW_CLAIMED;
-}
-
-/* ------------------------------------------------------------------------
  * A ready queue
  * ------------------------------------------------------------------------ */
 
@@ -267,7 +115,22 @@ typedef struct ClaimScan
 	ReadyKey	postponed;		/* first of the rows that are to be looked at
 								 * again */
 	bool		at_locked;		/* it stopped because too many rows are locked */
+	bool		other_limits;	/* or at a row with ROW_OTHER_LIMITS: */
+	LimitScopes needs;			/* its limits */
 } ClaimScan;
+
+/* Count a row, and remember it if it is to be looked at again */
+static void
+note_row(ClaimScan *result, ScanAction action, ReadyKey key, int *ndone, int *nlocked)
+{
+	if (action == ROW_DONE)
+		(*ndone)++;
+	if (action == ROW_LOCKED)
+		(*nlocked)++;
+	if ((action == ROW_LOCKED || action == ROW_POSTPONED) &&
+		ready_key_before(key, result->postponed))
+		result->postponed = key;
+}
 
 static void
 scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, TimestampTz now,
@@ -276,7 +139,6 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "defer claimed row",
 													  ALLOCSET_DEFAULT_SIZES);
 	ReadyScan	scan;
-	Size		bytes = 0;
 	int			ndone = 0;
 	int			nlocked = 0;
 
@@ -290,27 +152,22 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
 		CHECK_FOR_INTERRUPTS();
 		key.run_at = DatumGetTimestampTz(slot_getattr(scan.slot, JOB_RUN_AT, &isnull));
 		key.id = DatumGetInt64(slot_getattr(scan.slot, JOB_ID, &isnull));
-		if (key.run_at <= now && new_batch->njobs < max && bytes <= CLAIM_BYTES &&
+		if (key.run_at <= now && new_batch->njobs < max && new_batch->bytes <= CLAIM_BYTES &&
 			ndone <= CLAIM_OTHER_ROWS && nlocked <= CLAIM_LOCKED_ROWS)
 		{
 			MemoryContext context = MemoryContextSwitchTo(row_context);
 
-			action = claim_row(new_batch, scan.slot, now, &bytes);
+			action = claim_row(new_batch, scan.slot, &choice->scopes, now, &result->needs);
 			MemoryContextSwitchTo(context);
 			MemoryContextReset(row_context);
 		}
-		if (action == ROW_STOP)
+		result->other_limits = action == ROW_OTHER_LIMITS;
+		if (action == ROW_STOP || result->other_limits)
 		{
 			result->stopped = key;
 			break;
 		}
-		if (action == ROW_DONE)
-			ndone++;
-		if (action == ROW_LOCKED)
-			nlocked++;
-		if ((action == ROW_LOCKED || action == ROW_POSTPONED) &&
-			ready_key_before(key, result->postponed))
-			result->postponed = key;
+		note_row(result, action, key, &ndone, &nlocked);
 		if (action == ROW_CLAIMED && my_worker != NULL && new_batch->jobs[0].job.suspect > 0)
 			max = 1;
 	}
@@ -319,52 +176,63 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
 	MemoryContextDelete(row_context);
 }
 
+/* The jobs that are added to the batch from now on are of that group */
+static void
+begin_group(Batch *new_batch, int64 group)
+{
+	new_batch->groups[new_batch->ngroups++] = group;
+}
+
 /*
- * Take one free job that is due, by its id; the limits of limits_key are
- * reserved.  Returns false if it is not free any more, or under other limits.
+ * Take one free job that is due, as it was read; places under job->scopes are
+ * taken.  Returns false if it is not free any more, or under other limits.
  */
 bool
-claim_job(Batch *new_batch, int64 id, int64 limits_key)
+claim_job(Batch *new_batch, const Job *wanted)
 {
 	const TimestampTz now = GetCurrentTimestamp();
 	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
 	ItemPointerData tid;
-	Size		bytes = 0;
+	LimitScopes needs;
 	bool		isnull;
 	bool		taken = false;
 
-	if (job_tid(id, &tid, slot) &&
+	begin_group(new_batch, wanted->scopes.group);
+	if (job_tid(wanted->id, &tid, slot) &&
 		DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) <= now &&
-		DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) == limits_key)
-		taken = claim_row(new_batch, slot, now, &bytes) == ROW_CLAIMED;
+		DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) == wanted->limits_key)
+		taken = claim_row(new_batch, slot, &wanted->scopes, now, &needs) == ROW_CLAIMED;
 	ExecDropSingleTupleTableSlot(slot);
 	return taken;
 }
 
 /*
- * Take up to max jobs of a ready queue.  Returns the first key that is still to
- * be looked at: all before it are taken, or not free.  *pause_after: if nothing was
- * taken, wait a moment before the next try.
+ * Take up to max jobs of a ready queue, with those that the batch has.  Sets
+ * choice->next, the first key that is still to be looked at: all before it are
+ * taken, or not free; and whether to wait a moment before the next try if nothing
+ * was taken.
  */
-ReadyKey
-claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now,
-				  bool *pause_after)
+void
+claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now)
 {
+	const int	before = new_batch->njobs;
 	ReadyQueueChoice from;
-	ClaimScan	result = {READY_KEY_NONE, READY_KEY_NONE, false};
+	ClaimScan	result = {READY_KEY_NONE, READY_KEY_NONE, false, false};
 	bool		resumed;
 	ReadyKey	next;
 
-	*pause_after = true;
+	begin_group(new_batch, choice->scopes.group);
+	choice->pause_after = true;
 
 	/* if it is locked wait here, where that holds up no other database */
 	(void) job_table();
 	ready_queue_scan_begin(choice, MyDatabaseId);
+	choice->next = choice->min_key;
 	if (choice->min_key.run_at > now)
 	{
 		/* another process was quicker */
-		ready_queue_scan_advance(choice, MyDatabaseId, choice->min_key);
-		return choice->min_key;
+		ready_queue_scan_advance(choice, MyDatabaseId, now);
+		return;
 	}
 	from = *choice;
 	resumed = resume_behind_locked(&from, now);
@@ -376,27 +244,45 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
 	if ((result.at_locked || resumed) && result.stopped.run_at <= now)
 	{
 		remember_passed_over(choice, next, result.stopped, now);
-		*pause_after = !result.at_locked;
+		choice->pause_after = !result.at_locked;
 	}
 	else
 		passed_over.valid = false;
-	ready_queue_scan_advance(choice, MyDatabaseId, next);
-	return next;
+	choice->next = next;
+	choice->taken = new_batch->njobs - before;
+	ready_queue_scan_advance(choice, MyDatabaseId, now);
+	if (result.other_limits)
+	{
+		from.scopes = result.needs;
+		ready_queue_rescope(MyDatabaseId, &from, now);
+		database_wake_scheduler(MyDatabaseId);	/* it may have to read these limits */
+		choice->pause_after = false;
+	}
 }
 
 /* ------------------------------------------------------------------------
  * The next batch
  * ------------------------------------------------------------------------ */
 
-/*
- * Wake the scheduler after a claim, which left "next" as the next key of the
- * queue, if it has something to do.
- */
+/* Wake the scheduler after a claim, if it has something to do */
 static void
-wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, TimestampTz now)
+wake_after_claim(const ReadyClaim *claim, bool claimed, TimestampTz now)
 {
+	TimestampTz next = DT_NOEND;
+	bool		at_limit = false;
+
+	for (int i = 0; i < claim->nqueues; i++)
+	{
+		const ReadyQueueChoice *queue = &claim->queues[i];
+
+		if (queue->next.run_at > now)
+			next = Min(next, queue->next.run_at);
+		at_limit = at_limit || (queue->taken > 0 &&
+								limits_cancel_at_limit(MyDatabaseId, &queue->scopes));
+	}
+
 	/* the rest is due later: a worker that is free then must be told */
-	if (next.run_at > now && next.run_at < my_database->next_wake)
+	if (next < my_database->next_wake)
 		database_wake_scheduler(MyDatabaseId);
 
 	/*
@@ -404,8 +290,24 @@ wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, Ti
 	 * that find none.  They may be in another ready queue, or have been added
 	 * after the scan, by a session that left that to this claim.
 	 */
-	else if (claimed && limits_cancel_at_limit(MyDatabaseId, choice->limits_key))
+	else if (at_limit)
 		database_wake_scheduler(MyDatabaseId);
+}
+
+/* Take up to max jobs of the chosen queues, one after the other */
+static void
+claim_ready_queues(Batch *new_batch, ReadyClaim *claim, int max, TimestampTz now)
+{
+	/* where jobs without room are cancelled, none waits in a batch */
+	if (limits_may_cancel(MyDatabaseId, &claim->queues[0].scopes))
+		max = 1;
+	for (int i = 0; i < claim->nqueues && new_batch->njobs < max; i++)
+	{
+		/* a job that may have crashed the server runs alone */
+		if (new_batch->njobs > 0 && new_batch->jobs[0].job.suspect > 0)
+			break;
+		claim_ready_queue(new_batch, &claim->queues[i], max, now);
+	}
 }
 
 /*
@@ -415,50 +317,46 @@ wake_after_claim(const ReadyQueueChoice *choice, bool claimed, ReadyKey next, Ti
 bool
 batch_claim(int max, TimestampTz *look_again)
 {
-	/* static, as it is changed in PG_TRY and looked at in PG_CATCH */
-	static ReadyQueueChoice choice;
 	const TimestampTz now = GetCurrentTimestamp();
+	ReadyClaim *volatile claim = NULL;
 	Batch	   *new_batch;
-	ReadyKey	next = READY_KEY_NONE;
-	bool		pause_after = true;
 	bool		claimed;
+	bool		waited;
 
 	batch_release_limits();
 	worker_release_suspect();
-	if (!defer_enabled || !ready_queue_choose(MyDatabaseId, my_worker->owner, now, &choice,
-											  look_again))
+	if (defer_enabled)
+		claim = ready_queue_choose(MyDatabaseId, my_worker->owner, max, now, look_again);
+	if (claim == NULL)
 	{
 		batch_finalize();
 		return false;
 	}
 
 	new_batch = batch_new_begin();
-	new_batch->limits_key = choice.limits_key;
+	new_batch->scopes = claim->queues[0].scopes;
+	new_batch->scopes.group = 0;
 	PG_TRY();
 	{
-		/* where jobs without room are cancelled, none waits in a batch */
-		bool		one = limits_may_cancel(MyDatabaseId, choice.limits_key);
-
 		own_transaction_begin();
 		batch_finalize_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
-		next = claim_ready_queue(new_batch, &choice, one ? 1 : max, now, &pause_after);
+		claim_ready_queues(new_batch, claim, max, now);
 		batch_new_record(new_batch);
 		own_transaction_end();
 	}
 	PG_CATCH();
 	{
-		ready_queue_scan_abort(&choice, MyDatabaseId);
+		ready_queue_scan_abort(claim, MyDatabaseId);
 		batch_new_abort();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
 	claimed = new_batch->njobs > 0;
-	ready_queue_scan_end(&choice, MyDatabaseId, next, new_batch->njobs,
-						 pause_after ? now : DT_NOBEGIN);
-	new_batch->reserved = claimed && LIMITS_KEY_HAS_LIMITS(choice.limits_key);
+	waited = ready_queue_scan_end(claim, MyDatabaseId, now);
+	new_batch->reserved = claimed;
 	batch_new_commit(new_batch);
 	if (!claimed)
 	{
@@ -469,12 +367,11 @@ batch_claim(int max, TimestampTz *look_again)
 		 * again: see ready_queue_scan_end()
 		 */
 		*look_again = Min(*look_again, now);
-
-		/* who has come meanwhile saw no room, and that we would take it */
-		if (LIMITS_KEY_HAS_LIMITS(choice.limits_key))
-			database_wake_scheduler(MyDatabaseId);
 	}
 
-	wake_after_claim(&choice, claimed, next, now);
+	/* processes that came meanwhile saw no room, and that we would take it */
+	if (waited)
+		database_wake_scheduler(MyDatabaseId);
+	wake_after_claim(claim, claimed, now);
 	return claimed;
 }

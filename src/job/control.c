@@ -253,9 +253,9 @@ job_reschedule(int64 id, TimestampTz run_at, bool must)
 	else
 		job.run_at = run_at;
 	job.claim = 0;
-	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
+	settings_set_limits(&job);
 	job_update(&job);
-	xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
+	xact_notify_job(&job);
 	return CONTROL_DONE;
 }
 
@@ -393,7 +393,7 @@ job_rerun(int64 id, bool must, int64 *new_id)
 	job.metadata = old.metadata;
 	job.group_key = old.group_key;
 	job.options = old.options;
-	job.limits_key = job_limits_key(text_to_cstring(job.function), text_to_cstring(job.queue));
+	settings_set_limits(&job);
 	*new_id = job_insert(&job);
 	after_copy(old.id, job.id, job.owner);
 	return CONTROL_DONE;

@@ -59,9 +59,9 @@ make_ready(Job *job)
 	}
 	job->waits = WAITS_NOTHING;
 	job->not_before = NO_TIME;
-	job->limits_key = job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue));
+	settings_set_limits(job);
 	job_update(job);
-	xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
+	xact_notify_job(job);
 }
 
 void

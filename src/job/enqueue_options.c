@@ -378,5 +378,5 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, const char *signature, 
 	job->options = read_options(fcinfo, first);
 	check_payload(job);
 	check_metadata(job->metadata);
-	job->limits_key = job_limits_key(signature, queue_name);
+	settings_set_limits(job);
 }

@@ -19,6 +19,9 @@
 #include "shmem/ready_queue.h"
 #include "job/end.h"
 
+/* Ready queues that are looked at for jobs to cancel, at one time */
+#define CANCEL_QUEUES	128
+
 /* Rows that are ended in one transaction */
 #define END_ROWS	500
 
@@ -94,17 +97,17 @@ cancel_due(const ReadyQueueChoice *queue, TimestampTz now, TimestampTz *next_che
 }
 
 void
-expire_at_limits(const ReadyQueueChoice *queues, int n, TimestampTz now, TimestampTz *next_check)
+expire_at_limits(TimestampTz now, TimestampTz *next_check)
 {
 	static int	first = 0;		/* in turns, so that none waits for another */
+	ReadyQueueChoice queues[CANCEL_QUEUES];
+	int			n = ready_queues_to_cancel(MyDatabaseId, now, queues, CANCEL_QUEUES);
 
 	for (int k = 0; k < n; k++)
 	{
 		int			i = (first + k) % n;
 
-		if (queues[i].min_key.run_at <= now &&
-			limits_cancel_at_limit(MyDatabaseId, queues[i].limits_key) &&
-			!is_postponed(queues[i].owner, now, next_check) &&
+		if (!is_postponed(queues[i].owner, now, next_check) &&
 			cancel_due(&queues[i], now, next_check) > 0)
 		{
 			first = i + 1;
@@ -116,7 +119,7 @@ expire_at_limits(const ReadyQueueChoice *queues, int n, TimestampTz now, Timesta
 
 /* Fail some due jobs of the chosen ready queue of a role */
 static int
-fail_due(ReadyQueueChoice *choice, OwnerState state, TimestampTz now, ReadyKey *next)
+fail_due(ReadyQueueChoice *choice, OwnerState state, TimestampTz now)
 {
 	const char *sqlstate = NULL;
 	char	   *why;
@@ -125,8 +128,8 @@ fail_due(ReadyQueueChoice *choice, OwnerState state, TimestampTz now, ReadyKey *
 	own_transaction_begin();
 	why = role_check_failure(choice->owner, state, &sqlstate);
 	ready_queue_scan_begin(choice, MyDatabaseId);
-	ended = job_end_due(choice, now, END_ROWS, STATE_FAILED, sqlstate, why, next);
-	ready_queue_scan_advance(choice, MyDatabaseId, *next);
+	ended = job_end_due(choice, now, END_ROWS, STATE_FAILED, sqlstate, why, &choice->next);
+	ready_queue_scan_advance(choice, MyDatabaseId, now);
 	own_transaction_end();
 	return ended;
 }
@@ -135,21 +138,20 @@ void
 expire_jobs_of_role(Oid owner, OwnerState state, TimestampTz now, TimestampTz *next_check)
 {
 	MemoryContext context = CurrentMemoryContext;
-	ReadyQueueChoice choice;
-	ReadyKey	next = READY_KEY_NONE;
+	ReadyClaim *claim;
 	volatile int ended = 0;
 	volatile bool failed = false;
 
 	if (is_postponed(owner, now, next_check) ||
-		!ready_queue_choose(MyDatabaseId, owner, now, &choice, next_check))
+		(claim = ready_queue_choose(MyDatabaseId, owner, 1, now, next_check)) == NULL)
 		return;
 	PG_TRY();
 	{
-		ended = fail_due(&choice, state, now, &next);
+		ended = fail_due(&claim->queues[0], state, now);
 	}
 	PG_CATCH();
 	{
-		ready_queue_scan_abort(&choice, MyDatabaseId);
+		ready_queue_scan_abort(claim, MyDatabaseId);
 		report_expire_error(context, owner, now, next_check);
 		failed = true;
 	}
@@ -158,6 +160,7 @@ expire_jobs_of_role(Oid owner, OwnerState state, TimestampTz now, TimestampTz *n
 		return;
 
 	/* if any were ended the rest need not be locked: go on with it */
-	ready_queue_scan_end(&choice, MyDatabaseId, ended > 0 ? READY_KEY_NONE : next, 0, now);
+	claim->queues[0].pause_after = ended == 0;
+	(void) ready_queue_scan_end(claim, MyDatabaseId, now);
 	*next_check = now;
 }

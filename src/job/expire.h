@@ -13,11 +13,10 @@
 #include "shmem/ready_queue.h"
 
 /*
- * Cancel jobs that exceed their limit, where at_limit is "cancel", of one of
- * these ready queues.  Lowers *next_check if there may be more.
+ * Cancel jobs that exceed their limit, where at_limit is "cancel", of one ready
+ * queue.  Lowers *next_check if there may be more.
  */
-extern void expire_at_limits(const ReadyQueueChoice *queues, int n, TimestampTz now,
-							 TimestampTz *next_check);
+extern void expire_at_limits(TimestampTz now, TimestampTz *next_check);
 
 /* Fail jobs of a role that will never run; lowers *next_check as above */
 extern void expire_jobs_of_role(Oid owner, OwnerState state, TimestampTz now,

@@ -126,9 +126,9 @@ free_row(Job *job, TimestampTz run_at)
 {
 	job->claim = 0;
 	job->run_at = run_at;
-	job->limits_key = job_limits_key(text_to_cstring(job->function), text_to_cstring(job->queue));
+	settings_set_limits(job);
 	job_update(job);
-	xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
+	xact_notify_job(job);
 }
 
 static void

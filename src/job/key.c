@@ -154,7 +154,7 @@ replace(Job *job, const Job *old, const KeyRule *rule)
 		job->run_at = DT_NOEND;
 	}
 	job_update(job);
-	xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
+	xact_notify_job(job);
 	return job->id;
 }
 

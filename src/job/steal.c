@@ -20,7 +20,6 @@
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
-#include "job/current_job.h"
 #include "table/job_table.h"
 #include "shmem/workers.h"
 #include "shmem/limits.h"
@@ -29,58 +28,219 @@
 /* It is worth it when the source's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)
 
+/* What is taken of one group of the source's batch */
+typedef struct StolenGroup
+{
+	int64		group;			/* hash of its name; 0: jobs without */
+	int			n;				/* jobs */
+	bool		held;			/* its place is ours, or it needs none */
+} StolenGroup;
+
 /* The theft in progress; one at a time */
 static struct
 {
 	WorkerSlot *source;			/* NULL: none */
 	int64		claim_id;		/* the source's */
-	int64		limits_key;
-	bool		reserved;		/* the ready queue's limits, for us */
+	LimitScopes scopes;			/* of its batch, but for groups */
+	bool		reserved;		/* a place under these, for us */
+	int			ngroups;		/* the same as the source's */
+	StolenGroup groups[READY_CLAIM_MAX];
 	int			n;
 	int64		ids[BATCH_MAX]; /* newest first */
+	int16		group_of[BATCH_MAX];
 }			steal;
 
+/* ------------------------------------------------------------------------
+ * Places
+ * ------------------------------------------------------------------------ */
+
+static LimitScopes
+scopes_of_group(int index)
+{
+	LimitScopes scopes = steal.scopes;
+
+	scopes.group = steal.groups[index].group;
+	return scopes;
+}
+
+/* What was taken for them is not needed.  True: the scheduler is to be woken */
+static bool
+release_places(void)
+{
+	bool		waited = false;
+
+	for (int i = 0; i < steal.ngroups; i++)
+	{
+		LimitScopes scopes = scopes_of_group(i);
+
+		if (steal.groups[i].held)
+			waited = limits_release(MyDatabaseId, &scopes, LIMITS_OF_GROUP) || waited;
+		steal.groups[i].held = false;
+	}
+	if (steal.reserved)
+		waited = limits_release(MyDatabaseId, &steal.scopes, LIMITS_NO_GROUP) || waited;
+	steal.reserved = false;
+	return waited;
+}
+
 /*
- * Check whether jobs may be taken from a worker: it is another one of our role, and
- * some wait in its batch.  An unlocked look: the caller looks again under the lock of
- * the slot.
+ * The jobs that are taken of a group leave the source's batch.  If they are the
+ * last of it, the group's place is ours; else we need one more.  False: there is
+ * none.  The caller holds the source's lock.
  */
+static bool
+move_place(WorkerSlot *source, int index)
+{
+	StolenGroup *stolen = &steal.groups[index];
+	BatchGroup *group = &source->groups[index];
+	LimitScopes scopes = scopes_of_group(index);
+
+	if (!source->holds_places)
+		stolen->held = limits_reserve(MyDatabaseId, &scopes, LIMITS_OF_GROUP);
+	else if (group->left == stolen->n || limits_reserve(MyDatabaseId, &scopes, LIMITS_OF_GROUP))
+	{
+		group->left -= stolen->n;
+		stolen->held = true;
+	}
+	return stolen->held;
+}
+
+/*
+ * Jobs of a group go back into the source's batch.  If it has given its place to us,
+ * it is the source's again.  The caller holds the source's lock.
+ */
+static void
+move_place_back(WorkerSlot *source, int index, int n)
+{
+	BatchGroup *group = &source->groups[index];
+
+	if (!source->holds_places || n == 0)
+		return;
+	if (group->left == 0)
+		steal.groups[index].held = false;
+	group->left += n;
+}
+
+/* ------------------------------------------------------------------------
+ * Entries of the source
+ * ------------------------------------------------------------------------ */
+
+/* A worker of our role with waiting jobs, but for us; an unlocked look */
 static bool
 may_be_source(const WorkerSlot *slot)
 {
-	return slot != my_worker && slot->state == WORKER_BUSY &&
-		slot->database == MyDatabaseId && slot->owner == my_worker->owner &&
-		slot->nwaiting > 0;
+	return slot != my_worker && slot->state == WORKER_BUSY && slot->database == MyDatabaseId &&
+		slot->owner == my_worker->owner && slot->nwaiting > 0;
 }
 
-/* Mark a job that waits in the batch of a worker of our role, if it does */
+/* The caller holds the slot's lock: begin to take entries of it */
 static void
+begin_with(WorkerSlot *slot)
+{
+	steal.source = slot;
+	steal.claim_id = slot->claim_id;
+	steal.scopes = slot->scopes;
+	steal.ngroups = slot->ngroups;
+	for (int i = 0; i < slot->ngroups; i++)
+		steal.groups[i] = (StolenGroup) {slot->groups[i].group, 0, false};
+	steal.n = 0;
+}
+
+static void
+mark_entry(WorkerSlot *slot, BatchEntry *entry)
+{
+	entry->state = ENTRY_STOLEN;
+	slot->nwaiting--;
+	steal.groups[entry->group].n++;
+	steal.group_of[steal.n] = entry->group;
+	steal.ids[steal.n++] = entry->job_id;
+}
+
+/* Check whether a job is among those that are taken, of a group that is */
+static bool
+is_marked(int64 job_id)
+{
+	for (int i = 0; i < steal.n; i++)
+	{
+		if (steal.ids[i] == job_id)
+			return true;
+	}
+	return false;
+}
+
+/* Let the marked entries wait again, all or those of one group */
+static void
+unmark(WorkerSlot *source, int group)
+{
+	for (int e = 0; e < source->nentries; e++)
+	{
+		BatchEntry *entry = &source->entries[e];
+
+		if (entry->state != ENTRY_STOLEN || (group >= 0 && entry->group != group) ||
+			!is_marked(entry->job_id))
+			continue;
+		entry->state = ENTRY_WAITING;
+		source->nwaiting++;
+		if (group < 0)
+			move_place_back(source, entry->group, 1);
+	}
+}
+
+/*
+ * Take places for what is marked; of a group that has none its jobs wait again.
+ * Returns whether any are left.  The caller holds the source's lock.
+ */
+static bool
+take_places(WorkerSlot *source)
+{
+	int			kept = 0;
+
+	steal.reserved = limits_reserve(MyDatabaseId, &steal.scopes, LIMITS_NO_GROUP);
+	for (int i = 0; i < steal.ngroups; i++)
+	{
+		if (steal.groups[i].n > 0 && (!steal.reserved || !move_place(source, i)))
+			unmark(source, i);
+	}
+	for (int i = 0; i < steal.n; i++)
+	{
+		if (!steal.groups[steal.group_of[i]].held)
+			continue;
+		steal.ids[kept] = steal.ids[i];
+		steal.group_of[kept++] = steal.group_of[i];
+	}
+	steal.n = kept;
+	if (kept == 0)
+		steal.source = NULL;
+	return kept > 0;
+}
+
+/* Mark a job that waits in the batch of a worker of our role, if it does and may run */
+static bool
 mark_waiting(int64 job_id)
 {
+	bool		waits = false;
+
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < shared->nworker_slots && steal.source == NULL; i++)
+	for (int i = 0; i < shared->nworker_slots && !waits; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
 		if (!may_be_source(slot))
 			continue;
 		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-		for (int e = 0; e < slot->nentries; e++)
+		for (int e = 0; e < slot->nentries && !waits; e++)
 		{
 			if (slot->entries[e].job_id != job_id || slot->entries[e].state != ENTRY_WAITING)
 				continue;
-			slot->entries[e].state = ENTRY_STOLEN;
-			slot->nwaiting--;
-			steal.source = slot;
-			steal.claim_id = slot->claim_id;
-			steal.limits_key = slot->limits_key;
-			steal.n = 1;
-			steal.ids[0] = job_id;
-			break;
+			waits = true;
+			begin_with(slot);
+			mark_entry(slot, &slot->entries[e]);
+			(void) take_places(slot);
 		}
 		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
+	return waits;
 }
 
 /*
@@ -91,8 +251,8 @@ static void
 choose_source(bool *later)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool		waited = false;
 
-	steal.n = 0;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	for (int i = 0; i < shared->nworker_slots && steal.source == NULL; i++)
 	{
@@ -106,23 +266,21 @@ choose_source(bool *later)
 		{
 			int			want = slot->awaiting ? slot->nwaiting : (slot->nwaiting + 1) / 2;
 
-			steal.source = slot;
-			steal.claim_id = slot->claim_id;
-			steal.limits_key = slot->limits_key;
+			begin_with(slot);
 			for (int e = slot->nentries - 1; e >= 0 && steal.n < want; e--)
 			{
-				if (slot->entries[e].state != ENTRY_WAITING)
-					continue;
-				slot->entries[e].state = ENTRY_STOLEN;
-				slot->nwaiting--;
-				steal.ids[steal.n++] = slot->entries[e].job_id;
+				if (slot->entries[e].state == ENTRY_WAITING)
+					mark_entry(slot, &slot->entries[e]);
 			}
+			if (!take_places(slot))
+				waited = release_places() || waited;
 		}
 		else if (slot->nwaiting > 0)
 			*later = true;
 		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
+	batch_places_released(waited);
 }
 
 /*
@@ -137,45 +295,28 @@ give_back(void)
 	steal.source = NULL;
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
 	LWLockAcquire(source->lock, LW_EXCLUSIVE);
-	for (int e = 0; source->claim_id == steal.claim_id && e < source->nentries; e++)
-	{
-		BatchEntry *entry = &source->entries[e];
-
-		for (int i = 0; entry->state == ENTRY_STOLEN && i < steal.n; i++)
-		{
-			if (entry->job_id == steal.ids[i])
-			{
-				entry->state = ENTRY_WAITING;
-				source->nwaiting++;
-			}
-		}
-	}
+	if (source->claim_id == steal.claim_id)
+		unmark(source, -1);
 	LWLockRelease(source->lock);
 	LWLockRelease(shared->workers_lock);
-}
-
-/* What was reserved for them is not needed */
-static void
-release_room(void)
-{
-	if (!steal.reserved)
-		return;
-	steal.reserved = false;
-	batch_give_back_capacity(steal.limits_key);
 }
 
 /* The process ends, or an error does, in the middle of it */
 void
 batch_steal_abandon(void)
 {
-	release_room();
 	if (steal.source != NULL)
 		give_back();
+	batch_places_released(release_places());
 }
+
+/* ------------------------------------------------------------------------
+ * Rows
+ * ------------------------------------------------------------------------ */
 
 /* Write our claim into a stolen row; false: it is not the source's any more */
 static bool
-take_over_row(Batch *new_batch, int64 id, int64 source_claim)
+take_over_row(Batch *new_batch, int64 id, int64 source_claim, int group)
 {
 	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
 	BatchJob   *entry = &new_batch->jobs[new_batch->njobs];
@@ -195,41 +336,66 @@ take_over_row(Batch *new_batch, int64 id, int64 source_claim)
 	if (taken)
 	{
 		entry->job.claim = new_batch->claim_id;
+		entry->job.scopes = scopes_of_group(group);
+		entry->group = group;
 		entry->state = JOB_TAKEN;
 		new_batch->njobs++;
 	}
 	return taken;
 }
 
+/* Take the marked jobs of the source, or (free_job is not NULL) that free one */
+static void
+take_jobs(Batch *new_batch, const Job *free_job)
+{
+	if (free_job != NULL)
+	{
+		(void) claim_job(new_batch, free_job);
+		return;
+	}
+
+	/*
+	 * Which ready queue they belong into was decided earlier: each is looked
+	 * at before it begins.
+	 */
+	new_batch->settings = 0;
+	for (int i = 0; i < steal.ngroups; i++)
+		new_batch->groups[i] = steal.groups[i].group;
+	new_batch->ngroups = steal.ngroups;
+	for (int i = steal.n - 1; i >= 0; i--)
+		(void) take_over_row(new_batch, steal.ids[i], steal.claim_id, steal.group_of[i]);
+}
+
+/* The batch has the places that were taken for its jobs; the others are not needed */
+static void
+pass_on_places(Batch *new_batch)
+{
+	for (int i = 0; i < new_batch->njobs; i++)
+		steal.groups[new_batch->jobs[i].group].held = false;
+	new_batch->reserved = new_batch->njobs > 0;
+	if (new_batch->reserved)
+		steal.reserved = false;
+	batch_places_released(release_places());
+}
+
 /*
- * Take the marked jobs of the source, or (free_job is not 0) that free one, in
- * a transaction of its own.  Their limits are reserved.
+ * Take the marked jobs of the source, or (free_job is not NULL) that free one, in
+ * a transaction of its own.  Places under their limits are taken.
  */
 static bool
-take_marked(int64 free_job)
+take_marked(const Job *free_job)
 {
 	Batch	   *new_batch = batch_new_begin();
 	bool		taken;
 
-	new_batch->limits_key = steal.limits_key;
+	new_batch->scopes = steal.scopes;
 	PG_TRY();
 	{
 		own_transaction_begin();
 		batch_finalize_in_transaction();
 		new_batch->claim_id = nextval_internal(catalog_oid(CAT_CLAIM_ID_SEQ), false);
 		new_batch->settings = settings_generation();
-		if (free_job != 0)
-			(void) claim_job(new_batch, free_job, steal.limits_key);
-		else
-		{
-			/*
-			 * Which ready queue they belong into was decided earlier: each is
-			 * looked at before it begins.
-			 */
-			new_batch->settings = 0;
-			for (int i = steal.n - 1; i >= 0; i--)
-				(void) take_over_row(new_batch, steal.ids[i], steal.claim_id);
-		}
+		take_jobs(new_batch, free_job);
 		batch_new_record(new_batch);
 		own_transaction_end();
 	}
@@ -242,11 +408,8 @@ take_marked(int64 free_job)
 	PG_END_TRY();
 
 	taken = new_batch->njobs > 0;
-	new_batch->reserved = taken && LIMITS_KEY_HAS_LIMITS(steal.limits_key);
-	if (!taken)
-		release_room();
-	steal.reserved = false;
 	steal.source = NULL;
+	pass_on_places(new_batch);
 	batch_new_commit(new_batch);
 	return taken;
 }
@@ -263,36 +426,31 @@ batch_steal(bool *later)
 		return false;
 	batch_steal_abandon();		/* after an error between here and there */
 	choose_source(later);
-	if (steal.source == NULL)
-		return false;
-	steal.reserved = limits_reserve(MyDatabaseId, steal.limits_key);
-	if (!steal.reserved)
-	{
-		give_back();
-		return false;
-	}
-	return take_marked(0);
+	return steal.source != NULL && take_marked(NULL);
 }
 
 /*
  * Take one job of our role: it waits in the batch of another worker, or is free
- * with that limits_key.  Returns false if it is neither, or its limits are
- * full.
+ * as it was read.  Returns false if it is neither, or its limits are full.
  */
 bool
-batch_take_job(int64 job_id, int64 limits_key)
+batch_take_job(const Job *job)
 {
 	batch_release_limits();
 	worker_release_suspect();
 	batch_steal_abandon();
-	steal.limits_key = limits_key;
-	mark_waiting(job_id);
-	steal.reserved = limits_reserve(MyDatabaseId, steal.limits_key);
-	if (!steal.reserved)
+	if (mark_waiting(job->id))
 	{
 		if (steal.source != NULL)
-			give_back();
+			return take_marked(NULL);
+		batch_steal_abandon();
 		return false;
 	}
-	return take_marked(steal.source != NULL ? 0 : job_id);
+	steal.scopes = job->scopes;
+	steal.scopes.group = 0;
+	steal.n = 0;
+	steal.ngroups = 1;
+	steal.groups[0] = (StolenGroup) {job->scopes.group, 1, false};
+	steal.reserved = steal.groups[0].held = limits_reserve(MyDatabaseId, &job->scopes, LIMITS_ALL);
+	return steal.reserved && take_marked(job);
 }

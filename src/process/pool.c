@@ -29,7 +29,6 @@
 
 #include "base/guc.h"
 #include "base/job_state.h"
-#include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "job/batch.h"
 #include "job/expire.h"
@@ -38,7 +37,6 @@
 #include "process/role_backoff.h"
 #include "process/slot.h"
 #include "shmem/databases.h"
-#include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "shmem/workers.h"
@@ -177,29 +175,28 @@ pool_of(List **pools, Oid owner)
  * the sender.  Lowers *next_check to when the next is due.
  */
 static void
-count_ready(List **pools, const ReadyQueueChoice *queues, int n, TimestampTz now,
-			TimestampTz *next_check, bool *deliveries)
+count_ready(List **pools, const ReadySummary *summaries, int n, TimestampTz *next_check,
+			bool *deliveries)
 {
 	for (int i = 0; i < n; i++)
 	{
-		const ReadyQueueChoice *queue = &queues[i];
+		const ReadySummary *summary = &summaries[i];
 
-		if (queue->min_key.run_at > now)
-			*next_check = Min(*next_check, queue->min_key.run_at);
-		else if (!limits_have_capacity(MyDatabaseId, queue->limits_key))
+		*next_check = Min(*next_check, summary->next_due);
+		if (summary->ready == 0 || !summary->capacity)
 			continue;
-		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
+		if (summary->deliveries)
 			*deliveries = true;
 		else
-			pool_of(pools, queue->owner)->counts.ready += Max(queue->ready, 1);
+			pool_of(pools, summary->owner)->counts.ready += summary->ready;
 	}
 }
 
 /* Check whether a worker of the role could run a job of that queue, now or later */
 static bool
-may_need_worker(const ReadyQueueChoice *queue, TimestampTz now)
+may_need_worker(const ReadySummary *summary)
 {
-	return queue->min_key.run_at > now || limits_have_capacity(MyDatabaseId, queue->limits_key);
+	return summary->next_due != DT_NOEND || (summary->ready > 0 && summary->capacity);
 }
 
 /*
@@ -207,17 +204,17 @@ may_need_worker(const ReadyQueueChoice *queue, TimestampTz now)
  * other.  Jobs that are paused or over their limit take none.
  */
 static bool
-has_several_roles(const ReadyQueueChoice *queues, int n, TimestampTz now)
+has_several_roles(const ReadySummary *summaries, int n)
 {
 	Oid			first = InvalidOid;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (queues[i].owner == first || !may_need_worker(&queues[i], now))
+		if (summaries[i].owner == first || !may_need_worker(&summaries[i]))
 			continue;
 		if (OidIsValid(first))
 			return true;
-		first = queues[i].owner;
+		first = summaries[i].owner;
 	}
 	return false;
 }
@@ -413,7 +410,7 @@ pool_maintain(TimestampTz now)
 {
 	TimestampTz next_check = DT_NOEND;
 	PolicyServer server = {0};
-	ReadyQueueChoice *queues;
+	ReadySummary *summaries;
 	List	   *pools = NIL;
 	ListCell   *cell;
 	bool		deliveries = false;
@@ -432,15 +429,15 @@ pool_maintain(TimestampTz now)
 	}
 
 	set_limits(&server);
-	n = ready_queues_of_database(MyDatabaseId, &queues);
-	count_ready(&pools, queues, n, now, &next_check, &deliveries);
+	n = ready_summaries(MyDatabaseId, now, false, &summaries);
+	count_ready(&pools, summaries, n, &next_check, &deliveries);
 	if (deliveries && !sender_maintain(now, &next_check))
 	{
 		complain_no_slots(now);
 		no_slots = true;
 		next_check = Min(next_check, now + NO_SLOT_DELAY);
 	}
-	server.others = has_several_roles(queues, n, now);
+	server.others = has_several_roles(summaries, n);
 	count_workers_of_pools(&pools, &server, now);
 
 	foreach(cell, pools)
@@ -461,6 +458,6 @@ pool_maintain(TimestampTz now)
 		refused = refused || role_backoff_is_refused(pool->owner);
 	}
 	record_missing(no_slots, refused);
-	expire_at_limits(queues, n, now, &next_check);
+	expire_at_limits(now, &next_check);
 	return next_check;
 }

@@ -32,6 +32,7 @@
 #include "base/timer.h"
 #include "base/wait_events.h"
 #include "shmem/databases.h"
+#include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/workers.h"
 #include "function/direct_call_check.h"
@@ -74,15 +75,22 @@ report_activity(const Job *job)
 }
 
 /*
- * Check whether the settings of functions or queues have changed since the
- * batch was taken, and the job is now under another limit than the batch.
+ * Check whether the settings of functions, queues or groups have changed since the
+ * batch was taken, and the job may not begin: it is under other limits now than
+ * those that the batch has places under, or one of them was lowered or paused.
  */
 static bool
-limits_key_is_stale(const Job *job)
+limits_have_changed(const Job *job)
 {
-	return batch.settings != settings_generation() &&
-		job_limits_key(text_to_cstring(job->function),
-					   text_to_cstring(job->queue)) != batch.limits_key;
+	JobLimits	limits;
+	LimitScopes needs;
+
+	if (batch.settings == settings_generation())
+		return false;
+	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
+	(void) settings_scopes_of_job(&limits, job->group_key, &needs);
+	return !limit_scopes_cover(&job->scopes, &needs) ||
+		limits_are_exceeded(MyDatabaseId, &needs);
 }
 
 static FailureKind
@@ -207,7 +215,7 @@ run_in_transaction(BatchJob *job, int index)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	MemoryContextSwitchTo(context);
-	if (limits_key_is_stale(&job->job))
+	if (limits_have_changed(&job->job))
 		batch_leave_job(index);
 	running_since = GetCurrentTimestamp();
 	if (!batch_start_job(index, running_since))

@@ -71,7 +71,7 @@ sender_detach(int code, Datum arg)
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		if (inflight.deliveries[i] != NULL)
-			limits_release(MyDatabaseId, inflight.deliveries[i]->job.limits_key);
+			(void) limits_release(MyDatabaseId, &inflight.deliveries[i]->job.scopes, LIMITS_ALL);
 	}
 	slot_detach_sender(inflight.slot, inflight.ndeliveries > 0);
 }
@@ -90,14 +90,14 @@ static bool
 stop_idling(void)
 {
 	TimestampTz ignored = DT_NOEND;
-	ReadyQueueChoice choice;
+	ReadyClaim *claim;
 
 	slot_hide_sender(inflight.slot);
 	if (!defer_enabled ||
-		!ready_queue_choose_delivery(MyDatabaseId, any_role, GetCurrentTimestamp(), &choice,
-									 &ignored))
+		(claim = ready_queue_choose_delivery(MyDatabaseId, any_role, GetCurrentTimestamp(),
+											 &ignored)) == NULL)
 		return true;
-	ready_queue_scan_abort(&choice, MyDatabaseId);
+	ready_queue_scan_abort(claim, MyDatabaseId);
 	slot_show_sender(inflight.slot);
 	return false;
 }

@@ -30,6 +30,7 @@
 #include "table/rollup.h"
 #include "config/function_identity.h"
 #include "config/limits_load.h"
+#include "config/settings_cache.h"
 #include "job/behind.h"
 #include "job/dependents_task.h"
 #include "job/recovery.h"
@@ -62,7 +63,7 @@ task_load(TimestampTz now)
 	own_transaction_begin();
 	schedule_load_set();
 	dependents_load();
-	ready_search_all(now);
+	ready_search_all(now, settings_set_scopes);
 	own_transaction_end();
 	/* a restore may have brought jobs since: then they were not to be found */
 	scheduler_check_database();
@@ -72,7 +73,7 @@ task_load(TimestampTz now)
 static TimestampTz
 task_search(TimestampTz now)
 {
-	return ready_search(now);
+	return ready_search(now, settings_set_scopes);
 }
 
 static TimestampTz

@@ -46,7 +46,6 @@
 #include "shmem/ready_queue.h"
 #include "shmem/workers.h"
 #include "function/direct_call_check.h"
-#include "config/settings_cache.h"
 #include "job/batch.h"
 #include "job/current_job.h"
 #include "job/execute.h"

@@ -175,7 +175,7 @@ static void
 limit_reason(Reasons *found, char kind, int32 id, int32 limit, const char *name)
 {
 	bool		of_function = kind == 'f';
-	int			places = limit_running(MyDatabaseId, kind, id);
+	int			places = limit_running(MyDatabaseId, kind, id, 0);
 
 	if (limit < 0 || places < limit)
 		return;
@@ -265,12 +265,12 @@ look_at_workers(const WaitingJob *job, Workers *workers)
 static bool
 others_have_jobs(Oid owner)
 {
-	ReadyQueueChoice *queues;
-	int			n = ready_queues_of_database(MyDatabaseId, &queues);
+	ReadySummary *summaries;
+	int			n = ready_summaries(MyDatabaseId, GetCurrentTimestamp(), false, &summaries);
 	bool		others = false;
 
 	for (int i = 0; i < n && !others; i++)
-		others = queues[i].owner != owner;
+		others = summaries[i].owner != owner;
 	return others;
 }
 

@@ -241,7 +241,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 		*error = psprintf("permission denied for queue \"%s\"", text_to_cstring(job->queue));
 		goto cannot_run;
 	}
-	job->limits_key = job_limits_key(s->function, text_to_cstring(job->queue));
+	settings_set_limits(job);
 	return true;
 
 cannot_run:

@@ -29,6 +29,7 @@
 #include "base/compat.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
+#include "config/settings_cache.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
@@ -307,8 +308,9 @@ release_run(int64 job_id)
 	if (lock == JOB_LOCKED && job.claim == 0 && job.run_at == DT_NOEND)
 	{
 		job.run_at = GetCurrentTimestamp();
+		settings_set_limits(&job);
 		job_update(&job);
-		xact_notify_job(job.owner, job.limits_key, job.priority, job.run_at, job.id);
+		xact_notify_job(&job);
 	}
 	return lock != JOB_BUSY;
 }

@@ -1,11 +1,26 @@
 /*
  * limits.c
- *		Concurrency limits in shared memory: see limits.h.
+ *		Limits in shared memory: their slots, and the places that are taken under
+ *		them.  See limits.h.
  *
  * There are slots for the limits of all ready queues that can have a slot, so
- * that one which is needed is always found: a slot is needed while a ready
- * queue points at it or jobs run under it, and the one that has not been needed
- * for longest is given away first.
+ * that one which is needed is always found: a slot is needed while a bundle or a
+ * ready queue points at it or jobs run under it, and the one that has not been
+ * needed for longest is given away first.
+ *
+ * A group has a slot for its limit under a function, and one for that under a
+ * queue.  While no group of the function has limits of its own, the slot needs no
+ * value from the tables: it inherits that of the function's slot.
+ *
+ * Each place is taken once and given back once.  Who holds it:
+ *
+ *		a claim			from ready_queue_choose() to _scan_end() or _abort()
+ *		a batch			then: one under function and queue until its end; one under
+ *						each group while entries of it are left (BatchLane)
+ *		a thief			what it takes over or takes anew, until it has its batch
+ *		a delivery		each under all of its limits, until it has ended
+ *
+ * test/model/places.pml is a model of this.
  */
 #include "postgres.h"
 
@@ -22,11 +37,15 @@
 static HTAB *limit_table = NULL;
 static dlist_head * unused_limits = NULL;	/* the longest unused first */
 
-/* Workers hold at most LIMITS_OF_KEY each; some more for deliveries under way */
+/*
+ * Each queue that has a slot points at the limits of a group, its bundle at those of
+ * function and queue.  Workers hold some more, and so do deliveries.
+ */
 static int
 slot_count(void)
 {
-	return LIMITS_OF_KEY * (defer_shared_slots + worker_slot_count()) + 256;
+	return LIMITS_OF_KEY * (2 * defer_shared_slots + worker_slot_count() * (1 + READY_CLAIM_MAX)) +
+		1024;
 }
 
 Size
@@ -54,24 +73,22 @@ limits_shmem_init(void)
  * Slots; the caller holds ready_lock
  * ------------------------------------------------------------------------ */
 
-/* The two limits of a limits_key; id 0: none */
-static void
-limit_tags(Oid database, int64 limits_key, LimitTag *tags)
+HTAB *
+limits_table(void)
 {
-	tags[0] = (LimitTag) {database, LIMITS_KEY_FUNCTION(limits_key), 'f'};
-	tags[1] = (LimitTag) {database, LIMITS_KEY_QUEUE(limits_key), 'q'};
+	return limit_table;
 }
 
-static LimitSlot *
-find_limit(Oid database, char kind, int32 id)
+LimitSlot *
+limit_slot(Oid database, char kind, int32 id, int64 group)
 {
-	LimitTag	tag = {database, id, kind};
+	LimitTag	tag = limit_tag(database, kind, id, group);
 
 	return hash_search(limit_table, &tag, HASH_FIND, NULL);
 }
 
-static void
-set_stale(LimitSlot *slot, ReadyDatabase *database)
+void
+limit_set_stale(LimitSlot *slot, ReadyDatabase *database)
 {
 	if (slot->stale)
 		return;
@@ -79,8 +96,8 @@ set_stale(LimitSlot *slot, ReadyDatabase *database)
 	dlist_push_tail(&database->stale_limits, &slot->stale_node);
 }
 
-static void
-clear_stale(LimitSlot *slot)
+void
+limit_clear_stale(LimitSlot *slot)
 {
 	if (!slot->stale)
 		return;
@@ -91,18 +108,19 @@ clear_stale(LimitSlot *slot)
 static void
 free_limit(LimitSlot *slot)
 {
-	Assert(slot->nqueues == 0 && slot->running == 0);
-	clear_stale(slot);
+	Assert(slot->nusers == 0 && slot->running == 0);
+	Assert(dlist_is_empty(&slot->blocked));
+	limit_clear_stale(slot);
 	if (slot->unused)
 		dlist_delete(&slot->unused_node);
 	(void) hash_search(limit_table, &slot->tag, HASH_REMOVE, NULL);
 }
 
-/* Keep the list of unused slots right; call it when nqueues or running has changed */
+/* Keep the list of unused slots right; call it when nusers or running has changed */
 static void
 note_use(LimitSlot *slot)
 {
-	bool		unused = slot->nqueues == 0 && slot->running == 0;
+	bool		unused = slot->nusers == 0 && slot->running == 0;
 
 	if (unused == slot->unused)
 		return;
@@ -113,8 +131,12 @@ note_use(LimitSlot *slot)
 		dlist_delete(&slot->unused_node);
 }
 
+/*
+ * Returns a slot for the limit, one more user of it; NULL: there is none.  Of a
+ * group, "parent" is that of its function or queue.
+ */
 static LimitSlot *
-find_or_add_limit(ReadyDatabase *database, const LimitTag *tag)
+use_limit(ReadyDatabase *database, const LimitTag *tag, const LimitSlot *parent)
 {
 	LimitSlot  *slot = hash_search(limit_table, tag, HASH_FIND, NULL);
 
@@ -129,37 +151,58 @@ find_or_add_limit(ReadyDatabase *database, const LimitTag *tag)
 		slot = hash_search(limit_table, tag, HASH_ENTER_NULL, NULL);
 		if (slot == NULL)
 			return NULL;
-		slot->running = slot->choosing = slot->nqueues = 0;
+		slot->running = slot->choosing = slot->nusers = 0;
 		slot->limit = LIMIT_UNKNOWN;
-		slot->cancel = slot->stale = slot->unused = false;
+		slot->group_limit = LIMIT_NONE;
+		slot->group_overrides = slot->cancel = slot->stale = slot->unused = false;
+		dlist_init(&slot->blocked);
+		if (parent != NULL && parent->limit != LIMIT_UNKNOWN && !parent->group_overrides)
+			slot->limit = LIMIT_INHERITED;
 	}
 	if (slot->limit == LIMIT_UNKNOWN)
-		set_stale(slot, database);
+		limit_set_stale(slot, database);
+	slot->nusers++;
+	note_use(slot);
 	return slot;
 }
 
-/* Point a ready queue at its limits; false: there is no slot for them */
-bool
-limits_attach(ReadyDatabase *database, int64 limits_key, LimitSlot **limits)
+static bool
+attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot *const *parents,
+	   LimitSlot **limits)
 {
 	LimitTag	tags[LIMITS_OF_KEY];
 
-	limit_tags(database->database, limits_key, tags);
+	limit_tags(database->database, scopes, parents != NULL, tags);
 	memset(limits, 0, LIMITS_OF_KEY * sizeof(LimitSlot *));
 	for (int i = 0; i < LIMITS_OF_KEY; i++)
 	{
 		if (tags[i].id == 0)
 			continue;
-		limits[i] = find_or_add_limit(database, &tags[i]);
+		limits[i] = use_limit(database, &tags[i], parents != NULL ? parents[i] : NULL);
 		if (limits[i] == NULL)
 		{
 			limits_detach(limits);
 			return false;
 		}
-		limits[i]->nqueues++;
-		note_use(limits[i]);
 	}
 	return true;
+}
+
+bool
+limits_attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot **limits)
+{
+	return attach(database, scopes, NULL, limits);
+}
+
+/* The group's, under these limits of function and queue */
+bool
+limits_attach_groups(ReadyDatabase *database, LimitSlot *const *limits, int64 group,
+					 LimitSlot **groups)
+{
+	LimitScopes scopes = {group, limits[0] != NULL ? limits[0]->tag.id : 0,
+		limits[1] != NULL ? limits[1]->tag.id : 0};
+
+	return attach(database, &scopes, limits, groups);
 }
 
 void
@@ -169,126 +212,10 @@ limits_detach(LimitSlot **limits)
 	{
 		if (limits[i] == NULL)
 			continue;
-		limits[i]->nqueues--;
+		limits[i]->nusers--;
 		note_use(limits[i]);
 		limits[i] = NULL;
 	}
-}
-
-bool
-limits_are_known(LimitSlot *const *limits)
-{
-	for (int i = 0; i < LIMITS_OF_KEY; i++)
-	{
-		if (limits[i] != NULL && limits[i]->limit == LIMIT_UNKNOWN)
-			return false;
-	}
-	return true;
-}
-
-static bool
-limit_has_capacity(const LimitSlot *slot)
-{
-	return slot->limit == LIMIT_NONE ||
-		(slot->limit != LIMIT_UNKNOWN && slot->running < slot->limit);
-}
-
-bool
-limits_have_capacity_locked(LimitSlot *const *limits)
-{
-	for (int i = 0; i < LIMITS_OF_KEY; i++)
-	{
-		if (limits[i] != NULL && !limit_has_capacity(limits[i]))
-			return false;
-	}
-	return true;
-}
-
-/* The same by the limits_key: one that has no slot has no capacity, as it is not known */
-static bool
-key_has_capacity(Oid database, int64 limits_key)
-{
-	LimitTag	tags[LIMITS_OF_KEY];
-
-	limit_tags(database, limits_key, tags);
-	for (int i = 0; i < LIMITS_OF_KEY; i++)
-	{
-		LimitSlot  *slot;
-
-		if (tags[i].id == 0)
-			continue;
-		slot = hash_search(limit_table, &tags[i], HASH_FIND, NULL);
-		if (slot == NULL || !limit_has_capacity(slot))
-			return false;
-	}
-	return true;
-}
-
-void
-limits_add_locked(Oid database, int64 limits_key, int running, int choosing)
-{
-	LimitTag	tags[LIMITS_OF_KEY];
-
-	limit_tags(database, limits_key, tags);
-	for (int i = 0; i < LIMITS_OF_KEY; i++)
-	{
-		LimitSlot  *slot;
-
-		if (tags[i].id == 0 ||
-			(slot = hash_search(limit_table, &tags[i], HASH_FIND, NULL)) == NULL)
-			continue;
-		slot->running = Max(slot->running + running, 0);
-		slot->choosing = Max(slot->choosing + choosing, 0);
-		note_use(slot);
-	}
-}
-
-/* ------------------------------------------------------------------------
- * Values
- * ------------------------------------------------------------------------ */
-
-bool
-limit_changed(Oid database, char kind, int32 id, int32 limit)
-{
-	LimitSlot  *slot;
-	ReadyDatabase *db;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-	slot = db != NULL ? find_limit(database, kind, id) : NULL;
-	if (slot != NULL)
-	{
-		slot->limit = limit;
-		set_stale(slot, db);
-	}
-	LWLockRelease(shared->ready_lock);
-	return slot != NULL;
-}
-
-void
-limits_reload_locked(ReadyDatabase *database)
-{
-	HASH_SEQ_STATUS scan;
-	LimitSlot  *slot;
-
-	hash_seq_init(&scan, limit_table);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (slot->tag.database == database->database)
-			set_stale(slot, database);
-	}
-}
-
-void
-limits_reload(Oid database)
-{
-	ReadyDatabase *db;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-	if (db != NULL)
-		limits_reload_locked(db);
-	LWLockRelease(shared->ready_lock);
 }
 
 /* The database is not served any more: numbers may mean other limits when it is again */
@@ -303,7 +230,7 @@ limits_forget_locked(ReadyDatabase *database)
 	{
 		if (slot->tag.database != database->database)
 			continue;
-		clear_stale(slot);
+		limit_clear_stale(slot);
 		slot->limit = LIMIT_UNKNOWN;
 		slot->cancel = false;
 		if (slot->unused)
@@ -311,122 +238,111 @@ limits_forget_locked(ReadyDatabase *database)
 	}
 }
 
-int
-limits_to_load(Oid database, LimitValue *values, int max)
-{
-	ReadyDatabase *db;
-	int			n = 0;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-	while (db != NULL && n < max && !dlist_is_empty(&db->stale_limits))
-	{
-		LimitSlot  *slot = dlist_head_element(LimitSlot, stale_node, &db->stale_limits);
-
-		clear_stale(slot);
-		values[n++] = (LimitValue) {slot->tag.kind, slot->tag.id, LIMIT_NONE, false};
-	}
-	LWLockRelease(shared->ready_lock);
-	return n;
-}
-
-void
-limit_loaded(Oid database, const LimitValue *value)
-{
-	LimitSlot  *slot;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	slot = find_limit(database, value->kind, value->id);
-	if (slot != NULL && !slot->stale)
-	{
-		slot->limit = value->limit;
-		slot->cancel = value->cancel;
-	}
-	LWLockRelease(shared->ready_lock);
-}
-
 /* ------------------------------------------------------------------------
- * Capacity
+ * Capacity; the caller holds ready_lock
  * ------------------------------------------------------------------------ */
 
-bool
-limits_have_capacity(Oid database, int64 limits_key)
+static bool
+has_capacity(const LimitSlot *slot)
 {
-	bool		capacity;
-
-	if (!LIMITS_KEY_HAS_LIMITS(limits_key))
-		return true;
-	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	capacity = key_has_capacity(database, limits_key);
-	LWLockRelease(shared->ready_lock);
-	return capacity;
-}
-
-int
-limit_running(Oid database, char kind, int32 id)
-{
-	LimitSlot  *slot;
-	int			running;
-
-	if (id == 0)
-		return 0;
-	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	slot = find_limit(database, kind, id);
-	running = slot == NULL ? 0 : slot->running;
-	LWLockRelease(shared->ready_lock);
-	return running;
-}
-
-bool
-limits_reserve(Oid database, int64 limits_key)
-{
-	bool		capacity;
-
-	if (!LIMITS_KEY_HAS_LIMITS(limits_key))
-		return true;
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	capacity = key_has_capacity(database, limits_key);
-	if (capacity)
-		limits_add_locked(database, limits_key, 1, 0);
-	LWLockRelease(shared->ready_lock);
-	return capacity;
-}
-
-void
-limits_release(Oid database, int64 limits_key)
-{
-	if (!LIMITS_KEY_HAS_LIMITS(limits_key))
-		return;
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	limits_add_locked(database, limits_key, -1, 0);
-	LWLockRelease(shared->ready_lock);
+	return slot->limit == LIMIT_NONE ||
+		(slot->limit != LIMIT_UNKNOWN && slot->running < slot->limit);
 }
 
 static bool
-limits_cancel(Oid database, int64 limits_key, bool only_at_limit)
+group_has_capacity(const LimitSlot *slot, const LimitSlot *parent)
 {
-	LimitSlot  *slot;
-	bool		cancels = false;
+	int32		limit = limit_of_group(slot, parent);
 
-	if (LIMITS_KEY_FUNCTION(limits_key) == 0)
-		return false;
-	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	slot = find_limit(database, 'f', LIMITS_KEY_FUNCTION(limits_key));
-	if (slot != NULL)
-		cancels = slot->cancel && slot->limit > LIMIT_PAUSED &&
-			(!only_at_limit || slot->running - slot->choosing >= slot->limit);
-	LWLockRelease(shared->ready_lock);
-	return cancels;
+	return limit == LIMIT_NONE || (limit != LIMIT_UNKNOWN && slot->running < limit);
 }
 
 bool
-limits_may_cancel(Oid database, int64 limits_key)
+limits_are_known(LimitSlot *const *limits)
 {
-	return limits_cancel(database, limits_key, false);
+	for (int i = 0; i < LIMITS_OF_KEY; i++)
+	{
+		if (limits[i] != NULL && limits[i]->limit == LIMIT_UNKNOWN)
+			return false;
+	}
+	return true;
 }
 
 bool
-limits_cancel_at_limit(Oid database, int64 limits_key)
+limits_have_capacity_locked(LimitSlot *const *limits)
 {
-	return limits_cancel(database, limits_key, true);
+	for (int i = 0; i < LIMITS_OF_KEY; i++)
+	{
+		if (limits[i] != NULL && !has_capacity(limits[i]))
+			return false;
+	}
+	return true;
+}
+
+LimitSlot *
+limits_first_full(LimitSlot *const *groups, LimitSlot *const *limits)
+{
+	for (int i = 0; i < LIMITS_OF_KEY; i++)
+	{
+		if (groups[i] != NULL && !group_has_capacity(groups[i], limits[i]))
+			return groups[i];
+	}
+	return NULL;
+}
+
+void
+limits_take(LimitSlot *const *limits, int choosing)
+{
+	for (int i = 0; i < LIMITS_OF_KEY; i++)
+	{
+		if (limits[i] == NULL)
+			continue;
+		limits[i]->running++;
+		limits[i]->choosing += choosing;
+		note_use(limits[i]);
+	}
+}
+
+bool
+limits_give_back(Oid database, const LimitScopes *scopes, bool of_group, int choosing)
+{
+	LimitTag	tags[LIMITS_OF_KEY];
+	bool		waited = false;
+
+	limit_tags(database, scopes, of_group, tags);
+	for (int i = 0; i < LIMITS_OF_KEY; i++)
+	{
+		LimitSlot  *slot;
+
+		if (tags[i].id == 0)
+			continue;
+		slot = hash_search(limit_table, &tags[i], HASH_FIND, NULL);
+		Assert(slot != NULL && slot->running > 0 && slot->choosing >= choosing);
+		if (slot == NULL)
+			continue;
+		waited = waited || (!of_group && slot->limit >= 0 && slot->running >= slot->limit);
+		slot->running--;
+		slot->choosing -= choosing;
+		note_use(slot);
+		if (of_group)
+			waited = ready_place_blocked(slot) || waited;
+	}
+	return waited;
+}
+
+/* A claim has taken jobs: its places stay taken */
+void
+limits_chosen(Oid database, const LimitScopes *scopes, bool of_group)
+{
+	LimitTag	tags[LIMITS_OF_KEY];
+
+	limit_tags(database, scopes, of_group, tags);
+	for (int i = 0; i < LIMITS_OF_KEY; i++)
+	{
+		LimitSlot  *slot = tags[i].id == 0 ? NULL :
+			hash_search(limit_table, &tags[i], HASH_FIND, NULL);
+
+		if (slot != NULL)
+			slot->choosing--;
+	}
 }

@@ -1,6 +1,6 @@
 /*
  * limits.h
- *		Concurrency limits of functions and queues, and pauses.
+ *		Concurrency limits of functions and queues and of their groups, and pauses.
  *
  * A limit has a slot in shared memory as long as a ready queue is under it or
  * jobs under it run, and longer while there is room: however many limits a role
@@ -13,32 +13,53 @@
 
 #include "postgres.h"
 
+#include "base/limits_key.h"
+
 #define LIMIT_UNKNOWN	(-2)
 #define LIMIT_NONE		(-1)
 #define LIMIT_PAUSED	0
+
+/* Of a group: as the function or queue says for each of its groups */
+#define LIMIT_INHERITED	(-3)
 
 /* A limit as it stands in the tables */
 typedef struct LimitValue
 {
 	char		kind;			/* 'f' or 'q' */
 	int32		id;
-	int32		limit;
+	int64		group;			/* hash of its name; 0: the function or queue
+								 * itself */
+	int32		limit;			/* LIMIT_NONE, LIMIT_PAUSED or more; of a
+								 * group LIMIT_INHERITED, too */
+	int32		group_limit;	/* these: of a function or queue; for each
+								 * group */
+	bool		group_overrides;	/* some groups have limits of their own */
 	bool		cancel;
 } LimitValue;
 
+/* What a transaction has changed */
+typedef struct LimitChange
+{
+	char		kind;
+	int32		id;
+	int32		limit;			/* of a function or queue: it is that now */
+	int64		group;			/* 0: of a function or queue; else of a group */
+} LimitChange;
+
 /*
- * A committed transaction has changed a limit to that.  Returns true if the
- * scheduler is to read it again: two commits may come here in another order
- * than they were made, and a rolled back subtransaction leaves a wrong value.
+ * A committed transaction has changed limits; NULL: more than it could remember.
+ * Returns true if the scheduler is to read some again: two commits may come here in
+ * another order than they were made, and a rolled back subtransaction leaves a wrong
+ * value.  Until they are read groups have no capacity.
  */
-extern bool limit_changed(Oid database, char kind, int32 id, int32 limit);
+extern bool limits_changed(Oid database, const LimitChange *changes, int n);
 
 /* All limits of the database are to be read again; they hold until then */
 extern void limits_reload(Oid database);
 
 /*
- * The next limits that are to be read, at most "max", of which kind and id are
- * set; call it before the snapshot.  limit_loaded() must follow for each, or
+ * The next limits that are to be read, at most "max", of which kind, id and
+ * group are set; call it before the snapshot.  limit_loaded() must follow for each, or
  * limits_reload() if that is not possible.
  */
 extern int	limits_to_load(Oid database, LimitValue *values, int max);
@@ -46,25 +67,39 @@ extern int	limits_to_load(Oid database, LimitValue *values, int max);
 /* A limit was read; without effect if it has changed since limits_to_load() */
 extern void limit_loaded(Oid database, const LimitValue *value);
 
-/* Reserve capacity for one worker or delivery under the limits of a limits_key; false: none */
-extern bool limits_reserve(Oid database, int64 limits_key);
-extern void limits_release(Oid database, int64 limits_key);
-extern bool limits_have_capacity(Oid database, int64 limits_key);
+/* Which of a job's limits */
+typedef enum LimitPart
+{
+	LIMITS_ALL,
+	LIMITS_NO_GROUP,			/* of function and queue */
+	LIMITS_OF_GROUP
+} LimitPart;
 
-/* Returns the places that are taken under a limit of a function or queue */
-extern int	limit_running(Oid database, char kind, int32 id);
+/* Returns the places that are taken under a limit of a function or queue, or of a group of it */
+extern int	limit_running(Oid database, char kind, int32 id, int64 group);
 
 /*
- * Check whether jobs of that limits_key's function are cancelled where they
- * find no capacity
+ * Take a place under each of these limits, or (false) under none, as one has no
+ * capacity; and give it back, which must be done once.  True: another process may
+ * have waited for it, wake the scheduler.
  */
-extern bool limits_may_cancel(Oid database, int64 limits_key);
+extern bool limits_reserve(Oid database, const LimitScopes *scopes, LimitPart part);
+extern bool limits_release(Oid database, const LimitScopes *scopes, LimitPart part);
+extern bool limits_have_capacity(Oid database, const LimitScopes *scopes);
+
+/* Check whether more places are taken than a limit has: it was lowered */
+extern bool limits_are_exceeded(Oid database, const LimitScopes *scopes);
 
 /*
- * Check whether the function of that limits_key is at its limit, not paused,
+ * Check whether jobs under these limits are cancelled where they find no capacity
+ */
+extern bool limits_may_cancel(Oid database, const LimitScopes *scopes);
+
+/*
+ * Check whether the function, or the group in it, is at its limit, not paused,
  * and such jobs are cancelled.  Capacity that is only reserved does not count:
  * the job that is about to be claimed with it would be cancelled, too.
  */
-extern bool limits_cancel_at_limit(Oid database, int64 limits_key);
+extern bool limits_cancel_at_limit(Oid database, const LimitScopes *scopes);
 
 #endif							/* DEFER_LIMITS_H */

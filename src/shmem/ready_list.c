@@ -1,6 +1,6 @@
 /*
  * ready_list.c
- *		What there is to do, for the scheduler: copies of the ready queues of its
+ *		What there is to do, for the scheduler: the bundles of ready queues of its
  *		database, and the roles that have queues without a slot.
  */
 #include "postgres.h"
@@ -10,61 +10,125 @@
 #include "shmem/ready_queue_slots.h"
 
 static int
-count_queues(ReadyDatabase *db)
+count_bundles(ReadyDatabase *db)
 {
 	dlist_iter	roles;
 	int			n = 0;
 
 	dlist_foreach(roles, &db->roles)
-		n += dlist_container(ReadyRole, node, roles.cur)->nqueues;
+		n += dlist_container(ReadyRole, node, roles.cur)->nbundles;
 	return n;
 }
 
+/* The first due time of a bundle's queues, those that wait for capacity among them */
+static TimestampTz
+oldest_due(ReadyBundle *bundle, TimestampTz now)
+{
+	TimestampTz oldest = DT_NOEND;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &bundle->queues)
+		oldest = Min(oldest, dlist_container(ReadyQueue, node, iter.cur)->min_key.run_at);
+	return oldest <= now ? oldest : DT_NOEND;
+}
+
+static void
+summarize(ReadyBundle *bundle, TimestampTz now, bool oldest, ReadySummary *summary)
+{
+	ready_place_due(bundle, now);
+	summary->owner = bundle->tag.owner;
+	summary->deliveries = LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds);
+	summary->capacity = limits_have_capacity_locked(bundle->limits);
+	summary->ready = bundle->ready != NULL ? Max(bundle->nready, 1) : 0;
+	summary->oldest = oldest ? oldest_due(bundle, now) : DT_NOEND;
+	summary->next_due = bundle->later == NULL ? DT_NOEND :
+		pairingheap_container(ReadyQueue, heap_node, bundle->later)->due;
+}
+
 static int
-copy_queues(ReadyDatabase *db, ReadyQueueChoice *copies)
+summarize_all(ReadyDatabase *db, TimestampTz now, bool oldest, ReadySummary *summaries)
 {
 	dlist_iter	roles;
-	dlist_iter	queues;
+	dlist_iter	bundles;
 	int			n = 0;
 
 	dlist_foreach(roles, &db->roles)
 	{
-		dlist_foreach(queues, &dlist_container(ReadyRole, node, roles.cur)->queues)
-		{
-			ReadyQueue *slot = dlist_container(ReadyQueue, node, queues.cur);
-
-			if (slot->min_key.run_at != DT_NOEND)
-				ready_queue_copy(slot, &copies[n++]);
-		}
+		dlist_foreach(bundles, &dlist_container(ReadyRole, node, roles.cur)->bundles)
+			summarize(dlist_container(ReadyBundle, node, bundles.cur), now, oldest,
+					  &summaries[n++]);
 	}
 	return n;
 }
 
 int
-ready_queues_of_database(Oid database, ReadyQueueChoice **queues)
+ready_summaries(Oid database, TimestampTz now, bool oldest, ReadySummary **summaries)
 {
 	int			room = 64;
 	int			n = -1;
 
-	*queues = palloc(room * sizeof(ReadyQueueChoice));
+	*summaries = palloc(room * sizeof(ReadySummary));
 	while (n < 0)
 	{
 		ReadyDatabase *db;
 		int			count;
 
-		LWLockAcquire(shared->ready_lock, LW_SHARED);
+		LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 		db = ready_database(database);
-		count = db != NULL ? count_queues(db) : 0;
+		count = db != NULL ? count_bundles(db) : 0;
 		if (count <= room)
-			n = db != NULL ? copy_queues(db, *queues) : 0;
+			n = db != NULL ? summarize_all(db, now, oldest, *summaries) : 0;
 		LWLockRelease(shared->ready_lock);
 		if (n < 0)
 		{
 			/* not under the lock; some more may have come until we are back */
 			room = count + 64;
-			*queues = repalloc(*queues, room * sizeof(ReadyQueueChoice));
+			*summaries = repalloc(*summaries, room * sizeof(ReadySummary));
 		}
 	}
+	return n;
+}
+
+/* Copy those queues of a bundle whose jobs are to be cancelled; returns how many */
+static int
+copy_to_cancel(ReadyBundle *bundle, TimestampTz now, ReadyQueueChoice *queues, int max)
+{
+	dlist_iter	iter;
+	int			n = 0;
+
+	if (bundle->limits[0] == NULL || !bundle->limits[0]->cancel)
+		return 0;
+	dlist_foreach(iter, &bundle->queues)
+	{
+		ReadyQueue *slot = dlist_container(ReadyQueue, node, iter.cur);
+
+		if (n < max && slot->min_key.run_at <= now &&
+			limits_cancel(bundle->limits, slot->groups, true))
+			ready_queue_copy(slot, &queues[n++]);
+	}
+	return n;
+}
+
+int
+ready_queues_to_cancel(Oid database, TimestampTz now, ReadyQueueChoice *queues, int max)
+{
+	ReadyDatabase *db;
+	dlist_iter	roles;
+	dlist_iter	bundles;
+	int			n = 0;
+
+	LWLockAcquire(shared->ready_lock, LW_SHARED);
+	db = ready_database(database);
+	if (db != NULL)
+	{
+		dlist_foreach(roles, &db->roles)
+		{
+			dlist_foreach(bundles, &dlist_container(ReadyRole, node, roles.cur)->bundles)
+				n += copy_to_cancel(dlist_container(ReadyBundle, node, bundles.cur), now,
+									queues + n, max - n);
+		}
+	}
+	LWLockRelease(shared->ready_lock);
 	return n;
 }
 

@@ -4,11 +4,8 @@
  *
  * Commits lower the minimum key of a queue, claims raise it (ready_scan.c).
  *
- * There are defer.shared_slots slots, for all roles of all databases.  A role
- * may take half of them as long as no other role needs them.  When they are all
- * taken, a queue with due jobs gets the slot of one whose jobs are due later
- * than now, or else the worst one of the role that has most.  So a role that
- * has very many queues waits for itself, and no other role does.
+ * There are defer.shared_slots slots, for all roles of all databases, and rules
+ * for whose queue gives way when they are all taken: ready_room.c.
  *
  * What has no slot is remembered as one time for each role, and what belongs to
  * roles without a slot as one time for the database.
@@ -26,6 +23,7 @@
 #include "shmem/ready_queue_slots.h"
 
 static HTAB *role_table = NULL;
+static HTAB *bundle_table = NULL;
 static HTAB *queue_table = NULL;
 static ReadyDatabase *databases = NULL; /* [max_worker_processes] */
 
@@ -39,6 +37,7 @@ ready_queues_shmem_size(void)
 	Size		size = MAXALIGN(mul_size(max_worker_processes, sizeof(ReadyDatabase)));
 
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyRole)));
+	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyBundle)));
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyQueue)));
 	return add_size(size, limits_shmem_size());
 }
@@ -56,6 +55,9 @@ ready_queues_shmem_init(void)
 	control.keysize = sizeof(ReadyRoleTag);
 	control.entrysize = sizeof(ReadyRole);
 	role_table = compat_shmem_hash("defer ready roles", defer_shared_slots, &control);
+	control.keysize = sizeof(ReadyBundleTag);
+	control.entrysize = sizeof(ReadyBundle);
+	bundle_table = compat_shmem_hash("defer ready bundles", defer_shared_slots, &control);
 	control.keysize = sizeof(ReadyQueueTag);
 	control.entrysize = sizeof(ReadyQueue);
 	queue_table = compat_shmem_hash("defer ready queues", defer_shared_slots, &control);
@@ -75,6 +77,18 @@ ready_database(Oid database)
 			return &databases[i];
 	}
 	return NULL;
+}
+
+HTAB *
+ready_roles(void)
+{
+	return role_table;
+}
+
+bool
+ready_queues_full(void)
+{
+	return hash_get_num_entries(queue_table) >= defer_shared_slots;
 }
 
 ReadyRole *
@@ -104,8 +118,8 @@ ready_queue_slot(const ReadyQueueChoice *queue, Oid database)
 	return hash_search(queue_table, &tag, HASH_FIND, NULL);
 }
 
-static void
-free_role(ReadyRole *role)
+void
+ready_role_free(ReadyRole *role)
 {
 	Assert(role->nqueues == 0);
 	dlist_delete(&role->node);
@@ -118,180 +132,49 @@ void
 ready_role_release(ReadyRole *role)
 {
 	if (role->nqueues == 0 && role->unlisted_at == DT_NOEND)
-		free_role(role);
+		ready_role_free(role);
 }
 
+/* Free a bundle, if it has no queue */
 static void
-free_queue(ReadyQueue *slot)
+release_bundle(ReadyBundle *bundle)
 {
-	limits_detach(slot->limits);
+	if (bundle->nqueues > 0)
+		return;
+	limits_detach(bundle->limits);
+	dlist_delete(&bundle->node);
+	bundle->role->nbundles--;
+	(void) hash_search(bundle_table, &bundle->tag, HASH_REMOVE, NULL);
+}
+
+/* Take a queue out of its bundle, which may be gone then */
+static void
+leave_bundle(ReadyQueue *slot)
+{
+	ready_displace(slot);
+	limits_detach(slot->groups);
 	dlist_delete(&slot->node);
-	slot->role->nqueues--;
+	slot->bundle->nqueues--;
+	slot->bundle->role->nqueues--;
+	release_bundle(slot->bundle);
+}
+
+void
+ready_queue_free(ReadyQueue *slot)
+{
+	leave_bundle(slot);
 	(void) hash_search(queue_table, &slot->tag, HASH_REMOVE, NULL);
 }
 
 void
 ready_queue_release(ReadyQueue *slot)
 {
-	ReadyRole  *role = slot->role;
+	ReadyRole  *role = slot->bundle->role;
 
 	if (slot->nclaims > 0 || slot->min_key.run_at != DT_NOEND)
 		return;
-	free_queue(slot);
+	ready_queue_free(slot);
 	ready_role_release(role);
-}
-
-/* Take the slot from a queue that has jobs: its role remembers from when on */
-static void
-evict_queue(ReadyQueue *slot)
-{
-	slot->role->unlisted_at = Min(slot->role->unlisted_at, slot->min_key.run_at);
-	free_queue(slot);
-}
-
-/* ------------------------------------------------------------------------
- * Making room
- * ------------------------------------------------------------------------ */
-
-/* Compare two queues of a role: true if the first one is missed less */
-static bool
-is_worse(const ReadyQueue *slot, const ReadyQueue *than, TimestampTz now)
-{
-	bool		future = slot->min_key.run_at > now;
-	bool		capacity = limits_have_capacity_locked(slot->limits);
-	bool		than_capacity = limits_have_capacity_locked(than->limits);
-
-	if (future != (than->min_key.run_at > now))
-		return future;
-	if (capacity != than_capacity)
-		return !capacity;
-	if (!future && slot->tag.priority != than->tag.priority)
-		return slot->tag.priority > than->tag.priority;
-	return ready_key_before(than->min_key, slot->min_key);
-}
-
-/* The queue of a role that it misses least; NULL: all are in use */
-static ReadyQueue *
-worst_queue(ReadyRole *role, TimestampTz now)
-{
-	ReadyQueue *worst = NULL;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &role->queues)
-	{
-		ReadyQueue *slot = dlist_container(ReadyQueue, node, iter.cur);
-
-		if (slot->nclaims == 0 && (worst == NULL || is_worse(slot, worst, now)))
-			worst = slot;
-	}
-	return worst;
-}
-
-/* The queue whose jobs are due last; NULL: all are due now, or in use */
-static ReadyQueue *
-latest_queue(TimestampTz now)
-{
-	HASH_SEQ_STATUS scan;
-	ReadyQueue *slot;
-	ReadyQueue *latest = NULL;
-
-	hash_seq_init(&scan, queue_table);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (slot->nclaims == 0 && slot->min_key.run_at > now &&
-			(latest == NULL || slot->min_key.run_at > latest->min_key.run_at))
-			latest = slot;
-	}
-	return latest;
-}
-
-static ReadyRole *
-largest_role(void)
-{
-	HASH_SEQ_STATUS scan;
-	ReadyRole  *role;
-	ReadyRole  *largest = NULL;
-
-	hash_seq_init(&scan, role_table);
-	while ((role = hash_seq_search(&scan)) != NULL)
-	{
-		if (largest == NULL || role->nqueues > largest->nqueues)
-			largest = role;
-	}
-	return largest;
-}
-
-/*
- * Have a slot free for a queue of the role; false: it gets none.  No queue
- * loses its slot to one whose jobs are due later.  *evicted: the database whose
- * scheduler has to look for what has lost its slot.
- *
- * It walks all slots if they are all taken, and then only for a role that has
- * less than its half.
- */
-static bool
-make_room(ReadyRole *role, const ReadyQueueChoice *queue, TimestampTz now, Oid *evicted)
-{
-	ReadyQueue *source = NULL;
-	bool		full = hash_get_num_entries(queue_table) >= defer_shared_slots;
-	ReadyRole  *largest;
-
-	if (!full && role->nqueues < READY_QUEUES_OF_ROLE)
-		return true;
-	if (queue->min_key.run_at > now)
-		return false;
-	if (role->nqueues < READY_QUEUES_OF_ROLE)
-	{
-		source = latest_queue(now);
-		if (source == NULL && (largest = largest_role())->nqueues > role->nqueues + 1)
-			source = worst_queue(largest, now);
-	}
-	if (source == NULL)
-	{
-		source = worst_queue(role, now);
-		if (source == NULL ||
-			(source->min_key.run_at <= now && limits_have_capacity_locked(source->limits) &&
-			 (source->tag.priority < queue->priority ||
-			  (source->tag.priority == queue->priority &&
-			   ready_key_before(source->min_key, queue->min_key)))))
-			return false;		/* the new one is the worst */
-	}
-	*evicted = source->tag.database;
-	evict_queue(source);
-	return true;
-}
-
-/* Have a slot free for a role; false: all roles have due jobs */
-static bool
-make_room_for_role(TimestampTz now)
-{
-	HASH_SEQ_STATUS scan;
-	ReadyRole  *role;
-	dlist_mutable_iter iter;
-
-	if (hash_get_num_entries(role_table) < defer_shared_slots)
-		return true;
-	hash_seq_init(&scan, role_table);
-	while ((role = hash_seq_search(&scan)) != NULL)
-	{
-		bool		waits = true;
-
-		dlist_foreach_modify(iter, &role->queues)
-		{
-			ReadyQueue *slot = dlist_container(ReadyQueue, node, iter.cur);
-
-			waits = waits && slot->nclaims == 0 && slot->min_key.run_at > now;
-		}
-		if (waits)
-			break;
-	}
-	if (role == NULL)
-		return false;
-	hash_seq_term(&scan);
-	dlist_foreach_modify(iter, &role->queues)
-		evict_queue(dlist_container(ReadyQueue, node, iter.cur));
-	free_role(role);
-	return true;
 }
 
 /* ------------------------------------------------------------------------
@@ -304,7 +187,8 @@ add_role(ReadyDatabase *database, Oid owner, TimestampTz now)
 	ReadyRoleTag tag = {database->database, owner};
 	ReadyRole  *role = hash_search(role_table, &tag, HASH_FIND, NULL);
 
-	if (role != NULL || !make_room_for_role(now))
+	if (role != NULL ||
+		(hash_get_num_entries(role_table) >= defer_shared_slots && !ready_room_for_role(now)))
 		return role;
 	role = hash_search(role_table, &tag, HASH_ENTER_NULL, NULL);
 	if (role == NULL)
@@ -312,10 +196,87 @@ add_role(ReadyDatabase *database, Oid owner, TimestampTz now)
 	role->database = database;
 	dlist_push_tail(&database->roles, &role->node);
 	database->nroles++;
-	dlist_init(&role->queues);
-	role->nqueues = 0;
+	dlist_init(&role->bundles);
+	dlist_init(&role->parked);
+	role->nbundles = role->nqueues = role->nlater = 0;
 	role->unlisted_at = DT_NOEND;
 	return role;
+}
+
+static void
+bundle_tag(ReadyBundleTag *tag, Oid database, const ReadyQueueChoice *queue)
+{
+	memset(tag, 0, sizeof(ReadyBundleTag));
+	tag->database = database;
+	tag->owner = queue->owner;
+	tag->kinds = queue->limits_key & LIMITS_KEY_KINDS;
+	tag->function_id = queue->scopes.function_id;
+	tag->queue_id = queue->scopes.queue_id;
+	tag->priority = queue->priority;
+}
+
+/* Find or make the bundle of a queue; NULL: there is no slot for its limits */
+static ReadyBundle *
+add_bundle(ReadyRole *role, const ReadyQueueChoice *queue)
+{
+	ReadyBundleTag tag;
+	ReadyBundle *bundle;
+	LimitSlot  *limits[LIMITS_OF_KEY];
+
+	bundle_tag(&tag, role->tag.database, queue);
+	bundle = hash_search(bundle_table, &tag, HASH_FIND, NULL);
+	if (bundle != NULL)
+		return bundle;
+	if (!limits_attach(role->database, &queue->scopes, limits))
+		return NULL;
+	bundle = hash_search(bundle_table, &tag, HASH_ENTER_NULL, NULL);
+	if (bundle == NULL)
+	{
+		limits_detach(limits);
+		return NULL;
+	}
+	bundle->role = role;
+	dlist_push_tail(&role->bundles, &bundle->node);
+	role->nbundles++;
+	memcpy(bundle->limits, limits, sizeof(limits));
+	dlist_init(&bundle->queues);
+	bundle->nqueues = 0;
+	bundle->ready = bundle->later = NULL;
+	bundle->nready = 0;
+	return bundle;
+}
+
+/*
+ * Put a queue into the bundle of its limits, and point it at those of its group.
+ * False: there are no slots for them, and it has none.
+ */
+static bool
+join_bundle(ReadyQueue *slot, ReadyRole *role, const ReadyQueueChoice *queue)
+{
+	ReadyBundle *bundle = add_bundle(role, queue);
+
+	if (bundle == NULL)
+		return false;
+	if (!limits_attach_groups(role->database, bundle->limits, queue->scopes.group, slot->groups))
+	{
+		release_bundle(bundle);
+		return false;
+	}
+	slot->bundle = bundle;
+	slot->group = queue->scopes.group;
+	dlist_push_tail(&bundle->queues, &slot->node);
+	bundle->nqueues++;
+	role->nqueues++;
+	return true;
+}
+
+static bool
+has_bundle(Oid database, const ReadyQueueChoice *queue)
+{
+	ReadyBundleTag tag;
+
+	bundle_tag(&tag, database, queue);
+	return hash_search(bundle_table, &tag, HASH_FIND, NULL) != NULL;
 }
 
 /*
@@ -327,8 +288,7 @@ add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz no
 {
 	ReadyRole  *role = add_role(database, queue->owner, now);
 	ReadyQueueTag tag;
-	ReadyQueue *slot;
-	LimitSlot  *limits[LIMITS_OF_KEY];
+	ReadyQueue *slot = NULL;
 
 	if (role == NULL)
 	{
@@ -336,87 +296,124 @@ add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz no
 		return NULL;
 	}
 	queue_tag(&tag, database->database, queue);
-	if (!make_room(role, queue, now, evicted) ||
-		!limits_attach(database, queue->limits_key, limits))
+
+	/* limits of a group that the caller has not looked up are for the search */
+	if ((queue->scopes.group != 0 || !LIMITS_KEY_HAS_GROUP(queue->limits_key)) &&
+		ready_room_for_queue(role, queue, !has_bundle(database->database, queue), now, evicted))
+		slot = hash_search(queue_table, &tag, HASH_ENTER_NULL, NULL);
+	if (slot != NULL && !join_bundle(slot, role, queue))
+	{
+		(void) hash_search(queue_table, &tag, HASH_REMOVE, NULL);
 		slot = NULL;
-	else if ((slot = hash_search(queue_table, &tag, HASH_ENTER_NULL, NULL)) == NULL)
-		limits_detach(limits);
+	}
 	if (slot == NULL)
 	{
 		role->unlisted_at = Min(role->unlisted_at, queue->min_key.run_at);
 		return NULL;
 	}
-	slot->role = role;
-	dlist_push_tail(&role->queues, &slot->node);
-	role->nqueues++;
-	memcpy(slot->limits, limits, sizeof(limits));
 	slot->min_key = slot->scan_min = READY_KEY_NONE;
 	slot->nclaims = 0;
 	slot->ready = 0;
 	slot->retry_at = 0;
+	slot->place = PLACE_NONE;
 	return slot;
 }
 
 /*
- * There are jobs in a queue from its min_key on: find or make its slot, and
- * lower its minimum key.  NULL: it has no slot.
+ * There are jobs in a queue from its min_key on, "count" more or at least "ready":
+ * find or make its slot, lower its minimum key, put it in its place.  NULL: it has
+ * no slot.
  */
 static ReadyQueue *
-lower_queue(Oid database, const ReadyQueueChoice *queue, TimestampTz now, Oid *evicted)
+lower_queue(Oid database, const ReadyQueueChoice *queue, int64 count, TimestampTz now,
+			Oid *evicted)
 {
 	ReadyDatabase *db = ready_database(database);
 	ReadyQueue *slot = db != NULL ? ready_queue_slot(queue, database) : NULL;
+	bool		lower;
 
 	if (db == NULL)
 		return NULL;			/* the scheduler reads all of them when it
 								 * comes */
 	if (slot == NULL && (slot = add_queue(db, queue, now, evicted)) == NULL)
 		return NULL;
-	if (ready_key_before(queue->min_key, slot->min_key))
+	ready_set_count(slot, Max(slot->ready + count, queue->ready));
+	lower = ready_key_before(queue->min_key, slot->min_key);
+	if (lower)
 		slot->min_key = queue->min_key;
 	if (slot->nclaims > 0 && ready_key_before(queue->min_key, slot->scan_min))
 		slot->scan_min = queue->min_key;
-	slot->retry_at = 0;
+	if (lower || slot->retry_at != 0)
+	{
+		slot->retry_at = 0;
+		ready_place(slot, now);
+	}
 	return slot;
 }
 
-bool
-ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key,
-				int64 count, TimestampTz now)
+ReadyAdded
+ready_queue_add(Oid database, const ReadyQueueChoice *queue, int64 count, TimestampTz now)
 {
-	ReadyQueueChoice queue = {owner, limits_key, priority, key, count};
 	ReadyQueue *slot;
 	Oid			evicted = InvalidOid;
-	bool		tell;
+	bool		due = queue->min_key.run_at <= now;
+	ReadyAdded	added = READY_ADDED;
 
-	if (key.run_at == DT_NOEND)
-		return false;			/* held: who releases it calls again */
+	if (queue->min_key.run_at == DT_NOEND)
+		return added;			/* held: who releases it calls again */
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	slot = lower_queue(database, &queue, now, &evicted);
-	if (slot != NULL)
-		slot->ready += count;
-	tell = key.run_at <= now && (slot == NULL || !limits_are_known(slot->limits));
+	slot = lower_queue(database, queue, count, now, &evicted);
+	if (due && (slot == NULL || !limits_are_known(slot->bundle->limits) ||
+				!limits_are_known(slot->groups)))
+		added = READY_ADDED_TELL;
+	else if (due && slot->place != PLACE_BLOCKED &&
+			 limits_have_capacity_locked(slot->bundle->limits))
+		added = READY_ADDED_CLAIM;
+	else if (due && limits_cancel(slot->bundle->limits, slot->groups, true))
+		added = READY_ADDED_CANCEL;
 	LWLockRelease(shared->ready_lock);
 	if (OidIsValid(evicted))
 		database_wake_scheduler(evicted);
-	return tell;
+	return added;
 }
 
 void
 ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now)
 {
-	ReadyQueue *slot;
 	Oid			evicted = InvalidOid;
 
 	if (queue->min_key.run_at == DT_NOEND)
 		return;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	slot = lower_queue(database, queue, now, &evicted);
-	if (slot != NULL)
-		slot->ready = Max(slot->ready, queue->ready);
+	(void) lower_queue(database, queue, 0, now, &evicted);
 	LWLockRelease(shared->ready_lock);
 	if (OidIsValid(evicted) && evicted != database)
 		database_wake_scheduler(evicted);
+}
+
+void
+ready_queue_rescope(Oid database, const ReadyQueueChoice *queue, TimestampTz now)
+{
+	ReadyQueue *slot;
+	LimitScopes scopes;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	slot = ready_queue_slot(queue, database);
+	if (slot != NULL && (scopes = ready_queue_scopes(slot),
+						 !limit_scopes_equal(&scopes, &queue->scopes)))
+	{
+		ReadyRole  *role = slot->bundle->role;
+
+		leave_bundle(slot);
+		if (join_bundle(slot, role, queue))
+			ready_place(slot, now);
+		else
+		{
+			role->unlisted_at = Min(role->unlisted_at, slot->min_key.run_at);
+			(void) hash_search(queue_table, &slot->tag, HASH_REMOVE, NULL);
+		}
+	}
+	LWLockRelease(shared->ready_lock);
 }
 
 void
@@ -470,7 +467,6 @@ ready_queues_forget(Oid database)
 {
 	ReadyDatabase *db;
 	dlist_mutable_iter roles;
-	dlist_mutable_iter queues;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	db = ready_database(database);
@@ -480,9 +476,14 @@ ready_queues_forget(Oid database)
 		{
 			ReadyRole  *role = dlist_container(ReadyRole, node, roles.cur);
 
-			dlist_foreach_modify(queues, &role->queues)
-				free_queue(dlist_container(ReadyQueue, node, queues.cur));
-			free_role(role);
+			/* a bundle goes with its last queue */
+			while (!dlist_is_empty(&role->bundles))
+			{
+				ReadyBundle *bundle = dlist_head_element(ReadyBundle, node, &role->bundles);
+
+				ready_queue_free(dlist_head_element(ReadyQueue, node, &bundle->queues));
+			}
+			ready_role_free(role);
 		}
 		limits_forget_locked(db);
 		db->database = InvalidOid;

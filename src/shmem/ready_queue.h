@@ -3,7 +3,7 @@
  *		Ready queues: where the free jobs of a role are.
  *
  * A ready queue is the free jobs of one role that have the same priority and
- * the same concurrency limits (the "limits_key" of defer.job).  Shared memory knows
+ * the same limits (the "limits_key" of defer.job).  Shared memory knows
  * its minimum key, (run_at, id), where the next claim begins to read the claim
  * index.
  *
@@ -18,6 +18,8 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+
+#include "base/limits_key.h"
 
 /* A place in the claim index, within role, limits_key and priority */
 typedef struct ReadyKey
@@ -39,11 +41,41 @@ ready_key_before(ReadyKey a, ReadyKey b)
 typedef struct ReadyQueueChoice
 {
 	Oid			owner;			/* role of its jobs */
-	int64		limits_key;		/* its limits: see LIMITS_KEY() */
 	int32		priority;
+	int64		limits_key;		/* see limits_key.h */
+	LimitScopes scopes;			/* its limits; of a key with LIMITS_KEY_GROUP
+								 * they have to be set */
 	ReadyKey	min_key;		/* no free job has a smaller key */
 	int64		ready;			/* free jobs, an estimate */
+
+	/* what a claim has found, for ready_queue_scan_end() */
+	ReadyKey	next;			/* the first key that it did not deal with */
+	int			taken;			/* jobs */
+	bool		pause_after;	/* if none: leave the queue alone for a moment */
 } ReadyQueueChoice;
+
+/* Most queues that one claim takes jobs from */
+#define READY_CLAIM_MAX	128
+
+/* The queues of a claim: of one role and priority, they differ in their group */
+typedef struct ReadyClaim
+{
+	int			nqueues;
+	ReadyQueueChoice queues[READY_CLAIM_MAX];
+} ReadyClaim;
+
+/* What there is to do of a role, of one priority and under one function's and queue's limits */
+typedef struct ReadySummary
+{
+	Oid			owner;
+	bool		deliveries;
+	bool		capacity;		/* its limits have some */
+	int64		ready;			/* jobs that are due and have capacity, but
+								 * for those limits; 0: none */
+	TimestampTz oldest;			/* run_at of the first due job, also of those
+								 * of groups without capacity; DT_NOEND: none */
+	TimestampTz next_due;		/* when others are due */
+} ReadySummary;
 
 /* ------------------------------------------------------------------------
  * ready_queue.c: which there are
@@ -67,12 +99,21 @@ extern void ready_queues_open(Oid database);
 extern void ready_queues_forget(Oid database);
 
 /*
- * Add "count" committed jobs to a queue, the first of them at "key".  Returns
- * true if the scheduler has something to do before they can be claimed: the
- * queue has found no slot, or its limits are not known.
+ * Add "count" committed jobs to a queue, the first of them at "key".  The result
+ * says what to do: the scheduler is needed before they can be claimed, as the
+ * queue has found no slot or its limits are not known; they can be claimed now; or
+ * they are to be cancelled, as their limits have no capacity.
  */
-extern bool ready_queue_add(Oid database, Oid owner, int64 limits_key, int32 priority, ReadyKey key,
-							int64 count, TimestampTz now);
+typedef enum ReadyAdded
+{
+	READY_ADDED,				/* nothing */
+	READY_ADDED_TELL,
+	READY_ADDED_CLAIM,
+	READY_ADDED_CANCEL
+} ReadyAdded;
+
+extern ReadyAdded ready_queue_add(Oid database, const ReadyQueueChoice *queue, int64 count,
+								  TimestampTz now);
 
 /* The index has jobs of that queue from its min_key on, "ready" of them at least */
 extern void ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now);
@@ -84,8 +125,18 @@ extern void ready_role_unlisted(Oid database, Oid owner, TimestampTz at);
  * ready_list.c: what there is to do
  * ------------------------------------------------------------------------ */
 
-/* Copies of a database's queues that have jobs, palloc'd; returns how many */
-extern int	ready_queues_of_database(Oid database, ReadyQueueChoice **queues);
+/*
+ * What there is to do in a database, palloc'd; returns how many.  "oldest" is asked
+ * for by itself, as it costs a look at each queue.
+ */
+extern int	ready_summaries(Oid database, TimestampTz now, bool oldest, ReadySummary **summaries);
+
+/*
+ * Copies of queues whose due jobs exceed a limit at which they are cancelled, at
+ * most "max"; returns how many.
+ */
+extern int	ready_queues_to_cancel(Oid database, TimestampTz now, ReadyQueueChoice *queues,
+								   int max);
 
 /*
  * The roles with a job due in a queue without a slot, palloc'd; one InvalidOid
@@ -111,22 +162,25 @@ extern bool ready_queues_overflow(Oid database, TimestampTz now);
  * ------------------------------------------------------------------------ */
 
 /*
- * Choose the queue that a worker of that role takes jobs from: the smallest
- * priority, then the oldest, of those that are due and have capacity.  Its
- * limits are reserved for one job, and the queue is in use:
- * ready_queue_scan_end() or _abort() must follow.  *next_check is lowered to
- * when a queue whose rows were locked is to be tried again.  False: none.
+ * Choose the queues that a worker of that role takes up to max jobs from: of the
+ * smallest priority, then the oldest, of those that are due and have capacity.
+ * There are several if they are of groups, and hold fewer jobs than that.  Places
+ * are taken under the limits of function and queue, and of each group; the queues
+ * are in use: ready_queue_scan_end() or _abort() must follow.  *next_check is
+ * lowered to when a queue whose rows were locked is to be tried again.  The result
+ * is good until the next call; NULL: none.
  */
-extern bool ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *chosen,
-							   TimestampTz *next_check);
+extern ReadyClaim *ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now,
+									  TimestampTz *next_check);
 
 /*
- * The same for the sender: deliveries of the roles that may_take() says, and their
- * e-mails where it says that.  It is called under ready_lock, and throws no error.
+ * The same for the sender, one queue: deliveries of the roles that may_take() says,
+ * and their e-mails where it says that.  It is called under ready_lock, and throws
+ * no error.
  */
-extern bool ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mails),
-										TimestampTz now, ReadyQueueChoice *chosen,
-										TimestampTz *next_check);
+extern ReadyClaim *ready_queue_choose_delivery(Oid database,
+											   bool (*may_take) (Oid owner, bool mails),
+											   TimestampTz now, TimestampTz *next_check);
 
 /*
  * Check whether there is a queue that a worker of that role could take jobs
@@ -142,24 +196,29 @@ extern bool ready_queue_is_due(Oid database, Oid owner, TimestampTz now);
 extern void ready_queue_scan_begin(ReadyQueueChoice *chosen, Oid database);
 
 /*
- * All rows before "next" are dealt with once this transaction commits: the next
- * claim begins there, and may begin now.
+ * All rows before chosen->next are dealt with once this transaction commits: the
+ * next claim begins there, and may begin now.
  */
-extern void ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid database, ReadyKey next);
+extern void ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid database, TimestampTz now);
 
 /*
- * The claim has committed; "next" is the first key that it did not deal with.
- * The limits stay reserved if something was taken, and count as taken from now
- * on.  If nothing was though jobs are due, others have them locked: the queue
- * is left alone for a moment.
+ * The claim has committed; next, taken and pause_after are set in each queue.  The
+ * places of those from which something was taken stay taken.  If nothing was though
+ * jobs are due, others have them locked: the queue is left alone for a moment.
+ * Returns true if another process may have waited for a place that is free again.
  */
-extern void ready_queue_scan_end(const ReadyQueueChoice *chosen, Oid database, ReadyKey next,
-								 int64 taken, TimestampTz now);
+extern bool ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now);
 
 /* The claim has failed, or will be: all is as before.  The lock goes with the transaction */
-extern void ready_queue_scan_abort(const ReadyQueueChoice *chosen, Oid database);
+extern void ready_queue_scan_abort(ReadyClaim *claim, Oid database);
 
 /* The process ends: abort what it may be in the middle of */
 extern void ready_queue_scan_abandon(Oid database);
+
+/*
+ * A claim has met a job under other limits than its queue has in shared memory,
+ * though of the queue's limits_key: the queue gets these.
+ */
+extern void ready_queue_rescope(Oid database, const ReadyQueueChoice *queue, TimestampTz now);
 
 #endif							/* DEFER_READY_QUEUE_H */

@@ -1,8 +1,8 @@
 /*
  * ready_queue_slots.h
  *		The slots of ready queues and limits in shared memory, for the files of
- *		this folder that work on them: ready_queue.c, ready_list.c, ready_scan.c,
- *		limits.c.
+ *		this folder that work on them: ready_queue.c, ready_room.c, ready_place.c,
+ *		ready_list.c, ready_scan.c, limits.c, limits_capacity.c, limits_values.c.
  *
  * All of it is under ready_lock.  Slots are hash entries, which stay where they
  * are, and processes have shared memory at the same address: so slots may point
@@ -10,8 +10,11 @@
  *
  *		ReadyDatabase	one for each database that is served
  *		  ReadyRole		the roles with queues, in a list
- *			ReadyQueue	their queues, in a list
- *			  LimitSlot		the limits it is under, at most two
+ *			ReadyBundle	their queues of one priority under the same limits of
+ *						function and queue, in a list
+ *			  ReadyQueue	one for each group, and one for jobs without
+ *				LimitSlot	limits of the group: at most two
+ *			  LimitSlot	limits of function and queue: at most two
  */
 #ifndef DEFER_READY_QUEUE_SLOTS_H
 #define DEFER_READY_QUEUE_SLOTS_H
@@ -19,44 +22,87 @@
 #include "postgres.h"
 
 #include "lib/ilist.h"
+#include "lib/pairingheap.h"
 #include "utils/hsearch.h"
 
 #include "base/guc.h"
+#include "base/limits_key.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 
-/*
- * Most queues of one role, if no other role wants the slots: a claim walks them
- * all.  See make_room() for when one does.
- */
-#define READY_QUEUES_OF_ROLE	Min(defer_shared_slots / 2, 1024)
+/* Most queues of one role, if no other role wants the slots: see make_room() */
+#define READY_QUEUES_OF_ROLE	(defer_shared_slots / 2)
 
-/* A limits key has the limit of a function and that of a queue */
+/* Most bundles of one role: a claim walks them all */
+#define READY_BUNDLES_OF_ROLE	Min(READY_QUEUES_OF_ROLE, 1024)
+
+/* All rows that a claim met were locked: leave the queue alone for so long (microseconds) */
+#define READY_RETRY_DELAY	(50 * 1000)
+
+/* A function has a limit and a queue has, and so have their groups */
 #define LIMITS_OF_KEY	2
 
 /* No padding */
 typedef struct LimitTag
 {
+	int64		group;			/* hash of the group's name; 0: the function
+								 * or queue itself */
 	Oid			database;
 	int32		id;				/* of the row in defer.function or defer.queue */
 	int32		kind;			/* 'f' or 'q' */
+	int32		unused;			/* 0 */
 } LimitTag;
 
-/* Under ready_lock.  "running" counts the workers that hold a batch under it, and deliveries */
+/*
+ * Under ready_lock.  "running" counts places: the batches of workers, the group's
+ * part of a batch, or deliveries.
+ */
 typedef struct LimitSlot
 {
 	LimitTag	tag;			/* hash key */
 	int32		running;
 	int32		choosing;		/* of them: claims that may still take nothing */
-	int32		nqueues;		/* ready queues that point here */
+	int32		nusers;			/* bundles, or queues of a group, that point
+								 * here */
 	int32		limit;			/* how many may run, or LIMIT_... */
+	int32		group_limit;	/* of a function or queue: the same for each
+								 * group that inherits it */
+	bool		group_overrides;	/* some groups do not */
 	bool		cancel;			/* jobs without capacity are cancelled */
 	bool		stale;			/* in its database's list of those to be read */
 	bool		unused;			/* in the list of slots that may be given away */
+	dlist_head	blocked;		/* of ReadyQueue: no capacity here */
 	dlist_node	stale_node;
 	dlist_node	unused_node;
 } LimitSlot;
+
+static inline LimitTag
+limit_tag(Oid database, char kind, int32 id, int64 group)
+{
+	LimitTag	tag = {group, database, id, kind, 0};
+
+	return tag;
+}
+
+/* The tags of the limits of function and queue, or of the group under them; id 0: none */
+static inline void
+limit_tags(Oid database, const LimitScopes *scopes, bool of_group, LimitTag *tags)
+{
+	const int64 group = of_group ? scopes->group : 0;
+	const bool	none = of_group && group == 0;
+
+	tags[0] = limit_tag(database, 'f', none ? 0 : scopes->function_id, group);
+	tags[1] = limit_tag(database, 'q', none ? 0 : scopes->queue_id, group);
+}
+
+/* The limit of a group, whose function or queue has the slot "parent" */
+static inline int32
+limit_of_group(const LimitSlot *slot, const LimitSlot *parent)
+{
+	return slot->limit != LIMIT_INHERITED ? slot->limit :
+		parent->limit == LIMIT_UNKNOWN ? LIMIT_UNKNOWN : parent->group_limit;
+}
 
 typedef struct ReadyDatabase
 {
@@ -79,10 +125,38 @@ typedef struct ReadyRole
 	ReadyRoleTag tag;			/* hash key */
 	ReadyDatabase *database;
 	dlist_node	node;			/* in database->roles */
-	dlist_head	queues;			/* of ReadyQueue */
+	dlist_head	bundles;		/* of ReadyBundle */
+	dlist_head	parked;			/* of ReadyQueue: LATER or BLOCKED, the
+								 * longest first */
+	int			nbundles;
 	int			nqueues;
+	int			nlater;			/* queues that are LATER */
 	TimestampTz unlisted_at;	/* first due time of its queues without a slot */
 } ReadyRole;
+
+typedef struct ReadyBundleTag
+{
+	Oid			database;
+	Oid			owner;
+	int64		kinds;			/* of the keys: LIMITS_KEY_KINDS */
+	int32		function_id;
+	int32		queue_id;
+	int32		priority;
+	int32		unused;			/* 0 */
+} ReadyBundleTag;
+
+typedef struct ReadyBundle
+{
+	ReadyBundleTag tag;			/* hash key */
+	ReadyRole  *role;
+	dlist_node	node;			/* in role->bundles */
+	LimitSlot  *limits[LIMITS_OF_KEY];	/* of function and queue; NULL: none */
+	dlist_head	queues;			/* of ReadyQueue; the last claimed at the end */
+	int			nqueues;
+	pairingheap_node *ready;	/* READY queues, the smallest min_key first */
+	pairingheap_node *later;	/* LATER queues, the first due first */
+	int64		nready;			/* jobs in READY queues: an estimate */
+} ReadyBundle;
 
 typedef struct ReadyQueueTag
 {
@@ -92,6 +166,15 @@ typedef struct ReadyQueueTag
 	int32		priority;
 	int32		unused;			/* 0 */
 } ReadyQueueTag;
+
+/* Where a queue stands; ready_place.c keeps it right */
+typedef enum ReadyPlace
+{
+	PLACE_NONE,					/* nowhere: it is empty */
+	PLACE_READY,				/* in bundle->ready */
+	PLACE_LATER,				/* in bundle->later */
+	PLACE_BLOCKED				/* in the "blocked" of a limit of its group */
+} ReadyPlace;
 
 /*
  * Every free job that is committed and whose commit callback has run has a key
@@ -103,9 +186,11 @@ typedef struct ReadyQueueTag
 typedef struct ReadyQueue
 {
 	ReadyQueueTag tag;			/* hash key */
-	ReadyRole  *role;
-	dlist_node	node;			/* in role->queues */
-	LimitSlot  *limits[LIMITS_OF_KEY];	/* NULL: none */
+	int64		group;			/* hash of the group's name; 0: jobs without */
+	ReadyBundle *bundle;
+	dlist_node	node;			/* in bundle->queues */
+	LimitSlot  *groups[LIMITS_OF_KEY];	/* limits of the group under the
+										 * bundle's limits; NULL: none */
 	ReadyKey	min_key;
 	int32		nclaims;		/* claims that have chosen it and have not
 								 * ended */
@@ -113,15 +198,52 @@ typedef struct ReadyQueue
 	int64		ready;			/* jobs added less jobs taken: an estimate */
 	TimestampTz retry_at;		/* a claim met only locked rows: not before
 								 * then */
+	ReadyPlace	place;
+	TimestampTz due;			/* in bundle->later: its key there */
+	pairingheap_node heap_node;
+	dlist_node	blocked_node;
+	dlist_node	parked_node;
 } ReadyQueue;
 
 /* ready_queue.c */
 extern ReadyDatabase *ready_database(Oid database); /* NULL: it is not served */
 extern ReadyRole *ready_role(Oid database, Oid owner);	/* NULL: it has no slot */
+extern HTAB *ready_roles(void);
+extern bool ready_queues_full(void);	/* no slot is free */
 extern ReadyQueue *ready_queue_slot(const ReadyQueueChoice *queue, Oid database);
+extern void ready_queue_free(ReadyQueue *slot);
 extern void ready_queue_release(ReadyQueue *slot);	/* free it, if it is empty
 													 * and unused */
-extern void ready_role_release(ReadyRole *role);	/* likewise */
+extern void ready_role_free(ReadyRole *role);
+extern void ready_role_release(ReadyRole *role);	/* free it, if it is empty */
+
+/* ready_room.c */
+extern bool ready_room_for_queue(ReadyRole *role, const ReadyQueueChoice *queue, bool needs_bundle,
+								 TimestampTz now, Oid *evicted);
+extern bool ready_room_for_role(TimestampTz now);
+
+/*
+ * ready_place.c: put a queue where it belongs by its minimum key and limits; or
+ * nowhere.  Take those out of bundle->later that are due.  Put those where they
+ * belong that a limit has blocked and does not any more; returns if there are any.
+ */
+extern void ready_place(ReadyQueue *slot, TimestampTz now);
+extern void ready_displace(ReadyQueue *slot);
+extern void ready_place_due(ReadyBundle *bundle, TimestampTz now);
+extern bool ready_place_blocked(LimitSlot *limit);
+extern void ready_set_count(ReadyQueue *slot, int64 ready);
+
+/* ready_place.c: the first of bundle->ready that is not blocked; NULL: there is none */
+extern ReadyQueue *ready_first(ReadyBundle *bundle, TimestampTz now);
+
+static inline LimitScopes
+ready_queue_scopes(const ReadyQueue *slot)
+{
+	LimitScopes scopes = {slot->group, slot->bundle->tag.function_id,
+		slot->bundle->tag.queue_id};
+
+	return scopes;
+}
 
 static inline void
 ready_queue_copy(const ReadyQueue *slot, ReadyQueueChoice *copy)
@@ -129,19 +251,43 @@ ready_queue_copy(const ReadyQueue *slot, ReadyQueueChoice *copy)
 	copy->owner = slot->tag.owner;
 	copy->limits_key = slot->tag.limits_key;
 	copy->priority = slot->tag.priority;
+	copy->scopes = ready_queue_scopes(slot);
 	copy->min_key = slot->min_key;
 	copy->ready = slot->ready;
 }
 
-/* limits.c: LIMITS_OF_KEY limits of a limits_key */
+/* limits.c */
 extern Size limits_shmem_size(void);
 extern void limits_shmem_init(void);
-extern bool limits_attach(ReadyDatabase *database, int64 limits_key, LimitSlot **limits);
+extern HTAB *limits_table(void);
+extern LimitSlot *limit_slot(Oid database, char kind, int32 id, int64 group);	/* NULL: none */
+extern void limit_set_stale(LimitSlot *slot, ReadyDatabase *database);
+extern void limit_clear_stale(LimitSlot *slot);
+extern void limits_forget_locked(ReadyDatabase *database);
+
+/* limits.c: LIMITS_OF_KEY limits; false: there are no slots for them */
+extern bool limits_attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot **limits);
+extern bool limits_attach_groups(ReadyDatabase *database, LimitSlot *const *limits, int64 group,
+								 LimitSlot **groups);
 extern void limits_detach(LimitSlot **limits);
+
+/*
+ * limits.c: capacity.  limits_first_full(): the first limit of a group that has
+ * none, NULL: all have.  Taking and giving back places: of function and queue, or
+ * of their groups; true if another process may have waited for one.
+ */
 extern bool limits_are_known(LimitSlot *const *limits);
 extern bool limits_have_capacity_locked(LimitSlot *const *limits);
-extern void limits_add_locked(Oid database, int64 limits_key, int running, int choosing);
+extern LimitSlot *limits_first_full(LimitSlot *const *groups, LimitSlot *const *limits);
+extern void limits_take(LimitSlot *const *limits, int choosing);
+extern bool limits_give_back(Oid database, const LimitScopes *scopes, bool of_group, int choosing);
+
+extern void limits_chosen(Oid database, const LimitScopes *scopes, bool of_group);
+
+/* limits_capacity.c: see limits_may_cancel(), limits_cancel_at_limit() */
+extern bool limits_cancel(LimitSlot *const *limits, LimitSlot *const *groups, bool only_at_limit);
+
+/* limits_values.c */
 extern void limits_reload_locked(ReadyDatabase *database);
-extern void limits_forget_locked(ReadyDatabase *database);
 
 #endif							/* DEFER_READY_QUEUE_SLOTS_H */

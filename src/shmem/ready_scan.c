@@ -3,9 +3,9 @@
  *		Taking jobs from a ready queue: the part of a claim that is in shared
  *		memory (job/claim.c reads and writes the rows).
  *
- *		choose		reserve the limits of a queue, note that it is in use
+ *		choose		take places under the limits of queues, note that they are in use
  *		scan_begin	take the claim lock, begin at the minimum key
- *		scan_advance	raise the minimum key, release the claim lock
+ *		scan_advance	raise the minimum key, release the claim lock; the next queue
  *		(commit)
  *		scan_end	or scan_abort, which lowers the minimum key again
  *
@@ -14,16 +14,14 @@
 #include "postgres.h"
 
 #include "storage/lwlock.h"
+#include "utils/timestamp.h"
 
 #include "base/limits_key.h"
 #include "shmem/claim_lock.h"
 #include "shmem/ready_queue_slots.h"
 
-/* All rows that a claim met were locked: leave the queue alone for so long (microseconds) */
-#define RETRY_DELAY	(50 * 1000)
-
-/* The queue that this process has chosen and is not done with */
-static ReadyQueueChoice current;
+/* The queues that this process has chosen and is not done with */
+static ReadyClaim current;
 static bool has_current = false;
 
 /* What a process looks for */
@@ -39,12 +37,11 @@ typedef struct Wanted
  * ------------------------------------------------------------------------ */
 
 static bool
-is_due(const ReadyQueue *slot, const Wanted *wanted)
+is_wanted(const ReadyBundle *bundle, const Wanted *wanted)
 {
-	return slot->min_key.run_at <= wanted->now &&
-		LIMITS_KEY_IS_DELIVERY(slot->tag.limits_key) == wanted->deliveries &&
-		(wanted->mails || !LIMITS_KEY_IS_MAIL(slot->tag.limits_key)) &&
-		limits_have_capacity_locked(slot->limits);
+	return LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds) == wanted->deliveries &&
+		(wanted->mails || !LIMITS_KEY_IS_MAIL(bundle->tag.kinds)) &&
+		limits_have_capacity_locked(bundle->limits);
 }
 
 /* Compare two queues: true if the first is claimed first, or the second is NULL */
@@ -63,39 +60,79 @@ best_of_role(ReadyRole *role, const Wanted *wanted, ReadyQueue *best,
 {
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &role->queues)
+	dlist_foreach(iter, &role->bundles)
 	{
-		ReadyQueue *slot = dlist_container(ReadyQueue, node, iter.cur);
+		ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);
+		ReadyQueue *slot;
 
-		if (!goes_before(slot, best) || !is_due(slot, wanted))
+		if (!is_wanted(bundle, wanted))
 			continue;
-		/* further off than it ever is: the clock was set back */
-		if (slot->retry_at > wanted->now && slot->retry_at <= wanted->now + RETRY_DELAY)
-			*next_check = Min(*next_check, slot->retry_at);
-		else
+		slot = ready_first(bundle, wanted->now);
+		if (slot != NULL && goes_before(slot, best))
 			best = slot;
+		if (bundle->later != NULL)
+		{
+			slot = pairingheap_container(ReadyQueue, heap_node, bundle->later);
+			if (slot->retry_at > wanted->now)
+				*next_check = Min(*next_check, slot->due);
+		}
 	}
 	return best;
 }
 
+/* Take places under the limits of the queue's group, and note that it is in use */
 static void
-choose(ReadyQueue *slot, TimestampTz now, ReadyQueueChoice *chosen)
+choose_queue(ReadyQueue *slot, TimestampTz now, ReadyQueueChoice *chosen)
 {
 	ready_queue_copy(slot, chosen);
-	limits_add_locked(slot->tag.database, slot->tag.limits_key, 1, 1);
+	chosen->next = READY_KEY_NONE;
+	chosen->taken = 0;
+	chosen->pause_after = true;
+	limits_take(slot->groups, 1);
 	slot->nclaims++;
+	dlist_move_tail(&slot->bundle->queues, &slot->node);
 	if (slot->retry_at != 0)
-		slot->retry_at = now + RETRY_DELAY; /* one process is enough to try */
-	current = *chosen;
-	has_current = true;
+		slot->retry_at = now + READY_RETRY_DELAY;	/* one process is enough
+													 * to try */
 }
 
-bool
-ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *chosen,
-				   TimestampTz *next_check)
+/*
+ * Choose the first queue of a bundle, and if it is one of a group others after it,
+ * until they hold about "max" jobs.
+ */
+static ReadyClaim *
+choose(ReadyQueue *first, int max, TimestampTz now)
+{
+	ReadyBundle *bundle = first->bundle;
+	ReadyQueue *chosen[READY_CLAIM_MAX];
+	int64		jobs = 0;
+	bool		single = LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds) ||
+		(bundle->limits[0] != NULL && bundle->limits[0]->cancel);
+	int			n = 0;
+
+	limits_take(bundle->limits, 1);
+	for (ReadyQueue *slot = first; slot != NULL; slot = ready_first(bundle, now))
+	{
+		choose_queue(slot, now, &current.queues[n]);
+		chosen[n++] = slot;
+		jobs += Max(slot->ready, 1);
+		if (single || jobs >= max || n == READY_CLAIM_MAX)
+			break;
+		ready_displace(slot);	/* the next one is the first now */
+	}
+	for (int i = 0; i < n; i++)
+		ready_place(chosen[i], now);
+	current.nqueues = n;
+	has_current = true;
+	return &current;
+}
+
+ReadyClaim *
+ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now, TimestampTz *next_check)
 {
 	const Wanted wanted = {.now = now};
 	ReadyQueue *best = NULL;
+	ReadyClaim *claim = NULL;
 	ReadyRole  *role;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
@@ -103,16 +140,17 @@ ready_queue_choose(Oid database, Oid owner, TimestampTz now, ReadyQueueChoice *c
 	if (role != NULL)
 		best = best_of_role(role, &wanted, NULL, next_check);
 	if (best != NULL)
-		choose(best, now, chosen);
+		claim = choose(best, max, now);
 	LWLockRelease(shared->ready_lock);
-	return best != NULL;
+	return claim;
 }
 
-bool
+ReadyClaim *
 ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mails),
-							TimestampTz now, ReadyQueueChoice *chosen, TimestampTz *next_check)
+							TimestampTz now, TimestampTz *next_check)
 {
 	ReadyQueue *best = NULL;
+	ReadyClaim *claim = NULL;
 	ReadyDatabase *db;
 	dlist_iter	iter;
 
@@ -131,9 +169,18 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 		}
 	}
 	if (best != NULL)
-		choose(best, now, chosen);
+		claim = choose(best, 1, now);
 	LWLockRelease(shared->ready_lock);
-	return best != NULL;
+	return claim;
+}
+
+/* Check for a queue that is due by now; its group's limits may be full */
+static bool
+may_be_due(ReadyBundle *bundle, TimestampTz now)
+{
+	return bundle->ready != NULL ||
+		(bundle->later != NULL &&
+		 pairingheap_container(ReadyQueue, heap_node, bundle->later)->due <= now);
 }
 
 bool
@@ -148,8 +195,12 @@ ready_queue_is_due(Oid database, Oid owner, TimestampTz now)
 	role = ready_role(database, owner);
 	if (role != NULL)
 	{
-		dlist_foreach(iter, &role->queues)
-			due = due || is_due(dlist_container(ReadyQueue, node, iter.cur), &wanted);
+		dlist_foreach(iter, &role->bundles)
+		{
+			ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);
+
+			due = due || (may_be_due(bundle, now) && is_wanted(bundle, &wanted));
+		}
 	}
 	LWLockRelease(shared->ready_lock);
 	return due;
@@ -185,60 +236,84 @@ ready_queue_scan_begin(ReadyQueueChoice *chosen, Oid database)
 		slot->scan_min = READY_KEY_NONE;
 	}
 	LWLockRelease(shared->ready_lock);
-	current = *chosen;
 }
 
 void
-ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid database, ReadyKey next)
+ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid database, TimestampTz now)
 {
 	ReadyQueue *slot;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	slot = chosen_slot(chosen, database);
 	if (slot != NULL)
-		slot->min_key = ready_key_before(slot->scan_min, next) ? slot->scan_min : next;
+	{
+		slot->min_key = ready_key_before(slot->scan_min, chosen->next) ? slot->scan_min :
+			chosen->next;
+		ready_place(slot, now);
+	}
 	LWLockRelease(shared->ready_lock);
 	claim_lock_release(database, chosen);
 }
 
-void
-ready_queue_scan_end(const ReadyQueueChoice *chosen, Oid database, ReadyKey next, int64 taken,
-					 TimestampTz now)
+bool
+ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 {
-	ReadyQueue *slot;
+	bool		waited = false;
+	int64		taken = 0;
 
 	has_current = false;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	slot = chosen_slot(chosen, database);
-	if (slot != NULL)
+	for (int i = 0; i < claim->nqueues; i++)
 	{
-		slot->ready = Max(slot->ready - taken, 0);
-		slot->retry_at = taken == 0 && next.run_at <= now ? now + RETRY_DELAY : 0;
+		const ReadyQueueChoice *chosen = &claim->queues[i];
+		ReadyQueue *slot = chosen_slot(chosen, database);
+
+		taken += chosen->taken;
+		if (chosen->taken == 0)
+			waited = limits_give_back(database, &chosen->scopes, true, 1) || waited;
+		else
+			limits_chosen(database, &chosen->scopes, true);
+		if (slot == NULL)
+			continue;
+		ready_set_count(slot, Max(slot->ready - chosen->taken, 0));
+		slot->retry_at = chosen->taken == 0 && chosen->pause_after && chosen->next.run_at <= now ?
+			now + READY_RETRY_DELAY : 0;
 		slot->nclaims--;
+		ready_place(slot, now);
 		ready_queue_release(slot);
 	}
-	limits_add_locked(database, chosen->limits_key, taken == 0 ? -1 : 0, -1);
+	if (taken == 0)
+		waited = limits_give_back(database, &claim->queues[0].scopes, false, 1) || waited;
+	else
+		limits_chosen(database, &claim->queues[0].scopes, false);
 	LWLockRelease(shared->ready_lock);
+	return waited;
 }
 
 void
-ready_queue_scan_abort(const ReadyQueueChoice *chosen, Oid database)
+ready_queue_scan_abort(ReadyClaim *claim, Oid database)
 {
-	ReadyQueue *slot;
+	const TimestampTz now = GetCurrentTimestamp();
 
 	has_current = false;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	slot = chosen_slot(chosen, database);
-	if (slot != NULL)
+	for (int i = 0; i < claim->nqueues; i++)
 	{
+		const ReadyQueueChoice *chosen = &claim->queues[i];
+		ReadyQueue *slot = chosen_slot(chosen, database);
+
+		(void) limits_give_back(database, &chosen->scopes, true, 1);
+		if (slot == NULL)
+			continue;
 		if (ready_key_before(chosen->min_key, slot->min_key))
 			slot->min_key = chosen->min_key;
 		if (ready_key_before(chosen->min_key, slot->scan_min))
 			slot->scan_min = chosen->min_key;
 		slot->nclaims--;
+		ready_place(slot, now);
 		ready_queue_release(slot);
 	}
-	limits_add_locked(database, chosen->limits_key, -1, -1);
+	(void) limits_give_back(database, &claim->queues[0].scopes, false, 1);
 	LWLockRelease(shared->ready_lock);
 }
 

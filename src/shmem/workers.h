@@ -10,7 +10,9 @@
 #include "datatype/timestamp.h"
 #include "storage/lwlock.h"
 
+#include "base/limits_key.h"
 #include "shmem/process_slot.h"
+#include "shmem/ready_queue.h"
 
 /* Most jobs that one claim takes */
 #define BATCH_MAX		500
@@ -35,8 +37,19 @@ typedef enum BatchEntryState
 typedef struct BatchEntry
 {
 	int64		job_id;
-	int32		state;			/* BatchEntryState */
+	int16		state;			/* BatchEntryState */
+	int16		group;			/* index in the slot's groups */
 } BatchEntry;
+
+/*
+ * The part of a batch that is of one group: it holds one place under the group's
+ * limits as long as entries of it wait or run.
+ */
+typedef struct BatchGroup
+{
+	int64		group;			/* hash of its name; 0: of no group */
+	int32		left;			/* entries that wait or run */
+} BatchGroup;
 
 typedef struct WorkerSlot
 {
@@ -66,8 +79,7 @@ typedef struct WorkerSlot
 	/* under "lock" */
 	int64		claim_id;		/* row of defer.claim, 0: none */
 	int64		previous_claim_id;	/* still there until the claim's commit */
-	int64		limits_key;
-	int32		priority;
+	LimitScopes scopes;			/* of the batch, but for groups */
 	int64		current_job;	/* 0: none */
 	TimestampTz job_started;
 	float4		progress;		/* negative: not told */
@@ -75,6 +87,10 @@ typedef struct WorkerSlot
 	int32		nentries;
 	int32		nwaiting;		/* entries that are ENTRY_WAITING */
 	BatchEntry	entries[BATCH_MAX];
+	bool		holds_places;	/* the groups do: the batch is committed, and
+								 * not at its end */
+	int32		ngroups;
+	BatchGroup	groups[READY_CLAIM_MAX];
 } WorkerSlot;
 
 extern WorkerSlot *worker_slots;	/* [shared->nworker_slots] */

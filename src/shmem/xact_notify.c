@@ -20,7 +20,7 @@
 
 #include "base/callbacks.h"
 #include "base/guc.h"
-#include "base/limits_key.h"
+#include "base/job.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
@@ -45,6 +45,7 @@ typedef struct PendingQueue
 	Oid			owner;
 	int32		priority;
 	int64		limits_key;
+	LimitScopes scopes;
 	ReadyKey	min_key;
 	int64		count;
 } PendingQueue;
@@ -55,13 +56,6 @@ typedef struct PendingRole
 	Oid			owner;
 	TimestampTz due;			/* the first of their jobs */
 } PendingRole;
-
-typedef struct PendingLimit
-{
-	char		kind;
-	int32		id;
-	int32		limit;
-} PendingLimit;
 
 static struct
 {
@@ -83,7 +77,7 @@ static struct
 	TimestampTz next_schedule;
 	PendingQueue queues[MAX_READY_QUEUES];
 	PendingRole roles[MAX_ROLES];
-	PendingLimit limits[MAX_LIMITS];
+	LimitChange limits[MAX_LIMITS];
 	int64		finals[MAX_FINALS];
 	int64		behind[BEHIND_MAX];
 	Oid			scheduled[MAX_SCHEDULED];
@@ -146,24 +140,25 @@ find_queue(Oid owner, int64 limits_key, int32 priority)
 }
 
 void
-xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at, int64 id)
+xact_notify_job(const Job *job)
 {
-	ReadyKey	key = {run_at, id};
+	ReadyKey	key = {job->run_at, job->id};
 	PendingQueue *queue;
 
-	if (run_at == DT_NOEND)
+	if (job->run_at == DT_NOEND)
 		return;					/* held: who releases it calls again */
 	pending_begin();
-	queue = find_queue(owner, limits_key, priority);
+	queue = find_queue(job->owner, job->limits_key, job->priority);
 	if (queue == NULL)
 	{
 		if (pending.nqueues == MAX_READY_QUEUES)
 		{
-			note_role(owner, run_at);
+			note_role(job->owner, job->run_at);
 			return;
 		}
 		queue = &pending.queues[pending.nqueues++];
-		*queue = (PendingQueue) {owner, priority, limits_key, READY_KEY_NONE, 0};
+		*queue = (PendingQueue) {job->owner, job->priority, job->limits_key, job->scopes,
+		READY_KEY_NONE, 0};
 	}
 	pending.last = queue - pending.queues;
 	if (ready_key_before(key, queue->min_key))
@@ -171,14 +166,26 @@ xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at,
 	queue->count++;
 }
 
-void
-xact_notify_limit(char kind, int32 id, int32 limit)
+static void
+note_limit(LimitChange limit)
 {
 	pending_begin();
 	if (pending.nlimits < MAX_LIMITS)
-		pending.limits[pending.nlimits] = (PendingLimit) {kind, id, limit};
+		pending.limits[pending.nlimits] = limit;
 	if (pending.nlimits <= MAX_LIMITS)
 		pending.nlimits++;
+}
+
+void
+xact_notify_limit(char kind, int32 id, int32 limit)
+{
+	note_limit((LimitChange) {kind, id, limit, 0});
+}
+
+void
+xact_notify_group_limit(char kind, int32 id, int64 group)
+{
+	note_limit((LimitChange) {kind, id, 0, group});
 }
 
 void
@@ -371,23 +378,6 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 	LWLockRelease(shared->workers_lock);
 }
 
-/* Limits have changed; true: the scheduler is to read them */
-static bool
-commit_limits(void)
-{
-	bool		read = pending.nlimits > MAX_LIMITS;
-
-	if (read)
-		limits_reload(MyDatabaseId);
-	for (int i = 0; i < Min(pending.nlimits, MAX_LIMITS); i++)
-	{
-		const PendingLimit *limit = &pending.limits[i];
-
-		read = limit_changed(MyDatabaseId, limit->kind, limit->id, limit->limit) || read;
-	}
-	return read;
-}
-
 /*
  * Jobs have come.  *next_due is lowered to when the first of those is due that
  * are not yet; *grow is set if there are more than idle workers take up, *wake
@@ -401,14 +391,14 @@ commit_jobs(TimestampTz *next_due, bool *grow, bool *wake)
 	for (int i = 0; i < pending.nqueues; i++)
 	{
 		const PendingQueue *queue = &pending.queues[i];
+		const ReadyQueueChoice ready = {queue->owner, queue->priority, queue->limits_key,
+		queue->scopes, queue->min_key};
+		ReadyAdded	added = ready_queue_add(MyDatabaseId, &ready, queue->count, now);
 
-		if (ready_queue_add(MyDatabaseId, queue->owner, queue->limits_key, queue->priority,
-							queue->min_key, queue->count, now))
-			*wake = true;
 		if (queue->min_key.run_at > now)
 			*next_due = Min(*next_due, queue->min_key.run_at);
-		else if (!limits_have_capacity(MyDatabaseId, queue->limits_key))
-			*wake = *wake || limits_cancel_at_limit(MyDatabaseId, queue->limits_key);
+		else if (added != READY_ADDED_CLAIM)
+			*wake = *wake || added != READY_ADDED;
 		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
 			*grow = !sender_wake(MyDatabaseId) || *grow;
 		else if (workers_wake_idle(MyDatabaseId, queue->owner, queue->count) < queue->count)
@@ -445,7 +435,8 @@ pending_commit(void)
 	bool		wake = false;
 
 	if (pending.nlimits > 0)
-		wake = commit_limits();
+		wake = limits_changed(MyDatabaseId, pending.nlimits > MAX_LIMITS ? NULL : pending.limits,
+							  pending.nlimits);
 	for (int i = 0; i < pending.nscheduled; i++)
 		scheduled_set_add(MyDatabaseId, pending.scheduled[i]);
 	if (pending.nqueues > 0)

@@ -13,14 +13,18 @@
 
 #include "datatype/timestamp.h"
 
+struct Job;
+
 extern void xact_notify_init(void); /* in _PG_init */
 
 /* A job may be claimed from run_at on; "infinity": it is held, and this does nothing */
-extern void xact_notify_job(Oid owner, int64 limits_key, int32 priority, TimestampTz run_at,
-							int64 id);
+extern void xact_notify_job(const struct Job *job);
 
 /* A function's ('f') or queue's ('q') limit is that now: LIMIT_NONE, LIMIT_PAUSED or more */
 extern void xact_notify_limit(char kind, int32 id, int32 limit);
+
+/* The settings of a group of one have changed; "group" is as limits_group_hash() gives it */
+extern void xact_notify_group_limit(char kind, int32 id, int64 group);
 
 /* A schedule is due then */
 extern void xact_notify_schedule(TimestampTz next_run_at);

@@ -44,7 +44,7 @@ job_insert(Job *job)
 	MemoryContextSwitchTo(context);
 	ExecClearTuple(table->slot);
 	ResetPerTupleExprContext(table->estate);
-	xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
+	xact_notify_job(job);
 	return job->id;
 }
 
@@ -122,6 +122,6 @@ job_insert_key(Job *job, KeyHolder *holder)
 	ExecClearTuple(table->slot);
 	ResetPerTupleExprContext(table->estate);
 	if (inserted)
-		xact_notify_job(job->owner, job->limits_key, job->priority, job->run_at, job->id);
+		xact_notify_job(job);
 	return inserted;
 }

@@ -82,13 +82,16 @@ typedef struct ReadyCursor
 /* Begin before the first queue of that role; InvalidOid: of all */
 extern void ready_cursor_begin(ReadyCursor *cursor, Oid owner);
 
+/* Sets the scopes of a job whose limits_key does not tell them: settings_set_scopes() of config/ */
+typedef void (*ReadySetScopes) (Job *job);
+
 /*
  * Tell shared memory of up to max ready queues behind the cursor, of its role
  * or of all, and move it; of all, at most max_of_role of each role: the rest
  * of one is for a search of its own.  Returns true at the end.
  */
 extern bool ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,
-							  TimestampTz now);
+							  ReadySetScopes set_scopes, TimestampTz now);
 
 /* Read one row by id, as of now (not of the snapshot). false: no such row */
 extern bool job_read(int64 id, Job *job);

@@ -20,7 +20,6 @@
 
 #include "base/compat.h"
 #include "shmem/ready_queue.h"
-#include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 
@@ -95,13 +94,27 @@ is_row_of(TupleTableSlot *slot, const ReadyQueueChoice *queue)
 		DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull)) == queue->priority;
 }
 
+/* Copy what a job's limits depend on, by the settings */
+static void
+copy_names(Job *job, TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		group = slot_getattr(slot, JOB_GROUP_KEY, &isnull);
+
+	job_peek(job, slot);
+	job->function = DatumGetTextPCopy(PointerGetDatum(job->function));
+	job->queue = DatumGetTextPCopy(PointerGetDatum(job->queue));
+	job->group_key = isnull ? NULL : DatumGetTextPCopy(group);
+}
+
 /*
  * Read the first jobs of the ready queue that the scan stands before: its first
  * free one, and how many of those are due, up to COUNT_MAX.  False: the index
  * is at its end.
  */
 static bool
-read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueueChoice *queue)
+read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueueChoice *queue,
+		   Job *first)
 {
 	bool		isnull;
 
@@ -110,8 +123,10 @@ read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueue
 	queue->owner = DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull));
 	queue->limits_key = DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull));
 	queue->priority = DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull));
+	queue->scopes = limit_scopes_of_key(queue->limits_key);
 	queue->min_key = READY_KEY_NONE;
 	queue->ready = 0;
+	first->id = 0;
 	do
 	{
 		ReadyKey	key;
@@ -123,6 +138,8 @@ read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueue
 		key.id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
 		if (ready_key_before(key, queue->min_key))
 			queue->min_key = key;
+		if (first->id == 0 && LIMITS_KEY_HAS_GROUP(queue->limits_key))
+			copy_names(first, slot);
 		if (key.run_at > now)
 			break;
 		queue->ready++;
@@ -160,7 +177,8 @@ ready_cursor_begin(ReadyCursor *cursor, Oid owner)
 }
 
 bool
-ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role, TimestampTz now)
+ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,
+				  ReadySetScopes set_scopes, TimestampTz now)
 {
 	JobTable   *table = job_table();
 	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
@@ -173,10 +191,12 @@ ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role, 
 	for (int n = 0; n < max && !at_end; n++)
 	{
 		ReadyQueueChoice queue;
+		Job			first;
 
 		CHECK_FOR_INTERRUPTS();
 		move_to_cursor(scan, cursor, members);
-		if (!read_queue(scan, slot, now, &queue) || (one_role && queue.owner != cursor->owner))
+		if (!read_queue(scan, slot, now, &queue, &first) ||
+			(one_role && queue.owner != cursor->owner))
 		{
 			at_end = true;
 			continue;
@@ -188,6 +208,11 @@ ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role, 
 		{
 			cursor->limits_key = queue.limits_key;
 			cursor->priority = queue.priority;
+			if (first.id != 0)
+			{
+				set_scopes(&first);
+				queue.scopes = first.scopes;
+			}
 			ready_queue_found(MyDatabaseId, &queue, now);
 		}
 		else

@@ -51,12 +51,12 @@ typedef struct Search
 static List *searches = NIL;
 
 void
-ready_search_all(TimestampTz now)
+ready_search_all(TimestampTz now, ReadySetScopes set_scopes)
 {
 	ReadyCursor cursor;
 
 	ready_cursor_begin(&cursor, InvalidOid);
-	(void) ready_scan_queues(&cursor, false, PG_INT32_MAX, FIRST_OF_ROLE, now);
+	(void) ready_scan_queues(&cursor, false, PG_INT32_MAX, FIRST_OF_ROLE, set_scopes, now);
 }
 
 static Search *
@@ -123,13 +123,13 @@ begin_searches(TimestampTz now, TimestampTz *next)
 }
 
 static void
-search_piece(Search *search, int max, TimestampTz now)
+search_piece(Search *search, int max, ReadySetScopes set_scopes, TimestampTz now)
 {
 	const int64 began = monotonic_now();
 	ReadyCursor cursor = search->cursor;
 	bool		one_role = OidIsValid(search->owner);
 	bool		at_end = ready_scan_queues(&cursor, one_role, max,
-										   one_role ? max : FIRST_OF_ROLE, now);
+										   one_role ? max : FIRST_OF_ROLE, set_scopes, now);
 
 	search->cursor = cursor;
 	search->took += monotonic_now() - began;
@@ -141,7 +141,7 @@ search_piece(Search *search, int max, TimestampTz now)
 }
 
 TimestampTz
-ready_search(TimestampTz now)
+ready_search(TimestampTz now, ReadySetScopes set_scopes)
 {
 	TimestampTz next = DT_NOEND;
 	int			active = begin_searches(now, &next);
@@ -156,7 +156,7 @@ ready_search(TimestampTz now)
 		Search	   *search = lfirst(cell);
 
 		if (search->active)
-			search_piece(search, Max(PIECE_ALL / active, PIECE_LEAST), now);
+			search_piece(search, Max(PIECE_ALL / active, PIECE_LEAST), set_scopes, now);
 		all = all && !search->active;
 	}
 	own_transaction_end();

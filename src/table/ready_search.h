@@ -10,14 +10,19 @@
 
 #include "datatype/timestamp.h"
 
-/* Tell shared memory of the queues of all roles, in the caller's transaction */
-extern void ready_search_all(TimestampTz now);
+struct Job;
+
+/*
+ * Tell shared memory of the queues of all roles, in the caller's transaction;
+ * set_scopes() is settings_set_scopes()
+ */
+extern void ready_search_all(TimestampTz now, void (*set_scopes) (struct Job *job));
 
 /*
  * Search on for queues with due jobs, of the roles that have some without a
  * slot, a bounded number of them, in a transaction of its own.  Returns when to
  * call again, DT_NOEND: when told.
  */
-extern TimestampTz ready_search(TimestampTz now);
+extern TimestampTz ready_search(TimestampTz now, void (*set_scopes) (struct Job *job));
 
 #endif							/* DEFER_READY_SEARCH_H */

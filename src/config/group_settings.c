@@ -1,0 +1,222 @@
+/*
+ * group_settings.c
+ *		Settings of single groups of a function or queue: defer.set_group(),
+ *		defer.reset_group().
+ *
+ * The row of the function or queue is locked first: "group_overrides" in it says
+ * whether there are rows of its groups, and jobs of functions and queues that
+ * have none do not look for them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+
+#include "base/limits_key.h"
+#include "base/own_sql.h"
+#include "config/group_by.h"
+#include "config/group_settings.h"
+#include "config/setting_target.h"
+#include "config/settings_cache.h"
+#include "shmem/limits.h"
+#include "shmem/preload.h"
+#include "shmem/xact_notify.h"
+
+PG_FUNCTION_INFO_V1(defer_set_group);
+PG_FUNCTION_INFO_V1(defer_reset_group);
+
+/* A group of a function or queue */
+typedef struct GroupTarget
+{
+	char		kind;			/* 'f' or 'q' */
+	int32		id;
+	text	   *group_key;
+	int64		hash;
+} GroupTarget;
+
+/* ------------------------------------------------------------------------
+ * Arguments
+ * ------------------------------------------------------------------------ */
+
+/* Read group_key, function and queue; the row of the function or queue is locked */
+static GroupTarget
+read_target(FunctionCallInfo fcinfo)
+{
+	GroupTarget target;
+
+	require_argument(fcinfo, 0, "group_key");
+	target.group_key = PG_GETARG_TEXT_P(0);
+	group_check(target.group_key);
+	target.hash = limits_group_hash(VARDATA_ANY(target.group_key),
+									VARSIZE_ANY_EXHDR(target.group_key));
+	if (PG_ARGISNULL(1) == PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("exactly one of \"function\" and \"queue\" must be given"),
+				 errhint("Settings of a group hold under one function or in one queue.")));
+	if (!PG_ARGISNULL(1))
+	{
+		SettingTarget function = setting_target(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+
+		target.kind = 'f';
+		target.id = setting_target_id(&function);
+	}
+	else
+	{
+		queue_check_may_change(text_to_cstring(PG_GETARG_TEXT_PP(2)), false);
+		target.kind = 'q';
+		target.id = queue_row_id(PG_GETARG_TEXT_P(2));
+	}
+	return target;
+}
+
+static void
+bad_concurrency(const char *given)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"concurrency\": \"%s\"", given),
+			 errhint("Give a number from 1 to %d, or 'none' for no limit; paused => true holds the group back.",
+					 PG_INT32_MAX)));
+}
+
+/* Argument n, a number or text: LIMIT_NONE or more */
+static int32
+read_concurrency(FunctionCallInfo fcinfo, int n)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
+	char	   *given;
+	char	   *end;
+	long		value;
+
+	if (type == UNKNOWNOID)
+		given = DatumGetCString(PG_GETARG_DATUM(n));
+	else
+	{
+		Oid			output;
+		bool		varlena;
+
+		getTypeOutputInfo(type, &output, &varlena);
+		given = OidOutputFunctionCall(output, PG_GETARG_DATUM(n));
+	}
+	if (strcmp(given, "none") == 0)
+		return LIMIT_NONE;
+	errno = 0;
+	value = strtol(given, &end, 10);
+	if (given[0] < '0' || given[0] > '9' || *end != '\0' || errno != 0 || value < 1 ||
+		value > PG_INT32_MAX)
+		bad_concurrency(given);
+	return (int32) value;
+}
+
+/* ------------------------------------------------------------------------
+ * Rows
+ * ------------------------------------------------------------------------ */
+
+/* Note whether the function or queue has rows, in SPI */
+static void
+set_overrides(char kind, int32 id)
+{
+	Oid			types[] = {INT4OID, CHAROID};
+	Datum		values[] = {Int32GetDatum(id), CharGetDatum(kind)};
+	const char *sql = psprintf("UPDATE defer.%s t SET group_overrides = EXISTS (SELECT FROM defer.group_setting g"
+							   " WHERE g.kind OPERATOR(pg_catalog.=) $2 AND g.id OPERATOR(pg_catalog.=) $1)"
+							   " WHERE t.id OPERATOR(pg_catalog.=) $1",
+							   kind == 'f' ? "function" : "queue");
+
+	(void) own_sql_run(sql, lengthof(types), types, values, NULL, SPI_OK_UPDATE);
+}
+
+/* Tell all of it at commit; in SPI */
+static void
+changed(const GroupTarget *target)
+{
+	set_overrides(target->kind, target->id);
+	settings_invalidate();
+	xact_notify_group_limit(target->kind, target->id, target->hash);
+}
+
+void
+group_settings_delete(char kind, int32 id)
+{
+	Oid			types[] = {CHAROID, INT4OID};
+	Datum		values[] = {CharGetDatum(kind), Int32GetDatum(id)};
+
+	(void) own_sql_run("DELETE FROM defer.group_setting g WHERE g.kind OPERATOR(pg_catalog.=) $1"
+					   " AND g.id OPERATOR(pg_catalog.=) $2",
+					   lengthof(types), types, values, NULL, SPI_OK_DELETE);
+}
+
+/* defer.set_group(group_key, function, queue, concurrency, paused, reason) */
+Datum
+defer_set_group(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {CHAROID, INT4OID, TEXTOID, INT8OID, INT4OID, BOOLOID, TEXTOID};
+	Datum		values[lengthof(types)];
+	char		nulls[lengthof(types)] = "       ";
+	GroupTarget target;
+	OwnSql		own;
+
+	if (PG_ARGISNULL(3) && PG_ARGISNULL(4) && PG_ARGISNULL(5))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no setting is given"),
+				 errhint("Name what to change, as in concurrency => 3; defer.reset_group() takes all settings of the group back.")));
+	if (!PG_ARGISNULL(3))
+		values[4] = Int32GetDatum(read_concurrency(fcinfo, 3));
+	warn_if_not_preloaded();
+	target = read_target(fcinfo);
+	values[0] = CharGetDatum(target.kind);
+	values[1] = Int32GetDatum(target.id);
+	values[2] = PointerGetDatum(target.group_key);
+	values[3] = Int64GetDatum(target.hash);
+	for (int i = 3; i < 6; i++)
+	{
+		if (PG_ARGISNULL(i))
+			nulls[i + 1] = 'n';
+		else if (i > 3)
+			values[i + 1] = PG_GETARG_DATUM(i);
+	}
+
+	own_sql_begin(&own);
+	SPI_connect();
+	(void) own_sql_run("INSERT INTO defer.group_setting AS g (kind, id, group_key, group_hash, concurrency, paused, reason)"
+					   " VALUES ($1, $2, $3, $4, $5, COALESCE($6, false), $7)"
+					   " ON CONFLICT (kind, id, group_key) DO UPDATE SET"
+					   " concurrency = COALESCE($5, g.concurrency), paused = COALESCE($6, g.paused),"
+					   " reason = CASE WHEN $7 IS NOT NULL THEN $7 WHEN $6 IS NULL OR $6 THEN g.reason END",
+					   lengthof(types), types, values, nulls, SPI_OK_INSERT);
+	changed(&target);
+	SPI_finish();
+	own_sql_end(&own);
+	PG_RETURN_VOID();
+}
+
+/* defer.reset_group(group_key, function, queue) */
+Datum
+defer_reset_group(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
+	Datum		values[lengthof(types)];
+	GroupTarget target = read_target(fcinfo);
+	uint64		deleted;
+	OwnSql		own;
+
+	values[0] = CharGetDatum(target.kind);
+	values[1] = Int32GetDatum(target.id);
+	values[2] = PointerGetDatum(target.group_key);
+	own_sql_begin(&own);
+	SPI_connect();
+	deleted = own_sql_run("DELETE FROM defer.group_setting g WHERE g.kind OPERATOR(pg_catalog.=) $1"
+						  " AND g.id OPERATOR(pg_catalog.=) $2 AND g.group_key OPERATOR(pg_catalog.=) $3",
+						  lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	if (deleted > 0)
+		changed(&target);
+	SPI_finish();
+	own_sql_end(&own);
+	PG_RETURN_BOOL(deleted > 0);
+}

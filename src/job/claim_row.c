@@ -1,0 +1,168 @@
+/*
+ * claim_row.c
+ *		A claim and one row that it has found: see claim_row.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "base/job_state.h"
+#include "config/settings_cache.h"
+#include "job/claim_row.h"
+#include "job/end.h"
+#include "shmem/workers.h"
+#include "shmem/xact_notify.h"
+
+static inline bool
+is_text(const char *string, const text *value)
+{
+	return strlen(string) == VARSIZE_ANY_EXHDR(value) &&
+		memcmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0;
+}
+
+/*
+ * Returns the limits that a job has by the settings as they are, but for its group.
+ * A batch is mostly of one function, so the last ones are remembered.
+ */
+static const JobLimits *
+limits_by_settings(const Job *job)
+{
+	static char *function = NULL;	/* NULL: nothing is remembered */
+	static char *queue = NULL;
+	static uint64 generation = 0;
+	static JobLimits limits;
+	uint64		read_at;
+	MemoryContext context;
+
+	if (function != NULL && generation == settings_generation() &&
+		is_text(function, job->function) && is_text(queue, job->queue))
+		return &limits;
+
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	if (function != NULL)
+	{
+		pfree(function);
+		function = NULL;
+	}
+	if (queue != NULL)
+	{
+		pfree(queue);
+		queue = NULL;
+	}
+	queue = text_to_cstring(job->queue);
+	function = text_to_cstring(job->function);
+	MemoryContextSwitchTo(context);
+
+	/*
+	 * Reading the settings may fail, or hear of a change in between: so the
+	 * remembered values count as of before.
+	 */
+	generation = 0;
+	read_at = settings_generation();
+	settings_limits(function, queue, &limits);
+	generation = read_at;
+	return &limits;
+}
+
+/*
+ * Read what a job needs places under, by the settings as they are, from its row;
+ * returns its limits_key by them.
+ */
+static int64
+needs_of_row(const Job *job, TupleTableSlot *slot, LimitScopes *needs)
+{
+	const JobLimits *limits = limits_by_settings(job);
+	bool		isnull = true;
+	Datum		group = (Datum) 0;
+
+	if (limits->groups)
+		group = slot_getattr(slot, JOB_GROUP_KEY, &isnull);
+	return settings_scopes_of_job(limits, isnull ? NULL : DatumGetTextPP(group), needs);
+}
+
+/* A job that was not begun in time ends here */
+static ScanAction
+discard_row(ItemPointer tid, TupleTableSlot *slot)
+{
+	Job			job;
+
+	job_from_slot(&job, slot);
+	if (!job_delete_at(tid))
+		return ROW_LOCKED;
+	job_end(&job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
+			"was not begun before discard_after");
+	return ROW_DONE;
+}
+
+/* A job that has a limit by now goes into the ready queue of that limit */
+static ScanAction
+move_row(ItemPointer tid, TupleTableSlot *slot, const LimitScopes *needs, int64 limits_key)
+{
+	Job			job;
+
+	job_from_slot(&job, slot);
+	if (!job_set_claim_at(tid, slot, 0, NULL))
+		return ROW_LOCKED;
+	CommandCounterIncrement();
+	job.limits_key = limits_key;
+	job.scopes = *needs;
+	job_update(&job);
+	xact_notify_job(&job);
+	return ROW_DONE;
+}
+
+/* Copy a row that carries our claim now into the batch */
+static void
+add_to_batch(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has)
+{
+	BatchJob   *entry = &new_batch->jobs[new_batch->njobs++];
+	MemoryContext context = MemoryContextSwitchTo(new_batch->context);
+
+	job_from_slot(&entry->job, slot);
+	MemoryContextSwitchTo(context);
+	entry->job.claim = new_batch->claim_id;
+	entry->job.scopes = *has;
+	entry->group = new_batch->ngroups - 1;
+	entry->state = JOB_TAKEN;
+	new_batch->bytes += (entry->job.args != NULL ? VARSIZE_ANY(entry->job.args) : 0) +
+		(entry->job.metadata != NULL ? VARSIZE_ANY(entry->job.metadata) : 0) + sizeof(BatchJob);
+}
+
+/*
+ * Whether the row can be had is known only when it has been written: its values are
+ * not copied before that.
+ */
+ScanAction
+claim_row(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has, TimestampTz now,
+		  LimitScopes *needs)
+{
+	ItemPointerData tid = slot->tts_tid;
+	Job			job;
+	int64		limits_key;
+
+	job_peek(&job, slot);
+	if (job.claim != 0)
+		return ROW_CLAIMED_BEFORE;
+	if (job.discard_at != NO_TIME && job.discard_at <= now && job.attempt == 0)
+		return discard_row(&tid, slot);
+	limits_key = needs_of_row(&job, slot, needs);
+	if (!limit_scopes_cover(has, needs))
+		return limits_key != job.limits_key ? move_row(&tid, slot, needs, limits_key) :
+			ROW_OTHER_LIMITS;
+	if (job.suspect > 0 && my_worker != NULL)
+	{
+		/* alone in its batch, and only if that is possible now */
+		if (new_batch->njobs > 0)
+			return ROW_STOP;
+		if (!worker_reserve_suspect(job.suspect))
+			return ROW_POSTPONED;
+	}
+	if (!job_set_claim_at(&tid, slot, new_batch->claim_id,
+						  &new_batch->jobs[new_batch->njobs].place))
+		return ROW_LOCKED;
+	add_to_batch(new_batch, slot, has);
+	return ROW_CLAIMED;
+}

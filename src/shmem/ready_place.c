@@ -1,0 +1,178 @@
+/*
+ * ready_place.c
+ *		Where a ready queue stands: among those of its bundle that may be claimed,
+ *		among those that are due later, or at a limit of its group that has no
+ *		capacity.
+ *
+ * So a claim looks at the first of each heap and at nothing that has to wait.  Two
+ * things change without a call for each queue: time passes (ready_place_due() before
+ * a look into bundle->ready), and the limit of a group becomes full while several
+ * queues under it are READY (ready_first() finds that out).
+ */
+#include "postgres.h"
+
+#include "shmem/ready_queue_slots.h"
+
+/* ------------------------------------------------------------------------
+ * Heaps: the comparison stands here, as its address is not for shared memory
+ * ------------------------------------------------------------------------ */
+
+static int
+compare_ready(const pairingheap_node * a, const pairingheap_node * b, void *arg)
+{
+	const ReadyQueue *left = pairingheap_const_container(ReadyQueue, heap_node, a);
+	const ReadyQueue *right = pairingheap_const_container(ReadyQueue, heap_node, b);
+
+	return ready_key_before(left->min_key, right->min_key) ? 1 :
+		ready_key_before(right->min_key, left->min_key) ? -1 : 0;
+}
+
+static int
+compare_later(const pairingheap_node * a, const pairingheap_node * b, void *arg)
+{
+	const ReadyQueue *left = pairingheap_const_container(ReadyQueue, heap_node, a);
+	const ReadyQueue *right = pairingheap_const_container(ReadyQueue, heap_node, b);
+
+	return left->due < right->due ? 1 : left->due > right->due ? -1 : 0;
+}
+
+static void
+heap_add(pairingheap_node * *root, pairingheap_comparator compare, ReadyQueue *slot)
+{
+	pairingheap heap = {compare, NULL, *root};
+
+	pairingheap_add(&heap, &slot->heap_node);
+	*root = heap.ph_root;
+}
+
+static void
+heap_remove(pairingheap_node * *root, pairingheap_comparator compare, ReadyQueue *slot)
+{
+	pairingheap heap = {compare, NULL, *root};
+
+	pairingheap_remove(&heap, &slot->heap_node);
+	*root = heap.ph_root;
+}
+
+/* ------------------------------------------------------------------------
+ * Places
+ * ------------------------------------------------------------------------ */
+
+void
+ready_displace(ReadyQueue *slot)
+{
+	ReadyBundle *bundle = slot->bundle;
+
+	switch (slot->place)
+	{
+		case PLACE_NONE:
+			break;
+		case PLACE_READY:
+			heap_remove(&bundle->ready, compare_ready, slot);
+			bundle->nready -= slot->ready;
+			break;
+		case PLACE_LATER:
+			heap_remove(&bundle->later, compare_later, slot);
+			dlist_delete(&slot->parked_node);
+			bundle->role->nlater--;
+			break;
+		case PLACE_BLOCKED:
+			dlist_delete(&slot->blocked_node);
+			dlist_delete(&slot->parked_node);
+			break;
+	}
+	slot->place = PLACE_NONE;
+}
+
+void
+ready_place(ReadyQueue *slot, TimestampTz now)
+{
+	ReadyBundle *bundle = slot->bundle;
+	LimitSlot  *full;
+
+	ready_displace(slot);
+	if (slot->min_key.run_at == DT_NOEND)
+		return;
+	/* further off than it ever is: the clock was set back */
+	if (slot->retry_at > now + READY_RETRY_DELAY)
+		slot->retry_at = 0;
+	slot->due = Max(slot->min_key.run_at, slot->retry_at);
+	if (slot->due > now)
+	{
+		slot->place = PLACE_LATER;
+		heap_add(&bundle->later, compare_later, slot);
+		dlist_push_tail(&bundle->role->parked, &slot->parked_node);
+		bundle->role->nlater++;
+	}
+	else if ((full = limits_first_full(slot->groups, bundle->limits)) != NULL)
+	{
+		slot->place = PLACE_BLOCKED;
+		dlist_push_tail(&full->blocked, &slot->blocked_node);
+		dlist_push_tail(&bundle->role->parked, &slot->parked_node);
+	}
+	else
+	{
+		slot->place = PLACE_READY;
+		heap_add(&bundle->ready, compare_ready, slot);
+		bundle->nready += slot->ready;
+	}
+}
+
+void
+ready_place_due(ReadyBundle *bundle, TimestampTz now)
+{
+	while (bundle->later != NULL)
+	{
+		ReadyQueue *slot = pairingheap_container(ReadyQueue, heap_node, bundle->later);
+
+		if (slot->due > now)
+			return;
+		ready_place(slot, now);
+	}
+}
+
+/* A queue that was blocked was due then, and still is */
+bool
+ready_place_blocked(LimitSlot *limit)
+{
+	dlist_head	blocked;
+	bool		any = false;
+
+	if (dlist_is_empty(&limit->blocked))
+		return false;
+	/* those that stay blocked go back to the list's end: go through it once */
+	dlist_init(&blocked);
+	while (!dlist_is_empty(&limit->blocked))
+		dlist_push_tail(&blocked, dlist_pop_head_node(&limit->blocked));
+	while (!dlist_is_empty(&blocked))
+	{
+		ReadyQueue *slot = dlist_head_element(ReadyQueue, blocked_node, &blocked);
+
+		ready_place(slot, slot->due);
+		any = any || slot->place == PLACE_READY;
+	}
+	return any;
+}
+
+void
+ready_set_count(ReadyQueue *slot, int64 ready)
+{
+	if (slot->place == PLACE_READY)
+		slot->bundle->nready += ready - slot->ready;
+	slot->ready = ready;
+}
+
+ReadyQueue *
+ready_first(ReadyBundle *bundle, TimestampTz now)
+{
+	ready_place_due(bundle, now);
+	while (bundle->ready != NULL)
+	{
+		ReadyQueue *slot = pairingheap_container(ReadyQueue, heap_node, bundle->ready);
+
+		if (limits_first_full(slot->groups, bundle->limits) == NULL)
+			return slot;
+		ready_place(slot, now);
+	}
+	return NULL;
+}
