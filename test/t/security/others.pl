@@ -75,7 +75,7 @@ my %jobs = (
 	failed => q{defer.enqueue('"ALICES".work', '["ALICES fail"]', queue => 'ALICES queue')},
 	retrying => q{defer.enqueue('"ALICES".work', '["ALICES fail"]', max_attempts => 3, initial_interval => '1 day')},
 	running => q{defer.enqueue('"ALICES".work', '["ALICES wait"]')},
-	scheduled => q{defer.enqueue('"ALICES".work', '["ALICES"]', delay => '1 day', key => 'ALICES key', metadata => '{"of": "ALICES"}')},
+	scheduled => q{defer.enqueue('"ALICES".work', '["ALICES"]', delay => '1 day', key => 'ALICES key', group_key => 'ALICES group', metadata => '{"of": "ALICES"}')},
 	queued => q{defer.enqueue('"ALICES".held')},
 	parent => q{defer.enqueue('"ALICES".work', '["ALICES parent"]')},
 	command => q{defer.command('SELECT ''ALICES''')},
