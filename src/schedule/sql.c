@@ -274,7 +274,7 @@ alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 static Datum
 alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 {
-	Schedule	before;
+	Schedule	before = {0};
 	Schedule	s;
 	CronSchedule cron;
 
