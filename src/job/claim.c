@@ -255,7 +255,8 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
 	{
 		from.scopes = result.needs;
 		ready_queue_rescope(MyDatabaseId, &from, now);
-		database_wake_scheduler(MyDatabaseId);	/* it may have to read these limits */
+		database_wake_scheduler(MyDatabaseId);	/* it may have to read these
+												 * limits */
 		choice->pause_after = false;
 	}
 }

@@ -10,7 +10,8 @@
 typedef enum ControlResult
 {
 	CONTROL_DONE,
-	CONTROL_LEFT,				/* its state, or one of its options, does not allow it */
+	CONTROL_LEFT,				/* its state, or one of its options, does not
+								 * allow it */
 	CONTROL_NOT_THERE			/* the current user may manage no such job */
 } ControlResult;
 
