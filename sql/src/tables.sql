@@ -57,7 +57,6 @@ CREATE TABLE defer.job (
 	rerun_of		bigint,
 	group_key		text,
 	behind			bigint,
-	behind_run_at	timestamptz,
 	waits			"char",
 	not_before		timestamptz,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
@@ -92,7 +91,6 @@ COMMENT ON COLUMN defer.job.group_key IS 'the group, such as a tenant; NULL: the
 COMMENT ON COLUMN defer.job.rerun_of IS 'the job that this is another run of: see defer.rerun()';
 COMMENT ON COLUMN defer.job.behind IS
 	'the job with the same key that ran when this one was to replace it: this one may begin when that one has ended; run_at is infinity until then';
-COMMENT ON COLUMN defer.job.behind_run_at IS 'when it may begin if that one has ended; NULL unless "behind" is set';
 COMMENT ON COLUMN defer.job.followed_by IS 'the job that waits behind this one, and has its key now';
 COMMENT ON COLUMN defer.job.function_owner IS
 	'owner of the function when the job was enqueued: a function that another role makes anew under its name is not run; NULL for commands and deliveries';
@@ -102,7 +100,7 @@ COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
 COMMENT ON COLUMN defer.job.waits IS
 	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. NULL: it does not';
 COMMENT ON COLUMN defer.job.not_before IS
-	'of a job that waits: run_at afterwards; discard_at is as far from it as it will be from run_at';
+	'of a job that waits, or is behind another: run_at afterwards; discard_at is as far from it as it will be from run_at';
 
 -- A row for each job that another one comes after.  It stays as long as the later job,
 -- which can ask for the results of the earlier ones.  See job/dependents.c.

@@ -59,7 +59,7 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid,
 	CASE WHEN defer.may_see(u.owner) THEN u.behind END AS behind
   FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
-			COALESCE(j.not_before, j.run_at) AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
+			CASE WHEN j.waits IS NULL THEN j.run_at ELSE j.not_before END AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
 			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.group_key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
 			j.scheduled_for, CASE WHEN j.waits IS NULL THEN j.discard_at END AS discard_at, j.behind, j.waits
 		  FROM defer.job j

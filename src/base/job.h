@@ -55,12 +55,11 @@ typedef struct Job
 	text	   *sqlstate;		/* of the last failed attempt */
 	text	   *error;
 	int64		behind;			/* held until this one has ended; 0: none */
-	TimestampTz behind_run_at;	/* of a held one: when it may begin then */
 	int64		followed_by;	/* the one that is held behind this one; 0:
 								 * none */
 	char		waits;			/* WAITS_...: then run_at is "infinity" */
-	TimestampTz not_before;		/* run_at when it waits no more; NO_TIME: it
-								 * does not wait */
+	TimestampTz not_before;		/* of a held or waiting one: run_at
+								 * afterwards; else NO_TIME */
 } Job;
 
 #endif							/* DEFER_JOB_H */

@@ -28,6 +28,7 @@
 #include "job/after.h"
 #include "job/end.h"
 #include "job/enqueue_options.h"
+#include "job/held.h"
 #include "job/key.h"
 
 /* ------------------------------------------------------------------------
@@ -302,8 +303,7 @@ after_prepare(After *after, Job *job, const KeyRule *rule)
 	if (waits)
 	{
 		job->waits = WAITS_JOBS;
-		job->not_before = job->run_at;
-		job->run_at = DT_NOEND;
+		job_hold(job);
 	}
 	return true;
 }

@@ -33,8 +33,8 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "config/settings_cache.h"
 #include "job/behind.h"
+#include "job/held.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_insert.h"
@@ -59,8 +59,7 @@ behind_insert(Job *job, Job *ahead)
 	job_update(ahead);
 
 	job->behind = ahead->id;
-	job->behind_run_at = job->run_at;
-	job->run_at = DT_NOEND;
+	job_hold(job);
 	if (!job_insert_key(job, &holder))
 		elog(ERROR, "job " INT64_FORMAT " has the key of job " INT64_FORMAT, holder.id, ahead->id);
 	xact_notify_behind(ahead->id);
@@ -81,17 +80,8 @@ release(int64 id, int64 ahead)
 		case JOB_LOCKED:
 			break;
 	}
-	if (job.behind != ahead)
-		return true;
-	job.run_at = Max(job.behind_run_at, GetCurrentTimestamp());
-
-	/* the time that it was held does not count for discard_after */
-	if (job.discard_at != NO_TIME)
-		job.discard_at = Min(job.discard_at + (job.run_at - job.behind_run_at), END_TIMESTAMP - 1);
-	job.behind = 0;
-	settings_set_limits(&job);
-	job_update(&job);
-	xact_notify_job(&job);
+	if (job.behind == ahead)
+		job_unhold(&job);
 	return true;
 }
 

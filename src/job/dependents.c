@@ -16,20 +16,18 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/int.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/job_state.h"
-#include "config/settings_cache.h"
 #include "shmem/dependents.h"
-#include "shmem/xact_notify.h"
 #include "table/dependency_table.h"
 #include "table/job_table.h"
 #include "job/after.h"
 #include "job/dependents.h"
 #include "job/end.h"
+#include "job/held.h"
 
 /* Dependencies that the transaction which ends a job treats itself */
 #define SETTLE_AT_END	100
@@ -40,29 +38,6 @@ static bool settling = false;
 /* ------------------------------------------------------------------------
  * The later job
  * ------------------------------------------------------------------------ */
-
-/* The job, whose row we have locked, waits no more */
-static void
-make_ready(Job *job)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz discard_at;
-
-	job->run_at = Max(job->not_before, now);
-	if (job->discard_at != NO_TIME)
-	{
-		/* it counts from when it may begin */
-		if (pg_add_s64_overflow(job->run_at, job->discard_at - job->not_before, &discard_at) ||
-			!IS_VALID_TIMESTAMP(discard_at))
-			discard_at = NO_TIME;
-		job->discard_at = discard_at;
-	}
-	job->waits = WAITS_NOTHING;
-	job->not_before = NO_TIME;
-	settings_set_limits(job);
-	job_update(job);
-	xact_notify_job(job);
-}
 
 void
 dependents_stop_waiting(Job *job)
@@ -92,7 +67,7 @@ dependents_check_waiting(int64 id)
 			break;
 	}
 	if (job.waits == WAITS_JOBS)
-		make_ready(&job);
+		job_unhold(&job);
 	return true;
 }
 

@@ -26,6 +26,7 @@
 
 #include "job/batch.h"
 #include "job/behind.h"
+#include "job/held.h"
 #include "job/key.h"
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
@@ -143,15 +144,13 @@ replace(Job *job, const Job *old, const KeyRule *rule)
 	if (old->behind != 0)
 	{
 		job->behind = old->behind;
-		job->behind_run_at = job->run_at;
-		job->run_at = DT_NOEND;
+		job_hold(job);
 	}
 	else if (old->waits != WAITS_NOTHING)
 	{
 		/* it goes on waiting for the same jobs */
 		job->waits = old->waits;
-		job->not_before = job->run_at;
-		job->run_at = DT_NOEND;
+		job_hold(job);
 	}
 	job_update(job);
 	xact_notify_job(job);

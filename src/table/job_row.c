@@ -41,7 +41,6 @@ const char *const job_columns[JOB_NATTS] = {
 	[JOB_SQLSTATE - 1] = "sqlstate",
 	[JOB_ERROR - 1] = "error",
 	[JOB_BEHIND - 1] = "behind",
-	[JOB_BEHIND_RUN_AT - 1] = "behind_run_at",
 	[JOB_FOLLOWED_BY - 1] = "followed_by",
 	[JOB_WAITS - 1] = "waits",
 	[JOB_NOT_BEFORE - 1] = "not_before",
@@ -223,8 +222,6 @@ job_from_slot(Job *job, TupleTableSlot *slot)
 	job->suspect = DatumGetInt16(values[JOB_SUSPECT - 1]);
 	job->conflicts = DatumGetInt16(values[JOB_CONFLICTS - 1]);
 	job->behind = nulls[JOB_BEHIND - 1] ? 0 : DatumGetInt64(values[JOB_BEHIND - 1]);
-	job->behind_run_at = nulls[JOB_BEHIND_RUN_AT - 1] ? NO_TIME :
-		DatumGetTimestampTz(values[JOB_BEHIND_RUN_AT - 1]);
 	job->followed_by = nulls[JOB_FOLLOWED_BY - 1] ? 0 :
 		DatumGetInt64(values[JOB_FOLLOWED_BY - 1]);
 	job->waits = nulls[JOB_WAITS - 1] ? WAITS_NOTHING : DatumGetChar(values[JOB_WAITS - 1]);
@@ -269,13 +266,13 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	values[JOB_CRASHES - 1] = Int16GetDatum(job->crashes);
 	values[JOB_SUSPECT - 1] = Int16GetDatum(job->suspect);
 	values[JOB_CONFLICTS - 1] = Int16GetDatum(job->conflicts);
-	nulls[JOB_BEHIND - 1] = nulls[JOB_BEHIND_RUN_AT - 1] = job->behind == 0;
+	nulls[JOB_BEHIND - 1] = job->behind == 0;
 	values[JOB_BEHIND - 1] = Int64GetDatum(job->behind);
-	values[JOB_BEHIND_RUN_AT - 1] = TimestampTzGetDatum(job->behind_run_at);
 	nulls[JOB_FOLLOWED_BY - 1] = job->followed_by == 0;
 	values[JOB_FOLLOWED_BY - 1] = Int64GetDatum(job->followed_by);
-	nulls[JOB_WAITS - 1] = nulls[JOB_NOT_BEFORE - 1] = job->waits == WAITS_NOTHING;
+	nulls[JOB_WAITS - 1] = job->waits == WAITS_NOTHING;
 	values[JOB_WAITS - 1] = CharGetDatum(job->waits);
+	nulls[JOB_NOT_BEFORE - 1] = job->waits == WAITS_NOTHING && job->behind == 0;
 	values[JOB_NOT_BEFORE - 1] = TimestampTzGetDatum(job->not_before);
 	ExecStoreVirtualTuple(slot);
 }

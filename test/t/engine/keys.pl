@@ -141,7 +141,7 @@ is($node->safe_psql('postgres', q{SELECT string_agg(x, ', ' ORDER BY job) FROM e
 # 6. Nobody has looked: the start does
 $node->safe_psql('postgres', q{
 	SELECT defer.enqueue('work', '["at the start"]', key => 'start', delay => '1 day');
-	UPDATE defer.job SET run_at = 'infinity', behind = 1, behind_run_at = now() WHERE key = 'start'});
+	UPDATE defer.job SET run_at = 'infinity', behind = 1, not_before = now() WHERE key = 'start'});
 $node->restart;
 until_ok($node, q{SELECT count(*) = 1 FROM effect WHERE x = 'at the start'}, 'the scheduler finds one that waits for nothing when it starts');
 settled($node, 'all have ended');
