@@ -9,15 +9,15 @@
  * high, which costs a look into the table: where transactions were prepared, or
  * the counters were made anew meanwhile.
  *
- * Nobody waits for another transaction.  So two things could be missed.
+ * No transaction waits for another one.  So two things could be missed.
  *
  * 1. A transaction E enqueues a job after P, which has not ended, and another one
  * ends P and does not see the dependency.  E publishes P before it looks whether P
  * has ended (flight).  The one that ends P looks for dependencies, and after its
  * commit is visible looks who has published P.  If E has not committed yet, the end
  * is stamped on P's cell, and E finds it after its own commit.  If E has committed
- * meanwhile it has left a stamp of its own.  Whoever finds a stamp tells the
- * scheduler of P.
+ * meanwhile it has left a stamp of its own.  The transaction that finds a stamp
+ * tells the scheduler of P.
  *
  * 2. Two transactions end the last two jobs that a job waits for, and each finds the
  * other's dependency open.  After its commit is visible each looks whether a
@@ -185,6 +185,17 @@ begin_pending(void)
 	pending.first_note = 0;
 }
 
+/* Returns the array, in TopTransactionContext, with room for one more of n elements */
+static void *
+make_room(void *array, int n, int *size, Size element)
+{
+	if (n < *size)
+		return array;
+	*size = Max(16, *size * 2);
+	return array == NULL ? MemoryContextAlloc(TopTransactionContext, *size * element) :
+		repalloc_huge(array, *size * element);
+}
+
 static Note *
 note_of(int64 id)
 {
@@ -199,15 +210,7 @@ note_of(int64 id)
 		if (note->id == id && note->subid == subid)
 			return note;
 	}
-	if (pending.nnotes == pending.notes_size)
-	{
-		int			size = Max(16, pending.notes_size * 2);
-
-		pending.notes = pending.notes == NULL ?
-			MemoryContextAlloc(TopTransactionContext, size * sizeof(Note)) :
-			repalloc_huge(pending.notes, size * sizeof(Note));
-		pending.notes_size = size;
-	}
+	pending.notes = make_room(pending.notes, pending.nnotes, &pending.notes_size, sizeof(Note));
 	note = &pending.notes[pending.nnotes++];
 	memset(note, 0, sizeof(Note));
 	note->id = id;
@@ -382,15 +385,8 @@ dependents_still_open(int64 child_id)
 	if (shared == NULL)
 		return;
 	note_start();
-	if (pending.nchildren == pending.children_size)
-	{
-		int			size = Max(32, pending.children_size * 2);
-
-		pending.children = pending.children == NULL ?
-			MemoryContextAlloc(TopTransactionContext, size * sizeof(int64)) :
-			repalloc_huge(pending.children, size * sizeof(int64));
-		pending.children_size = size;
-	}
+	pending.children = make_room(pending.children, pending.nchildren, &pending.children_size,
+								 sizeof(int64));
 	pending.children[pending.nchildren++] = child_id;
 }
 
