@@ -145,13 +145,12 @@ read_held(int64 ahead, bool after, Held *held)
 	return n;
 }
 
-/* A row that has a claim may be that of a job that has ended */
 static bool
 has_ended(int64 id)
 {
 	Job			job;
 
-	return !job_read(id, &job) || (job.claim != 0 && history_exists(id));
+	return !job_read(id, &job) || history_has_ended(&job);
 }
 
 /* Release those of the held jobs whose time has come; false: not all, try again */

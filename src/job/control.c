@@ -100,7 +100,7 @@ job_take(int64 id, Job *job)
 			return TAKEN_FINISHED;
 		if (job->claim != 0 && batch_job_runs(id))
 			return history_exists(id) ? TAKEN_FINISHED : TAKEN_RUNNING;
-		if (job->claim != 0 && history_exists(id))
+		if (history_has_ended(job))
 			return TAKEN_FINISHED;
 
 		switch (job_lock_claim(id, job->claim, !wait, job))

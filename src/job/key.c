@@ -50,8 +50,7 @@ typedef enum HolderState
 static bool
 delete_if_ended(const Job *holder)
 {
-	return holder->claim != 0 && history_exists(holder->id) &&
-		rollup_delete_ended(holder->id, rollup_add);
+	return history_has_ended(holder) && rollup_delete_ended(holder->id, rollup_add);
 }
 
 /*

@@ -314,6 +314,12 @@ history_exists(int64 id)
 }
 
 bool
+history_has_ended(const Job *job)
+{
+	return job->claim != 0 && history_exists(job->id);
+}
+
+bool
 history_read(int64 id, HistoryRow *row)
 {
 	CommandCounterIncrement();

@@ -33,6 +33,9 @@ extern TimestampTz history_insert(const Job *job, char state, int32 attempt,
 extern Oid	history_id_index(Relation partition);
 
 extern bool history_exists(int64 id);	/* as of now */
+
+/* Check whether a job has ended whose row is still there: one with a claim may have */
+extern bool history_has_ended(const Job *job);
 extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
 
 extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at,
