@@ -141,9 +141,10 @@ $(OBJS) $(OBJS:.o=.bc) $(SENDER_OBJS) $(CLI_OBJS) $(CLI_ASSETS) $(SCRIPT) $(SQL_
 $(BUILD_FOLDERS):
 	@$(MKDIR_P) $@
 
-$(SCRIPT): $(SQL_PARTS:%=sql/src/%.sql) $(here)/defer.control
+# One text for the options of all functions that enqueue a job
+$(SCRIPT): sql/src/script.awk sql/src/enqueue_options.sql.in $(SQL_PARTS:%=sql/src/%.sql) $(here)/defer.control
 	{ printf '%s\n\n' '\echo Use "CREATE EXTENSION defer" to load this file. \quit'; \
-	  cat $(filter %.sql,$^); } > $@.tmp && mv $@.tmp $@
+	  awk -f $(filter %.awk %.sql.in %.sql,$^); } > $@.tmp && mv $@.tmp $@
 
 # One text for the views of functions and for those of queues
 $(SQL_VIEWS): sql/src/views_%s.sql: sql/src/views_counts.sql.in

@@ -33,16 +33,8 @@ CREATE FUNCTION defer.http(method text, url text, body "any" DEFAULT NULL, heade
 							endpoint text DEFAULT NULL, timeout interval DEFAULT '30 s',
 							connect_timeout interval DEFAULT '10 s', follow_redirects integer DEFAULT 0,
 							max_response integer DEFAULT 262144,
-							run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
-							queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
-							discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
-							max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
-							multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-							randomization double precision DEFAULT NULL,
-							max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
-							on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							key_for interval DEFAULT NULL,
-							after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
+	--@enqueue_options@
+	) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_http';
 COMMENT ON FUNCTION defer.http IS
 	'enqueues an HTTP request and returns the job''s id; it is sent when you have committed, at least once, with a header Idempotency-Key that is the same each time. body: text, json, jsonb or bytea. headers: a JSON object. With an endpoint, url is what comes after its URL. max_response: bytes of the answer that are kept. Result: {"status", "headers", "body" or "base64"}. 2xx succeeds; 408, 425, 429, 5xx and network errors are tried again, after Retry-After if that is up to an hour; others fail at once. Further options as of defer.enqueue()';
@@ -50,31 +42,15 @@ COMMENT ON FUNCTION defer.http IS
 CREATE FUNCTION defer.email(recipients "any", subject text, body text DEFAULT NULL, html text DEFAULT NULL,
 							cc text[] DEFAULT NULL, bcc text[] DEFAULT NULL, reply_to text DEFAULT NULL,
 							sender text DEFAULT NULL, endpoint text DEFAULT NULL, timeout interval DEFAULT '60 s',
-							run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
-							queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
-							discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
-							max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
-							multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-							randomization double precision DEFAULT NULL,
-							max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
-							on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							key_for interval DEFAULT NULL,
-							after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
+	--@enqueue_options@
+	) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_email';
 COMMENT ON FUNCTION defer.email IS
 	'enqueues an e-mail and returns the job''s id; it is sent when you have committed, at least once, with a Message-ID that is the same each time. recipients: text or an array of text, name@example.com or Some Name <name@example.com>. body, html: one of them or both. By the server of the endpoint, or of defer.smtp_url; from sender, the endpoint''s or defer.smtp_from. It goes to all recipients or none. 5xx answers of the server fail at once, all else is tried again. Further options as of defer.enqueue()';
 
 CREATE FUNCTION defer.slack(endpoint text, text text, blocks jsonb DEFAULT NULL, timeout interval DEFAULT '30 s',
-							run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
-							queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
-							discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
-							max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
-							multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-							randomization double precision DEFAULT NULL,
-							max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
-							on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							key_for interval DEFAULT NULL,
-							after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
+	--@enqueue_options@
+	) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_slack';
 COMMENT ON FUNCTION defer.slack IS
 	'enqueues a message to the Slack webhook of an endpoint and returns the job''s id; it is sent when you have committed, at least once. text: with Slack''s markup. blocks: a JSON array of blocks of Slack''s Block Kit; text is then what notifications show. Answers are treated as those of defer.http(). Further options as of defer.enqueue()';

@@ -4,49 +4,23 @@
  */
 
 CREATE FUNCTION defer.enqueue(function text, args jsonb DEFAULT NULL,
-							  run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
-							  queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
-							  discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
-							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
-							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-							  randomization double precision DEFAULT NULL,
-							  max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
-							  on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							  key_for interval DEFAULT NULL,
-							  after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
+	--@enqueue_options@
+	) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_enqueue';
 COMMENT ON FUNCTION defer.enqueue IS
 	'enqueues a job that runs the function or procedure as the current role, and returns its id; it can begin when you have committed. args: a JSON array by position or object by name. Errors: no such function, or several; no right to execute it; arguments that it does not take or that do not convert; it is scheduled; no such queue, or no right to it; an option out of range. run_at in the past is now; discard_after counts from run_at, or else from the call; metadata is a JSON object; a key has at most 1000 bytes. group_key: the job''s group, such as a tenant, 1 to 200 bytes; NULL: by the setting group_by of the function, else of the queue. With a key that an unfinished job of yours of that function has, on_key says what is done: keep (the default) returns that job''s id and enqueues nothing; replace changes that job to this one, or, if it runs, enqueues one that begins when that one has ended; debounce, which needs delay, does the same, and counts delay anew, but never beyond debounce_max (by itself ten times delay) after the first; error raises unique_violation. key_for: the key counts for so long, also when the job has ended; replace and debounce then change nothing but a job that has not begun. Waits for a transaction that has enqueued the same key and is not committed. defer.last_enqueue() tells what has been done. after: jobs of yours that have to end first; after_failure: what becomes of the job when one of them does not succeed: cancel (the default), run, or hold (it waits until a rerun of that job succeeds). run_at and delay are the earliest time then, and discard_after counts from when it can begin. Not with on_key => replace or debounce';
 
 
 CREATE FUNCTION defer.enqueue_one(function text, args jsonb DEFAULT NULL,
-							  run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
-							  queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
-							  discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
-							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
-							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-							  randomization double precision DEFAULT NULL,
-							  max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
-							  on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							  key_for interval DEFAULT NULL,
-							  after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL,
-							  OUT id bigint, OUT outcome text)
+	--@enqueue_options@
+	, OUT id bigint, OUT outcome text)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_enqueue_one';
 COMMENT ON FUNCTION defer.enqueue_one IS
 	'enqueues a job as defer.enqueue() does, and returns its id with what has been done: created, kept (there is a job with that key), replaced (that one was changed) or queued_behind (this one begins when that one has ended)';
 
 CREATE FUNCTION defer.enqueue_many(function text, jobs jsonb,
-							  run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
-							  queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
-							  discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
-							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
-							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-							  randomization double precision DEFAULT NULL,
-							  max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
-							  on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							  key_for interval DEFAULT NULL,
-							  after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL,
-							  OUT ord integer, OUT id bigint, OUT outcome text) RETURNS SETOF record
+	--@enqueue_options@
+	, OUT ord integer, OUT id bigint, OUT outcome text) RETURNS SETOF record
 	LANGUAGE c ROWS 1000 AS 'MODULE_PATHNAME', 'defer_enqueue_many';
 COMMENT ON FUNCTION defer.enqueue_many IS
 	'enqueues a job of the function for each object of a JSON array, in the order of the array, and returns for each its place in the array (ord, from 1 on), the job''s id and what has been done, as defer.enqueue_one() does. Fields of an object: args, and the options of defer.enqueue(), by name; JSON null is as if the field were left out. The options of the call hold for objects that do not have them. The first object that is not right is an error that names its place and the field, and nothing is enqueued';
@@ -65,16 +39,9 @@ CREATE FUNCTION defer.later(function text) RETURNS bigint
 COMMENT ON FUNCTION defer.later(text) IS
 	'the same for a function without arguments';
 
-CREATE FUNCTION defer.command(sql text, run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL,
-							  queue text DEFAULT NULL, priority integer DEFAULT NULL, key text DEFAULT NULL,
-							  discard_after interval DEFAULT NULL, metadata jsonb DEFAULT NULL,
-							  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
-							  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-							  randomization double precision DEFAULT NULL,
-							  max_duration interval DEFAULT NULL, group_key text DEFAULT NULL,
-							  on_key text DEFAULT NULL, debounce_max interval DEFAULT NULL,
-							  key_for interval DEFAULT NULL,
-							  after bigint[] DEFAULT NULL, after_failure text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION defer.command(sql text,
+	--@enqueue_options@
+	) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_command';
 COMMENT ON FUNCTION defer.command IS
 	'enqueues a job that runs one SQL statement of any kind, VACUUM and CREATE INDEX CONCURRENTLY included, with the options of defer.enqueue(). A statement that cannot be rolled back may be run again after a crash. Errors: it does not parse, is more than one, or cannot be run without a client';

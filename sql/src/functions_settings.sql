@@ -11,8 +11,7 @@ CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority
 								discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
 								group_concurrency integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
-COMMENT ON FUNCTION defer.configure(text, text, integer, integer, interval, double precision, interval,
-									double precision, integer, text, interval, interval, text, integer, boolean) IS
+COMMENT ON FUNCTION defer.configure IS
 	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time. Takes effect when you commit';
 
 CREATE FUNCTION defer.pause(function text) RETURNS void
@@ -34,8 +33,7 @@ CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, 
 								   group_by text DEFAULT NULL,
 								   group_concurrency integer DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
-COMMENT ON FUNCTION defer.create_queue(text, integer, integer, integer, interval, double precision, interval,
-									   double precision, interval, interval, text, integer) IS
+COMMENT ON FUNCTION defer.create_queue IS
 	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. Error if there is a queue of that name. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
@@ -46,8 +44,7 @@ CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, p
 								  discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
 								  group_concurrency integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
-COMMENT ON FUNCTION defer.alter_queue(text, integer, integer, integer, interval, double precision, interval,
-									  double precision, interval, interval, text, integer, boolean) IS
+COMMENT ON FUNCTION defer.alter_queue IS
 	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';
 
 CREATE FUNCTION defer.drop_queue(name text) RETURNS boolean

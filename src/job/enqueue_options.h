@@ -3,8 +3,8 @@
  *		The options of defer.enqueue() and its like: job/enqueue_options.c.
  *
  * A new option is one more value of the enum and one line of the table, and a
- * parameter of that name and type at the end of the SQL functions.  Then read it
- * in enqueue_options_read().
+ * parameter of that name and type at the end of sql/src/enqueue_options.sql.in.
+ * Then read it in enqueue_options_read().
  */
 #ifndef ENQUEUE_OPTIONS_H
 #define ENQUEUE_OPTIONS_H
