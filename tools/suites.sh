@@ -18,14 +18,16 @@ count()
 # matches PATTERN FILE...: number of lines
 matches() { cat "${@:2}" 2>/dev/null | grep -Ec "$1"; }
 
-# The rules about the source that need no other tools; the rest is make lint
+# The rules about the source that are checked in seconds; the rest is make lint
 suite_source()
 {
 	local log=$WORK/log/source.log good=0 bad=0 command
+	local commands=("python3 tools/check-layers --objects $SRC" "python3 tools/check-style")
 
-	for command in "check-layers --objects $SRC" check-style; do
+	! command -v pg_bsd_indent >/dev/null || commands+=("tools/format --check")
+	for command in "${commands[@]}"; do
 		# shellcheck disable=SC2086 # words
-		if python3 tools/$command >"$log" 2>&1; then
+		if $command >"$log" 2>&1; then
 			good=$((good + 1))
 		else
 			cat "$log"

@@ -157,7 +157,7 @@ defer_set_group(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {CHAROID, INT4OID, TEXTOID, INT8OID, INT4OID, BOOLOID, TEXTOID};
 	Datum		values[lengthof(types)];
-	char		nulls[lengthof(types)] = "       ";
+	char		nulls[lengthof(types)];
 	GroupTarget target;
 	OwnSql		own;
 
@@ -169,6 +169,7 @@ defer_set_group(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(3))
 		values[4] = Int32GetDatum(read_concurrency(fcinfo, 3));
 	warn_if_not_preloaded();
+	memset(nulls, ' ', sizeof(nulls));
 	target = read_target(fcinfo);
 	values[0] = CharGetDatum(target.kind);
 	values[1] = Int32GetDatum(target.id);

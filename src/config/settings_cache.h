@@ -73,7 +73,7 @@ extern void settings_limits(const char *signature, const char *queue, JobLimits 
 
 /* Those of a job of that group, NULL: none; returns its limits_key */
 extern int64 settings_scopes_of_job(const JobLimits *limits, const text *group,
-								   LimitScopes *scopes);
+									LimitScopes *scopes);
 
 /* Set limits_key and scopes of a job by its function, queue and group */
 extern void settings_set_limits(Job *job);

@@ -158,8 +158,8 @@ inflight_forget(int entry)
 	if (delivery->transfer != NULL)
 		inflight.transport->destroy(delivery->transfer);
 	if (limits_release(MyDatabaseId, &delivery->job.scopes, LIMITS_ALL))
-		database_wake_scheduler(MyDatabaseId);	/* workers may wait for the capacity,
-										 * too */
+		database_wake_scheduler(MyDatabaseId);	/* workers may wait for the
+												 * capacity, too */
 	if (delivery->ended)
 		inflight.nended--;
 	if (delivery->job.kind == JOB_EMAIL)

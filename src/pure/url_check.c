@@ -183,7 +183,7 @@ url_take_user(const char *url, void *(*allocate) (size_t), const char **bare, co
 		return false;
 	*bare = out = allocate(strlen(url) + 1);
 	memcpy(out, url, (size_t) (start - url));
-	strcpy(out + (start - url), at + 1);
+	memcpy(out + (start - url), at + 1, strlen(at + 1) + 1);
 	*user = decoded = allocate((size_t) (at - start) + 1);
 	for (const char *c = start; c < at && *c != ':'; c++)
 	{

@@ -13,7 +13,8 @@
 /* Whether runs overlap */
 typedef enum BackfillOverlap
 {
-	BACKFILL_QUEUE,				/* one after the other, and after the schedule's own */
+	BACKFILL_QUEUE,				/* one after the other, and after the
+								 * schedule's own */
 	BACKFILL_ALLOW
 } BackfillOverlap;
 

@@ -155,21 +155,28 @@ no_such_schedule(const char *name, int64 id)
 			 errhint("The view defer.schedules has those that you may see.")));
 }
 
+/* Read the row of that id, which the caller must be able to manage; name NULL: by id */
+static void
+read_managed(int64 id, const char *name, bool lock, Schedule *s)
+{
+	if (id == 0 || !read_schedule(id, lock, s))
+	{
+		no_such_schedule(name, id);
+		pg_unreachable();
+	}
+}
+
 /* See schedule/schedule.h */
 void
 schedule_find_by_name(const char *name, bool lock, Schedule *s)
 {
-	int64		id = find_schedule(name, false);
-
-	if (id == 0 || !read_schedule(id, lock, s))
-		no_such_schedule(name, id);
+	read_managed(find_schedule(name, false), name, lock, s);
 }
 
 void
 schedule_find_by_id(int64 id, bool lock, Schedule *s)
 {
-	if (!read_schedule(id, lock, s))
-		no_such_schedule(NULL, id);
+	read_managed(id, NULL, lock, s);
 }
 
 static int64
@@ -278,8 +285,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 	Schedule	s;
 	CronSchedule cron;
 
-	if (id == 0 || !read_schedule(id, true, &before))
-		no_such_schedule(name, id);
+	read_managed(id, name, true, &before);
 	s = before;
 	if (!PG_ARGISNULL(1))
 		s.schedule = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -375,8 +381,7 @@ trigger_schedule(int64 id, const char *name)
 	Job			job;
 
 	warn_if_not_preloaded();
-	if (id == 0 || !read_schedule(id, false, &s))
-		no_such_schedule(name, id);
+	read_managed(id, name, false, &s);
 	if (!schedule_make_job(&s, GetCurrentTimestamp(), &job, &sqlstate, &error))
 		ereport(ERROR,
 				(errcode(MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],

@@ -120,7 +120,12 @@ limits_are_exceeded(Oid database, const LimitScopes *scopes)
 	{
 		for (int i = 0; i < LIMITS_OF_KEY; i++)
 		{
-			if (limits[i] != NULL && limits[i]->limit >= 0)
+			if (limits[i] == NULL)
+			{
+				Assert(groups[i] == NULL);
+				continue;
+			}
+			if (limits[i]->limit >= 0)
 				exceeded = exceeded || limits[i]->running > limits[i]->limit;
 			if (groups[i] != NULL && limit_of_group(groups[i], limits[i]) >= 0)
 				exceeded = exceeded ||

@@ -126,7 +126,7 @@ queue_of_others(const ReadyRole *role)
 		if (parked == NULL && other->nlater > 0)
 			parked = parked_queue(other);
 	}
-	if (largest->nqueues > role->nqueues + 1)
+	if (largest != NULL && largest->nqueues > role->nqueues + 1)
 		return worst_queue(largest, false);
 	return parked;
 }

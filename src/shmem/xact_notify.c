@@ -157,8 +157,11 @@ xact_notify_job(const Job *job)
 			return;
 		}
 		queue = &pending.queues[pending.nqueues++];
-		*queue = (PendingQueue) {job->owner, job->priority, job->limits_key, job->scopes,
-		READY_KEY_NONE, 0};
+		*queue = (PendingQueue)
+		{
+			job->owner, job->priority, job->limits_key, job->scopes,
+				READY_KEY_NONE, 0
+		};
 	}
 	pending.last = queue - pending.queues;
 	if (ready_key_before(key, queue->min_key))
@@ -179,13 +182,17 @@ note_limit(LimitChange limit)
 void
 xact_notify_limit(char kind, int32 id, int32 limit)
 {
-	note_limit((LimitChange) {kind, id, limit, 0});
+	const LimitChange change = {kind, id, limit, 0};
+
+	note_limit(change);
 }
 
 void
 xact_notify_group_limit(char kind, int32 id, int64 group)
 {
-	note_limit((LimitChange) {kind, id, 0, group});
+	const LimitChange change = {kind, id, 0, group};
+
+	note_limit(change);
 }
 
 void
@@ -392,7 +399,7 @@ commit_jobs(TimestampTz *next_due, bool *grow, bool *wake)
 	{
 		const PendingQueue *queue = &pending.queues[i];
 		const ReadyQueueChoice ready = {queue->owner, queue->priority, queue->limits_key,
-		queue->scopes, queue->min_key};
+			queue->scopes, queue->min_key};
 		ReadyAdded	added = ready_queue_add(MyDatabaseId, &ready, queue->count, now);
 
 		if (queue->min_key.run_at > now)

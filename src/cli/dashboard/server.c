@@ -311,13 +311,17 @@ listen_on(const char *address, Buffer *error)
 static int
 port_of(int sock)
 {
-	struct sockaddr_storage name = {0};
+	union
+	{
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	}			name = {0};
 	socklen_t	len = sizeof(name);
 
-	if (getsockname(sock, (struct sockaddr *) &name, &len) != 0)
+	if (getsockname(sock, &name.any, &len) != 0)
 		return dashboard.port;
-	return ntohs(name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *) &name)->sin6_port :
-				 ((struct sockaddr_in *) &name)->sin_port);
+	return ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
 }
 
 bool

@@ -18,6 +18,7 @@
  */
 #include "pure/cron/parse_text.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const CronFieldRule field_rules[N_FIELDS] = {
@@ -134,7 +135,8 @@ read_value(CronParser *p, Value *value)
 		p->pos += 3;
 		return true;
 	}
-	return cron_fail_unexpected(p);
+	cron_fail_unexpected(p);
+	return false;
 }
 
 /*
@@ -227,6 +229,7 @@ parse_range(CronParser *p)
 		return false;
 	if (p->kind == FIELD_DAY && accept(p, 'w'))
 	{
+		assert(from.value <= 31);
 		p->out->near_days |= UINT32_C(1) << from.value;
 		return true;
 	}
