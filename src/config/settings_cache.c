@@ -33,7 +33,7 @@
 #include "base/roles.h"
 #include "base/table_check.h"
 #include "config/settings_cache.h"
-#include "pure/backoff.h"
+#include "pure/retry_policy.h"
 
 /* Columns of defer.function */
 enum

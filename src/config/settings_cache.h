@@ -6,7 +6,7 @@
 #define DEFER_SETTINGS_CACHE_H
 
 #include "base/job.h"
-#include "pure/backoff.h"
+#include "pure/retry_policy.h"
 
 /* A row of defer.function.  A column that is NULL there is false in has_... */
 typedef struct FunctionSettings

@@ -23,6 +23,7 @@
 #include "shmem/ready_queue.h"
 #include "table/claim_table.h"
 #include "job/batch.h"
+#include "job/claim.h"
 #include "delivery/inflight.h"
 
 /* Jobs that one claim takes */

@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "base/jsonb_util.h"
-#include "pure/backoff.h"
+#include "pure/retry_policy.h"
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/own_sql.h"

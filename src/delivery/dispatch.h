@@ -13,7 +13,7 @@
 
 #include "delivery/delivery.h"
 #include "delivery/endpoint.h"
-#include "job/batch.h"
+#include "job/finish.h"
 #include "transport/transport.h"
 
 /* ------------------------------------------------------------------------

@@ -16,7 +16,7 @@
 #include "base/guc_delivery.h"
 #include "base/own_transaction.h"
 #include "table/claim_table.h"
-#include "job/batch.h"
+#include "job/finish.h"
 #include "delivery/inflight.h"
 
 /* Ends that one transaction writes */

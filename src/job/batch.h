@@ -68,14 +68,9 @@ extern bool batch_cancel_job(int64 job_id); /* force: false when no worker
 
 extern Batch batch;
 
-/* Each in a transaction of its own: job/claim.c, job/steal.c, job/batch.c */
-extern bool batch_claim(int max, TimestampTz *look_again);
-extern bool batch_steal(bool *later);
-extern bool batch_take_job(const Job *job);
+/* In a transaction of its own */
 extern void batch_finalize(void);
-extern void batch_steal_abandon(void);	/* SIGTERM may come in the midst of it */
 
-/* job/batch.c */
 extern bool batch_unfinalized(void);
 
 /*
@@ -98,76 +93,9 @@ extern void batch_new_record(Batch *new_batch);
 extern void batch_new_commit(Batch *new_batch);
 extern void batch_new_abort(void);
 
-/* job/claim.c: fill a batch; in the caller's transaction, for the sender, too */
-extern void claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max,
-							  TimestampTz now);
-
-/* job/claim.c: one job, as it was read; in the caller's transaction */
-extern bool claim_job(Batch *new_batch, const Job *wanted);
-
-/*
- * job/awaited.c: jobs that jobs await, the deepest first; see await_depth in
- * the worker's slot.  Take one of the worker's role, of min_depth or more; its
- * depth is in *depth.  Count those of a role that could begin now.  Both lower
- * *next_check to when one is due.
- */
-extern bool batch_take_awaited(int min_depth, int *depth, TimestampTz *next_check);
-extern int	awaited_ready(Oid owner, int min_depth, TimestampTz now, TimestampTz *next_check);
-
 /* job/batch_entries.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
 extern void batch_end_job(void);
 extern void batch_leave_job(int index);
-
-/* job/finish.c; in the job's transaction; returns the state it has after the commit */
-extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);
-
-/* job/finish.c; each in a transaction of its own */
-typedef enum FailureKind
-{
-	FAILURE_ERROR,				/* the error that the job raised */
-	FAILURE_TIMED_OUT,
-	FAILURE_CANCELLED,			/* defer.cancel(force => true) */
-	FAILURE_CRASHED,			/* its process was terminated */
-	FAILURE_INTERRUPTED			/* the server was stopped, or asked us to
-								 * leave */
-} FailureKind;
-extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
-						   const ErrorData *error);
-extern ErrorData *finish_substitute_error(const ErrorData *error);
-
-/* job/finish.c: how a delivery ended, as the sender sees it */
-typedef enum DeliveryOutcome
-{
-	DELIVERY_DONE,
-	DELIVERY_RETRY,				/* failed, may work later */
-	DELIVERY_REFUSED,			/* failed for good */
-	DELIVERY_CANCELLED,			/* defer.cancel(force => true) */
-	DELIVERY_INTERRUPTED,		/* we had to leave: tried again at once, no
-								 * attempt */
-	DELIVERY_PUT_OFF			/* not begun, to be tried later, no attempt */
-} DeliveryOutcome;
-
-typedef struct DeliveryEnd
-{
-	DeliveryOutcome outcome;
-	bool		timed_out;		/* DELIVERY_RETRY because of that */
-	int64		wait;			/* microseconds to the next attempt; -1: as
-								 * the policy says */
-	Jsonb	   *result;			/* NULL: none */
-	int			sqlerrcode;		/* these: unless DELIVERY_DONE */
-	char	   *message;
-	char	   *detail;			/* NULL: none */
-} DeliveryEnd;
-
-/*
- * In the caller's transaction.  False: another session holds the row, try
- * again later
- */
-extern bool finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end);
-
-/* job/finish.c: the parts that recovery shares; in the caller's transaction */
-extern void finish_crashed_delivery(Job *job, TimestampTz started_at);
-extern void finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts);
 
 #endif							/* BATCH_H */

@@ -33,6 +33,7 @@
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/claim.h"
 #include "job/claim_row.h"
 #include "table/history_table.h"
 #include "shmem/databases.h"

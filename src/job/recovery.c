@@ -49,7 +49,7 @@
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
-#include "job/batch.h"
+#include "job/finish.h"
 #include "job/recovery.h"
 
 /* A claim that no live process has */

@@ -3,7 +3,7 @@
  *		The retry policy at work: decides whether and when a job whose attempt
  *		did not succeed is tried again, or has failed for good.
  *
- * The formula of the wait is in pure/backoff.c.  The settings of a job, its
+ * The formula of the wait is in pure/retry_policy.c.  The settings of a job, its
  * function and its queue are weighed in config/settings_cache.c.
  */
 #include "postgres.h"
@@ -38,8 +38,8 @@ retry_or_fail(const Job *job, const JobPolicy *policy, TimestampTz now,
 	if (failed >= policy->max_attempts)
 		result->state = STATE_FAILED;
 	else
-		result->retry_at = now + backoff_interval(policy, failed,
-												  pg_prng_double(&pg_global_prng_state));
+		result->retry_at = now + retry_policy_interval(policy, failed,
+													   pg_prng_double(&pg_global_prng_state));
 }
 
 AttemptResult

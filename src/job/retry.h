@@ -8,8 +8,8 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
-#include "job/batch.h"
-#include "pure/backoff.h"
+#include "job/finish.h"
+#include "pure/retry_policy.h"
 
 typedef struct AttemptResult
 {

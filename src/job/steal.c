@@ -20,6 +20,7 @@
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/claim.h"
 #include "table/job_table.h"
 #include "shmem/workers.h"
 #include "shmem/limits.h"

@@ -6,7 +6,7 @@
 #ifndef JOB_TIMER_H
 #define JOB_TIMER_H
 
-#include "pure/backoff.h"
+#include "pure/retry_policy.h"
 
 extern void job_timer_init(void);	/* once, when the session is set up */
 

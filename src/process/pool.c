@@ -13,7 +13,7 @@
  * the tables are locked no pool does.
  *
  * Jobs in defer.await() keep their worker.  So that they do not keep all, a
- * role at its limit takes awaited jobs only (see job/awaited.c), and these
+ * role at its limit takes awaited jobs only (see job/claim_awaited.c), and these
  * take none of the workers that are left to roles without one.
  */
 #include "postgres.h"
@@ -30,7 +30,7 @@
 #include "base/guc.h"
 #include "base/job_state.h"
 #include "base/own_transaction.h"
-#include "job/batch.h"
+#include "job/claim.h"
 #include "job/expire.h"
 #include "process/pool_policy.h"
 #include "process/process.h"

@@ -24,7 +24,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "pure/backoff.h"
+#include "pure/retry_policy.h"
 #include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/guc_job.h"
@@ -38,6 +38,7 @@
 #include "function/direct_call_check.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/finish.h"
 #include "job/current_job.h"
 #include "job/execute.h"
 #include "job/job_log.h"

@@ -34,7 +34,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "pure/backoff.h"
+#include "pure/retry_policy.h"
 #include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/guc_job.h"
@@ -47,6 +47,8 @@
 #include "shmem/workers.h"
 #include "function/direct_call_check.h"
 #include "job/batch.h"
+#include "job/claim.h"
+#include "job/finish.h"
 #include "job/current_job.h"
 #include "job/execute.h"
 #include "job/job_log.h"
@@ -347,7 +349,7 @@ idle(int64 since, TimestampTz look_again, bool steal_later)
 
 /*
  * Claim jobs, or take over some.  Where as many workers of the role wait in
- * defer.await() as may, only a job that is awaited (see job/awaited.c).
+ * defer.await() as may, only a job that is awaited (see job/claim_awaited.c).
  */
 static bool
 claim_or_steal(int max, TimestampTz *look_again, bool *steal_later)

@@ -2,7 +2,7 @@
  * ready_queue.c
  *		Ready queues in shared memory: which there are.
  *
- * Commits lower the minimum key of a queue, claims raise it (ready_scan.c).
+ * Commits lower the minimum key of a queue, claims raise it (ready_claim.c).
  *
  * There are defer.shared_slots slots, for all roles of all databases, and rules
  * for whose queue gives way when they are all taken: ready_room.c.

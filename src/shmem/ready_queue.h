@@ -158,7 +158,7 @@ extern void ready_role_search_end(Oid database, Oid owner);
 extern bool ready_queues_overflow(Oid database, TimestampTz now);
 
 /* ------------------------------------------------------------------------
- * ready_scan.c: taking jobs from one
+ * ready_claim.c: taking jobs from one
  * ------------------------------------------------------------------------ */
 
 /*

@@ -2,7 +2,7 @@
  * ready_queue_slots.h
  *		The slots of ready queues and limits in shared memory, for the files of
  *		this folder that work on them: ready_queue.c, ready_room.c, ready_place.c,
- *		ready_list.c, ready_scan.c, limits.c, limits_capacity.c, limits_values.c.
+ *		ready_list.c, ready_claim.c, limits.c, limits_capacity.c, limits_values.c.
  *
  * All of it is under ready_lock.  Slots are hash entries, which stay where they
  * are, and processes have shared memory at the same address: so slots may point

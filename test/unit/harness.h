@@ -25,7 +25,7 @@ extern int64_t parse_time(const char *text);
 extern const char *show_time(int64_t t);	/* one of a few static buffers */
 
 /* The test files */
-extern void test_backoff(void);
+extern void test_retry_policy(void);
 extern void test_batch_size(void);
 extern void test_describe(void);
 extern void test_fair_share(void);

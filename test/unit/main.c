@@ -118,7 +118,7 @@ main(int argc, char **argv)
 		{"published", test_published},
 		{"zones", test_zones},
 		{"oracle", test_oracle},
-		{"backoff", test_backoff},
+		{"retry_policy", test_retry_policy},
 		{"batch_size", test_batch_size},
 		{"pg_cron", test_pg_cron},
 		{"pool_policy", test_pool_policy},

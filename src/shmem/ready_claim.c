@@ -1,5 +1,5 @@
 /*
- * ready_scan.c
+ * ready_claim.c
  *		Taking jobs from a ready queue: the part of a claim that is in shared
  *		memory (job/claim.c reads and writes the rows).
  *

@@ -1,5 +1,5 @@
 /*
- * awaited.c
+ * claim_awaited.c
  *		Jobs that other jobs await.
  *
  * A job in defer.await() keeps its worker.  When as many workers of a role
@@ -18,6 +18,7 @@
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
+#include "job/claim.h"
 #include "shmem/limits.h"
 #include "shmem/shmem.h"
 #include "shmem/workers.h"

@@ -1,9 +1,9 @@
 /*
- * backoff.h
+ * retry_policy.h
  *		The retry policy: how long a failed job waits before its next attempt.
  */
-#ifndef DEFER_BACKOFF_H
-#define DEFER_BACKOFF_H
+#ifndef DEFER_RETRY_POLICY_H
+#define DEFER_RETRY_POLICY_H
 
 #include <stdint.h>
 
@@ -19,6 +19,6 @@ typedef struct JobPolicy
 } JobPolicy;
 
 /* Wait before the attempt after "failed" failed ones; random in [0,1) */
-extern int64_t backoff_interval(const JobPolicy *policy, int32_t failed, double random);
+extern int64_t retry_policy_interval(const JobPolicy *policy, int32_t failed, double random);
 
-#endif							/* DEFER_BACKOFF_H */
+#endif							/* DEFER_RETRY_POLICY_H */

@@ -1,8 +1,8 @@
 /*
- * backoff.c
+ * retry_policy.c
  *		How long a failed job waits before its next attempt.  Pure.
  */
-#include "pure/backoff.h"
+#include "pure/retry_policy.h"
 
 #include <math.h>
 
@@ -12,7 +12,7 @@
  * or less.  "random" is in [0, 1).  A randomization of 0 is exactly that.
  */
 int64_t
-backoff_interval(const JobPolicy *policy, int32_t failed, double random)
+retry_policy_interval(const JobPolicy *policy, int32_t failed, double random)
 {
 	double		wait = (double) policy->initial_interval *
 		pow(policy->multiplier, (double) (failed > 1 ? failed - 1 : 0));

@@ -1,0 +1,61 @@
+/*
+ * finish.h
+ *		How an attempt ended: the job is retried, or ends in job/end.c.
+ */
+#ifndef DEFER_FINISH_H
+#define DEFER_FINISH_H
+
+#include "job/batch.h"
+
+/* In the job's transaction; returns the state it has after the commit */
+extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);
+
+/* Each in a transaction of its own */
+typedef enum FailureKind
+{
+	FAILURE_ERROR,				/* the error that the job raised */
+	FAILURE_TIMED_OUT,
+	FAILURE_CANCELLED,			/* defer.cancel(force => true) */
+	FAILURE_CRASHED,			/* its process was terminated */
+	FAILURE_INTERRUPTED			/* the server was stopped, or asked us to
+								 * leave */
+} FailureKind;
+extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind kind,
+						   const ErrorData *error);
+extern ErrorData *finish_substitute_error(const ErrorData *error);
+
+/* How a delivery ended, as the sender sees it */
+typedef enum DeliveryOutcome
+{
+	DELIVERY_DONE,
+	DELIVERY_RETRY,				/* failed, may work later */
+	DELIVERY_REFUSED,			/* failed for good */
+	DELIVERY_CANCELLED,			/* defer.cancel(force => true) */
+	DELIVERY_INTERRUPTED,		/* we had to leave: tried again at once, no
+								 * attempt */
+	DELIVERY_PUT_OFF			/* not begun, to be tried later, no attempt */
+} DeliveryOutcome;
+
+typedef struct DeliveryEnd
+{
+	DeliveryOutcome outcome;
+	bool		timed_out;		/* DELIVERY_RETRY because of that */
+	int64		wait;			/* microseconds to the next attempt; -1: as
+								 * the policy says */
+	Jsonb	   *result;			/* NULL: none */
+	int			sqlerrcode;		/* these: unless DELIVERY_DONE */
+	char	   *message;
+	char	   *detail;			/* NULL: none */
+} DeliveryEnd;
+
+/*
+ * In the caller's transaction.  False: another session holds the row, try
+ * again later
+ */
+extern bool finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end);
+
+/* The parts that recovery shares; in the caller's transaction */
+extern void finish_crashed_delivery(Job *job, TimestampTz started_at);
+extern void finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts);
+
+#endif							/* DEFER_FINISH_H */
