@@ -13,10 +13,10 @@ CREATE FUNCTION defer.reschedule(id bigint, run_at timestamptz DEFAULT pg_catalo
 COMMENT ON FUNCTION defer.reschedule(bigint, timestamptz) IS
 	'moves a job that waits, for its first attempt or a retry, to another time, when you commit; attempts already made still count; one that waits for other jobs then begins no earlier. False: it runs or has finished. Error if there is no such job of yours, or if it would be discarded before run_at';
 
-CREATE FUNCTION defer.rerun(id bigint) RETURNS bigint
+CREATE FUNCTION defer.rerun(id bigint, from_step text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_rerun';
-COMMENT ON FUNCTION defer.rerun(bigint) IS
-	'enqueues a new job with the owner, function, arguments, queue, priority, metadata and options of a job, finished or not, and returns its id; begun after you commit. It has no key, no discard_at and no schedule, and waits for no other job; rerun_of in defer.jobs is the job it comes from, of a rerun of a rerun the first one. Its success counts for jobs that are held because that job failed. Error if there is no such job of yours, if its owner may no longer use the function or the queue, or if the function belongs to another role than when the job was enqueued';
+COMMENT ON FUNCTION defer.rerun(bigint, text) IS
+	'enqueues a new job with the owner, function, arguments, queue, priority, metadata and options of a job, finished or not, and returns its id; begun after you commit. It has no key, no discard_at and no schedule, and waits for no other job; rerun_of in defer.jobs is the job it comes from, of a rerun of a rerun the first one. from_step: it has the steps of that procedure that were done before that one began, and does not run them again. Its success counts for jobs that are held because that job failed. Error if there is no such job of yours, if its owner may no longer use the function or the queue, or if the function belongs to another role than when the job was enqueued';
 
 CREATE FUNCTION defer.await(id bigint, timeout interval DEFAULT NULL) RETURNS jsonb
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_await';

@@ -131,6 +131,25 @@ COMMENT ON COLUMN defer.dependency.state IS
 	'how the earlier job ended, as in defer.job_history, or g if it is gone; NULL: it has not';
 COMMENT ON COLUMN defer.dependency.function IS 'of the earlier job, once its history is gone; so is result';
 
+-- What procedures with steps have done.  A row is committed together with the work of the
+-- step, and stays as long as the job.  See steps/pass.c.
+CREATE TABLE defer.step (
+	job_id			bigint NOT NULL,
+	name			text COLLATE pg_catalog."C" NOT NULL,
+	owner			regrole NOT NULL,
+	ord				integer NOT NULL,
+	kind			"char" NOT NULL,
+	result			jsonb,
+	started_at		timestamptz NOT NULL,
+	finished_at		timestamptz,
+	CONSTRAINT step_pkey PRIMARY KEY (job_id, name)
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
+COMMENT ON TABLE defer.step IS 'steps of procedures; look at defer.steps instead';
+COMMENT ON COLUMN defer.step.owner IS 'of the job';
+COMMENT ON COLUMN defer.step.ord IS 'place of the step in the run of the procedure that first came to it, from 1 on';
+COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random()';
+COMMENT ON COLUMN defer.step.started_at IS 'in the run that completed it';
+
 -- Keys that count for a time after the enqueue, whatever has become of the job
 CREATE TABLE defer.key_hold (
 	owner		regrole NOT NULL,
@@ -548,6 +567,8 @@ SELECT pg_catalog.pg_extension_config_dump('defer.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.key_hold',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.dependency',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.step',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');

@@ -176,6 +176,15 @@ SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord
 COMMENT ON VIEW defer.dependencies IS
 	'what jobs you may see come after. ord: the place in "after". after_id: the earlier job, or the rerun of it whose success counted. state: how that ended; NULL: it has not. open: the job still waits for it, because it has not ended, or is held because it did not succeed';
 
+CREATE VIEW defer.steps WITH (security_barrier) AS
+SELECT s.job_id, s.ord, s.name, CASE s.kind WHEN 's' THEN 'step' WHEN 't' THEN 'now' ELSE 'random' END AS kind,
+	CASE WHEN s.finished_at IS NULL THEN 'waiting' ELSE 'done' END AS state,
+	s.result, s.started_at, s.finished_at
+  FROM defer.step s
+ WHERE defer.may_see(s.owner);
+COMMENT ON VIEW defer.steps IS
+	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random. result: what it returns. A step that has begun and not been completed has no row';
+
 CREATE VIEW defer.logs WITH (security_barrier) AS
 SELECT l.job_id, l.attempt, l.at, l.level, l.message
   FROM defer.log l

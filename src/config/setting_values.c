@@ -20,7 +20,6 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "base/job_kind.h"
 #include "base/own_sql.h"
 #include "config/group_by.h"
 #include "config/queue_access.h"

@@ -45,7 +45,6 @@
 
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);
-PG_FUNCTION_INFO_V1(defer_rerun);
 
 /* What came of trying to take a job */
 typedef enum Taken
@@ -395,16 +394,4 @@ job_rerun(int64 id, bool must, int64 *new_id)
 	*new_id = job_insert(&job);
 	after_copy(old.id, job.id, job.owner);
 	return CONTROL_DONE;
-}
-
-/* defer.rerun(id) */
-Datum
-defer_rerun(PG_FUNCTION_ARGS)
-{
-	int64		id = job_argument(fcinfo, "defer.rerun()");
-	int64		new_id = 0;
-
-	if (job_rerun(id, true, &new_id) == CONTROL_NOT_THERE)
-		job_not_found(id);
-	PG_RETURN_INT64(new_id);
 }

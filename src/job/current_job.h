@@ -9,10 +9,11 @@
 
 typedef struct CurrentJob
 {
-	const Job  *job;			/* NULL: this process runs none */
+	Job		   *job;			/* NULL: this process runs none */
 	bool		snooze;			/* defer.snooze was called ... */
 	int64		snooze_for;		/* ... microseconds */
 	bool		give_up;		/* defer.give_up was called */
+	const char *step;			/* whose function runs; NULL: none does */
 	int64		transaction_timeout;	/* its time limit, if that is the
 										 * shortest; microseconds, else 0 */
 } CurrentJob;

@@ -56,7 +56,8 @@ typedef enum ScanPhase
 	SCAN_DONE,
 	SCAN_AWAITED,				/* has a job ended that is awaited? */
 	SCAN_WAITING,				/* does a job wait for none? */
-	SCAN_CLEAN					/* rows of jobs that are gone */
+	SCAN_CLEAN,					/* rows of jobs that are gone */
+	SCAN_CLEAN_STEPS			/* the same of defer.step */
 } ScanPhase;
 
 static struct
@@ -226,13 +227,14 @@ scan_waiting(void)
 	return n < SCAN_PART;
 }
 
-/* Delete what later jobs came after whose history is gone, too */
+/* Delete what belongs to jobs whose history is gone, too */
 static bool
-scan_clean(void)
+scan_clean(const char *table, const char *column)
 {
-	uint64		n = scan_rows("SELECT DISTINCT d.child_id FROM (SELECT x.child_id FROM defer.dependency x"
-							  " WHERE x.child_id OPERATOR(pg_catalog.>) $1 AND $2 IS NOT NULL"
-							  " ORDER BY x.child_id LIMIT $3) d ORDER BY 1");
+	uint64		n = scan_rows(psprintf("SELECT DISTINCT d.id FROM (SELECT x.%s AS id FROM defer.%s x"
+									   " WHERE x.%s OPERATOR(pg_catalog.>) $1 AND $2 IS NOT NULL"
+									   " ORDER BY x.%s LIMIT $3) d ORDER BY 1",
+									   column, table, column, column));
 	SPITupleTable *rows = SPI_tuptable;
 
 	for (uint64 i = 0; i < n; i++)
@@ -245,7 +247,8 @@ scan_clean(void)
 		task.cursor = DatumGetInt64(id);
 		job_look(task.cursor, &look);
 		if (!look.found)
-			(void) own_sql_run("DELETE FROM defer.dependency WHERE child_id OPERATOR(pg_catalog.=) $1",
+			(void) own_sql_run(psprintf("DELETE FROM defer.%s WHERE %s OPERATOR(pg_catalog.=) $1",
+										table, column),
 							   1, &type, &id, NULL, SPI_OK_DELETE);
 	}
 	return n == 0;
@@ -259,6 +262,8 @@ next_phase(void)
 		task.phase = SCAN_WAITING;
 	else if (task.phase == SCAN_WAITING && task.clean)
 		task.phase = SCAN_CLEAN;
+	else if (task.phase == SCAN_CLEAN)
+		task.phase = SCAN_CLEAN_STEPS;
 	else
 	{
 		task.phase = SCAN_DONE;
@@ -276,7 +281,9 @@ scan_part(void)
 	own_sql_begin(&own);
 	SPI_connect();
 	done = task.phase == SCAN_AWAITED ? scan_awaited() :
-		task.phase == SCAN_WAITING ? scan_waiting() : scan_clean();
+		task.phase == SCAN_WAITING ? scan_waiting() :
+		task.phase == SCAN_CLEAN ? scan_clean("dependency", "child_id") :
+		scan_clean("step", "job_id");
 	SPI_finish();
 	own_sql_end(&own);
 	own_transaction_end();

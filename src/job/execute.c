@@ -79,7 +79,11 @@ execute_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *typ
 	if (snapshot)
 		PopActiveSnapshot();
 
-	portal = CreatePortal("", true, true);
+	/*
+	 * a name of its own: the function of a step runs while the job's CALL
+	 * does
+	 */
+	portal = CreateNewPortal();
 	portal->visible = false;
 	PortalDefineQuery(portal, NULL, sql, CreateCommandTag(stmt->stmt), plans, NULL);
 	PortalStart(portal, params, 0, InvalidSnapshot);
@@ -257,13 +261,36 @@ check_may_call(Oid function, const char *signature)
 	InvokeFunctionExecuteHook(function);
 }
 
+Jsonb *
+execute_function(FunctionEntry *entry, Jsonb *args)
+{
+	char		kind = entry->kind;
+	bool		returns_set = entry->returns_set;
+	Call		call;
+
+	call.function = entry->oid;
+	call.result_type = entry->result_type;
+	call.strict = entry->strict;
+	call.nargs = entry->nargs;
+	call.types = palloc(Max(call.nargs, 1) * sizeof(Oid));
+	memcpy(call.types, entry->arg_types, call.nargs * sizeof(Oid));
+	call.values = palloc0(Max(call.nargs, 1) * sizeof(Datum));
+	call.nulls = palloc0(Max(call.nargs, 1) * sizeof(bool));
+
+	function_convert_args(entry, args, call.values, call.nulls);
+
+	if (kind == JOB_PROCEDURE)
+		return call_by_statement(&call, "CALL", true);
+	if (returns_set)
+		return call_by_statement(&call, "SELECT", false);
+	return call_directly(&call);
+}
+
 static Jsonb *
 run_function(const Job *job)
 {
 	char	   *signature = text_to_cstring(job->function);
 	FunctionEntry *entry = function_by_signature(signature);
-	bool		returns_set;
-	Call		call;
 
 	if (entry == NULL || entry->kind != job->kind)
 		ereport(ERROR,
@@ -278,24 +305,7 @@ run_function(const Job *job)
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(entry->owner, false)),
 				 errhint("If the owner of the job trusts that role, enqueue the job again.")));
 	check_may_call(entry->oid, signature);
-
-	returns_set = entry->returns_set;
-	call.function = entry->oid;
-	call.result_type = entry->result_type;
-	call.strict = entry->strict;
-	call.nargs = entry->nargs;
-	call.types = palloc(Max(call.nargs, 1) * sizeof(Oid));
-	memcpy(call.types, entry->arg_types, call.nargs * sizeof(Oid));
-	call.values = palloc0(Max(call.nargs, 1) * sizeof(Datum));
-	call.nulls = palloc0(Max(call.nargs, 1) * sizeof(bool));
-
-	function_convert_args(entry, job->args, call.values, call.nulls);
-
-	if (job->kind == JOB_PROCEDURE)
-		return call_by_statement(&call, "CALL", true);
-	if (returns_set)
-		return call_by_statement(&call, "SELECT", false);
-	return call_directly(&call);
+	return execute_function(entry, job->args);
 }
 
 /* ------------------------------------------------------------------------

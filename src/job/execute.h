@@ -18,6 +18,10 @@
 
 extern Jsonb *execute_job(const Job *job);
 
+/* Run a function or procedure that was looked up, and whose rights were checked */
+struct FunctionEntry;
+extern Jsonb *execute_function(struct FunctionEntry *entry, Jsonb *args);
+
 /*
  * Run one statement as if a client had sent it; "receiver" may be NULL.  It may
  * end transactions; there is one on return.  All that it needs is in the

@@ -85,6 +85,25 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 }
 
 /* ------------------------------------------------------------------------
+ * Steps
+ * ------------------------------------------------------------------------ */
+
+bool
+finish_step(const Job *running)
+{
+	Job			job;
+
+	if (running->attempt == 0 && running->conflicts == 0 && running->crashes == 0)
+		return false;
+	if (job_lock(running->id, false, &job) != JOB_LOCKED || job.claim != running->claim)
+		return false;			/* a user has changed it by hand */
+	job.attempt = 0;
+	job.conflicts = job.crashes = 0;
+	job_update(&job);
+	return true;
+}
+
+/* ------------------------------------------------------------------------
  * Failure
  * ------------------------------------------------------------------------ */
 

@@ -10,6 +10,13 @@
 /* In the job's transaction; returns the state it has after the commit */
 extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result);
 
+/*
+ * A step of the job is done, in the transaction that commits it: attempts that have
+ * failed before count no more.  Returns whether the row was written; then the caller
+ * sets the fields of "job" after the commit.
+ */
+extern bool finish_step(const Job *job);
+
 /* Each in a transaction of its own */
 typedef enum FailureKind
 {

@@ -20,6 +20,7 @@
 #include "base/compat.h"
 #include "base/guc_job.h"
 #include "function/function.h"
+#include "job/current_job.h"
 #include "job/result.h"
 
 /* ------------------------------------------------------------------------
@@ -32,9 +33,16 @@ too_large(Size size)
 	return size > (Size) defer_max_payload * 1024;
 }
 
+/* The function of a step fails: the step could not return it later */
 static void
 warn_not_kept(void)
 {
+	if (current_job.step != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the result of step \"%s\" is larger than %d kB", current_job.step,
+						defer_max_payload),
+				 errhint("Keep it in a table, or raise defer.max_payload.")));
 	ereport(WARNING,
 			(errmsg("the job's result is not kept: it is larger than %d kB", defer_max_payload),
 			 errhint("Keep it in a table, or raise defer.max_payload.")));

@@ -46,6 +46,7 @@
 #include "process/job_timer.h"
 #include "process/process.h"
 #include "process/run_job.h"
+#include "steps/steps.h"
 
 /* How much of a function's name is in pg_stat_activity (bytes) */
 #define FUNCTION_SHOWN_MAX	200
@@ -233,6 +234,7 @@ run_in_transaction(BatchJob *job, int index)
 	job_timer_arm(&policy);
 	push_context(&callback, &job->job);
 	result = execute_job(&job->job);
+	steps_check_end();
 	session_after_job();
 	pop_context(&callback);
 	MemoryContextSwitchTo(context);
@@ -280,6 +282,7 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 	}
 	PG_END_TRY();
 	job_log_end();
+	steps_forget();
 	memset(&current_job, 0, sizeof(current_job));
 	batch_end_job();
 	debug_query_string = NULL;

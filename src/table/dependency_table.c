@@ -6,21 +6,13 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "executor/tuptable.h"
-#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
-#include "base/catalog.h"
-#include "base/compat.h"
 #include "table/dependency_table.h"
 #include "table/direct_insert.h"
-#include "base/table_check.h"
+#include "table/direct_scan.h"
 
 enum
 {
@@ -110,55 +102,17 @@ dependency_update(const Dependency *dependency)
  * Scans
  * ------------------------------------------------------------------------ */
 
-/* A scan of the table by one of its indexes, as of now */
-typedef struct DependencyScan
-{
-	Relation	rel;
-	Relation	index;
-	Snapshot	snapshot;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-} DependencyScan;
-
-static void
-scan_open(DependencyScan *scan, CatalogObject index, int nkeys, ScanKey keys)
-{
-	CommandCounterIncrement();
-	scan->rel = table_open(catalog_oid(CAT_DEPENDENCY), RowExclusiveLock);
-	table_check(scan->rel, dependency_columns, DEP_NATTS);
-	scan->index = index_open(catalog_oid(index), AccessShareLock);
-	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan->slot = table_slot_create(scan->rel, NULL);
-	scan->scan = compat_index_beginscan(scan->rel, scan->index, scan->snapshot, nkeys);
-	index_rescan(scan->scan, keys, nkeys, NULL, 0);
-}
-
-static bool
-scan_next(DependencyScan *scan)
-{
-	CHECK_FOR_INTERRUPTS();
-	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot);
-}
-
-static void
-scan_close(DependencyScan *scan)
-{
-	index_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
-	UnregisterSnapshot(scan->snapshot);
-	index_close(scan->index, NoLock);
-	table_close(scan->rel, NoLock);
-}
+static const DirectTable dependency_table = {CAT_DEPENDENCY, dependency_columns, DEP_NATTS};
 
 /* Read up to max rows of a scan into an array */
 static int
-read_rows(DependencyScan *scan, int max, Dependency **found)
+read_rows(DirectScan *scan, int max, Dependency **found)
 {
 	int			size = Min(max, 16);
 	int			n = 0;
 
 	*found = palloc(size * sizeof(Dependency));
-	while (n < max && scan_next(scan))
+	while (n < max && direct_scan_next(scan))
 	{
 		if (n == size)
 		{
@@ -173,30 +127,30 @@ read_rows(DependencyScan *scan, int max, Dependency **found)
 int
 dependency_awaiting(int64 awaits_id, int64 after, int max, Dependency **found)
 {
-	DependencyScan scan;
+	DirectScan	scan;
 	ScanKeyData keys[2];
 	int			n;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(awaits_id));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
-	scan_open(&scan, CAT_DEPENDENCY_AWAITS_IDX, lengthof(keys), keys);
+	direct_scan_open(&scan, &dependency_table, CAT_DEPENDENCY_AWAITS_IDX, lengthof(keys), keys);
 	n = read_rows(&scan, max, found);
-	scan_close(&scan);
+	direct_scan_close(&scan);
 	return n;
 }
 
 static bool
 has_open(int64 child_id, StrategyNumber strategy, RegProcedure compare, int32 ord)
 {
-	DependencyScan scan;
+	DirectScan	scan;
 	ScanKeyData keys[2];
 	bool		found;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(child_id));
 	ScanKeyInit(&keys[1], 2, strategy, compare, Int32GetDatum(ord));
-	scan_open(&scan, CAT_DEPENDENCY_OPEN_IDX, lengthof(keys), keys);
-	found = scan_next(&scan);
-	scan_close(&scan);
+	direct_scan_open(&scan, &dependency_table, CAT_DEPENDENCY_OPEN_IDX, lengthof(keys), keys);
+	found = direct_scan_next(&scan);
+	direct_scan_close(&scan);
 	return found;
 }
 
@@ -210,29 +164,29 @@ dependency_has_open(int64 child_id, int32 ord)
 int
 dependency_of_child(int64 child_id, Dependency **found)
 {
-	DependencyScan scan;
+	DirectScan	scan;
 	ScanKeyData key;
 	int			n;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(child_id));
-	scan_open(&scan, CAT_DEPENDENCY_PKEY, 1, &key);
+	direct_scan_open(&scan, &dependency_table, CAT_DEPENDENCY_PKEY, 1, &key);
 	n = read_rows(&scan, PG_INT32_MAX, found);
-	scan_close(&scan);
+	direct_scan_close(&scan);
 	return n;
 }
 
 void
 dependency_each_open(void (*function) (int64 awaits_id))
 {
-	DependencyScan scan;
+	DirectScan	scan;
 
-	scan_open(&scan, CAT_DEPENDENCY_AWAITS_IDX, 0, NULL);
-	while (scan_next(&scan))
+	direct_scan_open(&scan, &dependency_table, CAT_DEPENDENCY_AWAITS_IDX, 0, NULL);
+	while (direct_scan_next(&scan))
 	{
 		Dependency	dependency;
 
 		from_slot(scan.slot, &dependency);
 		function(dependency.awaits_id);
 	}
-	scan_close(&scan);
+	direct_scan_close(&scan);
 }

@@ -113,6 +113,9 @@ SELECT rights.wait_until($$ (SELECT count(*) FROM defer.jobs WHERE owner IN ('ri
 SELECT rights.wait_until($$ (SELECT count(*) FROM defer.jobs WHERE owner IN ('rights_alice', 'rights_bob')
   AND state = 'running') = 2 $$);
 
+INSERT INTO defer.step (job_id, name, owner, ord, kind, started_at, finished_at)
+  SELECT max(id), max(function), owner::regrole, 1, 's', now(), now() FROM defer.jobs WHERE owner IN ('rights_alice', 'rights_bob') GROUP BY owner;
+
 -- Whole rows of every view, as text: do any tell of alice, of bob?
 CREATE FUNCTION rights.look() RETURNS TABLE (view name, alice boolean, bob boolean) LANGUAGE plpgsql AS $$
 BEGIN

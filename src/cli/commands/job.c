@@ -45,6 +45,11 @@
 	"SELECT d.job_id, j.function, j.state FROM defer.dependencies d JOIN defer.jobs j ON j.id = d.job_id" \
 	" WHERE d.after_id = $1::pg_catalog.int8 AND d.open ORDER BY d.job_id LIMIT 100"
 
+#define STEPS_SQL \
+	"SELECT s.name, s.kind, s.state, s.result, s.started_at, s.finished_at," \
+	" EXTRACT(epoch FROM s.finished_at - s.started_at)::pg_catalog.float8 AS duration" \
+	" FROM defer.steps s WHERE s.job_id = $1::pg_catalog.int8 ORDER BY s.started_at, s.ord"
+
 #define PARENT_SQL(id) \
 	"SELECT p.id, p.function, p.state FROM defer.jobs p WHERE p.id = " id
 
@@ -54,6 +59,7 @@ JSON_ROWS(WHY_SQL) " AS waits_for, "
 JSON_ROWS(ATTEMPTS_SQL) " AS attempts, "
 JSON_ROWS(LOGS_SQL) " AS logs, "
 JSON_ROWS(AFTER_SQL) " AS after, "
+JSON_ROWS(STEPS_SQL) " AS steps, "
 JSON_ROW(PARENT_SQL("j.parent_id")) " AS parent,"
 " (SELECT COALESCE(pg_catalog.json_object_agg(s.state, s.jobs), '{}') FROM (" CHILDREN_SQL ") s) AS children"
 " FROM (" JOB_SQL ") j) job";
@@ -243,6 +249,39 @@ print_time_line(const PGresult *job, const PGresult *attempts)
 }
 
 static void
+print_steps(PGconn *conn, const char *id)
+{
+	static const Column columns[] = {
+		{"STEP", COLUMN_TEXT, 12, 0}, {"KIND", COLUMN_TEXT, 0, 0}, {"STATE", COLUMN_STATE, 0, 0},
+		{"STARTED", COLUMN_TEXT, 0, 0}, {"TOOK", COLUMN_TEXT, 0, 0}, {"RESULT", COLUMN_TEXT, 20, 0},
+	};
+	PGresult   *steps = query_run(conn, STEPS_SQL, 1, &id);
+	Table		table;
+
+	if (PQntuples(steps) > 0)
+	{
+		table_init(&table, columns, lengthof(columns));
+		for (int row = 0; row < PQntuples(steps); row++)
+		{
+			Buffer		cell = {0};
+
+			table_cell(&table, result_text(steps, row, "name"));
+			table_cell(&table, result_text(steps, row, "kind"));
+			table_cell(&table, result_text(steps, row, "state"));
+			format_time_exact(&cell, result_text(steps, row, "started_at"));
+			table_cell(&table, cell.data);
+			table_cell_seconds(&table, steps, row, "duration");
+			table_cell(&table, result_value(steps, row, "result"));
+			buffer_free(&cell);
+		}
+		printf("\n");
+		table_print(&table);
+		table_free(&table);
+	}
+	PQclear(steps);
+}
+
+static void
 print_attempts(const PGresult *attempts)
 {
 	for (int row = 0; row < PQntuples(attempts); row++)
@@ -352,6 +391,7 @@ print_job(PGconn *conn, const PGresult *job, const char *id)
 	if (result_value(job, 0, "finished_at") == NULL)
 		print_why(conn, id);
 	print_time_line(job, attempts);
+	print_steps(conn, id);
 	print_after(conn, id);
 	print_children(children, id);
 	print_attempts(attempts);
@@ -390,8 +430,8 @@ cmd_job(int argc, char **argv)
 
 const Command command_job = {
 	"job", "ID", "Everything about one job", cmd_job,
-	"\nArguments, result, why it waits, times, attempts with their errors, logs, parent and\n"
-	"children, and the jobs that it comes after or that wait for it.\n"
+	"\nArguments, result, why it waits, times, steps, attempts with their errors, logs, parent\n"
+	"and children, and the jobs that it comes after or that wait for it.\n"
 	"Exits with 4 if there is none that you may see.\n"
 	"\nExamples:\n"
 	"  defer -d shop job 4711\n"

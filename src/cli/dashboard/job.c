@@ -192,6 +192,46 @@ job_time_line(Page *page, const PGresult *res, const PGresult *attempts)
 	buffer_add(out, "</ol></section>\n");
 }
 
+/* The steps of a procedure, as far as it has come */
+static void
+job_steps(Page *page, const char *id)
+{
+	PGresult   *res = page_query(page, "SELECT s.*, pg_catalog.date_part('epoch', s.finished_at - s.started_at) AS seconds"
+								 " FROM (SELECT * FROM defer.steps WHERE job_id = $1::bigint ORDER BY started_at DESC, ord DESC LIMIT 200) s"
+								 " ORDER BY s.started_at, s.ord", 1, &id);
+	Buffer	   *out = page->out;
+
+	if (result_good(res) && PQntuples(res) > 0)
+	{
+		buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-steps\"><h2 id=\"h-steps\">Steps</h2><ol class=\"timeline\">\n");
+		for (int i = 0; i < PQntuples(res); i++)
+		{
+			bool		done = strcmp(result_text(res, i, "state"), "done") == 0;
+
+			html_add(out, "<li class=\"is-%s\"><span class=\"what\">%s</span> ", done ? "succeeded" : "waiting",
+					 result_text(res, i, "name"));
+			html_state(out, done ? result_text(res, i, "kind") : "waiting");
+			buffer_add(out, " ");
+			html_clock_exact(out, result_text(res, i, "started_at"), page->now);
+			if (done)
+			{
+				buffer_add(out, " <span class=\"quiet\">");
+				html_seconds(out, result_number(res, i, "seconds"));
+				buffer_add(out, "</span>");
+			}
+			if (result_value(res, i, "result") != NULL)
+			{
+				buffer_add(out, " <code>");
+				html_block(out, result_text(res, i, "result"));
+				buffer_add(out, "</code>");
+			}
+			buffer_add(out, "</li>\n");
+		}
+		buffer_add(out, "</ol></section>\n");
+	}
+	PQclear(res);
+}
+
 static void
 job_attempts(Page *page, const PGresult *attempts)
 {
@@ -397,6 +437,7 @@ page_job(Page *page)
 	buffer_add(out, "</section>\n");
 	job_time_line(page, res, attempts);
 	buffer_add(out, "</div>\n");
+	job_steps(page, id);
 	job_neighbours(page, id, "Comes after", false);
 	job_neighbours(page, id, "Waits for it", true);
 	tree_children(page, res, id, false);

@@ -147,6 +147,9 @@ unlike(get($dash, '/jobs?group=acme')->{content}, qr/href="\/job\?id=/, 'none of
 $node->safe_psql('postgres', "SELECT defer.cancel($grouped)");
 like(get($dash, "/tree?id=$fan")->{content}, qr/20 jobs/, 'the fan-out');
 like(get($dash, "/tree?id=$fan")->{content}, qr/100%.*20 succeeded/s, 'all of it');
+$node->safe_psql('postgres', qq{INSERT INTO defer.step (job_id, name, owner, ord, kind, result, started_at, finished_at)
+	SELECT $grouped, '<b>book</b>', owner::regrole, 1, 's', '"<i>booked</i>"', now(), now() FROM defer.jobs WHERE id = $grouped});
+like(get($dash, "/job?id=$grouped")->{content}, qr/Steps<\/h2>.*&lt;b&gt;book&lt;\/b&gt;.*&lt;i&gt;booked&lt;\/i&gt;/s, 'steps');
 is(get($dash, '/job?id=1%27')->{status}, 404, 'no such id');
 is(get($dash, '/job?id=999999999')->{status}, 404, 'no such job');
 is(get($dash, '/nothing')->{status}, 404, 'no such page');

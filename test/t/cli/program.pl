@@ -202,6 +202,10 @@ is(defer_json('group', 'jobs', '--group', 'acme')->{jobs}[0]{group_key}, 'acme',
 is(scalar @{ defer_json('group', 'jobs', '--group', 'blue')->{jobs} }, 0, 'no jobs of another group');
 like(defer_ok(0, 'group', 'jobs', '-g', 'acme'), qr/ GROUP .*\n.* acme /, 'jobs: a column for groups');
 unlike(defer_ok(0, 'no group', 'jobs', '--state', 'failed'), qr/ GROUP /, 'jobs: none where there is no group');
+$node->safe_psql('postgres', qq{INSERT INTO defer.step (job_id, name, owner, ord, kind, result, started_at, finished_at)
+	SELECT $later, 'book', owner, 1, 's', '"booked"', '2026-01-02 03:04:05+00', '2026-01-02 03:04:07+00' FROM defer.job WHERE id = $later});
+like(defer_ok(0, 'steps', 'job', $later), qr/^STEP +KIND +STATE.*\nbook +step +done +\S+.* 2.0 s +"booked"$/m, 'job: its steps');
+is(defer_json('steps', 'job', $later)->{steps}[0]{result}, 'booked', 'job: its steps, in JSON');
 like(defer_ok(0, 'group', 'job', $later), qr/^group +acme$/m, 'job: its group');
 like(defer_ok(0, 'why', 'job', $later), qr/^waits for +run_at: its time has not come, until [^\n]+$/m, 'job: why it waits');
 is(defer_json('why', 'job', $later)->{waits_for}[0]{reason}, 'run_at', 'job: why it waits, in JSON');

@@ -1,0 +1,32 @@
+/*
+ * sql/src/functions_steps.sql
+ *		Steps of procedures that run as jobs.
+ */
+
+-- PL/pgSQL wants a variable for each INOUT argument, so there is a form without it
+CREATE PROCEDURE defer.step(name text, function text, args jsonb DEFAULT NULL)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_step';
+COMMENT ON PROCEDURE defer.step(text, text, jsonb) IS
+	'a step of a procedure that runs as a job: runs the function, with arguments as of defer.enqueue(), and commits: its writes, what the procedure has written since the step before, and the mark that it is done are one commit. In later runs of the procedure, after an error or a crash, a step that is done is not run again. Errors of the function are those of the job. Error outside a job, where the procedure cannot commit, twice by one name, or if the result is larger than defer.max_payload';
+CREATE PROCEDURE defer.step(name text, function text, args jsonb, INOUT result jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_step';
+COMMENT ON PROCEDURE defer.step(text, text, jsonb, jsonb) IS
+	'the same, with the function''s result as JSON; of a step that is done, what it returned then';
+
+CREATE FUNCTION defer.begin_step(name text) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_begin_step';
+COMMENT ON FUNCTION defer.begin_step(text) IS
+	'whether the statements up to CALL defer.end_step() of that name are to be run: false if the step is done. Error outside a procedure that runs as a job, in a block with EXCEPTION, twice by one name, or if something was written since the step before';
+CREATE PROCEDURE defer.end_step(name text, result jsonb DEFAULT NULL)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_end_step';
+COMMENT ON PROCEDURE defer.end_step(text, jsonb) IS
+	'commits what was written since defer.begin_step(), together with the mark that the step is done; the result is for defer.steps. Error if the step has not begun, its transaction has ended, or the procedure cannot commit';
+
+CREATE FUNCTION defer.now(name text) RETURNS timestamptz
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_now';
+COMMENT ON FUNCTION defer.now(text) IS
+	'the time, which is the same in later runs of the procedure: written with the next step. Error outside a procedure that runs as a job, or twice by one name';
+CREATE FUNCTION defer.random(name text) RETURNS double precision
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_random';
+COMMENT ON FUNCTION defer.random(text) IS
+	'a random number, 0 <= x < 1, which is the same in later runs of the procedure: written with the next step. Error outside a procedure that runs as a job, or twice by one name';

@@ -1,0 +1,42 @@
+/*
+ * step_table.h
+ *		Rows of defer.step: table/step_table.c.
+ *
+ * All reads are as of now, and see what this transaction has written.
+ */
+#ifndef STEP_TABLE_H
+#define STEP_TABLE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+#include "utils/jsonb.h"
+
+/* Longest name of a step (bytes) */
+#define STEP_NAME_MAX	200
+
+/* step.kind */
+#define STEP_WORK	's'			/* defer.step(), defer.begin_step() */
+#define STEP_NOW	't'
+#define STEP_RANDOM	'r'
+
+typedef struct Step
+{
+	int64		job_id;
+	const char *name;
+	Oid			owner;			/* of the job */
+	int32		ord;			/* place in the pass that began it, from 1 on */
+	char		kind;			/* STEP_... */
+	Jsonb	   *result;			/* NULL: none */
+	TimestampTz started_at;
+	TimestampTz finished_at;	/* NO_TIME: not yet */
+	ItemPointerData tid;		/* of a row that was read */
+} Step;
+
+/* Read the step of that name, in the current memory context; false: there is none */
+extern bool step_find(int64 job_id, const char *name, Step *step);
+
+extern void step_insert(const Step *step);
+
+#endif							/* STEP_TABLE_H */
