@@ -5,7 +5,8 @@
 
 -- Whatever reaches the network needs a grant of its own: these are not for
 -- PUBLIC.  They are written so that each name is one function, and GRANT EXECUTE
--- ON FUNCTION defer.http TO app is enough.
+-- ON FUNCTION defer.http TO app is enough.  A parameter for values of several types
+-- is anycompatible, not "any": a driver's parameter without a type is text then.
 
 CREATE FUNCTION defer.endpoint(name text, kind text, url text DEFAULT NULL, headers jsonb DEFAULT NULL,
 							   username text DEFAULT NULL, password text DEFAULT NULL,
@@ -29,17 +30,17 @@ CREATE FUNCTION defer.revoke_endpoint(name text, role text) RETURNS void
 COMMENT ON FUNCTION defer.revoke_endpoint(text, text) IS
 	'takes back what defer.grant_endpoint() gave; deliveries of that role that are not sent yet fail. No error if there is nothing to take. Takes effect when you commit';
 
-CREATE FUNCTION defer.http(method text, url text, body "any" DEFAULT NULL, headers jsonb DEFAULT NULL,
+CREATE FUNCTION defer.http(method text, url text, body anycompatible DEFAULT NULL, headers jsonb DEFAULT NULL,
 							endpoint text DEFAULT NULL, timeout interval DEFAULT '30 s',
-							connect_timeout interval DEFAULT '10 s', follow_redirects integer DEFAULT 0,
-							max_response integer DEFAULT 262144,
+							connect_timeout interval DEFAULT '10 s', follow_redirects bigint DEFAULT 0,
+							max_response bigint DEFAULT 262144,
 	--@enqueue_options@
 	) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_http';
 COMMENT ON FUNCTION defer.http IS
 	'enqueues an HTTP request and returns the job''s id; it is sent when you have committed, at least once, with a header Idempotency-Key that is the same each time. body: text, json, jsonb or bytea. headers: a JSON object. With an endpoint, url is what comes after its URL. max_response: bytes of the answer that are kept. Result: {"status", "headers", "body" or "base64"}. 2xx succeeds; 408, 425, 429, 5xx and network errors are tried again, after Retry-After if that is up to an hour; others fail at once. Further options as of defer.enqueue()';
 
-CREATE FUNCTION defer.email(recipients "any", subject text, body text DEFAULT NULL, html text DEFAULT NULL,
+CREATE FUNCTION defer.email(recipients anycompatible, subject text, body text DEFAULT NULL, html text DEFAULT NULL,
 							cc text[] DEFAULT NULL, bcc text[] DEFAULT NULL, reply_to text DEFAULT NULL,
 							sender text DEFAULT NULL, endpoint text DEFAULT NULL, timeout interval DEFAULT '60 s',
 	--@enqueue_options@

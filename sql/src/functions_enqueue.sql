@@ -30,10 +30,16 @@ CREATE FUNCTION defer.last_enqueue() RETURNS text
 COMMENT ON FUNCTION defer.last_enqueue() IS
 	'what the last call of defer.enqueue() or its like in this transaction has done: created, kept, replaced or queued_behind; NULL: there was none';
 
+-- VARIADIC "any", although a driver's parameter without a type is an error there:
+-- arguments may be of different types.  If none has a type the function below is it.
 CREATE FUNCTION defer.later(function text, VARIADIC args "any") RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later';
 COMMENT ON FUNCTION defer.later(text, "any") IS
-	'enqueues a job as defer.enqueue() does, with typed arguments by position, which also tell overloaded functions apart and become values of the parameters'' types now, as in a call: SELECT defer.later(''send_invoice'', 42, ''paper'')';
+	'enqueues a job as defer.enqueue() does, with typed arguments by position, which also tell overloaded functions apart and become values of the parameters'' types now, as in a call: SELECT defer.later(''send_invoice'', 42, ''paper''). Where no function takes a number of that type, one is taken that takes a smaller one, and the value must fit';
+CREATE FUNCTION defer.later(function text, VARIADIC args text[]) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later_text';
+COMMENT ON FUNCTION defer.later(text, text[]) IS
+	'the same for arguments that are all text or of no type, such as parameters of drivers: each is read as a value of its parameter''s type';
 CREATE FUNCTION defer.later(function text) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later';
 COMMENT ON FUNCTION defer.later(text) IS
@@ -45,3 +51,39 @@ CREATE FUNCTION defer.command(sql text,
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_command';
 COMMENT ON FUNCTION defer.command IS
 	'enqueues a job that runs one SQL statement of any kind, VACUUM and CREATE INDEX CONCURRENTLY included, with the options of defer.enqueue(). A statement that cannot be rolled back may be run again after a crash. Errors: it does not parse, is more than one, or cannot be run without a client';
+
+-- The same for drivers that send json.  The first parameter is varchar, so that these
+-- are not chosen where text or no type is given and the other function fits, too: a
+-- parameter without a type stays jsonb, which drivers that ask for types rely on.
+
+CREATE FUNCTION defer.enqueue(function varchar, args json DEFAULT NULL,
+	--@enqueue_options json@
+	) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_enqueue_json';
+COMMENT ON FUNCTION defer.enqueue(function varchar, args json,
+	--@enqueue_types json@
+	) IS 'the same with args and metadata as json';
+
+CREATE FUNCTION defer.enqueue_one(function varchar, args json DEFAULT NULL,
+	--@enqueue_options json@
+	, OUT id bigint, OUT outcome text)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_enqueue_one_json';
+COMMENT ON FUNCTION defer.enqueue_one(function varchar, args json,
+	--@enqueue_types json@
+	) IS 'the same with args and metadata as json';
+
+CREATE FUNCTION defer.enqueue_many(function varchar, jobs json,
+	--@enqueue_options json@
+	, OUT ord integer, OUT id bigint, OUT outcome text) RETURNS SETOF record
+	LANGUAGE c ROWS 1000 AS 'MODULE_PATHNAME', 'defer_enqueue_many_json';
+COMMENT ON FUNCTION defer.enqueue_many(function varchar, jobs json,
+	--@enqueue_types json@
+	) IS 'the same with jobs and metadata as json';
+
+CREATE FUNCTION defer.command(sql varchar,
+	--@enqueue_options json@
+	) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_command_json';
+COMMENT ON FUNCTION defer.command(sql varchar,
+	--@enqueue_types json@
+	) IS 'the same with metadata as json';

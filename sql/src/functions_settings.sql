@@ -73,7 +73,7 @@ COMMENT ON FUNCTION defer.resume_queue(text) IS
 	'lets the jobs of a queue go on after defer.pause_queue(), when you commit; no error if it is not paused';
 
 CREATE FUNCTION defer.set_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL,
-								concurrency "any" DEFAULT NULL, paused boolean DEFAULT NULL,
+								concurrency anycompatible DEFAULT NULL, paused boolean DEFAULT NULL,
 								reason text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_set_group';
 COMMENT ON FUNCTION defer.set_group IS

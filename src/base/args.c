@@ -57,6 +57,19 @@ args_required_text(FunctionCallInfo fcinfo, int n, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+int32
+args_int32(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	int64		value = PG_GETARG_INT64(n);
+
+	if (value < PG_INT32_MIN || value > PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("\"%s\" is out of range", name),
+				 errhint("It is an integer from %d to %d.", PG_INT32_MIN, PG_INT32_MAX)));
+	return (int32) value;
+}
+
 void
 args_text_array(Datum array, Datum **values, bool **nulls, int *n)
 {

@@ -23,6 +23,12 @@ extern char *args_text(FunctionCallInfo fcinfo, int n);
 extern char *args_required_text(FunctionCallInfo fcinfo, int n, const char *name);
 
 /*
+ * A bigint argument that has to fit into an integer, which is not NULL: drivers send
+ * integers of any size.  "name" is for the message.
+ */
+extern int32 args_int32(FunctionCallInfo fcinfo, int n, const char *name);
+
+/*
  * The elements of an array of text, or of varchar: where text[] is expected the server
  * passes varchar[] as it is.
  */

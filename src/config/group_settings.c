@@ -88,21 +88,14 @@ bad_concurrency(const char *given)
 static int32
 read_concurrency(FunctionCallInfo fcinfo, int n)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
+	Oid			output;
+	bool		varlena;
 	char	   *given;
 	char	   *end;
 	long		value;
 
-	if (type == UNKNOWNOID)
-		given = DatumGetCString(PG_GETARG_DATUM(n));
-	else
-	{
-		Oid			output;
-		bool		varlena;
-
-		getTypeOutputInfo(type, &output, &varlena);
-		given = OidOutputFunctionCall(output, PG_GETARG_DATUM(n));
-	}
+	getTypeOutputInfo(get_fn_expr_argtype(fcinfo->flinfo, n), &output, &varlena);
+	given = OidOutputFunctionCall(output, PG_GETARG_DATUM(n));
 	if (strcmp(given, "none") == 0)
 		return LIMIT_NONE;
 	errno = 0;

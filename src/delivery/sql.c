@@ -141,22 +141,13 @@ http_url(FunctionCallInfo fcinfo, const char *endpoint)
 	return url;
 }
 
-/* The type of an "any" argument; domains are what they are over */
+/* The type of an argument that may be of several; domains are what they are over */
 static Oid
 argument_type(FunctionCallInfo fcinfo, int n)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
 
-	return OidIsValid(type) ? getBaseType(type) : UNKNOWNOID;
-}
-
-/* An "any" argument that is text; its type is one of these */
-static char *
-any_text(FunctionCallInfo fcinfo, int n, Oid type)
-{
-	if (type == UNKNOWNOID)
-		return pstrdup(PG_GETARG_CSTRING(n));
-	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+	return OidIsValid(type) ? getBaseType(type) : InvalidOid;
 }
 
 static void
@@ -168,11 +159,10 @@ push_http_body(JsonbBuilder *state, FunctionCallInfo fcinfo)
 		return;
 	switch (type)
 	{
-		case UNKNOWNOID:
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
-			jsonb_push_text(state, "body", any_text(fcinfo, HTTP_BODY, type));
+			jsonb_push_text(state, "body", text_to_cstring(PG_GETARG_TEXT_PP(HTTP_BODY)));
 			break;
 		case JSONOID:
 			jsonb_push_text(state, "body", text_to_cstring(PG_GETARG_TEXT_PP(HTTP_BODY)));
@@ -216,7 +206,7 @@ static void
 push_http_limits(JsonbBuilder *state, FunctionCallInfo fcinfo, const char *endpoint)
 {
 	int32		redirects = PG_ARGISNULL(HTTP_FOLLOW_REDIRECTS) ? 0 :
-		PG_GETARG_INT32(HTTP_FOLLOW_REDIRECTS);
+		args_int32(fcinfo, HTTP_FOLLOW_REDIRECTS, "follow_redirects");
 
 	push_timeout(state, fcinfo, HTTP_TIMEOUT, "timeout", HTTP_DEFAULT_TIMEOUT);
 	push_timeout(state, fcinfo, HTTP_CONNECT_TIMEOUT, "connect_timeout",
@@ -234,12 +224,14 @@ push_http_limits(JsonbBuilder *state, FunctionCallInfo fcinfo, const char *endpo
 		jsonb_push_number(state, "redirects", redirects);
 	if (!PG_ARGISNULL(HTTP_MAX_RESPONSE))
 	{
-		if (PG_GETARG_INT32(HTTP_MAX_RESPONSE) < 0)
+		int32		max_response = args_int32(fcinfo, HTTP_MAX_RESPONSE, "max_response");
+
+		if (max_response < 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"max_response\" must not be negative")));
-		if (PG_GETARG_INT32(HTTP_MAX_RESPONSE) != HTTP_DEFAULT_MAX_RESPONSE)
-			jsonb_push_number(state, "max_response", PG_GETARG_INT32(HTTP_MAX_RESPONSE));
+		if (max_response != HTTP_DEFAULT_MAX_RESPONSE)
+			jsonb_push_number(state, "max_response", max_response);
 	}
 }
 
@@ -322,6 +314,19 @@ push_address_array(JsonbBuilder *state, FunctionCallInfo fcinfo, int n, const ch
 	return push_addresses(state, key, parameter, values, nulls, count);
 }
 
+/* Refuse an array that a driver has sent without a type, which makes it text */
+static void
+check_no_array(const char *recipients)
+{
+	size_t		length = strlen(recipients);
+
+	if (length > 0 && recipients[0] == '{' && recipients[length - 1] == '}')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"recipients\" is the text of an array"),
+				 errhint("Give its type, as in $1::text[].")));
+}
+
 /* One address or an array of them */
 static int
 push_recipients(JsonbBuilder *state, FunctionCallInfo fcinfo)
@@ -332,11 +337,11 @@ push_recipients(JsonbBuilder *state, FunctionCallInfo fcinfo)
 	require_argument(fcinfo, MAIL_RECIPIENTS, "recipients");
 	switch (type)
 	{
-		case UNKNOWNOID:
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
-			one = CStringGetTextDatum(any_text(fcinfo, MAIL_RECIPIENTS, type));
+			one = PointerGetDatum(PG_GETARG_TEXT_PP(MAIL_RECIPIENTS));
+			check_no_array(TextDatumGetCString(one));
 			return push_addresses(state, "to", "recipients", &one, NULL, 1);
 		case TEXTARRAYOID:
 		case VARCHARARRAYOID:

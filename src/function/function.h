@@ -6,6 +6,8 @@
 #define FUNCTIONS_H
 
 #include "catalog/pg_proc.h"
+#include "nodes/pg_list.h"
+#include "parser/parse_func.h"
 #include "utils/jsonb.h"
 
 /* A function as jobs see it; lives in the function cache until invalidated */
@@ -137,6 +139,13 @@ extern void function_rethrow_args(const FunctionEntry *entry, int i, MemoryConte
  */
 extern Jsonb *function_args_from_values(FunctionEntry *entry, int nargs, const Datum *values,
 										const bool *nulls, const Oid *types);
+
+/*
+ * The function of that name that a call with arguments of these types means; if there is
+ * none, one that takes smaller numbers
+ */
+extern FuncDetailCode function_detail_by_types(List *name, int ntypes, const Oid *types,
+											   Oid *function);
 
 /* fit.c: why a function cannot be run as a job; NULL: it can */
 extern const char *function_unfit(Form_pg_proc form);

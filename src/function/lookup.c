@@ -239,7 +239,7 @@ find_by_types(const char *given, int ntypes, const Oid *types)
 
 	if (compat_function_candidates(name) == NULL)
 		no_such_function(given, name);
-	code = compat_function_detail(name, ntypes, types, &function);
+	code = function_detail_by_types(name, ntypes, types, &function);
 	if (code == FUNCDETAIL_NOTFOUND || code == FUNCDETAIL_COERCION || !OidIsValid(function))
 		ereport(ERROR,
 				(errcode(code == FUNCDETAIL_MULTIPLE ? ERRCODE_AMBIGUOUS_FUNCTION :

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
@@ -18,6 +19,42 @@
 
 #include "base/compat.h"
 #include "function/function.h"
+
+/*
+ * Look for a function that takes smaller numbers than those that were given: drivers
+ * send numbers as they are in their language, a long or a float.  Whether the values
+ * fit is seen when they are converted.
+ */
+static FuncDetailCode
+find_by_smaller_types(List *name, int ntypes, const Oid *types, Oid *function)
+{
+	static const Oid smaller[][2] = {
+		{FLOAT8OID, NUMERICOID}, {INT8OID, INT4OID}, {INT4OID, INT2OID}
+	};
+	Oid		   *tried = palloc(ntypes * sizeof(Oid));
+	FuncDetailCode code = FUNCDETAIL_NOTFOUND;
+
+	memcpy(tried, types, ntypes * sizeof(Oid));
+	for (int step = 0; step < lengthof(smaller) && code == FUNCDETAIL_NOTFOUND; step++)
+	{
+		for (int i = 0; i < ntypes; i++)
+		{
+			if (tried[i] == smaller[step][0])
+				tried[i] = smaller[step][1];
+		}
+		code = compat_function_detail(name, ntypes, tried, function);
+	}
+	return code;
+}
+
+FuncDetailCode
+function_detail_by_types(List *name, int ntypes, const Oid *types, Oid *function)
+{
+	FuncDetailCode code = compat_function_detail(name, ntypes, types, function);
+
+	return code == FUNCDETAIL_NOTFOUND ?
+		find_by_smaller_types(name, ntypes, types, function) : code;
+}
 
 /*
  * Convert a value to the parameter's type as an implicit cast in a call would.

@@ -11,6 +11,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -40,6 +41,7 @@ PG_FUNCTION_INFO_V1(defer_enqueue);
 PG_FUNCTION_INFO_V1(defer_enqueue_one);
 PG_FUNCTION_INFO_V1(defer_last_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);
+PG_FUNCTION_INFO_V1(defer_later_text);
 PG_FUNCTION_INFO_V1(defer_command);
 
 /* What the last enqueue of the transaction has come to, for defer.last_enqueue() */
@@ -212,6 +214,17 @@ defer_command(PG_FUNCTION_ARGS)
  * defer.later(): typed arguments
  * ------------------------------------------------------------------------ */
 
+static int64
+enqueue_typed(text *function, int nargs, const Datum *values, const bool *nulls, const Oid *types)
+{
+	FunctionEntry *entry = function_resolve_types(text_to_cstring(function), nargs, types);
+	Jsonb	   *args = function_args_from_values(entry, nargs, values, nulls, types);
+
+	(void) function_check_args(entry, args, true);
+	check_not_scheduled(entry);
+	return enqueue_job(NULL, -1, entry->kind, entry->signature, entry->owner, args);
+}
+
 Datum
 defer_later(PG_FUNCTION_ARGS)
 {
@@ -220,8 +233,6 @@ defer_later(PG_FUNCTION_ARGS)
 	Datum		values[FUNC_MAX_ARGS];
 	bool		nulls[FUNC_MAX_ARGS];
 	MemoryContext context;
-	FunctionEntry *entry;
-	Jsonb	   *args;
 	int64		id;
 
 	PreventCommandIfReadOnly("defer.later()");
@@ -229,7 +240,7 @@ defer_later(PG_FUNCTION_ARGS)
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("defer.later() takes no VARIADIC array"),
+				 errmsg("defer.later() takes a VARIADIC array of text only"),
 				 errhint("Use defer.enqueue() with to_jsonb(array).")));
 	warn_if_not_preloaded();
 	context = begin_call();
@@ -244,11 +255,39 @@ defer_later(PG_FUNCTION_ARGS)
 		values[i] = PG_GETARG_DATUM(i + 1);
 		nulls[i] = PG_ARGISNULL(i + 1);
 	}
-	entry = function_resolve_types(text_to_cstring(PG_GETARG_TEXT_PP(0)), nargs, types);
-	args = function_args_from_values(entry, nargs, values, nulls, types);
-	(void) function_check_args(entry, args, true);
-	check_not_scheduled(entry);
-	id = enqueue_job(NULL, -1, entry->kind, entry->signature, entry->owner, args);
+	id = enqueue_typed(PG_GETARG_TEXT_PP(0), nargs, values, nulls, types);
+	end_call(context);
+	PG_RETURN_INT64(id);
+}
+
+/* Arguments that are text, as literals without a type */
+Datum
+defer_later_text(PG_FUNCTION_ARGS)
+{
+	Oid			types[FUNC_MAX_ARGS];
+	Datum	   *values;
+	bool	   *nulls;
+	MemoryContext context;
+	int			nargs;
+	int64		id;
+
+	PreventCommandIfReadOnly("defer.later()");
+	require_argument(fcinfo, 0, "function");
+	require_argument(fcinfo, 1, "args");
+	warn_if_not_preloaded();
+	context = begin_call();
+	args_text_array(PG_GETARG_DATUM(1), &values, &nulls, &nargs);
+	if (nargs > FUNC_MAX_ARGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+				 errmsg("a function has at most %d arguments", FUNC_MAX_ARGS)));
+	for (int i = 0; i < nargs; i++)
+	{
+		types[i] = UNKNOWNOID;
+		if (!nulls[i])
+			values[i] = CStringGetDatum(TextDatumGetCString(values[i]));
+	}
+	id = enqueue_typed(PG_GETARG_TEXT_PP(0), nargs, values, nulls, types);
 	end_call(context);
 	PG_RETURN_INT64(id);
 }

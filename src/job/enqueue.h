@@ -24,6 +24,12 @@ extern int64 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const ch
 extern int64 enqueue_by_name(const char *name, Jsonb *args, FunctionCallInfo fcinfo, int first);
 extern Datum enqueue_last_outcome(bool *isnull);
 
+/* SQL functions that job/enqueue_json.c calls with jsonb in place of json */
+extern Datum defer_enqueue(PG_FUNCTION_ARGS);
+extern Datum defer_enqueue_one(PG_FUNCTION_ARGS);
+extern Datum defer_enqueue_many(PG_FUNCTION_ARGS);
+extern Datum defer_command(PG_FUNCTION_ARGS);
+
 extern void enqueue_init(void); /* in _PG_init */
 
 #endif							/* ENQUEUE_H */

@@ -86,10 +86,12 @@ is_name(const JsonbValue *value, const char *name)
  * One object
  * ------------------------------------------------------------------------ */
 
-/* The text of a string, or of a number where the option is one */
+/* The text of a string, or of a number where the type of the option is one */
 static char *
-text_of_value(const JsonbValue *value, bool number)
+text_of_value(const JsonbValue *value, Oid type)
 {
+	bool		number = type == INT8OID || type == FLOAT8OID;
+
 	if (value->type == jbvString)
 		return pnstrdup(value->val.string.val, value->val.string.len);
 	if (number && value->type == jbvNumeric)
@@ -97,7 +99,9 @@ text_of_value(const JsonbValue *value, bool number)
 												   NumericGetDatum(value->val.numeric)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 number ? errmsg("the value must be a number") : errmsg("the value must be a string")));
+			 number ? errmsg("the value must be a number") : errmsg("the value must be a string"),
+			 type == INTERVALOID && value->type == jbvNumeric ?
+			 errhint("Give a length of time with its unit, such as \"90 seconds\".") : 0));
 }
 
 /* The ids of an array of numbers */
@@ -130,23 +134,26 @@ ids_of_value(const JsonbValue *value)
 static Datum
 option_of_value(const JsonbValue *value, Oid type)
 {
+	Datum		number;
+
 	switch (type)
 	{
 		case JSONBOID:
 			return JsonbPGetDatum(JsonbValueToJsonb(unconstify(JsonbValue *, value)));
 		case TEXTOID:
-			return CStringGetTextDatum(text_of_value(value, false));
+			return CStringGetTextDatum(text_of_value(value, type));
 		case INT8ARRAYOID:
 			return ids_of_value(value);
-		case INT4OID:
-			return DirectFunctionCall1(int4in, CStringGetDatum(text_of_value(value, true)));
+		case INT8OID:			/* that fits into an integer */
+			number = DirectFunctionCall1(int4in, CStringGetDatum(text_of_value(value, type)));
+			return Int64GetDatum(DatumGetInt32(number));
 		case FLOAT8OID:
-			return DirectFunctionCall1(float8in, CStringGetDatum(text_of_value(value, true)));
+			return DirectFunctionCall1(float8in, CStringGetDatum(text_of_value(value, type)));
 		case TIMESTAMPTZOID:
-			return DirectFunctionCall3(timestamptz_in, CStringGetDatum(text_of_value(value, false)),
+			return DirectFunctionCall3(timestamptz_in, CStringGetDatum(text_of_value(value, type)),
 									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 		case INTERVALOID:
-			return DirectFunctionCall3(interval_in, CStringGetDatum(text_of_value(value, false)),
+			return DirectFunctionCall3(interval_in, CStringGetDatum(text_of_value(value, type)),
 									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 		default:
 			elog(ERROR, "no conversion of options of type %u", type);

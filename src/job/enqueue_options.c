@@ -33,11 +33,11 @@ const EnqueueOptionType enqueue_options[OPTION_N] = {
 	[OPTION_RUN_AT] = {"run_at", TIMESTAMPTZOID},
 	[OPTION_DELAY] = {"delay", INTERVALOID},
 	[OPTION_QUEUE] = {"queue", TEXTOID},
-	[OPTION_PRIORITY] = {"priority", INT4OID},
+	[OPTION_PRIORITY] = {"priority", INT8OID},
 	[OPTION_KEY] = {"key", TEXTOID},
 	[OPTION_DISCARD_AFTER] = {"discard_after", INTERVALOID},
 	[OPTION_METADATA] = {"metadata", JSONBOID},
-	[OPTION_MAX_ATTEMPTS] = {"max_attempts", INT4OID},
+	[OPTION_MAX_ATTEMPTS] = {"max_attempts", INT8OID},
 	[OPTION_INITIAL_INTERVAL] = {"initial_interval", INTERVALOID},
 	[OPTION_MULTIPLIER] = {"multiplier", FLOAT8OID},
 	[OPTION_MAX_INTERVAL] = {"max_interval", INTERVALOID},
@@ -294,25 +294,31 @@ push_option(JsonbBuilder *state, const char *name, double number)
 static Jsonb *
 read_options(FunctionCallInfo fcinfo, int first)
 {
+	LOCAL_FCINFO(policy, lengthof(policy_columns));
 	JsonbBuilder state = {0};
-	int			base = first + FIRST_OF_POLICY;
 
-	if (!setting_values_check(&policy_table, fcinfo, base))
+	InitFunctionCallInfoData(*policy, NULL, lengthof(policy_columns), InvalidOid, NULL, NULL);
+	memcpy(policy->args, &fcinfo->args[first + FIRST_OF_POLICY],
+		   lengthof(policy_columns) * sizeof(NullableDatum));
+	if (!policy->args[0].isnull)
+		policy->args[0].value = Int32GetDatum(args_int32(policy, 0, "max_attempts"));
+	if (!setting_values_check(&policy_table, policy, 0))
 		return NULL;
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < lengthof(policy_columns); i++)
 	{
 		const SettingColumn *column = &policy_columns[i];
+		Datum		value = policy->args[i].value;
 
-		if (PG_ARGISNULL(base + i))
+		if (policy->args[i].isnull)
 			continue;
 		if (column->type == SETTING_COUNT)
-			jsonb_push_number(&state, column->name, PG_GETARG_INT32(base + i));
+			jsonb_push_number(&state, column->name, DatumGetInt32(value));
 		else if (column->type == SETTING_TIME)
 			jsonb_push_number(&state, column->name,
-							  setting_interval(column->name, PG_GETARG_INTERVAL_P(base + i)));
+							  setting_interval(column->name, DatumGetIntervalP(value)));
 		else
-			push_option(&state, column->name, PG_GETARG_FLOAT8(base + i));
+			push_option(&state, column->name, DatumGetFloat8(value));
 	}
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
@@ -368,7 +374,7 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, const char *signature, 
 	job->queue = cstring_to_text(queue_name);
 	job->group_key = read_group(fcinfo, first, signature, &function, &queue, job);
 	job->priority = !PG_ARGISNULL(first + OPTION_PRIORITY) ?
-		PG_GETARG_INT32(first + OPTION_PRIORITY) :
+		args_int32(fcinfo, first + OPTION_PRIORITY, "priority") :
 		function.has_priority ? function.priority :
 		queue.has_priority ? queue.priority : 0;
 	job->run_at = read_run_at(fcinfo, first, job->enqueued_at);

@@ -25,7 +25,7 @@ $node->safe_psql('postgres', q{
 	SELECT defer.grant_endpoint('hook', 'public');
 	CREATE FUNCTION torture.noop() RETURNS void LANGUAGE sql AS 'SELECT';
 
-	-- Odd values, as text, of each type; those of "any" are whole expressions
+	-- Odd values, as text, of each type; those of pseudo-types are whole expressions
 	CREATE TABLE torture.value (type regtype, value text);
 	GRANT SELECT ON torture.value TO PUBLIC;
 	INSERT INTO torture.value
@@ -52,15 +52,18 @@ $node->safe_psql('postgres', q{
 	UNION ALL SELECT 'bigint[]'::regtype, unnest(ARRAY[NULL, '{}', '{1}', '{1,2}', '{1,NULL}', '{-1,1}', '{207,1}', '{208,1}', '{2,1,1,1}', '{1,1,1,1}',
 			'{1,-1}', '{{1,2},{3,4}}', '[5:6]={1,2}', '{0,9223372036854775807,1,9223372036854775807}', '{9223372036854775807,1}',
 			'{' || repeat('1,1,', 50000) || '2,2}'])
-	UNION ALL SELECT '"any"'::regtype, unnest(ARRAY['NULL', 'NULL::text', '''unknown''', '''''', 'NULL::int', '9', '''NaN''::numeric', '1e300::numeric ^ 30',
+	UNION ALL SELECT t, v FROM unnest('{"\"any\"",anycompatible}'::regtype[]) t CROSS JOIN unnest(ARRAY['NULL', 'NULL::text', '''unknown''', '''''', 'NULL::int', '9', '''NaN''::numeric', '1e300::numeric ^ 30',
 			'''infinity''::float8', '''-infinity''::timestamptz', '''infinity''::date', '''-178000000 years''::interval', '''{}''::text[]', '''{NULL,{}}''::text[]',
 			'ARRAY[[''a'',''b''],[''c'',NULL]]', 'ROW()', 'ROW(1, NULL, ROW(2))', 'NULL::record', '''\x''::bytea', '''[1,2)''::int4range', 'true', '''{}''::json',
 			'''"\u0041"''::jsonb', 'repeat(''z'', 2000000)', '''(1,1)''::tid', '''x''::"char"', '1::oid', '''defer.jobs''::regclass', '''0/0''::pg_lsn',
-			'NULL::defer.jobs', '''192.168.0.0/16''::cidr', '''<a/>''::xml', '''a b''::tsvector', 'ARRAY[NULL]::defer.jobs[]']);
+			'NULL::defer.jobs', '''192.168.0.0/16''::cidr', '''<a/>''::xml', '''a b''::tsvector', 'ARRAY[NULL]::defer.jobs[]']) v;
+	INSERT INTO torture.value
+	SELECT 'character varying'::regtype, value FROM torture.value WHERE type = 'text'::regtype
+	UNION ALL SELECT 'json'::regtype, value FROM torture.value WHERE type = 'jsonb'::regtype;
 
 	-- A value that is all right for a parameter that must be given
 	CREATE FUNCTION torture.plain(name text, type regtype) RETURNS text LANGUAGE sql AS $$
-		SELECT CASE WHEN type = '"any"'::regtype THEN '''a'''
+		SELECT CASE WHEN type IN ('"any"'::regtype, 'anycompatible'::regtype) THEN '''a'''
 				WHEN name = 'function' THEN '''torture.noop'''
 				WHEN name = 'sql' THEN '''SELECT 1'''
 				WHEN name = 'schedule' THEN '''* * * * *'''
@@ -69,7 +72,7 @@ $node->safe_psql('postgres', q{
 				WHEN name = 'method' THEN '''GET'''
 				WHEN name IN ('url', 'smtp_url') THEN '''http://example.com/'''
 				WHEN name = 'endpoint' THEN '''hook'''
-				WHEN type = 'text'::regtype THEN '''x'''
+				WHEN type IN ('text'::regtype, 'character varying'::regtype) THEN '''x'''
 				WHEN type IN ('integer'::regtype, 'bigint'::regtype, 'oid'::regtype) THEN '1'
 				WHEN type = 'double precision'::regtype THEN '0.5'
 				WHEN type = 'interval'::regtype THEN '''1 s'''
@@ -93,7 +96,7 @@ $node->safe_psql('postgres', q{
 		SELECT CASE WHEN p.variadic THEN expression ELSE format('%I => %s', p.name, expression) END
 	$$;
 	CREATE FUNCTION torture.expression(type regtype, value text) RETURNS text LANGUAGE sql AS $$
-		SELECT CASE WHEN type = '"any"'::regtype THEN value ELSE format('%L::%s', value, type) END
+		SELECT CASE WHEN type IN ('"any"'::regtype, 'anycompatible'::regtype) THEN value ELSE format('%L::%s', value, type) END
 	$$;
 
 	-- The calls

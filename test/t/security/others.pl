@@ -144,6 +144,10 @@ my %hers = (
 	boolean => [ 'true', 'false' ],
 	integer => [ '1', '1000' ],
 	'"any"' => [ q{'ALICES'::text}, q{ARRAY['ALICES@example.com']} ]);
+$hers{anycompatible} = $hers{'"any"'};
+$hers{'character varying'} = $hers{text};
+$hers{json} = $hers{jsonb};
+$hers{$_} = ['5000'] for qw(priority max_attempts follow_redirects max_response);    # numbers, no ids
 
 # and what is plain
 sub plain
@@ -152,7 +156,8 @@ sub plain
 	my %by_name = (function => q{'lab.noop'}, schedule => q{'0 0 29 2 *'}, sql => q{'SELECT 1'}, method => q{'GET'}, url => q{'http://192.0.2.1/'}, kind => q{'http'},
 		endpoint => 'NULL', timezone => q{'UTC'});
 	my %by_type = (text => q{'mine'}, bigint => $mine, 'timestamp with time zone' => 'now()', 'text[]' => q{'{failed}'}, jsonb => 'NULL', oid => '10', boolean => 'true',
-		integer => '10', 'bigint[]' => q{'{1,2}'}, interval => q{'1 s'}, 'double precision' => '0.5', '"any"' => q{'mine@example.com'::text});
+		integer => '10', 'bigint[]' => q{'{1,2}'}, interval => q{'1 s'}, 'double precision' => '0.5', '"any"' => q{'mine@example.com'::text},
+		anycompatible => q{'mine@example.com'::text}, 'character varying' => q{'mine'}, json => 'NULL');
 
 	return $by_name{$name} // $by_type{$type};
 }
