@@ -7,6 +7,7 @@
 #   make demo             the marketplace story on a throwaway server
 #   make check            all tests on throwaway servers
 #   make check-browser    the dashboard in headless Chromium, which it installs
+#   make check-clients    drivers and ORMs, also through PgBouncer, as far as they can be installed
 #   make check-versions   the same on PostgreSQL 15, 17, 18 and 19
 #   make check-neighbours regress beside other libraries, one by one and many at once
 #   make check-cassert    the tests on a server with assertions, built for it
@@ -22,7 +23,7 @@
 # Everything but the first line works on a machine that has only make, and
 # leaves nothing behind: the server is a private copy under /tmp.
 
-TOOLS = demo check check-browser check-versions check-neighbours check-cassert check-citus \
+TOOLS = demo check check-browser check-clients check-versions check-neighbours check-cassert check-citus \
 	coverage sanitize valgrind bench lint format
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
