@@ -26,6 +26,7 @@ static const Command *const commands[] = {
 	&command_jobs,
 	&command_job,
 	&command_schedules,
+	&command_backfill,
 	&command_enqueue,
 	&command_trigger,
 	&command_cancel,

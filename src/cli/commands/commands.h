@@ -16,6 +16,7 @@ extern const Command command_resume;
 extern const Command command_trigger;
 
 /* one file each */
+extern const Command command_backfill;
 extern const Command command_enqueue;
 extern const Command command_job;
 extern const Command command_jobs;

@@ -10,6 +10,7 @@
  * found by name and owner, and the function is called with its id.
  */
 #include "commands/commands.h"
+#include "commands/bulk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,13 +128,29 @@ act(const Action *action, int count, char **arguments, int nvalues, const char *
 	return outcome.result;
 }
 
+/* Report whether options say which jobs; exits if ids do so, too */
+static bool
+is_bulk(int count)
+{
+	bool		given = job_filter_given() || bulk_options.everything;
+
+	if (count > 0 && (given || bulk_options.dry_run))
+		report_usage_error("give either ids of jobs or options that say which");
+	return count == 0;
+}
+
 static int
 cmd_cancel(int argc, char **argv)
 {
 	static bool force = false;
 	static const Option options[] = {
 		{"force", 'f', OPTION_FLAG, &force},
+		JOB_FILTER_OPTIONS(0),
+		BULK_OPTIONS,
 		{NULL}
+	};
+	static const BulkCommand all = {
+		"cancel_jobs(force => $15::pg_catalog.bool, ", "Cancel %lld jobs?", "cancelled %lld of %lld jobs"
 	};
 	static const Action action = {
 		.sql = "SELECT defer.cancel($1::pg_catalog.int8, force => $2::pg_catalog.bool)",
@@ -144,19 +161,29 @@ cmd_cancel(int argc, char **argv)
 	const char *values[2];
 	int			count;
 
-	argv = options_parse(argc, argv, options, 1, -1, &count);
+	argv = options_parse(argc, argv, options, 0, -1, &count);
 	values[1] = force ? "true" : "false";
+	if (is_bulk(count))
+	{
+		const char *more[] = {values[1], NULL};
+
+		return bulk_run(&all, more);
+	}
 	return act(&action, count, argv, 2, values);
 }
 
 const Command command_cancel = {
-	"cancel", "ID...", "Cancel jobs", cmd_cancel,
+	"cancel", "ID... | [which]", "Cancel jobs, or all that options select", cmd_cancel,
 	"\nOptions:\n"
 	"  -f, --force            stop them if they run\n"
-	"\nExits with 4 if one of them runs (without --force) or has ended.\n"
+	"\nWhich, instead of ids; it says how many they are, and asks:\n"
+	JOB_FILTER_HELP("    ")
+	BULK_HELP
+	"\nExits with 4 if one of them runs (without --force) or has ended, or if there are none.\n"
 	"\nExamples:\n"
 	"  defer -d shop cancel 17\n"
 	"  defer -d shop cancel --force 17 18 19\n"
+	"  defer -d shop cancel --function send_invoice --metadata '{\"tenant\": 7}'\n"
 };
 
 static int
@@ -166,18 +193,31 @@ cmd_rerun(int argc, char **argv)
 		.sql = "SELECT defer.rerun($1::pg_catalog.int8)",
 		.ids = true, .new_job = true
 	};
+	static const Option options[] = {
+		JOB_FILTER_OPTIONS('f'),
+		BULK_OPTIONS,
+		{NULL}
+	};
+	static const BulkCommand all = {
+		"rerun_jobs(", "Run %lld jobs again?", "enqueued copies of %lld of %lld jobs"
+	};
 	const char *values[1];
 	int			count;
 
-	argv = options_parse(argc, argv, NULL, 1, -1, &count);
+	argv = options_parse(argc, argv, options, 0, -1, &count);
+	if (is_bulk(count))
+		return bulk_run(&all, NULL);
 	return act(&action, count, argv, 1, values);
 }
 
 const Command command_rerun = {
-	"rerun", "ID...", "Enqueue copies of jobs, and write the ids", cmd_rerun,
+	"rerun", "ID... | [which]", "Enqueue copies of jobs, and write the ids", cmd_rerun,
+	"\nWhich finished ones, instead of ids; it says how many they are, and asks:\n"
+	JOB_FILTER_HELP("-f, ")
+	BULK_HELP
 	"\nExamples:\n"
 	"  defer -d shop rerun 17\n"
-	"  defer -d shop jobs -s failed -f send_invoice --json | jq '.jobs[].id' | xargs defer -d shop rerun\n"
+	"  defer -d shop rerun -s failed -f send_invoice --since 1h\n"
 };
 
 static int
@@ -188,7 +228,14 @@ cmd_reschedule(int argc, char **argv)
 	static const Option options[] = {
 		{"at", 0, OPTION_TEXT, &at},
 		{"delay", 0, OPTION_TEXT, &delay},
+		JOB_FILTER_OPTIONS('f'),
+		BULK_OPTIONS,
 		{NULL}
+	};
+	static const BulkCommand all = {
+		"reschedule_jobs(run_at => COALESCE($15::pg_catalog.timestamptz,"
+		" pg_catalog.now() + COALESCE($16::pg_catalog.interval, '0')), ",
+		"Move %lld jobs?", "rescheduled %lld of %lld jobs"
 	};
 	static const Action action = {
 		.sql = "SELECT defer.reschedule($1::pg_catalog.int8, COALESCE($2::pg_catalog.timestamptz,"
@@ -200,19 +247,24 @@ cmd_reschedule(int argc, char **argv)
 	const char *values[3];
 	int			count;
 
-	argv = options_parse(argc, argv, options, 1, -1, &count);
+	argv = options_parse(argc, argv, options, 0, -1, &count);
 	if (at != NULL && delay != NULL)
 		report_usage_error("--at and --delay cannot be used together");
 	values[1] = at;
 	values[2] = delay;
+	if (is_bulk(count))
+		return bulk_run(&all, values + 1);
 	return act(&action, count, argv, 3, values);
 }
 
 const Command command_reschedule = {
-	"reschedule", "ID...", "Let waiting jobs run now, or at another time", cmd_reschedule,
+	"reschedule", "ID... | [which]", "Let waiting jobs run now, or at another time", cmd_reschedule,
 	"\nOptions:\n"
 	"      --at=TIME          a timestamptz\n"
 	"      --delay=TIME       an interval, from now\n"
+	"\nWhich, instead of ids; it says how many they are, and asks:\n"
+	JOB_FILTER_HELP("-f, ")
+	BULK_HELP
 	"\nExits with 4 if one of them runs or has ended.\n"
 	"\nExamples:\n"
 	"  defer -d shop reschedule 17\n"
@@ -267,11 +319,15 @@ typedef struct PauseActions
 	Action		queue;
 	Action		schedule;
 	Action		owned_schedule; /* with --owner */
+	Action		group_of_function;	/* with --group */
+	Action		group_of_queue;
+	bool		reasons;		/* --reason is the last value of the last four */
 } PauseActions;
 
 #define PAUSE_OPTIONS \
 	"\nOptions:\n" \
 	"  -Q, --queue            the names are of queues, not functions\n" \
+	"  -g, --group=KEY        only jobs of this group of them\n" \
 	"  -S, --schedule         the names are of schedules\n" \
 	"      --owner=ROLE       of schedules of this role, as several can have one of that name\n"
 
@@ -280,26 +336,44 @@ pause_or_resume(int argc, char **argv, const PauseActions *actions)
 {
 	static bool queues = false;
 	static bool schedules = false;
+	static const char *group = NULL;
 	static const char *owner = NULL;
+	static const char *reason = NULL;
 	static const Option options[] = {
 		{"queue", 'Q', OPTION_FLAG, &queues},
+		{"group", 'g', OPTION_TEXT, &group},
 		{"schedule", 'S', OPTION_FLAG, &schedules},
 		{"owner", 0, OPTION_TEXT, &owner},
+		{"reason", 0, OPTION_TEXT, &reason},
 		{NULL}
 	};
-	const char *values[2];
+	const Action *action;
+	const char *values[3];
+	int			nvalues = 1;
 	int			count;
 
 	argv = options_parse(argc, argv, options, 1, -1, &count);
 	if (queues && schedules)
 		report_usage_error("--queue and --schedule cannot be used together");
+	if (group != NULL && schedules)
+		report_usage_error("--group and --schedule cannot be used together");
 	if (owner != NULL && !schedules)
 		report_usage_error("--owner goes with --schedule");
-	values[1] = owner;
+	if (reason != NULL && ((!schedules && group == NULL) || !actions->reasons))
+		report_usage_error("--reason goes with pause --schedule and pause --group");
+	if (schedules)
+		action = owner != NULL ? &actions->owned_schedule : &actions->schedule;
+	else if (group != NULL)
+		action = queues ? &actions->group_of_queue : &actions->group_of_function;
+	else
+		action = queues ? &actions->queue : &actions->function;
 	if (owner != NULL)
-		return act(&actions->owned_schedule, count, argv, 2, values);
-	return act(queues ? &actions->queue : schedules ? &actions->schedule : &actions->function,
-			   count, argv, 1, values);
+		values[nvalues++] = owner;
+	if (group != NULL)
+		values[nvalues++] = group;
+	if (actions->reasons && (schedules || group != NULL))
+		values[nvalues++] = reason;
+	return act(action, count, argv, nvalues, values);
 }
 
 static int
@@ -308,23 +382,34 @@ cmd_pause(int argc, char **argv)
 	static const PauseActions actions = {
 		.function = {.sql = "SELECT defer.pause($1)", .done = "paused function", .by_name = true},
 		.queue = {.sql = "SELECT defer.pause_queue($1)", .done = "paused queue"},
-		.schedule = {.sql = "SELECT defer.alter_cron($1, active => false)", .done = "paused schedule", .of_roles = true},
+		.schedule = {.sql = "SELECT defer.pause_cron($1, $2)", .done = "paused schedule", .of_roles = true},
 		.owned_schedule = {
-			.sql = OF_OWNER("defer.alter_cron(s.id, active => false)"),
+			.sql = OF_OWNER("defer.pause_cron(s.id, $3)"),
 			.done = "paused schedule", .nothing = NO_SUCH_SCHEDULE
-		}
+		},
+		.group_of_function = {
+			.sql = "SELECT defer.set_group($2, function => $1, paused => true, reason => $3)",
+			.done = "paused the group in function", .by_name = true
+		},
+		.group_of_queue = {
+			.sql = "SELECT defer.set_group($2, queue => $1, paused => true, reason => $3)",
+			.done = "paused the group in queue"
+		},
+		.reasons = true
 	};
 
 	return pause_or_resume(argc, argv, &actions);
 }
 
 const Command command_pause = {
-	"pause", "NAME...", "Hold back jobs of functions and queues, or pause schedules", cmd_pause,
+	"pause", "NAME...", "Hold back jobs of functions, queues, groups, or pause schedules", cmd_pause,
 	PAUSE_OPTIONS
+	"      --reason=TEXT      why schedules or a group are paused, for others to see\n"
 	"\nExamples:\n"
 	"  defer -d shop pause send_invoice\n"
 	"  defer -d shop pause --queue reports mails\n"
-	"  defer -d shop pause --schedule nightly_cleanup\n"
+	"  defer -d shop pause --queue tenants --group acme --reason 'invoice not paid'\n"
+	"  defer -d shop pause --schedule nightly_cleanup --reason 'the archive is being moved'\n"
 };
 
 static int
@@ -333,10 +418,18 @@ cmd_resume(int argc, char **argv)
 	static const PauseActions actions = {
 		.function = {.sql = "SELECT defer.resume($1)", .done = "resumed function", .by_name = true},
 		.queue = {.sql = "SELECT defer.resume_queue($1)", .done = "resumed queue"},
-		.schedule = {.sql = "SELECT defer.alter_cron($1, active => true)", .done = "resumed schedule", .of_roles = true},
+		.schedule = {.sql = "SELECT defer.resume_cron($1)", .done = "resumed schedule", .of_roles = true},
 		.owned_schedule = {
-			.sql = OF_OWNER("defer.alter_cron(s.id, active => true)"),
+			.sql = OF_OWNER("defer.resume_cron(s.id)"),
 			.done = "resumed schedule", .nothing = NO_SUCH_SCHEDULE
+		},
+		.group_of_function = {
+			.sql = "SELECT defer.set_group($2, function => $1, paused => false)",
+			.done = "resumed the group in function", .by_name = true
+		},
+		.group_of_queue = {
+			.sql = "SELECT defer.set_group($2, queue => $1, paused => false)",
+			.done = "resumed the group in queue"
 		}
 	};
 

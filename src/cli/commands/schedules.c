@@ -19,7 +19,8 @@
 	"SELECT s.id, s.name, s.function, s.command, s.schedule, s.description, s.timezone," \
 	" s.owner::pg_catalog.text AS owner, s.active, s.overlap, s.catch_up," \
 	" s.catch_up_window::pg_catalog.text, s.jitter::pg_catalog.text, s.queue, s.priority," \
-	" s.last_run_at, s.last_state, s.next_run_at," \
+	" s.last_run_at, s.last_state, s.next_run_at, s.starts_at, s.ends_at, s.max_runs, s.runs," \
+	" s.pause_after_failures, s.failures, s.paused_at, s.paused_by, s.pause_reason," \
 	" pg_catalog.to_jsonb(s.next_runs) AS next_runs, s.last_error, s.created_at" \
 	" FROM defer.schedules s WHERE ($1::pg_catalog.text IS NULL OR s.name = $1)" \
 	" AND ($2::pg_catalog.text IS NULL OR s.owner::pg_catalog.text = $2)" \
@@ -41,7 +42,7 @@ static const char *
 schedule_state(const PGresult *res, int row)
 {
 	if (!result_true(res, row, "active"))
-		return "inactive";
+		return "paused";
 	return result_value(res, row, "last_error") != NULL ? "error" : "";
 }
 
@@ -91,6 +92,9 @@ print_one(PGconn *conn, const PGresult *res, int row)
 		{"schedule", "name"}, {"id", "id"}, {"function", "function"}, {"command", "command"}, {"when", "schedule"},
 		{"in words", "description"}, {"zone", "timezone"}, {"role", "owner"}, {"overlap", "overlap"},
 		{"catch up", "catch_up"}, {"jitter", "jitter"}, {"queue", "queue"}, {"priority", "priority"},
+		{"starts", "starts_at"}, {"ends", "ends_at"}, {"max runs", "max_runs"}, {"runs", "runs"},
+		{"failures", "failures"}, {"pause after", "pause_after_failures"},
+		{"paused at", "paused_at"}, {"paused by", "paused_by"}, {"reason", "pause_reason"},
 		{"last run", "last_run_at"}, {"last state", "last_state"}, {"error", "last_error"},
 	};
 	const char *id = result_text(res, row, "id");

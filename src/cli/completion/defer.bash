@@ -44,8 +44,11 @@ _defer()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word option='' command='' before=''
 	local host='' port='' user='' options=() i
-	local -r commands=(status top jobs job schedules enqueue trigger cancel rerun reschedule pause
+	local -r commands=(status top jobs job schedules backfill enqueue trigger cancel rerun reschedule pause
 		resume wait metrics dashboard help)
+	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --error --since --until
+		--before)
+	local -r bulk=("${which[@]}" --everything --dry-run --yes)
 	local -r global=(--host --port --username --dbname --no-password --password --json --quiet
 		--color --help --version)
 	local -r states=(waiting scheduled queued running retrying succeeded failed cancelled discarded)
@@ -79,6 +82,10 @@ _defer()
 		_defer_reply "$cur" auto always never
 		return
 		;;
+	--overlap)
+		_defer_reply "$cur" queue allow
+		return
+		;;
 	--login)
 		_defer_reply "$cur" token password
 		return
@@ -101,15 +108,17 @@ _defer()
 	help) options=("${commands[@]}") ;;
 	status) options=(--check) ;;
 	top) options=(--interval --iterations --batch) ;;
-	jobs) options=(--state --function --queue --group --schedule --owner --parent --metadata --error --since --until
-		--limit --before) ;;
+	jobs) options=("${which[@]}" --limit) ;;
 	schedules | trigger) options=(--owner) ;;
 	enqueue) options=(--run-at --delay --queue --priority --key --on-key --debounce-max --key-for --group --discard-after --metadata --max-attempts
 		--initial-interval --multiplier --max-interval --randomization --max-duration --after --after-failure --command --wait
 		--timeout) ;;
-	cancel) options=(--force) ;;
-	reschedule) options=(--at --delay) ;;
-	pause | resume) options=(--queue --schedule --owner) ;;
+	backfill) options=(--since --until --overlap --priority --owner --dry-run) ;;
+	cancel) options=(--force "${bulk[@]}") ;;
+	rerun) options=("${bulk[@]}") ;;
+	reschedule) options=(--at --delay "${bulk[@]}") ;;
+	pause) options=(--queue --group --schedule --owner --reason) ;;
+	resume) options=(--queue --group --schedule --owner) ;;
 	wait) options=(--timeout --alone) ;;
 	dashboard) options=(--http-port --listen --origin --login --token-file --read-only) ;;
 	esac

@@ -91,7 +91,7 @@ terminal_state_colour(const char *state)
 		{"interrupted", COLOUR_YELLOW}, {"off", COLOUR_YELLOW},
 		{"succeeded", COLOUR_GREEN}, {"ok", COLOUR_GREEN},
 		{"running", COLOUR_BLUE}, {"info", COLOUR_BLUE},
-		{"cancelled", COLOUR_DIM}, {"discarded", COLOUR_DIM}, {"inactive", COLOUR_DIM}, {"notice", COLOUR_DIM},
+		{"cancelled", COLOUR_DIM}, {"discarded", COLOUR_DIM}, {"notice", COLOUR_DIM},
 	};
 
 	for (size_t i = 0; i < lengthof(colours); i++)

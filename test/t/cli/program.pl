@@ -78,7 +78,7 @@ $node->safe_psql('postgres', q{
 # Help, usage, connections
 # ----------------------------------------------------------------------------
 
-my @commands = qw(status top jobs job schedules enqueue trigger cancel rerun reschedule pause resume wait metrics);
+my @commands = qw(status top jobs job schedules backfill enqueue trigger cancel rerun reschedule pause resume wait metrics);
 
 like(defer_ok(0, 'help', '--help'), qr/Commands:.*enqueue.*Exit codes/s, 'help lists commands');
 like(defer_ok(0, 'version', '--version'), qr/^defer \d+\.\d+/, 'version');
@@ -94,7 +94,10 @@ for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['j
 	['jobs', '--limit', 'x'], ['jobs', '--limit'], ['jobs', '--limit', '0'], ['jobs', '--state', 'a;b'],
 	['top', '--interval', '1 parsec'], ['status', '--json=x'], ['status', '--color=pink'],
 	['reschedule', '1', '--at', 'now', '--delay', '1s'], ['enqueue', 'add', '[1]', '--timeout', '1s'],
-	['pause', '-Q', '-S', 'x'], ['cancel', '1x'])
+	['pause', '-Q', '-S', 'x'], ['cancel', '1x'], ['cancel'], ['cancel', '1', '--state', 'queued'], ['rerun', '1', '--dry-run'],
+	['rerun', '1', '--everything'], ['cancel', '--queue', 'side', '--state', 'a;b', '--yes'], ['jobs', '--owner', 'app'],
+	['pause', '-S', '-g', 'acme', 'x'], ['pause', '--reason', 'why', 'add'], ['resume', '--reason', 'why', '-S', 'nightly'],
+	['backfill', 'nightly'], ['backfill', '--since', '2026-01-01'])
 {
 	my ($out, $err) = defer_ok(3, "wrong: @$wrong", @$wrong);
 
@@ -277,9 +280,76 @@ like(defer_ok(0, 'status', 'status'), qr/\nside +paused/, 'status: paused');
 defer_ok(0, 'resume a queue', 'resume', '--queue', 'side');
 is(sql(q{SELECT paused FROM defer.queues WHERE queue = 'side'}), 'f', 'a queue goes on');
 defer_ok(0, 'pause a schedule', 'pause', '--schedule', 'nightly', '-q');
-like(defer_ok(0, 'schedules', 'schedules'), qr/\nnightly +\S+ +inactive +30 3/, 'schedules: inactive');
+like(defer_ok(0, 'schedules', 'schedules'), qr/\nnightly +\S+ +paused +30 3/, 'schedules: paused');
+defer_ok(0, 'resume a schedule', 'resume', '--schedule', 'nightly', '-q');
+defer_ok(0, 'pause with a reason', 'pause', '--schedule', 'nightly', '--reason', 'moving');
+like(defer_ok(0, 'a paused schedule', 'schedules', 'nightly'), qr/paused by +postgres\n.*reason +moving\n/s, 'schedules: why it is paused');
+is(defer_json('a paused schedule', 'schedules', 'nightly')->{schedules}[0]{pause_reason}, 'moving', 'schedules: the reason');
+defer_ok(0, 'of a role', 'resume', '--schedule', 'nightly', '--owner', 'postgres', '-q');
+defer_ok(0, 'of a role', 'pause', '--schedule', 'nightly', '--owner', 'postgres', '--reason', 'again', '-q');
+is(sql(q{SELECT pause_reason FROM defer.schedules WHERE name = 'nightly'}), 'again', 'pause with a reason: of a role');
 defer_ok(0, 'resume a schedule', 'resume', '--schedule', 'nightly', '-q');
 defer_ok(1, 'pause of nothing', 'pause', 'gone');
+
+# A group of a function or queue
+my $grouped = defer_json('enqueue', 'enqueue', 'add', '[1]', '--queue', 'side', '--group', 'acme', '--delay', '1 day')->{id};
+
+for my $kind ([ 'queue', 'side', '-Q' ], [ 'function', 'add' ])
+{
+	my ($what, $name, @option) = @$kind;
+	my $state = "SELECT paused || ' ' || coalesce(reason, 'none') FROM defer.groups WHERE kind = '$what' AND group_key = 'acme'";
+
+	is(defer_ok(0, "pause a group of a $what", 'pause', @option, $name, '--group', 'acme', '--reason', 'unpaid'),
+		"paused the group in $what $name\n", "pause a group of a $what");
+	is(sql($state), 'true unpaid', "a group of a $what is paused");
+	defer_ok(0, "resume a group of a $what", 'resume', @option, $name, '-g', 'acme', '-q');
+	is(sql($state), 'false none', "a group of a $what goes on");
+}
+defer_ok(1, 'a group of nothing', 'pause', '-Q', 'gone', '-g', 'acme');
+
+# All jobs that pass a filter
+my @many = map { defer_json('enqueue', 'enqueue', 'add', "[$_]", '--queue', 'side', '--delay', '1 day', '--metadata', '{"tenant": 77}')->{id} } 1 .. 3;
+my @tenant = ('--metadata', '{"tenant": 77}');
+
+is(defer_ok(0, 'dry run', 'cancel', @tenant, '--dry-run'), "3 jobs\n", 'cancel: only counts');
+is_deeply(defer_json('dry run', 'cancel', @tenant, '--dry-run'), { matched => 3, done => 0, jobs => [] }, 'cancel: only counts, as JSON');
+(undef, $err) = defer_ok(3, 'nobody to ask', 'cancel', @tenant);
+like($err, qr/--yes is needed/, 'nobody to ask: says so');
+for my $answer ('n', '')
+{
+	my ($typed, $screen) = ("$answer\n", '');
+	my $h = IPC::Run::start([ 'defer', '-d', $connection, 'cancel', @tenant ], '<pty<', \$typed, '>pty>', \$screen);
+
+	$h->finish;
+	is($h->result(0), 4, "the answer \"$answer\" does nothing");
+	like($screen, qr/Cancel 3 jobs\? \[y\/N\]/, 'it asks');
+}
+is(sql("SELECT string_agg(DISTINCT state, ' ') FROM defer.jobs WHERE id IN ($many[0], $many[1], $many[2])"), 'scheduled', 'nothing is done');
+is(defer_ok(0, 'reschedule of all', 'reschedule', '-f', 'add', '-Q', 'side', @tenant, '--at', '2100-01-01 00:00+00', '--yes'),
+	"rescheduled 3 of 3 jobs\n", 'reschedule of all');
+is(sql("SELECT count(*) FROM defer.jobs WHERE run_at = '2100-01-01 00:00+00' AND metadata IS NOT NULL"), 3, 'reschedule of all: when');
+{
+	my ($typed, $screen) = ("y\n", '');
+
+	IPC::Run::start([ 'defer', '-d', $connection, 'cancel', @tenant, '--before', $many[2] ], '<pty<', \$typed, '>pty>', \$screen)->finish;
+	like($screen, qr/cancelled 2 of 2 jobs/, 'yes cancels them');
+}
+is(defer_ok(0, 'the last one', 'cancel', '--function', 'add', '--force', @tenant, '-y'), "cancelled 1 of 1 jobs\n", 'cancel of all');
+is(defer_ok(4, 'none left', 'cancel', '--state', 'scheduled', @tenant, '-y'), "0 jobs\n", 'cancel of none');
+is_deeply(defer_json('rerun of all', 'rerun', '-s', 'cancelled', @tenant, '--yes'), { matched => 3, done => 3, jobs => [] }, 'rerun of all');
+is(sql('SELECT count(*) FROM defer.jobs WHERE rerun_of IN (' . join(', ', @many) . ')'), 3, 'rerun of all: copies');
+defer_ok(1, 'a filter that is not right', 'cancel', '--metadata', 'x', '--yes');
+defer_ok(1, 'cancel of jobs of no function', 'cancel', '--function', 'gone', '--yes');
+is(defer_ok(0, 'everything', 'cancel', '--everything', '--dry-run'), sql('SELECT count(*) FROM defer.live_jobs') . " job\n", 'everything');
+sql("SELECT defer.cancel($grouped)");
+
+# Runs for times that are past
+is(defer_ok(0, 'backfill', 'backfill', 'nightly', '--since', '2026-01-01', '--until', '2026-01-04', '--dry-run'), "3 runs\n", 'backfill: only counts');
+is_deeply(defer_json('backfill', 'backfill', 'nightly', '--since', '2026-01-01', '--until', '2026-01-03', '--owner', 'postgres',
+		'--overlap', 'allow', '--priority', '3'), { runs => 2 }, 'backfill');
+until_ok($node, q{SELECT count(*) = 2 FROM defer.jobs WHERE scheduled_for < '2026-02-01' AND priority = 3 AND state = 'succeeded'}, 'backfill: the runs');
+defer_ok(4, 'backfill of nothing', 'backfill', 'nightly', '--owner', 'app', '--since', '2026-01-01');
+defer_ok(1, 'backfill that is refused', 'backfill', 'gone', '--since', '2026-01-01');
 like(defer_ok(0, 'schedules', 'schedules'), qr/^NAME.*\nnightly .*At 03:30, every day.*Europe\/Paris/, 'schedules: a table');
 like(defer_ok(0, 'one schedule', 'schedules', 'nightly'), qr/in words +At 03:30, every day\n.*next times +\d{4}.*(\n +\d{4}.*){4}\n$/s, 'schedules: one');
 my $schedule = defer_json('schedules', 'schedules', 'nightly')->{schedules}[0];
