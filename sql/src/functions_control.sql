@@ -64,3 +64,9 @@ CREATE PROCEDURE defer.run_bulk(bulk bigint, OUT matched bigint, OUT done bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_run_bulk';
 COMMENT ON PROCEDURE defer.run_bulk(bigint) IS
 	'deals with the jobs of a command on many, part by part; only as the job that defer.cancel_jobs() and its like enqueue';
+
+CREATE FUNCTION defer.drain(queue text DEFAULT NULL, max bigint DEFAULT NULL, as_of timestamptz DEFAULT NULL,
+							raise boolean DEFAULT false) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_drain';
+COMMENT ON FUNCTION defer.drain(text, bigint, timestamptz, boolean) IS
+	'for tests: runs your own jobs that may begin, and those that these enqueue, one after the other in this session and transaction, and returns how many ran. queue: only its jobs; max: so many at most; as_of: those that may begin by then, not only by now; raise: an error of a job is raised, not recorded. Limits, pauses and max_duration are those of workers, and do not hold here; deliveries are not sent. Errors: in a job, in a read-only transaction. What is done is undone if you roll back';

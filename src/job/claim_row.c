@@ -9,7 +9,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "base/job_state.h"
 #include "config/settings_cache.h"
 #include "job/claim_row.h"
 #include "job/end.h"
@@ -92,8 +91,7 @@ discard_row(ItemPointer tid, TupleTableSlot *slot)
 	job_from_slot(&job, slot);
 	if (!job_delete_at(tid))
 		return ROW_LOCKED;
-	job_end(&job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL,
-			"was not begun before discard_after");
+	job_end_discarded(&job);
 	return ROW_DONE;
 }
 

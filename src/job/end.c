@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "base/job.h"
+#include "base/job_state.h"
 #include "job/behind.h"
 #include "job/dependents.h"
 #include "job/end.h"
@@ -75,6 +76,12 @@ job_end(const Job *job, char state, int32 attempt, TimestampTz started_at, Jsonb
 												error);
 
 	rollup_add(job, state, started_at, finished_at);
+}
+
+void
+job_end_discarded(const Job *job)
+{
+	job_end(job, STATE_DISCARDED, 0, NO_TIME, NULL, NULL, "was not begun before discard_after");
 }
 
 void

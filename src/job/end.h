@@ -20,6 +20,9 @@
 extern void job_end(const Job *job, char state, int32 attempt, TimestampTz started_at,
 					Jsonb *result, const char *sqlstate, const char *error);
 
+/* End one that was not begun in time, in the same way */
+extern void job_end_discarded(const Job *job);
+
 /*
  * The same of a job whose row is left: it is counted (table/rollup.h) by the
  * transaction that deletes the row.  Returns finished_at.

@@ -80,8 +80,8 @@ execute_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *typ
 		PopActiveSnapshot();
 
 	/*
-	 * a name of its own: the function of a step runs while the job's CALL
-	 * does
+	 * a name of its own: the job's CALL runs while the function of a step
+	 * does, and a client's statement while defer.drain() does
 	 */
 	portal = CreateNewPortal();
 	portal->visible = false;

@@ -214,6 +214,42 @@ finish_substitute_error(const ErrorData *error)
 	return substitute;
 }
 
+void
+finish_failed_row(Job *job, TimestampTz started_at, FailureKind kind, const ErrorData *error)
+{
+	const int32 attempt = job->attempt + 1;
+	JobPolicy	policy;
+	AttemptResult result;
+	char	   *sqlstate;
+
+	job_log_write(job->id, job->owner, attempt);
+	job_policy(job, &policy);
+	if (error == NULL || kind != FAILURE_ERROR)
+		error = made_up_error(kind, &policy);
+	error = error_to_keep(error);
+	result = retry_classify_failure(job, &policy, kind, error);
+	sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
+	job_attempt_end(job, attempt, started_at, result.outcome, error, result.retry_at);
+	if (result.counts)
+		job->attempt++;
+	if (strcmp(result.outcome, "conflict") == 0)
+		job->conflicts++;
+	job->suspect = 0;
+	if (strcmp(result.outcome, "snoozed") != 0)
+	{
+		job->sqlstate = cstring_to_text(sqlstate);
+		job->error = cstring_to_text(error->message != NULL ? error->message : "");
+	}
+	report_failure(job, attempt, &result, error);
+	if (result.state == 0)
+	{
+		job->discard_at = NO_TIME;	/* it has begun in time */
+		free_row(job, result.retry_at);
+	}
+	else
+		end_row(job, result.state, started_at, sqlstate, error->message);
+}
+
 /*
  * The attempt is over, its transaction rolled back.  Runs in a transaction of
  * its own; on an error nothing has been written, and it can be called again.
@@ -223,10 +259,7 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 			   const ErrorData *error)
 {
 	Job			job;
-	JobPolicy	policy;
-	AttemptResult result;
 	JobLock		lock;
-	int32		attempt;
 
 	own_transaction_begin();
 	lock = job_lock(batch_job->job.id, proc_exit_inprogress, &job);
@@ -243,40 +276,13 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 		batch_job->state = JOB_SETTLED;
 		return;
 	}
-	attempt = job.attempt + 1;
-	job_log_write(job.id, job.owner, attempt);
 	if (kind == FAILURE_CRASHED)
-		finish_crashed_row(&job, started_at, true, true);
-	else
 	{
-		char	   *sqlstate;
-
-		job_policy(&job, &policy);
-		if (error == NULL || kind != FAILURE_ERROR)
-			error = made_up_error(kind, &policy);
-		error = error_to_keep(error);
-		result = retry_classify_failure(&job, &policy, kind, error);
-		sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
-		job_attempt_end(&job, attempt, started_at, result.outcome, error, result.retry_at);
-		if (result.counts)
-			job.attempt++;
-		if (strcmp(result.outcome, "conflict") == 0)
-			job.conflicts++;
-		job.suspect = 0;
-		if (strcmp(result.outcome, "snoozed") != 0)
-		{
-			job.sqlstate = cstring_to_text(sqlstate);
-			job.error = cstring_to_text(error->message != NULL ? error->message : "");
-		}
-		report_failure(&job, attempt, &result, error);
-		if (result.state == 0)
-		{
-			job.discard_at = NO_TIME;	/* it has begun in time */
-			free_row(&job, result.retry_at);
-		}
-		else
-			end_row(&job, result.state, started_at, sqlstate, error->message);
+		job_log_write(job.id, job.owner, job.attempt + 1);
+		finish_crashed_row(&job, started_at, true, true);
 	}
+	else
+		finish_failed_row(&job, started_at, kind, error);
 	own_transaction_end();
 	batch_job->state = JOB_SETTLED;
 }

@@ -31,6 +31,13 @@ extern void finish_failure(BatchJob *job, TimestampTz started_at, FailureKind ki
 						   const ErrorData *error);
 extern ErrorData *finish_substitute_error(const ErrorData *error);
 
+/*
+ * The row, which the caller has locked, after an attempt that has been rolled back; in
+ * the caller's transaction.  Not for FAILURE_CRASHED
+ */
+extern void finish_failed_row(Job *job, TimestampTz started_at, FailureKind kind,
+							  const ErrorData *error);
+
 /* How a delivery ended, as the sender sees it */
 typedef enum DeliveryOutcome
 {

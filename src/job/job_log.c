@@ -132,7 +132,6 @@ collect_message(ErrorData *edata)
 void
 job_log_init(void)
 {
-	context = AllocSetContextCreate(TopMemoryContext, "defer job log", ALLOCSET_SMALL_SIZES);
 	server_level = compat_log_min_messages == LOG ? FATAL : compat_log_min_messages;
 	if (server_level > INFO)
 		SetConfigOption("log_min_messages", "info", PGC_POSTMASTER, PGC_S_OVERRIDE);
@@ -143,6 +142,8 @@ job_log_init(void)
 void
 job_log_begin(void)
 {
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "defer job log", ALLOCSET_SMALL_SIZES);
 	job_log_end();
 	collecting = true;
 }

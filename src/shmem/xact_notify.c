@@ -83,6 +83,8 @@ static struct
 	Oid			scheduled[MAX_SCHEDULED];
 }			pending;
 
+static uint64 jobs_noted = 0;
+
 /* Nothing is pending */
 static void
 pending_reset(void)
@@ -139,6 +141,12 @@ find_queue(Oid owner, int64 limits_key, int32 priority)
 	return NULL;
 }
 
+uint64
+xact_notify_jobs_noted(void)
+{
+	return jobs_noted;
+}
+
 void
 xact_notify_job(const Job *job)
 {
@@ -147,6 +155,7 @@ xact_notify_job(const Job *job)
 
 	if (job->run_at == DT_NOEND)
 		return;					/* held: who releases it calls again */
+	jobs_noted++;
 	pending_begin();
 	queue = find_queue(job->owner, job->limits_key, job->priority);
 	if (queue == NULL)

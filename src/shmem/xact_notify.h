@@ -20,6 +20,9 @@ extern void xact_notify_init(void); /* in _PG_init */
 /* A job may be claimed from run_at on; "infinity": it is held, and this does nothing */
 extern void xact_notify_job(const struct Job *job);
 
+/* Counts those calls of this process: another number, and there may be jobs to claim */
+extern uint64 xact_notify_jobs_noted(void);
+
 /* A function's ('f') or queue's ('q') limit is that now: LIMIT_NONE, LIMIT_PAUSED or more */
 extern void xact_notify_limit(char kind, int32 id, int32 limit);
 
