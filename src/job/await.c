@@ -38,6 +38,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
+#include "base/catalog.h"
 #include "base/errcodes.h"
 #include "base/job_state.h"
 #include "base/roles.h"
@@ -47,7 +48,7 @@
 #include "shmem/workers.h"
 #include "table/history_table.h"
 #include "table/job_row.h"
-#include "table/job_table.h"
+#include "table/job_by_id.h"
 #include "job/current_job.h"
 
 PG_FUNCTION_INFO_V1(defer_await);

@@ -16,7 +16,6 @@
 #include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "shmem/senders.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 
 /*

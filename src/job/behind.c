@@ -38,6 +38,7 @@
 #include "shmem/xact_notify.h"
 #include "table/history_table.h"
 #include "table/job_insert.h"
+#include "table/job_by_id.h"
 #include "table/job_table.h"
 
 /* Held jobs that are looked at in one part */

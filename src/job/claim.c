@@ -35,10 +35,14 @@
 #include "job/batch.h"
 #include "job/claim.h"
 #include "job/claim_row.h"
+#include "table/ready_scan.h"
 #include "table/history_table.h"
 #include "shmem/databases.h"
 #include "shmem/workers.h"
 #include "shmem/limits.h"
+#include "base/catalog.h"
+#include "table/job_row.h"
+#include "table/job_table.h"
 
 /* Most that one claim reads: bytes of arguments, rows that it moves or discards */
 #define CLAIM_BYTES			(4 * 1024 * 1024)

@@ -20,9 +20,8 @@
 #include "job/batch.h"
 #include "job/claim.h"
 #include "shmem/limits.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
-#include "table/job_table.h"
+#include "table/job_by_id.h"
 
 /* A job that could not be taken is looked at again after this (microseconds) */
 #define AGAIN_DELAY	(20 * 1000)

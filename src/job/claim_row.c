@@ -13,7 +13,9 @@
 #include "job/claim_row.h"
 #include "job/end.h"
 #include "shmem/workers.h"
-#include "shmem/xact_notify.h"
+#include "shmem/xact_notify_job.h"
+#include "table/job_by_id.h"
+#include "table/job_table.h"
 
 static inline bool
 is_text(const char *string, const text *value)

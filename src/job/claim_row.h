@@ -8,7 +8,6 @@
 #include "executor/tuptable.h"
 
 #include "job/batch.h"
-#include "table/job_table.h"
 
 /* What a claim has done with a row */
 typedef enum ScanAction

@@ -27,11 +27,11 @@
 #include "base/job_state.h"
 #include "base/roles.h"
 #include "shmem/preload.h"
-#include "shmem/xact_notify.h"
+#include "shmem/xact_notify_job.h"
 #include "function/function.h"
 #include "table/history_table.h"
 #include "table/job_insert.h"
-#include "table/job_table.h"
+#include "table/job_by_id.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
@@ -42,6 +42,7 @@
 #include "job/current_job.h"
 #include "job/dependents.h"
 #include "job/end.h"
+#include "table/job_row.h"
 
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);

@@ -23,7 +23,7 @@
 #include "base/job_state.h"
 #include "shmem/dependents.h"
 #include "table/dependency_table.h"
-#include "table/job_table.h"
+#include "table/job_by_id.h"
 #include "job/after.h"
 #include "job/dependents.h"
 #include "job/end.h"

@@ -37,8 +37,8 @@
 #include "job/finish.h"
 #include "job/job_log.h"
 #include "shmem/preload.h"
-#include "shmem/xact_notify.h"
-#include "table/job_table.h"
+#include "shmem/xact_notify_job.h"
+#include "table/job_by_id.h"
 
 /* Ids that are read at once */
 #define IDS_MAX		100

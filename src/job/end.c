@@ -31,12 +31,12 @@
 #include "job/behind.h"
 #include "job/dependents.h"
 #include "job/end.h"
-#include "shmem/ready_queue.h"
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"
 #include "table/alert_event.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "table/ready_scan.h"
 #include "table/rollup.h"
 #include "table/schedule_result.h"
 

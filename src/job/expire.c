@@ -16,7 +16,6 @@
 #include "base/role_check.h"
 #include "job/expire.h"
 #include "shmem/limits.h"
-#include "shmem/ready_queue.h"
 #include "job/end.h"
 
 /* Ready queues that are looked at for jobs to cancel, at one time */

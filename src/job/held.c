@@ -10,8 +10,8 @@
 
 #include "config/settings_cache.h"
 #include "job/held.h"
-#include "shmem/xact_notify.h"
-#include "table/job_table.h"
+#include "shmem/xact_notify_job.h"
+#include "table/job_by_id.h"
 
 void
 job_hold(Job *job)

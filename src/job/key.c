@@ -28,10 +28,10 @@
 #include "job/behind.h"
 #include "job/held.h"
 #include "job/key.h"
-#include "shmem/xact_notify.h"
+#include "shmem/xact_notify_job.h"
 #include "table/history_table.h"
 #include "table/job_insert.h"
-#include "table/job_table.h"
+#include "table/job_by_id.h"
 #include "table/key_hold.h"
 #include "table/rollup.h"
 

@@ -24,7 +24,6 @@
 #include "table/job_table.h"
 #include "shmem/workers.h"
 #include "shmem/limits.h"
-#include "shmem/shmem.h"
 
 /* It is worth it when the source's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)

@@ -43,7 +43,6 @@
 #include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/senders.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 #include "shmem/xact_notify.h"
 #include "table/job_table.h"

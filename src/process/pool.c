@@ -38,7 +38,6 @@
 #include "process/slot.h"
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 
 /* Jobs that wait behind a job that has run for so long count as ready (microseconds) */

@@ -39,7 +39,6 @@
 #include "base/wait_events.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
-#include "shmem/ready_queue.h"
 #include "shmem/senders.h"
 #include "delivery/inflight.h"
 #include "process/process.h"

@@ -10,9 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "shmem/databases.h"
-#include "shmem/ready_queue.h"
 #include "shmem/senders.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 #include "process/slot.h"
 

@@ -24,8 +24,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "table/job_table.h"
 #include "report/block_sample.h"
+#include "table/job_row.h"
+#include "base/catalog.h"
 
 /* Blocks that are looked at to see whether a table is in order */
 #define PROBES			48

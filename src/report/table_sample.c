@@ -32,8 +32,8 @@
 #include "base/compat.h"
 #include "base/job_state.h"
 #include "base/roles.h"
-#include "table/job_table.h"
 #include "report/block_sample.h"
+#include "table/job_row.h"
 
 /* Rows of a block, for a guess; most rows that may be asked for */
 #define ROWS_IN_BLOCK	40

@@ -36,11 +36,9 @@
 #include "pure/cron/cron.h"
 #include "report/server_facts.h"
 #include "schedule/cron_zone.h"
-#include "shmem/shmem.h"
 #include "shmem/databases.h"
 #include "shmem/workers.h"
 #include "shmem/senders.h"
-#include "shmem/ready_queue.h"
 
 /* Most instants that defer.schedule_next_runs() tells */
 #define MAX_NEXT_RUNS	1000

@@ -26,9 +26,7 @@
 #include "report/server_facts.h"
 #include "report/why.h"
 #include "shmem/limits.h"
-#include "shmem/ready_queue.h"
 #include "shmem/senders.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 
 static bool

@@ -35,8 +35,8 @@
 #include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
-#include "table/job_table.h"
 #include "schedule/schedule.h"
+#include "base/catalog.h"
 
 /* Schedules in a transaction, and in one turn of the scheduler */
 #define BATCH_ROWS		100

@@ -14,7 +14,6 @@
 #include "shmem/preload.h"
 #include "shmem/ready_queue.h"
 #include "shmem/senders.h"
-#include "shmem/shmem.h"
 #include "shmem/statistics.h"
 #include "shmem/waiters.h"
 #include "shmem/workers.h"

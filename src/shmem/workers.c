@@ -12,7 +12,6 @@
 
 #include "base/guc.h"
 #include "shmem/databases.h"
-#include "shmem/shmem.h"
 #include "shmem/workers.h"
 
 /* A role whose jobs have waited is remembered so long (microseconds) */

@@ -13,6 +13,7 @@
 #include "base/limits_key.h"
 #include "shmem/process_slot.h"
 #include "shmem/ready_queue.h"
+#include "shmem/shmem.h"		/* the number of slots, their lock */
 
 /* Most jobs that one claim takes */
 #define BATCH_MAX		500

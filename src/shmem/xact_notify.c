@@ -3,13 +3,12 @@
  *		What a transaction has done that other processes must hear of once it
  *		commits: see xact_notify.h.
  *
- * It is kept in memory of constant size, however many jobs the transaction
- * enqueues: counters and minimum keys.  What does not fit is looked for in the
- * tables by the scheduler.  The callback runs after the commit is visible to
- * others, when nothing may fail any more.
+ * It is kept in memory of constant size; jobs are in xact_notify_job.c.  What does
+ * not fit is looked for in the tables by the scheduler.  The callback runs after
+ * the commit is visible to others, when nothing may fail any more.
  *
  * What a subtransaction has added is not taken out when it is rolled back: then
- * a job that is not there is looked for once, and a limit is read again.
+ * a limit is read again, or the scheduler looks once for nothing.
  */
 #include "postgres.h"
 
@@ -19,50 +18,21 @@
 #include "utils/timestamp.h"
 
 #include "base/callbacks.h"
-#include "base/guc.h"
-#include "base/job.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
-#include "shmem/ready_queue.h"
 #include "shmem/scheduled_set.h"
-#include "shmem/senders.h"
-#include "shmem/shmem.h"
 #include "shmem/waiters.h"
 #include "shmem/workers.h"
 #include "shmem/xact_notify.h"
+#include "shmem/xact_notify_job.h"
 
-#define MAX_READY_QUEUES	64
-#define MAX_ROLES	8
 #define MAX_LIMITS	16
 #define MAX_FINALS	32
 #define MAX_SCHEDULED	16
 
-/* A scheduler that waits for room in its pools looks more often than that */
-#define LOOKS_SOON	(200 * 1000)
-
-typedef struct PendingQueue
-{
-	Oid			owner;
-	int32		priority;
-	int64		limits_key;
-	LimitScopes scopes;
-	ReadyKey	min_key;
-	int64		count;
-} PendingQueue;
-
-/* Queues of a role for which there was no room above */
-typedef struct PendingRole
-{
-	Oid			owner;
-	TimestampTz due;			/* the first of their jobs */
-} PendingRole;
-
 static struct
 {
 	bool		any;
-	int			nqueues;
-	int			last;			/* ready queue of the last xact_notify_job() */
-	int			nroles;
 	int			nlimits;		/* MAX_LIMITS + 1: more than there is room for */
 	int			nfinals;		/* likewise */
 	int			nscheduled;
@@ -75,23 +45,18 @@ static struct
 	bool		probe;			/* look which databases there are */
 	uint32		rollup;			/* new counts of finished jobs */
 	TimestampTz next_schedule;
-	PendingQueue queues[MAX_READY_QUEUES];
-	PendingRole roles[MAX_ROLES];
 	LimitChange limits[MAX_LIMITS];
 	int64		finals[MAX_FINALS];
 	int64		behind[BEHIND_MAX];
 	Oid			scheduled[MAX_SCHEDULED];
 }			pending;
 
-static uint64 jobs_noted = 0;
-
 /* Nothing is pending */
 static void
 pending_reset(void)
 {
 	pending.any = false;
-	pending.nqueues = pending.nroles = pending.nlimits = pending.nfinals = 0;
-	pending.nscheduled = pending.nbehind = pending.last = 0;
+	pending.nlimits = pending.nfinals = pending.nscheduled = pending.nbehind = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
 	pending.results = false;
 	pending.rollup = 0;
@@ -106,76 +71,6 @@ pending_begin(void)
 		pending_reset();
 		pending.any = true;
 	}
-}
-
-/* There is no room for the queue: let all queues of its role be searched for */
-static void
-note_role(Oid owner, TimestampTz due)
-{
-	for (int i = 0; i < pending.nroles; i++)
-	{
-		if (pending.roles[i].owner == owner)
-		{
-			pending.roles[i].due = Min(pending.roles[i].due, due);
-			return;
-		}
-	}
-	if (pending.nroles == MAX_ROLES)
-		pending.rescan = true;
-	else
-		pending.roles[pending.nroles++] = (PendingRole) {owner, due};
-}
-
-static PendingQueue *
-find_queue(Oid owner, int64 limits_key, int32 priority)
-{
-	/* the last one is the likely one */
-	for (int i = 0; i < pending.nqueues; i++)
-	{
-		PendingQueue *queue = &pending.queues[(pending.last + i) % pending.nqueues];
-
-		if (queue->owner == owner && queue->limits_key == limits_key &&
-			queue->priority == priority)
-			return queue;
-	}
-	return NULL;
-}
-
-uint64
-xact_notify_jobs_noted(void)
-{
-	return jobs_noted;
-}
-
-void
-xact_notify_job(const Job *job)
-{
-	ReadyKey	key = {job->run_at, job->id};
-	PendingQueue *queue;
-
-	if (job->run_at == DT_NOEND)
-		return;					/* held: who releases it calls again */
-	jobs_noted++;
-	pending_begin();
-	queue = find_queue(job->owner, job->limits_key, job->priority);
-	if (queue == NULL)
-	{
-		if (pending.nqueues == MAX_READY_QUEUES)
-		{
-			note_role(job->owner, job->run_at);
-			return;
-		}
-		queue = &pending.queues[pending.nqueues++];
-		*queue = (PendingQueue)
-		{
-			job->owner, job->priority, job->limits_key, job->scopes,
-				READY_KEY_NONE, 0
-		};
-	}
-	pending.last = queue - pending.queues;
-	if (ready_key_before(key, queue->min_key))
-		queue->min_key = key;
-	queue->count++;
 }
 
 static void
@@ -291,44 +186,6 @@ xact_notify_rescan(void)
 }
 
 /*
- * Check whether the scheduler can do something for jobs that found no idle
- * worker.  If all workers that there may be are there it can make room among
- * those of others as they become idle, for which it looks now and then once it
- * knows.  The caller holds workers_lock.
- */
-static bool
-pool_can_grow(const DatabaseSlot *db)
-{
-	int			working = 0;
-	bool		others = false;
-	bool		idle;
-
-	for (int i = 0; i < pending.nqueues; i++)
-	{
-		if (LIMITS_KEY_IS_DELIVERY(pending.queues[i].limits_key))
-			return true;		/* the sender was not there */
-	}
-
-	for (int i = 0; i < shared->nworker_slots; i++)
-	{
-		if (!worker_counts(&worker_slots[i]))
-			continue;
-		working++;
-		others = others || worker_slots[i].database != MyDatabaseId ||
-			worker_slots[i].owner != pending.queues[0].owner;
-	}
-	if (working < defer_max_workers ||
-		(others && db->next_wake > GetCurrentTimestamp() + LOOKS_SOON))
-		return true;
-	for (int i = 0; i < pending.nqueues; i++)
-	{
-		if (workers_count(MyDatabaseId, pending.queues[i].owner, &idle) == 0)
-			return true;
-	}
-	return false;
-}
-
-/*
  * Tell of new counts of finished jobs.  True: the scheduler must hear of it now,
  * as they are the first ones, or many by now.
  */
@@ -380,7 +237,7 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 		if (next_due < db->next_wake)
 			wake = true;
 		if (grow && !wake)
-			wake = pool_can_grow(db);
+			wake = xact_notify_jobs_need_workers(db);
 		if (wake)
 			database_wake_scheduler_locked(db);
 	}
@@ -392,39 +249,6 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 			SetLatch(shared->launcher.latch);
 	}
 	LWLockRelease(shared->workers_lock);
-}
-
-/*
- * Jobs have come.  *next_due is lowered to when the first of those is due that
- * are not yet; *grow is set if there are more than idle workers take up, *wake
- * if the scheduler is needed for another reason.
- */
-static void
-commit_jobs(TimestampTz *next_due, bool *grow, bool *wake)
-{
-	const TimestampTz now = GetCurrentTimestamp();
-
-	for (int i = 0; i < pending.nqueues; i++)
-	{
-		const PendingQueue *queue = &pending.queues[i];
-		const ReadyQueueChoice ready = {queue->owner, queue->priority, queue->limits_key,
-			queue->scopes, queue->min_key};
-		ReadyAdded	added = ready_queue_add(MyDatabaseId, &ready, queue->count, now);
-
-		if (queue->min_key.run_at > now)
-			*next_due = Min(*next_due, queue->min_key.run_at);
-		else if (added != READY_ADDED_CLAIM)
-			*wake = *wake || added != READY_ADDED;
-		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
-			*grow = !sender_wake(MyDatabaseId) || *grow;
-		else if (workers_wake_idle(MyDatabaseId, queue->owner, queue->count) < queue->count)
-			*grow = true;
-	}
-	for (int i = 0; i < pending.nroles; i++)
-	{
-		ready_role_unlisted(MyDatabaseId, pending.roles[i].owner, pending.roles[i].due);
-		*next_due = Min(*next_due, pending.roles[i].due);
-	}
 }
 
 static void
@@ -450,13 +274,15 @@ pending_commit(void)
 	bool		grow = false;
 	bool		wake = false;
 
+	pending_begin();
+	if (xact_notify_jobs_left_out())
+		pending.rescan = true;
 	if (pending.nlimits > 0)
 		wake = limits_changed(MyDatabaseId, pending.nlimits > MAX_LIMITS ? NULL : pending.limits,
 							  pending.nlimits);
 	for (int i = 0; i < pending.nscheduled; i++)
 		scheduled_set_add(MyDatabaseId, pending.scheduled[i]);
-	if (pending.nqueues > 0)
-		commit_jobs(&next_due, &grow, &wake);
+	xact_notify_jobs_commit(&next_due, &grow, &wake);
 	commit_finals();
 
 	/* those of our processes that end most jobs need no lock for it */
@@ -475,9 +301,10 @@ pending_xact_callback(XactEvent event)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (pending.any && shared != NULL)
+			if ((pending.any || xact_notify_jobs_pending()) && shared != NULL)
 				pending_commit();
 			pending.any = false;
+			xact_notify_jobs_forget();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
@@ -487,6 +314,7 @@ pending_xact_callback(XactEvent event)
 			 * scheduler look in the tables: see lifecycle/database_ddl.c.
 			 */
 			pending.any = false;
+			xact_notify_jobs_forget();
 			break;
 		default:
 			break;

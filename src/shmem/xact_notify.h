@@ -1,10 +1,10 @@
 /*
  * xact_notify.h
- *		What must reach other processes when this transaction commits.
+ *		What must reach other processes when this transaction commits; jobs that
+ *		become ready are in xact_notify_job.h.
  *
  * All of these may be called many times in a transaction; nothing happens on
- * rollback.  They need constant memory, whatever the number of jobs, and throw
- * nothing.
+ * rollback.  They need constant memory, and throw nothing.
  */
 #ifndef DEFER_XACT_NOTIFY_H
 #define DEFER_XACT_NOTIFY_H
@@ -13,15 +13,7 @@
 
 #include "datatype/timestamp.h"
 
-struct Job;
-
 extern void xact_notify_init(void); /* in _PG_init */
-
-/* A job may be claimed from run_at on; "infinity": it is held, and this does nothing */
-extern void xact_notify_job(const struct Job *job);
-
-/* Counts those calls of this process: another number, and there may be jobs to claim */
-extern uint64 xact_notify_jobs_noted(void);
 
 /* A function's ('f') or queue's ('q') limit is that now: LIMIT_NONE, LIMIT_PAUSED or more */
 extern void xact_notify_limit(char kind, int32 id, int32 limit);

@@ -14,7 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "shmem/xact_notify.h"
+#include "shmem/xact_notify_job.h"
 #include "table/job_insert.h"
 #include "table/job_table.h"
 

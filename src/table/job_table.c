@@ -1,6 +1,6 @@
 /*
  * job_table.c
- *		Rows of defer.job: reading, locking, writing.
+ *		defer.job: the table, and rows of it by their place.
  *
  * By direct access to table and indexes: plans, permissions, search_path,
  * triggers and row security do not apply, and it is fast.  Row triggers that a
@@ -177,7 +177,7 @@ job_table_index_row(JobTable *table, bool *conflict, bool only_summarizing)
 }
 
 /* ------------------------------------------------------------------------
- * Find and lock
+ * Find
  * ------------------------------------------------------------------------ */
 
 /* The newest committed version of a row, into the slot */
@@ -204,92 +204,12 @@ job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot)
 	return found;
 }
 
-bool
-job_read(int64 id, Job *job)
-{
-	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
-	ItemPointerData tid;
-	bool		found;
-
-	CommandCounterIncrement();
-	found = job_tid(id, &tid, slot);
-	if (found)
-		job_from_slot(job, slot);
-	ExecDropSingleTupleTableSlot(slot);
-	return found;
-}
-
-static int64
-claim_of_slot(TupleTableSlot *slot)
-{
-	bool		isnull;
-	Datum		claim = slot_getattr(slot, JOB_CLAIM, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(claim);
-}
-
-/* claim: that it must have; NULL: any */
-static JobLock
-lock_row(int64 id, const int64 *claim, bool skip_locked, Job *job)
-{
-	JobTable   *table = job_table();
-	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
-	JobLock		outcome = JOB_GONE;
-	ItemPointerData tid;
-
-	CommandCounterIncrement();
-	while (job_tid(id, &tid, slot))
-	{
-		TM_FailureData failure;
-		TM_Result	result;
-
-		CHECK_FOR_INTERRUPTS();
-		if (claim != NULL && claim_of_slot(slot) != *claim)
-			break;
-
-		/*
-		 * a later version may have another claim: then it is looked at before
-		 * it is locked
-		 */
-		result = table_tuple_lock(table->rel, &tid, GetLatestSnapshot(), slot,
-								  GetCurrentCommandId(false), LockTupleExclusive,
-								  skip_locked ? LockWaitSkip : LockWaitBlock,
-								  claim == NULL ? TUPLE_LOCK_FLAG_FIND_LAST_VERSION : 0, &failure);
-		if (result == TM_Ok)
-		{
-			job_from_slot(job, slot);
-			outcome = JOB_LOCKED;
-			break;
-		}
-		if (result == TM_WouldBlock)
-		{
-			outcome = JOB_BUSY;
-			break;
-		}
-		/* deleted, or changed under our eyes: look again */
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	return outcome;
-}
-
-JobLock
-job_lock(int64 id, bool skip_locked, Job *job)
-{
-	return lock_row(id, NULL, skip_locked, job);
-}
-
-JobLock
-job_lock_claim(int64 id, int64 claim, bool skip_locked, Job *job)
-{
-	return lock_row(id, &claim, skip_locked, job);
-}
-
 /* ------------------------------------------------------------------------
  * Change and delete
  * ------------------------------------------------------------------------ */
 
-static TM_Result
-update_at(JobTable *table, ItemPointer tid, bool wait)
+TM_Result
+job_table_update_at(JobTable *table, ItemPointer tid, bool wait)
 {
 	TM_FailureData failure;
 	LockTupleMode lock_mode;
@@ -301,29 +221,6 @@ update_at(JobTable *table, ItemPointer tid, bool wait)
 	if (result == TM_Ok && !COMPAT_NO_INDEXES(indexes))
 		job_table_index_row(table, NULL, COMPAT_ONLY_SUMMARIZING(indexes));
 	return result;
-}
-
-/*
- * Write all of a row that this transaction has locked.
- */
-void
-job_update(const Job *job)
-{
-	JobTable   *table = job_table();
-	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
-	ItemPointerData tid;
-	TM_Result	result = TM_Deleted;
-
-	CommandCounterIncrement();
-	if (job_tid(job->id, &tid, slot))
-	{
-		job_to_slot(job, table->slot);
-		result = update_at(table, &tid, true);
-		ExecClearTuple(table->slot);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	if (result != TM_Ok)
-		elog(ERROR, "job " INT64_FORMAT " was changed by another process", job->id);
 }
 
 /*
@@ -344,15 +241,15 @@ job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *n
 	table->slot->tts_values[JOB_CLAIM - 1] = Int64GetDatum(claim);
 	table->slot->tts_isnull[JOB_CLAIM - 1] = claim == 0;
 	ExecStoreVirtualTuple(table->slot);
-	result = update_at(table, tid, false);
+	result = job_table_update_at(table, tid, false);
 	if (new_place != NULL)
 		tid_cache_set(new_place, table->rel, &table->slot->tts_tid);
 	ExecClearTuple(table->slot);
 	return result == TM_Ok;
 }
 
-static bool
-delete_at(ItemPointer tid, bool wait)
+bool
+job_table_delete_at(ItemPointer tid, bool wait)
 {
 	TM_FailureData failure;
 	TM_Result	result;
@@ -365,7 +262,7 @@ delete_at(ItemPointer tid, bool wait)
 bool
 job_delete_at(ItemPointer tid)
 {
-	return delete_at(tid, false);
+	return job_table_delete_at(tid, false);
 }
 
 /*
@@ -410,20 +307,7 @@ job_delete_left(CachedTid *place, int64 id, int64 *followed_by)
 			*followed_by = isnull ? 0 : DatumGetInt64(value);
 		}
 	}
-	deleted = ItemPointerIsValid(&tid) && delete_at(&tid, false);
+	deleted = ItemPointerIsValid(&tid) && job_table_delete_at(&tid, false);
 	ExecClearTuple(table->slot);
 	return deleted;
-}
-
-/* Our own lock on the row counts as one of another session, unless we "wait" */
-void
-job_delete(int64 id)
-{
-	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
-	ItemPointerData tid;
-
-	CommandCounterIncrement();
-	if (!job_tid(id, &tid, slot) || !delete_at(&tid, true))
-		elog(ERROR, "job " INT64_FORMAT " was changed by another process", id);
-	ExecDropSingleTupleTableSlot(slot);
 }

@@ -22,6 +22,7 @@
 #include "shmem/ready_queue.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
+#include "table/ready_scan.h"
 
 /* Rows that are counted in a ready queue, to guess how much work there is */
 #define COUNT_MAX	64

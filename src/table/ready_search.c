@@ -20,7 +20,7 @@
 #include "base/own_transaction.h"
 #include "base/timer.h"
 #include "shmem/ready_queue.h"
-#include "table/job_table.h"
+#include "table/ready_scan.h"
 #include "table/ready_search.h"
 
 /* Queues of a role that are told of at first */

@@ -29,7 +29,7 @@
 #include "shmem/xact_notify.h"
 #include "table/direct_insert.h"
 #include "table/history_table.h"
-#include "table/job_table.h"
+#include "table/job_by_id.h"
 #include "table/rollup.h"
 
 /* Columns of defer.job_rollup_new */
