@@ -122,7 +122,8 @@ suite_tap()
 	for file in $(sed -n 's/^\([^ ]*\.pl\) .*(Wstat: .*/\1/p' "$log"); do
 		# One that died without a failed assertion counts too
 		grep -q '^not ok' "$WORK/tap/out/$file" 2>/dev/null || bad=$((bad + 1))
-		say "--- end of the log of $file"
+		say "--- what failed in $file, and the end of its log"
+		grep -A 12 'not ok ' "$WORK/tap/tmp_check/log/regress_log_$(basename "$file" .pl)" | head -n 100
 		tail -n 30 "$WORK/tap/tmp_check/log/regress_log_$(basename "$file" .pl)"
 	done
 	count tap "$good" "$bad" $status
