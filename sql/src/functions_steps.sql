@@ -30,3 +30,25 @@ CREATE FUNCTION defer.random(name text) RETURNS double precision
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_random';
 COMMENT ON FUNCTION defer.random(text) IS
 	'a random number, 0 <= x < 1, which is the same in later runs of the procedure: written with the next step. Error outside a procedure that runs as a job, or twice by one name';
+
+CREATE PROCEDURE defer.sleep(name text, duration interval)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_sleep';
+COMMENT ON PROCEDURE defer.sleep(text, interval) IS
+	'a step that waits for a time, counted from the first run of the procedure that comes to it. What the procedure has written since the step before is committed; the job waits without a worker or a transaction, and uses no attempt. Then the procedure is called again from its beginning. Errors: as of defer.step(); a negative duration, or more than 100 years';
+CREATE PROCEDURE defer.sleep_until(name text, "time" timestamptz)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_sleep_until';
+COMMENT ON PROCEDURE defer.sleep_until(text, timestamptz) IS
+	'the same, until a time that the first run has given; if that is over the step is done at once';
+
+CREATE PROCEDURE defer.wait_job(name text, id bigint, on_failure text DEFAULT 'fail')
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_wait_job';
+COMMENT ON PROCEDURE defer.wait_job(text, bigint, text) IS
+	'a step that waits until a job of yours has ended, as defer.sleep() does. on_failure: what is done if that does not succeed: fail raises an error, return goes on. Errors: as of defer.step(); there is no such job that you may manage';
+CREATE PROCEDURE defer.wait_job(name text, id bigint, INOUT result jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_wait_job';
+COMMENT ON PROCEDURE defer.wait_job(text, bigint, jsonb) IS
+	'the same, with the result of the job';
+CREATE PROCEDURE defer.wait_job(name text, id bigint, on_failure text, INOUT result jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_wait_job';
+COMMENT ON PROCEDURE defer.wait_job(text, bigint, text, jsonb) IS
+	'the same, with on_failure and the result: with return, what a job that did not succeed has left, such as the answer to a delivery, or NULL';

@@ -98,7 +98,7 @@ COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_dura
 COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
 COMMENT ON COLUMN defer.job.waits IS
-	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. NULL: it does not';
+	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. In a step of a procedure: s sleeps until run_at, w waits for other jobs. NULL: it does not';
 COMMENT ON COLUMN defer.job.not_before IS
 	'of a job that waits, or is behind another: run_at afterwards; discard_at is as far from it as it will be from run_at';
 
@@ -142,13 +142,18 @@ CREATE TABLE defer.step (
 	result			jsonb,
 	started_at		timestamptz NOT NULL,
 	finished_at		timestamptz,
+	until			timestamptz,
+	awaits			text,
 	CONSTRAINT step_pkey PRIMARY KEY (job_id, name)
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
 COMMENT ON TABLE defer.step IS 'steps of procedures; look at defer.steps instead';
 COMMENT ON COLUMN defer.step.owner IS 'of the job';
 COMMENT ON COLUMN defer.step.ord IS 'place of the step in the run of the procedure that first came to it, from 1 on';
-COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random()';
-COMMENT ON COLUMN defer.step.started_at IS 'in the run that completed it';
+COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job';
+COMMENT ON COLUMN defer.step.started_at IS 'in the run that completed it, or that began to wait';
+COMMENT ON COLUMN defer.step.finished_at IS 'NULL: it waits';
+COMMENT ON COLUMN defer.step.until IS 'of a wait: when it ends, at the latest; NULL: not known';
+COMMENT ON COLUMN defer.step.awaits IS 'what a wait is for: the id of a job; NULL: for a time';
 
 -- Keys that count for a time after the enqueue, whatever has become of the job
 CREATE TABLE defer.key_hold (

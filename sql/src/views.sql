@@ -59,9 +59,10 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid,
 	CASE WHEN defer.may_see(u.owner) THEN u.behind END AS behind
   FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
-			CASE WHEN j.waits IS NULL THEN j.run_at ELSE j.not_before END AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
+			CASE WHEN j.waits = 'j' THEN j.not_before ELSE j.run_at END AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
 			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.group_key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
-			j.scheduled_for, CASE WHEN j.waits IS NULL THEN j.discard_at END AS discard_at, j.behind, j.waits
+			j.scheduled_for, CASE WHEN j.waits IS NULL THEN j.discard_at END AS discard_at, j.behind,
+			CASE WHEN j.run_at > pg_catalog.statement_timestamp() THEN j.waits END AS waits
 		  FROM defer.job j
 		UNION ALL
 		SELECT h.id, h.owner, h.function, h.args, h.state, NULL::bigint, NULL::smallint, h.queue, h.priority,
@@ -84,7 +85,7 @@ SELECT j.id, j.owner, j.function, j.queue, j.group_key, j.run_at, j.schedule_id,
   FROM defer.job j
   LEFT JOIN defer.running_jobs() r ON r.job_id = j.id
  CROSS JOIN LATERAL (SELECT CASE WHEN j.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
-		WHEN j.waits IS NOT NULL THEN 'waiting'
+		WHEN j.waits IS NOT NULL AND j.run_at > pg_catalog.statement_timestamp() THEN 'waiting'
 		WHEN j.attempt > 0 OR j.conflicts > 0 THEN 'retrying'
 		WHEN j.run_at > pg_catalog.statement_timestamp() THEN 'scheduled'
 		ELSE 'queued' END AS state) x
@@ -172,18 +173,19 @@ SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord
 		WHEN 'g' THEN 'gone' END AS state,
 	d.open
   FROM defer.dependency d
- WHERE defer.may_see(d.owner);
+ WHERE d.ord > 0 AND defer.may_see(d.owner);
 COMMENT ON VIEW defer.dependencies IS
 	'what jobs you may see come after. ord: the place in "after". after_id: the earlier job, or the rerun of it whose success counted. state: how that ended; NULL: it has not. open: the job still waits for it, because it has not ended, or is held because it did not succeed';
 
 CREATE VIEW defer.steps WITH (security_barrier) AS
-SELECT s.job_id, s.ord, s.name, CASE s.kind WHEN 's' THEN 'step' WHEN 't' THEN 'now' ELSE 'random' END AS kind,
+SELECT s.job_id, s.ord, s.name, CASE s.kind WHEN 's' THEN 'step' WHEN 't' THEN 'now' WHEN 'r' THEN 'random'
+		WHEN 'z' THEN 'sleep' ELSE 'wait_job' END AS kind,
 	CASE WHEN s.finished_at IS NULL THEN 'waiting' ELSE 'done' END AS state,
-	s.result, s.started_at, s.finished_at
+	s.result, s.started_at, s.finished_at, s.awaits, s.until
   FROM defer.step s
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.steps IS
-	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random. result: what it returns. A step that has begun and not been completed has no row';
+	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random, sleep, wait_job. state: done, or waiting. result: what it returns. awaits: what a wait is for, the id of a job. until: when it ends, at the latest. A step that has begun and not been completed has no row';
 
 CREATE VIEW defer.logs WITH (security_barrier) AS
 SELECT l.job_id, l.attempt, l.at, l.level, l.message

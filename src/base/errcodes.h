@@ -11,6 +11,9 @@
 #define ERRCODE_JOB_SNOOZED		MAKE_SQLSTATE('D', 'F', '0', '0', '1')
 #define ERRCODE_JOB_GIVEN_UP	MAKE_SQLSTATE('D', 'F', '0', '0', '2')
 
+/* The end of a pass of a procedure that waits in a step */
+#define ERRCODE_JOB_WAITS		MAKE_SQLSTATE('D', 'F', '0', '0', '3')
+
 /* Raised by defer.await() */
 #define ERRCODE_JOB_CANCELLED	MAKE_SQLSTATE('D', 'F', '0', '1', '0')
 #define ERRCODE_JOB_DISCARDED	MAKE_SQLSTATE('D', 'F', '0', '1', '1')

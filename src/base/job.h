@@ -17,6 +17,17 @@
 #define WAITS_NOTHING	'\0'
 #define WAITS_JOBS		'j'		/* other jobs have to end: defer.dependency */
 
+/* The same in a step; run_at is when it stops to wait, or "infinity" */
+#define WAITS_SLEEP		's'
+#define WAITS_STEP_JOBS 'w'		/* defer.dependency, with ord below 0 */
+
+/* Check for a job that the end of others lets go on */
+static inline bool
+waits_for_others(char waits)
+{
+	return waits == WAITS_JOBS || waits == WAITS_STEP_JOBS;
+}
+
 /*
  * A row of defer.job.  Pointers are into the memory context that the reader
  * chose.  NULL pointer, 0 or NO_TIME where the column is NULL.
@@ -57,7 +68,7 @@ typedef struct Job
 	int64		behind;			/* held until this one has ended; 0: none */
 	int64		followed_by;	/* the one that is held behind this one; 0:
 								 * none */
-	char		waits;			/* WAITS_...: then run_at is "infinity" */
+	char		waits;			/* WAITS_... */
 	TimestampTz not_before;		/* of a held or waiting one: run_at
 								 * afterwards; else NO_TIME */
 } Job;

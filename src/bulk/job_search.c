@@ -103,7 +103,7 @@ struct JobSearch
 /* State of an unfinished job; as in the view defer.jobs */
 static const char *const live_state =
 "CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($13) THEN 'running'"
-" WHEN j.waits IS NOT NULL THEN 'waiting'"
+" WHEN j.waits IS NOT NULL AND j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'waiting'"
 " WHEN j.attempt OPERATOR(pg_catalog.>) 0 OR j.conflicts OPERATOR(pg_catalog.>) 0 THEN 'retrying'"
 " WHEN j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'scheduled'"
 " ELSE 'queued' END";

@@ -323,6 +323,12 @@ after_copy(int64 from, int64 to, Oid owner)
 	Dependency *rows;
 	int			n = dependency_of_child(from, &rows);
 
+	/* without what its steps have waited for, which comes first */
+	while (n > 0 && rows[0].ord < 0)
+	{
+		rows++;
+		n--;
+	}
 	for (int i = 0; i < n; i++)
 		rows[i].owner = owner;
 	insert_rows(rows, n, to, false);

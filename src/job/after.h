@@ -6,6 +6,7 @@
 #define JOB_AFTER_H
 
 #include "fmgr.h"
+#include "utils/jsonb.h"
 
 #include "base/own_sql.h"
 
@@ -53,6 +54,12 @@ typedef struct JobLook
 	int64		rerun_of;		/* of one that has ended */
 } JobLook;
 extern void job_look(int64 id, JobLook *look);
+
+/*
+ * job/inputs.c: find the result of an earlier job of this one that was copied before the
+ * history of that one went; false: none was.
+ */
+extern bool inputs_kept_result(int64 id, Jsonb **result);
 
 /* "job 17, which it came after, failed" */
 extern char *after_reason(int64 id, char state);

@@ -96,6 +96,12 @@ extern void batch_new_abort(void);
 /* job/batch_entries.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
 extern void batch_end_job(void);
+
+/*
+ * The job that this worker runs is about to commit that it waits: it can be cancelled
+ * by its row only from now on.  Returns false if it is to be cancelled already.
+ */
+extern bool batch_leave_running_job(void);
 extern void batch_leave_job(int index);
 
 #endif							/* BATCH_H */

@@ -156,6 +156,19 @@ batch_start_job(int index, TimestampTz now)
 	return ours;
 }
 
+bool
+batch_leave_running_job(void)
+{
+	bool		cancelled;
+
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
+	cancelled = my_worker->cancel_job != 0 && my_worker->cancel_job == my_worker->current_job;
+	if (!cancelled)
+		my_worker->current_job = 0;
+	LWLockRelease(my_worker->lock);
+	return !cancelled;
+}
+
 void
 batch_end_job(void)
 {

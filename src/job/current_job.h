@@ -13,6 +13,7 @@ typedef struct CurrentJob
 	bool		snooze;			/* defer.snooze was called ... */
 	int64		snooze_for;		/* ... microseconds */
 	bool		give_up;		/* defer.give_up was called */
+	bool		has_pass;		/* it has called functions of steps */
 	const char *step;			/* whose function runs; NULL: none does */
 	int64		transaction_timeout;	/* its time limit, if that is the
 										 * shortest; microseconds, else 0 */

@@ -44,29 +44,37 @@ dependents_stop_waiting(Job *job)
 {
 	if (job->waits == WAITS_NOTHING)
 		return;
+	if (job->waits != WAITS_JOBS)
+		dependents_wait_end(job->id);
 	job->waits = WAITS_NOTHING;
 	job->run_at = job->not_before;
 	job->not_before = NO_TIME;
 	job->discard_at = NO_TIME;
 }
 
+/*
+ * The row of a job that runs is not locked, which would hold up its worker: a pass that
+ * has looked before may be about to wait on.
+ */
 bool
 dependents_check_waiting(int64 id)
 {
 	Job			job;
 
-	if (dependency_has_open(id, 0))
+	if (dependency_has_open(id, 0) || !job_read(id, &job) || !waits_for_others(job.waits))
 		return true;
-	switch (job_lock(id, true, &job))
+	if (job.claim != 0)
+		return job.waits == WAITS_JOBS;
+	switch (job_lock_claim(id, 0, true, &job))
 	{
 		case JOB_BUSY:
 			return false;
 		case JOB_GONE:
-			return true;
+			return !job_read(id, &job);
 		case JOB_LOCKED:
 			break;
 	}
-	if (job.waits == WAITS_JOBS)
+	if (waits_for_others(job.waits))
 		job_unhold(&job);
 	return true;
 }
@@ -79,6 +87,41 @@ release(const Dependency *row)
 		dependents_still_open(row->child_id);
 	else if (!dependents_check_waiting(row->child_id))
 		dependents_tell(row->child_id, true);
+}
+
+/* ------------------------------------------------------------------------
+ * Steps that wait
+ * ------------------------------------------------------------------------ */
+
+void
+dependents_wait(const Job *job, int n, const int64 *ids, const bool *open)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Dependency	row = {
+			.child_id = job->id, .ord = -1 - i, .owner = job->owner, .parent_id = ids[i],
+			.awaits_id = ids[i], .open = open[i], .after_failure = AFTER_FAILURE_RUN
+		};
+
+		CHECK_FOR_INTERRUPTS();
+		dependency_insert(&row);
+		if (open[i])
+			dependents_opened(ids[i]);
+	}
+}
+
+void
+dependents_wait_end(int64 id)
+{
+	Dependency *rows;
+	int			n = dependency_of_child(id, &rows);
+
+	for (int i = 0; i < n && rows[i].ord < 0; i++)
+	{
+		if (dependency_delete(&rows[i]) && rows[i].open)
+			dependents_closed(rows[i].awaits_id);
+	}
+	pfree(rows);
 }
 
 /* ------------------------------------------------------------------------

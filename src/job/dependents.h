@@ -17,6 +17,14 @@ extern void dependents_end(const struct Job *job, char state);
 /* A job that waits is to end: its times become those of a job that does not */
 extern void dependents_stop_waiting(struct Job *job);
 
+/*
+ * A step of the job waits for others, which the caller has published before it looked
+ * which of them have not ended: these are open.  The step waits no more; rows that
+ * other sessions have locked are left.
+ */
+extern void dependents_wait(const struct Job *job, int n, const int64 *ids, const bool *open);
+extern void dependents_wait_end(int64 id);
+
 /* For the scheduler, each part in a transaction of the caller */
 typedef struct EndedJob
 {
@@ -34,8 +42,8 @@ typedef struct EndedJob
 extern bool dependents_settle(EndedJob *ended, int max, bool *busy);
 
 /*
- * Let a job begin if it waits for no other any more.  Returns false if another
- * session has locked it.
+ * Let a job begin if it waits for no other any more.  Returns false if that is to be
+ * looked at again: another session has locked it, or its step is about to wait on.
  */
 extern bool dependents_check_waiting(int64 id);
 

@@ -214,7 +214,7 @@ scan_awaited(void)
 static bool
 scan_waiting(void)
 {
-	uint64		n = scan_rows("SELECT j.id FROM defer.job j WHERE j.waits OPERATOR(pg_catalog.=) 'j'"
+	uint64		n = scan_rows("SELECT j.id FROM defer.job j WHERE j.waits OPERATOR(pg_catalog.=) ANY ('{j,w}'::pg_catalog.\"char\"[])"
 							  " AND j.id OPERATOR(pg_catalog.>) $1 AND $2 IS NOT NULL"
 							  " ORDER BY j.id LIMIT $3");
 

@@ -11,7 +11,6 @@
 #include "utils/timestamp.h"
 
 #include "base/job_state.h"
-#include "base/job.h"
 #include "base/own_transaction.h"
 #include "base/role_check.h"
 #include "job/expire.h"

@@ -95,14 +95,37 @@ finish_step(const Job *running)
 {
 	Job			job;
 
-	if (running->attempt == 0 && running->conflicts == 0 && running->crashes == 0)
+	if (running->attempt == 0 && running->conflicts == 0 && running->crashes == 0 &&
+		running->waits == WAITS_NOTHING)
 		return false;
 	if (job_lock(running->id, false, &job) != JOB_LOCKED || job.claim != running->claim)
 		return false;			/* a user has changed it by hand */
 	job.attempt = 0;
 	job.conflicts = job.crashes = 0;
+	job.waits = WAITS_NOTHING;
 	job_update(&job);
 	return true;
+}
+
+void
+finish_wait(const Job *running, char waits, TimestampTz until)
+{
+	Job			job;
+
+	if (job_lock(running->id, false, &job) != JOB_LOCKED || job.claim != running->claim)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " was changed while it ran", running->id)));
+	job_log_write(job.id, job.owner, job.attempt + 1);
+	job.waits = waits;
+	job.not_before = GetCurrentTimestamp();
+	job.discard_at = NO_TIME;	/* it has begun in time */
+	job.suspect = 0;
+	job.claim = 0;
+	job.run_at = until;
+	settings_set_limits(&job);
+	job_update(&job);
+	xact_notify_job(&job);
 }
 
 /* ------------------------------------------------------------------------
@@ -148,6 +171,7 @@ free_row(Job *job, TimestampTz run_at)
 {
 	job->claim = 0;
 	job->run_at = run_at;
+	job->waits = WAITS_NOTHING;
 	settings_set_limits(job);
 	job_update(job);
 	xact_notify_job(job);

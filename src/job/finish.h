@@ -17,6 +17,12 @@ extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb
  */
 extern bool finish_step(const Job *job);
 
+/*
+ * A step of the job waits, in the transaction that commits that: the row is free, and
+ * the job is called again at "until", DT_NOEND: when what it waits for lets it.
+ */
+extern void finish_wait(const Job *job, char waits, TimestampTz until);
+
 /* Each in a transaction of its own */
 typedef enum FailureKind
 {

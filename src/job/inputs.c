@@ -36,9 +36,8 @@ query_inputs(const char *sql, int64 id)
 	(void) own_sql_run(sql, lengthof(types), types, values, NULL, SPI_OK_SELECT);
 }
 
-/* A result that was copied before the history of the earlier job went; false: none was */
-static bool
-copied_result(int64 id, Jsonb **result)
+bool
+inputs_kept_result(int64 id, Jsonb **result)
 {
 	MemoryContext context = CurrentMemoryContext;
 	OwnSql		own;
@@ -94,7 +93,7 @@ defer_result(PG_FUNCTION_ARGS)
 	id = PG_GETARG_INT64(0);
 	if (history_read(id, &row) && role_may_see(row.job.owner))
 		result = row.result;
-	else if (!copied_result(id, &result))
+	else if (!inputs_kept_result(id, &result))
 		no_result(id);
 	if (result == NULL)
 		PG_RETURN_NULL();
@@ -117,7 +116,7 @@ defer_inputs(PG_FUNCTION_ARGS)
 				 " WHEN 'd' THEN 'discarded' WHEN 'g' THEN 'gone' END, COALESCE(h.result, d.result)"
 				 " FROM defer.dependency d LEFT JOIN LATERAL (SELECT x.function, x.result FROM defer.job_history x"
 				 " WHERE x.id OPERATOR(pg_catalog.=) d.parent_id OFFSET 0) h ON true"
-				 " WHERE d.child_id OPERATOR(pg_catalog.=) $1 AND $2 IS NOT NULL ORDER BY d.ord", 0);
+				 " WHERE d.child_id OPERATOR(pg_catalog.=) $1 AND $2 IS NOT NULL AND d.ord OPERATOR(pg_catalog.>) 0 ORDER BY d.ord", 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Datum		values[INPUT_COLUMNS];

@@ -34,6 +34,7 @@
 #include "table/job_by_id.h"
 #include "table/key_hold.h"
 #include "table/rollup.h"
+#include "table/step_table.h"
 
 /* The state of the job that has the key; its row is locked unless it has gone */
 typedef enum HolderState
@@ -64,7 +65,12 @@ lock_holder(int64 id, Job *holder)
 
 	if (job_lock(id, false, holder) != JOB_LOCKED || holder->followed_by != 0)
 		return HOLDER_GONE;
-	runs = holder->claim != 0 && batch_job_runs(id);
+
+	/*
+	 * a procedure that has done a step has begun: it cannot become another
+	 * job
+	 */
+	runs = (holder->claim != 0 && batch_job_runs(id)) || step_any(id);
 	if (delete_if_ended(holder))
 		return HOLDER_GONE;
 	return runs ? HOLDER_RUNS : HOLDER_WAITS;

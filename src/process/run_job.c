@@ -272,7 +272,10 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 		MemoryContextSwitchTo(scratch);
 		if (running != NULL)
 		{
-			write_failure(job, failure_kind(error), error);
+			if (steps_waits())
+				job->state = JOB_SETTLED;
+			else
+				write_failure(job, failure_kind(error), error);
 			running = NULL;
 		}
 		else

@@ -117,7 +117,7 @@ put_live_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 	if (!may_see(sink, DatumGetObjectId(row[JOB_OWNER - 1])))
 		return;
 	due = DatumGetTimestampTz(row[JOB_RUN_AT - 1]) <= sink->now;
-	state = !isnull[JOB_WAITS - 1] ? "waiting" : DatumGetInt32(row[JOB_ATTEMPT - 1]) > 0 ||
+	state = !isnull[JOB_WAITS - 1] && !due ? "waiting" : DatumGetInt32(row[JOB_ATTEMPT - 1]) > 0 ||
 		DatumGetInt16(row[JOB_CONFLICTS - 1]) > 0 ? "retrying" :
 		due ? "queued" : "scheduled";
 	values[0] = Float8GetDatum(weight);

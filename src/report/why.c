@@ -71,7 +71,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 	own_sql_begin(&own);
 	SPI_connect();
 	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.limits_key, j.run_at, j.claim IS NOT NULL,"
-					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits IS NOT NULL FROM defer.job j"
+					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits FROM defer.job j"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
 					 " (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1))",
 					 id, as_of_now) > 0;
@@ -81,9 +81,12 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MemoryContext spi = MemoryContextSwitchTo(context);
 		bool		isnull;
-		Datum		error = SPI_getbinval(tuple, desc, 11, &isnull);
+		Datum		waits = SPI_getbinval(tuple, desc, 14, &isnull);
+		Datum		error;
 
 		job->id = id;
+		job->waits = isnull ? WAITS_NOTHING : DatumGetChar(waits);
+		error = SPI_getbinval(tuple, desc, 11, &isnull);
 		job->error = isnull ? NULL : TextDatumGetCString(error);
 		job->owner = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
 		job->function = TextDatumGetCString(SPI_getbinval(tuple, desc, 2, &isnull));
@@ -97,7 +100,6 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		job->schedule_id = DatumGetInt64(SPI_getbinval(tuple, desc, 9, &isnull));
 		job->locker = DatumGetTransactionId(SPI_getbinval(tuple, desc, 10, &isnull));
 		job->behind = DatumGetInt64(SPI_getbinval(tuple, desc, 13, &isnull));
-		job->waits = DatumGetBool(SPI_getbinval(tuple, desc, 14, &isnull));
 		job->writer = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
 		MemoryContextSwitchTo(spi);
 	}
@@ -138,6 +140,29 @@ why_comes_after(const WaitingJob *job)
 	SPI_finish();
 	own_sql_end(&own);
 	return n > 0 ? list.data : pstrdup("the jobs that it comes after have just ended");
+}
+
+char *
+why_step(const WaitingJob *job)
+{
+	Oid			type = INT8OID;
+	Datum		value = Int64GetDatum(job->id);
+	MemoryContext context = CurrentMemoryContext;
+	char	   *sentence = NULL;
+	OwnSql		own;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	if (own_sql_run("SELECT pg_catalog.format(CASE s.kind WHEN 'z' THEN 'step \"%s\" sleeps'"
+					" ELSE 'step \"%s\" waits for job %s' END, s.name, s.awaits)"
+					" FROM defer.step s WHERE s.job_id OPERATOR(pg_catalog.=) $1"
+					" AND s.finished_at IS NULL ORDER BY s.started_at DESC LIMIT 1",
+					1, &type, &value, NULL, SPI_OK_SELECT) > 0)
+		sentence = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0],
+															 SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	own_sql_end(&own);
+	return sentence != NULL ? sentence : pstrdup("a step waits");
 }
 
 int64

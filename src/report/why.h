@@ -23,7 +23,7 @@ typedef struct WaitingJob
 	int64		schedule_id;	/* 0: none */
 	int64		behind;			/* the job with its key that it waits for; 0:
 								 * none */
-	bool		waits;			/* for jobs that it comes after */
+	char		waits;			/* WAITS_... of base/job.h */
 	TransactionId writer;		/* xmin of its row */
 	TransactionId locker;		/* xmax of its row */
 	char	   *error;			/* of its last attempt, NULL: none */
@@ -54,6 +54,9 @@ extern char *why_running_of(const char *column, const char *value, Datum *ids, i
 
 /* report/why.c: the jobs that a job comes after and still waits for, as a sentence */
 extern char *why_comes_after(const WaitingJob *job);
+
+/* report/why.c: what the step waits for that it has come to, as a sentence */
+extern char *why_step(const WaitingJob *job);
 
 /* report/why.c: the run of its schedule that a held run waits for; 0: it has just ended */
 extern int64 why_run_before(const WaitingJob *job);

@@ -19,6 +19,7 @@
 
 #include "base/guc.h"
 #include "base/guc_delivery.h"
+#include "base/job.h"
 #include "base/role_check.h"
 #include "config/settings_cache.h"
 #include "process/pool_policy.h"
@@ -53,8 +54,14 @@ add(Reasons *found, const char *reason, TimestampTz until, char *detail)
 static void
 time_reasons(Reasons *found, const WaitingJob *job)
 {
-	if (job->waits)
+	bool		later = job->run_at > GetCurrentTimestamp();
+
+	if (job->waits == WAITS_JOBS)
 		add(found, "dependencies", DT_NOEND, why_comes_after(job));
+	else if (job->waits == WAITS_STEP_JOBS && later)
+		add(found, "dependencies", DT_NOEND, why_step(job));
+	else if (job->waits == WAITS_SLEEP && later)
+		add(found, "run_at", job->run_at, why_step(job));
 	else if (job->run_at == DT_NOEND && job->behind != 0)
 		add(found, "order", DT_NOEND,
 			psprintf("waits for job " INT64_FORMAT ", which had its key when it was enqueued",
@@ -67,7 +74,7 @@ time_reasons(Reasons *found, const WaitingJob *job)
 			pstrdup("waits for the run of its schedule before it") :
 			psprintf("waits for job " INT64_FORMAT ", the run of its schedule before it", before));
 	}
-	else if (job->run_at > GetCurrentTimestamp())
+	else if (later)
 		add(found, "run_at", job->run_at, job->attempt == 0 ?
 			pstrdup("its time has not come") :
 			psprintf("the next attempt, after %d without success%s%s", job->attempt,

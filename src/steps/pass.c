@@ -14,7 +14,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/htup_details.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
@@ -23,6 +25,7 @@
 #include "utils/timestamp.h"
 
 #include "base/callbacks.h"
+#include "base/errcodes.h"
 #include "base/guc_job.h"
 #include "job/finish.h"
 #include "steps/pass.h"
@@ -43,7 +46,8 @@ static struct
 	List	   *values;			/* Step *, to be written with the next mark */
 	PassStep   *begun;			/* by defer.begin_step(); NULL: none */
 	uint64		begun_in;		/* transactions_ended then */
-	ErrorData  *misuse;
+	ErrorData  *misuse;			/* or that it waits: it must not go on */
+	bool		waits;			/* that is committed */
 }			pass;
 
 static uint64 transactions_ended = 0;
@@ -59,9 +63,9 @@ count_transactions(XactEvent event)
  * Misuse
  * ------------------------------------------------------------------------ */
 
-/* Raise an error that the attempt fails with, also if the procedure catches it */
+/* Remember an error that the attempt fails with, also if the procedure catches it */
 static void
-misuse(int sqlerrcode, char *message, const char *detail, const char *hint)
+remember(int sqlerrcode, char *message, const char *detail, const char *hint)
 {
 	MemoryContext old = MemoryContextSwitchTo(pass.context);
 
@@ -70,8 +74,14 @@ misuse(int sqlerrcode, char *message, const char *detail, const char *hint)
 	pass.misuse->sqlerrcode = sqlerrcode;
 	pass.misuse->message = pstrdup(message);
 	pass.misuse->detail = detail != NULL ? pstrdup(detail) : NULL;
-	pass.misuse->hint = pstrdup(hint);
+	pass.misuse->hint = hint != NULL ? pstrdup(hint) : NULL;
 	MemoryContextSwitchTo(old);
+}
+
+static void
+misuse(int sqlerrcode, char *message, const char *detail, const char *hint)
+{
+	remember(sqlerrcode, message, detail, hint);
 	ThrowErrorData(pass.misuse);
 }
 
@@ -103,20 +113,6 @@ check_can_commit(FunctionCallInfo fcinfo, const char *name, bool commits)
  * Names
  * ------------------------------------------------------------------------ */
 
-static void
-begin_pass(void)
-{
-	HASHCTL		control = {.keysize = sizeof(PassName), .entrysize = sizeof(PassName)};
-
-	if (pass.context != NULL)
-		return;
-	defer_on_xact_event(count_transactions);
-	memset(&pass, 0, sizeof(pass));
-	pass.context = AllocSetContextCreate(TopMemoryContext, "defer steps", ALLOCSET_SMALL_SIZES);
-	control.hcxt = pass.context;
-	pass.names = hash_create("defer steps", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-}
-
 void
 steps_forget(void)
 {
@@ -124,6 +120,22 @@ steps_forget(void)
 		return;
 	MemoryContextDelete(pass.context);
 	memset(&pass, 0, sizeof(pass));
+}
+
+static void
+begin_pass(void)
+{
+	HASHCTL		control = {.keysize = sizeof(PassName), .entrysize = sizeof(PassName)};
+
+	if (current_job.has_pass)
+		return;
+	steps_forget();				/* that of a job whose end was not ours to see */
+	current_job.has_pass = true;
+	defer_on_xact_event(count_transactions);
+	memset(&pass, 0, sizeof(pass));
+	pass.context = AllocSetContextCreate(TopMemoryContext, "defer steps", ALLOCSET_SMALL_SIZES);
+	control.hcxt = pass.context;
+	pass.names = hash_create("defer steps", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
 /*
@@ -138,6 +150,12 @@ read_name(FunctionCallInfo fcinfo, const char *function)
 	current_job_require(function);
 	name = args_required_text(fcinfo, 0, "name");
 	args_check_name("step", name, STEP_NAME_MAX);
+	if (my_worker == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("step \"%s\" cannot be run by defer.drain()", name),
+				 errdetail("Steps commit."),
+				 errhint("Let a worker run the job.")));
 	if (current_job.job->kind != JOB_PROCEDURE)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -150,24 +168,30 @@ read_name(FunctionCallInfo fcinfo, const char *function)
 
 /* Come to a name, and look whether an earlier pass has */
 static void
-come_to(const char *name, PassStep *step)
+come_to(const char *name, char kind, PassStep *step)
 {
 	bool		known;
 
+	memset(step, 0, sizeof(PassStep));
 	(void) hash_search(pass.names, name, HASH_ENTER, &known);
 	if (known)
 		misuse(ERRCODE_DUPLICATE_OBJECT, psprintf("there are two steps \"%s\" in one pass", name),
 			   "Steps are known by their names, those of nested procedures, too.",
 			   "In a loop, make the key of its turn part of the name.");
 	step->found = step_find(current_job.job->id, name, &step->step);
+	step->done = step->found && step->step.finished_at != NO_TIME;
 	pass.nsteps++;
+	if (step->found && step->step.kind != kind)
+		misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+			   psprintf("step \"%s\" was something else in an earlier pass", name), NULL,
+			   "Give a new step a new name.");
 	if (step->found)
 		return;
 	step->step = (Step)
 	{
 		.job_id = current_job.job->id, .name = name, .owner = current_job.job->owner,
-			.ord = pass.nsteps, .kind = STEP_WORK, .started_at = GetCurrentTimestamp(),
-			.finished_at = NO_TIME
+			.ord = pass.nsteps, .kind = kind, .started_at = GetCurrentTimestamp(),
+			.finished_at = NO_TIME, .until = NO_TIME
 	};
 }
 
@@ -204,7 +228,27 @@ check_result(const Step *step, const Jsonb *result)
 				 errhint("Keep it in a table, or raise defer.max_payload.")));
 }
 
+/* Write the step, and the values that were made since the mark before */
+static void
+write_step(const PassStep *step)
+{
+	write_values();
+	if (step->found)
+		step_update(&step->step);
+	else
+		step_insert(&step->step);
+}
+
 /* In SPI, which ends the transaction and begins the next */
+static void
+commit(PassStep *step)
+{
+	PopActiveSnapshot();
+	step->snapshot = false;
+	SPI_commit();
+	pass.values = NIL;
+}
+
 void
 pass_commit(PassStep *step, Jsonb *result)
 {
@@ -213,18 +257,41 @@ pass_commit(PassStep *step, Jsonb *result)
 	check_result(&step->step, result);
 	step->step.result = result;
 	step->step.finished_at = GetCurrentTimestamp();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	write_values();
-	step_insert(&step->step);
+	write_step(step);
 	reset = finish_step(current_job.job);
-	PopActiveSnapshot();
-	SPI_commit();
-	pass.values = NIL;
+	commit(step);
 	if (reset)
 	{
 		current_job.job->attempt = 0;
 		current_job.job->conflicts = current_job.job->crashes = 0;
+		current_job.job->waits = WAITS_NOTHING;
 	}
+}
+
+void
+pass_wait(PassStep *step, char waits, TimestampTz until)
+{
+	if (!step->found)
+		write_step(step);
+	finish_wait(current_job.job, waits, until);
+	if (!batch_leave_running_job())
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("job " INT64_FORMAT " is cancelled", current_job.job->id)));
+	commit(step);
+	pass.waits = true;
+	remember(ERRCODE_JOB_WAITS,
+			 psprintf("job " INT64_FORMAT " waits in step \"%s\"", current_job.job->id,
+					  step->step.name),
+			 NULL, NULL);
+	ThrowErrorData(pass.misuse);
+	pg_unreachable();
+}
+
+bool
+steps_waits(void)
+{
+	return current_job.has_pass && pass.waits;
 }
 
 /* ------------------------------------------------------------------------
@@ -240,36 +307,53 @@ step_context(void *arg)
 
 /* Begin a step, whose name is in the current memory context */
 static void
-enter(FunctionCallInfo fcinfo, char *name, PassStep *step)
+enter(char *name, PassStep *step, bool roll_back)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	step->callback.callback = step_context;
 	step->callback.arg = name;
 	step->callback.previous = error_context_stack;
 	error_context_stack = &step->callback;
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	if (roll_back)
+		SPI_rollback();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	step->snapshot = true;
+	MemoryContextSwitchTo(context);
 }
 
 void
 pass_leave(PassStep *step)
 {
+	if (step->snapshot)
+		PopActiveSnapshot();
 	SPI_finish();
 	error_context_stack = step->callback.previous;
 }
 
 void
-pass_enter(FunctionCallInfo fcinfo, const char *function, PassStep *step)
+pass_enter(FunctionCallInfo fcinfo, const char *function, char kind, PassStep *step)
 {
 	char	   *name = read_name(fcinfo, function);
-	MemoryContext context = CurrentMemoryContext;
 
 	check_none_begun(name);
 	check_can_commit(fcinfo, name, true);
-	come_to(name, step);
-	enter(fcinfo, name, step);
-	if (step->found && TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		SPI_rollback();
-	MemoryContextSwitchTo(context);
+	come_to(name, kind, step);
+	enter(name, step, step->found && TransactionIdIsValid(GetTopTransactionIdIfAny()));
+}
+
+Datum
+pass_return_jsonb(FunctionCallInfo fcinfo, Jsonb *value)
+{
+	TupleDesc	desc;
+	Datum		datum = PointerGetDatum(value);
+	bool		isnull = value == NULL;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		PG_RETURN_VOID();
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), &datum, &isnull));
 }
 
 /*
@@ -290,7 +374,7 @@ pass_begin_step(FunctionCallInfo fcinfo)
 			   psprintf("something was written, or rows were locked, between the last step and step \"%s\"", name),
 			   "The next pass could not tell it from what belongs to the step.",
 			   "Move it behind defer.begin_step(), or make a step of it.");
-	come_to(name, &step);
+	come_to(name, STEP_WORK, &step);
 	if (step.found)
 		return false;
 	pass.begun = MemoryContextAllocZero(pass.context, sizeof(PassStep));
@@ -317,7 +401,7 @@ pass_end_step(FunctionCallInfo fcinfo, Jsonb *result)
 			   psprintf("the transaction in which step \"%s\" began has ended", name),
 			   "A step and its mark are one transaction.",
 			   "Remove COMMIT and ROLLBACK from the step.");
-	enter(fcinfo, name, step);
+	enter(name, step, false);
 	pass_commit(step, result);
 	pass_leave(step);
 	pass.begun = NULL;
@@ -334,14 +418,8 @@ pass_find_value(FunctionCallInfo fcinfo, const char *function, char kind)
 	char	   *name = read_name(fcinfo, function);
 	PassStep	step;
 
-	come_to(name, &step);
-	if (!step.found)
-		return NULL;
-	if (step.step.kind != kind || step.step.result == NULL)
-		misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-			   psprintf("step \"%s\" was something else in an earlier pass", name), NULL,
-			   "Give a new step a new name.");
-	return step.step.result;
+	come_to(name, kind, &step);
+	return step.found ? step.step.result : NULL;
 }
 
 void
@@ -368,7 +446,7 @@ pass_keep_value(FunctionCallInfo fcinfo, char kind, Jsonb *value)
 void
 steps_check_end(void)
 {
-	if (pass.context == NULL)
+	if (!current_job.has_pass)
 		return;
 	check_no_misuse();
 	if (pass.begun != NULL)

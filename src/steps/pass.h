@@ -23,22 +23,33 @@
 typedef struct PassStep
 {
 	Step		step;			/* of a new one: no result, and not finished */
-	bool		found;			/* it has a row: an earlier pass has come to
-								 * it */
+	bool		found;			/* an earlier pass has come to it */
+	bool		done;			/* and has completed it */
+	bool		snapshot;		/* there is an active one, of pass_enter() */
 	ErrorContextCallback callback;
 } PassStep;
 
 /*
- * Come to the step that argument 0 names, in a CALL of a procedure of ours that is
- * called "function".  Error if it cannot be committed there, or if the pass has come to
- * a step of that name before.  What the pass has written since the mark before is
- * rolled back if an earlier pass has committed it.  To be ended by pass_leave().
+ * Come to the step of that kind that argument 0 names, in a CALL of a procedure of ours
+ * that is called "function".  Error if it cannot be committed there, or if the pass has
+ * come to a step of that name before.  What the pass has written since the mark before is
+ * rolled back if an earlier pass has committed it.  To be ended by pass_leave(), and has
+ * an active snapshot.
  */
-extern void pass_enter(FunctionCallInfo fcinfo, const char *function, PassStep *step);
+extern void pass_enter(FunctionCallInfo fcinfo, const char *function, char kind, PassStep *step);
 extern void pass_leave(PassStep *step);
 
-/* Commit the mark of a new step, with what was written since the mark before */
+/* Commit the mark of a step, with what was written since the mark before */
 extern void pass_commit(PassStep *step, Jsonb *result);
+
+/*
+ * Commit that the step waits, and end the pass, by an error.  The job is called again at
+ * "until", DT_NOEND: when what it waits for lets it (waits is WAITS_...).
+ */
+extern void pass_wait(PassStep *step, char waits, TimestampTz until) pg_attribute_noreturn();
+
+/* The only INOUT parameter of a procedure, as CALL wants it; NULL is SQL's NULL */
+extern Datum pass_return_jsonb(FunctionCallInfo fcinfo, Jsonb *value);
 
 /* defer.begin_step(): returns true if the step is to be done; defer.end_step() */
 extern bool pass_begin_step(FunctionCallInfo fcinfo);

@@ -31,8 +31,8 @@ copy_steps(int64 from, int64 to, const char *name)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	n = own_sql_run("INSERT INTO defer.step (job_id, name, owner, ord, kind, result, started_at, finished_at)"
-					" SELECT $2, s.name, j.owner, s.ord, s.kind, s.result, s.started_at, s.finished_at"
+	n = own_sql_run("INSERT INTO defer.step (job_id, name, owner, ord, kind, result, started_at, finished_at, until, awaits)"
+					" SELECT $2, s.name, j.owner, s.ord, s.kind, s.result, s.started_at, s.finished_at, s.until, s.awaits"
 					" FROM defer.step s CROSS JOIN defer.job j"
 					" WHERE s.job_id OPERATOR(pg_catalog.=) $1 AND j.id OPERATOR(pg_catalog.=) $2"
 					" AND s.finished_at IS NOT NULL AND s.name OPERATOR(pg_catalog.<>) $3"

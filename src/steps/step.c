@@ -4,16 +4,11 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
-#include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -51,19 +46,6 @@ run_function(FunctionCallInfo fcinfo, const char *step, const char *name)
 	return result;
 }
 
-/* The only INOUT parameter of a procedure, as CALL wants it; NULL is SQL's NULL */
-static Datum
-return_jsonb(FunctionCallInfo fcinfo, Jsonb *value)
-{
-	TupleDesc	desc;
-	Datum		datum = PointerGetDatum(value);
-	bool		isnull = value == NULL;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		PG_RETURN_VOID();
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), &datum, &isnull));
-}
-
 /* defer.step(name, function, args [, INOUT result]) */
 Datum
 defer_step(PG_FUNCTION_ARGS)
@@ -72,7 +54,7 @@ defer_step(PG_FUNCTION_ARGS)
 	PassStep	step;
 	char	   *function;
 
-	pass_enter(fcinfo, "defer.step()", &step);
+	pass_enter(fcinfo, "defer.step()", STEP_WORK, &step);
 	function = args_required_text(fcinfo, 1, "function");
 	if (!step.found)
 	{
@@ -85,7 +67,7 @@ defer_step(PG_FUNCTION_ARGS)
 	}
 	pass_leave(&step);
 	MemoryContextSwitchTo(context);
-	return return_jsonb(fcinfo, step.step.result);
+	return pass_return_jsonb(fcinfo, step.step.result);
 }
 
 /* defer.begin_step(name) */

@@ -11,6 +11,9 @@
  */
 extern void steps_check_end(void);
 
+/* Check whether a wait is committed: then the job's row is not ours any more */
+extern bool steps_waits(void);
+
 /* The pass is over, however it has ended */
 extern void steps_forget(void);
 

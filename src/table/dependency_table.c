@@ -7,9 +7,12 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
+#include "base/compat.h"
 #include "table/dependency_table.h"
 #include "table/direct_insert.h"
 #include "table/direct_scan.h"
@@ -103,6 +106,18 @@ dependency_update(const Dependency *dependency)
  * ------------------------------------------------------------------------ */
 
 static const DirectTable dependency_table = {CAT_DEPENDENCY, dependency_columns, DEP_NATTS};
+
+bool
+dependency_delete(const Dependency *dependency)
+{
+	Relation	rel = table_open(catalog_oid(CAT_DEPENDENCY), RowExclusiveLock);
+	ItemPointerData tid = dependency->tid;
+	TM_FailureData failure;
+	TM_Result	result = compat_table_delete(rel, &tid, GetCurrentCommandId(true), false, &failure);
+
+	table_close(rel, NoLock);
+	return result == TM_Ok;
+}
 
 /* Read up to max rows of a scan into an array */
 static int

@@ -23,7 +23,7 @@
 typedef struct Dependency
 {
 	int64		child_id;
-	int32		ord;
+	int32		ord;			/* below 0: a step waits for it */
 	Oid			owner;			/* of the later job */
 	int64		parent_id;
 	int64		awaits_id;
@@ -37,6 +37,9 @@ extern void dependency_insert(const Dependency *dependency);
 
 /* Returns false if another session is at the row or was: never waits */
 extern bool dependency_update(const Dependency *dependency);
+
+/* The same; deletes it */
+extern bool dependency_delete(const Dependency *dependency);
 
 /*
  * The open rows that await a job, from the later job behind "after" on: up to max of

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_collation.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -19,8 +20,8 @@
 enum
 {
 	STEP_JOB_ID = 1, STEP_NAME, STEP_OWNER, STEP_ORD, STEP_KIND, STEP_RESULT, STEP_STARTED_AT,
-	STEP_FINISHED_AT,
-	STEP_NATTS = STEP_FINISHED_AT
+	STEP_FINISHED_AT, STEP_UNTIL, STEP_AWAITS,
+	STEP_NATTS = STEP_AWAITS
 };
 
 static const char *const step_columns[] = {
@@ -32,6 +33,8 @@ static const char *const step_columns[] = {
 	[STEP_RESULT - 1] = "result",
 	[STEP_STARTED_AT - 1] = "started_at",
 	[STEP_FINISHED_AT - 1] = "finished_at",
+	[STEP_UNTIL - 1] = "until",
+	[STEP_AWAITS - 1] = "awaits",
 };
 
 static void
@@ -48,6 +51,11 @@ to_values(const Step *step, Datum *values, bool *nulls)
 	values[STEP_STARTED_AT - 1] = TimestampTzGetDatum(step->started_at);
 	nulls[STEP_FINISHED_AT - 1] = step->finished_at == NO_TIME;
 	values[STEP_FINISHED_AT - 1] = TimestampTzGetDatum(step->finished_at);
+	nulls[STEP_UNTIL - 1] = step->until == NO_TIME;
+	values[STEP_UNTIL - 1] = TimestampTzGetDatum(step->until);
+	nulls[STEP_AWAITS - 1] = step->awaits == NULL;
+	if (step->awaits != NULL)
+		values[STEP_AWAITS - 1] = CStringGetTextDatum(step->awaits);
 }
 
 static void
@@ -67,6 +75,8 @@ from_slot(TupleTableSlot *slot, Step *step)
 	step->started_at = DatumGetTimestampTz(values[STEP_STARTED_AT - 1]);
 	step->finished_at = nulls[STEP_FINISHED_AT - 1] ? NO_TIME :
 		DatumGetTimestampTz(values[STEP_FINISHED_AT - 1]);
+	step->until = nulls[STEP_UNTIL - 1] ? NO_TIME : DatumGetTimestampTz(values[STEP_UNTIL - 1]);
+	step->awaits = nulls[STEP_AWAITS - 1] ? NULL : TextDatumGetCString(values[STEP_AWAITS - 1]);
 	step->tid = slot->tts_tid;
 }
 
@@ -98,4 +108,33 @@ step_insert(const Step *step)
 
 	to_values(step, values, nulls);
 	direct_insert(catalog_oid(CAT_STEP), step_columns, STEP_NATTS, values, nulls);
+}
+
+void
+step_update(const Step *step)
+{
+	Relation	rel = table_open(catalog_oid(CAT_STEP), RowExclusiveLock);
+	ItemPointerData tid = step->tid;
+	Datum		values[STEP_NATTS];
+	bool		nulls[STEP_NATTS];
+
+	to_values(step, values, nulls);
+	if (!direct_update_rel(rel, step_columns, STEP_NATTS, &tid, values, nulls))
+		elog(ERROR, "step \"%s\" of job " INT64_FORMAT " was changed by another process",
+			 step->name, step->job_id);
+	table_close(rel, NoLock);
+}
+
+bool
+step_any(int64 job_id)
+{
+	DirectScan	scan;
+	ScanKeyData key;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job_id));
+	direct_scan_open(&scan, &step_table, CAT_STEP_PKEY, 1, &key);
+	found = direct_scan_next(&scan);
+	direct_scan_close(&scan);
+	return found;
 }

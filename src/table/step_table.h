@@ -20,6 +20,8 @@
 #define STEP_WORK	's'			/* defer.step(), defer.begin_step() */
 #define STEP_NOW	't'
 #define STEP_RANDOM	'r'
+#define STEP_SLEEP	'z'
+#define STEP_JOB	'j'
 
 typedef struct Step
 {
@@ -31,6 +33,8 @@ typedef struct Step
 	Jsonb	   *result;			/* NULL: none */
 	TimestampTz started_at;
 	TimestampTz finished_at;	/* NO_TIME: not yet */
+	TimestampTz until;			/* of a wait: its end; NO_TIME: not known */
+	const char *awaits;			/* what it waits for; NULL: a time, or nothing */
 	ItemPointerData tid;		/* of a row that was read */
 } Step;
 
@@ -38,5 +42,11 @@ typedef struct Step
 extern bool step_find(int64 job_id, const char *name, Step *step);
 
 extern void step_insert(const Step *step);
+
+/* Write a row that was read; nobody else changes those of a job that runs */
+extern void step_update(const Step *step);
+
+/* Check whether the job has a step */
+extern bool step_any(int64 job_id);
 
 #endif							/* STEP_TABLE_H */
