@@ -42,6 +42,11 @@ CREATE FUNCTION defer.running_jobs(OUT job_id bigint, OUT pid integer, OUT start
 COMMENT ON FUNCTION defer.running_jobs() IS
 	'the jobs that run in this database at this moment and that the current role may see; look at defer.jobs instead';
 
+CREATE FUNCTION defer.group_share(queue text, group_key text) RETURNS double precision
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_group_share';
+COMMENT ON FUNCTION defer.group_share(text, text) IS
+	'the part, from 0 to 1, of the worker time of the last minute in a queue that jobs of a group took, among roles that the current role may see; NULL: none, or not known; look at defer.groups instead';
+
 CREATE FUNCTION defer.processes(OUT pid integer, OUT kind text, OUT database oid, OUT role oid, OUT job_id bigint, OUT since timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'defer_processes';

@@ -74,10 +74,10 @@ COMMENT ON FUNCTION defer.resume_queue(text) IS
 
 CREATE FUNCTION defer.set_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL,
 								concurrency anycompatible DEFAULT NULL, paused boolean DEFAULT NULL,
-								reason text DEFAULT NULL) RETURNS void
+								reason text DEFAULT NULL, weight double precision DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_set_group';
 COMMENT ON FUNCTION defer.set_group IS
-	'changes settings of one group of a function or a queue that you own (give one of the two): those given; NULL leaves as is. concurrency: its jobs at the same time, instead of the setting group_concurrency, or ''none''. paused: holds back its jobs that have not begun; reason: why, for those who look at defer.groups. Errors: you do not own it; nothing is given; a value is out of range. Takes effect when you commit';
+	'changes settings of one group of a function or a queue that you own (give one of the two): those given; NULL leaves as is. concurrency: its jobs at the same time, instead of the setting group_concurrency, or ''none''. paused: holds back its jobs that have not begun; reason: why, for those who look at defer.groups. weight: from 0.001 to 1000, how much worker time it gets beside a group of weight 1, where both have jobs. Errors: you do not own it; nothing is given; a value is out of range. Takes effect when you commit';
 
 CREATE FUNCTION defer.reset_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL) RETURNS boolean
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reset_group';

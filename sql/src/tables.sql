@@ -364,6 +364,7 @@ CREATE TABLE defer.group_setting (
 	concurrency	integer,
 	paused		boolean NOT NULL DEFAULT false,
 	reason		text,
+	weight		double precision,
 	CONSTRAINT group_setting_pkey PRIMARY KEY (kind, id, group_key),
 	CONSTRAINT group_setting_kind_check CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['f', 'q']::"char"[]))
 );
@@ -373,6 +374,7 @@ COMMENT ON COLUMN defer.group_setting.kind IS 'f of a function, q of a queue';
 COMMENT ON COLUMN defer.group_setting.id IS 'number of the function or queue';
 COMMENT ON COLUMN defer.group_setting.group_hash IS 'as limits_group_hash() in base/limits_key.c computes it';
 COMMENT ON COLUMN defer.group_setting.concurrency IS 'NULL: as for each group of the function or queue; -1: no limit';
+COMMENT ON COLUMN defer.group_setting.weight IS 'NULL: 1';
 
 CREATE SEQUENCE defer.schedule_id_seq AS bigint;
 COMMENT ON SEQUENCE defer.schedule_id_seq IS 'ids of schedules';

@@ -136,7 +136,8 @@ COMMENT ON VIEW defer.settings IS
 CREATE VIEW defer.groups WITH (security_barrier) AS
 SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying, l.oldest_ready,
 	NULLIF(COALESCE(g.concurrency, s.group_concurrency), -1) AS concurrency,
-	COALESCE(g.paused, false) AS paused, g.reason
+	COALESCE(g.paused, false) AS paused, g.reason, COALESCE(g.weight, 1) AS weight,
+	CASE WHEN l.kind = 'queue' THEN defer.group_share(l.name, l.group_key) END AS share
   FROM (SELECT 'function' AS kind, j.function AS name, j.group_key,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
@@ -157,7 +158,7 @@ SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying
 		SELECT 'queue', 'q', q.id, q.name, q.group_concurrency FROM defer.queue q) s ON s.kind = l.kind AND s.name = l.name
   LEFT JOIN defer.group_setting g ON g.kind = s.of AND g.id = s.id AND g.group_key = l.group_key;
 COMMENT ON VIEW defer.groups IS
-	'groups that have unfinished jobs of yours, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying: jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; paused, reason: by defer.set_group()';
+	'groups that have unfinished jobs of yours, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying: jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; paused, reason, weight: by defer.set_group(). share: of the worker time that jobs of your roles took in the last minute, beside those of other groups of the queue; queues without limits count as one; NULL: none, or not known';
 
 CREATE VIEW defer.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at

@@ -106,6 +106,17 @@ read_concurrency(FunctionCallInfo fcinfo, int n)
 	return (int32) value;
 }
 
+static void
+check_weight(double weight)
+{
+	/* NaN is no number between them, either */
+	if (!(weight >= 0.001 && weight <= 1000))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"weight\" must be between 0.001 and 1000"),
+				 errhint("A group of weight 2 gets twice as much worker time as one of weight 1, which is the default.")));
+}
+
 /* ------------------------------------------------------------------------
  * Rows
  * ------------------------------------------------------------------------ */
@@ -144,23 +155,27 @@ group_settings_delete(char kind, int32 id)
 					   lengthof(types), types, values, NULL, SPI_OK_DELETE);
 }
 
-/* defer.set_group(group_key, function, queue, concurrency, paused, reason) */
+/* defer.set_group(group_key, function, queue, concurrency, paused, reason, weight) */
 Datum
 defer_set_group(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {CHAROID, INT4OID, TEXTOID, INT8OID, INT4OID, BOOLOID, TEXTOID};
+	Oid			types[] = {
+		CHAROID, INT4OID, TEXTOID, INT8OID, INT4OID, BOOLOID, TEXTOID, FLOAT8OID
+	};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
 	GroupTarget target;
 	OwnSql		own;
 
-	if (PG_ARGISNULL(3) && PG_ARGISNULL(4) && PG_ARGISNULL(5))
+	if (PG_ARGISNULL(3) && PG_ARGISNULL(4) && PG_ARGISNULL(5) && PG_ARGISNULL(6))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no setting is given"),
 				 errhint("Name what to change, as in concurrency => 3; defer.reset_group() takes all settings of the group back.")));
 	if (!PG_ARGISNULL(3))
 		values[4] = Int32GetDatum(read_concurrency(fcinfo, 3));
+	if (!PG_ARGISNULL(6))
+		check_weight(PG_GETARG_FLOAT8(6));
 	warn_if_not_preloaded();
 	memset(nulls, ' ', sizeof(nulls));
 	target = read_target(fcinfo);
@@ -168,7 +183,7 @@ defer_set_group(PG_FUNCTION_ARGS)
 	values[1] = Int32GetDatum(target.id);
 	values[2] = PointerGetDatum(target.group_key);
 	values[3] = Int64GetDatum(target.hash);
-	for (int i = 3; i < 6; i++)
+	for (int i = 3; i < 7; i++)
 	{
 		if (PG_ARGISNULL(i))
 			nulls[i + 1] = 'n';
@@ -178,10 +193,10 @@ defer_set_group(PG_FUNCTION_ARGS)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	(void) own_sql_run("INSERT INTO defer.group_setting AS g (kind, id, group_key, group_hash, concurrency, paused, reason)"
-					   " VALUES ($1, $2, $3, $4, $5, COALESCE($6, false), $7)"
+	(void) own_sql_run("INSERT INTO defer.group_setting AS g (kind, id, group_key, group_hash, concurrency, paused, reason, weight)"
+					   " VALUES ($1, $2, $3, $4, $5, COALESCE($6, false), $7, $8)"
 					   " ON CONFLICT (kind, id, group_key) DO UPDATE SET"
-					   " concurrency = COALESCE($5, g.concurrency), paused = COALESCE($6, g.paused),"
+					   " concurrency = COALESCE($5, g.concurrency), paused = COALESCE($6, g.paused), weight = COALESCE($8, g.weight),"
 					   " reason = CASE WHEN $7 IS NOT NULL THEN $7 WHEN $6 IS NULL OR $6 THEN g.reason END",
 					   lengthof(types), types, values, nulls, SPI_OK_INSERT);
 	changed(&target);

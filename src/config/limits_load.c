@@ -82,12 +82,12 @@ read_values(const char *sql, char kind, LimitValue *values, int n)
 	}
 }
 
-/* Set the values of groups that have some of their own: id, hash, limit */
+/* Set the values of groups that have some of their own: id, hash, limit, weight */
 static void
 read_group_values(char kind, LimitValue *values, int n)
 {
 	char	   *sql = psprintf("SELECT s.id, s.group_hash, CASE WHEN s.paused THEN %d"
-							   " ELSE COALESCE(s.concurrency, %d) END"
+							   " ELSE COALESCE(s.concurrency, %d) END, COALESCE(s.weight, 0)"
 							   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, hash)"
 							   " JOIN defer.group_setting s ON s.kind OPERATOR(pg_catalog.=) '%c'"
 							   " AND s.id OPERATOR(pg_catalog.=) k.id"
@@ -104,8 +104,10 @@ read_group_values(char kind, LimitValue *values, int n)
 
 		for (int i = 0; i < n; i++)
 		{
-			if (values[i].kind == kind && values[i].group == group && values[i].id == id)
-				values[i].limit = DatumGetInt32(value_of(row, 3));
+			if (values[i].kind != kind || values[i].group != group || values[i].id != id)
+				continue;
+			values[i].limit = DatumGetInt32(value_of(row, 3));
+			values[i].weight = DatumGetFloat8(value_of(row, 4));
 		}
 	}
 }

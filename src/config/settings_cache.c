@@ -404,7 +404,7 @@ is_delivery(const char *signature)
 	return length > 0 && signature[length - 1] != ')' && name_is_delivery(signature);
 }
 
-/* Only limits and pauses make a ready queue of their own */
+/* Only limits, pauses and groups make a ready queue of their own */
 void
 settings_limits(const char *signature, const char *queue, JobLimits *limits)
 {
@@ -422,7 +422,6 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 		0, of_function || function_groups ? function_id : 0,
 			of_queue || queue_groups ? settings->id : 0
 	};
-	limits->groups = function_groups || queue_groups;
 	limits->kinds = (is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
 		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
 }
@@ -430,7 +429,7 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 int64
 settings_scopes_of_job(const JobLimits *limits, const text *group, LimitScopes *scopes)
 {
-	if (group == NULL || !limits->groups)
+	if (group == NULL)
 		*scopes = limits->without;
 	else
 	{

@@ -64,8 +64,7 @@ extern void settings_invalidate(void);
 typedef struct JobLimits
 {
 	LimitScopes without;		/* of a job without a group */
-	LimitScopes with;			/* of one with: "group" is to be set, unless */
-	bool		groups;			/* is false: groups have no limits */
+	LimitScopes with;			/* of one with: "group" is to be set */
 	int64		kinds;			/* of LIMITS_KEY_KINDS */
 } JobLimits;
 

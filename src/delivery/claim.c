@@ -130,10 +130,9 @@ empty_batch(void)
 static int
 claim_size(const ReadyQueueChoice *choice)
 {
-	int			max = Min(inflight_share(choice->owner, LIMITS_KEY_IS_MAIL(choice->limits_key)),
-						  CLAIM_MAX);
+	const int	share = inflight_share(choice->owner, LIMITS_KEY_IS_MAIL(choice->limits_key));
+	const int	max = Max(Min(Min(share, choice->share), CLAIM_MAX), 1);
 
-	max = Max(max, 1);
 	if (!LIMITS_KEY_HAS_LIMITS(choice->limits_key))
 		return max;
 	/* ready_queue_choose_delivery() has reserved capacity for the first */

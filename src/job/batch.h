@@ -43,6 +43,7 @@ typedef struct Batch
 	int			ngroups;
 	int64		groups[READY_CLAIM_MAX];	/* hashes of their names; 0: of no
 											 * group */
+	FairCharge	charges[READY_CLAIM_MAX];	/* of these */
 	Size		bytes;			/* about so much memory */
 	uint64		settings;		/* settings_generation() when it was taken; 0:
 								 * of before */

@@ -41,6 +41,7 @@ batch_publish(const Batch *new_batch)
 	my_worker->previous_claim_id = my_worker->claim_id;
 	my_worker->claim_id = new_batch->claim_id;
 	my_worker->scopes = new_batch->scopes;
+	my_worker->priority = new_batch->njobs > 0 ? new_batch->jobs[0].job.priority : 0;
 	my_worker->nentries = my_worker->nwaiting = new_batch->njobs;
 	for (int i = 0; i < new_batch->njobs; i++)
 	{
@@ -51,7 +52,7 @@ batch_publish(const Batch *new_batch)
 	Assert(!my_worker->holds_places);
 	my_worker->ngroups = new_batch->ngroups;
 	for (int i = 0; i < new_batch->ngroups; i++)
-		my_worker->groups[i] = (BatchGroup) {new_batch->groups[i], 0};
+		my_worker->groups[i] = (BatchGroup) {new_batch->groups[i]};
 	LWLockRelease(my_worker->lock);
 }
 
@@ -78,12 +79,13 @@ leave_group(WorkerSlot *slot, const BatchEntry *entry)
 	if (!slot->holds_places || --group->left > 0)
 		return false;
 	Assert(group->left == 0);
+	fair_run_end(slot, entry->group);
 	return release_group(slot, group);
 }
 
 /*
- * The batch is committed: a place for each group that has an entry is its own now.
- * Entries may have been taken out already.  True: as above.
+ * The batch is committed: a place for each group that has an entry is its own now, and
+ * what was charged for it.  Entries may have been taken out already.  True: as above.
  */
 static bool
 take_over_places(WorkerSlot *slot)
@@ -100,6 +102,9 @@ take_over_places(WorkerSlot *slot)
 	}
 	for (int i = 0; i < slot->ngroups; i++)
 	{
+		slot->groups[i].charge = batch.charges[i];
+		if (slot->groups[i].left == 0)
+			fair_run_end(slot, i);
 		if (has_entry[i] && slot->groups[i].left == 0)
 			waited = release_group(slot, &slot->groups[i]) || waited;
 	}
@@ -149,6 +154,7 @@ batch_start_job(int index, TimestampTz now)
 		my_worker->job_started = now;
 		my_worker->progress = -1;
 		my_worker->cancel_job = 0;
+		fair_run_job(my_worker, my_worker->entries[index].group);
 		started = index;
 		ours = true;
 	}
@@ -311,6 +317,7 @@ release_groups(void)
 	my_worker->holds_places = false;
 	for (int i = 0; i < my_worker->ngroups; i++)
 	{
+		fair_run_end(my_worker, i);
 		if (my_worker->groups[i].left > 0)
 			waited = release_group(my_worker, &my_worker->groups[i]) || waited;
 		my_worker->groups[i].left = 0;

@@ -181,10 +181,14 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
 	MemoryContextDelete(row_context);
 }
 
-/* The jobs that are added to the batch from now on are of that group */
+/*
+ * The jobs that are added to the batch from now on are of that group.  What a claim was
+ * charged for them is known when it has ended.
+ */
 static void
 begin_group(Batch *new_batch, int64 group)
 {
+	new_batch->charges[new_batch->ngroups] = (FairCharge) {group != 0, false, 0};
 	new_batch->groups[new_batch->ngroups++] = group;
 }
 
@@ -312,7 +316,8 @@ claim_ready_queues(Batch *new_batch, ReadyClaim *claim, int max, TimestampTz now
 		/* a job that may have crashed the server runs alone */
 		if (new_batch->njobs > 0 && new_batch->jobs[0].job.suspect > 0)
 			break;
-		claim_ready_queue(new_batch, &claim->queues[i], max, now);
+		claim_ready_queue(new_batch, &claim->queues[i],
+						  Min(max, new_batch->njobs + claim->queues[i].share), now);
 	}
 }
 
@@ -363,6 +368,8 @@ batch_claim(int max, TimestampTz *look_again)
 	claimed = new_batch->njobs > 0;
 	waited = ready_queue_scan_end(claim, MyDatabaseId, now);
 	new_batch->reserved = claimed;
+	for (int i = 0; i < new_batch->ngroups; i++)
+		new_batch->charges[i] = claim->queues[i].charge;
 	batch_new_commit(new_batch);
 	if (!claimed)
 	{

@@ -76,11 +76,9 @@ static int64
 needs_of_row(const Job *job, TupleTableSlot *slot, LimitScopes *needs)
 {
 	const JobLimits *limits = limits_by_settings(job);
-	bool		isnull = true;
-	Datum		group = (Datum) 0;
+	bool		isnull;
+	Datum		group = slot_getattr(slot, JOB_GROUP_KEY, &isnull);
 
-	if (limits->groups)
-		group = slot_getattr(slot, JOB_GROUP_KEY, &isnull);
 	return settings_scopes_of_job(limits, isnull ? NULL : DatumGetTextPP(group), needs);
 }
 

@@ -29,7 +29,6 @@
 #include "base/job_state.h"
 #include "base/own_sql.h"
 #include "base/subtransaction.h"
-#include "config/settings_cache.h"
 #include "function/direct_call_check.h"
 #include "job/current_job.h"
 #include "job/end.h"

@@ -34,6 +34,7 @@ typedef struct StolenGroup
 	int64		group;			/* hash of its name; 0: jobs without */
 	int			n;				/* jobs */
 	bool		held;			/* its place is ours, or it needs none */
+	bool		fair;			/* what it uses is charged */
 } StolenGroup;
 
 /* The theft in progress; one at a time */
@@ -142,7 +143,11 @@ begin_with(WorkerSlot *slot)
 	steal.scopes = slot->scopes;
 	steal.ngroups = slot->ngroups;
 	for (int i = 0; i < slot->ngroups; i++)
-		steal.groups[i] = (StolenGroup) {slot->groups[i].group, 0, false};
+		steal.groups[i] = (StolenGroup)
+	{
+		slot->groups[i].group, 0, false,
+			slot->groups[i].charge.fair
+	};
 	steal.n = 0;
 }
 
@@ -360,7 +365,10 @@ take_jobs(Batch *new_batch, const Job *free_job)
 	 */
 	new_batch->settings = 0;
 	for (int i = 0; i < steal.ngroups; i++)
+	{
 		new_batch->groups[i] = steal.groups[i].group;
+		new_batch->charges[i] = (FairCharge) {steal.groups[i].fair, false, 0};
+	}
 	new_batch->ngroups = steal.ngroups;
 	for (int i = steal.n - 1; i >= 0; i--)
 		(void) take_over_row(new_batch, steal.ids[i], steal.claim_id, steal.group_of[i]);
@@ -450,7 +458,7 @@ batch_take_job(const Job *job)
 	steal.scopes.group = 0;
 	steal.n = 0;
 	steal.ngroups = 1;
-	steal.groups[0] = (StolenGroup) {job->scopes.group, 1, false};
+	steal.groups[0] = (StolenGroup) {job->scopes.group, 1, false, job->scopes.group != 0};
 	steal.reserved = steal.groups[0].held = limits_reserve(MyDatabaseId, &job->scopes, LIMITS_ALL);
 	return steal.reserved && take_marked(job);
 }

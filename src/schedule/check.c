@@ -19,7 +19,6 @@
 #include "config/group_by.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
-#include "config/settings_cache.h"
 #include "function/function.h"
 #include "schedule/schedule.h"
 

@@ -32,7 +32,6 @@
 #include "base/limits_key.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue_slots.h"
-#include "shmem/workers.h"
 
 static HTAB *limit_table = NULL;
 static dlist_head * unused_limits = NULL;	/* the longest unused first */
@@ -154,6 +153,7 @@ use_limit(ReadyDatabase *database, const LimitTag *tag, const LimitSlot *parent)
 		slot->running = slot->choosing = slot->nusers = 0;
 		slot->limit = LIMIT_UNKNOWN;
 		slot->group_limit = LIMIT_NONE;
+		slot->weight = 0;
 		slot->group_overrides = slot->cancel = slot->stale = slot->unused = false;
 		dlist_init(&slot->blocked);
 		if (parent != NULL && parent->limit != LIMIT_UNKNOWN && !parent->group_overrides)

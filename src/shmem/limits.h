@@ -35,6 +35,7 @@ typedef struct LimitValue
 								 * group */
 	bool		group_overrides;	/* some groups have limits of their own */
 	bool		cancel;
+	double		weight;			/* of a group; 0: none was set */
 } LimitValue;
 
 /* What a transaction has changed */

@@ -158,6 +158,7 @@ limit_loaded(Oid database, const LimitValue *value)
 		slot->group_limit = value->group_limit;
 		slot->group_overrides = value->group_overrides;
 		slot->cancel = value->cancel;
+		slot->weight = value->weight;
 		if (groups)
 			place_groups_blocked(slot);
 		else

@@ -3,7 +3,8 @@
  *		Taking jobs from a ready queue: the part of a claim that is in shared
  *		memory (job/claim.c reads and writes the rows).
  *
- *		choose		take places under the limits of queues, note that they are in use
+ *		choose		take places under the limits of queues, charge their accounts, note
+ *					that they are in use
  *		scan_begin	take the claim lock, begin at the minimum key
  *		scan_advance	raise the minimum key, release the claim lock; the next queue
  *		(commit)
@@ -17,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/limits_key.h"
+#include "base/timer.h"
 #include "shmem/claim_lock.h"
 #include "shmem/ready_queue_slots.h"
 
@@ -30,6 +32,7 @@ typedef struct Wanted
 	bool		deliveries;		/* these, or jobs for workers */
 	bool		mails;			/* e-mails, too */
 	TimestampTz now;
+	int64		clock;			/* the same, monotonic */
 } Wanted;
 
 /* ------------------------------------------------------------------------
@@ -40,8 +43,23 @@ static bool
 is_wanted(const ReadyBundle *bundle, const Wanted *wanted)
 {
 	return LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds) == wanted->deliveries &&
-		(wanted->mails || !LIMITS_KEY_IS_MAIL(bundle->tag.kinds)) &&
-		limits_have_capacity_locked(bundle->limits);
+		(wanted->mails || !LIMITS_KEY_IS_MAIL(bundle->tag.kinds));
+}
+
+/*
+ * Check, and note, whether a bundle has capacity.  Its accounts get nothing for the time
+ * in which it had none: they begin with the virtual time of the fair queue.  "first" is
+ * the bundle's, NULL: none is READY.
+ */
+static bool
+has_capacity(ReadyBundle *bundle, const ReadyQueue *first)
+{
+	bool		full = !limits_have_capacity_locked(bundle->limits);
+
+	if (bundle->full && !full && first != NULL && first->account != NULL)
+		bundle->floor = first->account->queue->virtual_time;
+	bundle->full = full;
+	return !full;
 }
 
 /* Compare two queues: true if the first is claimed first, or the second is NULL */
@@ -67,7 +85,9 @@ best_of_role(ReadyRole *role, const Wanted *wanted, ReadyQueue *best,
 
 		if (!is_wanted(bundle, wanted))
 			continue;
-		slot = ready_first(bundle, wanted->now);
+		slot = ready_first(bundle, wanted->now, wanted->clock);
+		if (!has_capacity(bundle, slot))
+			continue;
 		if (slot != NULL && goes_before(slot, best))
 			best = slot;
 		if (bundle->later != NULL)
@@ -80,14 +100,51 @@ best_of_role(ReadyRole *role, const Wanted *wanted, ReadyQueue *best,
 	return best;
 }
 
-/* Take places under the limits of the queue's group, and note that it is in use */
+/* The tag of a queue's account, as it will be when it is chosen */
+static double
+fair_tag(const ReadyQueue *slot)
+{
+	return Max(slot->account->virtual.finish, slot->bundle->floor);
+}
+
+/*
+ * The queue of the account that was served least in the fair queue of one that was found
+ * to be the best by its age: another bundle, of a function with a limit, may have it.
+ */
+static ReadyQueue *
+fairest(ReadyQueue *best, const Wanted *wanted)
+{
+	const FairQueue *queue = best->account->queue;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &best->bundle->role->bundles)
+	{
+		ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);
+		ReadyQueue *slot;
+
+		if (bundle->ready == NULL || bundle->full || bundle == best->bundle)
+			continue;
+		slot = ready_first(bundle, wanted->now, wanted->clock);
+		if (slot != NULL && slot->account != NULL && slot->account->queue == queue &&
+			fair_tag(slot) < fair_tag(best))
+			best = slot;
+	}
+	return best;
+}
+
+/*
+ * Take places under the limits of the queue's group, charge its account, and note that
+ * it is in use
+ */
 static void
-choose_queue(ReadyQueue *slot, TimestampTz now, ReadyQueueChoice *chosen)
+choose_queue(ReadyQueue *slot, int max, TimestampTz now, ReadyQueueChoice *chosen)
 {
 	ready_queue_copy(slot, chosen);
 	chosen->next = READY_KEY_NONE;
 	chosen->taken = 0;
 	chosen->pause_after = true;
+	chosen->share = fair_quantum(slot, max);
+	fair_choose(slot, chosen);
 	limits_take(slot->groups, 1);
 	slot->nclaims++;
 	dlist_move_tail(&slot->bundle->queues, &slot->node);
@@ -98,10 +155,10 @@ choose_queue(ReadyQueue *slot, TimestampTz now, ReadyQueueChoice *chosen)
 
 /*
  * Choose the first queue of a bundle, and if it is one of a group others after it,
- * until they hold about "max" jobs.
+ * until they hold about "max" jobs.  What is set aside is READY all the same.
  */
 static ReadyClaim *
-choose(ReadyQueue *first, int max, TimestampTz now)
+choose(ReadyQueue *first, int max, const Wanted *wanted)
 {
 	ReadyBundle *bundle = first->bundle;
 	ReadyQueue *chosen[READY_CLAIM_MAX];
@@ -111,17 +168,26 @@ choose(ReadyQueue *first, int max, TimestampTz now)
 	int			n = 0;
 
 	limits_take(bundle->limits, 1);
-	for (ReadyQueue *slot = first; slot != NULL; slot = ready_first(bundle, now))
+	for (ReadyQueue *slot = first; slot != NULL;
+		 slot = ready_first(bundle, wanted->now, wanted->clock))
 	{
-		choose_queue(slot, now, &current.queues[n]);
+		ReadyQueueChoice *choice = &current.queues[n];
+
+		choose_queue(slot, max, wanted->now, choice);
 		chosen[n++] = slot;
-		jobs += Max(slot->ready, 1);
+		jobs += Min(Max(slot->ready, 1), choice->share);
+		if (slot->account != NULL)
+			fair_ready(slot->account, true);
 		if (single || jobs >= max || n == READY_CLAIM_MAX)
 			break;
 		ready_displace(slot);	/* the next one is the first now */
 	}
 	for (int i = 0; i < n; i++)
-		ready_place(chosen[i], now);
+	{
+		ready_place(chosen[i], wanted->now);
+		if (chosen[i]->account != NULL)
+			fair_ready(chosen[i]->account, false);
+	}
 	current.nqueues = n;
 	has_current = true;
 	return &current;
@@ -130,7 +196,7 @@ choose(ReadyQueue *first, int max, TimestampTz now)
 ReadyClaim *
 ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now, TimestampTz *next_check)
 {
-	const Wanted wanted = {.now = now};
+	const Wanted wanted = {.now = now, .clock = monotonic_now()};
 	ReadyQueue *best = NULL;
 	ReadyClaim *claim = NULL;
 	ReadyRole  *role;
@@ -139,8 +205,10 @@ ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now, TimestampT
 	role = ready_role(database, owner);
 	if (role != NULL)
 		best = best_of_role(role, &wanted, NULL, next_check);
+	if (best != NULL && best->account != NULL)
+		best = fairest(best, &wanted);
 	if (best != NULL)
-		claim = choose(best, max, now);
+		claim = choose(best, max, &wanted);
 	LWLockRelease(shared->ready_lock);
 	return claim;
 }
@@ -149,6 +217,7 @@ ReadyClaim *
 ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mails),
 							TimestampTz now, TimestampTz *next_check)
 {
+	Wanted		wanted = {true, false, now, monotonic_now()};
 	ReadyQueue *best = NULL;
 	ReadyClaim *claim = NULL;
 	ReadyDatabase *db;
@@ -162,14 +231,16 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 		{
 			ReadyRole  *role = dlist_container(ReadyRole, node, iter.cur);
 			const Oid	owner = role->tag.owner;
-			const Wanted wanted = {true, may_take(owner, true), now};
 
+			wanted.mails = may_take(owner, true);
 			if (may_take(owner, false))
 				best = best_of_role(role, &wanted, best, next_check);
 		}
 	}
+	if (best != NULL && best->account != NULL)
+		best = fairest(best, &wanted);
 	if (best != NULL)
-		claim = choose(best, 1, now);
+		claim = choose(best, PG_INT32_MAX, &wanted);
 	LWLockRelease(shared->ready_lock);
 	return claim;
 }
@@ -199,7 +270,8 @@ ready_queue_is_due(Oid database, Oid owner, TimestampTz now)
 		{
 			ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);
 
-			due = due || (may_be_due(bundle, now) && is_wanted(bundle, &wanted));
+			due = due || (may_be_due(bundle, now) && is_wanted(bundle, &wanted) &&
+						  limits_have_capacity_locked(bundle->limits));
 		}
 	}
 	LWLockRelease(shared->ready_lock);
@@ -265,10 +337,11 @@ ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < claim->nqueues; i++)
 	{
-		const ReadyQueueChoice *chosen = &claim->queues[i];
+		ReadyQueueChoice *chosen = &claim->queues[i];
 		ReadyQueue *slot = chosen_slot(chosen, database);
 
 		taken += chosen->taken;
+		fair_chosen(chosen, database, true);
 		if (chosen->taken == 0)
 			waited = limits_give_back(database, &chosen->scopes, true, 1) || waited;
 		else
@@ -299,9 +372,10 @@ ready_queue_scan_abort(ReadyClaim *claim, Oid database)
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < claim->nqueues; i++)
 	{
-		const ReadyQueueChoice *chosen = &claim->queues[i];
+		ReadyQueueChoice *chosen = &claim->queues[i];
 		ReadyQueue *slot = chosen_slot(chosen, database);
 
+		fair_chosen(chosen, database, false);
 		(void) limits_give_back(database, &chosen->scopes, true, 1);
 		if (slot == NULL)
 			continue;

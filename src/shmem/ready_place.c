@@ -23,6 +23,9 @@ compare_ready(const pairingheap_node * a, const pairingheap_node * b, void *arg)
 	const ReadyQueue *left = pairingheap_const_container(ReadyQueue, heap_node, a);
 	const ReadyQueue *right = pairingheap_const_container(ReadyQueue, heap_node, b);
 
+	if (left->account != NULL && right->account != NULL &&
+		left->account->virtual.finish != right->account->virtual.finish)
+		return left->account->virtual.finish < right->account->virtual.finish ? 1 : -1;
 	return ready_key_before(left->min_key, right->min_key) ? 1 :
 		ready_key_before(right->min_key, left->min_key) ? -1 : 0;
 }
@@ -70,6 +73,8 @@ ready_displace(ReadyQueue *slot)
 		case PLACE_READY:
 			heap_remove(&bundle->ready, compare_ready, slot);
 			bundle->nready -= slot->ready;
+			if (slot->account != NULL)
+				fair_ready(slot->account, false);
 			break;
 		case PLACE_LATER:
 			heap_remove(&bundle->later, compare_later, slot);
@@ -84,13 +89,13 @@ ready_displace(ReadyQueue *slot)
 	slot->place = PLACE_NONE;
 }
 
-void
-ready_place(ReadyQueue *slot, TimestampTz now)
+/* Put a queue that stands nowhere where it belongs */
+static void
+place(ReadyQueue *slot, TimestampTz now)
 {
 	ReadyBundle *bundle = slot->bundle;
 	LimitSlot  *full;
 
-	ready_displace(slot);
 	if (slot->min_key.run_at == DT_NOEND)
 		return;
 	/* further off than it ever is: the clock was set back */
@@ -113,8 +118,49 @@ ready_place(ReadyQueue *slot, TimestampTz now)
 	else
 	{
 		slot->place = PLACE_READY;
+		if (slot->account != NULL && slot->account->nready == 0)
+			fair_come(slot->account);
+		if (slot->account != NULL)
+			fair_ready(slot->account, true);
 		heap_add(&bundle->ready, compare_ready, slot);
 		bundle->nready += slot->ready;
+	}
+}
+
+/* A queue that stays READY does not come back */
+void
+ready_place(ReadyQueue *slot, TimestampTz now)
+{
+	FairAccount *account = slot->place == PLACE_READY ? slot->account : NULL;
+
+	if (account != NULL)
+		fair_ready(account, true);
+	ready_displace(slot);
+	place(slot, now);
+	if (account != NULL)
+		fair_ready(account, false);
+}
+
+void
+ready_move_account(FairAccount *account, const VirtualAccount *moved)
+{
+	dlist_iter	iter;
+
+	/* the heaps compare the tag: first out of them */
+	dlist_foreach(iter, &account->queues)
+	{
+		ReadyQueue *slot = dlist_container(ReadyQueue, account_node, iter.cur);
+
+		if (slot->place == PLACE_READY)
+			heap_remove(&slot->bundle->ready, compare_ready, slot);
+	}
+	account->virtual = *moved;
+	dlist_foreach(iter, &account->queues)
+	{
+		ReadyQueue *slot = dlist_container(ReadyQueue, account_node, iter.cur);
+
+		if (slot->place == PLACE_READY)
+			heap_add(&slot->bundle->ready, compare_ready, slot);
 	}
 }
 
@@ -163,16 +209,17 @@ ready_set_count(ReadyQueue *slot, int64 ready)
 }
 
 ReadyQueue *
-ready_first(ReadyBundle *bundle, TimestampTz now)
+ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock)
 {
 	ready_place_due(bundle, now);
 	while (bundle->ready != NULL)
 	{
 		ReadyQueue *slot = pairingheap_container(ReadyQueue, heap_node, bundle->ready);
 
-		if (limits_first_full(slot->groups, bundle->limits) == NULL)
+		if (limits_first_full(slot->groups, bundle->limits) != NULL)
+			ready_place(slot, now);
+		else if (slot->account == NULL || !fair_charge_on(slot->account, clock))
 			return slot;
-		ready_place(slot, now);
 	}
 	return NULL;
 }

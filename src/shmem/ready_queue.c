@@ -39,6 +39,7 @@ ready_queues_shmem_size(void)
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyRole)));
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyBundle)));
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyQueue)));
+	size = add_size(size, fair_queues_shmem_size());
 	return add_size(size, limits_shmem_size());
 }
 
@@ -61,6 +62,7 @@ ready_queues_shmem_init(void)
 	control.keysize = sizeof(ReadyQueueTag);
 	control.entrysize = sizeof(ReadyQueue);
 	queue_table = compat_shmem_hash("defer ready queues", defer_shared_slots, &control);
+	fair_queues_shmem_init();
 	limits_shmem_init();
 }
 
@@ -121,7 +123,7 @@ ready_queue_slot(const ReadyQueueChoice *queue, Oid database)
 void
 ready_role_free(ReadyRole *role)
 {
-	Assert(role->nqueues == 0);
+	Assert(role->nqueues == 0 && role->nfair == 0);
 	dlist_delete(&role->node);
 	role->database->nroles--;
 	role->database->unlisted_at = Min(role->database->unlisted_at, role->unlisted_at);
@@ -131,7 +133,7 @@ ready_role_free(ReadyRole *role)
 void
 ready_role_release(ReadyRole *role)
 {
-	if (role->nqueues == 0 && role->unlisted_at == DT_NOEND)
+	if (role->nqueues == 0 && role->nfair == 0 && role->unlisted_at == DT_NOEND)
 		ready_role_free(role);
 }
 
@@ -152,6 +154,7 @@ static void
 leave_bundle(ReadyQueue *slot)
 {
 	ready_displace(slot);
+	fair_detach(slot);
 	limits_detach(slot->groups);
 	dlist_delete(&slot->node);
 	slot->bundle->nqueues--;
@@ -198,7 +201,8 @@ add_role(ReadyDatabase *database, Oid owner, TimestampTz now)
 	database->nroles++;
 	dlist_init(&role->bundles);
 	dlist_init(&role->parked);
-	role->nbundles = role->nqueues = role->nlater = 0;
+	dlist_init(&role->fair_queues);
+	role->nbundles = role->nqueues = role->nlater = role->nfair = role->nidle = 0;
 	role->unlisted_at = DT_NOEND;
 	return role;
 }
@@ -243,6 +247,8 @@ add_bundle(ReadyRole *role, const ReadyQueueChoice *queue)
 	bundle->nqueues = 0;
 	bundle->ready = bundle->later = NULL;
 	bundle->nready = 0;
+	bundle->full = false;
+	bundle->floor = 0;
 	return bundle;
 }
 
@@ -257,13 +263,16 @@ join_bundle(ReadyQueue *slot, ReadyRole *role, const ReadyQueueChoice *queue)
 
 	if (bundle == NULL)
 		return false;
-	if (!limits_attach_groups(role->database, bundle->limits, queue->scopes.group, slot->groups))
+	slot->place = PLACE_NONE;
+	slot->bundle = bundle;
+	slot->group = queue->scopes.group;
+	if (!limits_attach_groups(role->database, bundle->limits, slot->group, slot->groups) ||
+		!fair_attach(slot))
 	{
+		limits_detach(slot->groups);
 		release_bundle(bundle);
 		return false;
 	}
-	slot->bundle = bundle;
-	slot->group = queue->scopes.group;
 	dlist_push_tail(&bundle->queues, &slot->node);
 	bundle->nqueues++;
 	role->nqueues++;
@@ -315,7 +324,6 @@ add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz no
 	slot->nclaims = 0;
 	slot->ready = 0;
 	slot->retry_at = 0;
-	slot->place = PLACE_NONE;
 	return slot;
 }
 
@@ -446,8 +454,7 @@ ready_queues_open(Oid database)
 	db = ready_database(database);
 
 	/*
-	 * there are as many as DatabaseSlots, and each of those gives its own
-	 * back
+	 * there are as many as DatabaseSlots, which each give theirs back
 	 */
 	if (db == NULL && (db = ready_database(InvalidOid)) != NULL)
 	{
@@ -483,6 +490,7 @@ ready_queues_forget(Oid database)
 
 				ready_queue_free(dlist_head_element(ReadyQueue, node, &bundle->queues));
 			}
+			fair_forget(role);
 			ready_role_free(role);
 		}
 		limits_forget_locked(db);

@@ -20,6 +20,7 @@
 #include "datatype/timestamp.h"
 
 #include "base/limits_key.h"
+#include "shmem/fair_queue.h"
 
 /* A place in the claim index, within role, limits_key and priority */
 typedef struct ReadyKey
@@ -47,6 +48,8 @@ typedef struct ReadyQueueChoice
 								 * they have to be set */
 	ReadyKey	min_key;		/* no free job has a smaller key */
 	int64		ready;			/* free jobs, an estimate */
+	int			share;			/* of a claim's jobs at most so many of these */
+	FairCharge	charge;			/* what a claim was charged for it */
 
 	/* what a claim has found, for ready_queue_scan_end() */
 	ReadyKey	next;			/* the first key that it did not deal with */

@@ -2,7 +2,8 @@
  * ready_queue_slots.h
  *		The slots of ready queues and limits in shared memory, for the files of
  *		this folder that work on them: ready_queue.c, ready_room.c, ready_place.c,
- *		ready_list.c, ready_claim.c, limits.c, limits_capacity.c, limits_values.c.
+ *		ready_list.c, ready_claim.c, fair_queue.c, fair_charge.c, limits.c,
+ *		limits_capacity.c, limits_values.c.
  *
  * All of it is under ready_lock.  Slots are hash entries, which stay where they
  * are, and processes have shared memory at the same address: so slots may point
@@ -15,6 +16,8 @@
  *			  ReadyQueue	one for each group, and one for jobs without
  *				LimitSlot	limits of the group: at most two
  *			  LimitSlot	limits of function and queue: at most two
+ *			FairQueue	their fair queues, in a list: see fair_queue.h
+ *			  FairAccount	one for each group, of the ready queues of that
  */
 #ifndef DEFER_READY_QUEUE_SLOTS_H
 #define DEFER_READY_QUEUE_SLOTS_H
@@ -27,9 +30,12 @@
 
 #include "base/guc.h"
 #include "base/limits_key.h"
+#include "pure/virtual_time.h"
+#include "shmem/fair_queue.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
+#include "shmem/workers.h"
 
 /* Most queues of one role, if no other role wants the slots: see make_room() */
 #define READY_QUEUES_OF_ROLE	(defer_shared_slots / 2)
@@ -69,6 +75,7 @@ typedef struct LimitSlot
 	int32		group_limit;	/* of a function or queue: the same for each
 								 * group that inherits it */
 	bool		group_overrides;	/* some groups do not */
+	float4		weight;			/* of a group; 0: none was set */
 	bool		cancel;			/* jobs without capacity are cancelled */
 	bool		stale;			/* in its database's list of those to be read */
 	bool		unused;			/* in the list of slots that may be given away */
@@ -131,6 +138,9 @@ typedef struct ReadyRole
 	int			nbundles;
 	int			nqueues;
 	int			nlater;			/* queues that are LATER */
+	int			nfair;
+	dlist_head	fair_queues;	/* of FairQueue */
+	int			nidle;			/* idle accounts of these */
 	TimestampTz unlisted_at;	/* first due time of its queues without a slot */
 } ReadyRole;
 
@@ -153,10 +163,72 @@ typedef struct ReadyBundle
 	LimitSlot  *limits[LIMITS_OF_KEY];	/* of function and queue; NULL: none */
 	dlist_head	queues;			/* of ReadyQueue; the last claimed at the end */
 	int			nqueues;
-	pairingheap_node *ready;	/* READY queues, the smallest min_key first */
+	pairingheap_node *ready;	/* READY queues: the account that was served
+								 * least first, then the smallest min_key */
 	pairingheap_node *later;	/* LATER queues, the first due first */
 	int64		nready;			/* jobs in READY queues: an estimate */
+	bool		full;			/* its function or queue had no capacity when
+								 * a claim looked last */
+	double		floor;			/* virtual time when they had again: accounts
+								 * were served up to that */
 } ReadyBundle;
+
+/* No padding */
+typedef struct FairQueueTag
+{
+	Oid			database;
+	Oid			owner;
+	int64		kinds;			/* as in ReadyBundleTag */
+	int32		queue_id;
+	int32		priority;
+} FairQueueTag;
+
+typedef struct FairAccountTag
+{
+	FairQueueTag queue;
+	int64		group;			/* hash of its name; 0: jobs without */
+} FairAccountTag;
+
+/* What was used in a minute and in the one before */
+typedef struct FairMinute
+{
+	int64		minute;			/* of the monotonic clock */
+	double		now;			/* microseconds */
+	double		before;
+} FairMinute;
+
+typedef struct FairQueue
+{
+	FairQueueTag tag;			/* hash key */
+	ReadyRole  *role;
+	dlist_node	node;			/* in role->fair_queues */
+	dlist_head	accounts;		/* of FairAccount */
+	dlist_head	idle;			/* of these: without ready queue and charge */
+	int			naccounts;
+	int			nqueues;		/* ready queues of the accounts */
+	int			nready;			/* accounts with a READY queue */
+	int			ncharges;		/* of the accounts */
+	double		virtual_time;
+	double		mean;			/* microseconds that a job takes */
+	FairMinute	minute;
+} FairQueue;
+
+typedef struct FairAccount
+{
+	FairAccountTag tag;			/* hash key */
+	FairQueue  *queue;
+	dlist_node	node;			/* in queue->accounts */
+	dlist_head	queues;			/* of ReadyQueue */
+	dlist_head	runs;			/* of FairRun: parts of batches that run */
+	int			nqueues;
+	int			nready;			/* of the queues; READY */
+	int			ncharges;		/* held by claims, batches and runs */
+	bool		idle;
+	dlist_node	idle_node;		/* in queue->idle */
+	VirtualAccount virtual;
+	double		mean;			/* microseconds that a job takes */
+	FairMinute	minute;
+} FairAccount;
 
 typedef struct ReadyQueueTag
 {
@@ -191,6 +263,8 @@ typedef struct ReadyQueue
 	dlist_node	node;			/* in bundle->queues */
 	LimitSlot  *groups[LIMITS_OF_KEY];	/* limits of the group under the
 										 * bundle's limits; NULL: none */
+	FairAccount *account;		/* NULL: no job of the role has a group */
+	dlist_node	account_node;	/* in account->queues */
 	ReadyKey	min_key;
 	int32		nclaims;		/* claims that have chosen it and have not
 								 * ended */
@@ -233,8 +307,43 @@ extern void ready_place_due(ReadyBundle *bundle, TimestampTz now);
 extern bool ready_place_blocked(LimitSlot *limit);
 extern void ready_set_count(ReadyQueue *slot, int64 ready);
 
-/* ready_place.c: the first of bundle->ready that is not blocked; NULL: there is none */
-extern ReadyQueue *ready_first(ReadyBundle *bundle, TimestampTz now);
+/*
+ * ready_place.c: the first of bundle->ready that is not blocked; NULL: there is none.
+ * The tag of an account moves.
+ */
+extern ReadyQueue *ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock);
+extern void ready_move_account(FairAccount *account, const VirtualAccount *moved);
+
+/*
+ * fair_queue.c: put a ready queue under the account of its group, if its role has jobs
+ * of groups; false: there is no slot for one.  Take it out.  Free all of a role.
+ */
+extern Size fair_queues_shmem_size(void);
+extern void fair_queues_shmem_init(void);
+extern bool fair_attach(ReadyQueue *slot);
+extern void fair_detach(ReadyQueue *slot);
+extern void fair_forget(ReadyRole *role);
+extern bool fair_has_charges(const ReadyRole *role);
+
+/* fair_queue.c: for fair_charge.c */
+extern FairQueueTag fair_queue_tag(Oid database, Oid owner, int64 kinds, int32 queue_id,
+								   int32 priority);
+extern FairAccount *fair_account(const FairQueueTag *queue, int64 group);	/* NULL: none */
+extern void fair_set_idle(FairAccount *account, bool idle);
+extern void fair_free_idle(FairQueue *queue);
+extern void fair_release(FairAccount *account); /* free what is not needed */
+
+/*
+ * fair_charge.c.  A ready queue of the account comes to READY, or leaves.  Charge what
+ * jobs use that run longer than expected; returns whether any does.  How many jobs of a
+ * queue a claim may take.  Charge what is chosen; correct that after the claim.
+ */
+extern void fair_ready(FairAccount *account, bool ready);
+extern void fair_come(FairAccount *account);
+extern bool fair_charge_on(FairAccount *account, int64 clock);
+extern int	fair_quantum(const ReadyQueue *slot, int max);
+extern void fair_choose(ReadyQueue *slot, ReadyQueueChoice *chosen);
+extern void fair_chosen(ReadyQueueChoice *chosen, Oid database, bool committed);
 
 static inline LimitScopes
 ready_queue_scopes(const ReadyQueue *slot)

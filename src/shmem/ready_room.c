@@ -166,7 +166,7 @@ waits(ReadyRole *role)
 {
 	dlist_iter	iter;
 
-	if (role->nlater < role->nqueues)
+	if (role->nlater < role->nqueues || fair_has_charges(role))
 		return false;
 	dlist_foreach(iter, &role->parked)
 	{

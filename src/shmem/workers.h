@@ -44,12 +44,14 @@ typedef struct BatchEntry
 
 /*
  * The part of a batch that is of one group: it holds one place under the group's
- * limits as long as entries of it wait or run.
+ * limits as long as entries of it wait or run, and what was charged for it until the
+ * first of them begins.
  */
 typedef struct BatchGroup
 {
 	int64		group;			/* hash of its name; 0: of no group */
 	int32		left;			/* entries that wait or run */
+	FairCharge	charge;
 } BatchGroup;
 
 typedef struct WorkerSlot
@@ -81,6 +83,7 @@ typedef struct WorkerSlot
 	int64		claim_id;		/* row of defer.claim, 0: none */
 	int64		previous_claim_id;	/* still there until the claim's commit */
 	LimitScopes scopes;			/* of the batch, but for groups */
+	int32		priority;		/* of its jobs */
 	int64		current_job;	/* 0: none */
 	TimestampTz job_started;
 	float4		progress;		/* negative: not told */
@@ -92,6 +95,7 @@ typedef struct WorkerSlot
 								 * not at its end */
 	int32		ngroups;
 	BatchGroup	groups[READY_CLAIM_MAX];
+	FairRun		run;			/* changes under ready_lock, too */
 } WorkerSlot;
 
 extern WorkerSlot *worker_slots;	/* [shared->nworker_slots] */

@@ -40,6 +40,7 @@ extern void test_pool_policy(void);
 extern void test_published(void);
 extern void test_tzif(void);
 extern void test_url_check(void);
+extern void test_virtual_time(void);
 extern void test_zones(void);
 
 #endif							/* HARNESS_H */

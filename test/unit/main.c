@@ -125,6 +125,7 @@ main(int argc, char **argv)
 		{"network_rules", test_network_rules},
 		{"url_check", test_url_check},
 		{"fair_share", test_fair_share},
+		{"virtual_time", test_virtual_time},
 		{"mail_address", test_mail_address},
 		{"http_headers", test_http_headers},
 	};
