@@ -20,6 +20,9 @@ COMMENT ON TRIGGER note_restore ON defer.job IS 'jobs of a restored dump wait fo
 CREATE TRIGGER note_restore BEFORE INSERT ON defer.schedule
 	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
 COMMENT ON TRIGGER note_restore ON defer.schedule IS 'schedules of a restored dump wait for defer.activate()';
+CREATE TRIGGER note_restore BEFORE INSERT ON defer.origin
+	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
+COMMENT ON TRIGGER note_restore ON defer.origin IS 'the scheduler of a database leaves when the identity of another is restored into it';
 
 -- A role that may write all data must not become the role that a row names
 

@@ -12,8 +12,10 @@
  * own transaction, so that jobs may be there for hours before the row of
  * defer.origin is.  Hence a trigger on the tables that make something happen:
  * rows that come in as a restore brings them put a row into defer.origin
- * themselves, in the same transaction.  Our own code writes jobs without
- * triggers, and schedules as own SQL, which the trigger tells from a restore.
+ * themselves, in the same transaction, and the commit tells the scheduler, which
+ * leaves.  So does the row of defer.origin, which may be the first.  Our own code
+ * writes jobs without triggers, and the others as own SQL, which the trigger tells
+ * from a restore.
  */
 #include "postgres.h"
 
@@ -58,7 +60,10 @@ defer_note_restore(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager", "defer.note_restore")));
-	if (!is_restore() || !catalog_is_active())
+	if (!is_restore())
+		return PointerGetDatum(NULL);
+	xact_notify_rescan();
+	if (!catalog_is_active())
 		return PointerGetDatum(NULL);
 
 	own_sql_begin(&own);
@@ -66,7 +71,6 @@ defer_note_restore(PG_FUNCTION_ARGS)
 	own_sql_execute("INSERT INTO defer.origin (id) SELECT pg_catalog.gen_random_uuid()", SPI_OK_INSERT);
 	SPI_finish();
 	own_sql_end(&own);
-	xact_notify_rescan();
 	return PointerGetDatum(NULL);
 }
 

@@ -159,6 +159,19 @@ for my $copy (@copies)
 	$node->safe_psql($copy, q{SET ROLE app; SELECT defer.unschedule('each second')});
 }
 
+# A restore loads tables in any order: the identity may be there before all that waits for it
+foreach my $how ('COPY defer.origin FROM STDIN', q{SET check_function_bodies = off; INSERT INTO defer.origin VALUES (gen_random_uuid())})
+{
+	my $name = $how =~ /COPY/ ? 'early_copy' : 'early_insert';
+	my $schedulers = "SELECT count(*) FROM pg_stat_activity WHERE datname = '$name' AND backend_type = 'defer scheduler'";
+
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->safe_psql($name, 'CREATE EXTENSION defer');
+	ok($node->poll_query_until($name, $schedulers, '1'), "$name: a new installation is served");
+	$node->safe_psql($name, $how =~ /COPY/ ? "$how;\n11111111-1111-1111-1111-111111111111\n\\.\n" : $how);
+	ok($node->poll_query_until($name, $schedulers, '0'), "$name: and no more when the identity of another has come");
+}
+
 # A copy of a copy, and a renamed database
 $node->safe_psql('postgres', 'CREATE DATABASE second TEMPLATE dump_copy');
 is($node->safe_psql('second', q{SELECT count(*) FROM defer.health WHERE finding LIKE '%restored or copied%'}), '1',
