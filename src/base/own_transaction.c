@@ -13,6 +13,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
+#include "base/compat.h"
 #include "base/own_transaction.h"
 
 /* Time-outs of their waits for locks */
@@ -20,6 +21,19 @@
 #define LOCK_TIMEOUT_BRIEF	"50ms"
 
 static MemoryContext callers_context;
+
+/*
+ * No client waits for these processes' commits: a synchronous standby that is away must
+ * not keep the scheduler from starting workers, as what it has not got is done again
+ * there, should it take over.
+ */
+void
+own_transaction_settings(void)
+{
+	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	(void) compat_transaction_timeout_off();
+}
 
 /*
  * Begin a transaction with an active snapshot: a row whose values are stored out of

@@ -5,6 +5,12 @@
 #ifndef DEFER_OWN_TRANSACTION_H
 #define DEFER_OWN_TRANSACTION_H
 
+/*
+ * For a process that runs no jobs, at its start: its transactions do not end by the
+ * server's time limit for users, nor compile small statements, nor wait for a standby.
+ */
+extern void own_transaction_settings(void);
+
 /* Begin a transaction for our own writes, whatever the role's defaults are */
 extern void own_transaction_begin(void);
 extern void own_transaction_begin_at(int isolation);

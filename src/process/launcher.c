@@ -30,6 +30,7 @@
 
 #include "base/compat.h"
 #include "base/wait_events.h"
+#include "base/own_transaction.h"
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
@@ -408,7 +409,7 @@ defer_launcher_main(Datum arg)
 	slot_attach_launcher();
 	on_shmem_exit(launcher_detach, (Datum) 0);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	(void) compat_transaction_timeout_off();
+	own_transaction_settings();
 	pgstat_report_appname("defer launcher");
 	children = MemoryContextAllocZero(TopMemoryContext,
 									  sizeof(Child) * shared->ndatabase_slots);

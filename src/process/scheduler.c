@@ -262,13 +262,7 @@ defer_scheduler_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname("defer scheduler");
 
-	/*
-	 * No client waits for our commits.  A synchronous standby that is away
-	 * must not keep us from starting workers: what it has not got of us is
-	 * done again there, should it take over.
-	 */
-	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
-	(void) compat_transaction_timeout_off();
+	own_transaction_settings();
 	scheduler_check_database();
 
 	turn = AllocSetContextCreate(TopMemoryContext, "defer scheduler", ALLOCSET_DEFAULT_SIZES);

@@ -376,12 +376,7 @@ defer_sender_run(Datum arg, const Transport *transport)
 	pgstat_report_appname("defer sender");
 	pgstat_report_activity(STATE_IDLE, NULL);
 
-	/*
-	 * a repeated delivery is worse than a wait for the disk; no standby is
-	 * waited for
-	 */
-	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
-	(void) compat_transaction_timeout_off();
+	own_transaction_settings();
 	error = transport->init(&network_fd);
 	if (error != NULL)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("%s: %m", error)));
