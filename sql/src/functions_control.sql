@@ -21,7 +21,7 @@ COMMENT ON FUNCTION defer.rerun(bigint, text) IS
 CREATE FUNCTION defer.await(id bigint, timeout interval DEFAULT NULL) RETURNS jsonb
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_await';
 COMMENT ON FUNCTION defer.await(bigint, interval) IS
-	'waits until a job has ended, and returns its result once that is on disk. timeout NULL waits without end. Errors: the job''s own, with its SQLSTATE, if it failed; DF010 if it was cancelled, DF011 if it was discarded, DF012 after the timeout; at once if the job was enqueued or changed in this transaction, as it cannot begin before its commit. A job that needs a lock which this transaction holds is waited for in vain';
+	'waits until a job has ended, and returns its result once that is on disk. timeout NULL waits without end. Errors: the job''s own, with its SQLSTATE, if it failed; DF010 if it was cancelled, DF011 if it was discarded, DF012 after the timeout; at once if the job was enqueued or changed in this transaction, as it cannot begin before its commit, or if it needs the place, under a limit of 1, of the job that this is called in. A job that needs a lock which this transaction holds is waited for in vain';
 
 CREATE FUNCTION defer.result(id bigint) RETURNS jsonb
 	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_result';

@@ -155,6 +155,112 @@ group_settings_delete(char kind, int32 id)
 					   lengthof(types), types, values, NULL, SPI_OK_DELETE);
 }
 
+void
+group_settings_read(char kind, int32 id, const char *group_key, GroupSettings *group)
+{
+	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
+	Datum		values[] = {CharGetDatum(kind), Int32GetDatum(id), CStringGetTextDatum(group_key)};
+	MemoryContext context = CurrentMemoryContext;
+	OwnSql		own;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	if (own_sql_run("SELECT g.concurrency, g.paused, g.reason FROM defer.group_setting g"
+					" WHERE g.kind OPERATOR(pg_catalog.=) $1 AND g.id OPERATOR(pg_catalog.=) $2"
+					" AND g.group_key OPERATOR(pg_catalog.=) $3",
+					lengthof(types), types, values, NULL, SPI_OK_SELECT) > 0)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		int32		limit = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+		Datum		reason;
+
+		if (!isnull)
+			group->limit = limit;
+		group->paused = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
+		reason = SPI_getbinval(tuple, desc, 3, &isnull);
+		MemoryContextSwitchTo(context);
+		group->reason = isnull ? NULL : TextDatumGetCString(reason);
+	}
+	SPI_finish();
+	own_sql_end(&own);
+}
+
+/* ------------------------------------------------------------------------
+ * Places
+ * ------------------------------------------------------------------------ */
+
+/* Check whether two texts are there and the same */
+static bool
+same(const text *a, const text *b)
+{
+	return a != NULL && b != NULL && VARSIZE_ANY(a) == VARSIZE_ANY(b) &&
+		memcmp(a, b, VARSIZE_ANY(a)) == 0;
+}
+
+/* Check whether a group has a limit of 1; "limit" is that of each group */
+static bool
+one_of_group(const text *group_key, char kind, int32 id, int32 limit, bool overrides)
+{
+	GroupSettings group = {limit, false, NULL};
+
+	if (overrides)
+		group_settings_read(kind, id, text_to_cstring(group_key), &group);
+	return group.limit == 1;
+}
+
+static char *
+one_of_function(const Job *job, bool same_group)
+{
+	char	   *name = text_to_cstring(job->function);
+	FunctionSettings function = *function_settings(name);
+
+	if (function.cancel_at_limit)
+		return NULL;
+	if (function.concurrency == 1)
+		return psprintf("function %s", name);
+	if (same_group && one_of_group(job->group_key, 'f', function.id, function.group_concurrency,
+								   function.group_overrides))
+		return psprintf("group \"%s\" of function %s", text_to_cstring(job->group_key), name);
+	return NULL;
+}
+
+static char *
+one_of_queue(const Job *job, bool same_group)
+{
+	char	   *name = text_to_cstring(job->queue);
+	QueueSettings queue = *queue_settings(name);
+
+	if (queue.concurrency == 1)
+		return psprintf("queue \"%s\"", name);
+	if (same_group && one_of_group(job->group_key, 'q', queue.id, queue.group_concurrency,
+								   queue.group_overrides))
+		return psprintf("group \"%s\" in queue \"%s\"", text_to_cstring(job->group_key), name);
+	return NULL;
+}
+
+char *
+settings_limit_of_one(const Job *holder, const Job *job)
+{
+	Job			now = *holder;
+	bool		same_group = same(holder->group_key, job->group_key);
+	char	   *limit = NULL;
+
+	settings_set_limits(&now);
+	if (now.limits_key != holder->limits_key)
+		return NULL;			/* set after it has begun */
+	if (same(holder->function, job->function))
+		limit = one_of_function(job, same_group);
+	if (limit == NULL && same(holder->queue, job->queue))
+		limit = one_of_queue(job, same_group);
+	return limit;
+}
+
+/* ------------------------------------------------------------------------
+ * The functions
+ * ------------------------------------------------------------------------ */
+
 /* defer.set_group(group_key, function, queue, concurrency, paused, reason, weight) */
 Datum
 defer_set_group(PG_FUNCTION_ARGS)

@@ -43,6 +43,7 @@
 #include "base/job_state.h"
 #include "base/roles.h"
 #include "base/wait_events.h"
+#include "config/group_settings.h"
 #include "shmem/preload.h"
 #include "shmem/waiters.h"
 #include "shmem/workers.h"
@@ -141,10 +142,35 @@ job_is_ours(int64 id)
 	return ours;
 }
 
+/*
+ * Refuse a job that needs a place of the job that this process runs, which keeps it
+ * while it waits.  Where there are more places others may be given back, and
+ * defer.why() tells.
+ */
+static void
+check_place(const Job *job)
+{
+	char	   *limit;
+
+	if (job->claim != 0 && job->claim != current_job.job->claim)
+		return;					/* it may have begun */
+	limit = settings_limit_of_one(current_job.job, job);
+	if (limit != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " cannot wait for job " INT64_FORMAT ", which needs its place",
+						current_job.job->id, job->id),
+				 errdetail("The limit of %s is 1, and a job keeps its place while it waits.",
+						   limit),
+				 errhint("Raise the limit, or enqueue what comes afterwards as a job with \"after\".")));
+}
+
 /* Refuse what would never end */
 static void
 check_can_wait(int64 id)
 {
+	Job			job;
+
 	if (current_job.job != NULL && current_job.job->id == id)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -166,6 +192,8 @@ check_can_wait(int64 id)
 				 errmsg("cannot wait for a job: no jobs run in this database"),
 				 errdetail("It is a restored or copied database."),
 				 errhint("Call defer.activate() to let its jobs run.")));
+	if (current_job.job != NULL && job_read(id, &job))
+		check_place(&job);
 }
 
 /* ------------------------------------------------------------------------

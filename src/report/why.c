@@ -71,7 +71,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 	own_sql_begin(&own);
 	SPI_connect();
 	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.limits_key, j.run_at, j.claim IS NOT NULL,"
-					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits FROM defer.job j"
+					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits, j.group_key FROM defer.job j"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
 					 " (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1))",
 					 id, as_of_now) > 0;
@@ -83,6 +83,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		bool		isnull;
 		Datum		waits = SPI_getbinval(tuple, desc, 14, &isnull);
 		Datum		error;
+		Datum		group;
 
 		job->id = id;
 		job->waits = isnull ? WAITS_NOTHING : DatumGetChar(waits);
@@ -101,6 +102,8 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		job->locker = DatumGetTransactionId(SPI_getbinval(tuple, desc, 10, &isnull));
 		job->behind = DatumGetInt64(SPI_getbinval(tuple, desc, 13, &isnull));
 		job->writer = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
+		group = SPI_getbinval(tuple, desc, 15, &isnull);
+		job->group_key = isnull ? NULL : TextDatumGetCString(group);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
@@ -192,10 +195,11 @@ why_run_before(const WaitingJob *job)
 }
 
 char *
-why_running_of(const char *column, const char *value, Datum *ids, int n)
+why_running_of(const char *column, const char *value, const char *group_key, Datum *ids, int n)
 {
-	Oid			types[] = {INT8ARRAYOID, TEXTOID};
-	Datum		values[2];
+	Oid			types[] = {INT8ARRAYOID, TEXTOID, TEXTOID};
+	Datum		values[3];
+	char		nulls[] = {' ', ' ', group_key != NULL ? ' ' : 'n'};
 	MemoryContext context = CurrentMemoryContext;
 	StringInfoData list;
 	SPITupleTable *rows;
@@ -206,12 +210,15 @@ why_running_of(const char *column, const char *value, Datum *ids, int n)
 	values[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	values[1] = CStringGetTextDatum(value);
+	values[2] = group_key != NULL ? CStringGetTextDatum(group_key) : (Datum) 0;
 	initStringInfo(&list);
 	own_sql_begin(&own);
 	SPI_connect();
 	nrows = own_sql_run(psprintf("SELECT j.id, j.owner FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)"
-								 " AND j.%s OPERATOR(pg_catalog.=) $2 ORDER BY j.id", column),
-						lengthof(types), types, values, NULL, SPI_OK_SELECT);
+								 " AND j.%s OPERATOR(pg_catalog.=) $2"
+								 " AND ($3 IS NULL OR j.group_key OPERATOR(pg_catalog.=) $3)"
+								 " ORDER BY j.id", column),
+						lengthof(types), types, values, nulls, SPI_OK_SELECT);
 	rows = SPI_tuptable;
 	own_sql_end(&own);			/* the caller's role is the one that asks */
 	MemoryContextSwitchTo(context);

@@ -15,6 +15,7 @@ typedef struct WaitingJob
 	Oid			owner;
 	char	   *function;
 	char	   *queue;
+	char	   *group_key;		/* NULL: none */
 	bool		delivery;		/* the sender's, not a worker's */
 	TimestampTz run_at;
 	bool		claimed;
@@ -47,10 +48,12 @@ typedef struct Reasons
 extern void why_find(Reasons *found, const WaitingJob *job);
 
 /*
- * report/why.c: list jobs that run, of these those that have a value in a column and
- * that the caller may see: ": 17, 18"; empty if there are none
+ * report/why.c: list jobs that run, of these those that have a value in a column, are
+ * of the group unless it is NULL, and that the caller may see: ": 17, 18"; empty if
+ * there are none
  */
-extern char *why_running_of(const char *column, const char *value, Datum *ids, int n);
+extern char *why_running_of(const char *column, const char *value, const char *group_key,
+							Datum *ids, int n);
 
 /* report/why.c: the jobs that a job comes after and still waits for, as a sentence */
 extern char *why_comes_after(const WaitingJob *job);

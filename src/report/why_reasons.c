@@ -21,6 +21,7 @@
 #include "base/guc_delivery.h"
 #include "base/job.h"
 #include "base/role_check.h"
+#include "config/group_settings.h"
 #include "config/settings_cache.h"
 #include "process/pool_policy.h"
 #include "pure/fair_share.h"
@@ -113,13 +114,55 @@ server_reasons(Reasons *found)
 			pstrdup("this database was restored or copied, and is not active: see defer.activate()"));
 }
 
+/* The group of a job under its function and in its queue */
+typedef struct Groups
+{
+	GroupSettings of_function;
+	GroupSettings of_queue;
+} Groups;
+
+/* Set the limits and pauses of a job's group; of a job without one there are none */
 static void
-pause_reasons(Reasons *found, const WaitingJob *job)
+find_groups(const WaitingJob *job, Groups *groups)
+{
+	const FunctionSettings *function = function_settings(job->function);
+	const QueueSettings *queue;
+
+	groups->of_function = groups->of_queue = (GroupSettings) {LIMIT_NONE, false, NULL};
+	if (job->group_key == NULL)
+		return;
+	groups->of_function.limit = function->group_concurrency;
+	if (function->group_overrides)
+		group_settings_read('f', function->id, job->group_key, &groups->of_function);
+	queue = queue_settings(job->queue);
+	groups->of_queue.limit = queue->group_concurrency;
+	if (queue->group_overrides)
+		group_settings_read('q', queue->id, job->group_key, &groups->of_queue);
+}
+
+/* "where" is its function or queue, in words */
+static void
+group_pause_reason(Reasons *found, const GroupSettings *group, const char *group_key,
+				   const char *where)
+{
+	if (group->paused)
+		add(found, "paused", DT_NOEND,
+			psprintf("group \"%s\" %s is paused%s%s", group_key, where,
+					 group->reason != NULL ? ": " : "",
+					 group->reason != NULL ? group->reason : ""));
+}
+
+static void
+pause_reasons(Reasons *found, const WaitingJob *job, const Groups *groups)
 {
 	if (function_settings(job->function)->paused)
 		add(found, "paused", DT_NOEND, psprintf("function %s is paused", job->function));
 	if (queue_settings(job->queue)->paused)
 		add(found, "paused", DT_NOEND, psprintf("queue \"%s\" is paused", job->queue));
+	group_pause_reason(found, &groups->of_function, job->group_key,
+					   psprintf("of function %s", job->function));
+	group_pause_reason(found, &groups->of_queue, job->group_key,
+					   psprintf("in queue \"%s\"", job->queue));
 	if (job->delivery)
 		return;
 	switch (role_check_state(job->owner))
@@ -143,9 +186,9 @@ pause_reasons(Reasons *found, const WaitingJob *job)
  * Limits
  * ------------------------------------------------------------------------ */
 
-/* Ids of jobs that run in this database */
+/* Ids of jobs that run in this database; of those that await a job, unless it is 0 */
 static int
-running(Datum *ids, int max)
+running(Datum *ids, int max, int64 awaited)
 {
 	int			n = 0;
 
@@ -154,7 +197,8 @@ running(Datum *ids, int max)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
-		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId)
+		if (slot->state == WORKER_FREE || slot->database != MyDatabaseId ||
+			(awaited != 0 && !(slot->awaiting && slot->await_job == awaited)))
 			continue;
 		LWLockAcquire(slot->lock, LW_SHARED);
 		ids[n] = Int64GetDatum(slot->current_job);
@@ -166,39 +210,59 @@ running(Datum *ids, int max)
 	return n;
 }
 
-/* Name those of them that the caller may see */
+/*
+ * Name those that the caller may see of the jobs that run under a limit, and of these
+ * the ones that wait for this job: they keep their places
+ */
 static char *
-running_jobs(const char *column, const char *value)
+running_jobs(const WaitingJob *job, const char *column, const char *value, const char *group_key)
 {
 	Datum	   *ids = palloc(Max(shared->nworker_slots, 1) * sizeof(Datum));
-	int			n = running(ids, shared->nworker_slots);
+	int			n = running(ids, shared->nworker_slots, 0);
+	char	   *all = why_running_of(column, value, group_key, ids, n);
+	char	   *waiting;
 
-	return why_running_of(column, value, ids, n);
+	n = running(ids, shared->nworker_slots, job->id);
+	waiting = n > 0 ? why_running_of(column, value, group_key, ids, n) : "";
+	return waiting[0] != '\0' ? psprintf("%s; waiting for this job%s", all, waiting) : all;
 }
 
+/* group_key: of the limit of a group; NULL: of the function or queue */
 static void
-limit_reason(Reasons *found, char kind, int32 id, int32 limit, const char *name)
+limit_reason(Reasons *found, const WaitingJob *job, char kind, int32 id, int32 limit,
+			 const char *group_key)
 {
 	bool		of_function = kind == 'f';
-	int			places = limit_running(MyDatabaseId, kind, id, 0);
+	const char *name = of_function ? job->function : job->queue;
+	int			places = limit_running(MyDatabaseId, kind, id, group_key == NULL ? 0 :
+									   limits_group_hash(group_key, strlen(group_key)));
+	char	   *group;
+	char	   *where;
 
 	if (limit < 0 || places < limit)
 		return;
+	group = group_key != NULL ? psprintf("of group \"%s\" ", group_key) : "";
+	where = of_function ? psprintf("of function %s", name) : psprintf("in queue \"%s\"", name);
 	add(found, "concurrency", DT_NOEND,
-		psprintf(of_function ? "%d of %d jobs of function %s run%s" : "%d of %d jobs in queue \"%s\" run%s",
-				 places, limit, name,
-				 found->first ? "" : running_jobs(of_function ? "function" : "queue", name)));
+		psprintf("%d of %d jobs %s%s run%s", places, limit, group, where,
+				 found->first ? "" :
+				 running_jobs(job, of_function ? "function" : "queue", name, group_key)));
 }
 
 static void
-limit_reasons(Reasons *found, const WaitingJob *job)
+limit_reasons(Reasons *found, const WaitingJob *job, const Groups *groups)
 {
 	const FunctionSettings *function = function_settings(job->function);
+	int32		id = function->id;
 	const QueueSettings *queue;
 
-	limit_reason(found, 'f', function->id, function->concurrency, job->function);
+	/* naming jobs reads tables, and what the settings' cache has may go then */
+	limit_reason(found, job, 'f', id, function->concurrency, NULL);
+	limit_reason(found, job, 'f', id, groups->of_function.limit, job->group_key);
 	queue = queue_settings(job->queue);
-	limit_reason(found, 'q', queue->id, queue->concurrency, job->queue);
+	id = queue->id;
+	limit_reason(found, job, 'q', id, queue->concurrency, NULL);
+	limit_reason(found, job, 'q', id, groups->of_queue.limit, job->group_key);
 }
 
 /* ------------------------------------------------------------------------
@@ -372,6 +436,7 @@ void
 why_find(Reasons *found, const WaitingJob *job)
 {
 	Workers		workers;
+	Groups		groups;
 
 	server_reasons(found);
 	if (shared == NULL || RecoveryInProgress() || enough(found))
@@ -381,9 +446,12 @@ why_find(Reasons *found, const WaitingJob *job)
 		return;
 	time_reasons(found, job);
 	if (!enough(found))
-		pause_reasons(found, job);
+	{
+		find_groups(job, &groups);
+		pause_reasons(found, job, &groups);
+	}
 	if (!enough(found) && !job->claimed)
-		limit_reasons(found, job);
+		limit_reasons(found, job, &groups);
 	if (!enough(found))
 		lock_reasons(found, job);
 

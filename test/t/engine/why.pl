@@ -97,6 +97,31 @@ is_waiting($id, qr/^concurrency\|1 of 1 jobs of function public\.gated\(\) run: 
 my $by_queue = sql(q{SELECT defer.enqueue('free', queue => 'one')});
 is_waiting($by_queue, qr/^concurrency\|1 of 1 jobs in queue "one" run: $runs$/, 'the limit of a queue');
 
+# Groups: their limits under function and queue, those of one group, pauses with a reason
+sql(q{SELECT defer.configure('gated', group_concurrency => 1), defer.create_queue('tenants', group_concurrency => 2),
+	defer.set_group('acme', queue => 'tenants', concurrency => 1)});
+sql(q{SELECT defer.cancel(} . $id . q{), defer.cancel(} . $by_queue . q{), defer.configure('gated', concurrency => 2)});
+my $grouped = sql(q{SELECT defer.enqueue('gated', queue => 'tenants', group_key => 'acme')});
+until_running($grouped, 'a job of a group runs');
+$id = sql(q{SELECT defer.enqueue('gated', queue => 'tenants', group_key => 'acme')});
+is_waiting($id, qr/^concurrency\|2 of 2 jobs of function public\.gated\(\) run: $runs, $grouped
+concurrency\|1 of 1 jobs of group "acme" of function public\.gated\(\) run: $grouped
+concurrency\|1 of 1 jobs of group "acme" in queue "tenants" run: $grouped$/, 'the limits of a group');
+$by_queue = sql(q{SELECT defer.enqueue('free', queue => 'tenants', group_key => 'acme')});
+is_waiting($by_queue, qr/^concurrency\|1 of 1 jobs of group "acme" in queue "tenants" run: $grouped$/, 'the limit of a group in a queue');
+my $blue = sql(q{SELECT defer.enqueue('free', queue => 'tenants', group_key => 'blue', run_at => '2100-01-01')});
+is_waiting($blue, qr/^run_at\|[^\n]*$/, 'another group is under no limit of that one');
+sql(q{SELECT defer.set_group('blue', queue => 'tenants', paused => true, reason => 'invoice not paid'), defer.set_group('blue', "function" => 'free', paused => true)});
+is_waiting($blue, qr/^run_at\|[^\n]*
+paused\|group "blue" of function public\.free\(\) is paused
+paused\|group "blue" in queue "tenants" is paused: invoice not paid$/, 'pauses of a group');
+sql(q{SELECT defer.set_group('blue', queue => 'tenants', paused => false)});
+is_waiting($blue, qr/^run_at\|[^\n]*\npaused\|group "blue" of function public\.free\(\) is paused$/, 'one of them is over');
+sql("SELECT defer.cancel($blue), defer.cancel($id), defer.cancel($by_queue), defer.cancel($grouped, true)");
+until_ok($node, "SELECT state = 'cancelled' FROM defer.jobs WHERE id = $grouped", 'the job of the group has ended');
+sql(q{SELECT defer.reset_group('blue', "function" => 'free'), defer.configure('gated', reset => true), defer.configure('gated', concurrency => 1)});
+$id = sql(q{SELECT defer.enqueue('gated', queue => 'one')});
+
 # The row is locked by a session, or changed by this one
 my $session = $node->background_psql('postgres', on_error_stop => 1);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
