@@ -174,12 +174,47 @@ async function buttons(page) {
 	await press(page, "/job?id=" + stop, "Stop", /being stopped/);
 	await until("it is cancelled", () => sql(`SELECT state FROM defer.jobs WHERE id = ${stop}`) === "cancelled");
 	await press(page, "/schedules", "Run now", /run of "nightly" was enqueued: job \d+/);
+	await page.goto(origin + "/schedules");
+	await page.locator("summary", { hasText: "Pause with a reason" }).first().click();
+	await page.getByLabel("Reason").first().fill("<b>moving</b>");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Pause it" }).first().click()]);
+	ok(/by postgres: <b>moving<\/b>/.test(await page.locator(".schedule .message").first().textContent()), "why a schedule is paused");
+	if (shots) { await page.screenshot({ path: `${shots}/schedules-paused.png`, fullPage: true }); }
+	await press(page, "/schedules", "Resume", /schedule "nightly" is active/);
 	await press(page, "/schedules", "Pause", /schedule "nightly" is paused/);
 	await press(page, "/schedules", "Resume", /schedule "nightly" is active/);
 	await press(page, "/functions", "Pause", /function ".*" is paused/);
 	await press(page, "/functions", "Resume", /function ".*" is resumed/);
 	await press(page, "/queues", "Pause", /queue "default" is paused/);
 	await press(page, "/queues", "Resume", /queue "default" is resumed/);
+}
+
+// All jobs that a filter shows: count, then act
+async function many(page) {
+	sql("SELECT defer.enqueue('work', '[0]', metadata => '{\"many\": true}', delay => '1 hour') FROM generate_series(1, 3)");
+	await page.goto(origin + "/jobs?metadata=" + encodeURIComponent('{"many": true}'));
+	await Promise.all([page.waitForNavigation(), page.getByRole("link", { name: /^Cancel jobs/ }).click()]);
+	ok(await page.locator("#bulk-count").textContent() === "3", "it says how many they are");
+	await page.getByLabel("also stop those that run").check();
+	sql("SELECT defer.enqueue('work', '[0]', metadata => '{\"many\": true}', delay => '1 hour')");
+	await until("the count is live", async () => await page.locator("#bulk-count").textContent() === "4");
+	ok(await page.getByLabel("also stop those that run").isChecked(), "and what was chosen stays");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Cancel them" }).click()]);
+	ok(/4 of 4 jobs were cancelled/.test(await page.locator(".message").first().textContent()), "all are cancelled");
+	ok(page.url().startsWith(origin + "/jobs?metadata="), "back to the list");
+}
+
+// Groups of a queue: what they wait for, pause with a reason
+async function groups(page) {
+	await page.goto(origin + "/queues");
+	await Promise.all([page.waitForNavigation(), page.getByRole("link", { name: "tenants", exact: true }).click()]);
+	ok(await page.locator("table.groups tbody tr").count() === 3, "the groups of a queue");
+	await page.getByLabel("Group", { exact: true }).fill("acme");
+	await page.getByLabel("Reason").fill("invoice not paid");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Pause this group" }).click()]);
+	ok(/invoice not paid/.test(await page.locator("table.groups").textContent()), "why a group is paused");
+	if (shots) { await page.screenshot({ path: `${shots}/queue-paused.png`, fullPage: true }); }
+	await press(page, "/queue?name=tenants", "Resume", /group "acme" is resumed/);
 }
 
 async function hostile(page) {
@@ -250,9 +285,11 @@ async function typing(page) {
 		ok(true, "the address with the token logs in");
 		const fan = sql("SELECT min(id) FROM defer.jobs WHERE function LIKE '%slow_parent%'");
 		const bad = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed'");
-		const jobs = ["/job?id=" + fan, "/tree?id=" + fan, "/job?id=" + bad, "/function?name=public.work(integer)"];
+		const jobs = ["/job?id=" + fan, "/tree?id=" + fan, "/job?id=" + bad, "/function?name=public.work(integer)", "/queue?name=tenants", "/jobs?function=work&state=succeeded", "/bulk?do=rerun&function=work&state=succeeded", "/bulk?do=cancel&queue=tenants"];
 		await everyPage(page, jobs);
 		await buttons(page);
+		await many(page);
+		await groups(page);
 		await hostile(page);
 		await liveFanOut(page);
 		await liveState(page);

@@ -9,6 +9,7 @@ CREATE FUNCTION "<script>window.hacked=1</script>"() RETURNS void LANGUAGE plpgs
   $$ BEGIN RAISE EXCEPTION '<img src=x onerror="window.hacked=1"> %', E'\x1b[31m \u202e'
      USING DETAIL = '</pre><script>window.hacked=1</script>', HINT = '"><svg onload=window.hacked=1>'; END $$;
 SELECT defer.create_queue('reports', concurrency => 2);
+SELECT defer.create_queue('tenants', group_concurrency => 1);
 SELECT defer.cron_command('nightly', '30 3 * * *', 'SELECT 1', timezone => 'Europe/Paris');
 SELECT defer.cron_command('paused', '0 0 1 1 *', 'SELECT 1', active => false);
 SELECT defer.endpoint('mails', 'email', 'smtp://localhost:1', sender => 'defer@example.com');
@@ -24,3 +25,5 @@ DO $$ BEGIN
     PERFORM pg_sleep(0.1);
   END LOOP;
 END $$;
+SELECT defer.enqueue('forever', queue => 'tenants', group_key => g) FROM unnest('{acme,acme,"blue & son"}'::text[]) g;
+SELECT defer.enqueue('work', '[1]', queue => 'tenants', group_key => '<script>window.hacked=1</script>', delay => '1 day');

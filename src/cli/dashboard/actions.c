@@ -7,11 +7,18 @@
 
 #include <string.h>
 
+#include "dashboard/bulk.h"
+
+/* One that stores the ids of a million jobs takes seconds */
+#define ACTION_TIMEOUT	"'30s'"
+
+#define MAX_FIELDS	9
 
 typedef struct Action
 {
 	const char *path;
-	const char *field;			/* of the form; $1 of the statement */
+	const char *fields[MAX_FIELDS + 1]; /* of the form; $1 and so on of the
+										 * statement */
 	const char *sql;			/* one row: the result, and the name of its
 								 * object */
 	const char *done;			/* message; %n is the name, %r the result */
@@ -23,23 +30,39 @@ typedef struct Action
 #define SCHEDULE(call)	"SELECT defer." call ", s.name FROM defer.schedules s WHERE s.id = $1::bigint"
 #define NO_SCHEDULE		"There is no such schedule that you may see."
 
+/* Fields that say which jobs: dashboard/bulk.h */
+#define ALL_JOBS(function, more, words) \
+	"SELECT CASE WHEN b.jobs IS NOT NULL THEN pg_catalog.format('Job %s does that with %s jobs.', b.jobs, b.matched)" \
+	" ELSE pg_catalog.format('%s of %s jobs " words "', b.done, b.matched) END, ''" \
+	" FROM (SELECT COALESCE(pg_catalog.sum(d.matched), 0) AS matched, COALESCE(pg_catalog.sum(d.done), 0) AS done," \
+	" pg_catalog.string_agg(d.job_id::text, ', ') AS jobs" \
+	" FROM " BULK_FUNCTIONS " CROSS JOIN LATERAL defer." function "(" BULK_ARGUMENTS more ") d) b"
+
 static const Action actions[] = {
-	{"/do/cancel", "id", JOB("cancel($1::bigint)"), "Job %n is cancelled.",
+	{"/do/cancel", {"id"}, JOB("cancel($1::bigint)"), "Job %n is cancelled.",
 	"Job %n was not cancelled: it runs, or has ended."},
-	{"/do/stop", "id", JOB("cancel($1::bigint, force => true)"), "Job %n is being stopped.",
+	{"/do/stop", {"id"}, JOB("cancel($1::bigint, force => true)"), "Job %n is being stopped.",
 	"Job %n was not stopped: it has ended."},
-	{"/do/rerun", "id", JOB("rerun($1::bigint)"), "This job was enqueued as a copy of job %n.", NULL, true},
-	{"/do/run-now", "id", JOB("reschedule($1::bigint)"), "Job %n is ready to run.",
+	{"/do/rerun", {"id"}, JOB("rerun($1::bigint)"), "This job was enqueued as a copy of job %n.", NULL, true},
+	{"/do/run-now", {"id"}, JOB("reschedule($1::bigint)"), "Job %n is ready to run.",
 	"Job %n was not moved: it runs, or has ended."},
-	{"/do/trigger", "id", SCHEDULE("trigger(s.id)"), "A run of \"%n\" was enqueued: job %r.", NO_SCHEDULE},
-	{"/do/pause-schedule", "id", SCHEDULE("alter_cron(s.id, active => false)"),
+	{"/do/trigger", {"id"}, SCHEDULE("trigger(s.id)"), "A run of \"%n\" was enqueued: job %r.", NO_SCHEDULE},
+	{"/do/pause-schedule", {"id", "reason"}, SCHEDULE("pause_cron(s.id, $2)"),
 	"The schedule \"%n\" is paused.", NO_SCHEDULE},
-	{"/do/resume-schedule", "id", SCHEDULE("alter_cron(s.id, active => true)"),
+	{"/do/resume-schedule", {"id"}, SCHEDULE("resume_cron(s.id)"),
 	"The schedule \"%n\" is active.", NO_SCHEDULE},
-	{"/do/pause-function", "name", JOB("pause($1)"), "The function \"%n\" is paused: its jobs wait."},
-	{"/do/resume-function", "name", JOB("resume($1)"), "The function \"%n\" is resumed."},
-	{"/do/pause-queue", "name", JOB("pause_queue($1)"), "The queue \"%n\" is paused: its jobs wait."},
-	{"/do/resume-queue", "name", JOB("resume_queue($1)"), "The queue \"%n\" is resumed."},
+	{"/do/pause-function", {"name"}, JOB("pause($1)"), "The function \"%n\" is paused: its jobs wait."},
+	{"/do/resume-function", {"name"}, JOB("resume($1)"), "The function \"%n\" is resumed."},
+	{"/do/pause-queue", {"name"}, JOB("pause_queue($1)"), "The queue \"%n\" is paused: its jobs wait."},
+	{"/do/resume-queue", {"name"}, JOB("resume_queue($1)"), "The queue \"%n\" is resumed."},
+	{"/do/pause-group", {"group", "queue", "reason"},
+	JOB("set_group($1, queue => $2, paused => true, reason => $3)"), "The group \"%n\" is paused: its jobs wait."},
+	{"/do/resume-group", {"group", "queue"}, JOB("set_group($1, queue => $2, paused => false)"),
+	"The group \"%n\" is resumed."},
+	{"/do/cancel-jobs", {BULK_FIELDS, "force"},
+	ALL_JOBS("cancel_jobs", ", force => $9::text IS NOT NULL", "were cancelled, or are being stopped."), "%r"},
+	{"/do/rerun-jobs", {BULK_FIELDS}, ALL_JOBS("rerun_jobs", "", "were enqueued as copies."), "%r"},
+	{"/do/run-jobs-now", {BULK_FIELDS}, ALL_JOBS("reschedule_jobs", "", "are ready to run."), "%r"},
 };
 
 /* Report whether a path leads to a page of this dashboard, not elsewhere */
@@ -56,15 +79,26 @@ is_own_path(const char *path)
 	return true;
 }
 
-/* Execute the statement in a transaction of its own, the only one that may write */
+/*
+ * Execute the statement in a transaction of its own, the only one that may write.
+ * Fields that are empty are NULL.
+ */
 static PGresult *
-execute(Page *page, const Action *action, const char *value)
+execute(Page *page, const Action *action)
 {
-	const char *values[] = {value};
+	const char *values[MAX_FIELDS];
+	int			n = 0;
 	PGresult   *res;
 
+	for (; action->fields[n] != NULL; n++)
+	{
+		values[n] = request_form(page->request, action->fields[n]);
+		if (values[n][0] == '\0')
+			values[n] = NULL;
+	}
 	PQclear(query_try(page->conn, "BEGIN READ WRITE", 0, NULL));
-	res = query_try(page->conn, action->sql, 1, values);
+	PQclear(query_try(page->conn, "SET LOCAL statement_timeout = " ACTION_TIMEOUT, 0, NULL));
+	res = query_try(page->conn, action->sql, n, values);
 	if (PQresultStatus(res) == PGRES_TUPLES_OK)
 	{
 		PGresult   *commit = query_try(page->conn, "COMMIT", 0, NULL);
@@ -155,7 +189,7 @@ action_run(Page *page)
 		page_write_error(page->out, page->session, "Not found", "There is no such action.");
 		return;
 	}
-	res = execute(page, action, request_form(request, action->field));
+	res = execute(page, action);
 	report(page, action, res);
 	request->status = 303;
 	if (action->to_job && PQresultStatus(res) == PGRES_TUPLES_OK)

@@ -8,12 +8,14 @@
 #include "dashboard/page.h"
 
 extern void page_alerts(Page *page);
+extern void page_bulk(Page *page);
 extern void page_endpoints(Page *page);
 extern void page_function(Page *page);
 extern void page_functions(Page *page);
 extern void page_job(Page *page);
 extern void page_jobs(Page *page);
 extern void page_overview(Page *page);
+extern void page_queue(Page *page);
 extern void page_queues(Page *page);
 extern void page_schedules(Page *page);
 extern void page_tree(Page *page);

@@ -16,23 +16,34 @@ const char *const parts_states[PARTS_STATES] = {
 	"waiting"
 };
 
+/* Append a field of a form that is not seen */
+void
+part_hidden(Page *page, const char *name, const char *value)
+{
+	html_add(page->out, "<input type=\"hidden\" name=\"%s\" value=\"%s\">", name, value);
+}
+
 /*
- * Append a button: a form of its own with one field.  confirm, unless NULL, is
- * what the script asks before the form is sent.
+ * Open the form of an action.  back: the page that it leads to, NULL: this one.
+ * confirm, unless NULL, is what the script asks before the form is sent.  Live
+ * updates leave a form alone unless its class is "action".
  */
 void
-part_button(Page *page, const char *action, const char *name, const char *value,
-			const char *label, const char *class, const char *confirm)
+part_form_begin(Page *page, const char *action, const char *class, const char *back,
+				const char *confirm)
 {
 	Buffer	   *out = page->out;
 
-	if (dashboard.read_only)
-		return;
-	html_add(out, "<form method=\"post\" action=\"/do/%s\" class=\"action\"", action);
+	html_add(out, "<form method=\"post\" action=\"/do/%s\" class=\"%s\"", action, class);
 	if (confirm != NULL)
 		html_add(out, " data-confirm=\"%s\"", confirm);
-	html_add(out, "><input type=\"hidden\" name=\"csrf\" value=\"%s\"><input type=\"hidden\" name=\"%s\" value=\"%s\">",
-			 page->session->csrf, name, value);
+	buffer_char(out, '>');
+	part_hidden(page, "csrf", page->session->csrf);
+	if (back != NULL)
+	{
+		part_hidden(page, "back", back);
+		return;
+	}
 	html_add(out, "<input type=\"hidden\" name=\"back\" value=\"%s", page->request->path);
 	for (int i = 0; i < page->request->nquery; i++)
 	{
@@ -41,7 +52,19 @@ part_button(Page *page, const char *action, const char *name, const char *value,
 		buffer_char(out, '=');
 		html_url(out, page->request->query[i].value);
 	}
-	html_add(out, "\"><button class=\"%s\">%s</button></form>", class, label);
+	buffer_add(out, "\">");
+}
+
+/* Append a button: a form of its own with one field */
+void
+part_button(Page *page, const char *action, const char *name, const char *value,
+			const char *label, const char *class, const char *confirm)
+{
+	if (dashboard.read_only)
+		return;
+	part_form_begin(page, action, "action", NULL, confirm);
+	part_hidden(page, name, value);
+	html_add(page->out, "<button class=\"%s\">%s</button></form>", class, label);
 }
 
 /* Append what stands in place of an empty list */

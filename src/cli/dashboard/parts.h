@@ -9,10 +9,14 @@
 
 /* States in the order of a progress bar; the first four are final */
 #define PARTS_STATES	9
+#define PARTS_FINAL		4
 extern const char *const parts_states[PARTS_STATES];
 
 extern void part_button(Page *page, const char *action, const char *name, const char *value,
 						const char *label, const char *class, const char *confirm);
+extern void part_form_begin(Page *page, const char *action, const char *class, const char *back,
+							const char *confirm);
+extern void part_hidden(Page *page, const char *name, const char *value);
 extern void part_empty(Page *page, const char *text);
 extern void part_progress(Page *page, const double *by_state, double total, const char *label);
 

@@ -19,8 +19,10 @@ const Route routes[] = {
 	{"/endpoints", "Endpoints", page_endpoints, "/endpoints"},
 	{"/alerts", "Alerts", page_alerts, "/alerts"},
 	{"/job", "Job", page_job, "/jobs"},
+	{"/bulk", "Many jobs", page_bulk, "/jobs"},
 	{"/tree", "Fan-out", page_tree, "/jobs"},
 	{"/function", "Function", page_function, "/functions"},
+	{"/queue", "Queue", page_queue, "/queues"},
 	{NULL}
 };
 

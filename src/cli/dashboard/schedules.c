@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dashboard/dashboard.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
 
@@ -63,6 +64,34 @@ card_head(Page *page, const PGresult *res, int i)
 	free(question);
 }
 
+/* Append who has paused it, when and why; or a form to pause it with a reason */
+static void
+show_pause(Page *page, const PGresult *res, int i)
+{
+	Buffer	   *out = page->out;
+
+	if (!result_true(res, i, "active"))
+	{
+		if (result_value(res, i, "paused_at") == NULL)
+			return;
+		buffer_add(out, "<p class=\"message\">Paused ");
+		html_time(out, result_value(res, i, "paused_at"), page->now);
+		if (result_value(res, i, "paused_by") != NULL)
+			html_add(out, " by %s", result_text(res, i, "paused_by"));
+		if (result_value(res, i, "pause_reason") != NULL)
+			html_add(out, ": %s", result_text(res, i, "pause_reason"));
+		buffer_add(out, "</p>\n");
+	}
+	else if (!dashboard.read_only)
+	{
+		buffer_add(out, "<details><summary>Pause with a reason</summary>");
+		part_form_begin(page, "pause-schedule", "inline", NULL, NULL);
+		part_hidden(page, "id", result_text(res, i, "id"));
+		html_add(out, "<label for=\"reason-%s\">Reason</label><input id=\"reason-%s\" name=\"reason\" maxlength=\"1000\">"
+				 "<button>Pause it</button></form></details>\n", result_text(res, i, "id"), result_text(res, i, "id"));
+	}
+}
+
 static void
 schedule_card(Page *page, const PGresult *res, int i)
 {
@@ -79,6 +108,7 @@ schedule_card(Page *page, const PGresult *res, int i)
 	html_add(out, " <span class=\"quiet\">as %s</span></p>\n", result_text(res, i, "owner"));
 	if (result_value(res, i, "last_error") != NULL)
 		html_add(out, "<p class=\"message bad\">%s</p>\n", result_text(res, i, "last_error"));
+	show_pause(page, res, i);
 	buffer_add(out, "<dl class=\"facts\"><div><dt>Last run</dt><dd>");
 	html_time(out, result_value(res, i, "last_run_at"), page->now);
 	html_add(out, " <a class=\"small\" href=\"/jobs?schedule=%s\">Runs</a></dd></div>\n<div><dt>Next</dt><dd>",

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "dashboard/bulk.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
 
@@ -474,7 +475,10 @@ page_jobs(Page *page)
 	filter_form(page);
 	buffer_add(page->out, "<section class=\"card\" aria-label=\"Jobs found\">\n");
 	if (read_range(page, &search))
+	{
+		bulk_links(page);
 		show_found(page, &search);
+	}
 	buffer_add(page->out, "</section>\n");
 	free(function_pattern);
 }

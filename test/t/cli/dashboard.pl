@@ -111,7 +111,8 @@ ok($dash->{csrf}, 'forms have a token');
 my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs', '/jobs?state=failed', '/jobs?state=scheduled',
 	'/jobs?state=succeeded', '/jobs?state=running', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
 	'/jobs?since=-1+hour', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
-	'/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
+	'/queue?name=default', '/queue?name=%3C%2Ftd%3Equeue', '/bulk?do=cancel&state=scheduled', '/bulk?do=rerun&metadata=%7B%22%3Cu%3E%22%3A+%22%3C%2Fcode%3E%22%7D',
+	'/bulk?do=run-now&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
 for my $path (@pages)
 {
 	$answer = get($dash, $path);
@@ -205,6 +206,78 @@ for my $back ('//evil.example', 'http://evil.example', '/\\evil.example', "/\r\n
 	is(post($dash, '/do/pause-queue', { name => '</td>queue', back => $back, csrf => $dash->{csrf} })->{headers}{location}, '/', 'back to nowhere else');
 }
 
+# --- a schedule with a reason, groups
+
+act($dash, 'pause-schedule', id => $tick, reason => '<b>moving</b>');
+like(get($dash, '/schedules')->{content}, qr/Paused .* by \w+: &lt;b&gt;moving&lt;\/b&gt;/, 'why a schedule is paused');
+unlike(get($dash, '/schedules')->{content}, qr/do\/pause-schedule/, 'it cannot be paused again');
+act($dash, 'resume-schedule', id => $tick);
+like(get($dash, '/schedules')->{content}, qr/name="reason"/, 'a field for the reason');
+
+my $queue_page = '/queue?name=%3C%2Ftd%3Equeue';
+my $member = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', queue => '</td>queue', group_key => '<u>acme', run_at => '2100-01-01')});
+
+like(get($dash, '/queues')->{content}, qr/href="\Q$queue_page\E"/, 'from the queues to one of them');
+like(get($dash, $queue_page)->{content}, qr/>&lt;u&gt;acme<\/a><\/td>.*<button class="small">Pause</s, 'a group');
+like(act($dash, 'pause-group', queue => '</td>queue', group => '<u>acme', reason => '<b>unpaid'), qr/The group &quot;&lt;u&gt;acme&quot; is paused/, 'pause a group');
+is($node->safe_psql('postgres', q{SELECT paused, reason FROM defer.groups WHERE kind = 'queue'}), 't|<b>unpaid', 'it is');
+like(get($dash, $queue_page)->{content}, qr/is-paused">paused<\/span> &lt;b&gt;unpaid<.*>Resume</s, 'one sees why');
+like(act($dash, 'resume-group', queue => '</td>queue', group => '<u>acme'), qr/The group &quot;&lt;u&gt;acme&quot; is resumed/, 'and again');
+is($node->safe_psql('postgres', q{SELECT paused FROM defer.groups WHERE kind = 'queue'}), 'f', 'it goes on');
+like(act($dash, 'pause-group', queue => 'gone', group => 'x'), qr/does not exist/, 'no such queue');
+like(act($dash, 'pause-group', queue => '</td>queue'), qr/must not be null/, 'no group');
+is(get($dash, '/queue?name=gone')->{status}, 404, 'a queue that there is not');
+is(get($dash, '/queue')->{status}, 404, 'no queue');
+$node->safe_psql('postgres', "SELECT defer.cancel($member)");
+
+# what a group waits for
+$node->safe_psql('postgres', q{SELECT defer.create_queue('narrow', group_concurrency => 1);
+	SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});
+until_ok($node, q{SELECT running = 1 FROM defer.groups WHERE kind = 'queue' AND name = 'narrow'}, 'one of a group runs');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});
+until_ok($node, q{SELECT waiting_for LIKE 'concurrency%' FROM defer.jobs WHERE queue = 'narrow' AND state = 'queued'}, 'the other waits');
+like(get($dash, '/queue?name=narrow')->{content}, qr/Limit of a group<\/dt><dd>1<.*<td class="num">1<\/td>.*concurrency/s, 'and the page says for what');
+
+# --- all jobs that a filter shows
+
+$node->safe_psql('postgres', q{SELECT defer.create_queue('</td>many')});
+
+my @many = split /\n/, $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', queue => '</td>many', metadata => '{"tenant": 7}', delay => '1 day') FROM generate_series(1, 3)});
+my $filter = 'queue=%3C%2Ftd%3Emany&metadata=%7B%22tenant%22%3A7%7D&function=wor';
+my %fields = (queue => '</td>many', metadata => '{"tenant":7}', function => 'WOR');
+
+unlike(get($dash, '/jobs')->{content}, qr/\/bulk\?/, 'no filter: nothing to act on');
+like(get($dash, "/jobs?$filter")->{content}, qr/\/bulk\?do=cancel.*\/bulk\?do=run-now.*\/bulk\?do=rerun/s, 'a filter: all that pass');
+unlike(get($dash, "/jobs?$filter&state=failed")->{content}, qr/\/bulk\?do=(cancel|run-now)/, 'those that have ended cannot be cancelled');
+like(get($dash, "/jobs?$filter&state=running")->{content}, qr/\/bulk\?do=cancel/, 'those that run can');
+unlike(get($dash, "/jobs?$filter&state=running")->{content}, qr/\/bulk\?do=(rerun|run-now)/, 'and nothing else');
+like(get($dash, "/jobs?$filter&since=-1+hour")->{content}, qr/clear the times/, 'not with a time, which is another one there');
+like(get($dash, "/bulk?do=cancel&$filter")->{content}, qr/id="bulk-count">3<\/strong> jobs that you may manage pass/, 'it says how many');
+is($node->safe_psql('postgres', "SELECT count(*) FROM defer.jobs WHERE state = 'scheduled' AND metadata = '{\"tenant\": 7}'"), '3', 'a GET does nothing');
+for my $nothing ('/bulk', '/bulk?do=drop', "/bulk?$filter")
+{
+	is(get($dash, $nothing)->{status}, 404, "$nothing: there is no such action");
+}
+like(get($dash, '/bulk?do=cancel&metadata=%7B')->{content}, qr/The server said/, 'what the server says of a filter');
+unlike(get($dash, '/bulk?do=cancel&metadata=%7B')->{content}, qr/do\/cancel-jobs/, 'and no button');
+like(get($dash, '/bulk?do=cancel&function=gone')->{content}, qr/bulk-count">0</, 'no such function: none');
+unlike(get($dash, '/bulk?do=cancel&function=gone')->{content}, qr/do\/cancel-jobs/, 'none: no button');
+like(get($dash, '/bulk?do=cancel')->{content}, qr/needs a filter/, 'no filter');
+like(act($dash, 'cancel-jobs'), qr/needs a filter/, 'nor when it is sent');
+like(act($dash, 'run-jobs-now', %fields, state => 'running'), qr/0 of 0 jobs/, 'a state that does not go with it');
+like(act($dash, 'run-jobs-now', %fields), qr/3 of 3 jobs are ready to run/, 'run them now');
+until_ok($node, q{SELECT count(*) = 3 FROM defer.jobs WHERE state = 'succeeded' AND metadata = '{"tenant": 7}'}, 'they have run');
+like(act($dash, 'rerun-jobs', %fields), qr/3 of 3 jobs were enqueued as copies/, 'run them again');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.jobs WHERE rerun_of = ANY (ARRAY[' . join(',', @many) . '])'), '3', 'copies');
+until_ok($node, q{SELECT count(*) = 6 FROM defer.jobs WHERE state = 'succeeded' AND metadata = '{"tenant": 7}'}, 'which have run');
+like(act($dash, 'cancel-jobs', queue => 'narrow'), qr/1 of 2 jobs were cancelled/, 'cancel them, but the one that runs');
+like(act($dash, 'cancel-jobs', queue => 'narrow', force => '1'), qr/1 of 1 jobs were cancelled, or are being stopped/, 'that one, too');
+settled_but($node, 0);
+$node->safe_psql('postgres', q{SELECT count(defer.enqueue('work', '[0]', metadata => '{"very": "many"}', delay => '1 day')) FROM generate_series(1, 10001)});
+like(act($dash, 'cancel-jobs', metadata => '{"very": "many"}'), qr/Job \d+ does that with 10001 jobs/, 'very many: by a job');
+settled_but($node, 0);
+is(post($dash, '/do/cancel-jobs', { state => 'scheduled' })->{status}, 403, 'no token in the form');
+
 # --- metrics
 
 is(get($dash, '/metrics')->{status}, 200, 'metrics, in a session');
@@ -259,10 +332,11 @@ stop_dashboard($dash);
 $dash = dashboard([ '--read-only' ]);
 login($dash, token => $dash->{token});
 is(post($dash, '/do/trigger', { id => $tick, csrf => $dash->{csrf} })->{status}, 403, 'read-only: no action');
-for my $path ('/jobs', "/job?id=$failed", '/functions', '/schedules', '/queues')
+for my $path ('/jobs', '/jobs?queue=default', "/job?id=$failed", '/functions', '/schedules', '/queues', '/queue?name=default')
 {
-	unlike(get($dash, $path)->{content}, qr/action="\/do\//, "read-only: $path has no buttons");
+	unlike(get($dash, $path)->{content}, qr/action="\/do\/|\/bulk\?/, "read-only: $path has no buttons");
 }
+is(get($dash, '/bulk?do=cancel&state=scheduled')->{status}, 404, 'read-only: nor the page that asks');
 stop_dashboard($dash);
 
 # --- whose rights
@@ -396,7 +470,7 @@ my ($run) = get($dash, "/jobs?schedule=$id{'backup/two'}")->{content} =~ /href="
 like(get($dash, "/job?id=$run")->{content}, qr/href="\/jobs\?schedule=$id{'backup\/two'}"/, 'from a run to the runs of that schedule');
 
 # Cards are in the same order whatever runs next, or is paused
-sub cards { return join ' ', get($dash, '/schedules')->{content} =~ /name="id" value="(\d+)"><input[^>]*><button class="small">Run now/g; }
+sub cards { return join ' ', get($dash, '/schedules')->{content} =~ /name="id" value="(\d+)"><button class="small">Run now/g; }
 my $cards = cards();
 is($cards, join(' ', map { $id{$_} } sort { (split m{/}, $a)[0] cmp (split m{/}, $b)[0] || (split m{/}, $a)[1] cmp (split m{/}, $b)[1] } keys %id), 'by name and owner');
 act($dash, 'pause-schedule', id => $id{'backup/two'});
@@ -432,7 +506,7 @@ my @listed = $content =~ /href="\/job\?id=(\d+)"/g;
 my ($next) = $content =~ /id="older" href="([^"]*)"/;
 $next =~ s/&amp;/&/g;
 push @listed, get($dash, $next)->{content} =~ /href="\/job\?id=(\d+)"/g;
-is(join(' ', @listed), $node->safe_psql('postgres', q{SELECT string_agg(id::text, ' ' ORDER BY id DESC) FROM defer.jobs WHERE queue = '</td>queue'}),
+is(join(' ', @listed), $node->safe_psql('postgres', q{SELECT string_agg(id::text, ' ' ORDER BY id DESC) FROM defer.jobs WHERE queue = '</td>queue' AND id > 1000000}),
 	'each of them once, on two pages');
 is(get($dash, "/job?id=$listed[-1]")->{status}, 200, 'one of them');
 like(get($dash, "/job?id=$listed[-1]")->{content}, qr/<title>Job $listed[-1] /, 'a title that tells tabs apart');
