@@ -43,6 +43,24 @@ static const char *const oldest_sql =
 "::pg_catalog.float8 AS seconds, q.paused::pg_catalog.int4 AS paused, q.concurrency"
 " FROM defer.live_queues q ORDER BY 1";
 
+/*
+ * The $1 groups that have most unfinished jobs.  There can be as many groups as
+ * tenants, and each makes series of its own, so only some are told.
+ */
+static const char *const groups_sql =
+"WITH g AS MATERIALIZED (SELECT j.queue, j.group_key, pg_catalog.count(*) AS jobs,"
+" pg_catalog.count(*) FILTER (WHERE j.state = 'waiting') AS waiting,"
+" pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,"
+" pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,"
+" pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,"
+" pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,"
+" pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest"
+" FROM defer.live_jobs j WHERE j.group_key IS NOT NULL GROUP BY 1, 2),"
+" b AS MATERIALIZED (SELECT * FROM g ORDER BY g.jobs DESC, g.queue, g.group_key LIMIT $1::pg_catalog.int4)"
+" SELECT b.*, (SELECT pg_catalog.count(*) FROM g) AS groups, defer.group_share(b.queue, b.group_key) AS share,"
+" COALESCE(EXTRACT(epoch FROM pg_catalog.statement_timestamp() - b.oldest), 0)::pg_catalog.float8 AS seconds"
+" FROM (SELECT) one LEFT JOIN b ON true ORDER BY b.jobs DESC, b.queue, b.group_key";
+
 /* One row for each function and queue; roles are summed up */
 static const char *const counters_sql =
 "SELECT s.function, s.queue, pg_catalog.sum(s.succeeded) AS succeeded, pg_catalog.sum(s.failed) AS failed,"
@@ -226,6 +244,36 @@ add_live_jobs(Metrics *metrics)
 	PQclear(queues);
 }
 
+/* Append how many groups there are, and the "n" of them that have most unfinished jobs */
+static void
+add_groups(Metrics *metrics, const char *n)
+{
+	static const Label labels[] = {{"queue", "queue"}, {"group", "group_key"}, {NULL}};
+	static const char *const states[] = {"waiting", "scheduled", "queued", "running", "retrying"};
+	PGresult   *res = ask(metrics, groups_sql, 1, &n);
+
+	if (res == NULL)
+		return;
+	family(metrics, "defer_groups", "gauge", "Groups that have unfinished jobs, those of each queue.");
+	sample(metrics, "defer_groups", res, 0, NULL, NULL, NULL, "groups");
+	family(metrics, "defer_group_jobs", "gauge",
+		   "Unfinished jobs of the groups that have most, by state and queue.");
+	for (int row = 0; row < PQntuples(res); row++)
+	{
+		for (size_t i = 0; i < lengthof(states); i++)
+			sample(metrics, "defer_group_jobs", res, row, labels, "state", states[i], states[i]);
+	}
+	family(metrics, "defer_group_oldest_ready_seconds", "gauge",
+		   "Longest time that a ready job of the group has waited for a worker; 0 if none waits.");
+	for (int row = 0; row < PQntuples(res) && result_value(res, row, "jobs") != NULL; row++)
+		sample(metrics, "defer_group_oldest_ready_seconds", res, row, labels, NULL, NULL, "seconds");
+	family(metrics, "defer_group_worker_share", "gauge",
+		   "Share of the worker time of the last minute, beside the other groups of the queue.");
+	for (int row = 0; row < PQntuples(res); row++)
+		sample(metrics, "defer_group_worker_share", res, row, labels, NULL, NULL, "share");
+	PQclear(res);
+}
+
 /* Append a family with a sample for each of several columns; a label has the column's name */
 static void
 add_counters(Metrics *metrics, const PGresult *res, const char *name, const char *help,
@@ -384,17 +432,18 @@ add_server(Metrics *metrics)
 }
 
 /*
- * Append all metrics.  False: a query failed, error says why, and out has only a
- * part.  Calls share no state.
+ * Append all metrics; "groups" is how many groups are told.  False: a query failed,
+ * error says why, and out has only a part.  Calls share no state.
  */
 bool
-metrics_collect(PGconn *conn, Buffer *out, Buffer *error)
+metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error)
 {
 	Metrics		metrics = {.conn = conn, .out = out, .error = error};
 
 	buffer_add(out, "");
 	add_server(&metrics);
 	add_live_jobs(&metrics);
+	add_groups(&metrics, groups);
 	add_ended_jobs(&metrics);
 	add_schedules(&metrics);
 	return !metrics.failed;
@@ -403,14 +452,21 @@ metrics_collect(PGconn *conn, Buffer *out, Buffer *error)
 static int
 cmd_metrics(int argc, char **argv)
 {
+	static const char *groups = METRICS_GROUPS;
+	static const Option options[] = {
+		{"groups", 0, OPTION_NUMBER, &groups},
+		{NULL}
+	};
 	PGconn	   *conn;
 	Buffer		out = {0};
 	Buffer		error = {0};
 	bool		lost;
 
-	options_parse(argc, argv, NULL, 0, 0, NULL);
+	options_parse(argc, argv, options, 0, 0, NULL);
+	if (strtoll(groups, NULL, 10) < 0 || strtoll(groups, NULL, 10) > 1000)
+		report_usage_error("the number of groups is from 0 to 1000");
 	conn = connect_or_exit();
-	if (!metrics_collect(conn, &out, &error))
+	if (!metrics_collect(conn, groups, &out, &error))
 	{
 		lost = PQstatus(conn) != CONNECTION_OK;
 		report_error("%s", error.data);
@@ -423,7 +479,9 @@ cmd_metrics(int argc, char **argv)
 }
 
 const Command command_metrics = {
-	"metrics", "", "Metrics for Prometheus, as text", cmd_metrics,
+	"metrics", "[options]", "Metrics for Prometheus, as text", cmd_metrics,
+	"\nOptions:\n"
+	"      --groups=N         the N groups that have most unfinished jobs (" METRICS_GROUPS ")\n"
 	"\nCounters count from the start of the server on. See doc/cli.md for what each means.\n"
 	"\nExamples:\n"
 	"  defer -d shop metrics > /var/lib/node_exporter/defer.prom.new &&\n"

@@ -9,6 +9,9 @@
 
 #include "libpq-fe.h"
 
-extern bool metrics_collect(PGconn *conn, Buffer *out, Buffer *error);
+/* Groups that have series of their own, unless an option says how many */
+#define METRICS_GROUPS	"10"
+
+extern bool metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error);
 
 #endif							/* CLI_METRICS_H */

@@ -120,6 +120,7 @@ _defer()
 	pause) options=(--queue --group --schedule --owner --reason) ;;
 	resume) options=(--queue --group --schedule --owner) ;;
 	wait) options=(--timeout --alone) ;;
+	metrics) options=(--groups) ;;
 	dashboard) options=(--http-port --listen --origin --login --token-file --read-only) ;;
 	esac
 	[[ $cur != -* && -n $command && $command != help ]] || _defer_reply "$cur" "${options[@]}" "${global[@]}"

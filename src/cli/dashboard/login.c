@@ -150,7 +150,7 @@ login_metrics(struct MHD_Connection *connection, Session *session, Answer *answe
 		conn = connect_with_password(connection, &status, &error);
 	if (conn != NULL)
 		status = MHD_HTTP_SERVICE_UNAVAILABLE;
-	if (conn != NULL && metrics_collect(conn, &answer->body, &error))
+	if (conn != NULL && metrics_collect(conn, METRICS_GROUPS, &answer->body, &error))
 		status = MHD_HTTP_OK;
 	if (session != NULL)
 		pthread_mutex_unlock(&session->mutex);

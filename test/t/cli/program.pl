@@ -525,6 +525,27 @@ cmp_ok(abs($value{"defer_job_duration_seconds_sum{$of}"} - $sum), '<', 1e-6, 'me
 is($value{"defer_job_pickup_delay_seconds_count{$of}"}, 50, 'metrics: delays');
 is($value{'defer_attempts_not_succeeded_total{function="public.boom(text)",queue="default",outcome="failed"}'}, 2, 'metrics: attempts');
 is($value{'defer_workers_limit'}, 4, 'metrics: limit of workers');
+
+# groups: those that have most jobs, and no more than are asked for
+is($value{'defer_groups'}, 0, 'metrics: no group has unfinished jobs');
+unlike($metrics, qr/^defer_group_/m, 'metrics: nor has one a series');
+sql(q{SELECT count(defer.enqueue('add', '[1]', queue => 'side', group_key => 'g' || i, delay => '1 day')) FROM generate_series(1, 12) i, generate_series(1, i) j});
+sql(q{SELECT defer.enqueue('add', '[1]', queue => 'side', group_key => 'a "\\', delay => '1 day') FROM generate_series(1, 20)});
+for my $case ([ [], 10 ], [ [ '--groups', '3' ], 3 ], [ [ '--groups', '0' ], 0 ], [ [ '--groups', '1000' ], 13 ])
+{
+	my ($options, $n) = @$case;
+	my $text = defer_ok(0, "metrics @$options", 'metrics', @$options);
+
+	like($text, qr/^defer_groups 13$/m, "metrics @$options: all groups are counted");
+	is(scalar(() = $text =~ /^defer_group_jobs\{queue="side",group="[^{}]*",state="scheduled"\} [1-9]/mg), $n, "metrics @$options: $n groups");
+	is(scalar(() = $text =~ /^defer_group_jobs\{/mg), 5 * $n, "metrics @$options: a series for each state");
+	is(scalar(() = $text =~ /^defer_group_oldest_ready_seconds\{.*\} 0$/mg), $n, "metrics @$options: nothing is ready");
+}
+$metrics = defer_ok(0, 'metrics', 'metrics', '--groups', '2');
+like($metrics, qr/^defer_group_jobs\{queue="side",group="a \\"\\\\",state="scheduled"\} 20$/m, 'metrics: the largest group, escaped');
+like($metrics, qr/^defer_group_jobs\{queue="side",group="g12",state="scheduled"\} 12$/m, 'metrics: the next one');
+defer_ok(3, 'metrics of too many groups', 'metrics', '--groups', '1001');
+sql(q{SELECT count(defer.cancel(id)) FROM defer.live_jobs WHERE group_key IS NOT NULL});
 is($value{'defer_findings{severity="warning"}'}, sql(q{SELECT count(*) FROM defer.health WHERE severity = 'warning'}), 'metrics: findings');
 is($value{'defer_schedule_active{schedule="nightly",role="' . sql('SELECT current_user') . '"}'}, 1, 'metrics: schedules');
 my $promtool = $ENV{PROMTOOL};	# see tools/promtool
