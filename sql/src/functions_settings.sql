@@ -9,10 +9,12 @@ CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority
 								randomization double precision DEFAULT NULL, concurrency integer DEFAULT NULL,
 								at_limit text DEFAULT NULL, max_duration interval DEFAULT NULL,
 								discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
-								group_concurrency integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								group_concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
+								rate_burst integer DEFAULT NULL, group_rate text DEFAULT NULL,
+								group_rate_burst integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
 COMMENT ON FUNCTION defer.configure IS
-	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time. Takes effect when you commit';
+	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time; rate, such as 100/minute, 5/10 s or none: attempts that begin, evenly spaced, of which rate_burst (1 to 100000, default 1) may begin at once; group_rate, group_rate_burst: of one group. Takes effect when you commit';
 
 CREATE FUNCTION defer.pause(function text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause';
@@ -31,7 +33,9 @@ CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, 
 								   max_duration interval DEFAULT NULL,
 								   discard_after interval DEFAULT NULL,
 								   group_by text DEFAULT NULL,
-								   group_concurrency integer DEFAULT NULL) RETURNS void
+								   group_concurrency integer DEFAULT NULL,
+								   rate text DEFAULT NULL, rate_burst integer DEFAULT NULL,
+								   group_rate text DEFAULT NULL, group_rate_burst integer DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
 COMMENT ON FUNCTION defer.create_queue IS
 	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. Error if there is a queue of that name. Takes effect when you commit';
@@ -42,7 +46,9 @@ CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, p
 								  randomization double precision DEFAULT NULL,
 								  max_duration interval DEFAULT NULL,
 								  discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
-								  group_concurrency integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								  group_concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
+								  rate_burst integer DEFAULT NULL, group_rate text DEFAULT NULL,
+								  group_rate_burst integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
 COMMENT ON FUNCTION defer.alter_queue IS
 	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';
@@ -74,10 +80,11 @@ COMMENT ON FUNCTION defer.resume_queue(text) IS
 
 CREATE FUNCTION defer.set_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL,
 								concurrency anycompatible DEFAULT NULL, paused boolean DEFAULT NULL,
-								reason text DEFAULT NULL, weight double precision DEFAULT NULL) RETURNS void
+								reason text DEFAULT NULL, weight double precision DEFAULT NULL,
+								rate text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_set_group';
 COMMENT ON FUNCTION defer.set_group IS
-	'changes settings of one group of a function or a queue that you own (give one of the two): those given; NULL leaves as is. concurrency: its jobs at the same time, instead of the setting group_concurrency, or ''none''. paused: holds back its jobs that have not begun; reason: why, for those who look at defer.groups. weight: from 0.001 to 1000, how much worker time it gets beside a group of weight 1, where both have jobs. Errors: you do not own it; nothing is given; a value is out of range. Takes effect when you commit';
+	'changes settings of one group of a function or a queue that you own (give one of the two): those given; NULL leaves as is. concurrency: its jobs at the same time, instead of the setting group_concurrency, or ''none''. rate: attempts of it that begin, instead of the setting group_rate, or ''none''; the burst is group_rate_burst. paused: holds back its jobs that have not begun; reason: why, for those who look at defer.groups. weight: from 0.001 to 1000, how much worker time it gets beside a group of weight 1, where both have jobs. Errors: you do not own it; nothing is given; a value is out of range. Takes effect when you commit';
 
 CREATE FUNCTION defer.reset_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL) RETURNS boolean
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reset_group';

@@ -316,6 +316,10 @@ CREATE TABLE defer.function (
 	group_by			text,
 	group_concurrency	integer,
 	group_overrides		boolean NOT NULL DEFAULT false,
+	rate				text,
+	rate_burst			integer,
+	group_rate			text,
+	group_rate_burst	integer,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
 	CONSTRAINT function_id_key UNIQUE (id),
 	CONSTRAINT function_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -346,6 +350,10 @@ CREATE TABLE defer.queue (
 	group_by			text,
 	group_concurrency	integer,
 	group_overrides		boolean NOT NULL DEFAULT false,
+	rate				text,
+	rate_burst			integer,
+	group_rate			text,
+	group_rate_burst	integer,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
 	CONSTRAINT queue_id_key UNIQUE (id),
 	CONSTRAINT queue_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -365,6 +373,7 @@ CREATE TABLE defer.group_setting (
 	paused		boolean NOT NULL DEFAULT false,
 	reason		text,
 	weight		double precision,
+	rate		text,
 	CONSTRAINT group_setting_pkey PRIMARY KEY (kind, id, group_key),
 	CONSTRAINT group_setting_kind_check CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['f', 'q']::"char"[]))
 );
@@ -375,6 +384,22 @@ COMMENT ON COLUMN defer.group_setting.id IS 'number of the function or queue';
 COMMENT ON COLUMN defer.group_setting.group_hash IS 'as limits_group_hash() in base/limits_key.c computes it';
 COMMENT ON COLUMN defer.group_setting.concurrency IS 'NULL: as for each group of the function or queue; -1: no limit';
 COMMENT ON COLUMN defer.group_setting.weight IS 'NULL: 1';
+COMMENT ON COLUMN defer.group_setting.rate IS 'NULL: as for each group of the function or queue';
+
+-- Written before an attempt begins that has taken a token, where the next one is more than
+-- ten seconds off; read when a server starts.  It is not dumped: a copy begins anew.
+CREATE TABLE defer.rate_used (
+	kind		"char" NOT NULL,
+	id			integer NOT NULL,
+	group_hash	bigint NOT NULL,
+	until		timestamptz NOT NULL,
+	CONSTRAINT rate_used_pkey PRIMARY KEY (kind, id, group_hash)
+);
+COMMENT ON TABLE defer.rate_used IS 'tokens of rates that were taken: what must count as used after a crash of the server';
+COMMENT ON COLUMN defer.rate_used.kind IS 'f of a function, q of a queue';
+COMMENT ON COLUMN defer.rate_used.id IS 'number of the function or queue';
+COMMENT ON COLUMN defer.rate_used.group_hash IS 'of the group under it; 0: of all its jobs';
+COMMENT ON COLUMN defer.rate_used.until IS 'when all tokens are there again';
 
 CREATE SEQUENCE defer.schedule_id_seq AS bigint;
 COMMENT ON SEQUENCE defer.schedule_id_seq IS 'ids of schedules';

@@ -113,7 +113,7 @@ COMMENT ON FUNCTION defer.live_sample(integer) IS
 CREATE VIEW defer.settings WITH (security_barrier) AS
 SELECT 'function' AS kind, f.signature AS name, NULL::name AS owner, NULL::name[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
 	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit,
-	f.group_by, f.group_concurrency
+	f.group_by, f.group_concurrency, f.rate, f.rate_burst, f.group_rate, f.group_rate_burst
   FROM defer.function f WHERE defer.may_see(f.owner) OR defer.may_configure(f.signature)
 UNION ALL
 SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
@@ -122,7 +122,8 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 				FROM pg_catalog.unnest(q.granted) WITH ORDINALITY AS r(g, n) ORDER BY r.n)
 	END,
 	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
-	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by, q.group_concurrency
+	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by, q.group_concurrency,
+	q.rate, q.rate_burst, q.group_rate, q.group_rate_burst
   FROM (SELECT text 'default' AS name
 		UNION
 		SELECT v.name FROM defer.queue v
@@ -132,10 +133,17 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 COMMENT ON VIEW defer.settings IS
 	'the settings that defer.functions and defer.queues show, without their counts: kind is function or queue. NULL is the default';
 
+CREATE FUNCTION defer.next_token(kind text, name text, group_key text DEFAULT NULL) RETURNS timestamptz
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_next_token';
+COMMENT ON FUNCTION defer.next_token IS
+	'when the next attempt may begin by the rate of a function or queue (kind) that you may put jobs under, or of a group of it; NULL: now, or it has no rate';
+
 -- Under the function and in the queue: each can have settings of its own for the group
 CREATE VIEW defer.groups WITH (security_barrier) AS
 SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying, l.oldest_ready,
 	NULLIF(COALESCE(g.concurrency, s.group_concurrency), -1) AS concurrency,
+	NULLIF(COALESCE(g.rate, s.group_rate), 'none') AS rate,
+	CASE WHEN COALESCE(g.rate, s.group_rate) IS NOT NULL THEN defer.next_token(l.kind, l.name, l.group_key) END AS next_token,
 	COALESCE(g.paused, false) AS paused, g.reason, COALESCE(g.weight, 1) AS weight,
 	CASE WHEN l.kind = 'queue' THEN defer.group_share(l.name, l.group_key) END AS share
   FROM (SELECT 'function' AS kind, j.function AS name, j.group_key,
@@ -153,12 +161,13 @@ SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying
 			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying'),
 			pg_catalog.min(j.run_at) FILTER (WHERE j.ready)
 		  FROM defer.live_jobs j WHERE j.group_key IS NOT NULL GROUP BY j.queue, j.group_key) l
-  LEFT JOIN (SELECT 'function' AS kind, "char" 'f' AS of, f.id, f.signature AS name, f.group_concurrency FROM defer.function f
+  LEFT JOIN (SELECT 'function' AS kind, "char" 'f' AS of, f.id, f.signature AS name, f.group_concurrency, f.group_rate
+		  FROM defer.function f
 		UNION ALL
-		SELECT 'queue', 'q', q.id, q.name, q.group_concurrency FROM defer.queue q) s ON s.kind = l.kind AND s.name = l.name
+		SELECT 'queue', 'q', q.id, q.name, q.group_concurrency, q.group_rate FROM defer.queue q) s ON s.kind = l.kind AND s.name = l.name
   LEFT JOIN defer.group_setting g ON g.kind = s.of AND g.id = s.id AND g.group_key = l.group_key;
 COMMENT ON VIEW defer.groups IS
-	'groups that have unfinished jobs of yours, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying: jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; paused, reason, weight: by defer.set_group(). share: of the worker time that jobs of your roles took in the last minute, beside those of other groups of the queue; queues without limits count as one; NULL: none, or not known';
+	'groups that have unfinished jobs of yours, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying: jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; rate: attempts of it that begin, NULL without limit; next_token: when the next one may, NULL if now; paused, reason, weight: by defer.set_group(). share: of the worker time that jobs of your roles took in the last minute, beside those of other groups of the queue; queues without limits count as one; NULL: none, or not known';
 
 CREATE VIEW defer.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at

@@ -25,7 +25,8 @@ static const char *const names[DEFER_WAIT_EVENTS] = {
 	[DEFER_WAIT_WORKER_MAIN] = "DeferWorkerMain",
 	[DEFER_WAIT_SENDER_MAIN] = "DeferSenderMain",
 	[DEFER_WAIT_AWAIT] = "DeferAwait",
-	[DEFER_WAIT_WITHDRAW] = "DeferWithdraw"
+	[DEFER_WAIT_WITHDRAW] = "DeferWithdraw",
+	[DEFER_WAIT_TOKEN] = "DeferToken"
 };
 
 void

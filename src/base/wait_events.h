@@ -17,6 +17,7 @@ typedef enum DeferWaitEvent
 	DEFER_WAIT_AWAIT,			/* defer.await(), for the job's end */
 	DEFER_WAIT_WITHDRAW,		/* DDL on a database, for our processes to
 								 * leave it */
+	DEFER_WAIT_TOKEN,			/* a worker: for the token of its next job */
 	DEFER_WAIT_EVENTS
 } DeferWaitEvent;
 

@@ -49,6 +49,10 @@ static const SettingColumn function_columns[] = {
 	{"discard_after", SETTING_TIME_NOT_0},
 	{"group_by", SETTING_GROUP_BY},
 	{"group_concurrency", SETTING_CONCURRENCY},
+	{"rate", SETTING_RATE},
+	{"rate_burst", SETTING_BURST},
+	{"group_rate", SETTING_RATE},
+	{"group_rate_burst", SETTING_BURST},
 };
 
 static const SettingTable function_table = {

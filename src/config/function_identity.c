@@ -63,7 +63,7 @@ delete_settings(const char *signature, int32 id)
 					   1, &type, &value, NULL, SPI_OK_DELETE);
 	group_settings_delete('f', id);
 	settings_invalidate();
-	xact_notify_limit('f', id, -1);
+	xact_notify_limit('f', id, -1, false);
 	xact_notify_rescan();		/* jobs under it have no limit any more */
 }
 

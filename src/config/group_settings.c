@@ -20,6 +20,7 @@
 #include "base/own_sql.h"
 #include "config/group_by.h"
 #include "config/group_settings.h"
+#include "config/rate_text.h"
 #include "config/setting_target.h"
 #include "config/settings_cache.h"
 #include "shmem/limits.h"
@@ -261,19 +262,21 @@ settings_limit_of_one(const Job *holder, const Job *job)
  * The functions
  * ------------------------------------------------------------------------ */
 
-/* defer.set_group(group_key, function, queue, concurrency, paused, reason, weight) */
+/* defer.set_group(group_key, function, queue, concurrency, paused, reason, weight, rate) */
 Datum
 defer_set_group(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {
-		CHAROID, INT4OID, TEXTOID, INT8OID, INT4OID, BOOLOID, TEXTOID, FLOAT8OID
+		CHAROID, INT4OID, TEXTOID, INT8OID, INT4OID, BOOLOID, TEXTOID, FLOAT8OID,
+		TEXTOID
 	};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
 	GroupTarget target;
 	OwnSql		own;
 
-	if (PG_ARGISNULL(3) && PG_ARGISNULL(4) && PG_ARGISNULL(5) && PG_ARGISNULL(6))
+	if (PG_ARGISNULL(3) && PG_ARGISNULL(4) && PG_ARGISNULL(5) && PG_ARGISNULL(6) &&
+		PG_ARGISNULL(7))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no setting is given"),
@@ -282,6 +285,8 @@ defer_set_group(PG_FUNCTION_ARGS)
 		values[4] = Int32GetDatum(read_concurrency(fcinfo, 3));
 	if (!PG_ARGISNULL(6))
 		check_weight(PG_GETARG_FLOAT8(6));
+	if (!PG_ARGISNULL(7))
+		(void) rate_interval_of_text("rate", text_to_cstring(PG_GETARG_TEXT_PP(7)));
 	warn_if_not_preloaded();
 	memset(nulls, ' ', sizeof(nulls));
 	target = read_target(fcinfo);
@@ -289,7 +294,7 @@ defer_set_group(PG_FUNCTION_ARGS)
 	values[1] = Int32GetDatum(target.id);
 	values[2] = PointerGetDatum(target.group_key);
 	values[3] = Int64GetDatum(target.hash);
-	for (int i = 3; i < 7; i++)
+	for (int i = 3; i < 8; i++)
 	{
 		if (PG_ARGISNULL(i))
 			nulls[i + 1] = 'n';
@@ -299,10 +304,11 @@ defer_set_group(PG_FUNCTION_ARGS)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	(void) own_sql_run("INSERT INTO defer.group_setting AS g (kind, id, group_key, group_hash, concurrency, paused, reason, weight)"
-					   " VALUES ($1, $2, $3, $4, $5, COALESCE($6, false), $7, $8)"
+	(void) own_sql_run("INSERT INTO defer.group_setting AS g (kind, id, group_key, group_hash, concurrency, paused, reason, weight, rate)"
+					   " VALUES ($1, $2, $3, $4, $5, COALESCE($6, false), $7, $8, $9)"
 					   " ON CONFLICT (kind, id, group_key) DO UPDATE SET"
 					   " concurrency = COALESCE($5, g.concurrency), paused = COALESCE($6, g.paused), weight = COALESCE($8, g.weight),"
+					   " rate = COALESCE($9, g.rate),"
 					   " reason = CASE WHEN $7 IS NOT NULL THEN $7 WHEN $6 IS NULL OR $6 THEN g.reason END",
 					   lengthof(types), types, values, nulls, SPI_OK_INSERT);
 	changed(&target);

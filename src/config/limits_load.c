@@ -1,6 +1,6 @@
 /*
  * limits_load.c
- *		Reading concurrency limits and pauses into shared memory, which asks for
+ *		Reading concurrency limits, rates and pauses into shared memory, which asks for
  *		those that ready queues are under: see shmem/limits.h.
  *
  * Of a group it knows the hash.  Should two groups have the same, they share one
@@ -8,15 +8,18 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/timestamp.h"
 
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/limits.h"
 #include "config/limits_load.h"
+#include "config/rate_text.h"
 
 /* Limits that are read at a time */
 #define LOAD_MAX	256
@@ -50,7 +53,7 @@ query(const char *sql, char kind, bool groups, const LimitValue *values, int n)
 
 	/* not read only: as of now, and not of the transaction's first snapshot */
 	if (SPI_execute_with_args(sql, groups ? 2 : 1, types, arrays, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read concurrency limits");
+		elog(ERROR, "could not read limits");
 }
 
 static Datum
@@ -59,6 +62,24 @@ value_of(uint64 row, int column)
 	bool		isnull;
 
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+}
+
+static bool
+is_null(uint64 row, int column)
+{
+	bool		isnull;
+
+	(void) SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+	return isnull;
+}
+
+/* A rate and its burst are in two columns */
+static Rate
+rate_of_row(uint64 row, int column)
+{
+	char	   *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+
+	return rate_of_values(value, DatumGetInt32(value_of(row, column + 1)));
 }
 
 /* Set the values of functions or queues that the table has: id, limit, that of groups ... */
@@ -78,6 +99,8 @@ read_values(const char *sql, char kind, LimitValue *values, int n)
 			values[i].cancel = DatumGetBool(value_of(row, 3));
 			values[i].group_limit = DatumGetInt32(value_of(row, 4));
 			values[i].group_overrides = DatumGetBool(value_of(row, 5));
+			values[i].rate = rate_of_row(row, 6);
+			values[i].group_rate = rate_of_row(row, 8);
 		}
 	}
 }
@@ -87,7 +110,7 @@ static void
 read_group_values(char kind, LimitValue *values, int n)
 {
 	char	   *sql = psprintf("SELECT s.id, s.group_hash, CASE WHEN s.paused THEN %d"
-							   " ELSE COALESCE(s.concurrency, %d) END, COALESCE(s.weight, 0)"
+							   " ELSE COALESCE(s.concurrency, %d) END, COALESCE(s.weight, 0), s.rate, 1"
 							   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, hash)"
 							   " JOIN defer.group_setting s ON s.kind OPERATOR(pg_catalog.=) '%c'"
 							   " AND s.id OPERATOR(pg_catalog.=) k.id"
@@ -108,6 +131,35 @@ read_group_values(char kind, LimitValue *values, int n)
 				continue;
 			values[i].limit = DatumGetInt32(value_of(row, 3));
 			values[i].weight = DatumGetFloat8(value_of(row, 4));
+			if (!is_null(row, 5))
+				values[i].rate = rate_of_row(row, 5);
+		}
+	}
+}
+
+/* Set what was used of long rates, of functions or queues or of their groups: id, hash, until */
+static void
+read_used(char kind, bool groups, LimitValue *values, int n)
+{
+	char	   *of_groups = psprintf("SELECT u.id, u.group_hash, u.until"
+									 " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, hash)"
+									 " JOIN defer.rate_used u ON u.kind OPERATOR(pg_catalog.=) '%c'"
+									 " AND u.id OPERATOR(pg_catalog.=) k.id"
+									 " AND u.group_hash OPERATOR(pg_catalog.=) k.hash", kind);
+	char	   *of_all = psprintf("SELECT u.id, u.group_hash, u.until FROM defer.rate_used u"
+								  " WHERE u.kind OPERATOR(pg_catalog.=) '%c' AND u.group_hash OPERATOR(pg_catalog.=) 0"
+								  " AND u.id OPERATOR(pg_catalog.=) ANY ($1)", kind);
+
+	query(groups ? of_groups : of_all, kind, groups, values, n);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		int32		id = DatumGetInt32(value_of(row, 1));
+		int64		group = DatumGetInt64(value_of(row, 2));
+
+		for (int i = 0; i < n; i++)
+		{
+			if (values[i].kind == kind && values[i].group == group && values[i].id == id)
+				values[i].used = DatumGetTimestampTz(value_of(row, 3));
 		}
 	}
 }
@@ -123,13 +175,20 @@ load_some(LimitValue *values, int n)
 	SPI_connect();
 	read_values("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
 				" f.at_limit IS NOT DISTINCT FROM 'cancel',"
-				" COALESCE(f.group_concurrency, -1), f.group_overrides FROM defer.function f"
+				" COALESCE(f.group_concurrency, -1), f.group_overrides, f.rate, COALESCE(f.rate_burst, 1),"
+				" f.group_rate, COALESCE(f.group_rate_burst, 1) FROM defer.function f"
 				" WHERE f.id OPERATOR(pg_catalog.=) ANY ($1)", 'f', values, n);
 	read_values("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END,"
-				" false, COALESCE(q.group_concurrency, -1), q.group_overrides FROM defer.queue q"
+				" false, COALESCE(q.group_concurrency, -1), q.group_overrides, q.rate, COALESCE(q.rate_burst, 1),"
+				" q.group_rate, COALESCE(q.group_rate_burst, 1) FROM defer.queue q"
 				" WHERE q.id OPERATOR(pg_catalog.=) ANY ($1)", 'q', values, n);
 	read_group_values('f', values, n);
 	read_group_values('q', values, n);
+	for (int groups = 0; groups <= 1; groups++)
+	{
+		read_used('f', groups, values, n);
+		read_used('q', groups, values, n);
+	}
 	SPI_finish();
 	own_sql_end(&own);
 	own_transaction_end();
@@ -156,4 +215,69 @@ limits_load(void)
 		}
 		PG_END_TRY();
 	}
+}
+
+/* ------------------------------------------------------------------------
+ * Tokens of long rates
+ * ------------------------------------------------------------------------ */
+
+void
+limits_write_used_here(const RateUsed *used, int n)
+{
+	Oid			types[] = {CHAROID, INT4OID, INT8OID, TIMESTAMPTZOID};
+	Datum		values[lengthof(types)];
+	OwnSql		own;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	for (int i = 0; i < n; i++)
+	{
+		values[0] = CharGetDatum(used[i].kind);
+		values[1] = Int32GetDatum(used[i].id);
+		values[2] = Int64GetDatum(used[i].group);
+		values[3] = TimestampTzGetDatum(used[i].until);
+		/* another process may have taken a later one and come first */
+		(void) own_sql_run("INSERT INTO defer.rate_used AS r (kind, id, group_hash, until)"
+						   " VALUES ($1, $2, $3, $4) ON CONFLICT (kind, id, group_hash)"
+						   " DO UPDATE SET until = GREATEST(r.until, $4)",
+						   lengthof(types), types, values, NULL, SPI_OK_INSERT);
+	}
+	SPI_finish();
+	own_sql_end(&own);
+}
+
+bool
+limits_write_used(const RateUsed *used, int n)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool written = true;
+
+	PG_TRY();
+	{
+		own_transaction_begin();
+		limits_write_used_here(used, n);
+		ForceSyncCommit();
+		own_transaction_end();
+	}
+	PG_CATCH();
+	{
+		own_transaction_report_error(context);
+		written = false;
+	}
+	PG_END_TRY();
+	return written;
+}
+
+void
+limits_purge_used(void)
+{
+	OwnSql		own;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	(void) own_sql_execute("DELETE FROM defer.rate_used r WHERE r.until OPERATOR(pg_catalog.<)"
+						   " pg_catalog.clock_timestamp()",
+						   SPI_OK_DELETE);
+	SPI_finish();
+	own_sql_end(&own);
 }

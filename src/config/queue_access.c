@@ -1,12 +1,16 @@
 /*
  * queue_access.c
- *		Which roles may put jobs into a queue.
+ *		Which roles may put jobs into a queue, and call a function.
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 
+#include "base/compat.h"
 #include "base/job_kind.h"
+#include "function/function.h"
 #include "config/queue_access.h"
 
 bool
@@ -38,4 +42,13 @@ queue_check_usable(const char *name, Oid role)
 				 errmsg("permission denied for queue \"%s\"", name),
 				 errhint("Its owner can allow it with defer.grant_queue().")));
 	return queue;
+}
+
+bool
+access_to_function(const char *signature)
+{
+	const FunctionEntry *entry = function_by_signature(signature);
+
+	return entry != NULL && compat_may_execute(entry->oid, GetUserId()) &&
+		compat_may_use_schema(get_func_namespace(entry->oid), GetUserId());
 }

@@ -31,7 +31,6 @@
 #include "config/group_settings.h"
 #include "config/setting_target.h"
 #include "config/setting_values.h"
-#include "config/settings_cache.h"
 
 PG_FUNCTION_INFO_V1(defer_create_queue);
 PG_FUNCTION_INFO_V1(defer_alter_queue);
@@ -54,6 +53,10 @@ static const SettingColumn queue_columns[] = {
 	{"discard_after", SETTING_TIME_NOT_0},
 	{"group_by", SETTING_GROUP_BY},
 	{"group_concurrency", SETTING_CONCURRENCY},
+	{"rate", SETTING_RATE},
+	{"rate_burst", SETTING_BURST},
+	{"group_rate", SETTING_RATE},
+	{"group_rate_burst", SETTING_BURST},
 };
 
 static const SettingTable queue_table = {
@@ -327,7 +330,7 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 	own_sql_end(&own);
 
 	settings_invalidate();
-	xact_notify_limit('q', id, LIMIT_NONE);
+	xact_notify_limit('q', id, LIMIT_NONE, false);
 	PG_RETURN_BOOL(deleted > 0);
 }
 

@@ -23,13 +23,14 @@
 #include "base/own_sql.h"
 #include "config/group_by.h"
 #include "config/queue_access.h"
+#include "config/rate_text.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
 #include "shmem/xact_notify.h"
 
 /* Parameters that every UPDATE has before those of the columns */
 #define NFIXED		3
-#define MAX_COLUMNS 16
+#define MAX_COLUMNS 24
 
 /* ------------------------------------------------------------------------
  * Checks
@@ -99,6 +100,15 @@ check_value(const SettingColumn *column, Datum value)
 		case SETTING_GROUP_BY:
 			group_by_check(TextDatumGetCString(value));
 			break;
+		case SETTING_RATE:
+			(void) rate_interval_of_text(column->name, TextDatumGetCString(value));
+			break;
+		case SETTING_BURST:
+			if (DatumGetInt32(value) < 1 || DatumGetInt32(value) > RATE_BURST_MAX)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("\"%s\" must be between 1 and %d", column->name, RATE_BURST_MAX)));
+			break;
 	}
 }
 
@@ -140,10 +150,12 @@ column_type(SettingType type)
 		case SETTING_QUEUE:
 		case SETTING_AT_LIMIT:
 		case SETTING_GROUP_BY:
+		case SETTING_RATE:
 			return TEXTOID;
 		case SETTING_PRIORITY:
 		case SETTING_COUNT:
 		case SETTING_CONCURRENCY:
+		case SETTING_BURST:
 			return INT4OID;
 		case SETTING_FACTOR:
 		case SETTING_SHARE:
@@ -155,19 +167,16 @@ column_type(SettingType type)
 	pg_unreachable();
 }
 
-/* -1 without a limit, 0 if paused, of the row that a statement has returned */
-static int32
-limit_of_result(int concurrency_column, int paused_column)
+/* Read what a statement has returned of a row: its limit, and whether it has a rate */
+static void
+read_limit(SettingRow *row)
 {
 	HeapTuple	tuple = SPI_tuptable->vals[0];
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	bool		isnull;
-	int32		concurrency;
 
-	if (DatumGetBool(SPI_getbinval(tuple, desc, paused_column, &isnull)))
-		return 0;
-	concurrency = DatumGetInt32(SPI_getbinval(tuple, desc, concurrency_column, &isnull));
-	return isnull ? -1 : concurrency;
+	row->limit = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+	row->rated = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
 }
 
 /*
@@ -246,14 +255,15 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 						 column, n + 1, n + 1, column);
 	}
 	appendStringInfo(&sql, " WHERE t.%s OPERATOR(pg_catalog.=) $1"
-					 " RETURNING t.concurrency, t.paused", table->key);
+					 " RETURNING CASE WHEN t.paused THEN 0 ELSE COALESCE(t.concurrency, -1) END,"
+					 " t.rate IS NOT NULL OR t.group_rate IS NOT NULL", table->key);
 	if (own_sql_run(sql.data, NFIXED + table->ncolumns, types, values, nulls,
 					SPI_OK_UPDATE_RETURNING) != 1)
 		elog(ERROR, "row of defer.%s has gone", table->name);
-	row->limit = limit_of_result(1, 2);
+	read_limit(row);
 	SPI_freetuptable(SPI_tuptable);
 
 	settings_invalidate();
-	xact_notify_limit(table->limit_kind, row->id, row->limit);
+	xact_notify_limit(table->limit_kind, row->id, row->limit, row->rated);
 	return true;
 }

@@ -22,7 +22,9 @@ typedef enum SettingType
 	SETTING_SHARE,				/* double precision, 0 to 1 */
 	SETTING_TIME,				/* interval, 0 or more */
 	SETTING_TIME_NOT_0,			/* interval, more than 0 */
-	SETTING_GROUP_BY			/* text: a parameter, or metadata.<name> */
+	SETTING_GROUP_BY,			/* text: a parameter, or metadata.<name> */
+	SETTING_RATE,				/* text: see config/rate_text.h */
+	SETTING_BURST				/* integer, 1 to RATE_BURST_MAX */
 } SettingType;
 
 /* A column, which is the SQL function's parameter of that name, too */
@@ -47,6 +49,7 @@ typedef struct SettingRow
 {
 	int32		id;
 	int32		limit;			/* LIMIT_NONE, LIMIT_PAUSED or more */
+	bool		rated;			/* it has a rate */
 } SettingRow;
 
 /*

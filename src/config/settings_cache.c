@@ -41,32 +41,35 @@ enum
 	FN_ID = 1, FN_SIGNATURE, FN_QUEUE, FN_PRIORITY, FN_MAX_ATTEMPTS, FN_INITIAL_INTERVAL,
 	FN_MULTIPLIER, FN_MAX_INTERVAL, FN_RANDOMIZATION, FN_MAX_DURATION, FN_DISCARD_AFTER,
 	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER, FN_MISSING_SINCE, FN_GROUP_BY,
-	FN_GROUP_CONCURRENCY, FN_GROUP_OVERRIDES
+	FN_GROUP_CONCURRENCY, FN_GROUP_OVERRIDES, FN_RATE, FN_RATE_BURST, FN_GROUP_RATE
 };
 
 static const char *const function_columns[] = {
 	"id", "signature", "queue", "priority", "max_attempts", "initial_interval",
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
-	"concurrency", "at_limit", "paused", "owner", "missing_since", "group_by"
+	"concurrency", "at_limit", "paused", "owner", "missing_since", "group_by",
+	"group_concurrency", "group_overrides", "rate", "rate_burst", "group_rate"
 };
 
-StaticAssertDecl(lengthof(function_columns) == FN_GROUP_BY, "a name for each column");
+StaticAssertDecl(lengthof(function_columns) == FN_GROUP_RATE, "a name for each column");
 
 /* Columns of defer.queue */
 enum
 {
 	QU_ID = 1, QU_NAME, QU_OWNER, QU_GRANTED, QU_PRIORITY, QU_MAX_ATTEMPTS, QU_INITIAL_INTERVAL,
 	QU_MULTIPLIER, QU_MAX_INTERVAL, QU_RANDOMIZATION, QU_MAX_DURATION, QU_DISCARD_AFTER,
-	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY, QU_GROUP_CONCURRENCY, QU_GROUP_OVERRIDES
+	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY, QU_GROUP_CONCURRENCY, QU_GROUP_OVERRIDES, QU_RATE,
+	QU_RATE_BURST, QU_GROUP_RATE
 };
 
 static const char *const queue_columns[] = {
 	"id", "name", "owner", "granted", "priority", "max_attempts", "initial_interval",
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
-	"concurrency", "paused", "group_by"
+	"concurrency", "paused", "group_by", "group_concurrency", "group_overrides", "rate",
+	"rate_burst", "group_rate"
 };
 
-StaticAssertDecl(lengthof(queue_columns) == QU_GROUP_BY, "a name for each column");
+StaticAssertDecl(lengthof(queue_columns) == QU_GROUP_RATE, "a name for each column");
 
 /* Defaults where no setting was made */
 static const JobPolicy default_policy = {
@@ -244,6 +247,14 @@ text_column(const Row *row, AttrNumber number)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+static char *
+rate_column(const Row *row, AttrNumber number)
+{
+	char	   *rate = text_column(row, number);
+
+	return rate == NULL || strcmp(rate, "none") == 0 ? NULL : rate;
+}
+
 static void
 policy_unset(JobPolicy *policy)
 {
@@ -276,6 +287,8 @@ read_function(const Row *row, FunctionSettings *settings)
 	settings->concurrency = int_column(row, FN_CONCURRENCY, -1);
 	settings->group_concurrency = int_column(row, FN_GROUP_CONCURRENCY, -1);
 	settings->group_overrides = bool_column(row, FN_GROUP_OVERRIDES);
+	settings->rate = rate_column(row, FN_RATE);
+	settings->group_rate = rate_column(row, FN_GROUP_RATE);
 	settings->cancel_at_limit = at_limit != NULL && strcmp(at_limit, "cancel") == 0;
 	settings->paused = bool_column(row, FN_PAUSED);
 	settings->priority = int_column(row, FN_PRIORITY, 0);
@@ -302,6 +315,8 @@ read_queue(const Row *row, QueueSettings *settings)
 	settings->concurrency = int_column(row, QU_CONCURRENCY, -1);
 	settings->group_concurrency = int_column(row, QU_GROUP_CONCURRENCY, -1);
 	settings->group_overrides = bool_column(row, QU_GROUP_OVERRIDES);
+	settings->rate = rate_column(row, QU_RATE);
+	settings->group_rate = rate_column(row, QU_GROUP_RATE);
 	settings->paused = bool_column(row, QU_PAUSED);
 	settings->priority = int_column(row, QU_PRIORITY, 0);
 	(void) column(row, QU_PRIORITY, &isnull);
@@ -393,70 +408,6 @@ const QueueSettings *
 queue_settings(const char *name)
 {
 	return &look_up('q', name)->queue;
-}
-
-/* Signatures of functions end with a parenthesis: this is quick for them */
-static bool
-is_delivery(const char *signature)
-{
-	size_t		length = strlen(signature);
-
-	return length > 0 && signature[length - 1] != ')' && name_is_delivery(signature);
-}
-
-/* Only limits, pauses and groups make a ready queue of their own */
-void
-settings_limits(const char *signature, const char *queue, JobLimits *limits)
-{
-	const FunctionSettings *function = function_settings(signature);
-	bool		of_function = function->paused || function->concurrency >= 0;
-	bool		function_groups = function->group_concurrency >= 0 || function->group_overrides;
-	int32		function_id = function->id;
-	const QueueSettings *settings = queue_settings(queue);
-	bool		of_queue = settings->paused || settings->concurrency >= 0;
-	bool		queue_groups = settings->group_concurrency >= 0 || settings->group_overrides;
-
-	limits->without = (LimitScopes) {0, of_function ? function_id : 0, of_queue ? settings->id : 0};
-	limits->with = (LimitScopes)
-	{
-		0, of_function || function_groups ? function_id : 0,
-			of_queue || queue_groups ? settings->id : 0
-	};
-	limits->kinds = (is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
-		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
-}
-
-int64
-settings_scopes_of_job(const JobLimits *limits, const text *group, LimitScopes *scopes)
-{
-	if (group == NULL)
-		*scopes = limits->without;
-	else
-	{
-		*scopes = limits->with;
-		scopes->group = limits_group_hash(VARDATA_ANY(group), VARSIZE_ANY_EXHDR(group));
-	}
-	return limits_key_of(scopes, limits->kinds);
-}
-
-void
-settings_set_limits(Job *job)
-{
-	JobLimits	limits;
-
-	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
-	job->limits_key = settings_scopes_of_job(&limits, job->group_key, &job->scopes);
-}
-
-void
-settings_set_scopes(Job *job)
-{
-	const int64 limits_key = job->limits_key;
-
-	job->scopes = limit_scopes_of_key(limits_key);
-	if (LIMITS_KEY_HAS_GROUP(limits_key))
-		settings_set_limits(job);
-	job->limits_key = limits_key;
 }
 
 /* A number among the job's own options; false: it is not there */

@@ -18,6 +18,8 @@ typedef struct FunctionSettings
 	int32		concurrency;	/* -1: no limit */
 	int32		group_concurrency;	/* of each group; -1: no limit */
 	bool		group_overrides;	/* some groups have settings of their own */
+	char	   *rate;			/* NULL: no limit */
+	char	   *group_rate;		/* of each group; NULL: no limit */
 	bool		cancel_at_limit;
 	bool		paused;
 	bool		has_priority;
@@ -40,6 +42,8 @@ typedef struct QueueSettings
 	int32		concurrency;	/* -1: no limit */
 	int32		group_concurrency;	/* of each group; -1: no limit */
 	bool		group_overrides;	/* some groups have settings of their own */
+	char	   *rate;			/* NULL: no limit */
+	char	   *group_rate;		/* of each group; NULL: no limit */
 	bool		paused;
 	bool		has_priority;
 	int32		priority;

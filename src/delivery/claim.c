@@ -209,11 +209,15 @@ delivery_claim(TimestampTz *next_check)
 	/* claims of others, meanwhile, have found no capacity */
 	waited = ready_queue_scan_end(ready, MyDatabaseId, now) || waited;
 	for (int i = 0; i < fresh->njobs; i++)
+	{
+		prepared[i]->waits = choice->planned > 0;
 		inflight_add(entries[i], prepared[i], claim);
+	}
 	if (fresh->njobs == 0)
 		pfree(claim);
 	/* as batch_claim() does */
 	if ((choice->next.run_at > now && choice->next.run_at < my_database->next_wake) ||
+		ready->next_token < my_database->next_wake ||
 		(fresh->njobs > 0 && limits_cancel_at_limit(MyDatabaseId, &choice->scopes)) ||
 		waited)
 		database_wake_scheduler(MyDatabaseId);

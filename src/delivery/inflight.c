@@ -23,9 +23,14 @@
 #include "base/job.h"
 #include "base/job_kind.h"
 #include "base/own_transaction.h"
+#include "base/timer.h"
+#include "config/limits_load.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
 #include "delivery/inflight.h"
+
+/* A delivery that has no token is tried again after this, at least (microseconds) */
+#define TOKEN_WAIT	(10 * 1000)
 
 Inflight	inflight;
 
@@ -157,6 +162,8 @@ inflight_forget(int entry)
 		pfree(delivery->claim);
 	if (delivery->transfer != NULL)
 		inflight.transport->destroy(delivery->transfer);
+	if (delivery->waits && rates_without_token(MyDatabaseId, &delivery->job.scopes, 1))
+		database_wake_scheduler(MyDatabaseId);
 	if (limits_release(MyDatabaseId, &delivery->job.scopes, LIMITS_ALL))
 		database_wake_scheduler(MyDatabaseId);	/* workers may wait for the
 												 * capacity, too */
@@ -179,6 +186,39 @@ inflight_forget(int entry)
  * Beginning
  * ------------------------------------------------------------------------ */
 
+/*
+ * Get a delivery what its rates ask for; in a transaction, which is flushed if that is
+ * to be remembered.  False: it is put off.
+ */
+static bool
+take_token(Delivery *delivery)
+{
+	Token		token;
+
+	switch (rates_take_token(MyDatabaseId, &delivery->job.scopes, delivery->waits, &token))
+	{
+		case TOKEN_LATER:
+			delivery->end.outcome = DELIVERY_PUT_OFF;
+			delivery->end.wait = Max(token.at - monotonic_now(), TOKEN_WAIT);
+			return false;
+		case TOKEN_TAKEN:
+			delivery->begin_at = token.at;
+			delivery->started_at = token.started_at;
+			break;
+		case TOKEN_NOT_NEEDED:
+			break;
+	}
+	delivery->waits = false;
+	if (token.waited)
+		database_wake_scheduler(MyDatabaseId);
+	if (token.nused > 0)
+	{
+		limits_write_used_here(token.used, token.nused);
+		ForceSyncCommit();
+	}
+	return true;
+}
+
 /* Make the transfer; in a transaction */
 static void
 prepare_transfer(Delivery *delivery)
@@ -187,7 +227,8 @@ prepare_transfer(Delivery *delivery)
 	TransferRequest request;
 
 	delivery->started_at = GetCurrentTimestamp();
-	if (delivery_prepare(&delivery->job, &delivery->endpoint, &request, &delivery->end))
+	if (delivery_prepare(&delivery->job, &delivery->endpoint, &request, &delivery->end) &&
+		take_token(delivery))
 	{
 		delivery->transfer = inflight.transport->create(&request);
 		if (delivery->transfer == NULL)
@@ -196,7 +237,9 @@ prepare_transfer(Delivery *delivery)
 			delivery->end.wait = USECS_PER_SEC;
 		}
 	}
-	if (delivery->transfer == NULL)
+	if (delivery->transfer != NULL)
+		inflight.ndelayed++;
+	else
 	{
 		delivery->classified = delivery->ended = true;
 		inflight.nended++;
@@ -204,8 +247,8 @@ prepare_transfer(Delivery *delivery)
 	MemoryContextSwitchTo(context);
 }
 
-static void
-prepare_transfers(void)
+void
+inflight_prepare_all(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -238,17 +281,25 @@ prepare_transfers(void)
 }
 
 void
-inflight_begin(void)
+inflight_begin(TimestampTz *next_check)
 {
-	prepare_transfers();
+	const int64 now = monotonic_now();
 
-	/* and only now, with no transaction open, to the network */
+	if (inflight.ndelayed == 0)
+		return;
+	inflight.ndelayed = 0;
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
 		Delivery   *delivery = inflight.deliveries[i];
 
 		if (delivery == NULL || delivery->transfer == NULL || delivery->ended || delivery->started)
 			continue;
+		if (delivery->begin_at > now)
+		{
+			inflight.ndelayed++;
+			*next_check = Min(*next_check, GetCurrentTimestamp() + (delivery->begin_at - now));
+			continue;
+		}
 		delivery->started = inflight.transport->start(delivery->transfer, i);
 		if (!delivery->started)
 			inflight_end(delivery, DELIVERY_RETRY, ERRCODE_DELIVERY_NETWORK,

@@ -31,6 +31,8 @@ typedef struct Delivery
 	DeliveryClaim *claim;
 	Job			job;
 	TimestampTz started_at;
+	bool		waits;			/* it is counted as one that has no token */
+	int64		begin_at;		/* monotonic time: its token's; 0: it has none */
 	Endpoint   *endpoint;		/* that it is sent with; NULL: none */
 	Transfer   *transfer;		/* NULL: not begun, or could not be */
 	bool		started;		/* the transfer is */
@@ -52,6 +54,8 @@ typedef struct Inflight
 	int			ndeliveries;
 	int			nmails;			/* of them */
 	int			nended;
+	int			ndelayed;		/* of those prepared: begin_at may not have
+								 * come */
 
 	/*
 	 * Owners of deliveries that have left a name lookup behind, the oldest
@@ -80,8 +84,11 @@ extern void inflight_add(int entry, Delivery *delivery, DeliveryClaim *claim);
 /* Free the entry of a delivery whose end is committed */
 extern void inflight_forget(int entry);
 
-/* Begin all that were added; errors end the one delivery, and the rest goes on */
-extern void inflight_begin(void);
+/* Prepare all that were added; errors end the one delivery, and the rest goes on */
+extern void inflight_prepare_all(void);
+
+/* Begin those whose time has come.  *next_check is lowered to when others begin */
+extern void inflight_begin(TimestampTz *next_check);
 
 /* Note which have ended by now, and which are to be cancelled */
 extern void inflight_collect(void);

@@ -44,6 +44,9 @@ typedef struct Batch
 	int64		groups[READY_CLAIM_MAX];	/* hashes of their names; 0: of no
 											 * group */
 	FairCharge	charges[READY_CLAIM_MAX];	/* of these */
+	bool		rated[READY_CLAIM_MAX]; /* a limit of its jobs may have a rate */
+	bool		counted[READY_CLAIM_MAX];	/* the claim has counted them: see
+											 * shmem/rates.c */
 	Size		bytes;			/* about so much memory */
 	uint64		settings;		/* settings_generation() when it was taken; 0:
 								 * of before */
@@ -84,6 +87,13 @@ extern void batch_release_limits(void);
 extern void batch_places_released(bool waited);
 
 /*
+ * job/batch_entries.c: an entry of a slot, whose lock the caller holds, is not to be begun
+ * by that worker, and does not count any more among those that wait for a token.  True:
+ * see batch_places_released().
+ */
+extern bool batch_entry_uncount(WorkerSlot *slot, BatchEntry *entry);
+
+/*
  * job/batch.c: how the next batch takes the place of this one.  Make it; in a
  * transaction finalize this one, take jobs, record what was taken; after the
  * commit put it into place.  If the transaction fails, forget it.
@@ -96,6 +106,7 @@ extern void batch_new_abort(void);
 
 /* job/batch_entries.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
+extern TokenOutcome batch_take_token(int index, const LimitScopes *scopes, Token *token);
 extern void batch_end_job(void);
 
 /*

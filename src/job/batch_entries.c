@@ -5,7 +5,8 @@
  *
  * The batch has one place under the limits of its function and queue, from its
  * claim to its end.  For each group it has one from the commit of the claim until no
- * entry of the group waits or runs any more (test/model/places.pml).
+ * entry of the group waits or runs any more (test/model/places.pml).  Entries whose
+ * claim was counted under rates are counted as long as they wait (shmem/rates.c).
  */
 #include "postgres.h"
 
@@ -48,22 +49,53 @@ batch_publish(const Batch *new_batch)
 		my_worker->entries[i].job_id = new_batch->jobs[i].job.id;
 		my_worker->entries[i].state = ENTRY_WAITING;
 		my_worker->entries[i].group = new_batch->jobs[i].group;
+		my_worker->entries[i].counted = false;
 	}
 	Assert(!my_worker->holds_places);
 	my_worker->ngroups = new_batch->ngroups;
 	for (int i = 0; i < new_batch->ngroups; i++)
-		my_worker->groups[i] = (BatchGroup) {new_batch->groups[i]};
+	{
+		my_worker->groups[i] = (BatchGroup) {0};
+		my_worker->groups[i].group = new_batch->groups[i];
+		my_worker->groups[i].counted = new_batch->counted[i];
+	}
 	LWLockRelease(my_worker->lock);
+}
+
+static LimitScopes
+scopes_of_group(const WorkerSlot *slot, const BatchGroup *group)
+{
+	LimitScopes scopes = slot->scopes;
+
+	scopes.group = group->group;
+	return scopes;
 }
 
 /* Give back the place of a group of a batch; true: see limits_release() */
 static bool
 release_group(const WorkerSlot *slot, const BatchGroup *group)
 {
-	LimitScopes scopes = slot->scopes;
+	LimitScopes scopes = scopes_of_group(slot, group);
 
-	scopes.group = group->group;
 	return limits_release(slot->database, &scopes, LIMITS_OF_GROUP);
+}
+
+/* So many of a group that the claim has counted do not wait for a token any more */
+static bool
+uncount(const WorkerSlot *slot, const BatchGroup *group, int n)
+{
+	LimitScopes scopes = scopes_of_group(slot, group);
+
+	return n > 0 && rates_without_token(slot->database, &scopes, n);
+}
+
+bool
+batch_entry_uncount(WorkerSlot *slot, BatchEntry *entry)
+{
+	if (!entry->counted)
+		return false;
+	entry->counted = false;
+	return uncount(slot, &slot->groups[entry->group], 1);
 }
 
 /*
@@ -96,9 +128,14 @@ take_over_places(WorkerSlot *slot)
 	slot->holds_places = slot->nentries > 0;
 	for (int i = 0; i < slot->nentries; i++)
 	{
-		has_entry[slot->entries[i].group] = true;
-		if (slot->entries[i].state == ENTRY_WAITING)
-			slot->groups[slot->entries[i].group].left++;
+		BatchEntry *entry = &slot->entries[i];
+
+		has_entry[entry->group] = true;
+		entry->counted = slot->groups[entry->group].counted;
+		if (entry->state == ENTRY_WAITING)
+			slot->groups[entry->group].left++;
+		else
+			waited = batch_entry_uncount(slot, entry) || waited;
 	}
 	for (int i = 0; i < slot->ngroups; i++)
 	{
@@ -139,17 +176,40 @@ batch_unpublish(bool failed)
 /* The entry of the job that this worker has begun, -1: it is at none */
 static int	started = -1;
 
+/*
+ * Take a token for a job of the batch, or not, as rates_take_token() does; none is needed
+ * by one that was stolen or withdrawn.
+ */
+TokenOutcome
+batch_take_token(int index, const LimitScopes *scopes, Token *token)
+{
+	BatchEntry *entry = &my_worker->entries[index];
+	TokenOutcome outcome = TOKEN_NOT_NEEDED;
+
+	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
+	if (entry->state == ENTRY_WAITING)
+	{
+		outcome = rates_take_token(MyDatabaseId, scopes, entry->counted, token);
+		if (outcome != TOKEN_LATER)
+			entry->counted = false;
+	}
+	LWLockRelease(my_worker->lock);
+	return outcome;
+}
+
 /* Begin a job of the batch; false: it was stolen or withdrawn */
 bool
 batch_start_job(int index, TimestampTz now)
 {
 	bool		ours = false;
+	bool		waited = false;
 
 	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
 	if (my_worker->entries[index].state == ENTRY_WAITING)
 	{
 		my_worker->entries[index].state = ENTRY_STARTED;
 		my_worker->nwaiting--;
+		waited = batch_entry_uncount(my_worker, &my_worker->entries[index]);
 		my_worker->current_job = my_worker->entries[index].job_id;
 		my_worker->job_started = now;
 		my_worker->progress = -1;
@@ -159,6 +219,7 @@ batch_start_job(int index, TimestampTz now)
 		ours = true;
 	}
 	LWLockRelease(my_worker->lock);
+	batch_places_released(waited);
 	return ours;
 }
 
@@ -201,7 +262,8 @@ batch_leave_job(int index)
 	{
 		my_worker->entries[index].state = ENTRY_WITHDRAWN;
 		my_worker->nwaiting--;
-		waited = leave_group(my_worker, &my_worker->entries[index]);
+		waited = batch_entry_uncount(my_worker, &my_worker->entries[index]);
+		waited = leave_group(my_worker, &my_worker->entries[index]) || waited;
 	}
 	LWLockRelease(my_worker->lock);
 	batch_places_released(waited);
@@ -249,6 +311,7 @@ batch_withdraw(int64 job_id)
 			if (entry->state == ENTRY_WAITING)
 			{
 				slot->nwaiting--;
+				waited = batch_entry_uncount(slot, entry) || waited;
 				waited = leave_group(slot, entry) || waited;
 			}
 			if (entry->state != ENTRY_STARTED)
@@ -314,6 +377,8 @@ release_groups(void)
 	if (!my_worker->holds_places)	/* only we change that */
 		return;
 	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < my_worker->nentries; i++)
+		waited = batch_entry_uncount(my_worker, &my_worker->entries[i]) || waited;
 	my_worker->holds_places = false;
 	for (int i = 0; i < my_worker->ngroups; i++)
 	{

@@ -186,9 +186,11 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
  * charged for them is known when it has ended.
  */
 static void
-begin_group(Batch *new_batch, int64 group)
+begin_group(Batch *new_batch, int64 group, bool rated, bool counted)
 {
 	new_batch->charges[new_batch->ngroups] = (FairCharge) {group != 0, false, 0};
+	new_batch->rated[new_batch->ngroups] = rated;
+	new_batch->counted[new_batch->ngroups] = counted;
 	new_batch->groups[new_batch->ngroups++] = group;
 }
 
@@ -206,7 +208,7 @@ claim_job(Batch *new_batch, const Job *wanted)
 	bool		isnull;
 	bool		taken = false;
 
-	begin_group(new_batch, wanted->scopes.group);
+	begin_group(new_batch, wanted->scopes.group, true, false);
 	if (job_tid(wanted->id, &tid, slot) &&
 		DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) <= now &&
 		DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) == wanted->limits_key)
@@ -230,7 +232,7 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
 	bool		resumed;
 	ReadyKey	next;
 
-	begin_group(new_batch, choice->scopes.group);
+	begin_group(new_batch, choice->scopes.group, choice->planned > 0, choice->planned > 0);
 	choice->pause_after = true;
 
 	/* if it is locked wait here, where that holds up no other database */
@@ -290,6 +292,8 @@ wake_after_claim(const ReadyClaim *claim, bool claimed, TimestampTz now)
 		at_limit = at_limit || (queue->taken > 0 &&
 								limits_cancel_at_limit(MyDatabaseId, &queue->scopes));
 	}
+
+	next = Min(next, claim->next_token);
 
 	/* the rest is due later: a worker that is free then must be told */
 	if (next < my_database->next_wake)

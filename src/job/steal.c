@@ -44,6 +44,8 @@ static struct
 	int64		claim_id;		/* the source's */
 	LimitScopes scopes;			/* of its batch, but for groups */
 	bool		reserved;		/* a place under these, for us */
+	bool		waited;			/* processes wait for what changed: see
+								 * batch_places_released() */
 	int			ngroups;		/* the same as the source's */
 	StolenGroup groups[READY_CLAIM_MAX];
 	int			n;
@@ -68,8 +70,9 @@ scopes_of_group(int index)
 static bool
 release_places(void)
 {
-	bool		waited = false;
+	bool		waited = steal.waited;
 
+	steal.waited = false;
 	for (int i = 0; i < steal.ngroups; i++)
 	{
 		LimitScopes scopes = scopes_of_group(i);
@@ -155,6 +158,7 @@ static void
 mark_entry(WorkerSlot *slot, BatchEntry *entry)
 {
 	entry->state = ENTRY_STOLEN;
+	steal.waited = batch_entry_uncount(slot, entry) || steal.waited;
 	slot->nwaiting--;
 	steal.groups[entry->group].n++;
 	steal.group_of[steal.n] = entry->group;
@@ -368,6 +372,8 @@ take_jobs(Batch *new_batch, const Job *free_job)
 	{
 		new_batch->groups[i] = steal.groups[i].group;
 		new_batch->charges[i] = (FairCharge) {steal.groups[i].fair, false, 0};
+		new_batch->rated[i] = true;
+		new_batch->counted[i] = false;
 	}
 	new_batch->ngroups = steal.ngroups;
 	for (int i = steal.n - 1; i >= 0; i--)

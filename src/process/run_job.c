@@ -23,6 +23,7 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "pure/retry_policy.h"
 #include "base/callbacks.h"
@@ -34,6 +35,7 @@
 #include "shmem/limits.h"
 #include "shmem/workers.h"
 #include "function/direct_call_check.h"
+#include "config/limits_load.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
 #include "job/finish.h"
@@ -91,6 +93,48 @@ limits_have_changed(const Job *job)
 	(void) settings_scopes_of_job(&limits, job->group_key, &needs);
 	return !limit_scopes_cover(&job->scopes, &needs) ||
 		limits_are_exceeded(MyDatabaseId, &needs);
+}
+
+/* Tokens come at most RATE_WAIT ahead: that need not be interrupted */
+static void
+sleep_until(int64 at)
+{
+	int64		wait;
+
+	while ((wait = at - monotonic_now()) > 0)
+	{
+		pgstat_report_wait_start(defer_wait_event(DEFER_WAIT_TOKEN));
+		pg_usleep((long) wait);
+		pgstat_report_wait_end();
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
+ * Get a job what its rates ask for, and wait until it may begin; outside of a transaction.
+ * False: it may not begin now.  *started_at is set to when it counts as begun; 0: it has
+ * no rate.
+ */
+static bool
+wait_for_token(const BatchJob *job, int index, TimestampTz *started_at)
+{
+	Token		token = {0};
+	TokenOutcome outcome;
+
+	*started_at = 0;
+
+	/* the settings may have changed since the claim: then all are asked */
+	if (!batch.rated[job->group] && batch.settings == settings_generation())
+		return true;
+	outcome = batch_take_token(index, &job->job.scopes, &token);
+	batch_places_released(token.waited);
+	if (outcome != TOKEN_TAKEN)
+		return outcome == TOKEN_NOT_NEEDED;
+	*started_at = token.started_at;
+	if (token.nused > 0 && !limits_write_used(token.used, token.nused))
+		return false;
+	sleep_until(token.at);
+	return true;
 }
 
 static FailureKind
@@ -204,7 +248,7 @@ cut_context(ErrorData *error)
 
 /* The job's own transaction; false: it was not ours to run any more */
 static bool
-run_in_transaction(BatchJob *job, int index)
+run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
 {
 	MemoryContext context = CurrentMemoryContext;
 	BatchJobState state;
@@ -217,7 +261,7 @@ run_in_transaction(BatchJob *job, int index)
 	MemoryContextSwitchTo(context);
 	if (limits_have_changed(&job->job))
 		batch_leave_job(index);
-	running_since = GetCurrentTimestamp();
+	running_since = started_at != 0 ? started_at : GetCurrentTimestamp();
 	if (!batch_start_job(index, running_since))
 	{
 		CommitTransactionCommand();
@@ -247,12 +291,19 @@ bool
 run_job(BatchJob *job, int index, MemoryContext scratch)
 {
 	volatile bool ran = true;
+	TimestampTz started_at;
 
 	MemoryContextReset(scratch);
 	MemoryContextSwitchTo(scratch);
+	if (!wait_for_token(job, index, &started_at))
+	{
+		batch_leave_job(index);
+		return false;
+	}
+	MemoryContextSwitchTo(scratch);
 	PG_TRY();
 	{
-		ran = run_in_transaction(job, index);
+		ran = run_in_transaction(job, index, started_at);
 		job_timer_disarm();
 		session_between_jobs();
 	}

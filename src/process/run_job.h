@@ -9,8 +9,9 @@
 
 /*
  * Run a job of the batch, and write down how it ended, however long that takes.
- * Returns false if it was not this worker's to run any more.  Memory is taken
- * in "scratch", which is reset first.
+ * Returns false if it was not this worker's to run any more.  One that has
+ * a rate waits for its token first, up to RATE_WAIT; if that comes later it is left to be
+ * set free.  Memory is taken in "scratch", which is reset first.
  */
 extern bool run_job(BatchJob *job, int index, MemoryContext scratch);
 

@@ -69,8 +69,13 @@ sender_detach(int code, Datum arg)
 {
 	for (int i = 0; i < TRANSFERS_MAX; i++)
 	{
-		if (inflight.deliveries[i] != NULL)
-			(void) limits_release(MyDatabaseId, &inflight.deliveries[i]->job.scopes, LIMITS_ALL);
+		const Delivery *delivery = inflight.deliveries[i];
+
+		if (delivery == NULL)
+			continue;
+		if (delivery->waits)
+			(void) rates_without_token(MyDatabaseId, &delivery->job.scopes, 1);
+		(void) limits_release(MyDatabaseId, &delivery->job.scopes, LIMITS_ALL);
 	}
 	slot_detach_sender(inflight.slot, inflight.ndeliveries > 0);
 }
@@ -282,7 +287,7 @@ take_work(TimestampTz now, TimestampTz *next_check)
 	if (failed)
 		claim_not_before = pause_after_error(next_check);
 	if (claimed)
-		inflight_begin();
+		inflight_prepare_all();
 	return claimed;
 }
 
@@ -333,6 +338,7 @@ main_loop(MemoryContext scratch)
 			claimed = take_work(GetCurrentTimestamp(), &next_check);
 		else if (inflight.ndeliveries == 0)
 			return;
+		inflight_begin(&next_check);
 		now = GetCurrentTimestamp();
 		if (claimed || inflight.ndeliveries + inflight.nlookups > 0)
 			idle_since = 0;

@@ -108,6 +108,7 @@ task_partitions(TimestampTz now)
 	if (key_hold_purge(now, PURGE_ROWS))
 		again = Min(again, now + PURGE_DELAY);
 	bulk_clean_up();
+	limits_purge_used();
 	own_transaction_end();
 	return again;
 }
@@ -272,7 +273,7 @@ static const Task tasks[TASK_N] = {
 	[TASK_CLOCK] = {"follow the clock", task_clock},
 	[TASK_LOAD] = {"load ready queues", task_load},
 	[TASK_SEARCH] = {"search for ready queues", task_search},
-	[TASK_LIMITS] = {"load concurrency limits", task_limits},
+	[TASK_LIMITS] = {"load limits", task_limits},
 	[TASK_RECOVER] = {"finalize claims of processes that have exited", task_recover},
 	[TASK_PARTITIONS] = {"maintain partitions", task_partitions},
 	[TASK_RESULTS] = {"count failed runs of schedules", task_results},

@@ -1,20 +1,26 @@
 /*
  * group_share.c
- *		defer.group_share(), for the view defer.groups: how much of the workers' time a
- *		group has had.
+ *		Functions of the view defer.groups: how much of the workers' time a group has
+ *		had, and when a rate lets the next attempt begin.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #include "base/limits_key.h"
 #include "base/roles.h"
+#include "config/queue_access.h"
 #include "config/settings_cache.h"
 #include "shmem/fair_queue.h"
+#include "shmem/limits.h"
+#include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_group_share);
+PG_FUNCTION_INFO_V1(defer_next_token);
 
 /* Most fair queues, of different roles and priorities, that are added up */
 #define USES_MAX	256
@@ -61,4 +67,42 @@ defer_group_share(PG_FUNCTION_ARGS)
 	if (by_all <= 0)
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(Min(by_group / by_all, 1));
+}
+
+/*
+ * Returns the number of a function or queue, 0: it has none, or the current user may
+ * not put jobs under it.
+ */
+static int32
+visible_id(bool is_queue, const char *name)
+{
+	const QueueSettings *queue;
+
+	if (!is_queue)
+		return role_may_see(function_settings(name)->owner) || access_to_function(name) ?
+			function_settings(name)->id : 0;
+	queue = queue_settings(name);
+	return queue->found && (role_may_see(queue->owner) ||
+							queue_usable_by(name, queue, GetUserId())) ? queue->id : 0;
+}
+
+/* defer.next_token(kind, name, group_key) */
+Datum
+defer_next_token(PG_FUNCTION_ARGS)
+{
+	bool		is_queue;
+	int64		group = 0;
+	TimestampTz next;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || shared == NULL)
+		PG_RETURN_NULL();
+	is_queue = strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), "queue") == 0;
+	if (!PG_ARGISNULL(2))
+		group = limits_group_hash(VARDATA_ANY(PG_GETARG_TEXT_PP(2)),
+								  VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(2)));
+	next = rates_next_token(MyDatabaseId, is_queue ? 'q' : 'f',
+							visible_id(is_queue, text_to_cstring(PG_GETARG_TEXT_PP(1))), group);
+	if (next == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(next);
 }

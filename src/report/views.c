@@ -31,7 +31,7 @@
 #include "base/guc_job.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
-#include "function/function.h"
+#include "config/queue_access.h"
 #include "job/current_job.h"
 #include "pure/cron/cron.h"
 #include "report/server_facts.h"
@@ -98,13 +98,8 @@ defer_may_see(PG_FUNCTION_ARGS)
 Datum
 defer_may_configure(PG_FUNCTION_ARGS)
 {
-	FunctionEntry *entry;
-
-	if (role_may_see(InvalidOid))
-		PG_RETURN_BOOL(true);
-	entry = function_by_signature(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	PG_RETURN_BOOL(entry != NULL && compat_may_execute(entry->oid, GetUserId()) &&
-				   compat_may_use_schema(get_func_namespace(entry->oid), GetUserId()));
+	PG_RETURN_BOOL(role_may_see(InvalidOid) ||
+				   access_to_function(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
 /*

@@ -249,6 +249,37 @@ limit_reason(Reasons *found, const WaitingJob *job, char kind, int32 id, int32 l
 				 running_jobs(job, of_function ? "function" : "queue", name, group_key)));
 }
 
+/* When the next token of a rate comes; "group": of the job's, else of all jobs */
+static void
+rate_reason(Reasons *found, const WaitingJob *job, char kind, int32 id, bool of_group)
+{
+	int64		group = of_group ? limits_group_hash(job->group_key, strlen(job->group_key)) : 0;
+	TimestampTz next = rates_next_token(MyDatabaseId, kind, id, group);
+	char	   *where;
+
+	if (next == 0 || enough(found))
+		return;
+	where = kind == 'f' ? psprintf("of function %s", job->function) :
+		psprintf("in queue \"%s\"", job->queue);
+	add(found, "rate", next, of_group ?
+		psprintf("waits for the next token of group \"%s\" %s", job->group_key, where) :
+		psprintf("waits for the next token %s", where));
+}
+
+static void
+rate_reasons(Reasons *found, const WaitingJob *job)
+{
+	const int32 function_id = function_settings(job->function)->id;
+	const int32 queue_id = queue_settings(job->queue)->id;
+
+	rate_reason(found, job, 'f', function_id, false);
+	rate_reason(found, job, 'q', queue_id, false);
+	if (job->group_key == NULL)
+		return;
+	rate_reason(found, job, 'f', function_id, true);
+	rate_reason(found, job, 'q', queue_id, true);
+}
+
 static void
 limit_reasons(Reasons *found, const WaitingJob *job, const Groups *groups)
 {
@@ -452,6 +483,8 @@ why_find(Reasons *found, const WaitingJob *job)
 	}
 	if (!enough(found) && !job->claimed)
 		limit_reasons(found, job, &groups);
+	if (!enough(found) && !job->claimed)
+		rate_reasons(found, job);
 	if (!enough(found))
 		lock_reasons(found, job);
 

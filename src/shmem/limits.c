@@ -31,6 +31,7 @@
 #include "base/guc.h"
 #include "base/limits_key.h"
 #include "shmem/limits.h"
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
 static HTAB *limit_table = NULL;
@@ -50,7 +51,7 @@ slot_count(void)
 Size
 limits_shmem_size(void)
 {
-	return add_size(MAXALIGN(sizeof(dlist_head)),
+	return add_size(add_size(MAXALIGN(sizeof(dlist_head)), rates_shmem_size()),
 					hash_estimate_size(slot_count(), sizeof(LimitSlot)));
 }
 
@@ -66,6 +67,7 @@ limits_shmem_init(void)
 	control.keysize = sizeof(LimitTag);
 	control.entrysize = sizeof(LimitSlot);
 	limit_table = compat_shmem_hash("defer limits", slot_count(), &control);
+	rates_shmem_init();
 }
 
 /* ------------------------------------------------------------------------
@@ -110,6 +112,7 @@ free_limit(LimitSlot *slot)
 	Assert(slot->nusers == 0 && slot->running == 0);
 	Assert(dlist_is_empty(&slot->blocked));
 	limit_clear_stale(slot);
+	rate_forget(slot);
 	if (slot->unused)
 		dlist_delete(&slot->unused_node);
 	(void) hash_search(limit_table, &slot->tag, HASH_REMOVE, NULL);
@@ -128,6 +131,14 @@ note_use(LimitSlot *slot)
 		dlist_push_tail(unused_limits, &slot->unused_node);
 	else
 		dlist_delete(&slot->unused_node);
+}
+
+/* Check whether a group's slot that is new needs nothing from the tables */
+static bool
+may_inherit(const LimitSlot *parent)
+{
+	return parent->limit != LIMIT_UNKNOWN && parent->group_limit != LIMIT_UNKNOWN &&
+		!parent->group_overrides && !rate_is_long(&parent->group_rate);
 }
 
 /*
@@ -156,9 +167,15 @@ use_limit(ReadyDatabase *database, const LimitTag *tag, const LimitSlot *parent)
 		slot->weight = 0;
 		slot->group_overrides = slot->cancel = slot->stale = slot->unused = false;
 		dlist_init(&slot->blocked);
-		if (parent != NULL && parent->limit != LIMIT_UNKNOWN && !parent->group_overrides)
+		rate_init(slot, parent != NULL);
+		if (parent != NULL && may_inherit(parent))
+		{
 			slot->limit = LIMIT_INHERITED;
+			rate_inherit(slot, parent, &parent->group_rate, database);
+		}
 	}
+	else if (slot->unused && parent != NULL)
+		rate_inherit(slot, parent, &parent->group_rate, database);
 	if (slot->limit == LIMIT_UNKNOWN)
 		limit_set_stale(slot, database);
 	slot->nusers++;
@@ -233,6 +250,8 @@ limits_forget_locked(ReadyDatabase *database)
 		limit_clear_stale(slot);
 		slot->limit = LIMIT_UNKNOWN;
 		slot->cancel = false;
+		slot->fresh = true;
+		slot->used = 0;
 		if (slot->unused)
 			free_limit(slot);	/* the one that the scan is at may be removed */
 	}

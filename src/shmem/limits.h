@@ -1,6 +1,7 @@
 /*
  * limits.h
- *		Concurrency limits of functions and queues and of their groups, and pauses.
+ *		Concurrency limits and rates of functions and queues and of their groups, and
+ *		pauses.
  *
  * A limit has a slot in shared memory as long as a ready queue is under it or
  * jobs under it run, and longer while there is room: however many limits a role
@@ -13,6 +14,9 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
+#include "pure/rate.h"
 #include "base/limits_key.h"
 
 #define LIMIT_UNKNOWN	(-2)
@@ -36,6 +40,11 @@ typedef struct LimitValue
 	bool		group_overrides;	/* some groups have limits of their own */
 	bool		cancel;
 	double		weight;			/* of a group; 0: none was set */
+	Rate		rate;			/* of a group the interval may be -1:
+								 * inherited */
+	Rate		group_rate;
+	TimestampTz used;			/* tokens of a long rate, as rate_used has
+								 * them; 0: none */
 } LimitValue;
 
 /* What a transaction has changed */
@@ -45,6 +54,7 @@ typedef struct LimitChange
 	int32		id;
 	int32		limit;			/* of a function or queue: it is that now */
 	int64		group;			/* 0: of a function or queue; else of a group */
+	bool		rated;			/* it has a rate, which is to be read */
 } LimitChange;
 
 /*
@@ -102,5 +112,60 @@ extern bool limits_may_cancel(Oid database, const LimitScopes *scopes);
  * the job that is about to be claimed with it would be cancelled, too.
  */
 extern bool limits_cancel_at_limit(Oid database, const LimitScopes *scopes);
+
+/* ------------------------------------------------------------------------
+ * Rates: rates.c
+ * ------------------------------------------------------------------------ */
+
+/* An attempt is begun this long after it has taken its token, at most (microseconds) */
+#define RATE_WAIT	(30 * 1000)
+
+/* Tokens of rates with a longer interval are written down before they are used */
+#define RATE_LONG	(10 * USECS_PER_SEC)
+
+/* The tokens of a limit that are to be written down */
+typedef struct RateUsed
+{
+	char		kind;
+	int32		id;
+	int64		group;
+	TimestampTz until;			/* Rate's "used", of the wall clock */
+} RateUsed;
+
+typedef enum TokenOutcome
+{
+	TOKEN_NOT_NEEDED,
+	TOKEN_TAKEN,
+	TOKEN_LATER					/* no limit has given one */
+} TokenOutcome;
+
+typedef struct Token
+{
+	int64		at;				/* monotonic time: the attempt begins then, up
+								 * to RATE_WAIT from now; TOKEN_LATER: no
+								 * earlier than that, 0: not known */
+	TimestampTz started_at;		/* the same of the wall clock */
+	bool		waited;			/* processes wait for a change: wake the
+								 * scheduler */
+	int			nused;
+	RateUsed	used[4];		/* of long rates */
+} Token;
+
+/*
+ * Take a token under each of these limits that has a rate, or under none; it is not
+ * given back.  "waits": the job is counted as one that was claimed, and is not any
+ * more if it needs no further one.
+ */
+extern TokenOutcome rates_take_token(Oid database, const LimitScopes *scopes, bool waits,
+									 Token *token);
+
+/*
+ * So many jobs that were claimed and have taken no token are not to be begun.  True: see
+ * limits_release()
+ */
+extern bool rates_without_token(Oid database, const LimitScopes *scopes, int n);
+
+/* When the next token of a limit is there; 0: it is now, or there is no rate that is known */
+extern TimestampTz rates_next_token(Oid database, char kind, int32 id, int64 group);
 
 #endif							/* DEFER_LIMITS_H */

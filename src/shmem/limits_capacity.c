@@ -6,11 +6,11 @@
 
 #include "storage/lwlock.h"
 
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
-/* Find the slots of all limits of a job; false: one has none, and so no capacity */
-static bool
-find_limits(Oid database, const LimitScopes *scopes, LimitSlot **limits, LimitSlot **groups)
+bool
+limits_find(Oid database, const LimitScopes *scopes, LimitSlot **limits, LimitSlot **groups)
 {
 	LimitTag	tags[2 * LIMITS_OF_KEY];
 
@@ -31,6 +31,22 @@ find_limits(Oid database, const LimitScopes *scopes, LimitSlot **limits, LimitSl
 	return true;
 }
 
+/* Check whether the function, or the group in it, has no capacity, or no token now */
+static bool
+is_at_limit(LimitSlot *const *limits, LimitSlot *const *groups)
+{
+	const LimitSlot *slot = limits[0];
+	int32		of_group;
+
+	if ((slot->limit > 0 && slot->running - slot->choosing >= slot->limit) ||
+		rates_at_limit(limits, groups))
+		return true;
+	if (groups[0] == NULL)
+		return false;
+	of_group = limit_of_group(groups[0], slot);
+	return of_group > 0 && groups[0]->running - groups[0]->choosing >= of_group;
+}
+
 /* Jobs that a limits_key without limits stands for need no look */
 static inline bool
 has_limits(const LimitScopes *scopes)
@@ -48,8 +64,9 @@ limits_have_capacity(Oid database, const LimitScopes *scopes)
 	if (!has_limits(scopes))
 		return true;
 	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	capacity = find_limits(database, scopes, limits, groups) &&
-		limits_have_capacity_locked(limits) && limits_first_full(groups, limits) == NULL;
+	capacity = limits_find(database, scopes, limits, groups) &&
+		limits_have_capacity_locked(limits) && limits_first_full(groups, limits) == NULL &&
+		rates_have_token(limits, groups);
 	LWLockRelease(shared->ready_lock);
 	return capacity;
 }
@@ -79,7 +96,7 @@ limits_reserve(Oid database, const LimitScopes *scopes, LimitPart part)
 	if (!has_limits(scopes) || (part == LIMITS_OF_GROUP && scopes->group == 0))
 		return true;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	capacity = find_limits(database, scopes, limits, groups) &&
+	capacity = limits_find(database, scopes, limits, groups) &&
 		(part == LIMITS_OF_GROUP || limits_have_capacity_locked(limits)) &&
 		(part == LIMITS_NO_GROUP || limits_first_full(groups, limits) == NULL);
 	if (capacity && part != LIMITS_OF_GROUP)
@@ -116,7 +133,7 @@ limits_are_exceeded(Oid database, const LimitScopes *scopes)
 	if (!has_limits(scopes))
 		return false;
 	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	if (find_limits(database, scopes, limits, groups))
+	if (limits_find(database, scopes, limits, groups))
 	{
 		for (int i = 0; i < LIMITS_OF_KEY; i++)
 		{
@@ -140,17 +157,11 @@ bool
 limits_cancel(LimitSlot *const *limits, LimitSlot *const *groups, bool only_at_limit)
 {
 	const LimitSlot *slot = limits[0];
-	int32		of_group;
 
 	if (slot == NULL || !slot->cancel || slot->limit == LIMIT_UNKNOWN ||
 		slot->limit == LIMIT_PAUSED)
 		return false;
-	if (!only_at_limit || (slot->limit > 0 && slot->running - slot->choosing >= slot->limit))
-		return true;
-	if (groups[0] == NULL)
-		return false;
-	of_group = limit_of_group(groups[0], slot);
-	return of_group > 0 && groups[0]->running - groups[0]->choosing >= of_group;
+	return !only_at_limit || is_at_limit(limits, groups);
 }
 
 static bool
@@ -163,7 +174,7 @@ cancel_by_scopes(Oid database, const LimitScopes *scopes, bool only_at_limit)
 	if (scopes->function_id == 0)
 		return false;
 	LWLockAcquire(shared->ready_lock, LW_SHARED);
-	cancels = find_limits(database, scopes, limits, groups) &&
+	cancels = limits_find(database, scopes, limits, groups) &&
 		limits_cancel(limits, groups, only_at_limit);
 	LWLockRelease(shared->ready_lock);
 	return cancels;

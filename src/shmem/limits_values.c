@@ -7,11 +7,15 @@
 
 #include "storage/lwlock.h"
 
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
-/* Find the queues that wait for capacity of a function's or queue's groups */
+/*
+ * The values for the groups of a function or queue have changed, "old" was the rate of
+ * each: find the queues that wait for them
+ */
 static void
-place_groups_blocked(const LimitSlot *parent)
+groups_changed(const ReadyDatabase *database, const LimitSlot *parent, const Rate *old)
 {
 	HASH_SEQ_STATUS scan;
 	LimitSlot  *slot;
@@ -21,23 +25,29 @@ place_groups_blocked(const LimitSlot *parent)
 	{
 		if (slot->tag.group != 0 && slot->tag.id == parent->tag.id &&
 			slot->tag.kind == parent->tag.kind && slot->tag.database == parent->tag.database)
+		{
+			rate_inherit(slot, parent, old, database);
 			(void) ready_place_blocked(slot);
+		}
 	}
 }
 
 static bool
-limit_changed(Oid database, char kind, int32 id, int32 limit)
+limit_changed(Oid database, const LimitChange *change)
 {
 	LimitSlot  *slot;
 	ReadyDatabase *db;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	db = ready_database(database);
-	slot = db != NULL ? limit_slot(database, kind, id, 0) : NULL;
+	slot = db != NULL ? limit_slot(database, change->kind, change->id, 0) : NULL;
 	if (slot != NULL)
 	{
-		slot->limit = limit;
-		slot->group_limit = LIMIT_UNKNOWN;	/* that may have changed, too */
+		/* what is not told here may have changed, too */
+		slot->limit = change->limit;
+		if (change->rated && change->limit != LIMIT_PAUSED)
+			slot->limit = LIMIT_UNKNOWN;
+		slot->group_limit = LIMIT_UNKNOWN;
 		limit_set_stale(slot, db);
 	}
 	LWLockRelease(shared->ready_lock);
@@ -111,7 +121,7 @@ limits_changed(Oid database, const LimitChange *changes, int n)
 		if (change->group != 0)
 			read = group_limit_changed(database, change->kind, change->id, change->group) || read;
 		else
-			read = limit_changed(database, change->kind, change->id, change->limit) || read;
+			read = limit_changed(database, change) || read;
 	}
 	return read;
 }
@@ -137,6 +147,8 @@ limits_to_load(Oid database, LimitValue *values, int max)
 				.limit = slot->tag.group != 0 ? LIMIT_INHERITED : LIMIT_NONE,
 				.group_limit = LIMIT_NONE,
 		};
+		values[n - 1].rate.interval = slot->tag.group != 0 ? RATE_INHERITED : 0;
+		values[n - 1].rate.burst = values[n - 1].group_rate.burst = 1;
 	}
 	LWLockRelease(shared->ready_lock);
 	return n;
@@ -145,22 +157,29 @@ limits_to_load(Oid database, LimitValue *values, int max)
 void
 limit_loaded(Oid database, const LimitValue *value)
 {
+	ReadyDatabase *db;
 	LimitSlot  *slot;
+	LimitSlot  *parent;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
 	slot = limit_slot(database, value->kind, value->id, value->group);
-	if (slot != NULL && !slot->stale)
+	parent = value->group != 0 ? limit_slot(database, value->kind, value->id, 0) : NULL;
+	if (db != NULL && slot != NULL && !slot->stale && (value->group == 0 || parent != NULL))
 	{
+		const Rate	old = slot->group_rate;
 		bool		groups = value->group == 0 &&
-			(slot->limit == LIMIT_UNKNOWN || slot->group_limit != value->group_limit);
+			(slot->limit == LIMIT_UNKNOWN || slot->group_limit != value->group_limit ||
+		 old.interval != value->group_rate.interval || old.burst != value->group_rate.burst);
 
 		slot->limit = value->limit;
 		slot->group_limit = value->group_limit;
 		slot->group_overrides = value->group_overrides;
 		slot->cancel = value->cancel;
 		slot->weight = value->weight;
+		rate_set(slot, parent, value, db);
 		if (groups)
-			place_groups_blocked(slot);
+			groups_changed(db, slot, &old);
 		else
 			(void) ready_place_blocked(slot);
 	}

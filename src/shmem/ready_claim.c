@@ -20,6 +20,7 @@
 #include "base/limits_key.h"
 #include "base/timer.h"
 #include "shmem/claim_lock.h"
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
 /* The queues that this process has chosen and is not done with */
@@ -54,7 +55,8 @@ is_wanted(const ReadyBundle *bundle, const Wanted *wanted)
 static bool
 has_capacity(ReadyBundle *bundle, const ReadyQueue *first)
 {
-	bool		full = !limits_have_capacity_locked(bundle->limits);
+	bool		full = !limits_have_capacity_locked(bundle->limits) ||
+		rates_room(bundle->limits, false) == 0;
 
 	if (bundle->full && !full && first != NULL && first->account != NULL)
 		bundle->floor = first->account->queue->virtual_time;
@@ -134,16 +136,19 @@ fairest(ReadyQueue *best, const Wanted *wanted)
 
 /*
  * Take places under the limits of the queue's group, charge its account, and note that
- * it is in use
+ * it is in use.  "tokens": for jobs that may be claimed, if its limits have rates.
  */
 static void
-choose_queue(ReadyQueue *slot, int max, TimestampTz now, ReadyQueueChoice *chosen)
+choose_queue(ReadyQueue *slot, int tokens, int max, TimestampTz now, ReadyQueueChoice *chosen)
 {
 	ready_queue_copy(slot, chosen);
 	chosen->next = READY_KEY_NONE;
 	chosen->taken = 0;
 	chosen->pause_after = true;
-	chosen->share = fair_quantum(slot, max);
+	chosen->share = Min(fair_quantum(slot, max), tokens);
+	chosen->planned = tokens == PG_INT32_MAX ? 0 : chosen->share;
+	if (chosen->planned > 0)
+		rates_plan(slot, chosen->planned);
 	fair_choose(slot, chosen);
 	limits_take(slot->groups, 1);
 	slot->nclaims++;
@@ -173,7 +178,12 @@ choose(ReadyQueue *first, int max, const Wanted *wanted)
 	{
 		ReadyQueueChoice *choice = &current.queues[n];
 
-		choose_queue(slot, max, wanted->now, choice);
+		/* jobs of others do not wait in the batch for tokens of this one */
+		int			tokens = rates_room_of_queue(slot, n > 0);
+
+		if (tokens == 0 && n > 0)
+			break;
+		choose_queue(slot, Max(tokens, 1), max, wanted->now, choice);
 		chosen[n++] = slot;
 		jobs += Min(Max(slot->ready, 1), choice->share);
 		if (slot->account != NULL)
@@ -271,7 +281,8 @@ ready_queue_is_due(Oid database, Oid owner, TimestampTz now)
 			ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);
 
 			due = due || (may_be_due(bundle, now) && is_wanted(bundle, &wanted) &&
-						  limits_have_capacity_locked(bundle->limits));
+						  limits_have_capacity_locked(bundle->limits) &&
+						  rates_room(bundle->limits, false) > 0);
 		}
 	}
 	LWLockRelease(shared->ready_lock);
@@ -334,6 +345,7 @@ ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 	int64		taken = 0;
 
 	has_current = false;
+	claim->next_token = DT_NOEND;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < claim->nqueues; i++)
 	{
@@ -342,6 +354,7 @@ ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 
 		taken += chosen->taken;
 		fair_chosen(chosen, database, true);
+		waited = rates_planned(database, &chosen->scopes, chosen->planned, chosen->taken) || waited;
 		if (chosen->taken == 0)
 			waited = limits_give_back(database, &chosen->scopes, true, 1) || waited;
 		else
@@ -353,6 +366,8 @@ ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 			now + READY_RETRY_DELAY : 0;
 		slot->nclaims--;
 		ready_place(slot, now);
+		if (chosen->planned > 0)
+			claim->next_token = Min(claim->next_token, ready_queue_opening(slot));
 		ready_queue_release(slot);
 	}
 	if (taken == 0)
@@ -376,6 +391,7 @@ ready_queue_scan_abort(ReadyClaim *claim, Oid database)
 		ReadyQueue *slot = chosen_slot(chosen, database);
 
 		fair_chosen(chosen, database, false);
+		(void) rates_planned(database, &chosen->scopes, chosen->planned, 0);
 		(void) limits_give_back(database, &chosen->scopes, true, 1);
 		if (slot == NULL)
 			continue;

@@ -7,6 +7,7 @@
 
 #include "storage/lwlock.h"
 
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
 static int
@@ -38,11 +39,14 @@ summarize(ReadyBundle *bundle, TimestampTz now, bool oldest, ReadySummary *summa
 	ready_place_due(bundle, now);
 	summary->owner = bundle->tag.owner;
 	summary->deliveries = LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds);
-	summary->capacity = limits_have_capacity_locked(bundle->limits);
-	summary->ready = bundle->ready != NULL ? Max(bundle->nready, 1) : 0;
+	summary->capacity = limits_have_capacity_locked(bundle->limits) &&
+		rates_room(bundle->limits, false) > 0;
+	summary->ready = bundle->ready != NULL ?
+		Max(Min(bundle->nready, rates_room(bundle->limits, true)), 1) : 0;
 	summary->oldest = oldest ? oldest_due(bundle, now) : DT_NOEND;
 	summary->next_due = bundle->later == NULL ? DT_NOEND :
 		pairingheap_container(ReadyQueue, heap_node, bundle->later)->due;
+	summary->next_due = Min(summary->next_due, ready_bundle_opening(bundle));
 }
 
 static int

@@ -2,7 +2,7 @@
  * ready_place.c
  *		Where a ready queue stands: among those of its bundle that may be claimed,
  *		among those that are due later, or at a limit of its group that has no
- *		capacity.
+ *		capacity.  One whose limit has no token is due when that has.
  *
  * So a claim looks at the first of each heap and at nothing that has to wait.  Two
  * things change without a call for each queue: time passes (ready_place_due() before
@@ -11,6 +11,10 @@
  */
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
+#include "base/timer.h"
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
 /* ------------------------------------------------------------------------
@@ -82,11 +86,54 @@ ready_displace(ReadyQueue *slot)
 			bundle->role->nlater--;
 			break;
 		case PLACE_BLOCKED:
-			dlist_delete(&slot->blocked_node);
 			dlist_delete(&slot->parked_node);
 			break;
 	}
+	if (slot->blocked)
+		dlist_delete(&slot->blocked_node);
+	slot->blocked = false;
 	slot->place = PLACE_NONE;
+}
+
+static void
+place_later(ReadyQueue *slot, TimestampTz due)
+{
+	ReadyBundle *bundle = slot->bundle;
+
+	slot->place = PLACE_LATER;
+	slot->due = due;
+	heap_add(&bundle->later, compare_later, slot);
+	dlist_push_tail(&bundle->role->parked, &slot->parked_node);
+	bundle->role->nlater++;
+}
+
+static void
+add_to_blocked(ReadyQueue *slot, LimitSlot *limit)
+{
+	slot->blocked = true;
+	dlist_push_tail(&limit->blocked, &slot->blocked_node);
+}
+
+/* Put a queue that is due where its limits have it wait; false: they do not */
+static bool
+place_at_limit(ReadyQueue *slot)
+{
+	LimitSlot  *limit = limits_first_full(slot->groups, slot->bundle->limits);
+	int64		opening = 0;
+
+	if (limit == NULL)
+		limit = rates_hold(slot, &opening);
+	if (limit == NULL)
+		return false;
+	add_to_blocked(slot, limit);
+	if (opening != 0)
+	{
+		place_later(slot, GetCurrentTimestamp() + (opening - monotonic_now()));
+		return true;
+	}
+	slot->place = PLACE_BLOCKED;
+	dlist_push_tail(&slot->bundle->role->parked, &slot->parked_node);
+	return true;
 }
 
 /* Put a queue that stands nowhere where it belongs */
@@ -94,7 +141,6 @@ static void
 place(ReadyQueue *slot, TimestampTz now)
 {
 	ReadyBundle *bundle = slot->bundle;
-	LimitSlot  *full;
 
 	if (slot->min_key.run_at == DT_NOEND)
 		return;
@@ -103,19 +149,8 @@ place(ReadyQueue *slot, TimestampTz now)
 		slot->retry_at = 0;
 	slot->due = Max(slot->min_key.run_at, slot->retry_at);
 	if (slot->due > now)
-	{
-		slot->place = PLACE_LATER;
-		heap_add(&bundle->later, compare_later, slot);
-		dlist_push_tail(&bundle->role->parked, &slot->parked_node);
-		bundle->role->nlater++;
-	}
-	else if ((full = limits_first_full(slot->groups, bundle->limits)) != NULL)
-	{
-		slot->place = PLACE_BLOCKED;
-		dlist_push_tail(&full->blocked, &slot->blocked_node);
-		dlist_push_tail(&bundle->role->parked, &slot->parked_node);
-	}
-	else
+		place_later(slot, slot->due);
+	else if (!place_at_limit(slot))
 	{
 		slot->place = PLACE_READY;
 		if (slot->account != NULL && slot->account->nready == 0)
@@ -177,7 +212,10 @@ ready_place_due(ReadyBundle *bundle, TimestampTz now)
 	}
 }
 
-/* A queue that was blocked was due then, and still is */
+/*
+ * A queue that was blocked was due then, and still is.  True: one can be claimed now, or
+ * earlier than before.
+ */
 bool
 ready_place_blocked(LimitSlot *limit)
 {
@@ -193,11 +231,33 @@ ready_place_blocked(LimitSlot *limit)
 	while (!dlist_is_empty(&blocked))
 	{
 		ReadyQueue *slot = dlist_head_element(ReadyQueue, blocked_node, &blocked);
+		const TimestampTz before = slot->place == PLACE_LATER ? slot->due : DT_NOEND;
 
-		ready_place(slot, slot->due);
-		any = any || slot->place == PLACE_READY;
+		ready_place(slot, before != DT_NOEND ? GetCurrentTimestamp() : slot->due);
+		any = any || slot->place == PLACE_READY ||
+			(slot->place == PLACE_LATER && slot->due < before);
 	}
 	return any;
+}
+
+TimestampTz
+ready_bundle_opening(const ReadyBundle *bundle)
+{
+	int64		opening;
+
+	if (bundle->ready == NULL || !limits_have_capacity_locked(bundle->limits) ||
+		rates_room(bundle->limits, false) > 0)
+		return DT_NOEND;
+	opening = rates_opening(bundle->limits);
+	return opening == PG_INT64_MAX ? DT_NOEND :
+		GetCurrentTimestamp() + Max(opening - monotonic_now(), 0);
+}
+
+TimestampTz
+ready_queue_opening(const ReadyQueue *slot)
+{
+	return slot->place == PLACE_READY ? ready_bundle_opening(slot->bundle) :
+		slot->place == PLACE_LATER ? slot->due : DT_NOEND;
 }
 
 void
@@ -215,8 +275,10 @@ ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock)
 	while (bundle->ready != NULL)
 	{
 		ReadyQueue *slot = pairingheap_container(ReadyQueue, heap_node, bundle->ready);
+		int64		opening;
 
-		if (limits_first_full(slot->groups, bundle->limits) != NULL)
+		if (limits_first_full(slot->groups, bundle->limits) != NULL ||
+			rates_hold(slot, &opening) != NULL)
 			ready_place(slot, now);
 		else if (slot->account == NULL || !fair_charge_on(slot->account, clock))
 			return slot;

@@ -20,12 +20,12 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "shmem/databases.h"
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
 static HTAB *role_table = NULL;
 static HTAB *bundle_table = NULL;
 static HTAB *queue_table = NULL;
-static ReadyDatabase *databases = NULL; /* [max_worker_processes] */
 
 /* ------------------------------------------------------------------------
  * Shared memory
@@ -34,7 +34,7 @@ static ReadyDatabase *databases = NULL; /* [max_worker_processes] */
 Size
 ready_queues_shmem_size(void)
 {
-	Size		size = MAXALIGN(mul_size(max_worker_processes, sizeof(ReadyDatabase)));
+	Size		size = ready_databases_shmem_size();
 
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyRole)));
 	size = add_size(size, hash_estimate_size(defer_shared_slots, sizeof(ReadyBundle)));
@@ -47,12 +47,8 @@ void
 ready_queues_shmem_init(void)
 {
 	HASHCTL		control = {0};
-	bool		found;
 
-	databases = ShmemInitStruct("defer ready databases",
-								mul_size(max_worker_processes, sizeof(ReadyDatabase)), &found);
-	if (!found)
-		memset(databases, 0, max_worker_processes * sizeof(ReadyDatabase));
+	ready_databases_shmem_init();
 	control.keysize = sizeof(ReadyRoleTag);
 	control.entrysize = sizeof(ReadyRole);
 	role_table = compat_shmem_hash("defer ready roles", defer_shared_slots, &control);
@@ -69,17 +65,6 @@ ready_queues_shmem_init(void)
 /* ------------------------------------------------------------------------
  * Finding and freeing slots; the caller holds ready_lock
  * ------------------------------------------------------------------------ */
-
-ReadyDatabase *
-ready_database(Oid database)
-{
-	for (int i = 0; i < max_worker_processes; i++)
-	{
-		if (databases[i].database == database)
-			return &databases[i];
-	}
-	return NULL;
-}
 
 HTAB *
 ready_roles(void)
@@ -324,6 +309,7 @@ add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz no
 	slot->nclaims = 0;
 	slot->ready = 0;
 	slot->retry_at = 0;
+	slot->blocked = false;
 	return slot;
 }
 
@@ -360,7 +346,8 @@ lower_queue(Oid database, const ReadyQueueChoice *queue, int64 count, TimestampT
 }
 
 ReadyAdded
-ready_queue_add(Oid database, const ReadyQueueChoice *queue, int64 count, TimestampTz now)
+ready_queue_add(Oid database, const ReadyQueueChoice *queue, int64 count, TimestampTz now,
+				TimestampTz *next_due)
 {
 	ReadyQueue *slot;
 	Oid			evicted = InvalidOid;
@@ -374,11 +361,14 @@ ready_queue_add(Oid database, const ReadyQueueChoice *queue, int64 count, Timest
 	if (due && (slot == NULL || !limits_are_known(slot->bundle->limits) ||
 				!limits_are_known(slot->groups)))
 		added = READY_ADDED_TELL;
-	else if (due && slot->place != PLACE_BLOCKED &&
-			 limits_have_capacity_locked(slot->bundle->limits))
+	else if (due && slot->place == PLACE_READY &&
+			 limits_have_capacity_locked(slot->bundle->limits) &&
+			 rates_room(slot->bundle->limits, false) > 0)
 		added = READY_ADDED_CLAIM;
 	else if (due && limits_cancel(slot->bundle->limits, slot->groups, true))
 		added = READY_ADDED_CANCEL;
+	else if (due)
+		*next_due = Min(*next_due, ready_queue_opening(slot));
 	LWLockRelease(shared->ready_lock);
 	if (OidIsValid(evicted))
 		database_wake_scheduler(evicted);
@@ -438,63 +428,5 @@ ready_role_unlisted(Oid database, Oid owner, TimestampTz at)
 		role->unlisted_at = Min(role->unlisted_at, at);
 	else if (db != NULL)
 		db->unlisted_at = Min(db->unlisted_at, at);
-	LWLockRelease(shared->ready_lock);
-}
-
-/* ------------------------------------------------------------------------
- * Databases
- * ------------------------------------------------------------------------ */
-
-void
-ready_queues_open(Oid database)
-{
-	ReadyDatabase *db;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-
-	/*
-	 * there are as many as DatabaseSlots, which each give theirs back
-	 */
-	if (db == NULL && (db = ready_database(InvalidOid)) != NULL)
-	{
-		db->database = database;
-		db->unlisted_at = DT_NOEND;
-		db->nroles = 0;
-		dlist_init(&db->roles);
-		dlist_init(&db->stale_limits);
-	}
-	if (db != NULL)
-		limits_reload_locked(db);
-	LWLockRelease(shared->ready_lock);
-}
-
-void
-ready_queues_forget(Oid database)
-{
-	ReadyDatabase *db;
-	dlist_mutable_iter roles;
-
-	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-	if (db != NULL)
-	{
-		dlist_foreach_modify(roles, &db->roles)
-		{
-			ReadyRole  *role = dlist_container(ReadyRole, node, roles.cur);
-
-			/* a bundle goes with its last queue */
-			while (!dlist_is_empty(&role->bundles))
-			{
-				ReadyBundle *bundle = dlist_head_element(ReadyBundle, node, &role->bundles);
-
-				ready_queue_free(dlist_head_element(ReadyQueue, node, &bundle->queues));
-			}
-			fair_forget(role);
-			ready_role_free(role);
-		}
-		limits_forget_locked(db);
-		db->database = InvalidOid;
-	}
 	LWLockRelease(shared->ready_lock);
 }

@@ -50,6 +50,8 @@ typedef struct ReadyQueueChoice
 	int64		ready;			/* free jobs, an estimate */
 	int			share;			/* of a claim's jobs at most so many of these */
 	FairCharge	charge;			/* what a claim was charged for it */
+	int			planned;		/* of a claim: it takes no more, as there are
+								 * no more tokens; 0: it has no rate */
 
 	/* what a claim has found, for ready_queue_scan_end() */
 	ReadyKey	next;			/* the first key that it did not deal with */
@@ -65,6 +67,8 @@ typedef struct ReadyClaim
 {
 	int			nqueues;
 	ReadyQueueChoice queues[READY_CLAIM_MAX];
+	TimestampTz next_token;		/* set by ready_queue_scan_end(): when more
+								 * can be claimed for which tokens are missing */
 } ReadyClaim;
 
 /* What there is to do of a role, of one priority and under one function's and queue's limits */
@@ -72,9 +76,10 @@ typedef struct ReadySummary
 {
 	Oid			owner;
 	bool		deliveries;
-	bool		capacity;		/* its limits have some */
+	bool		capacity;		/* its limits have some, and tokens */
 	int64		ready;			/* jobs that are due and have capacity, but
-								 * for those limits; 0: none */
+								 * for those limits; 0: none.  No more than
+								 * those have tokens */
 	TimestampTz oldest;			/* run_at of the first due job, also of those
 								 * of groups without capacity; DT_NOEND: none */
 	TimestampTz next_due;		/* when others are due */
@@ -105,7 +110,8 @@ extern void ready_queues_forget(Oid database);
  * Add "count" committed jobs to a queue, the first of them at "key".  The result
  * says what to do: the scheduler is needed before they can be claimed, as the
  * queue has found no slot or its limits are not known; they can be claimed now; or
- * they are to be cancelled, as their limits have no capacity.
+ * they are to be cancelled, as their limits have no capacity.  *next_due is lowered to
+ * when there is a token for them.
  */
 typedef enum ReadyAdded
 {
@@ -116,7 +122,7 @@ typedef enum ReadyAdded
 } ReadyAdded;
 
 extern ReadyAdded ready_queue_add(Oid database, const ReadyQueueChoice *queue, int64 count,
-								  TimestampTz now);
+								  TimestampTz now, TimestampTz *next_due);
 
 /* The index has jobs of that queue from its min_key on, "ready" of them at least */
 extern void ready_queue_found(Oid database, const ReadyQueueChoice *queue, TimestampTz now);

@@ -1,9 +1,9 @@
 /*
  * ready_queue_slots.h
  *		The slots of ready queues and limits in shared memory, for the files of
- *		this folder that work on them: ready_queue.c, ready_room.c, ready_place.c,
- *		ready_list.c, ready_claim.c, fair_queue.c, fair_charge.c, limits.c,
- *		limits_capacity.c, limits_values.c.
+ *		this folder that work on them: ready_database.c, ready_queue.c, ready_room.c,
+ *		ready_place.c, ready_list.c, ready_claim.c, fair_queue.c, fair_charge.c,
+ *		limits.c, limits_capacity.c, limits_values.c, rates.c, rates_values.c.
  *
  * All of it is under ready_lock.  Slots are hash entries, which stay where they
  * are, and processes have shared memory at the same address: so slots may point
@@ -29,6 +29,7 @@
 #include "utils/hsearch.h"
 
 #include "base/guc.h"
+#include "pure/rate.h"
 #include "base/limits_key.h"
 #include "pure/virtual_time.h"
 #include "shmem/fair_queue.h"
@@ -79,7 +80,17 @@ typedef struct LimitSlot
 	bool		cancel;			/* jobs without capacity are cancelled */
 	bool		stale;			/* in its database's list of those to be read */
 	bool		unused;			/* in the list of slots that may be given away */
-	dlist_head	blocked;		/* of ReadyQueue: no capacity here */
+	bool		fresh;			/* "used" is to be set when the value is
+								 * loaded */
+	Rate		rate;			/* its interval may be RATE_... */
+	Rate		group_rate;		/* of a function or queue: of each group */
+	int64		used;			/* tokens that were taken: see pure/rate.h */
+	int32		planned;		/* jobs that claims under way may take; these:
+								 * if one of their limits has a rate */
+	int32		waiting;		/* jobs that were claimed and have no token
+								 * yet */
+	dlist_head	blocked;		/* of ReadyQueue: no capacity here, or no
+								 * token */
 	dlist_node	stale_node;
 	dlist_node	unused_node;
 } LimitSlot;
@@ -103,6 +114,10 @@ limit_tags(Oid database, const LimitScopes *scopes, bool of_group, LimitTag *tag
 	tags[1] = limit_tag(database, 'q', none ? 0 : scopes->queue_id, group);
 }
 
+/* Instead of an interval: it is to be read; as for each group of the function or queue */
+#define RATE_UNKNOWN	(-1)
+#define RATE_INHERITED	(-2)
+
 /* The limit of a group, whose function or queue has the slot "parent" */
 static inline int32
 limit_of_group(const LimitSlot *slot, const LimitSlot *parent)
@@ -111,10 +126,35 @@ limit_of_group(const LimitSlot *slot, const LimitSlot *parent)
 		parent->limit == LIMIT_UNKNOWN ? LIMIT_UNKNOWN : parent->group_limit;
 }
 
+/* The rate of a function or queue; of a group under "parent".  Its interval may be RATE_UNKNOWN */
+static inline Rate
+rate_of_limit(const LimitSlot *slot)
+{
+	return slot->limit == LIMIT_UNKNOWN ? (Rate)
+	{
+		RATE_UNKNOWN, 1
+	} : slot->rate;
+}
+
+static inline Rate
+rate_of_group(const LimitSlot *slot, const LimitSlot *parent)
+{
+	Rate		rate = parent->group_rate;
+
+	if (slot->limit == LIMIT_UNKNOWN || parent->limit == LIMIT_UNKNOWN ||
+		parent->group_limit == LIMIT_UNKNOWN)
+		rate.interval = RATE_UNKNOWN;
+	else if (slot->rate.interval != RATE_INHERITED)
+		rate.interval = slot->rate.interval;
+	return rate;
+}
+
 typedef struct ReadyDatabase
 {
 	Oid			database;		/* InvalidOid: the entry is free */
 	TimestampTz unlisted_at;	/* first due time of roles that have no slot */
+	int64		opened_at;		/* monotonic time: tokens taken before are not
+								 * known */
 	int			nroles;
 	dlist_head	roles;			/* of ReadyRole */
 	dlist_head	stale_limits;	/* of LimitSlot: to be read by the scheduler */
@@ -245,7 +285,8 @@ typedef enum ReadyPlace
 	PLACE_NONE,					/* nowhere: it is empty */
 	PLACE_READY,				/* in bundle->ready */
 	PLACE_LATER,				/* in bundle->later */
-	PLACE_BLOCKED				/* in the "blocked" of a limit of its group */
+	PLACE_BLOCKED				/* in the "blocked" of a limit of its group;
+								 * one that is LATER for a token is, too */
 } ReadyPlace;
 
 /*
@@ -273,14 +314,19 @@ typedef struct ReadyQueue
 	TimestampTz retry_at;		/* a claim met only locked rows: not before
 								 * then */
 	ReadyPlace	place;
+	bool		blocked;		/* in the "blocked" of a limit */
 	TimestampTz due;			/* in bundle->later: its key there */
 	pairingheap_node heap_node;
 	dlist_node	blocked_node;
 	dlist_node	parked_node;
 } ReadyQueue;
 
-/* ready_queue.c */
+/* ready_database.c */
+extern Size ready_databases_shmem_size(void);
+extern void ready_databases_shmem_init(void);
 extern ReadyDatabase *ready_database(Oid database); /* NULL: it is not served */
+
+/* ready_queue.c */
 extern ReadyRole *ready_role(Oid database, Oid owner);	/* NULL: it has no slot */
 extern HTAB *ready_roles(void);
 extern bool ready_queues_full(void);	/* no slot is free */
@@ -345,6 +391,13 @@ extern int	fair_quantum(const ReadyQueue *slot, int max);
 extern void fair_choose(ReadyQueue *slot, ReadyQueueChoice *chosen);
 extern void fair_chosen(ReadyQueueChoice *chosen, Oid database, bool committed);
 
+/*
+ * ready_place.c: when a queue can be claimed that waits for a token; when a bundle can
+ * whose limits have none.  DT_NOEND: it waits for nothing, or not for that.
+ */
+extern TimestampTz ready_queue_opening(const ReadyQueue *slot);
+extern TimestampTz ready_bundle_opening(const ReadyBundle *bundle);
+
 static inline LimitScopes
 ready_queue_scopes(const ReadyQueue *slot)
 {
@@ -398,5 +451,9 @@ extern bool limits_cancel(LimitSlot *const *limits, LimitSlot *const *groups, bo
 
 /* limits_values.c */
 extern void limits_reload_locked(ReadyDatabase *database);
+
+/* limits_capacity.c: the slots of all limits of a job; false: one has none */
+extern bool limits_find(Oid database, const LimitScopes *scopes, LimitSlot **limits,
+						LimitSlot **groups);
 
 #endif							/* DEFER_READY_QUEUE_SLOTS_H */

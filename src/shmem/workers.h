@@ -40,6 +40,8 @@ typedef struct BatchEntry
 	int64		job_id;
 	int16		state;			/* BatchEntryState */
 	int16		group;			/* index in the slot's groups */
+	bool		counted;		/* among those that wait for a token: see
+								 * shmem/rates.c */
 } BatchEntry;
 
 /*
@@ -52,6 +54,7 @@ typedef struct BatchGroup
 	int64		group;			/* hash of its name; 0: of no group */
 	int32		left;			/* entries that wait or run */
 	FairCharge	charge;
+	bool		counted;		/* so are those of its entries that wait */
 } BatchGroup;
 
 typedef struct WorkerSlot

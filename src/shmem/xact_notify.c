@@ -84,9 +84,9 @@ note_limit(LimitChange limit)
 }
 
 void
-xact_notify_limit(char kind, int32 id, int32 limit)
+xact_notify_limit(char kind, int32 id, int32 limit, bool rated)
 {
-	const LimitChange change = {kind, id, limit, 0};
+	const LimitChange change = {kind, id, limit, 0, rated};
 
 	note_limit(change);
 }
@@ -94,7 +94,7 @@ xact_notify_limit(char kind, int32 id, int32 limit)
 void
 xact_notify_group_limit(char kind, int32 id, int64 group)
 {
-	const LimitChange change = {kind, id, 0, group};
+	const LimitChange change = {kind, id, 0, group, false};
 
 	note_limit(change);
 }

@@ -188,7 +188,7 @@ xact_notify_jobs_commit(TimestampTz *next_due, bool *grow, bool *wake)
 		const PendingQueue *queue = &pending.queues[i];
 		const ReadyQueueChoice ready = {queue->owner, queue->priority, queue->limits_key,
 			queue->scopes, queue->min_key};
-		ReadyAdded	added = ready_queue_add(MyDatabaseId, &ready, queue->count, now);
+		ReadyAdded	added = ready_queue_add(MyDatabaseId, &ready, queue->count, now, next_due);
 
 		if (queue->min_key.run_at > now)
 			*next_due = Min(*next_due, queue->min_key.run_at);

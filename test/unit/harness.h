@@ -29,6 +29,7 @@ extern void test_retry_policy(void);
 extern void test_batch_size(void);
 extern void test_describe(void);
 extern void test_fair_share(void);
+extern void test_rate(void);
 extern void test_http_headers(void);
 extern void test_mail_address(void);
 extern void test_network_rules(void);

@@ -126,6 +126,7 @@ main(int argc, char **argv)
 		{"url_check", test_url_check},
 		{"fair_share", test_fair_share},
 		{"virtual_time", test_virtual_time},
+		{"rate", test_rate},
 		{"mail_address", test_mail_address},
 		{"http_headers", test_http_headers},
 	};

@@ -1,0 +1,78 @@
+/*
+ * settings_limits.c
+ *		Which limits a job is under, by the settings of its function and queue.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "base/job_kind.h"
+#include "base/limits_key.h"
+#include "config/settings_cache.h"
+
+/* Signatures of functions end with a parenthesis: this is quick for them */
+static bool
+is_delivery(const char *signature)
+{
+	size_t		length = strlen(signature);
+
+	return length > 0 && signature[length - 1] != ')' && name_is_delivery(signature);
+}
+
+/* Only limits, rates, pauses and groups make a ready queue of their own */
+void
+settings_limits(const char *signature, const char *queue, JobLimits *limits)
+{
+	const FunctionSettings *function = function_settings(signature);
+	bool		of_function = function->paused || function->concurrency >= 0 ||
+		function->rate != NULL;
+	bool		function_groups = function->group_concurrency >= 0 || function->group_overrides ||
+		function->group_rate != NULL;
+	int32		function_id = function->id;
+	const QueueSettings *settings = queue_settings(queue);
+	bool		of_queue = settings->paused || settings->concurrency >= 0 || settings->rate != NULL;
+	bool		queue_groups = settings->group_concurrency >= 0 || settings->group_overrides ||
+		settings->group_rate != NULL;
+
+	limits->without = (LimitScopes) {0, of_function ? function_id : 0, of_queue ? settings->id : 0};
+	limits->with = (LimitScopes)
+	{
+		0, of_function || function_groups ? function_id : 0,
+			of_queue || queue_groups ? settings->id : 0
+	};
+	limits->kinds = (is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
+		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
+}
+
+int64
+settings_scopes_of_job(const JobLimits *limits, const text *group, LimitScopes *scopes)
+{
+	if (group == NULL)
+		*scopes = limits->without;
+	else
+	{
+		*scopes = limits->with;
+		scopes->group = limits_group_hash(VARDATA_ANY(group), VARSIZE_ANY_EXHDR(group));
+	}
+	return limits_key_of(scopes, limits->kinds);
+}
+
+void
+settings_set_limits(Job *job)
+{
+	JobLimits	limits;
+
+	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
+	job->limits_key = settings_scopes_of_job(&limits, job->group_key, &job->scopes);
+}
+
+void
+settings_set_scopes(Job *job)
+{
+	const int64 limits_key = job->limits_key;
+
+	job->scopes = limit_scopes_of_key(limits_key);
+	if (LIMITS_KEY_HAS_GROUP(limits_key))
+		settings_set_limits(job);
+	job->limits_key = limits_key;
+}
