@@ -85,15 +85,17 @@ COMMENT ON FUNCTION defer.unschedule(bigint) IS
 	'removes the schedule with an id (see defer.schedules), whatever its name; else as defer.unschedule() by name';
 
 CREATE FUNCTION defer.backfill(name text, since timestamptz, until timestamptz, overlap text DEFAULT 'queue',
-							   priority integer DEFAULT NULL, dry_run boolean DEFAULT false) RETURNS bigint
+							   rate text DEFAULT NULL, priority integer DEFAULT NULL,
+							   dry_run boolean DEFAULT false) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_backfill';
-COMMENT ON FUNCTION defer.backfill(text, timestamptz, timestamptz, text, integer, boolean) IS
-	'has a schedule run for its times from since on and before until, which is not in the future, by the schedule as it is now and without jitter, and returns how many runs there will be. Times that have a run in defer.jobs are left out, so no further back than defer.retention tells; times at which it was skipped or missed are not. overlap: queue, one after the other and when no run of the schedule is unfinished, or allow, up to 100 at a time. The schedule itself goes on as ever, and the runs are its owner''s jobs, enqueued some at a time after you commit: see defer.backfills and defer.cancel_backfill(). priority: NULL as of the schedule. dry_run only counts. Errors: no such schedule that you may manage; since is not before until, or one of them is not valid; more than 100000 times; the owner has 10 backfills in progress';
+COMMENT ON FUNCTION defer.backfill(text, timestamptz, timestamptz, text, text, integer, boolean) IS
+	'has a schedule run for its times from since on and before until, which is not in the future, by the schedule as it is now and without jitter, and returns how many runs there will be. Times that have a run in defer.jobs are left out, so no further back than defer.retention tells; times at which it was skipped or missed are not. overlap: queue, one after the other and when no run of the schedule is unfinished, or allow, up to 100 at a time. rate, such as 10/minute: the runs become due no more often, evenly spaced; NULL without limit. The schedule itself goes on as ever, and the runs are its owner''s jobs, enqueued some at a time after you commit: see defer.backfills and defer.cancel_backfill(). priority: NULL as of the schedule. dry_run only counts. Errors: no such schedule that you may manage; since is not before until, or one of them is not valid; more than 100000 times; the owner has 10 backfills in progress';
 
 CREATE FUNCTION defer.backfill(id bigint, since timestamptz, until timestamptz, overlap text DEFAULT 'queue',
-							   priority integer DEFAULT NULL, dry_run boolean DEFAULT false) RETURNS bigint
+							   rate text DEFAULT NULL, priority integer DEFAULT NULL,
+							   dry_run boolean DEFAULT false) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_backfill_by_id';
-COMMENT ON FUNCTION defer.backfill(bigint, timestamptz, timestamptz, text, integer, boolean) IS
+COMMENT ON FUNCTION defer.backfill(bigint, timestamptz, timestamptz, text, text, integer, boolean) IS
 	'has the schedule with an id (see defer.schedules) run for times that are past; else as defer.backfill() by name';
 
 CREATE FUNCTION defer.cancel_backfill(id bigint) RETURNS boolean

@@ -470,9 +470,12 @@ CREATE TABLE defer.backfill (
 	enqueued	bigint NOT NULL DEFAULT 0,
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	created_by	text NOT NULL,
+	rate		text,
+	rate_used	timestamptz,
 	CONSTRAINT backfill_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE defer.backfill IS 'backfills in progress; look at defer.backfills instead';
+COMMENT ON COLUMN defer.backfill.rate_used IS 'what counts under the rate: see pure/rate.h; NULL: nothing yet';
 COMMENT ON COLUMN defer.backfill.owner IS 'the schedule''s owner';
 COMMENT ON COLUMN defer.backfill.created_by IS 'the role that called defer.backfill(), by its name then';
 CREATE TABLE defer.backfill_part (

@@ -314,7 +314,7 @@ COMMENT ON VIEW defer.bulk_jobs IS
 
 CREATE VIEW defer.backfills WITH (security_barrier) AS
 SELECT b.id, s.name AS schedule, b.schedule_id, pg_catalog.pg_get_userbyid(b.owner) AS owner,
-	b.since, b.until, b.overlap, b.priority, b.runs, b.enqueued, b.created_at, b.created_by
+	b.since, b.until, b.overlap, b.priority, b.runs, b.enqueued, b.created_at, b.created_by, b.rate
   FROM defer.backfill b LEFT JOIN defer.schedule s ON s.id = b.schedule_id
  WHERE defer.may_see(b.owner);
 COMMENT ON VIEW defer.backfills IS

@@ -22,6 +22,7 @@
 
 #include "base/args.h"
 #include "base/roles.h"
+#include "config/rate_text.h"
 #include "schedule/backfill.h"
 #include "shmem/preload.h"
 #include "table/schedule_result.h"
@@ -41,7 +42,7 @@ PG_FUNCTION_INFO_V1(defer_cancel_backfill);
 /* Arguments of both, after the schedule */
 enum
 {
-	ARG_SINCE = 1, ARG_UNTIL, ARG_OVERLAP, ARG_PRIORITY, ARG_DRY_RUN
+	ARG_SINCE = 1, ARG_UNTIL, ARG_OVERLAP, ARG_RATE, ARG_PRIORITY, ARG_DRY_RUN
 };
 
 /* ------------------------------------------------------------------------
@@ -169,6 +170,7 @@ typedef struct Backfill
 	TimestampTz since;
 	TimestampTz until;
 	const char *overlap;
+	text	   *rate;			/* NULL: none */
 	bool		has_priority;
 	int32		priority;
 } Backfill;
@@ -177,21 +179,23 @@ static void
 store(const Schedule *s, const Backfill *b, const TimestampTz *times, int n)
 {
 	Oid			types[] = {INT8OID, REGROLEOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID,
-		INT8OID, TEXTOID};
+		INT8OID, TEXTOID, TEXTOID};
 	Datum		values[] = {
 		Int64GetDatum(s->id), ObjectIdGetDatum(s->owner), TimestampTzGetDatum(b->since),
 		TimestampTzGetDatum(b->until), CStringGetTextDatum(b->overlap), Int32GetDatum(b->priority),
-		Int64GetDatum(n), CStringGetTextDatum(GetUserNameFromId(GetUserId(), false))
+		Int64GetDatum(n), CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)),
+		PointerGetDatum(b->rate)
 	};
-	char		nulls[] = {' ', ' ', ' ', ' ', ' ', b->has_priority ? ' ' : 'n', ' ', ' '};
+	char		nulls[] = {' ', ' ', ' ', ' ', ' ', b->has_priority ? ' ' : 'n', ' ', ' ',
+		b->rate != NULL ? ' ' : 'n'};
 	OwnSql		own;
 	bool		isnull;
 	int64		id;
 
 	own_sql_begin(&own);
 	SPI_connect();
-	(void) own_sql_run("INSERT INTO defer.backfill (schedule_id, owner, since, until, overlap, priority, runs, created_by)"
-					   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+	(void) own_sql_run("INSERT INTO defer.backfill (schedule_id, owner, since, until, overlap, priority, runs, created_by, rate)"
+					   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
 					   lengthof(types), types, values, nulls, SPI_OK_INSERT_RETURNING);
 	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	for (int i = 0; i < n; i += PART_TIMES)
@@ -232,6 +236,9 @@ read_backfill(FunctionCallInfo fcinfo, Backfill *b)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"%s\": \"%s\"", "overlap", schedule_shown(b->overlap)),
 				 errhint("Valid values are \"queue\" and \"allow\".")));
+	if (!PG_ARGISNULL(ARG_RATE) &&
+		rate_interval_of_text("rate", text_to_cstring(PG_GETARG_TEXT_PP(ARG_RATE))) != 0)
+		b->rate = PG_GETARG_TEXT_PP(ARG_RATE);
 	b->has_priority = !PG_ARGISNULL(ARG_PRIORITY);
 	if (b->has_priority)
 		b->priority = PG_GETARG_INT32(ARG_PRIORITY);
@@ -268,7 +275,7 @@ backfill_schedule(FunctionCallInfo fcinfo, const Schedule *s)
 	PG_RETURN_INT64(n);
 }
 
-/* defer.backfill(name, since, until, overlap, priority, dry_run) */
+/* defer.backfill(name, since, until, overlap, rate, priority, dry_run) */
 Datum
 defer_backfill(PG_FUNCTION_ARGS)
 {

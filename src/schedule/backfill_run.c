@@ -20,11 +20,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "config/rate_text.h"
 #include "schedule/backfill.h"
 
 /* Backfills in a turn; runs of a role in a turn */
 #define TURN_BACKFILLS	1000
 #define TURN_RUNS		100
+
+/* With a rate, runs are enqueued so long before they are due (microseconds) */
+#define RATE_AHEAD		USECS_PER_SEC
 
 /* One is locked: look again */
 #define LOCKED_DELAY	USECS_PER_SEC
@@ -37,9 +41,20 @@ typedef struct Turn
 	int64		id;
 	Oid			owner;
 	int			enqueued;
+	TimestampTz next;			/* DT_NOEND, or when its rate lets more be
+								 * enqueued */
 	bool		more;			/* it could go on at once */
 	bool		locked;
 } Turn;
+
+/* The row of a backfill */
+typedef struct BackfillRow
+{
+	Schedule	schedule;
+	BackfillOverlap overlap;
+	Rate		rate;			/* times are those of the wall clock, in rows */
+	TimestampTz used;
+} BackfillRow;
 
 /* The part that is next */
 typedef struct Part
@@ -110,14 +125,20 @@ read_part(int64 id, Part *part)
 	return found;
 }
 
-/* Take the first n times out of a part, and count n runs; n < 0: delete the backfill */
+/*
+ * Take the first n times out of a part, and count n runs, and what they have used of the
+ * rate; n < 0: delete the backfill
+ */
 static void
-write_progress(int64 id, const Part *part, int n)
+write_progress(int64 id, const Part *part, int n, TimestampTz used)
 {
 	Oid			types[] = {INT8OID, INT4OID, INT4OID};
 	Datum		values[] = {
 		Int64GetDatum(id), Int32GetDatum(n < 0 ? 0 : part->part), Int32GetDatum(n)
 	};
+	Oid			count_types[] = {INT8OID, INT4OID, TIMESTAMPTZOID};
+	Datum		count_values[] = {Int64GetDatum(id), Int32GetDatum(n), TimestampTzGetDatum(used)};
+	const char *count_nulls = used == 0 ? "  n" : NULL;
 	OwnSql		own;
 
 	own_sql_begin(&own);
@@ -136,9 +157,10 @@ write_progress(int64 id, const Part *part, int n)
 							   " WHERE p.backfill_id OPERATOR(pg_catalog.=) $1"
 							   " AND p.part OPERATOR(pg_catalog.=) $2",
 							   lengthof(types), types, values, NULL, SPI_OK_UPDATE);
-		values[1] = Int32GetDatum(n);
-		(void) own_sql_run("UPDATE defer.backfill b SET enqueued = b.enqueued OPERATOR(pg_catalog.+) $2"
-						   " WHERE b.id OPERATOR(pg_catalog.=) $1", 2, types, values, NULL, SPI_OK_UPDATE);
+		(void) own_sql_run("UPDATE defer.backfill b SET enqueued = b.enqueued OPERATOR(pg_catalog.+) $2, rate_used = $3"
+						   " WHERE b.id OPERATOR(pg_catalog.=) $1",
+						   lengthof(count_types), count_types, count_values, count_nulls,
+						   SPI_OK_UPDATE);
 	}
 	SPI_finish();
 	own_sql_end(&own);
@@ -146,7 +168,7 @@ write_progress(int64 id, const Part *part, int n)
 
 /* Read the backfill, locked, and its schedule; false: it is locked, or gone */
 static bool
-lock_backfill(int64 id, Schedule *s, BackfillOverlap *overlap, bool *locked)
+lock_backfill(int64 id, BackfillRow *backfill, bool *locked)
 {
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(id)};
@@ -160,7 +182,7 @@ lock_backfill(int64 id, Schedule *s, BackfillOverlap *overlap, bool *locked)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	found = own_sql_run("SELECT b.schedule_id, b.overlap, b.priority FROM defer.backfill b"
+	found = own_sql_run("SELECT b.schedule_id, b.overlap, b.priority, b.rate, b.rate_used FROM defer.backfill b"
 						" WHERE b.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED",
 						lengthof(types), types, values, NULL, SPI_OK_SELECT) == 1;
 	if (found)
@@ -169,8 +191,13 @@ lock_backfill(int64 id, Schedule *s, BackfillOverlap *overlap, bool *locked)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 
 		schedule_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-		*overlap = strcmp(SPI_getvalue(row, desc, 2), "allow") == 0 ? BACKFILL_ALLOW : BACKFILL_QUEUE;
+		backfill->overlap = strcmp(SPI_getvalue(row, desc, 2), "allow") == 0 ? BACKFILL_ALLOW :
+			BACKFILL_QUEUE;
 		priority = DatumGetInt32(SPI_getbinval(row, desc, 3, &no_priority));
+		backfill->rate = rate_of_values(SPI_getvalue(row, desc, 4), 1);
+		backfill->used = DatumGetTimestampTz(SPI_getbinval(row, desc, 5, &isnull));
+		if (isnull)
+			backfill->used = 0;
 	}
 	SPI_finish();
 	own_sql_end(&own);
@@ -182,44 +209,85 @@ lock_backfill(int64 id, Schedule *s, BackfillOverlap *overlap, bool *locked)
 					   " WHERE s.id OPERATOR(pg_catalog.=) $1",
 					   lengthof(types), types, values, NULL, &rows) == 0)
 	{
-		write_progress(id, NULL, -1);
+		write_progress(id, NULL, -1, 0);
 		return false;
 	}
-	*s = rows[0];
+	backfill->schedule = rows[0];
 	if (!no_priority)
 	{
-		s->has_priority = true;
-		s->priority = priority;
+		backfill->schedule.has_priority = true;
+		backfill->schedule.priority = priority;
 	}
 	return true;
+}
+
+/*
+ * How many runs the rate of a backfill lets become due in the next moment, of those that
+ * there is room for; sets *next to when there will be more
+ */
+static int
+rate_allows(BackfillRow *backfill, TimestampTz now, int room, TimestampTz *next)
+{
+	const Rate *rate = &backfill->rate;
+	TimestampTz opening;
+
+	if (rate->interval == 0 || room <= 0)
+		return room;
+
+	/* further off than it ever is: the clock was set back */
+	backfill->used = Min(backfill->used, rate_all_used(rate, now + RATE_AHEAD));
+	opening = rate_next(rate, backfill->used, now) - RATE_AHEAD;
+	if (opening > now)
+		*next = opening;
+	return Min(room, rate_room(rate, backfill->used, now, now + RATE_AHEAD));
+}
+
+/* Enqueue the first n runs of a part */
+static void
+enqueue_runs(int64 id, BackfillRow *backfill, const Part *part, int n, TimestampTz now)
+{
+	const Rate *rate = &backfill->rate;
+
+	for (int i = 0; i < n; i++)
+	{
+		TimestampTz run_at = now;
+
+		CHECK_FOR_INTERRUPTS();
+		if (rate->interval != 0)
+		{
+			run_at = rate_next(rate, backfill->used, now);
+			backfill->used = rate_take(rate, backfill->used, run_at);
+		}
+		schedule_start_past(&backfill->schedule, part->times[i], run_at, backfill_option(id));
+	}
 }
 
 /* Enqueue up to "most" runs of a backfill, in one transaction */
 static void
 take_turn(Turn *turn, int most)
 {
-	BackfillOverlap overlap;
-	Schedule	s;
+	const TimestampTz now = GetCurrentTimestamp();
+	BackfillRow backfill = {0};
 	Part		part;
-	int			room;
-	int			n;
 
+	turn->next = DT_NOEND;
 	own_transaction_begin();
-	if (lock_backfill(turn->id, &s, &overlap, &turn->locked))
+	if (lock_backfill(turn->id, &backfill, &turn->locked))
 	{
 		if (!read_part(turn->id, &part))
-			write_progress(turn->id, NULL, -1);
-		else if ((room = Min(backfill_room(s.id, overlap), most)) > 0)
+			write_progress(turn->id, NULL, -1, 0);
+		else
 		{
-			n = Min(room, part.n);
-			for (int i = 0; i < n; i++)
+			int			room = Min(backfill_room(backfill.schedule.id, backfill.overlap), most);
+			int			n = Min(rate_allows(&backfill, now, room, &turn->next), part.n);
+
+			if (n > 0)
 			{
-				CHECK_FOR_INTERRUPTS();
-				schedule_start_past(&s, part.times[i], backfill_option(turn->id));
+				enqueue_runs(turn->id, &backfill, &part, n, now);
+				write_progress(turn->id, &part, n, backfill.used);
+				turn->enqueued = n;
+				turn->more = true;
 			}
-			write_progress(turn->id, &part, n);
-			turn->enqueued = n;
-			turn->more = true;
 		}
 	}
 
@@ -260,7 +328,8 @@ backfill_continue(TimestampTz now)
 		left -= turns[i].enqueued;
 		if (turns[i].more)
 			again = now;
-		else if (turns[i].locked)
+		again = Min(again, turns[i].next);
+		if (turns[i].locked)
 			again = Min(again, now + LOCKED_DELAY);
 	}
 	MemoryContextDelete(scratch);

@@ -99,7 +99,7 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 }
 
 void
-schedule_start_past(const Schedule *s, TimestampTz tick, Jsonb *options)
+schedule_start_past(const Schedule *s, TimestampTz tick, TimestampTz run_at, Jsonb *options)
 {
 	Job			job;
 	const char *sqlstate;
@@ -107,7 +107,7 @@ schedule_start_past(const Schedule *s, TimestampTz tick, Jsonb *options)
 
 	if (schedule_tick_has_job(s->id, tick))
 		return;
-	if (!schedule_make_job(s, GetCurrentTimestamp(), &job, &sqlstate, &error))
+	if (!schedule_make_job(s, run_at, &job, &sqlstate, &error))
 	{
 		job.scheduled_for = tick;
 		job_end_tick(&job, STATE_FAILED, sqlstate, error);

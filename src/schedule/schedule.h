@@ -100,7 +100,8 @@ extern void schedule_load_set(void);
 extern void schedule_fire(Schedule *s, TimestampTz now);
 
 /* Enqueue the run for a time that is past, unless it has one, with these options */
-extern void schedule_start_past(const Schedule *s, TimestampTz tick, Jsonb *options);
+extern void schedule_start_past(const Schedule *s, TimestampTz tick, TimestampTz run_at,
+								Jsonb *options);
 
 /* Write its times and last_error, and note for alerts that it does not go on */
 extern void schedule_write_state(const Schedule *s);

@@ -33,6 +33,7 @@ SELECT defer.backfill(:schedule, '2026-03-01 07:30', '2026-03-01 08:30', dry_run
 SELECT defer.backfill('backfill_a', '2026-03-01', '2026-03-08');
 ROLLBACK;
 SELECT count(*) FROM defer.backfills;
+SELECT defer.backfill('backfill_a', '2026-03-01', '2026-03-08', rate => '1/month');
 
 -- One after the other, also while the schedule is paused, at the nominal times
 BEGIN;

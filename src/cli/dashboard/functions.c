@@ -31,9 +31,9 @@
 	" pg_catalog.sum(s.weight) FILTER (WHERE s.state = 'retrying') AS retrying, pg_catalog.sum(s.weight) FILTER (WHERE s.state = 'scheduled') AS scheduled," \
 	" pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - pg_catalog.min(s.run_at) FILTER (WHERE s.ready)) AS oldest" \
 	" FROM defer.live_sample() s" name " GROUP BY 1),\n" \
-	" f AS (SELECT s.* FROM (SELECT name AS function, paused, concurrency, max_attempts, queue, priority FROM defer.settings WHERE kind = 'function') s" name ")\n" \
+	" f AS (SELECT s.* FROM (SELECT name AS function, paused, concurrency, rate, max_attempts, queue, priority FROM defer.settings WHERE kind = 'function') s" name ")\n" \
 	" SELECT * FROM (SELECT function, l.running, l.queued, l.retrying, l.scheduled, l.oldest, e.succeeded, e.failed, e.avg, e.p95, e.last, a.activity," \
-	" COALESCE(f.paused, false) AS paused, f.concurrency, (SELECT pg_catalog.max(weight) > 1 FROM h) AS estimated" \
+	" COALESCE(f.paused, false) AS paused, f.concurrency, f.rate, (SELECT pg_catalog.max(weight) > 1 FROM h) AS estimated" \
 	" FROM l FULL JOIN e USING (function) FULL JOIN a USING (function) FULL JOIN f USING (function)" \
 	" ORDER BY COALESCE(l.running, 0) + COALESCE(e.succeeded, 0) + COALESCE(e.failed, 0) DESC, function LIMIT 300) x" \
 	" ORDER BY function"
@@ -83,6 +83,8 @@ function_row(Page *page, const PGresult *res, int i)
 		buffer_add(out, " <span class=\"state is-paused\">paused</span>");
 	if (result_value(res, i, "concurrency") != NULL)
 		html_add(out, " <span class=\"tag\" title=\"concurrency: at most so many at the same time\">max %s</span>", result_text(res, i, "concurrency"));
+	if (result_value(res, i, "rate") != NULL)
+		html_add(out, " <span class=\"tag\" title=\"rate: attempts begin no more often\">%s</span>", result_text(res, i, "rate"));
 	buffer_add(out, "</td><td>");
 	activity(res, i, good, bad);
 	chart_spark(out, good, bad, SPARK_BARS, "What ended in each of the last 24 hours");

@@ -154,7 +154,8 @@ void
 page_queue(Page *page)
 {
 	static const char *const sql =
-		"SELECT s.owner, s.paused, s.concurrency, s.priority, s.group_by, s.group_concurrency, s.max_attempts"
+		"SELECT s.owner, s.paused, s.concurrency, s.priority, s.group_by, s.group_concurrency, s.max_attempts,"
+		" s.rate, s.group_rate"
 		" FROM defer.settings s WHERE s.kind = 'queue' AND s.name = $1";
 	static const struct
 	{
@@ -162,7 +163,8 @@ page_queue(Page *page)
 		const char *column;
 	}			facts[] = {
 		{"Owner", "owner"}, {"Limit", "concurrency"}, {"Priority", "priority"}, {"Attempts", "max_attempts"},
-		{"Groups by", "group_by"}, {"Limit of a group", "group_concurrency"}
+		{"Groups by", "group_by"}, {"Limit of a group", "group_concurrency"}, {"Rate", "rate"},
+		{"Rate of a group", "group_rate"}
 	};
 	const char *name = request_query(page->request, "name");
 	Buffer	   *out = page->out;

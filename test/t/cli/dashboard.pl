@@ -231,12 +231,13 @@ is(get($dash, '/queue')->{status}, 404, 'no queue');
 $node->safe_psql('postgres', "SELECT defer.cancel($member)");
 
 # what a group waits for
-$node->safe_psql('postgres', q{SELECT defer.create_queue('narrow', group_concurrency => 1);
+$node->safe_psql('postgres', q{SELECT defer.create_queue('narrow', group_concurrency => 1, rate => '1000/s');
 	SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});
 until_ok($node, q{SELECT running = 1 FROM defer.groups WHERE kind = 'queue' AND name = 'narrow'}, 'one of a group runs');
 $node->safe_psql('postgres', q{SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});
 until_ok($node, q{SELECT waiting_for LIKE 'concurrency%' FROM defer.jobs WHERE queue = 'narrow' AND state = 'queued'}, 'the other waits');
 like(get($dash, '/queue?name=narrow')->{content}, qr/Limit of a group<\/dt><dd>1<.*<td class="num">1<\/td>.*concurrency/s, 'and the page says for what');
+like(get($dash, '/queue?name=narrow')->{content}, qr/Rate<\/dt><dd>1000\/s</, 'and what rate there is');
 
 # --- all jobs that a filter shows
 

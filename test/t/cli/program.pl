@@ -346,7 +346,7 @@ sql("SELECT defer.cancel($grouped)");
 # Runs for times that are past
 is(defer_ok(0, 'backfill', 'backfill', 'nightly', '--since', '2026-01-01', '--until', '2026-01-04', '--dry-run'), "3 runs\n", 'backfill: only counts');
 is_deeply(defer_json('backfill', 'backfill', 'nightly', '--since', '2026-01-01', '--until', '2026-01-03', '--owner', 'postgres',
-		'--overlap', 'allow', '--priority', '3'), { runs => 2 }, 'backfill');
+		'--overlap', 'allow', '--priority', '3', '--rate', '100/s'), { runs => 2 }, 'backfill');
 until_ok($node, q{SELECT count(*) = 2 FROM defer.jobs WHERE scheduled_for < '2026-02-01' AND priority = 3 AND state = 'succeeded'}, 'backfill: the runs');
 defer_ok(4, 'backfill of nothing', 'backfill', 'nightly', '--owner', 'app', '--since', '2026-01-01');
 defer_ok(1, 'backfill that is refused', 'backfill', 'gone', '--since', '2026-01-01');

@@ -77,6 +77,11 @@ sql(q{UPDATE gate SET open = true});
 until_ok($node, q{SELECT count(*) = 100 FROM defer.jobs WHERE scheduled_for < '2025-03-01' AND state = 'succeeded'}, 'its hundred runs have run');
 is(sql(q{SELECT (SELECT count(*) FROM defer.backfill), (SELECT count(*) FROM defer.backfill_part)}), '0|0', 'nothing is left of it');
 
+# With a rate
+is(sql(q{SET ROLE ann; SELECT defer.backfill('hourly', '2024-01-01 00:00+00', '2024-01-03 00:00+00', overlap => 'allow', rate => '20/s')}), '48', 'one with a rate');
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.backfill) AND count(*) = 48 FROM defer.jobs WHERE scheduled_for < '2024-03-01' AND state = 'succeeded'}, 'its runs run');
+is(sql(q{SELECT count(*) FROM (SELECT run_at - lag(run_at) OVER (ORDER BY scheduled_for) AS gap FROM defer.jobs WHERE scheduled_for < '2024-03-01') x WHERE gap < interval '50 ms'}), '0', 'none is due earlier than the rate allows');
+
 sql('CREATE DATABASE restored');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('restored') ], 'the dump is restored');
 $node->safe_psql('restored', 'UPDATE gate SET open = true; SELECT defer.activate()');
