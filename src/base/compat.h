@@ -377,6 +377,11 @@ compat_function_detail(List *name, int ntypes, const Oid *types, Oid *function)
 #endif
 }
 
+/* In front of the declaration of a function that does not return: from 18 on */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* Wait events of libraries have names from 17 on */
 #if PG_VERSION_NUM >= 170000
 #define COMPAT_WAIT_EVENT_NAMES

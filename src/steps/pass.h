@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 
 #include "base/args.h"
+#include "base/compat.h"
 #include "base/job_kind.h"
 #include "job/current_job.h"
 #include "table/step_table.h"
@@ -46,7 +47,7 @@ extern void pass_commit(PassStep *step, Jsonb *result);
  * Commit that the step waits, and end the pass, by an error.  The job is called again at
  * "until", DT_NOEND: when what it waits for lets it (waits is WAITS_...).
  */
-extern void pass_wait(PassStep *step, char waits, TimestampTz until) pg_attribute_noreturn();
+pg_noreturn extern void pass_wait(PassStep *step, char waits, TimestampTz until);
 
 /* The only INOUT parameter of a procedure, as CALL wants it; NULL is SQL's NULL */
 extern Datum pass_return_jsonb(FunctionCallInfo fcinfo, Jsonb *value);
