@@ -98,7 +98,7 @@ COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_dura
 COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
 COMMENT ON COLUMN defer.job.waits IS
-	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. In a step of a procedure: s sleeps until run_at, w waits for other jobs. NULL: it does not';
+	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. In a step of a procedure: s sleeps until run_at, w waits for other jobs, e for an event. NULL: it does not';
 COMMENT ON COLUMN defer.job.not_before IS
 	'of a job that waits, or is behind another: run_at afterwards; discard_at is as far from it as it will be from run_at';
 
@@ -149,11 +149,48 @@ CREATE TABLE defer.step (
 COMMENT ON TABLE defer.step IS 'steps of procedures; look at defer.steps instead';
 COMMENT ON COLUMN defer.step.owner IS 'of the job';
 COMMENT ON COLUMN defer.step.ord IS 'place of the step in the run of the procedure that first came to it, from 1 on';
-COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job';
+COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job, e for an event';
 COMMENT ON COLUMN defer.step.started_at IS 'in the run that completed it, or that began to wait';
 COMMENT ON COLUMN defer.step.finished_at IS 'NULL: it waits';
 COMMENT ON COLUMN defer.step.until IS 'of a wait: when it ends, at the latest; NULL: not known';
-COMMENT ON COLUMN defer.step.awaits IS 'what a wait is for: the id of a job; NULL: for a time';
+COMMENT ON COLUMN defer.step.awaits IS 'what a wait is for: the id of a job, the name of an event; NULL: for a time';
+
+-- What steps wait for.  "key" stands for it in defer.dependency.awaits_id: see steps/event.c.
+CREATE TABLE defer.event (
+	owner		regrole NOT NULL,
+	name		text COLLATE pg_catalog."C" NOT NULL,
+	key			bigint NOT NULL,
+	payload		jsonb,
+	at			timestamptz NOT NULL,
+	CONSTRAINT event_pkey PRIMARY KEY (owner, name)
+);
+CREATE INDEX event_key_idx ON defer.event (key);
+CREATE INDEX event_at_idx ON defer.event (at);
+COMMENT ON TABLE defer.event IS 'events that were emitted; look at defer.events instead. Removed after defer.event_retention';
+COMMENT ON COLUMN defer.event.key IS 'a hash of owner and name, below 0';
+CREATE SEQUENCE defer.signal_id_seq AS bigint;
+COMMENT ON SEQUENCE defer.signal_id_seq IS 'numbers of signals, in whose order they are consumed';
+CREATE TABLE defer.signal (
+	job_id		bigint NOT NULL,
+	name		text COLLATE pg_catalog."C" NOT NULL,
+	id			bigint NOT NULL DEFAULT pg_catalog.nextval('defer.signal_id_seq'::pg_catalog.regclass),
+	owner		regrole NOT NULL,
+	key			bigint NOT NULL,
+	payload		jsonb,
+	at			timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT signal_pkey PRIMARY KEY (job_id, name, id)
+);
+CREATE INDEX signal_key_idx ON defer.signal (key);
+COMMENT ON TABLE defer.signal IS 'signals to jobs that no step has consumed yet';
+COMMENT ON COLUMN defer.signal.owner IS 'of the job';
+COMMENT ON COLUMN defer.signal.key IS 'a hash of job_id and name, below 0';
+CREATE TABLE defer.event_grant (
+	owner		regrole NOT NULL,
+	prefix		text COLLATE pg_catalog."C" NOT NULL,
+	grantee		regrole NOT NULL,
+	CONSTRAINT event_grant_pkey PRIMARY KEY (owner, prefix, grantee)
+);
+COMMENT ON TABLE defer.event_grant IS 'roles that may emit events of the owner whose name begins so; look at defer.event_grants instead';
 
 -- Keys that count for a time after the enqueue, whatever has become of the job
 CREATE TABLE defer.key_hold (
@@ -605,6 +642,14 @@ SELECT pg_catalog.pg_extension_config_dump('defer.dependency',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.step',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.event',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.signal',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.signal_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.event_grant',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)'
+	' AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) grantee)');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_history_default', '');

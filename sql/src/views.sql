@@ -189,13 +189,28 @@ COMMENT ON VIEW defer.dependencies IS
 
 CREATE VIEW defer.steps WITH (security_barrier) AS
 SELECT s.job_id, s.ord, s.name, CASE s.kind WHEN 's' THEN 'step' WHEN 't' THEN 'now' WHEN 'r' THEN 'random'
-		WHEN 'z' THEN 'sleep' ELSE 'wait_job' END AS kind,
+		WHEN 'z' THEN 'sleep' WHEN 'j' THEN 'wait_job' ELSE 'wait_event' END AS kind,
 	CASE WHEN s.finished_at IS NULL THEN 'waiting' ELSE 'done' END AS state,
-	s.result, s.started_at, s.finished_at, s.awaits, s.until
+	s.result, s.started_at, s.finished_at, s.awaits,
+	NULLIF(s.until, 'infinity') AS until
   FROM defer.step s
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.steps IS
-	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random, sleep, wait_job. state: done, or waiting. result: what it returns. awaits: what a wait is for, the id of a job. until: when it ends, at the latest. A step that has begun and not been completed has no row';
+	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random, sleep, wait_job, wait_event. state: done, or waiting. result: what it returns. awaits: what a wait is for, the id of a job or the name of an event. until: when it ends, at the latest. A step that has begun and not been completed has no row';
+
+CREATE VIEW defer.events WITH (security_barrier) AS
+SELECT pg_catalog.pg_get_userbyid(e.owner) AS owner, e.name, e.payload, e.at
+  FROM defer.event e
+ WHERE defer.may_see(e.owner);
+COMMENT ON VIEW defer.events IS
+	'events of roles that you may see, of the last defer.event_retention: by defer.emit()';
+
+CREATE VIEW defer.event_grants WITH (security_barrier) AS
+SELECT pg_catalog.pg_get_userbyid(g.owner) AS owner, g.prefix, pg_catalog.pg_get_userbyid(g.grantee) AS grantee
+  FROM defer.event_grant g
+ WHERE defer.may_see(g.owner) OR defer.may_see(g.grantee);
+COMMENT ON VIEW defer.event_grants IS
+	'who may emit events of another role, by the beginning of their names: by defer.grant_event(). What you may see of both roles';
 
 CREATE VIEW defer.logs WITH (security_barrier) AS
 SELECT l.job_id, l.attempt, l.at, l.level, l.message

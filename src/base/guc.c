@@ -25,6 +25,7 @@ int			defer_shared_slots = 1024;
 bool		defer_enabled = true;
 int			defer_worker_idle_timeout = 10000;
 int			defer_retention = 7 * 24 * 60;
+int			defer_event_retention = 7 * 24 * 60;
 bool		defer_synchronous_commit = false;
 int			defer_max_crashes = 3;
 int			defer_log_level = WARNING;
@@ -138,6 +139,11 @@ guc_define(void)
 							"Sets how long finished jobs, attempts and messages are kept.",
 							"They are removed by the day (UTC). 0 keeps them forever.",
 							&defer_retention, 7 * 24 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.event_retention",
+							"Sets how long events are kept, and their names taken.",
+							"0 keeps them forever.",
+							&defer_event_retention, 7 * 24 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomBoolVariable("defer.synchronous_commit",
 							 "Whether the commit of each job waits for the disk.",

@@ -9,6 +9,7 @@ extern bool defer_synchronous_commit;
 extern int	defer_max_crashes;
 extern int	defer_log_level;	/* an elevel */
 extern int	defer_max_payload;	/* kB */
+extern int	defer_event_retention;	/* minutes; 0: forever */
 extern bool defer_run_superuser_jobs;
 
 #endif							/* DEFER_GUC_JOB_H */

@@ -20,13 +20,7 @@
 /* The same in a step; run_at is when it stops to wait, or "infinity" */
 #define WAITS_SLEEP		's'
 #define WAITS_STEP_JOBS 'w'		/* defer.dependency, with ord below 0 */
-
-/* Check for a job that the end of others lets go on */
-static inline bool
-waits_for_others(char waits)
-{
-	return waits == WAITS_JOBS || waits == WAITS_STEP_JOBS;
-}
+#define WAITS_EVENT		'e'		/* the same: one of these is closed */
 
 /*
  * A row of defer.job.  Pointers are into the memory context that the reader

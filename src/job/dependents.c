@@ -45,11 +45,26 @@ dependents_stop_waiting(Job *job)
 	if (job->waits == WAITS_NOTHING)
 		return;
 	if (job->waits != WAITS_JOBS)
-		dependents_wait_end(job->id);
+		(void) dependents_wait_end(job->id);
 	job->waits = WAITS_NOTHING;
 	job->run_at = job->not_before;
 	job->not_before = NO_TIME;
 	job->discard_at = NO_TIME;
+}
+
+bool
+dependents_are_over(int64 id, char waits)
+{
+	switch (waits)
+	{
+		case WAITS_JOBS:
+			return !dependency_has_open(id, 0);
+		case WAITS_STEP_JOBS:
+			return !dependency_step_open(id);
+		case WAITS_EVENT:
+			return dependency_step_closed(id);
+	}
+	return false;
 }
 
 /*
@@ -61,7 +76,7 @@ dependents_check_waiting(int64 id)
 {
 	Job			job;
 
-	if (dependency_has_open(id, 0) || !job_read(id, &job) || !waits_for_others(job.waits))
+	if (!job_read(id, &job) || !dependents_are_over(id, job.waits))
 		return true;
 	if (job.claim != 0)
 		return job.waits == WAITS_JOBS;
@@ -74,7 +89,7 @@ dependents_check_waiting(int64 id)
 		case JOB_LOCKED:
 			break;
 	}
-	if (waits_for_others(job.waits))
+	if (dependents_are_over(id, job.waits))
 		job_unhold(&job);
 	return true;
 }
@@ -83,7 +98,11 @@ dependents_check_waiting(int64 id)
 static void
 release(const Dependency *row)
 {
-	if (dependency_has_open(row->child_id, row->ord))
+	bool		more = row->after_failure == AFTER_FAILURE_WAKE ? false :
+		row->ord < 0 ? dependency_step_open(row->child_id) :
+		dependency_has_open(row->child_id, row->ord);
+
+	if (more)
 		dependents_still_open(row->child_id);
 	else if (!dependents_check_waiting(row->child_id))
 		dependents_tell(row->child_id, true);
@@ -94,13 +113,22 @@ release(const Dependency *row)
  * ------------------------------------------------------------------------ */
 
 void
-dependents_wait(const Job *job, int n, const int64 *ids, const bool *open)
+dependents_wait(const Job *job, int n, const int64 *ids, const bool *open, char after_failure)
 {
+	Dependency *rows;
+	int			first = dependency_of_step(job->id, &rows) > 0 ? rows[0].ord : 0;
+
+	/*
+	 * others may have locked rows of before; that of an event is odd
+	 * (event_rekey())
+	 */
+	if (first % 2 != 0)
+		first--;
 	for (int i = 0; i < n; i++)
 	{
 		Dependency	row = {
-			.child_id = job->id, .ord = -1 - i, .owner = job->owner, .parent_id = ids[i],
-			.awaits_id = ids[i], .open = open[i], .after_failure = AFTER_FAILURE_RUN
+			.child_id = job->id, .ord = first - 1 - i, .owner = job->owner, .parent_id = ids[i],
+			.awaits_id = ids[i], .open = open[i], .after_failure = after_failure
 		};
 
 		CHECK_FOR_INTERRUPTS();
@@ -110,18 +138,23 @@ dependents_wait(const Job *job, int n, const int64 *ids, const bool *open)
 	}
 }
 
-void
+bool
 dependents_wait_end(int64 id)
 {
 	Dependency *rows;
-	int			n = dependency_of_child(id, &rows);
+	int			n = dependency_of_step(id, &rows);
+	bool		all = true;
 
-	for (int i = 0; i < n && rows[i].ord < 0; i++)
+	for (int i = 0; i < n; i++)
 	{
-		if (dependency_delete(&rows[i]) && rows[i].open)
+		CHECK_FOR_INTERRUPTS();
+		if (!dependency_delete(&rows[i]))
+			all = false;
+		else if (rows[i].open)
 			dependents_closed(rows[i].awaits_id);
 	}
 	pfree(rows);
+	return all;
 }
 
 /* ------------------------------------------------------------------------
@@ -181,7 +214,8 @@ cancel(Dependency *row, const EndedJob *ended)
 static bool
 settle_row(Dependency *row, const EndedJob *ended)
 {
-	if (ended->state == STATE_SUCCEEDED || row->after_failure == AFTER_FAILURE_RUN)
+	if (ended->state == STATE_SUCCEEDED || row->after_failure == AFTER_FAILURE_RUN ||
+		row->after_failure == AFTER_FAILURE_WAKE)
 	{
 		if (!write_row(row, ended, false))
 			return false;
@@ -270,4 +304,14 @@ dependents_end(const Job *job, char state)
 		return;
 	if (settling || dependents_settle(&ended, SETTLE_AT_END, &busy) || busy)
 		dependents_tell(job->id, false);
+}
+
+void
+dependents_end_key(int64 key)
+{
+	EndedJob	ended = {.id = key, .line = key, .state = STATE_SUCCEEDED};
+	bool		busy = false;
+
+	if (dependents_ending(key) && (dependents_settle(&ended, SETTLE_AT_END, &busy) || busy))
+		dependents_tell(key, false);
 }

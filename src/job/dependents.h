@@ -22,8 +22,15 @@ extern void dependents_stop_waiting(struct Job *job);
  * which of them have not ended: these are open.  The step waits no more; rows that
  * other sessions have locked are left.
  */
-extern void dependents_wait(const struct Job *job, int n, const int64 *ids, const bool *open);
-extern void dependents_wait_end(int64 id);
+extern void dependents_wait(const struct Job *job, int n, const int64 *ids, const bool *open,
+							char after_failure);
+extern bool dependents_wait_end(int64 id);	/* false: some were left */
+
+/* The same as dependents_end() of an event or signal, by its key */
+extern void dependents_end_key(int64 key);
+
+/* Check whether all that the job waits for is over, or, of an event, a part of it */
+extern bool dependents_are_over(int64 id, char waits);
 
 /* For the scheduler, each part in a transaction of the caller */
 typedef struct EndedJob

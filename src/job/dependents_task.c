@@ -19,10 +19,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/job_state.h"
 #include "base/own_transaction.h"
 #include "base/timer.h"
 #include "shmem/dependents.h"
 #include "table/dependency_table.h"
+#include "table/event_table.h"
 #include "job/after.h"
 #include "job/dependents.h"
 #include "job/dependents_task.h"
@@ -57,7 +59,8 @@ typedef enum ScanPhase
 	SCAN_AWAITED,				/* has a job ended that is awaited? */
 	SCAN_WAITING,				/* does a job wait for none? */
 	SCAN_CLEAN,					/* rows of jobs that are gone */
-	SCAN_CLEAN_STEPS			/* the same of defer.step */
+	SCAN_CLEAN_STEPS,			/* the same of defer.step */
+	SCAN_CLEAN_SIGNALS			/* and of defer.signal */
 } ScanPhase;
 
 static struct
@@ -96,6 +99,20 @@ add_item(const Errand *item)
 	MemoryContextSwitchTo(context);
 }
 
+/* Look at what is awaited: a job, or an event that has "ended" when it is there */
+static void
+look_at_awaited(int64 id, JobLook *look)
+{
+	if (id >= 0)
+	{
+		job_look(id, look);
+		return;
+	}
+	memset(look, 0, sizeof(JobLook));
+	look->found = true;
+	look->state = event_exists(id, &look->owner) ? STATE_SUCCEEDED : PARENT_NOT_ENDED;
+}
+
 /* A job that has ended, or is gone.  One that has not needs nothing */
 static void
 add_ended(int64 id, int64 line_if_gone)
@@ -103,7 +120,7 @@ add_ended(int64 id, int64 line_if_gone)
 	Errand		item = {.ended = {.id = id, .line = id}};
 	JobLook		look;
 
-	job_look(id, &look);
+	look_at_awaited(id, &look);
 	if (look.found && look.state == PARENT_NOT_ENDED)
 		return;
 	item.owner = look.owner;
@@ -139,7 +156,7 @@ take_told(void)
 	if (all)
 	{
 		task.phase = SCAN_AWAITED;
-		task.cursor = task.cursor_parent = 0;
+		task.cursor = task.cursor_parent = PG_INT64_MIN;
 		task.clean = task.clean || clean;
 	}
 	if (n == 0)
@@ -214,14 +231,18 @@ scan_awaited(void)
 static bool
 scan_waiting(void)
 {
-	uint64		n = scan_rows("SELECT j.id FROM defer.job j WHERE j.waits OPERATOR(pg_catalog.=) ANY ('{j,w}'::pg_catalog.\"char\"[])"
+	uint64		n = scan_rows("SELECT j.id, j.waits FROM defer.job j WHERE j.waits OPERATOR(pg_catalog.=) ANY ('{j,w,e}'::pg_catalog.\"char\"[])"
 							  " AND j.id OPERATOR(pg_catalog.>) $1 AND $2 IS NOT NULL"
 							  " ORDER BY j.id LIMIT $3");
 
 	for (uint64 i = 0; i < n; i++)
 	{
+		bool		isnull;
+		char		waits = DatumGetChar(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+													   2, &isnull));
+
 		task.cursor = column(i, 1);
-		if (!dependency_has_open(task.cursor, 0))
+		if (dependents_are_over(task.cursor, waits))
 			add_waiting(task.cursor);
 	}
 	return n < SCAN_PART;
@@ -264,6 +285,8 @@ next_phase(void)
 		task.phase = SCAN_CLEAN;
 	else if (task.phase == SCAN_CLEAN)
 		task.phase = SCAN_CLEAN_STEPS;
+	else if (task.phase == SCAN_CLEAN_STEPS)
+		task.phase = SCAN_CLEAN_SIGNALS;
 	else
 	{
 		task.phase = SCAN_DONE;
@@ -283,7 +306,7 @@ scan_part(void)
 	done = task.phase == SCAN_AWAITED ? scan_awaited() :
 		task.phase == SCAN_WAITING ? scan_waiting() :
 		task.phase == SCAN_CLEAN ? scan_clean("dependency", "child_id") :
-		scan_clean("step", "job_id");
+		scan_clean(task.phase == SCAN_CLEAN_STEPS ? "step" : "signal", "job_id");
 	SPI_finish();
 	own_sql_end(&own);
 	own_transaction_end();

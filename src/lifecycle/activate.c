@@ -32,6 +32,7 @@
 #include "base/own_sql.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
+#include "table/event_table.h"
 #include "table/rollup.h"
 
 PG_FUNCTION_INFO_V1(defer_activate);
@@ -108,6 +109,7 @@ adopt_data(void)
 	own_sql_execute("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
 	own_sql_execute("DELETE FROM defer.claim", SPI_OK_DELETE);
 	own_sql_execute("UPDATE defer.schedule SET next_tick = NULL, next_run_at = NULL", SPI_OK_UPDATE);
+	event_rekey();
 	own_sql_execute("DELETE FROM defer.installation", SPI_OK_DELETE);
 	own_sql_execute("DELETE FROM defer.origin", SPI_OK_DELETE);
 	own_sql_execute("INSERT INTO defer.installation (id, database)"

@@ -25,6 +25,7 @@
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "table/day_partition.h"
+#include "table/event_table.h"
 #include "table/key_hold.h"
 #include "table/ready_search.h"
 #include "table/rollup.h"
@@ -97,6 +98,20 @@ task_recover(TimestampTz now)
 	return again ? now + RETRY_DELAY : DT_NOEND;
 }
 
+static bool
+purge_events(void)
+{
+	OwnSql		own;
+	bool		more;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	more = event_purge(PURGE_ROWS);
+	SPI_finish();
+	own_sql_end(&own);
+	return more;
+}
+
 static TimestampTz
 task_partitions(TimestampTz now)
 {
@@ -109,6 +124,8 @@ task_partitions(TimestampTz now)
 		again = Min(again, now + PURGE_DELAY);
 	bulk_clean_up();
 	limits_purge_used();
+	if (purge_events())
+		again = Min(again, now + PURGE_DELAY);
 	own_transaction_end();
 	return again;
 }

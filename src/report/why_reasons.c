@@ -61,6 +61,8 @@ time_reasons(Reasons *found, const WaitingJob *job)
 		add(found, "dependencies", DT_NOEND, why_comes_after(job));
 	else if (job->waits == WAITS_STEP_JOBS && later)
 		add(found, "dependencies", DT_NOEND, why_step(job));
+	else if (job->waits == WAITS_EVENT && later)
+		add(found, "event", job->run_at, why_step(job));
 	else if (job->waits == WAITS_SLEEP && later)
 		add(found, "run_at", job->run_at, why_step(job));
 	else if (job->run_at == DT_NOEND && job->behind != 0)

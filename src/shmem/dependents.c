@@ -160,6 +160,16 @@ my_slot(void)
 	return known >= 0 ? &database_slots[known] : NULL;
 }
 
+/*
+ * Keys of events, below 0, have no counters: very many of them are awaited, for long, and
+ * jobs that end would look for each other's in vain.
+ */
+static bool
+is_counted(int64 id)
+{
+	return id >= 0;
+}
+
 static pg_atomic_uint32 *
 counter(DatabaseSlot *slot, int64 id)
 {
@@ -286,7 +296,7 @@ dependents_opened(int64 awaits_id)
 	DatabaseSlot *slot;
 	Note	   *note;
 
-	if (shared == NULL)
+	if (shared == NULL || !is_counted(awaits_id))
 		return;
 	note = note_of(awaits_id);
 	slot = my_slot();
@@ -322,7 +332,7 @@ dependents_may_have(int64 id)
 {
 	DatabaseSlot *slot;
 
-	if (shared == NULL)
+	if (shared == NULL || !is_counted(id))
 		return true;
 	slot = my_slot();
 	if (slot == NULL || !slot->dependents_loaded)
@@ -365,7 +375,7 @@ dependents_closed(int64 awaits_id)
 	DatabaseSlot *slot;
 	Note	   *note;
 
-	if (shared == NULL)
+	if (shared == NULL || !is_counted(awaits_id))
 		return;
 	slot = my_slot();
 
@@ -640,7 +650,8 @@ dependents_load_begin(void)
 void
 dependents_load_count(int64 awaits_id)
 {
-	pg_atomic_fetch_add_u32(counter(my_database, awaits_id), 1);
+	if (is_counted(awaits_id))
+		pg_atomic_fetch_add_u32(counter(my_database, awaits_id), 1);
 }
 
 void

@@ -177,14 +177,14 @@ wait_job(PassStep *step, int64 id, bool fail)
 	if (state == PARENT_NOT_ENDED)
 	{
 		if (!step->found)
-			dependents_wait(current_job.job, 1, &id, &open);
+			dependents_wait(current_job.job, 1, &id, &open, AFTER_FAILURE_RUN);
 		pass_wait(step, WAITS_STEP_JOBS, DT_NOEND);
 	}
 	if (state != STATE_SUCCEEDED && fail)
 		raise_failure(id, state);
 	result = result_of_job(id);
 	if (step->found)
-		dependents_wait_end(step->step.job_id);
+		(void) dependents_wait_end(step->step.job_id);
 	MemoryContextSwitchTo(context);
 	pass_commit(step, result);
 }

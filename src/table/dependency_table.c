@@ -190,6 +190,55 @@ dependency_of_child(int64 child_id, Dependency **found)
 	return n;
 }
 
+int
+dependency_of_step(int64 child_id, Dependency **found)
+{
+	DirectScan	scan;
+	ScanKeyData keys[2];
+	int			n;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(child_id));
+	ScanKeyInit(&keys[1], 2, BTLessStrategyNumber, F_INT4LT, Int32GetDatum(0));
+	direct_scan_open(&scan, &dependency_table, CAT_DEPENDENCY_PKEY, lengthof(keys), keys);
+	n = read_rows(&scan, PG_INT32_MAX, found);
+	direct_scan_close(&scan);
+	return n;
+}
+
+bool
+dependency_step_closed(int64 child_id)
+{
+	Dependency *rows;
+	int			n = dependency_of_step(child_id, &rows);
+	bool		closed = false;
+
+	for (int i = 0; i < n && !closed; i++)
+		closed = !rows[i].open;
+	pfree(rows);
+	return closed;
+}
+
+bool
+dependency_step_open(int64 child_id)
+{
+	DirectScan	scan;
+	ScanKeyData keys[2];
+	bool		found = false;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(child_id));
+	ScanKeyInit(&keys[1], 2, BTLessStrategyNumber, F_INT4LT, Int32GetDatum(0));
+	direct_scan_open(&scan, &dependency_table, CAT_DEPENDENCY_OPEN_IDX, lengthof(keys), keys);
+	while (!found && direct_scan_next(&scan))
+	{
+		Dependency	row;
+
+		from_slot(scan.slot, &row);
+		found = row.after_failure != AFTER_FAILURE_WAKE;
+	}
+	direct_scan_close(&scan);
+	return found;
+}
+
 void
 dependency_each_open(void (*function) (int64 awaits_id))
 {

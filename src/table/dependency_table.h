@@ -15,6 +15,7 @@
 #define AFTER_FAILURE_CANCEL	'c'
 #define AFTER_FAILURE_RUN		'r'
 #define AFTER_FAILURE_HOLD		'h'
+#define AFTER_FAILURE_WAKE		'w' /* run, whatever else it waits for */
 
 /* dependency.state, besides those of the history */
 #define PARENT_NOT_ENDED		'\0'
@@ -55,6 +56,13 @@ extern bool dependency_has_open(int64 child_id, int32 ord);
 
 /* All rows of a job in their order, in the current memory context */
 extern int	dependency_of_child(int64 child_id, Dependency **found);
+
+/* Those of a step that waits, with ord below 0 */
+extern int	dependency_of_step(int64 child_id, Dependency **found);
+
+/* Check for a closed one of these; for an open one that awaits a job */
+extern bool dependency_step_closed(int64 child_id);
+extern bool dependency_step_open(int64 child_id);
 
 /* Call a function with the awaited job of each open row */
 extern void dependency_each_open(void (*function) (int64 awaits_id));

@@ -22,6 +22,7 @@
 #define STEP_RANDOM	'r'
 #define STEP_SLEEP	'z'
 #define STEP_JOB	'j'
+#define STEP_EVENT	'e'
 
 typedef struct Step
 {

@@ -115,6 +115,10 @@ SELECT rights.wait_until($$ (SELECT count(*) FROM defer.jobs WHERE owner IN ('ri
 
 INSERT INTO defer.step (job_id, name, owner, ord, kind, started_at, finished_at)
   SELECT max(id), max(function), owner::regrole, 1, 's', now(), now() FROM defer.jobs WHERE owner IN ('rights_alice', 'rights_bob') GROUP BY owner;
+INSERT INTO defer.event (owner, name, key, at)
+  SELECT owner::regrole, owner, -1, now() FROM defer.jobs WHERE owner IN ('rights_alice', 'rights_bob') GROUP BY owner;
+INSERT INTO defer.event_grant (owner, prefix, grantee)
+  SELECT owner::regrole, 'x', owner::regrole FROM defer.jobs WHERE owner IN ('rights_alice', 'rights_bob') GROUP BY owner;
 
 -- Whole rows of every view, as text: do any tell of alice, of bob?
 CREATE FUNCTION rights.look() RETURNS TABLE (view name, alice boolean, bob boolean) LANGUAGE plpgsql AS $$

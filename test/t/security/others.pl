@@ -95,6 +95,8 @@ until_ok($node, qq{SELECT count(*) = 1 FROM defer.jobs WHERE parent_id = $jobs{p
 $node->safe_psql('postgres', qq{
 	INSERT INTO defer.step (job_id, name, owner, ord, kind, result, started_at, finished_at)
 	VALUES ($jobs{running}, 'ALICES step', 'alice', 1, 's', '"ALICES"', now(), now());
+	INSERT INTO defer.event (owner, name, key, payload, at) VALUES ('alice', 'ALICES event', -1, '"ALICES"', now());
+	INSERT INTO defer.event_grant (owner, prefix, grantee) VALUES ('alice', 'ALICES', 'alice');
 	INSERT INTO defer.bulk (owner, action, force, job_id) VALUES ('alice', 'ALICES', false, $jobs{retrying});
 	INSERT INTO defer.backfill (schedule_id, owner, since, until, overlap, runs, created_by)
 	SELECT id, owner, now(), now(), 'queue', 1, 'ALICES' FROM defer.schedule WHERE owner = 'alice'::regrole LIMIT 1});
