@@ -62,22 +62,36 @@ CREATE PROCEDURE defer.wait_event(name text, event text, timeout interval, INOUT
 COMMENT ON PROCEDURE defer.wait_event(text, text, interval, jsonb) IS
 	'the same, with the payload: JSON''s null if it has none, and SQL''s NULL after the timeout';
 
-CREATE FUNCTION defer.emit(event text, payload jsonb DEFAULT NULL, of name DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION defer.emit(event text, payload jsonb DEFAULT NULL, of text DEFAULT NULL) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_emit';
-COMMENT ON FUNCTION defer.emit(text, jsonb, name) IS
+COMMENT ON FUNCTION defer.emit(text, jsonb, text) IS
 	'an event of yours, or of the role "of" where that has granted it: steps that wait for it go on, and those that come to it within defer.event_retention do not wait, when you have committed. The first of a name counts: false, and nothing is done, if there is one. Waits for a transaction that has emitted the same event and is not committed. The name has 1 to 200 bytes. Error if you have no right to it, or the payload is larger than defer.max_payload';
 CREATE FUNCTION defer.signal(job_id bigint, name text, payload jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_signal';
 COMMENT ON FUNCTION defer.signal(bigint, text, jsonb) IS
 	'a signal to a job that you may manage: one defer.wait_event() of that name consumes it, now or later, and the next one the next signal, when you have committed. Error if there is no such job, if it has ended, or if the payload is larger than defer.max_payload';
-CREATE FUNCTION defer.grant_event(prefix text, role name) RETURNS void
+CREATE FUNCTION defer.grant_event(prefix text, role text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_grant_event';
-COMMENT ON FUNCTION defer.grant_event(text, name) IS
+COMMENT ON FUNCTION defer.grant_event(text, text) IS
 	'allows a role to emit events of yours whose names begin so, with defer.emit(..., of => you)';
-CREATE FUNCTION defer.revoke_event(prefix text, role name) RETURNS void
+CREATE FUNCTION defer.revoke_event(prefix text, role text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_revoke_event';
-COMMENT ON FUNCTION defer.revoke_event(text, name) IS
+COMMENT ON FUNCTION defer.revoke_event(text, text) IS
 	'takes back what defer.grant_event() of that prefix and role has allowed';
 CREATE FUNCTION defer.event_key(owner oid, name text) RETURNS bigint
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_event_key';
 COMMENT ON FUNCTION defer.event_key(oid, text) IS 'what stands for an event in defer.dependency: for defer.activate()';
+
+CREATE PROCEDURE defer.request(name text, method text, url text)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_request';
+COMMENT ON PROCEDURE defer.request(text, text, text) IS
+	'a step that sends an HTTP request, as defer.http() does, and waits for the end of that job, as defer.wait_job() does: if it does not succeed the step fails. Needs EXECUTE on defer.http(). Errors: as of these and of defer.step()';
+CREATE PROCEDURE defer.request(name text, method text, url text, INOUT response jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_request';
+COMMENT ON PROCEDURE defer.request(text, text, text, jsonb) IS
+	'the same, with the answer: {"status", "headers", "body" or "base64"}';
+CREATE PROCEDURE defer.request(name text, method text, url text, body jsonb, headers jsonb, endpoint text, on_failure text,
+							   INOUT response jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_request';
+COMMENT ON PROCEDURE defer.request(text, text, text, jsonb, jsonb, text, text, jsonb) IS
+	'the same, with body, headers and endpoint as of defer.http(), each of which may be NULL. on_failure: fail raises an error if the request does not succeed, return goes on, with the last answer, if there was one';

@@ -149,7 +149,7 @@ CREATE TABLE defer.step (
 COMMENT ON TABLE defer.step IS 'steps of procedures; look at defer.steps instead';
 COMMENT ON COLUMN defer.step.owner IS 'of the job';
 COMMENT ON COLUMN defer.step.ord IS 'place of the step in the run of the procedure that first came to it, from 1 on';
-COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job, e for an event';
+COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job, h for an HTTP request, e for an event';
 COMMENT ON COLUMN defer.step.started_at IS 'in the run that completed it, or that began to wait';
 COMMENT ON COLUMN defer.step.finished_at IS 'NULL: it waits';
 COMMENT ON COLUMN defer.step.until IS 'of a wait: when it ends, at the latest; NULL: not known';

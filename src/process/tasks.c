@@ -98,20 +98,6 @@ task_recover(TimestampTz now)
 	return again ? now + RETRY_DELAY : DT_NOEND;
 }
 
-static bool
-purge_events(void)
-{
-	OwnSql		own;
-	bool		more;
-
-	own_sql_begin(&own);
-	SPI_connect();
-	more = event_purge(PURGE_ROWS);
-	SPI_finish();
-	own_sql_end(&own);
-	return more;
-}
-
 static TimestampTz
 task_partitions(TimestampTz now)
 {
@@ -124,7 +110,7 @@ task_partitions(TimestampTz now)
 		again = Min(again, now + PURGE_DELAY);
 	bulk_clean_up();
 	limits_purge_used();
-	if (purge_events())
+	if (event_purge(PURGE_ROWS))
 		again = Min(again, now + PURGE_DELAY);
 	own_transaction_end();
 	return again;

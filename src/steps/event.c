@@ -186,16 +186,17 @@ has_grant(Oid owner, const char *event)
 static Oid
 read_owner(FunctionCallInfo fcinfo, int n, const char *event)
 {
+	char	   *role;
 	Oid			owner;
 
 	if (PG_ARGISNULL(n))
 		return GetUserId();
-	owner = get_role_oid(NameStr(*PG_GETARG_NAME(n)), false);
+	role = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	owner = get_role_oid(role, false);
 	if (!role_may_manage(owner) && !has_grant(owner, event))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to emit event \"%s\" of role \"%s\"", event,
-						NameStr(*PG_GETARG_NAME(n))),
+				 errmsg("permission denied to emit event \"%s\" of role \"%s\"", event, role),
 				 errhint("That role can allow it with defer.grant_event().")));
 	return owner;
 }
@@ -207,16 +208,11 @@ defer_emit(PG_FUNCTION_ARGS)
 	char	   *event = read_event(fcinfo, 0, "event");
 	Jsonb	   *payload = read_payload(fcinfo, 1);
 	Oid			owner = read_owner(fcinfo, 2, event);
-	OwnSql		own;
 	bool		first;
 
 	PreventCommandIfReadOnly("defer.emit()");
 	warn_if_not_preloaded();
-	own_sql_begin(&own);
-	SPI_connect();
 	first = event_insert(owner, event, payload);
-	SPI_finish();
-	own_sql_end(&own);
 	if (first)
 		dependents_end_key(event_key(owner, event));
 	PG_RETURN_BOOL(first);
@@ -229,7 +225,6 @@ defer_signal(PG_FUNCTION_ARGS)
 	char	   *name;
 	Jsonb	   *payload;
 	JobLook		look;
-	OwnSql		own;
 	int64		id;
 
 	PreventCommandIfReadOnly("defer.signal()");
@@ -246,11 +241,7 @@ defer_signal(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " has ended", id),
 				 errhint("A signal is for a job that waits for it, or will.")));
-	own_sql_begin(&own);
-	SPI_connect();
 	event_insert_signal(id, look.owner, name, payload);
-	SPI_finish();
-	own_sql_end(&own);
 	dependents_end_key(event_signal_key(id, name));
 	PG_RETURN_VOID();
 }
@@ -265,12 +256,13 @@ change_grant(FunctionCallInfo fcinfo, const char *sql, int expected)
 	char	   *prefix = read_event(fcinfo, 0, "prefix");
 	Oid			types[] = {REGROLEOID, TEXTOID, REGROLEOID};
 	Datum		values[3];
+	char	   *role;
 	OwnSql		own;
 
-	require_argument(fcinfo, 1, "role");
+	role = args_required_text(fcinfo, 1, "role");
 	values[0] = ObjectIdGetDatum(GetUserId());
 	values[1] = CStringGetTextDatum(prefix);
-	values[2] = ObjectIdGetDatum(get_role_oid(NameStr(*PG_GETARG_NAME(1)), false));
+	values[2] = ObjectIdGetDatum(get_role_oid(role, false));
 	own_sql_begin(&own);
 	SPI_connect();
 	(void) own_sql_run(sql, lengthof(types), types, values, NULL, expected);

@@ -1,6 +1,6 @@
 /*
  * wait.c
- *		Steps that wait: defer.sleep(), sleep_until(), wait_job().
+ *		Steps that wait: defer.sleep(), sleep_until(), wait_job(), request().
  *
  * A wait ends the pass.  Its step is committed without a time at which it is done, and
  * the row of the job is free again in the same commit: no worker, no transaction and no
@@ -12,6 +12,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "base/errcodes.h"
@@ -28,6 +29,7 @@
 PG_FUNCTION_INFO_V1(defer_sleep);
 PG_FUNCTION_INFO_V1(defer_sleep_until);
 PG_FUNCTION_INFO_V1(defer_wait_job);
+PG_FUNCTION_INFO_V1(defer_request);
 
 /* ------------------------------------------------------------------------
  * Times
@@ -204,6 +206,65 @@ defer_wait_job(PG_FUNCTION_ARGS)
 		require_argument(fcinfo, 1, "id");
 		if (!step.found)
 			step.step.awaits = psprintf(INT64_FORMAT, PG_GETARG_INT64(1));
+		wait_job(&step, strtoi64(step.step.awaits, NULL, 10), fail);
+	}
+	pass_leave(&step);
+	return pass_return_jsonb(fcinfo, step.step.result);
+}
+
+/* ------------------------------------------------------------------------
+ * Requests
+ * ------------------------------------------------------------------------ */
+
+/* The arguments of the long form behind the name, for defer.http() */
+#define REQUEST_ARGS	5
+
+/* Enqueue the request as the current role, with its rights.  Returns the id as text */
+static char *
+enqueue_request(FunctionCallInfo fcinfo)
+{
+	Oid			types[REQUEST_ARGS] = {TEXTOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID};
+	Datum		values[REQUEST_ARGS] = {0};
+	char		nulls[REQUEST_ARGS + 1] = "nnnnn";
+	int			given = PG_NARGS() > REQUEST_ARGS ? REQUEST_ARGS : 2;
+	int			level = NewGUCNestLevel();
+	bool		isnull;
+	Datum		id;
+
+	for (int i = 0; i < given; i++)
+	{
+		if (PG_ARGISNULL(i + 1))
+			continue;
+		values[i] = PG_GETARG_DATUM(i + 1);
+		nulls[i] = ' ';
+	}
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_execute_with_args("SELECT defer.http($1, $2, $3, headers => $4, endpoint => $5)",
+							  REQUEST_ARGS, types, values, nulls, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not enqueue a request");
+	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	AtEOXact_GUC(false, level);
+	return psprintf(INT64_FORMAT, DatumGetInt64(id));
+}
+
+/*
+ * defer.request(name, method, url [, body, headers, endpoint, on_failure]
+ * [, INOUT response])
+ */
+Datum
+defer_request(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	PassStep	step;
+	bool		fail = PG_NARGS() <= REQUEST_ARGS || read_on_failure(fcinfo, REQUEST_ARGS + 1);
+
+	pass_enter(fcinfo, "defer.request()", STEP_REQUEST, &step);
+	if (!step.done)
+	{
+		if (!step.found)
+			step.step.awaits = enqueue_request(fcinfo);
+		MemoryContextSwitchTo(context);
 		wait_job(&step, strtoi64(step.step.awaits, NULL, 10), fail);
 	}
 	pass_leave(&step);

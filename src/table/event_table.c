@@ -207,6 +207,21 @@ event_exists(int64 key, Oid *owner)
  * Writing
  * ------------------------------------------------------------------------ */
 
+/* Run a statement as the owner of the extension.  Returns how many rows it has written */
+static uint64
+run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
+{
+	OwnSql		own;
+	uint64		n;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	n = own_sql_run(sql, nargs, types, values, nulls, expected);
+	SPI_finish();
+	own_sql_end(&own);
+	return n;
+}
+
 /* The first of a name counts, until it is over */
 bool
 event_insert(Oid owner, const char *name, Jsonb *payload)
@@ -220,12 +235,12 @@ event_insert(Oid owner, const char *name, Jsonb *payload)
 							now - (int64) defer_event_retention * USECS_PER_MINUTE)
 	};
 
-	return own_sql_run("INSERT INTO defer.event AS e (owner, name, key, payload, at)"
-					   " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (owner, name) DO UPDATE"
-					   " SET payload = EXCLUDED.payload, at = EXCLUDED.at"
-					   " WHERE e.at OPERATOR(pg_catalog.<) $6",
-					   lengthof(types), types, values, payload == NULL ? "   n  " : NULL,
-					   SPI_OK_INSERT) > 0;
+	return run("INSERT INTO defer.event AS e (owner, name, key, payload, at)"
+			   " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (owner, name) DO UPDATE"
+			   " SET payload = EXCLUDED.payload, at = EXCLUDED.at"
+			   " WHERE e.at OPERATOR(pg_catalog.<) $6",
+			   lengthof(types), types, values, payload == NULL ? "   n  " : NULL,
+			   SPI_OK_INSERT) > 0;
 }
 
 void
@@ -237,10 +252,10 @@ event_insert_signal(int64 job_id, Oid owner, const char *name, Jsonb *payload)
 		Int64GetDatum(event_signal_key(job_id, name)), PointerGetDatum(payload)
 	};
 
-	(void) own_sql_run("INSERT INTO defer.signal (job_id, owner, name, key, payload)"
-					   " VALUES ($1, $2, $3, $4, $5)",
-					   lengthof(types), types, values, payload == NULL ? "    n" : NULL,
-					   SPI_OK_INSERT);
+	(void) run("INSERT INTO defer.signal (job_id, owner, name, key, payload)"
+			   " VALUES ($1, $2, $3, $4, $5)",
+			   lengthof(types), types, values, payload == NULL ? "    n" : NULL,
+			   SPI_OK_INSERT);
 }
 
 bool
@@ -255,21 +270,22 @@ event_purge(int max)
 
 	if (defer_event_retention == 0)
 		return false;
-	return own_sql_run("DELETE FROM defer.event e USING (SELECT x.owner, x.name FROM defer.event x"
-					   " WHERE x.at OPERATOR(pg_catalog.<) $1 ORDER BY x.at LIMIT $2"
-					   " FOR UPDATE SKIP LOCKED) o WHERE e.owner OPERATOR(pg_catalog.=) o.owner"
-					   " AND e.name OPERATOR(pg_catalog.=) o.name",
-					   lengthof(types), types, values, NULL, SPI_OK_DELETE) >= (uint64) max;
+	return run("DELETE FROM defer.event e USING (SELECT x.owner, x.name FROM defer.event x"
+			   " WHERE x.at OPERATOR(pg_catalog.<) $1 ORDER BY x.at LIMIT $2"
+			   " FOR UPDATE SKIP LOCKED) o WHERE e.owner OPERATOR(pg_catalog.=) o.owner"
+			   " AND e.name OPERATOR(pg_catalog.=) o.name",
+			   lengthof(types), types, values, NULL, SPI_OK_DELETE) >= (uint64) max;
 }
 
 void
 event_rekey(void)
 {
-	own_sql_execute("UPDATE defer.event SET key = defer.event_key(owner, name)", SPI_OK_UPDATE);
-	own_sql_execute("UPDATE defer.dependency d SET awaits_id = k.key, parent_id = k.key"
-					" FROM (SELECT s.job_id, defer.event_key(s.owner, s.awaits) AS key FROM defer.step s"
-					" WHERE s.kind OPERATOR(pg_catalog.=) 'e' AND s.finished_at IS NULL) k"
-					" WHERE d.child_id OPERATOR(pg_catalog.=) k.job_id"
-					" AND d.ord OPERATOR(pg_catalog.<) 0 AND d.ord OPERATOR(pg_catalog.%) 2 OPERATOR(pg_catalog.<>) 0",
-					SPI_OK_UPDATE);
+	(void) run("UPDATE defer.event SET key = defer.event_key(owner, name)", 0, NULL, NULL, NULL,
+			   SPI_OK_UPDATE);
+	(void) run("UPDATE defer.dependency d SET awaits_id = k.key, parent_id = k.key"
+			   " FROM (SELECT s.job_id, defer.event_key(s.owner, s.awaits) AS key FROM defer.step s"
+			   " WHERE s.kind OPERATOR(pg_catalog.=) 'e' AND s.finished_at IS NULL) k"
+			   " WHERE d.child_id OPERATOR(pg_catalog.=) k.job_id"
+			   " AND d.ord OPERATOR(pg_catalog.<) 0 AND d.ord OPERATOR(pg_catalog.%) 2 OPERATOR(pg_catalog.<>) 0",
+			   0, NULL, NULL, NULL, SPI_OK_UPDATE);
 }

@@ -34,7 +34,7 @@ extern void event_delete_signal(ItemPointer tid);
 extern bool event_exists(int64 key, Oid *owner);
 
 /*
- * In SPI, as the owner of the extension.  Insert an event; false: there is one of that name.
+ * Insert an event; false: there is one of that name.
  * Insert a signal.  Delete up to max events that are older than defer.event_retention;
  * true: there may be more.
  */

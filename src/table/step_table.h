@@ -23,6 +23,7 @@
 #define STEP_SLEEP	'z'
 #define STEP_JOB	'j'
 #define STEP_EVENT	'e'
+#define STEP_REQUEST 'h'
 
 typedef struct Step
 {
