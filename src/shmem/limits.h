@@ -118,7 +118,7 @@ extern bool limits_cancel_at_limit(Oid database, const LimitScopes *scopes);
  * ------------------------------------------------------------------------ */
 
 /* An attempt is begun this long after it has taken its token, at most (microseconds) */
-#define RATE_WAIT	(30 * 1000)
+#define RATE_WAIT	(40 * 1000)
 
 /* Tokens of rates with a longer interval are written down before they are used */
 #define RATE_LONG	(10 * USECS_PER_SEC)

@@ -30,8 +30,8 @@
  * Claims are made so long before the token, and take jobs whose tokens come so long
  * after; not if intervals are long, where being late by a claim is little (microseconds)
  */
-#define OPEN_AHEAD		(10 * 1000)
-#define FILL_AHEAD		(20 * 1000)
+#define OPEN_AHEAD		(20 * 1000)
+#define FILL_AHEAD		(30 * 1000)
 #define AHEAD_INTERVAL	(500 * 1000)
 
 /* A limit that has a rate */
