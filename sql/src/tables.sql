@@ -575,9 +575,11 @@ CREATE TABLE defer.endpoint (
 	secret		text,
 	sender		text,
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	paused_until	timestamptz,
 	CONSTRAINT endpoint_pkey PRIMARY KEY (name)
 );
 COMMENT ON TABLE defer.endpoint IS 'addresses and credentials of deliveries; look at defer.endpoints instead';
+COMMENT ON COLUMN defer.endpoint.paused_until IS 'its server has answered 429 with Retry-After: nothing is sent before that';
 COMMENT ON COLUMN defer.endpoint.granted IS 'roles that may use the endpoint besides its owner; 0 stands for everybody';
 
 CREATE SEQUENCE defer.alert_id_seq AS integer;

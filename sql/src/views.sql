@@ -255,12 +255,13 @@ SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address,
 	ARRAY(SELECT CASE WHEN g = 0::oid THEN 'public' ELSE pg_catalog.pg_get_userbyid(g) END
 			FROM pg_catalog.unnest(e.granted) WITH ORDINALITY AS r(g, n) ORDER BY r.n) AS granted, e.sender,
 	e.headers IS NOT NULL AS has_headers, e.username IS NOT NULL AS has_username,
-	e.password IS NOT NULL AS has_password, e.secret IS NOT NULL AS has_secret, e.created_at
+	e.password IS NOT NULL AS has_password, e.secret IS NOT NULL AS has_secret, e.created_at,
+	CASE WHEN e.paused_until > pg_catalog.statement_timestamp() THEN e.paused_until END AS paused_until
   FROM defer.endpoint e
  WHERE defer.may_see(e.owner)
 	OR EXISTS (SELECT FROM pg_catalog.unnest(e.granted) g WHERE g = 0::oid OR defer.may_see(g));
 COMMENT ON VIEW defer.endpoints IS
-	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, "public" is every role';
+	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, "public" is every role. paused_until: its server has answered 429 with Retry-After, and nothing is sent before that; NULL: it is not paused';
 
 CREATE VIEW defer.alerts WITH (security_barrier) AS
 SELECT a.name, pg_catalog.pg_get_userbyid(a.owner) AS owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,

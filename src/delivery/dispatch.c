@@ -125,6 +125,12 @@ delivery_prepare(const Job *job, Endpoint **used, TransferRequest *request, Deli
 						NULL);
 		return false;
 	}
+	if (endpoint != NULL && endpoint_paused(endpoint) > 0)
+	{
+		end->outcome = DELIVERY_PUT_OFF;
+		end->wait = endpoint_paused(endpoint);
+		return false;
+	}
 	request->body_limit = kept_length(job) + mask_length(endpoint);
 	*used = endpoint;
 	return job->kind == JOB_EMAIL ? mail_prepare(job, endpoint, request, end) :

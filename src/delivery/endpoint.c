@@ -69,7 +69,7 @@ endpoint_read(const char *name)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	if (own_sql_run("SELECT e.kind, e.url, e.username, e.password, e.secret, e.sender, e.headers, e.owner, e.granted"
+	if (own_sql_run("SELECT e.kind, e.url, e.username, e.password, e.secret, e.sender, e.headers, e.owner, e.granted, e.paused_until"
 					" FROM defer.endpoint e WHERE e.name OPERATOR(pg_catalog.=) $1",
 					1, &type, &value, NULL, SPI_OK_SELECT) == 1)
 	{
@@ -93,6 +93,9 @@ endpoint_read(const char *name)
 		endpoint->owner = DatumGetObjectId(SPI_getbinval(tuple, desc, 8, &isnull));
 		endpoint->granted = roles_of_array(SPI_getbinval(tuple, desc, 9, &isnull),
 										   &endpoint->ngranted);
+		endpoint->paused_until = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 10, &isnull));
+		if (isnull)
+			endpoint->paused_until = 0;
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
@@ -353,7 +356,7 @@ defer_endpoint(PG_FUNCTION_ARGS)
 	else
 		changed = own_sql_run("UPDATE defer.endpoint e SET url = COALESCE($3, e.url), headers = COALESCE($4, e.headers),"
 							  " username = COALESCE($5, e.username), password = COALESCE($6, e.password),"
-							  " secret = COALESCE($7, e.secret), sender = COALESCE($8, e.sender)"
+							  " secret = COALESCE($7, e.secret), sender = COALESCE($8, e.sender), paused_until = NULL"
 							  " WHERE e.name OPERATOR(pg_catalog.=) $1 AND e.kind OPERATOR(pg_catalog.=) $2 AND $9 IS NOT NULL",
 							  EP_N + 1, types, values, nulls, SPI_OK_UPDATE);
 	if (changed == 0)

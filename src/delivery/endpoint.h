@@ -5,6 +5,7 @@
 #ifndef DELIVERY_ENDPOINT_H
 #define DELIVERY_ENDPOINT_H
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 #include "base/compat.h"
@@ -22,7 +23,16 @@ typedef struct Endpoint
 	char	   *password;
 	char	   *secret;			/* to sign with */
 	char	   *sender;			/* From: of e-mails */
+	TimestampTz paused_until;	/* 0: never was */
 } Endpoint;
+
+/*
+ * delivery/endpoint_pause.c: hold back what is to be sent to the endpoint, for so long at
+ * least (microseconds); in a transaction.  Returns how long it is held back by now, 0:
+ * it is not.
+ */
+extern void endpoint_pause(const Endpoint *endpoint, int64 time);
+extern int64 endpoint_paused(const Endpoint *endpoint);
 
 /* Read one; NULL: there is none of that name */
 extern Endpoint *endpoint_read(const char *name);

@@ -3,8 +3,9 @@
  *		Answers to HTTP requests.
  *
  * 2xx is success.  408, 425, 429, 5xx and whatever goes wrong on the network
- * may work later, and a Retry-After of the server is obeyed within bounds.  Any
- * other answer fails the job at once.
+ * may work later, and a Retry-After of the server is obeyed within bounds; that of
+ * 429 holds for all deliveries to the endpoint (delivery/endpoint_pause.c).  Any other
+ * answer fails the job at once.
  */
 #include "postgres.h"
 
@@ -230,6 +231,8 @@ http_classify(const Job *job, const TransferResult *answer, DeliveryEnd *end)
 		end->outcome = DELIVERY_RETRY;
 		if (answer->retry_after > 0)
 			end->wait = Min(answer->retry_after, RETRY_AFTER_MAX) * USECS_PER_SEC;
+		if (answer->status == 429)
+			end->pause = Max(end->wait, 0);
 		return;
 	}
 	end->outcome = DELIVERY_REFUSED;

@@ -56,6 +56,8 @@ record(Delivery *delivery)
 		delivery->classified = true;
 	}
 	delivery->recorded = finish_delivery(&delivery->job, delivery->started_at, &delivery->end);
+	if (delivery->recorded && delivery->endpoint != NULL && delivery->end.pause > 0)
+		endpoint_pause(delivery->endpoint, delivery->end.pause);
 	if (delivery->recorded && ++delivery->claim->ending == delivery->claim->left)
 		claim_row_delete(delivery->claim->id, &delivery->claim->place);
 }

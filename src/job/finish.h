@@ -62,6 +62,8 @@ typedef struct DeliveryEnd
 	bool		timed_out;		/* DELIVERY_RETRY because of that */
 	int64		wait;			/* microseconds to the next attempt; -1: as
 								 * the policy says */
+	int64		pause;			/* so long nothing is to be sent to the
+								 * endpoint (microseconds) */
 	Jsonb	   *result;			/* NULL: none */
 	int			sqlerrcode;		/* these: unless DELIVERY_DONE */
 	char	   *message;

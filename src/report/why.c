@@ -71,7 +71,10 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 	own_sql_begin(&own);
 	SPI_connect();
 	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.limits_key, j.run_at, j.claim IS NOT NULL,"
-					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits, j.group_key FROM defer.job j"
+					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits, j.group_key, e.name, e.paused_until FROM defer.job j"
+					 " LEFT JOIN defer.endpoint e ON j.kind OPERATOR(pg_catalog.=) ANY (ARRAY['h', 's']::\"char\"[])"
+					 " AND e.name OPERATOR(pg_catalog.=) (j.args OPERATOR(pg_catalog.->>) 'endpoint')"
+					 " AND e.paused_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
 					 " (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1))",
 					 id, as_of_now) > 0;
@@ -104,6 +107,8 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		job->writer = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
 		group = SPI_getbinval(tuple, desc, 15, &isnull);
 		job->group_key = isnull ? NULL : TextDatumGetCString(group);
+		job->paused_endpoint = SPI_getvalue(tuple, desc, 16);
+		job->paused_until = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 17, &isnull));
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();

@@ -28,6 +28,9 @@ typedef struct WaitingJob
 	TransactionId writer;		/* xmin of its row */
 	TransactionId locker;		/* xmax of its row */
 	char	   *error;			/* of its last attempt, NULL: none */
+	char	   *paused_endpoint;	/* of a delivery: it is paused, NULL: it
+									 * is not */
+	TimestampTz paused_until;
 } WaitingJob;
 
 typedef struct Reason

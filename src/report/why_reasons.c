@@ -57,6 +57,9 @@ time_reasons(Reasons *found, const WaitingJob *job)
 {
 	bool		later = job->run_at > GetCurrentTimestamp();
 
+	if (job->paused_endpoint != NULL)
+		add(found, "paused", job->paused_until,
+			psprintf("the server of endpoint \"%s\" has asked to wait", job->paused_endpoint));
 	if (job->waits == WAITS_JOBS)
 		add(found, "dependencies", DT_NOEND, why_comes_after(job));
 	else if (job->waits == WAITS_STEP_JOBS && later)
@@ -271,15 +274,11 @@ rate_reason(Reasons *found, const WaitingJob *job, char kind, int32 id, bool of_
 static void
 rate_reasons(Reasons *found, const WaitingJob *job)
 {
-	const int32 function_id = function_settings(job->function)->id;
-	const int32 queue_id = queue_settings(job->queue)->id;
-
-	rate_reason(found, job, 'f', function_id, false);
-	rate_reason(found, job, 'q', queue_id, false);
-	if (job->group_key == NULL)
-		return;
-	rate_reason(found, job, 'f', function_id, true);
-	rate_reason(found, job, 'q', queue_id, true);
+	for (int of_group = 0; of_group <= (job->group_key != NULL ? 1 : 0); of_group++)
+	{
+		rate_reason(found, job, 'f', function_settings(job->function)->id, of_group);
+		rate_reason(found, job, 'q', queue_settings(job->queue)->id, of_group);
+	}
 }
 
 static void

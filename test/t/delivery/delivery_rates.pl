@@ -77,6 +77,41 @@ is(arrived('seldom'), 1, 'the token of the hour was used once');
 $node->safe_psql('postgres', q{SELECT defer.alter_queue('seldom', rate => '100/s')});
 settled($node, 'the rest is sent when the rate is raised');
 is(arrived("seldom"), 5, 'each once');
+# 429 with Retry-After pauses the endpoint, and nothing else
+sub via
+{
+	my ($path) = @_;
+
+	return $node->safe_psql('postgres', qq{SELECT defer.http('POST', '$path', 'x'::text, endpoint => 'partner', initial_interval => '1 hour')});
+}
+
+sub is_put_off
+{
+	my ($id, $what) = @_;
+
+	return until_ok($node, "SELECT run_at > now() + '50 minutes' AND attempt = 0 AND state = 'scheduled' FROM defer.jobs WHERE id = $id", $what);
+}
+
+$node->safe_psql('postgres', q{SELECT defer.endpoint('partner', 'http', '} . $http->url('') . q{')});
+my $refused = via('/retry-after?value=3600&status=503');
+until_ok($node, "SELECT count(*) = 1 FROM defer.attempts WHERE job_id = $refused", '503 is answered');
+is($node->safe_psql('postgres', q{SELECT paused_until FROM defer.endpoints}), '', 'that does not pause it');
+$refused = via('/retry-after?value=3600&status=429');
+until_ok($node, q{SELECT paused_until BETWEEN now() + '50 minutes' AND now() + '61 minutes' FROM defer.endpoints}, '429 does, for as long as it says');
+my $held = via('/record?tag=held');
+is_put_off($held, 'a delivery to it is put off');
+is($node->safe_psql('postgres', "SELECT reason, detail, until > now() + '50 minutes' FROM defer.why($held) ORDER BY reason LIMIT 1"),
+	'paused|the server of endpoint "partner" has asked to wait|t', 'defer.why says so');
+$since = post('free', 3);
+until_ok($node, "SELECT count(*) = 3 FROM defer.jobs WHERE id >= $since AND state = 'succeeded'", 'those that do not name it are sent to the same server');
+$node->stop('immediate');
+$node->start;
+is_put_off(via('/record?tag=held'), 'after a crash it is still paused');
+is(arrived('held'), 0, 'nothing was sent');
+$node->safe_psql('postgres', q{SELECT defer.endpoint('partner', 'http', headers => '{"X-Who": "me"}')});
+is($node->safe_psql('postgres', q{SELECT paused_until FROM defer.endpoints}), '', 'a change of the endpoint ends the pause');
+$node->safe_psql('postgres', q{SELECT done FROM defer.reschedule_jobs(states => '{scheduled}', run_at => now())});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $held", 'what was put off can be moved');
 unlike(slurp_file($node->logfile), qr/TRAP|PANIC/, 'no crash of ours');
 $node->stop;
 done_testing();
