@@ -42,6 +42,11 @@ CREATE FUNCTION defer.running_jobs(OUT job_id bigint, OUT pid integer, OUT start
 COMMENT ON FUNCTION defer.running_jobs() IS
 	'the jobs that run in this database at this moment and that the current role may see; look at defer.jobs instead';
 
+CREATE FUNCTION defer.reserved_workers(queue text) RETURNS integer
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_reserved_workers';
+COMMENT ON FUNCTION defer.reserved_workers(text) IS
+	'how many workers are kept for a queue: those that are set as reserved, as far as defer.max_workers allows; look at defer.queues instead';
+
 CREATE FUNCTION defer.group_share(queue text, group_key text) RETURNS double precision
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_group_share';
 COMMENT ON FUNCTION defer.group_share(text, text) IS

@@ -56,6 +56,12 @@ SELECT 'error', 'workers are started and cannot connect to this database: jobs o
 	'The server''s log says why; it may be max_connections, or a CONNECTION LIMIT. They are tried again, at least every minute.'
   FROM server s WHERE s.refused AND s.scheduler
 UNION ALL
+SELECT 'warning', pg_catalog.format('queue "%s" has %s of its %s reserved workers', q.name, defer.reserved_workers(q.name), q.reserved),
+	'All reserved workers together, of all databases, are at most one less than defer.max_workers (now '
+	|| s.max_workers || '): reserve fewer, or raise that and restart the server.'
+  FROM server s, defer.queue q
+ WHERE s.working AND s.scheduler AND q.reserved > 0 AND defer.may_see(q.owner) AND defer.reserved_workers(q.name) < q.reserved
+UNION ALL
 SELECT 'warning', 'a role has ready jobs of more priorities and limits than there is shared memory for: some of them begin later',
 	'The scheduler finds them one after the other. Use fewer priorities, or raise defer.shared_slots (now '
 	|| pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'

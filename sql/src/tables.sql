@@ -391,6 +391,7 @@ CREATE TABLE defer.queue (
 	rate_burst			integer,
 	group_rate			text,
 	group_rate_burst	integer,
+	reserved			integer,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
 	CONSTRAINT queue_id_key UNIQUE (id),
 	CONSTRAINT queue_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -398,6 +399,7 @@ CREATE TABLE defer.queue (
 COMMENT ON TABLE defer.queue IS 'queues other than "default", and the settings of "default" where it has any';
 COMMENT ON COLUMN defer.queue.group_by IS 'as in defer.function, of whatever function the job has';
 COMMENT ON COLUMN defer.queue.group_overrides IS 'defer.group_setting has rows of the queue';
+COMMENT ON COLUMN defer.queue.reserved IS 'so many of defer.max_workers are kept for its jobs';
 COMMENT ON COLUMN defer.queue.granted IS 'roles that may use the queue besides its owner; 0 stands for everybody';
 
 -- Settings of single groups.  They are looked up by scope and hash, never read all.

@@ -113,7 +113,7 @@ COMMENT ON FUNCTION defer.live_sample(integer) IS
 CREATE VIEW defer.settings WITH (security_barrier) AS
 SELECT 'function' AS kind, f.signature AS name, NULL::name AS owner, NULL::name[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
 	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit,
-	f.group_by, f.group_concurrency, f.rate, f.rate_burst, f.group_rate, f.group_rate_burst
+	f.group_by, f.group_concurrency, f.rate, f.rate_burst, f.group_rate, f.group_rate_burst, NULL::integer AS reserved
   FROM defer.function f WHERE defer.may_see(f.owner) OR defer.may_configure(f.signature)
 UNION ALL
 SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
@@ -123,7 +123,7 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 	END,
 	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
 	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by, q.group_concurrency,
-	q.rate, q.rate_burst, q.group_rate, q.group_rate_burst
+	q.rate, q.rate_burst, q.group_rate, q.group_rate_burst, q.reserved
   FROM (SELECT text 'default' AS name
 		UNION
 		SELECT v.name FROM defer.queue v

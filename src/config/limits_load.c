@@ -18,6 +18,7 @@
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/limits.h"
+#include "shmem/reserved.h"
 #include "config/limits_load.h"
 #include "config/rate_text.h"
 
@@ -280,4 +281,31 @@ limits_purge_used(void)
 						   SPI_OK_DELETE);
 	SPI_finish();
 	own_sql_end(&own);
+}
+
+/* ------------------------------------------------------------------------
+ * Reserved workers
+ * ------------------------------------------------------------------------ */
+
+void
+reserved_load_all(void)
+{
+	ReservedQueue queues[RESERVED_MAX];
+	OwnSql		own;
+	int			n = 0;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	(void) own_sql_run("SELECT q.id, q.reserved FROM defer.queue q"
+					   " WHERE q.reserved OPERATOR(pg_catalog.>) 0 ORDER BY q.id",
+					   0, NULL, NULL, NULL, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed && n < RESERVED_MAX; row++)
+		queues[n++] = (ReservedQueue)
+	{
+		MyDatabaseId, DatumGetInt32(value_of(row, 1)),
+			DatumGetInt32(value_of(row, 2))
+	};
+	SPI_finish();
+	own_sql_end(&own);
+	reserved_load(MyDatabaseId, queues, n);
 }

@@ -26,4 +26,7 @@ extern void limits_write_used_here(const RateUsed *used, int n);
 /* Remove what counts as used no longer; in a transaction */
 extern void limits_purge_used(void);
 
+/* Read which queues have reserved workers; in a transaction */
+extern void reserved_load_all(void);
+
 #endif							/* DEFER_LIMITS_LOAD_H */

@@ -57,7 +57,11 @@ static const SettingColumn queue_columns[] = {
 	{"rate_burst", SETTING_BURST},
 	{"group_rate", SETTING_RATE},
 	{"group_rate_burst", SETTING_BURST},
+	{"reserved", SETTING_RESERVED},
 };
+
+/* Of the parameters above */
+#define RESERVED_COLUMN (lengthof(queue_columns) - 1)
 
 static const SettingTable queue_table = {
 	.name = "queue",
@@ -169,6 +173,8 @@ defer_create_queue(PG_FUNCTION_ARGS)
 				 errhint("Change it with defer.alter_queue().")));
 	SPI_finish();
 	own_sql_end(&own);
+	if (!PG_ARGISNULL(1 + RESERVED_COLUMN))
+		xact_notify_rescan();
 	PG_RETURN_VOID();
 }
 
@@ -212,6 +218,8 @@ defer_alter_queue(PG_FUNCTION_ARGS)
 	int			reset_at = 1 + queue_table.ncolumns;
 	bool		reset = !PG_ARGISNULL(reset_at) && PG_GETARG_BOOL(reset_at);
 	text	   *name = queue_argument(fcinfo);
+	const bool	reserved = !PG_ARGISNULL(1 + RESERVED_COLUMN) ||
+		(reset && queue_settings(text_to_cstring(name))->reserved > 0);
 
 	queue_check_may_change(text_to_cstring(name), false);
 	if (!setting_values_check(&queue_table, fcinfo, 1) && !reset)
@@ -220,6 +228,8 @@ defer_alter_queue(PG_FUNCTION_ARGS)
 				 errmsg("no setting is given"),
 				 errhint("Name what to change, as in concurrency => 3; reset => true takes all settings back.")));
 	(void) write_queue(name, fcinfo, reset, NULL);
+	if (reserved)
+		xact_notify_rescan();
 	PG_RETURN_VOID();
 }
 
@@ -298,6 +308,7 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 	text	   *name = queue_argument(fcinfo);
 	char	   *cname = text_to_cstring(name);
 	int32		id = queue_settings(cname)->id;
+	bool		reserved = queue_settings(cname)->reserved > 0;
 	Oid			type = TEXTOID;
 	Datum		value = PointerGetDatum(name);
 	const char *needed_by;
@@ -331,6 +342,8 @@ defer_drop_queue(PG_FUNCTION_ARGS)
 
 	settings_invalidate();
 	xact_notify_limit('q', id, LIMIT_NONE, false);
+	if (reserved)
+		xact_notify_rescan();
 	PG_RETURN_BOOL(deleted > 0);
 }
 

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/compat.h"
 #include "base/own_sql.h"
 #include "config/group_by.h"
 #include "config/queue_access.h"
@@ -57,6 +58,22 @@ check_number(const SettingColumn *column, double value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be between 0 and 1", column->name)));
+}
+
+/* What is kept for one queue is taken from all roles */
+static void
+check_reserved(int32 value)
+{
+	if (value < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"reserved\" must not be negative"),
+				 errhint("0 keeps no worker for the queue.")));
+	if (!compat_owns_database(MyDatabaseId, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to reserve workers"),
+				 errdetail("Only superusers and the owner of the database can keep workers for a queue.")));
 }
 
 static void
@@ -109,6 +126,9 @@ check_value(const SettingColumn *column, Datum value)
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("\"%s\" must be between 1 and %d", column->name, RATE_BURST_MAX)));
 			break;
+		case SETTING_RESERVED:
+			check_reserved(DatumGetInt32(value));
+			break;
 	}
 }
 
@@ -156,6 +176,7 @@ column_type(SettingType type)
 		case SETTING_COUNT:
 		case SETTING_CONCURRENCY:
 		case SETTING_BURST:
+		case SETTING_RESERVED:
 			return INT4OID;
 		case SETTING_FACTOR:
 		case SETTING_SHARE:

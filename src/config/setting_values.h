@@ -24,7 +24,8 @@ typedef enum SettingType
 	SETTING_TIME_NOT_0,			/* interval, more than 0 */
 	SETTING_GROUP_BY,			/* text: a parameter, or metadata.<name> */
 	SETTING_RATE,				/* text: see config/rate_text.h */
-	SETTING_BURST				/* integer, 1 to RATE_BURST_MAX */
+	SETTING_BURST,				/* integer, 1 to RATE_BURST_MAX */
+	SETTING_RESERVED			/* integer, 0 or more; of queues */
 } SettingType;
 
 /* A column, which is the SQL function's parameter of that name, too */

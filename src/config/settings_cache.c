@@ -59,17 +59,17 @@ enum
 	QU_ID = 1, QU_NAME, QU_OWNER, QU_GRANTED, QU_PRIORITY, QU_MAX_ATTEMPTS, QU_INITIAL_INTERVAL,
 	QU_MULTIPLIER, QU_MAX_INTERVAL, QU_RANDOMIZATION, QU_MAX_DURATION, QU_DISCARD_AFTER,
 	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY, QU_GROUP_CONCURRENCY, QU_GROUP_OVERRIDES, QU_RATE,
-	QU_RATE_BURST, QU_GROUP_RATE
+	QU_RATE_BURST, QU_GROUP_RATE, QU_GROUP_RATE_BURST, QU_RESERVED
 };
 
 static const char *const queue_columns[] = {
 	"id", "name", "owner", "granted", "priority", "max_attempts", "initial_interval",
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
 	"concurrency", "paused", "group_by", "group_concurrency", "group_overrides", "rate",
-	"rate_burst", "group_rate"
+	"rate_burst", "group_rate", "group_rate_burst", "reserved"
 };
 
-StaticAssertDecl(lengthof(queue_columns) == QU_GROUP_RATE, "a name for each column");
+StaticAssertDecl(lengthof(queue_columns) == QU_RESERVED, "a name for each column");
 
 /* Defaults where no setting was made */
 static const JobPolicy default_policy = {
@@ -317,6 +317,7 @@ read_queue(const Row *row, QueueSettings *settings)
 	settings->group_overrides = bool_column(row, QU_GROUP_OVERRIDES);
 	settings->rate = rate_column(row, QU_RATE);
 	settings->group_rate = rate_column(row, QU_GROUP_RATE);
+	settings->reserved = int_column(row, QU_RESERVED, 0);
 	settings->paused = bool_column(row, QU_PAUSED);
 	settings->priority = int_column(row, QU_PRIORITY, 0);
 	(void) column(row, QU_PRIORITY, &isnull);

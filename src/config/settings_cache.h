@@ -44,6 +44,7 @@ typedef struct QueueSettings
 	bool		group_overrides;	/* some groups have settings of their own */
 	char	   *rate;			/* NULL: no limit */
 	char	   *group_rate;		/* of each group; NULL: no limit */
+	int32		reserved;		/* workers that are kept for it; 0: none */
 	bool		paused;
 	bool		has_priority;
 	int32		priority;

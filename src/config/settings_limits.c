@@ -30,7 +30,8 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 		function->group_rate != NULL;
 	int32		function_id = function->id;
 	const QueueSettings *settings = queue_settings(queue);
-	bool		of_queue = settings->paused || settings->concurrency >= 0 || settings->rate != NULL;
+	bool		of_queue = settings->paused || settings->concurrency >= 0 ||
+		settings->rate != NULL || settings->reserved > 0;
 	bool		queue_groups = settings->group_concurrency >= 0 || settings->group_overrides ||
 		settings->group_rate != NULL;
 

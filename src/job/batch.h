@@ -86,6 +86,9 @@ extern void batch_unpublish(bool failed);
 extern void batch_release_limits(void);
 extern void batch_places_released(bool waited);
 
+/* job/batch_entries.c: this worker has no jobs: it counts for reserved workers no more */
+extern void batch_leave_reserved(void);
+
 /*
  * job/batch_entries.c: an entry of a slot, whose lock the caller holds, is not to be begun
  * by that worker, and does not count any more among those that wait for a token.  True:

@@ -16,6 +16,7 @@
 #include "job/batch.h"
 #include "shmem/databases.h"
 #include "shmem/limits.h"
+#include "shmem/reserved.h"
 #include "shmem/senders.h"
 #include "shmem/workers.h"
 
@@ -28,6 +29,13 @@ batch_places_released(bool waited)
 {
 	if (waited)
 		database_wake_scheduler(MyDatabaseId);
+}
+
+void
+batch_leave_reserved(void)
+{
+	if (reserved_leave())
+		databases_wake_schedulers();
 }
 
 /* The new batch is in our slot, and its claim is not committed yet */
@@ -395,6 +403,7 @@ void
 batch_release_limits(void)
 {
 	release_groups();
+	batch_leave_reserved();
 	started = -1;
 	if (!batch.reserved)
 		return;

@@ -377,6 +377,7 @@ batch_claim(int max, TimestampTz *look_again)
 	batch_new_commit(new_batch);
 	if (!claimed)
 	{
+		batch_leave_reserved();
 		worker_release_suspect();
 
 		/*

@@ -24,6 +24,7 @@
 #include "table/job_table.h"
 #include "shmem/workers.h"
 #include "shmem/limits.h"
+#include "shmem/reserved.h"
 
 /* It is worth it when the source's job has run this long (microseconds) */
 #define STEAL_AFTER			(20 * 1000)
@@ -204,7 +205,8 @@ take_places(WorkerSlot *source)
 {
 	int			kept = 0;
 
-	steal.reserved = limits_reserve(MyDatabaseId, &steal.scopes, LIMITS_NO_GROUP);
+	steal.reserved = reserved_try_enter(steal.scopes.queue_id) &&
+		limits_reserve(MyDatabaseId, &steal.scopes, LIMITS_NO_GROUP);
 	for (int i = 0; i < steal.ngroups; i++)
 	{
 		if (steal.groups[i].n > 0 && (!steal.reserved || !move_place(source, i)))
@@ -440,7 +442,10 @@ batch_steal(bool *later)
 		return false;
 	batch_steal_abandon();		/* after an error between here and there */
 	choose_source(later);
-	return steal.source != NULL && take_marked(NULL);
+	if (steal.source != NULL && take_marked(NULL))
+		return true;
+	batch_leave_reserved();
+	return false;
 }
 
 /*
@@ -455,9 +460,10 @@ batch_take_job(const Job *job)
 	batch_steal_abandon();
 	if (mark_waiting(job->id))
 	{
-		if (steal.source != NULL)
-			return take_marked(NULL);
+		if (steal.source != NULL && take_marked(NULL))
+			return true;
 		batch_steal_abandon();
+		batch_leave_reserved();
 		return false;
 	}
 	steal.scopes = job->scopes;
@@ -465,6 +471,10 @@ batch_take_job(const Job *job)
 	steal.n = 0;
 	steal.ngroups = 1;
 	steal.groups[0] = (StolenGroup) {job->scopes.group, 1, false, job->scopes.group != 0};
-	steal.reserved = steal.groups[0].held = limits_reserve(MyDatabaseId, &job->scopes, LIMITS_ALL);
-	return steal.reserved && take_marked(job);
+	steal.reserved = steal.groups[0].held = reserved_try_enter(job->scopes.queue_id) &&
+		limits_reserve(MyDatabaseId, &job->scopes, LIMITS_ALL);
+	if (steal.reserved && take_marked(job))
+		return true;
+	batch_leave_reserved();
+	return false;
 }

@@ -312,6 +312,7 @@ set_limits(PolicyServer *server)
 {
 	int			databases = 0;
 	int			must;
+	const int	extra_workers = policy_extra_workers(defer_max_workers);
 	int			await_free;
 	int			await_workers;
 
@@ -333,12 +334,14 @@ set_limits(PolicyServer *server)
 												 server->max_processes, defer_max_workers);
 	await_free = policy_await_free(server->max_processes, defer_max_workers);
 	await_workers = policy_await_workers(server->max_processes, defer_max_workers);
-	if (shared->await_free == await_free && shared->await_workers == await_workers)
+	if (shared->await_free == await_free && shared->await_workers == await_workers &&
+		shared->extra_workers == extra_workers)
 		return;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	shared->await_free = await_free;
 	shared->await_share = policy_await_share(await_free);
 	shared->await_workers = await_workers;
+	shared->extra_workers = extra_workers;
 	LWLockRelease(shared->workers_lock);
 }
 

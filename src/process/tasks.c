@@ -64,6 +64,7 @@ task_load(TimestampTz now)
 	own_transaction_begin();
 	schedule_load_set();
 	dependents_load();
+	reserved_load_all();
 	ready_search_all(now, settings_set_scopes);
 	own_transaction_end();
 	/* a restore may have brought jobs since: then they were not to be found */

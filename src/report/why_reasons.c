@@ -2,9 +2,8 @@
  * why_reasons.c
  *		Reasons why a job waits, in the order in which they are told.
  *
- * All is as of the call: settings from the tables, running jobs and processes
- * from shared memory.  Of other roles' jobs and workers the caller gets counts,
- * of those that it may see ids, too.
+ * All is as of the call: settings from the tables, the rest from shared memory.  Of other
+ * roles' jobs and workers the caller gets counts, of those that it may see ids, too.
  */
 #include "postgres.h"
 
@@ -28,6 +27,7 @@
 #include "report/server_facts.h"
 #include "report/why.h"
 #include "shmem/limits.h"
+#include "shmem/reserved.h"
 #include "shmem/senders.h"
 #include "shmem/workers.h"
 
@@ -397,6 +397,8 @@ worker_reasons(Reasons *found, const WaitingJob *job, const Workers *workers)
 					 workers->holder, workers->held_behind));
 	else if (!workers->server.scheduler)
 		add(found, "worker", DT_NOEND, pstrdup("no scheduler runs in this database: see defer.health"));
+	else if (!reserved_may_begin(job->owner, queue_settings(job->queue)->id))
+		add(found, "worker", DT_NOEND, pstrdup("all workers are busy that are not reserved for others"));
 	else if (workers->idle > 0)
 		return;
 	else if (workers->server.no_slots)
@@ -490,10 +492,8 @@ why_find(Reasons *found, const WaitingJob *job)
 		lock_reasons(found, job);
 
 	/* what else there is to wait for comes first */
-	if (found->list != NIL)
-		return;
-	if (job->delivery)
+	if (found->list == NIL && job->delivery)
 		sender_reasons(found, job);
-	else
+	else if (found->list == NIL)
 		worker_reasons(found, job, &workers);
 }

@@ -86,6 +86,18 @@ database_add_behind(DatabaseSlot *slot, const int64 *ids, int n)
 }
 
 void
+databases_wake_schedulers(void)
+{
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
+		if (OidIsValid(database_slots[i].database))
+			database_wake_scheduler_locked(&database_slots[i]);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+void
 database_wake_scheduler(Oid database)
 {
 	DatabaseSlot *slot;

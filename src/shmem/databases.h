@@ -107,5 +107,6 @@ extern void database_add_behind(DatabaseSlot *slot, const int64 *ids, int n);
 /* Wake the scheduler of a database, if it has one; the first with workers_lock held */
 extern void database_wake_scheduler_locked(DatabaseSlot *slot);
 extern void database_wake_scheduler(Oid database);
+extern void databases_wake_schedulers(void);
 
 #endif							/* DEFER_DATABASES_H */

@@ -22,6 +22,7 @@
 #include "shmem/claim_lock.h"
 #include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
+#include "shmem/reserved.h"
 
 /* The queues that this process has chosen and is not done with */
 static ReadyClaim current;
@@ -34,6 +35,7 @@ typedef struct Wanted
 	bool		mails;			/* e-mails, too */
 	TimestampTz now;
 	int64		clock;			/* the same, monotonic */
+	ReservedView reserved;		/* of workers */
 } Wanted;
 
 /* ------------------------------------------------------------------------
@@ -44,7 +46,8 @@ static bool
 is_wanted(const ReadyBundle *bundle, const Wanted *wanted)
 {
 	return LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds) == wanted->deliveries &&
-		(wanted->mails || !LIMITS_KEY_IS_MAIL(bundle->tag.kinds));
+		(wanted->mails || !LIMITS_KEY_IS_MAIL(bundle->tag.kinds)) &&
+		(wanted->deliveries || reserved_allows(&wanted->reserved, bundle->tag.queue_id));
 }
 
 /*
@@ -124,7 +127,8 @@ fairest(ReadyQueue *best, const Wanted *wanted)
 		ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);
 		ReadyQueue *slot;
 
-		if (bundle->ready == NULL || bundle->full || bundle == best->bundle)
+		if (bundle->ready == NULL || bundle->full || bundle == best->bundle ||
+			!is_wanted(bundle, wanted))
 			continue;
 		slot = ready_first(bundle, wanted->now, wanted->clock);
 		if (slot != NULL && slot->account != NULL && slot->account->queue == queue &&
@@ -206,19 +210,23 @@ choose(ReadyQueue *first, int max, const Wanted *wanted)
 ReadyClaim *
 ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now, TimestampTz *next_check)
 {
-	const Wanted wanted = {.now = now, .clock = monotonic_now()};
+	Wanted		wanted = {.now = now, .clock = monotonic_now()};
 	ReadyQueue *best = NULL;
 	ReadyClaim *claim = NULL;
 	ReadyRole  *role;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	role = ready_role(database, owner);
+	reserved_view(database, owner, &wanted.reserved);
 	if (role != NULL)
 		best = best_of_role(role, &wanted, NULL, next_check);
 	if (best != NULL && best->account != NULL)
 		best = fairest(best, &wanted);
 	if (best != NULL)
+	{
+		reserved_enter(best->bundle->tag.queue_id);
 		claim = choose(best, max, &wanted);
+	}
 	LWLockRelease(shared->ready_lock);
 	return claim;
 }
@@ -227,7 +235,7 @@ ReadyClaim *
 ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mails),
 							TimestampTz now, TimestampTz *next_check)
 {
-	Wanted		wanted = {true, false, now, monotonic_now()};
+	Wanted		wanted = {true, false, now, monotonic_now(), {true, 0}};
 	ReadyQueue *best = NULL;
 	ReadyClaim *claim = NULL;
 	ReadyDatabase *db;
@@ -267,7 +275,7 @@ may_be_due(ReadyBundle *bundle, TimestampTz now)
 bool
 ready_queue_is_due(Oid database, Oid owner, TimestampTz now)
 {
-	const Wanted wanted = {.now = now};
+	Wanted		wanted = {.now = now};
 	ReadyRole  *role;
 	dlist_iter	iter;
 	bool		due = false;
@@ -276,6 +284,7 @@ ready_queue_is_due(Oid database, Oid owner, TimestampTz now)
 	role = ready_role(database, owner);
 	if (role != NULL)
 	{
+		reserved_view(database, owner, &wanted.reserved);
 		dlist_foreach(iter, &role->bundles)
 		{
 			ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);

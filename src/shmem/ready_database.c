@@ -10,6 +10,7 @@
 
 #include "base/timer.h"
 #include "shmem/ready_queue_slots.h"
+#include "shmem/reserved.h"
 
 static ReadyDatabase *databases = NULL; /* [max_worker_processes] */
 
@@ -94,4 +95,5 @@ ready_queues_forget(Oid database)
 		db->database = InvalidOid;
 	}
 	LWLockRelease(shared->ready_lock);
+	reserved_load(database, NULL, 0);
 }

@@ -9,6 +9,7 @@
 
 #include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
+#include "shmem/reserved.h"
 
 static int
 count_bundles(ReadyDatabase *db)
@@ -34,12 +35,14 @@ oldest_due(ReadyBundle *bundle, TimestampTz now)
 }
 
 static void
-summarize(ReadyBundle *bundle, TimestampTz now, bool oldest, ReadySummary *summary)
+summarize(ReadyBundle *bundle, TimestampTz now, bool oldest, const ReservedView *reserved,
+		  ReadySummary *summary)
 {
 	ready_place_due(bundle, now);
 	summary->owner = bundle->tag.owner;
 	summary->deliveries = LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds);
 	summary->capacity = limits_have_capacity_locked(bundle->limits) &&
+		(summary->deliveries || reserved_allows(reserved, bundle->tag.queue_id)) &&
 		rates_room(bundle->limits, false) > 0;
 	summary->ready = bundle->ready != NULL ?
 		Max(Min(bundle->nready, rates_room(bundle->limits, true)), 1) : 0;
@@ -58,8 +61,12 @@ summarize_all(ReadyDatabase *db, TimestampTz now, bool oldest, ReadySummary *sum
 
 	dlist_foreach(roles, &db->roles)
 	{
-		dlist_foreach(bundles, &dlist_container(ReadyRole, node, roles.cur)->bundles)
-			summarize(dlist_container(ReadyBundle, node, bundles.cur), now, oldest,
+		ReadyRole  *role = dlist_container(ReadyRole, node, roles.cur);
+		ReservedView reserved;
+
+		reserved_view(db->database, role->tag.owner, &reserved);
+		dlist_foreach(bundles, &role->bundles)
+			summarize(dlist_container(ReadyBundle, node, bundles.cur), now, oldest, &reserved,
 					  &summaries[n++]);
 	}
 	return n;

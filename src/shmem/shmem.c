@@ -13,6 +13,7 @@
 #include "shmem/dependents.h"
 #include "shmem/preload.h"
 #include "shmem/ready_queue.h"
+#include "shmem/reserved.h"
 #include "shmem/senders.h"
 #include "shmem/statistics.h"
 #include "shmem/waiters.h"
@@ -31,6 +32,7 @@ defer_shmem_request(void)
 	size = add_size(size, MAXALIGN(waiters_shmem_size()));
 	size = add_size(size, MAXALIGN(dependents_shmem_size()));
 	size = add_size(size, ready_queues_shmem_size());
+	size = add_size(size, reserved_shmem_size());
 	size = add_size(size, statistics_shmem_size());
 	size = add_size(size, MAXALIGN(alert_counters_shmem_size()));
 	RequestAddinShmemSpace(size);
@@ -71,6 +73,7 @@ defer_shmem_startup(void)
 	waiters_shmem_init();
 	dependents_shmem_init();
 	ready_queues_shmem_init();
+	reserved_shmem_init();
 	statistics_shmem_init();
 	alert_counters_shmem_init();
 	LWLockRelease(AddinShmemInitLock);

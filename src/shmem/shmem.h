@@ -3,7 +3,7 @@
  *		What all processes of defer share.
  *
  * Each subject has a header and a file of its own: databases, workers, senders,
- * waiters, dependents, ready_queue, limits, scheduled_set, statistics,
+ * waiters, dependents, ready_queue, limits, reserved, scheduled_set, statistics,
  * alert_counter.  All of it can be rebuilt from the tables (but statistics and
  * alert counters, which begin anew): a scheduler does so when it starts.  No
  * pointer into a process' own memory is ever kept.
@@ -47,6 +47,8 @@ typedef struct SharedState
 	int			await_free;		/* workers that may await and not count */
 	int			await_share;	/* of these, those of one role */
 	int			await_workers;	/* others that a role with such may have */
+	int			extra_workers;	/* beyond max_workers, each the first of its
+								 * role */
 	bool		restored;		/* from a base backup, and not all databases
 								 * know it yet */
 

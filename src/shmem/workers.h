@@ -77,6 +77,8 @@ typedef struct WorkerSlot
 	bool		leave;			/* another role needs the slot */
 	bool		blocked;		/* its own transaction has failed, and is
 								 * tried again */
+	bool		works;			/* these two under ready_lock: it has jobs of */
+	int32		works_in;		/* that queue; 0: of one without limits */
 	int16		suspect;		/* of the job it runs: see
 								 * worker_reserve_suspect() */
 

@@ -87,6 +87,8 @@ group_row(Page *page, const PGresult *res, int i, const char *queue)
 	part_count_cell(page, res, i, "retrying", "is-retrying");
 	part_count_cell(page, res, i, "scheduled", "");
 	part_seconds_cell(page, res, i, "oldest");
+	html_add(out, "<td class=\"num\">%s</td><td class=\"num\">%s</td>", result_text(res, i, "weight"),
+			 result_text(res, i, "percent"));
 	buffer_add(out, "<td class=\"cut\">");
 	if (paused)
 		html_state(out, "paused");
@@ -124,11 +126,13 @@ show_groups(Page *page, const char *queue)
 		" WHERE j.queue = $1 AND j.group_key IS NOT NULL AND j.ready GROUP BY 1),"
 		" g AS MATERIALIZED (SELECT g.* FROM defer.groups g WHERE g.kind = 'queue' AND g.name = $1"
 		" ORDER BY g.paused DESC, g.queued DESC, g.group_key LIMIT 100)"
-		" SELECT g.*, pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - g.oldest_ready) AS oldest,"
+		" SELECT g.*, pg_catalog.round((g.share * 100)::pg_catalog.numeric) || '%' AS percent,"
+		" pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - g.oldest_ready) AS oldest,"
 		" defer.waiting_for(h.head) AS waits FROM g LEFT JOIN h ON h.group_key = g.group_key"
 		" ORDER BY g.paused DESC, g.queued DESC, g.group_key";
 	static const char *const titles[] = {
-		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Oldest", "Waits for", "", NULL
+		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Oldest", "#Weight", "#Share", "Waits for", "",
+		NULL
 	};
 	PGresult   *res = page_query(page, sql, 1, &queue);
 
@@ -155,7 +159,7 @@ page_queue(Page *page)
 {
 	static const char *const sql =
 		"SELECT s.owner, s.paused, s.concurrency, s.priority, s.group_by, s.group_concurrency, s.max_attempts,"
-		" s.rate, s.group_rate"
+		" s.rate, s.group_rate, s.reserved"
 		" FROM defer.settings s WHERE s.kind = 'queue' AND s.name = $1";
 	static const struct
 	{
@@ -164,7 +168,7 @@ page_queue(Page *page)
 	}			facts[] = {
 		{"Owner", "owner"}, {"Limit", "concurrency"}, {"Priority", "priority"}, {"Attempts", "max_attempts"},
 		{"Groups by", "group_by"}, {"Limit of a group", "group_concurrency"}, {"Rate", "rate"},
-		{"Rate of a group", "group_rate"}
+		{"Rate of a group", "group_rate"}, {"Reserved workers", "reserved"}
 	};
 	const char *name = request_query(page->request, "name");
 	Buffer	   *out = page->out;

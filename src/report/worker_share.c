@@ -1,7 +1,8 @@
 /*
- * group_share.c
- *		Functions of the view defer.groups: how much of the workers' time a group has
- *		had, and when a rate lets the next attempt begin.
+ * worker_share.c
+ *		How workers are shared: what a group has had of their time and when a rate lets the
+ *		next attempt begin, for the view defer.groups; how many are kept for a queue, for
+ *		defer.health.
  */
 #include "postgres.h"
 
@@ -17,10 +18,12 @@
 #include "config/settings_cache.h"
 #include "shmem/fair_queue.h"
 #include "shmem/limits.h"
+#include "shmem/reserved.h"
 #include "shmem/shmem.h"
 
 PG_FUNCTION_INFO_V1(defer_group_share);
 PG_FUNCTION_INFO_V1(defer_next_token);
+PG_FUNCTION_INFO_V1(defer_reserved_workers);
 
 /* Most fair queues, of different roles and priorities, that are added up */
 #define USES_MAX	256
@@ -105,4 +108,13 @@ defer_next_token(PG_FUNCTION_ARGS)
 	if (next == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(next);
+}
+
+/* defer.reserved_workers(queue) */
+Datum
+defer_reserved_workers(PG_FUNCTION_ARGS)
+{
+	const int32 queue_id = queue_settings(text_to_cstring(PG_GETARG_TEXT_PP(0)))->id;
+
+	PG_RETURN_INT32(reserved_granted(MyDatabaseId, queue_id));
 }
