@@ -107,6 +107,15 @@ is($node->safe_psql('postgres', "SELECT state, run_at > clock_timestamp() + inte
 is($node->safe_psql('postgres', q{SELECT schedule, scheduled_for FROM defer.jobs WHERE scheduled_for IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1}), '',
 	'no tick came twice');
 
+# A token comes when it would have, also for the job that waits for it
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION paced(tenant text) RETURNS void LANGUAGE sql AS 'INSERT INTO effect VALUES (defer.current_job())';
+	SELECT defer.configure('paced', group_by => 'tenant', group_rate => '1/5 s');
+	SELECT count(defer.enqueue('paced', '["g"]')) FROM generate_series(1, 3)});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.jobs WHERE function LIKE '%.paced(%' AND state = 'succeeded'}, 'one of a rate has run');
+set_clock(-2 * $HOUR);
+until_ok($node, q{SELECT count(*) = 3 FROM defer.jobs WHERE function LIKE '%.paced(%' AND state = 'succeeded'}, 'the others run when their tokens come');
+
 # DDL that waits for us does not wait for the clock
 $node->safe_psql('postgres', q{CREATE DATABASE other});
 $node->safe_psql('other', q{CREATE EXTENSION defer; SELECT defer.command('SELECT pg_sleep(600)')});
