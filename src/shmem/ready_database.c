@@ -7,7 +7,6 @@
 #include "miscadmin.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/timestamp.h"
 
 #include "base/timer.h"
 #include "shmem/ready_queue_slots.h"
@@ -43,33 +42,6 @@ ready_database(Oid database)
 	return NULL;
 }
 
-/*
- * Put the queues where they belong that wait for a token: if the wall clock was set, they
- * stand at the wrong time of it
- */
-static void
-place_waiting(ReadyDatabase *db)
-{
-	const TimestampTz now = GetCurrentTimestamp();
-	dlist_iter	roles;
-	dlist_iter	bundles;
-	dlist_iter	queues;
-
-	dlist_foreach(roles, &db->roles)
-	{
-		dlist_foreach(bundles, &dlist_container(ReadyRole, node, roles.cur)->bundles)
-		{
-			dlist_foreach(queues, &dlist_container(ReadyBundle, node, bundles.cur)->queues)
-			{
-				ReadyQueue *slot = dlist_container(ReadyQueue, node, queues.cur);
-
-				if (slot->place == PLACE_LATER && slot->blocked)
-					ready_place(slot, now);
-			}
-		}
-	}
-}
-
 void
 ready_queues_open(Oid database)
 {
@@ -90,11 +62,13 @@ ready_queues_open(Oid database)
 		dlist_init(&db->roles);
 		dlist_init(&db->stale_limits);
 	}
+
+	/*
+	 * queues that wait for a token are placed anew then: the clock may have
+	 * been set
+	 */
 	if (db != NULL)
-	{
 		limits_reload_locked(db);
-		place_waiting(db);
-	}
 	LWLockRelease(shared->ready_lock);
 }
 
