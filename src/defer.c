@@ -17,6 +17,7 @@
 #include "base/guc.h"
 #include "base/wait_events.h"
 #include "config/function_identity.h"
+#include "shmem/begun_jobs.h"
 #include "shmem/dependents.h"
 #include "shmem/preload.h"
 #include "shmem/shmem.h"
@@ -55,7 +56,7 @@ shmem_startup(void)
 		prev_shmem_startup_hook();
 	defer_wait_events_init();
 	defer_shmem_startup();
-	restore_detect_at_start();
+	begun_jobs_open(shared->nworker_slots, restore_detect_at_start());
 }
 
 void

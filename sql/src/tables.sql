@@ -84,7 +84,7 @@ COMMENT ON COLUMN defer.job.claim IS
 COMMENT ON COLUMN defer.job.attempt IS 'attempts that have ended without success and count';
 COMMENT ON COLUMN defer.job.crashes IS 'attempts known to have ended with the process or the server';
 COMMENT ON COLUMN defer.job.suspect IS
-	'0; 1: may have been running when the server crashed, taken alone; 2: did so twice in company, runs while no other such job does';
+	'crashes of the server that it may have caused; after two it is taken alone, and runs while no other such job does';
 COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures and deadlocks, which are not attempts';
 COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command; deliveries: h HTTP, e e-mail, s Slack';
 COMMENT ON COLUMN defer.job.group_key IS 'the group, such as a tenant; NULL: the job is in none';

@@ -13,6 +13,9 @@
 /* No time: "no schedule", "no discard_at".  Never a time that users can give */
 #define NO_TIME			DT_NOBEGIN
 
+/* A job that may have crashed the server so often is claimed alone */
+#define SUSPECT_ALONE	2
+
 /* What a job waits for, besides a time and a worker (job.waits) */
 #define WAITS_NOTHING	'\0'
 #define WAITS_JOBS		'j'		/* other jobs have to end: defer.dependency */
@@ -39,7 +42,8 @@ typedef struct Job
 	int64		claim;			/* 0: free */
 	int32		attempt;		/* attempts that ended without success */
 	int16		crashes;
-	int16		suspect;
+	int16		suspect;		/* crashes of the server that it may have
+								 * caused; see SUSPECT_ALONE */
 	int16		conflicts;
 	char		kind;			/* JOB_... */
 	int64		parent_id;		/* 0: none */

@@ -66,6 +66,15 @@ own_transaction_wait_briefly(void)
 							 GUC_ACTION_LOCAL, true, 0, false);
 }
 
+/* Do not flush the commit, whatever the process' setting is */
+void
+own_transaction_do_not_flush(void)
+{
+	if (synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 void
 own_transaction_begin(void)
 {

@@ -18,6 +18,7 @@ extern void own_transaction_end(void);
 
 /* In one: fail soon where a lock is held by others, as more than this one waits for us */
 extern void own_transaction_wait_briefly(void);
+extern void own_transaction_do_not_flush(void);
 
 extern bool own_transaction_is_locked(void);
 extern bool own_transaction_would_wait(void);

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
@@ -27,6 +28,7 @@
 #include "base/own_transaction.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
+#include "shmem/begun_jobs.h"
 #include "shmem/xact_notify_job.h"
 #include "table/claim_table.h"
 #include "table/job_by_id.h"
@@ -221,7 +223,10 @@ batch_new_record(Batch *new_batch)
 	}
 	insert_claim_row(new_batch);
 	batch_publish(new_batch);
-	ForceSyncCommit();
+	if (begun_jobs_stored())
+		own_transaction_do_not_flush();
+	else
+		ForceSyncCommit();
 }
 
 /* The claim is committed: the new batch takes the old one's place */
@@ -234,6 +239,7 @@ batch_new_commit(Batch *new_batch)
 
 	/* copy only the used part: a Batch is large */
 	memcpy(&batch, new_batch, offsetof(Batch, jobs) + new_batch->njobs * sizeof(BatchJob));
+	batch.claim_lsn = XactLastCommitEnd;
 	new_batch->context = old;
 	new_batch->njobs = 0;
 	batch_unpublish(false);
@@ -243,6 +249,22 @@ void
 batch_new_abort(void)
 {
 	batch_unpublish(true);
+}
+
+void
+batch_flush_claim(void)
+{
+	if (XLogRecPtrIsInvalid(batch.claim_lsn))
+		return;
+	XLogFlush(batch.claim_lsn);
+	batch.claim_lsn = InvalidXLogRecPtr;
+}
+
+void
+batch_effects_persist(void)
+{
+	begun_job_persists();
+	batch_flush_claim();
 }
 
 /* Finalize in a transaction of its own: no more jobs, or time to go */

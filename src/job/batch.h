@@ -7,6 +7,8 @@
 #ifndef BATCH_H
 #define BATCH_H
 
+#include "access/xlogdefs.h"
+
 #include "base/job.h"
 #include "base/own_transaction.h"
 #include "table/tid_cache.h"
@@ -38,6 +40,7 @@ typedef struct Batch
 	MemoryContext context;
 	int64		claim_id;		/* 0: none */
 	CachedTid	claim_place;	/* of its row */
+	XLogRecPtr	claim_lsn;		/* its commit ends here; 0: it is flushed */
 	LimitScopes scopes;			/* its limits, but for groups */
 	bool		reserved;		/* we have a place under these */
 	int			ngroups;
@@ -106,6 +109,13 @@ extern void batch_finalize_in_transaction(void);
 extern void batch_new_record(Batch *new_batch);
 extern void batch_new_commit(Batch *new_batch);
 extern void batch_new_abort(void);
+
+/*
+ * Flush the claim.  Before a job that is to be known to have run after any crash
+ * begins; and where a job that runs is about to do what no crash takes back.
+ */
+extern void batch_flush_claim(void);
+extern void batch_effects_persist(void);
 
 /* job/batch_entries.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);

@@ -2,8 +2,9 @@
  * claim.c
  *		Taking jobs, a batch at a time.
  *
- * A claim is one transaction, flushed before the first job begins: after a
- * crash the server knows what it was running.  It writes the number of the
+ * A claim is one transaction.  It is not flushed before its first job begins: what
+ * that commits comes behind the claim in the WAL, and which job had begun when the
+ * server crashed is in shmem/begun_jobs.c.  A claim writes the number of the
  * claim into each job's row (a HOT update), one row into defer.claim, and
  * deletes the rows of the last batch's jobs that succeeded.
  *
@@ -173,7 +174,8 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
 			break;
 		}
 		note_row(result, action, key, &ndone, &nlocked);
-		if (action == ROW_CLAIMED && my_worker != NULL && new_batch->jobs[0].job.suspect > 0)
+		if (action == ROW_CLAIMED && my_worker != NULL &&
+			new_batch->jobs[0].job.suspect >= SUSPECT_ALONE)
 			max = 1;
 	}
 	result->at_locked = nlocked > CLAIM_LOCKED_ROWS;
@@ -318,7 +320,7 @@ claim_ready_queues(Batch *new_batch, ReadyClaim *claim, int max, TimestampTz now
 	for (int i = 0; i < claim->nqueues && new_batch->njobs < max; i++)
 	{
 		/* a job that may have crashed the server runs alone */
-		if (new_batch->njobs > 0 && new_batch->jobs[0].job.suspect > 0)
+		if (new_batch->njobs > 0 && new_batch->jobs[0].job.suspect >= SUSPECT_ALONE)
 			break;
 		claim_ready_queue(new_batch, &claim->queues[i],
 						  Min(max, new_batch->njobs + claim->queues[i].share), now);

@@ -150,12 +150,12 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has, Timest
 	if (!limit_scopes_cover(has, needs))
 		return limits_key != job.limits_key ? move_row(&tid, slot, needs, limits_key) :
 			ROW_OTHER_LIMITS;
-	if (job.suspect > 0 && my_worker != NULL)
+	if (job.suspect >= SUSPECT_ALONE && my_worker != NULL)
 	{
 		/* alone in its batch, and only if that is possible now */
 		if (new_batch->njobs > 0)
 			return ROW_STOP;
-		if (!worker_reserve_suspect(job.suspect))
+		if (!worker_reserve_suspect())
 			return ROW_POSTPONED;
 	}
 	if (!job_set_claim_at(&tid, slot, new_batch->claim_id,

@@ -39,6 +39,7 @@
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "function/function.h"
+#include "job/batch.h"
 #include "job/command.h"
 #include "job/execute.h"
 #include "job/result.h"
@@ -78,6 +79,10 @@ execute_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *typ
 	plans = pg_plan_queries(queries, sql, CURSOR_OPT_PARALLEL_OK, params);
 	if (snapshot)
 		PopActiveSnapshot();
+
+	/* it may commit, or be one that does not run in a transaction */
+	if (plans != NIL && linitial_node(PlannedStmt, plans)->commandType == CMD_UTILITY)
+		batch_effects_persist();
 
 	/*
 	 * a name of its own: the job's CALL runs while the function of a step

@@ -393,6 +393,21 @@ finish_crashed_delivery(Job *job, TimestampTz started_at)
 }
 
 /*
+ * The server has crashed while the job ran, through no fault of it, and its writes are
+ * gone: no attempt is used up.  The caller has locked its row and has set "suspect".
+ */
+void
+finish_interrupted_row(Job *job, TimestampTz started_at)
+{
+	TimestampTz next = Max(GetCurrentTimestamp(), job->run_at);
+
+	job_attempt_end(job, job->attempt + 1, started_at, "interrupted",
+					made_up_error(FAILURE_INTERRUPTED, NULL), next);
+	job->discard_at = NO_TIME;	/* it has begun in time */
+	free_row(job, next);
+}
+
+/*
  * A job that may have been running when its process or the server went; the
  * caller has locked its row and has set "suspect".  "named": it is known to
  * have taken the process with it; "counts": it is known to have been running.

@@ -78,6 +78,7 @@ extern bool finish_delivery(const Job *taken, TimestampTz started_at, const Deli
 
 /* The parts that recovery shares; in the caller's transaction */
 extern void finish_crashed_delivery(Job *job, TimestampTz started_at);
+extern void finish_interrupted_row(Job *job, TimestampTz started_at);
 extern void finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts);
 
 #endif							/* DEFER_FINISH_H */

@@ -9,18 +9,9 @@
  * A worker that ended by itself has left word of what it ran: that attempt is
  * over, and the other jobs lose none.
  *
- * After a crash of the server it is unknown which jobs of a batch had begun,
- * and which one was to blame.  A job that was alone in its claim was running:
- * that attempt is over.  The others lose none.  All of them are suspects from
- * now on and are claimed alone, so that the next crash tells which job was
- * running:
- *
- *	suspect 0	->	1, runs beside others
- *	suspect 1	the only suspect that ran: it is named; else -> 2
- *	suspect 2	runs while no other suspect does: it is named
- *
- * Only a named job has the crash counted, and is given up after
- * defer.max_crashes of them.
+ * After a crash of the server job/crashed_jobs.c first deals with the jobs that had
+ * begun.  The others lose no attempt.  If the machine was lost it is unknown which had
+ * begun: a job that may be tried once, and was alone in its claim, counts as tried.
  */
 #include "postgres.h"
 
@@ -48,6 +39,8 @@
 #include "table/history_table.h"
 #include "table/job_by_id.h"
 #include "table/rollup.h"
+#include "config/settings_cache.h"
+#include "job/crashed_jobs.h"
 #include "job/finish.h"
 #include "job/recovery.h"
 
@@ -58,20 +51,18 @@ typedef struct Orphan
 	int			nunfinished;	/* its jobs that have not ended */
 } Orphan;
 
-/* What was running when the server crashed */
-typedef struct CrashState
+/* Jobs that ran when their worker ended, as in DatabaseSlot */
+typedef struct LostJobs
 {
-	int			unfinished;
-	int			suspects;
-	int			nlost;			/* as in DatabaseSlot */
-	int64		lost[LOST_MAX];
-} CrashState;
+	int			n;
+	int64		ids[LOST_MAX];
+} LostJobs;
 
 /* ------------------------------------------------------------------------
  * Which claims
  * ------------------------------------------------------------------------ */
 
-static bool
+bool
 claim_is_live(int64 id)
 {
 	bool		live = false;
@@ -134,7 +125,7 @@ is_orphaned(const Job *job, const Orphan *orphan)
 
 /* Count the unfinished jobs of the orphans.  Reads only, and locks nothing */
 static void
-collect_unfinished(List *orphans, CrashState *crash_state)
+count_unfinished(List *orphans)
 {
 	ListCell   *cell;
 
@@ -147,63 +138,49 @@ collect_unfinished(List *orphans, CrashState *crash_state)
 			Job			job;
 
 			CHECK_FOR_INTERRUPTS();
-			if (orphan->claim->jobs[i] == CLAIM_SETTLED_JOBS)
-			{
+			if (orphan->claim->jobs[i] == CLAIM_SETTLED_JOBS ||
+				(job_read(orphan->claim->jobs[i], &job) && is_orphaned(&job, orphan) &&
+				 !history_exists(job.id) && !kind_is_delivery(job.kind)))
 				orphan->nunfinished++;
-				continue;
-			}
-			if (!job_read(orphan->claim->jobs[i], &job) || !is_orphaned(&job, orphan) ||
-				history_exists(job.id))
-				continue;
-			if (kind_is_delivery(job.kind))
-				continue;		/* crashes no server */
-			orphan->nunfinished++;
-			crash_state->unfinished++;
-			if (job.suspect > 0)
-				crash_state->suspects++;
 		}
 	}
 }
 
 /* Check whether the job ran when its worker ended */
 static bool
-was_running(const Job *job, const CrashState *crash_state, bool alone)
+was_running(const Job *job, const LostJobs *lost, bool alone)
 {
-	if (crash_state->nlost > LOST_MAX)
+	if (lost->n > LOST_MAX)
 		return alone;			/* as far as we know */
-	for (int i = 0; i < crash_state->nlost; i++)
+	for (int i = 0; i < lost->n; i++)
 	{
-		if (crash_state->lost[i] == job->id)
+		if (lost->ids[i] == job->id)
 			return true;
 	}
 	return false;
 }
 
+/* Check whether a job may be begun only once: at most once is what its owner wants */
+static bool
+may_run_once(const Job *job)
+{
+	JobPolicy	policy;
+
+	job_policy(job, &policy);
+	return policy.max_attempts <= 1;
+}
+
 static void
-free_job(Job *job, const Orphan *orphan, const CrashState *crash_state, bool after_crash)
+free_job(Job *job, const Orphan *orphan, const LostJobs *lost, bool after_crash)
 {
 	bool		alone = orphan->nunfinished == 1;
-	bool		ran = after_crash ? alone : was_running(job, crash_state, alone);
-	bool		named = false;
 
 	if (kind_is_delivery(job->kind))
-	{
 		finish_crashed_delivery(job, orphan->claim->claimed_at);
-		return;
-	}
-	if (after_crash)
-	{
-		if (job->suspect == 0)
-		{
-			job->suspect = 1;
-			named = crash_state->unfinished == 1;
-		}
-		else if (job->suspect == 1 && crash_state->suspects > 1)
-			job->suspect = 2;
-		else
-			named = true;
-	}
-	finish_crashed_row(job, ran ? orphan->claim->claimed_at : NO_TIME, named && ran, ran);
+	else
+		finish_crashed_row(job, orphan->claim->claimed_at, false,
+						   after_crash ? alone && may_run_once(job) :
+						   was_running(job, lost, alone));
 }
 
 typedef enum SettleResult
@@ -219,7 +196,7 @@ typedef enum SettleResult
  * written again with those.  *nfreed is increased by the jobs set free.
  */
 static SettleResult
-finalize_orphan(const Orphan *orphan, const CrashState *crash_state, bool after_crash, int *nfreed)
+finalize_orphan(const Orphan *orphan, const LostJobs *lost, bool after_crash, int *nfreed)
 {
 	const ClaimRow *claim = orphan->claim;
 	ClaimRow	rest = {claim->id, claim->claimed_at, 0, NULL};
@@ -245,10 +222,13 @@ finalize_orphan(const Orphan *orphan, const CrashState *crash_state, bool after_
 				break;
 			case JOB_LOCKED:
 				if (!is_orphaned(&job, orphan))
+				{
+					finalized_any = true;	/* job/crashed_jobs.c did */
 					break;
+				}
 				if (!rollup_delete_ended(job.id, rollup_add))
 				{
-					free_job(&job, orphan, crash_state, after_crash);
+					free_job(&job, orphan, lost, after_crash);
 					finalized_any = true;
 					(*nfreed)++;
 				}
@@ -270,7 +250,7 @@ finalize_orphan(const Orphan *orphan, const CrashState *crash_state, bool after_
  * other claim.  Returns whether all of its jobs are finalized.
  */
 static bool
-finalize_claim(const Orphan *orphan, const CrashState *crash_state, bool after_crash, int *nfreed)
+finalize_claim(const Orphan *orphan, const LostJobs *lost, bool after_crash, int *nfreed)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool finalized = false;
@@ -282,7 +262,7 @@ finalize_claim(const Orphan *orphan, const CrashState *crash_state, bool after_c
 
 		own_transaction_begin();
 		if (claim_row_delete_id(orphan->claim->id, true))
-			result = finalize_orphan(orphan, crash_state, after_crash, &freed);
+			result = finalize_orphan(orphan, lost, after_crash, &freed);
 		if (result == NOTHING_SETTLED)
 		{
 			AbortCurrentTransaction();
@@ -323,28 +303,29 @@ recover_claims(bool after_crash)
 	MemoryContext scratch = AllocSetContextCreate(context, "defer recovery", ALLOCSET_DEFAULT_SIZES);
 	List	   *orphans;
 	ListCell   *cell;
-	CrashState	crash_state = {0};
-	bool		complete = true;
+	LostJobs	lost;
+	bool		complete;
 	int			nfreed = 0;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	crash_state.nlost = my_database->nlost;
-	memcpy(crash_state.lost, my_database->lost, sizeof(crash_state.lost));
+	lost.n = my_database->nlost;
+	memcpy(lost.ids, my_database->lost, sizeof(lost.ids));
 	LWLockRelease(shared->workers_lock);
 
 	own_transaction_begin();
 	MemoryContextSwitchTo(scratch);
 	orphans = find_orphans();
-	collect_unfinished(orphans, &crash_state);
+	count_unfinished(orphans);
 	own_transaction_end();
+	complete = crashed_jobs_settle(&nfreed);
 
 	foreach(cell, orphans)
 	{
-		if (!finalize_claim(lfirst(cell), &crash_state, after_crash, &nfreed))
+		if (!finalize_claim(lfirst(cell), &lost, after_crash, &nfreed))
 			complete = false;
 	}
 	if (complete)
-		forget_lost(crash_state.nlost);
+		forget_lost(lost.n);
 	if (nfreed > 0)
 		ereport(LOG,
 				(after_crash ?

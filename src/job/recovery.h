@@ -14,4 +14,7 @@
  */
 extern bool recover_claims(bool after_crash);
 
+/* Check whether a live process of this database shows the claim in its slot */
+extern bool claim_is_live(int64 id);
+
 #endif							/* DEFER_RECOVERY_H */

@@ -9,8 +9,11 @@
  * lifecycle/restore_detect.c: a server restored from a base backup
  */
 
-/* In the postmaster: find out whether this is its first start, and mark that in a file */
-extern void restore_detect_at_start(void);
+/*
+ * In the postmaster: find out whether this is its first start, and mark that in a file.
+ * Returns whether the server goes on with the data that it had when it ran last.
+ */
+extern bool restore_detect_at_start(void);
 
 /* In a scheduler: mark the database as a copy if that file is there */
 extern void restore_detect_mark_database(void);

@@ -71,20 +71,26 @@ was_stopped_cleanly(void)
 	return clean;
 }
 
-/* In the postmaster, before recovery begins; again after a crash */
-void
+/*
+ * In the postmaster, before recovery begins; again after a crash.  Returns false on
+ * a standby, and where the server is restored.
+ */
+bool
 restore_detect_at_start(void)
 {
+	bool		own_data;
+
 	if (IsUnderPostmaster)
-		return;
-	shared->clean_start = !is_there("standby.signal") && !is_there("backup_label") &&
-		!is_there("recovery.signal") && was_stopped_cleanly();
+		return false;
+	own_data = !is_there("standby.signal") && !is_there("backup_label") &&
+		!is_there("recovery.signal");
+	shared->clean_start = own_data && was_stopped_cleanly();
 	if (is_there("standby.signal"))
 	{
 		/* that of its primary */
 		if (is_there(RESTORED_FILE))
 			durable_unlink(RESTORED_FILE, LOG);
-		return;
+		return false;
 	}
 	if (is_there("backup_label") || is_there("recovery.signal"))
 	{
@@ -94,6 +100,7 @@ restore_detect_at_start(void)
 				 errhint("Call defer.activate() in each that is to do the work from now on.")));
 	}
 	shared->restored = is_there(RESTORED_FILE);
+	return own_data;
 }
 
 /*

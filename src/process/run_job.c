@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -32,6 +33,7 @@
 #include "base/role_check.h"
 #include "base/timer.h"
 #include "base/wait_events.h"
+#include "shmem/begun_jobs.h"
 #include "shmem/limits.h"
 #include "shmem/workers.h"
 #include "function/direct_call_check.h"
@@ -56,6 +58,9 @@
 
 static BatchJob *running = NULL;
 static TimestampTz running_since;
+
+/* It may be tried once: that it was is to be known after any crash */
+static bool running_once;
 
 static void
 report_activity(const Job *job)
@@ -246,6 +251,30 @@ cut_context(ErrorData *error)
 		error->context = NULL;
 }
 
+/*
+ * Store that the job begins.  Where that has to be known also if the machine is lost,
+ * or cannot be stored, the claim says so.
+ */
+static void
+store_begin(const Job *job, const JobPolicy *policy)
+{
+	running_once = policy->max_attempts <= 1;
+	if (!begun_job_store(job, running_since))
+		batch_flush_claim();
+	else if (running_once)
+		batch_effects_persist();
+}
+
+/* The end of the job is written, and may not be flushed yet */
+static void
+store_end(void)
+{
+	if (running_once)
+		XLogFlush(XactLastCommitEnd);
+	running_once = false;
+	begun_job_clear();
+}
+
 /* The job's own transaction; false: it was not ours to run any more */
 static bool
 run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
@@ -270,6 +299,7 @@ run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
 	running = job;
 	report_activity(&job->job);
 	job_policy(&job->job, &policy);
+	store_begin(&job->job, &policy);
 	current_job.job = &job->job;
 	job_log_begin();
 	session_before_job();
@@ -333,6 +363,7 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 			ThrowErrorData(error);
 	}
 	PG_END_TRY();
+	store_end();
 	job_log_end();
 	steps_forget();
 	memset(&current_job, 0, sizeof(current_job));

@@ -120,7 +120,7 @@ slot_take_worker(Oid owner, bool extra, uint32 *generation)
 		slot->await_depth = 0;
 		slot->await_job = 0;
 		slot->awaited_at = 0;
-		slot->suspect = 0;
+		slot->suspect = false;
 		slot->claim_id = slot->previous_claim_id = slot->current_job = slot->cancel_job = 0;
 		slot->nentries = slot->nwaiting = 0;
 		found = i;
@@ -282,7 +282,7 @@ slot_detach_worker(bool connected, bool unfinalized, int64 lost_job)
 	my_worker->awaited_at = 0;
 	my_worker->await_job = 0;
 	my_worker->leave = my_worker->blocked = false;
-	my_worker->suspect = 0;
+	my_worker->suspect = false;
 
 	/*
 	 * one that could not connect is looked at by the scheduler, if there is

@@ -15,18 +15,14 @@
 #include <signal.h>
 
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lwlock.h"
+#include "storage/pmsignal.h"
 #include "storage/proc.h"
-#include "storage/spin.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -34,7 +30,6 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "pure/retry_policy.h"
 #include "base/callbacks.h"
 #include "base/guc.h"
 #include "base/guc_job.h"
@@ -42,6 +37,7 @@
 #include "base/role_check.h"
 #include "base/timer.h"
 #include "base/wait_events.h"
+#include "shmem/begun_jobs.h"
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/workers.h"
@@ -241,6 +237,8 @@ worker_before_exit(int code, Datum arg)
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (my_database->database != MyDatabaseId || (job == NULL && !batch_unfinalized()))
 		return;
+	if (!PostmasterIsAlive() && begun_job_leave())
+		return;
 
 	/*
 	 * A session may have locked what we write: then the scheduler finds the
@@ -272,6 +270,7 @@ worker_detach(int code, Datum arg)
 	bool		unfinalized = batch_unfinalized();
 
 	batch_release_limits();
+	begun_job_clear();
 	slot_detach_worker(connected, unfinalized, lost_job);
 }
 
@@ -478,6 +477,7 @@ defer_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, handle_sigint);
 	pqsignal(SIGTERM, die);
+	pqsignal(SIGQUIT, begun_job_handle_sigquit);
 	watch_sigterm();
 	BackgroundWorkerUnblockSignals();
 
@@ -485,6 +485,7 @@ defer_worker_main(Datum arg)
 	if (!slot_attach_worker(index, process_generation()))
 		proc_exit(EXIT_DONE);
 	on_shmem_exit(worker_detach, (Datum) 0);
+	begun_jobs_attach(index);
 	BackgroundWorkerInitializeConnectionByOid(my_worker->database, my_worker->owner, 0);
 	before_shmem_exit(worker_before_exit, (Datum) 0);
 	started_at = monotonic_now();

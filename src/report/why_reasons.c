@@ -347,7 +347,7 @@ look_at_workers(const WaitingJob *job, Workers *workers)
 
 		if (slot->state == WORKER_FREE)
 			continue;
-		workers->suspect = workers->suspect || slot->suspect != 0;
+		workers->suspect = workers->suspect || slot->suspect;
 		if (slot->database != MyDatabaseId || slot->owner != job->owner)
 		{
 			workers->others = true;
@@ -388,7 +388,7 @@ most_workers(const WaitingJob *job, const Workers *workers)
 static void
 worker_reasons(Reasons *found, const WaitingJob *job, const Workers *workers)
 {
-	if (job->suspect > 1 && workers->suspect)
+	if (job->suspect >= SUSPECT_ALONE && workers->suspect)
 		add(found, "order", DT_NOEND,
 			pstrdup("it may have crashed the server, and waits for the end of another such job"));
 	if (workers->holder != 0)

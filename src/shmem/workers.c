@@ -140,21 +140,19 @@ worker_set_progress(float4 progress)
 }
 
 bool
-worker_reserve_suspect(int16 suspect)
+worker_reserve_suspect(void)
 {
 	bool		may = true;
 
-	Assert(suspect > 0);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->nworker_slots && may; i++)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
-		if (slot != my_worker && slot->state != WORKER_FREE && slot->suspect > 0)
-			may = suspect == 1 && slot->suspect == 1;
+		may = slot == my_worker || slot->state == WORKER_FREE || !slot->suspect;
 	}
 	if (may)
-		my_worker->suspect = suspect;
+		my_worker->suspect = true;
 	LWLockRelease(shared->workers_lock);
 	return may;
 }
@@ -162,10 +160,10 @@ worker_reserve_suspect(int16 suspect)
 void
 worker_release_suspect(void)
 {
-	if (my_worker->suspect == 0)
+	if (!my_worker->suspect)
 		return;
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_worker->suspect = 0;
+	my_worker->suspect = false;
 	LWLockRelease(shared->workers_lock);
 }
 

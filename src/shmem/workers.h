@@ -79,8 +79,8 @@ typedef struct WorkerSlot
 								 * tried again */
 	bool		works;			/* these two under ready_lock: it has jobs of */
 	int32		works_in;		/* that queue; 0: of one without limits */
-	int16		suspect;		/* of the job it runs: see
-								 * worker_reserve_suspect() */
+	bool		suspect;		/* it runs a job that may have crashed the
+								 * server twice */
 
 	LWLock	   *lock;			/* never changes */
 
@@ -164,12 +164,10 @@ extern bool worker_set_state(WorkerState state);
 extern void worker_set_blocked(bool blocked);
 
 /*
- * Check whether this worker may run a job that may have crashed the server.
- * Jobs that did so once beside others (1) run beside others; jobs that did
- * twice (2) only while no other such job runs anywhere, so that the next crash
- * names one.
+ * Check whether this worker may run a job that may have crashed the server twice:
+ * only while no other such job runs anywhere, so that the next crash names one.
  */
-extern bool worker_reserve_suspect(int16 suspect);
+extern bool worker_reserve_suspect(void);
 extern void worker_release_suspect(void);
 
 extern void worker_set_progress(float4 progress);

@@ -27,6 +27,7 @@
 #include "base/callbacks.h"
 #include "base/errcodes.h"
 #include "base/guc_job.h"
+#include "shmem/begun_jobs.h"
 #include "job/finish.h"
 #include "steps/pass.h"
 #include "steps/steps.h"
@@ -263,6 +264,7 @@ pass_commit(PassStep *step, Jsonb *result)
 	if (reset)
 	{
 		current_job.job->attempt = 0;
+		begun_job_set_attempt(0);
 		current_job.job->conflicts = current_job.job->crashes = 0;
 		current_job.job->waits = WAITS_NOTHING;
 	}

@@ -44,6 +44,8 @@ crash(PG_FUNCTION_ARGS)
 		kill(getpid(), SIGKILL);
 	else if (strcmp(how, "exit") == 0)
 		_exit(0);
+	else if (strcmp(how, "panic") == 0)
+		elog(PANIC, "as wanted");
 	else
 		elog(ERROR, "what is \"%s\"?", how);
 	PG_RETURN_VOID();
