@@ -127,10 +127,15 @@ compat_may_connect(Oid database, Oid role)
 }
 
 /*
- * From 18 on heapam asserts that there is a snapshot when a row is written to a
- * table whose values may be stored out of line, also where none is used.
+ * From 18 on, and in later minor releases of others, heapam asserts that there is a
+ * snapshot when a row is written to a table whose values may be stored out of line,
+ * also where none is used.
  */
-#define COMPAT_INSERT_NEEDS_SNAPSHOT (PG_VERSION_NUM >= 180000)
+#if PG_VERSION_NUM >= 180000 || defined(USE_ASSERT_CHECKING)
+#define COMPAT_INSERT_NEEDS_SNAPSHOT true
+#else
+#define COMPAT_INSERT_NEEDS_SNAPSHOT false
+#endif
 
 /*
  * Table and index writes.  16 made "which indexes need a new entry" an enum
