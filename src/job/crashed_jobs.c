@@ -34,13 +34,15 @@
 #include "table/job_by_id.h"
 
 /*
- * Check whether the row is that of the job as it had begun.  One that waits has ended
- * its pass, and the entry was not cleared yet.
+ * Check whether the row is that of the job as it had begun.  One that has begun to wait
+ * since then has ended its pass, and the entry was not cleared yet.  One that was woken
+ * keeps the wait in its row until it comes to that step.
  */
 static bool
 is_meant(const Job *job, const BegunJob *begun)
 {
-	return job->waits == WAITS_NOTHING && job->enqueued_at == begun->enqueued_at &&
+	return (job->waits == WAITS_NOTHING || job->not_before < begun->started_at) &&
+		job->enqueued_at == begun->enqueued_at &&
 		job->attempt == begun->attempt && job->suspect == begun->suspect &&
 		!history_exists(job->id);
 }

@@ -115,6 +115,21 @@ for my $how (qw(kill terminate immediate fast))
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.dependency'), '0', "$how: nothing is left of what it waited for");
 }
 
+# A pass behind a wait is known to have run when the server crashes
+$node->safe_psql('postgres', q{
+	TRUNCATE gate;
+	CREATE PROCEDURE crashes() LANGUAGE plpgsql AS $$
+	BEGIN
+		IF EXISTS (SELECT FROM defer.steps WHERE job_id = defer.current_job()) THEN PERFORM public.here('second pass'); END IF;
+		CALL defer.sleep('nap', '10 milliseconds');
+	END $$});
+my $crashes = $node->safe_psql('postgres', q{SELECT defer.enqueue('crashes')});
+until_ok($node, q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = hashtext('second pass')::oid)}, 'the second pass runs');
+$stop{kill}->($crashes);
+until_ok($node, "SELECT EXISTS (SELECT FROM defer.attempts WHERE job_id = $crashes AND outcome = 'crashed')", 'its crash is counted');
+$node->safe_psql('postgres', q{INSERT INTO gate VALUES ('second pass')});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $crashes", 'and it ends');
+
 # ------------------------------------------------------------------------
 # Asleep: stops, and many at a time
 # ------------------------------------------------------------------------
