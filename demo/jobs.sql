@@ -1,4 +1,4 @@
--- The whole of it, on top of the application: two functions.
+-- The whole of it, on top of the application: three functions.
 
 -- one user: compute, keep, send
 CREATE FUNCTION compute_product_recommendation(user_id bigint) RETURNS void
@@ -22,9 +22,20 @@ BEGIN
 						format(E'Dear %s,\n\nthis week you might like\n\n%s\n', who.name, list));
 END $$;
 
+-- when all mails are out: one to the team.  Who was served is two jobs, this one and the mail
+CREATE FUNCTION tell_the_team() RETURNS bigint
+LANGUAGE sql AS $$
+  SELECT defer.email('team@shop.example', 'The weekly recommendations are out',
+                     format('%s sent, %s failed',
+                            sum(b.jobs) FILTER (WHERE b.state = 'succeeded')::bigint / 2,
+                            sum(b.jobs) FILTER (WHERE b.state = 'failed')))
+    FROM defer.batch() b
+$$;
+
 -- each Monday: one job for each user who wants it
 CREATE FUNCTION weekly_product_recommendations() RETURNS bigint
 LANGUAGE sql AS $$
+  SELECT defer.when_done('tell_the_team', deep => true);
   SELECT count(defer.enqueue('compute_product_recommendation',
                              jsonb_build_object('user_id', u.id)))
     FROM app_user u WHERE u.weekly_product_recommendations

@@ -2,6 +2,10 @@
 SELECT function, state, count(*), max(attempt) AS attempts FROM defer.jobs
  GROUP BY function, state ORDER BY min(id), state;
 
+\qecho '-- When all mails were out there was one to the team'
+SELECT j.args ->> 'subject' AS subject, j.args ->> 'body' AS body, j.state FROM defer.jobs j
+ WHERE j.function = 'defer.email' AND j.args ->> 'to' LIKE '%team@%';
+
 \qecho '-- Who could not be served, and why?'
 SELECT id, args, attempt, sqlstate, error FROM defer.jobs WHERE state = 'failed';
 

@@ -24,6 +24,7 @@
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"
 #include "function/direct_call_check.h"
+#include "table/fan_out_count.h"
 #include "table/job_table.h"
 #include "job/enqueue.h"
 #include "lifecycle/lifecycle.h"
@@ -75,6 +76,7 @@ _PG_init(void)
 	job_table_init();
 	enqueue_init();
 	dependents_init();
+	fan_out_count_init();
 	direct_call_check_init();
 	function_identity_init();
 	database_ddl_init();

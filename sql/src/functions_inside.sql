@@ -32,3 +32,8 @@ CREATE FUNCTION defer.inputs(OUT job_id bigint, OUT function text, OUT state tex
 	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 5 AS 'MODULE_PATHNAME', 'defer_inputs';
 COMMENT ON FUNCTION defer.inputs() IS
 	'the jobs that the job this is called in came after, in the order of "after", with their results; in place of one that failed, the rerun whose success counted. In a rerun: those of the job that it is a rerun of. Also when their history is gone. Error outside a job, or in code that does not run with the rights of its owner';
+
+CREATE FUNCTION defer.batch(OUT state text, OUT jobs bigint) RETURNS SETOF record
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 4 AS 'MODULE_PATHNAME', 'defer_batch';
+COMMENT ON FUNCTION defer.batch() IS
+	'in a job of defer.when_done(), or of the option when_done: how many jobs of the batch that it waited for have ended in which state: a row each for succeeded, failed, cancelled and discarded. Error outside a job, in one that waited for no batch, or in code that does not run with the rights of its owner';

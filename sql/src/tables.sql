@@ -59,6 +59,7 @@ CREATE TABLE defer.job (
 	behind			bigint,
 	waits			"char",
 	not_before		timestamptz,
+	fan_out_id		bigint,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
@@ -99,6 +100,8 @@ COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
 COMMENT ON COLUMN defer.job.waits IS
 	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. In a step of a procedure: s sleeps until run_at, w waits for other jobs, e for an event. NULL: it does not';
+COMMENT ON COLUMN defer.job.fan_out_id IS
+	'the job whose batch, one with "deep", this job is counted in; see defer.fan_out';
 COMMENT ON COLUMN defer.job.not_before IS
 	'of a job that waits, or is behind another: run_at afterwards; discard_at is as far from it as it will be from run_at';
 
@@ -115,14 +118,16 @@ CREATE TABLE defer.dependency (
 	state			"char",
 	function		text,
 	result			jsonb,
+	on_states		text,
 	CONSTRAINT dependency_pkey PRIMARY KEY (child_id, ord)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX dependency_awaits_idx ON defer.dependency (awaits_id, child_id) WHERE open;
 CREATE INDEX dependency_open_idx ON defer.dependency (child_id, ord) WHERE open;
+CREATE INDEX dependency_fan_out_idx ON defer.dependency (awaits_id) WHERE awaits_id OPERATOR(pg_catalog.<) 0;
 COMMENT ON TABLE defer.dependency IS 'jobs that come after other jobs; look at defer.dependencies instead';
 COMMENT ON COLUMN defer.dependency.ord IS 'place of the earlier job in "after", from 1 on';
 COMMENT ON COLUMN defer.dependency.parent_id IS
-	'the earlier job, or the rerun of it whose success counted for it';
+	'the earlier job, or the rerun of it whose success counted for it; a negative id: the batch of that job, see defer.fan_out';
 COMMENT ON COLUMN defer.dependency.awaits_id IS
 	'the job whose end is awaited; once that has failed, and the later job is held, the first of the line of reruns of which one has to succeed';
 COMMENT ON COLUMN defer.dependency.open IS 'the later job still waits for this';
@@ -130,6 +135,50 @@ COMMENT ON COLUMN defer.dependency.after_failure IS 'if the earlier job does not
 COMMENT ON COLUMN defer.dependency.state IS
 	'how the earlier job ended, as in defer.job_history, or g if it is gone; NULL: it has not';
 COMMENT ON COLUMN defer.dependency.function IS 'of the earlier job, once its history is gone; so is result';
+COMMENT ON COLUMN defer.dependency.on_states IS
+	'letters of the states of the earlier job in which the later one runs, of defer.when_done(); NULL: after_failure says what is done';
+
+-- Batches: jobs for which defer.when_done() was called before they had ended, and how many
+-- of the jobs that they have enqueued have ended.  Only the scheduler changes a row, by
+-- adding up those of fan_out_delta: see table/fan_out_count.c and job/fan_out_task.c.
+CREATE TABLE defer.fan_out (
+	id				bigint NOT NULL,
+	owner			regrole NOT NULL,
+	from_id			bigint NOT NULL,
+	deep			boolean NOT NULL,
+	outer_id		bigint,
+	closed			boolean NOT NULL DEFAULT false,
+	done			boolean NOT NULL DEFAULT false,
+	jobs			bigint NOT NULL DEFAULT 0,
+	succeeded		bigint NOT NULL DEFAULT 0,
+	failed			bigint NOT NULL DEFAULT 0,
+	cancelled		bigint NOT NULL DEFAULT 0,
+	discarded		bigint NOT NULL DEFAULT 0,
+	CONSTRAINT fan_out_pkey PRIMARY KEY (id)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+-- those that are over, and have to be found: none, as a rule
+CREATE INDEX fan_out_over_idx ON defer.fan_out (id)
+	WHERE closed AND NOT done AND jobs OPERATOR(pg_catalog.=)
+		(succeeded OPERATOR(pg_catalog.+) failed OPERATOR(pg_catalog.+) cancelled OPERATOR(pg_catalog.+) discarded);
+COMMENT ON TABLE defer.fan_out IS 'batches, the jobs that a job enqueues, for the end of which others wait; look at defer.batches instead';
+COMMENT ON COLUMN defer.fan_out.id IS 'the job that enqueues the others';
+COMMENT ON COLUMN defer.fan_out.from_id IS 'jobs with smaller ids are not counted: they were enqueued before';
+COMMENT ON COLUMN defer.fan_out.deep IS 'the jobs that these enqueue are counted, too';
+COMMENT ON COLUMN defer.fan_out.outer_id IS 'the batch, one with "deep", in which all that is counted here is counted as well';
+COMMENT ON COLUMN defer.fan_out.closed IS 'the job has ended';
+COMMENT ON COLUMN defer.fan_out.done IS 'it and all jobs that are counted have ended';
+
+CREATE TABLE defer.fan_out_delta (
+	id				bigint NOT NULL,
+	closed			boolean NOT NULL,
+	jobs			bigint NOT NULL,
+	succeeded		bigint NOT NULL,
+	failed			bigint NOT NULL,
+	cancelled		bigint NOT NULL,
+	discarded		bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+COMMENT ON TABLE defer.fan_out_delta IS
+	'counts that the scheduler has not added to defer.fan_out yet; a row is what one transaction has enqueued or ended';
 
 -- What procedures with steps have done.  A row is committed together with the work of the
 -- step, and stays as long as the job.  See steps/pass.c.
@@ -654,6 +703,9 @@ SELECT pg_catalog.pg_extension_config_dump('defer.signal_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.event_grant',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)'
 	' AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) grantee)');
+SELECT pg_catalog.pg_extension_config_dump('defer.fan_out',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.fan_out_delta', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_history_default', '');

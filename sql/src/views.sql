@@ -177,7 +177,8 @@ COMMENT ON VIEW defer.attempts IS
 	'attempts that did not succeed, of jobs you may see. outcome: failed, timed_out, crashed, conflict (serialization failure or deadlock, retried at once), snoozed, cancelled, interrupted. retry_at: when the next was to begin, NULL if there was to be none';
 
 CREATE VIEW defer.dependencies WITH (security_barrier) AS
-SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord, d.parent_id AS after_id,
+SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord, pg_catalog.abs(d.parent_id) AS after_id,
+	d.parent_id OPERATOR(pg_catalog.<) 0 AS batch,
 	CASE d.after_failure WHEN 'c' THEN 'cancel' WHEN 'r' THEN 'run' ELSE 'hold' END AS after_failure,
 	CASE d.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
 		WHEN 'g' THEN 'gone' END AS state,
@@ -185,7 +186,17 @@ SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord
   FROM defer.dependency d
  WHERE d.ord > 0 AND defer.may_see(d.owner);
 COMMENT ON VIEW defer.dependencies IS
-	'what jobs you may see come after. ord: the place in "after". after_id: the earlier job, or the rerun of it whose success counted. state: how that ended; NULL: it has not. open: the job still waits for it, because it has not ended, or is held because it did not succeed';
+	'what jobs you may see come after. ord: the place in "after". after_id: the earlier job, or the rerun of it whose success counted. batch: it is the batch of that job, the jobs that it enqueues, that has to end. state: how that ended; NULL: it has not. open: the job still waits for it, because it has not ended, or is held because it did not succeed';
+
+CREATE VIEW defer.batches WITH (security_barrier) AS
+SELECT f.id AS job_id, pg_catalog.pg_get_userbyid(f.owner) AS owner, f.deep, f.done, f.jobs,
+	GREATEST(f.jobs OPERATOR(pg_catalog.-) (f.succeeded OPERATOR(pg_catalog.+) f.failed OPERATOR(pg_catalog.+)
+		f.cancelled OPERATOR(pg_catalog.+) f.discarded), 0) AS unfinished,
+	f.succeeded, f.failed, f.cancelled, f.discarded
+  FROM defer.fan_out f
+ WHERE defer.may_see(f.owner);
+COMMENT ON VIEW defer.batches IS
+	'batches, the jobs that a job enqueues, for whose end jobs of defer.when_done() wait or have waited; of jobs you may see. job_id: the job that enqueues. deep: the jobs that these enqueue are counted, too. done: it and all jobs of the batch have ended. The other columns are numbers of jobs, of a moment ago; jobs that a worker has taken together are counted together. A batch is there as long as the history of the jobs that have waited for it';
 
 CREATE VIEW defer.steps WITH (security_barrier) AS
 SELECT s.job_id, s.ord, s.name, CASE s.kind WHEN 's' THEN 'step' WHEN 't' THEN 'now' WHEN 'r' THEN 'random'

@@ -23,6 +23,8 @@
 #include "base/roles.h"
 #include "shmem/dependents.h"
 #include "table/dependency_table.h"
+#include "table/fan_out_count.h"
+#include "table/fan_out_table.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "job/after.h"
@@ -53,6 +55,15 @@ read_after_failure(FunctionCallInfo fcinfo, int n)
 				 errmsg("unrecognized value \"%s\" for \"after_failure\"", name),
 				 errhint("It is cancel, run or hold.")));
 	return AFTER_FAILURE_HOLD;
+}
+
+static void
+no_such_job(int64 id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("job " INT64_FORMAT " in \"after\" does not exist", id),
+			 errhint("It must be a job of yours that was enqueued in this transaction or in one that has committed. Jobs that have finished are removed after defer.retention.")));
 }
 
 /* An id and where it stands */
@@ -117,6 +128,7 @@ after_read(FunctionCallInfo fcinfo, int first, After *after)
 					 errhint("Name the jobs that this one comes after.")));
 		return false;
 	}
+	after->on_states = NULL;
 	after->after_failure = read_after_failure(fcinfo, first + OPTION_AFTER_FAILURE);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(first + OPTION_AFTER), INT8OID, 8, FLOAT8PASSBYVAL,
 					  TYPALIGN_DOUBLE, &elements, &nulls, &n);
@@ -131,6 +143,8 @@ after_read(FunctionCallInfo fcinfo, int first, After *after)
 					 errmsg("\"after\" must not contain NULL"),
 					 errdetail("Element %d is NULL.", i + 1)));
 		places[i] = (Place) {DatumGetInt64(elements[i]), i};
+		if (places[i].id <= 0)
+			no_such_job(places[i].id);
 	}
 	after->n = remove_duplicates(places, n);
 	after->ids = palloc(after->n * sizeof(int64));
@@ -143,6 +157,19 @@ after_read(FunctionCallInfo fcinfo, int first, After *after)
  * The earlier jobs
  * ------------------------------------------------------------------------ */
 
+/* The batch of a job "succeeds" when it is over */
+static void
+look_at_batch(int64 id, JobLook *look)
+{
+	FanOut		fan_out;
+
+	look->found = fan_out_read(id, &fan_out);
+	if (!look->found)
+		return;
+	look->owner = fan_out.owner;
+	look->state = fan_out.done ? STATE_SUCCEEDED : PARENT_NOT_ENDED;
+}
+
 void
 job_look(int64 id, JobLook *look)
 {
@@ -152,6 +179,11 @@ job_look(int64 id, JobLook *look)
 	bool		is_free = false;
 
 	memset(look, 0, sizeof(JobLook));
+	if (id < 0)
+	{
+		look_at_batch(-id, look);
+		return;
+	}
 	CommandCounterIncrement();
 
 	/* in this order: the row goes only after there is one in the history */
@@ -178,18 +210,14 @@ job_look(int64 id, JobLook *look)
 static void
 check_found(int64 id, const JobLook *look)
 {
-	if (look->found && role_may_manage(look->owner))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("job " INT64_FORMAT " in \"after\" does not exist", id),
-			 errhint("It must be a job of yours that was enqueued in this transaction or in one that has committed. Jobs that have finished are removed after defer.retention.")));
+	if (!look->found || !role_may_manage(look->owner))
+		no_such_job(id);
 }
 
 char *
 after_reason(int64 id, char state)
 {
-	const char *what = state == STATE_FAILED ? "failed" :
+	const char *what = state == STATE_SUCCEEDED ? "succeeded" : state == STATE_FAILED ? "failed" :
 		state == STATE_CANCELLED ? "was cancelled" :
 		state == STATE_DISCARDED ? "was discarded" : "is not there any more";
 
@@ -208,12 +236,17 @@ look_at_parent(const After *after, int i, Dependency *row)
 
 	dependents_publish(id);
 	job_look(id, &look);
-	check_found(id, &look);
+	if (id > 0)
+		check_found(id, &look);
+	else if (!look.found)
+		look.state = STATE_SUCCEEDED;	/* it was over before there was one */
 	*row = (Dependency)
 	{
 		.ord = i + 1, .owner = GetUserId(), .parent_id = id, .awaits_id = id,
 			.after_failure = after->after_failure, .state = look.state
 	};
+	if (i == 0 && after->on_states != NULL)
+		strlcpy(row->on_states, after->on_states, sizeof(row->on_states));
 	if (look.state == PARENT_NOT_ENDED)
 		row->open = true;
 	else if (look.state != STATE_SUCCEEDED && after->after_failure == AFTER_FAILURE_HOLD)
@@ -221,8 +254,7 @@ look_at_parent(const After *after, int i, Dependency *row)
 		row->open = true;
 		row->awaits_id = look.rerun_of != 0 ? look.rerun_of : id;
 	}
-	return look.state != PARENT_NOT_ENDED && look.state != STATE_SUCCEEDED &&
-		after->after_failure == AFTER_FAILURE_CANCEL;
+	return look.state != PARENT_NOT_ENDED && dependency_cancels(row, look.state);
 }
 
 /* ------------------------------------------------------------------------
@@ -295,7 +327,9 @@ after_prepare(After *after, Job *job, const KeyRule *rule)
 	if (why != NULL)
 	{
 		/* it ends before it has had a row */
-		job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+		if (job->id == 0)
+			job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+		fan_out_enqueued(job);
 		job_end(job, STATE_CANCELLED, 0, NO_TIME, NULL, NULL, why);
 		insert_rows(after->rows, after->n, job->id, false);
 		return false;

@@ -20,6 +20,8 @@ typedef struct After
 	int			n;
 	int64	   *ids;			/* each once, in the order given */
 	char		after_failure;	/* AFTER_FAILURE_... */
+	const char *on_states;		/* of the first: as in struct Dependency;
+								 * NULL: after_failure holds for it, too */
 	struct Dependency *rows;
 } After;
 
@@ -45,7 +47,7 @@ extern void after_write(After *after, int64 id, bool inserted);
 /* Let a rerun have what the job had that it is a rerun of, for defer.inputs() */
 extern void after_copy(int64 from, int64 to, Oid owner);
 
-/* How a job stands, as of now */
+/* How a job stands, as of now; by its negative id, the batch of a job */
 typedef struct JobLook
 {
 	bool		found;			/* it is there, or in the history */

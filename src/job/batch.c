@@ -31,6 +31,7 @@
 #include "shmem/begun_jobs.h"
 #include "shmem/xact_notify_job.h"
 #include "table/claim_table.h"
+#include "table/fan_out_count.h"
 #include "table/job_by_id.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
@@ -49,6 +50,13 @@ typedef struct Leftover
 	bool		finished;
 	bool		done;			/* by the transaction that is under way */
 } Leftover;
+
+/* The end of a job that a fan-out counts is not to wait for a job that may run for long */
+static struct
+{
+	int			looked;			/* jobs of the batch up to here */
+	const Job  *last;			/* the last of them that may be counted */
+}			members;
 
 static Leftover *leftovers = NULL;
 static int	nleftovers = 0;
@@ -94,8 +102,11 @@ finalize_row(int64 job_id, int64 claim_id, bool finished)
 	if (finished)
 	{
 		/* its row of history may be gone, with that day */
-		if (!rollup_delete_ended(job_id, rollup_collect))
+		if (!rollup_delete_ended(&job, rollup_collect))
+		{
+			fan_out_ended(&job, STATE_SUCCEEDED);
 			job_delete(job_id);
+		}
 	}
 	else if (job.claim == claim_id)
 	{
@@ -161,12 +172,68 @@ finalized(void)
 	nleftovers = ncommitted = kept;
 	batch.claim_id = 0;
 	batch.njobs = 0;
+	members.looked = 0;
+	members.last = NULL;
 }
 
 bool
 batch_unfinalized(void)
 {
 	return batch.claim_id != 0 || nleftovers > 0;
+}
+
+/* ------------------------------------------------------------------------
+ * Jobs that others count
+ * ------------------------------------------------------------------------ */
+
+/* Delete the rows of the jobs that have succeeded, as the end of the batch would */
+static void
+delete_succeeded(void)
+{
+	static int	deleted[BATCH_MAX];
+	int			n = 0;
+
+	own_transaction_begin();
+	rollup_begin(members.looked);
+	for (int i = 0; i < members.looked; i++)
+	{
+		BatchJob   *job = &batch.jobs[i];
+
+		if (job->state != JOB_SUCCEEDED || !job_delete_left(&job->place, job->job.id, NULL))
+			continue;
+		rollup_collect(&job->job, STATE_SUCCEEDED, job->started_at, job->finished_at);
+		deleted[n++] = i;
+	}
+	rollup_write();
+	own_transaction_end();
+	for (int i = 0; i < n; i++)
+		batch.jobs[deleted[i]].state = JOB_SETTLED;
+}
+
+void
+batch_before_job(int index)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	for (; members.looked < index; members.looked++)
+	{
+		BatchJob   *job = &batch.jobs[members.looked];
+
+		if (job->state == JOB_SUCCEEDED && fan_out_may_count(&job->job))
+			members.last = &job->job;
+	}
+	if (members.last == NULL || fan_out_is_same(members.last, &batch.jobs[index].job))
+		return;
+	members.last = NULL;
+	PG_TRY();
+	{
+		delete_succeeded();
+	}
+	PG_CATCH();
+	{
+		own_transaction_report_error(context);
+	}
+	PG_END_TRY();
 }
 
 /* ------------------------------------------------------------------------

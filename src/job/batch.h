@@ -78,6 +78,11 @@ extern Batch batch;
 /* In a transaction of its own */
 extern void batch_finalize(void);
 
+/*
+ * job/batch.c.  Before a job of the batch runs: finalize those that have succeeded,
+ * if one of them is in a fan-out that others wait for and this one is not.
+ */
+extern void batch_before_job(int index);
 extern bool batch_unfinalized(void);
 
 /*

@@ -47,15 +47,6 @@
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);
 
-/* What came of trying to take a job */
-typedef enum Taken
-{
-	TAKEN,						/* no worker runs it; its row is locked by us */
-	TAKEN_RUNNING,				/* it runs; nothing is locked */
-	TAKEN_FINISHED,
-	TAKEN_NOT_THERE				/* no such job, or of another role */
-} Taken;
-
 /*
  * Read a job that has not been deleted, or one of the history (then *finished
  * is true), that the current user may manage; false: there is none.
@@ -77,14 +68,7 @@ read_job(int64 id, Job *job, bool *finished)
 	return role_may_manage(job->owner);
 }
 
-/*
- * Take a job in order to change its row.  Jobs with a key, and procedures,
- * delete their own row as they run: so a lock on it may mean that it runs, or
- * that another session is doing what we do.  Only the latter is waited for; or
- * a worker is just taking it: then we have waited for its claim, and the row
- * that has one must not be locked by that.
- */
-static Taken
+Taken
 job_take(int64 id, Job *job)
 {
 	bool		wait = false;

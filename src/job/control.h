@@ -7,6 +7,8 @@
 
 #include "datatype/timestamp.h"
 
+struct Job;
+
 typedef enum ControlResult
 {
 	CONTROL_DONE,
@@ -24,6 +26,24 @@ typedef enum ControlResult
 extern ControlResult job_cancel(int64 id, bool force);
 extern ControlResult job_reschedule(int64 id, TimestampTz run_at, bool must);
 extern ControlResult job_rerun(int64 id, bool must, int64 *new_id);
+
+/* What came of trying to take a job */
+typedef enum Taken
+{
+	TAKEN,						/* no worker runs it; its row is locked by us */
+	TAKEN_RUNNING,				/* it runs; nothing is locked */
+	TAKEN_FINISHED,
+	TAKEN_NOT_THERE				/* no such job, or of another role */
+} Taken;
+
+/*
+ * Take a job in order to change its row.  Jobs with a key, and procedures,
+ * delete their own row as they run: so a lock on it may mean that it runs, or
+ * that another session is doing what we do.  Only the latter is waited for; or
+ * a worker is just taking it: then we have waited for its claim, and the row
+ * that has one must not be locked by that.
+ */
+extern Taken job_take(int64 id, struct Job *job);
 
 /* Error if no job can be moved to that time */
 extern void job_check_run_at(TimestampTz run_at);

@@ -23,6 +23,7 @@
 #include "base/job_state.h"
 #include "shmem/dependents.h"
 #include "table/dependency_table.h"
+#include "table/fan_out_count.h"
 #include "table/job_by_id.h"
 #include "job/after.h"
 #include "job/dependents.h"
@@ -214,17 +215,16 @@ cancel(Dependency *row, const EndedJob *ended)
 static bool
 settle_row(Dependency *row, const EndedJob *ended)
 {
-	if (ended->state == STATE_SUCCEEDED || row->after_failure == AFTER_FAILURE_RUN ||
-		row->after_failure == AFTER_FAILURE_WAKE)
-	{
-		if (!write_row(row, ended, false))
-			return false;
-		release(row);
-		return true;
-	}
-	if (row->after_failure == AFTER_FAILURE_HOLD && ended->state != PARENT_GONE)
+	const bool	hold = row->after_failure == AFTER_FAILURE_HOLD && ended->state != STATE_SUCCEEDED;
+
+	if (hold && ended->state != PARENT_GONE)
 		return write_row(row, ended, true);
-	return cancel(row, ended);
+	if (hold || dependency_cancels(row, ended->state))
+		return cancel(row, ended);
+	if (!write_row(row, ended, false))
+		return false;
+	release(row);
+	return true;
 }
 
 /* ------------------------------------------------------------------------
@@ -300,6 +300,7 @@ dependents_end(const Job *job, char state)
 		dependents_may_have(ended.line);
 	bool		busy = false;
 
+	fan_out_close(job->id);
 	if (!awaited && !held)
 		return;
 	if (settling || dependents_settle(&ended, SETTLE_AT_END, &busy) || busy)

@@ -60,7 +60,8 @@ typedef enum ScanPhase
 	SCAN_WAITING,				/* does a job wait for none? */
 	SCAN_CLEAN,					/* rows of jobs that are gone */
 	SCAN_CLEAN_STEPS,			/* the same of defer.step */
-	SCAN_CLEAN_SIGNALS			/* and of defer.signal */
+	SCAN_CLEAN_SIGNALS,			/* and of defer.signal */
+	SCAN_CLEAN_BATCHES			/* batches that no row names any more */
 } ScanPhase;
 
 static struct
@@ -103,7 +104,7 @@ add_item(const Errand *item)
 static void
 look_at_awaited(int64 id, JobLook *look)
 {
-	if (id >= 0)
+	if (!awaited_is_event(id))
 	{
 		job_look(id, look);
 		return;
@@ -275,6 +276,26 @@ scan_clean(const char *table, const char *column)
 	return n == 0;
 }
 
+static bool
+scan_clean_batches(void)
+{
+	Oid			types[] = {INT8OID, INT8OID};
+	Datum		values[] = {Int64GetDatum(task.cursor), (Datum) 0};
+	uint64		n = scan_rows("SELECT f.id FROM defer.fan_out f WHERE f.id OPERATOR(pg_catalog.>) $1"
+							  " AND $2 IS NOT NULL ORDER BY f.id LIMIT $3");
+
+	if (n == 0)
+		return true;
+	task.cursor = column(n - 1, 1);
+	values[1] = Int64GetDatum(task.cursor);
+	(void) own_sql_run("DELETE FROM defer.fan_out f WHERE f.id OPERATOR(pg_catalog.>) $1"
+					   " AND f.id OPERATOR(pg_catalog.<=) $2 AND f.done AND NOT EXISTS"
+					   " (SELECT FROM defer.dependency d WHERE d.awaits_id OPERATOR(pg_catalog.<) 0"
+					   " AND d.awaits_id OPERATOR(pg_catalog.=) (OPERATOR(pg_catalog.-) f.id))",
+					   lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	return false;
+}
+
 static void
 next_phase(void)
 {
@@ -287,6 +308,8 @@ next_phase(void)
 		task.phase = SCAN_CLEAN_STEPS;
 	else if (task.phase == SCAN_CLEAN_STEPS)
 		task.phase = SCAN_CLEAN_SIGNALS;
+	else if (task.phase == SCAN_CLEAN_SIGNALS)
+		task.phase = SCAN_CLEAN_BATCHES;
 	else
 	{
 		task.phase = SCAN_DONE;
@@ -306,6 +329,7 @@ scan_part(void)
 	done = task.phase == SCAN_AWAITED ? scan_awaited() :
 		task.phase == SCAN_WAITING ? scan_waiting() :
 		task.phase == SCAN_CLEAN ? scan_clean("dependency", "child_id") :
+		task.phase == SCAN_CLEAN_BATCHES ? scan_clean_batches() :
 		scan_clean(task.phase == SCAN_CLEAN_STEPS ? "step" : "signal", "job_id");
 	SPI_finish();
 	own_sql_end(&own);

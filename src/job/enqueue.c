@@ -30,9 +30,11 @@
 #include "job/enqueue.h"
 #include "job/enqueue_options.h"
 #include "job/key.h"
+#include "job/when_done.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
+#include "table/fan_out_count.h"
 #include "table/job_insert.h"
 #include "job/current_job.h"
 #include "job/command.h"
@@ -60,25 +62,45 @@ enqueue_init(void)
 	defer_on_xact_event(enqueue_xact_callback);
 }
 
+/* Set what a new job of the current role has before its options are read */
+static void
+begin_job(Job *job, char kind, const char *signature, Oid function_owner, Jsonb *args)
+{
+	memset(job, 0, sizeof(Job));
+	job->enqueued_at = GetCurrentTimestamp();
+	job->owner = GetUserId();
+	job->kind = kind;
+	job->function = cstring_to_text(signature);
+	job->function_owner = function_owner;
+	job->args = args;
+	job->scheduled_for = NO_TIME;
+}
+
+/* Do what else belongs to a job that has got a row, or has ended without one */
+static void
+finish_new(FunctionCallInfo fcinfo, int first, const Job *job)
+{
+	if (first >= 0 && !PG_ARGISNULL(first + OPTION_WHEN_DONE))
+		when_done_of_new(job, text_to_cstring(PG_GETARG_TEXT_PP(first + OPTION_WHEN_DONE)));
+}
+
 int64
 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature,
 			Oid function_owner, Jsonb *args)
 {
-	Job			job = {0};
+	Job			job;
 	KeyRule		rule = {0};
 	EnqueueOutcome outcome = ENQUEUE_CREATED;
 	int64		id;
 	After		after;
 	bool		comes_after;
 
-	job.enqueued_at = GetCurrentTimestamp();
-	job.owner = GetUserId();
-	job.kind = kind;
-	job.function = cstring_to_text(signature);
-	job.function_owner = function_owner;
-	job.args = args;
-	job.scheduled_for = NO_TIME;
-	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
+	begin_job(&job, kind, signature, function_owner, args);
+	if (current_job.job != NULL)
+	{
+		job.parent_id = current_job.job->id;
+		job.fan_out_id = fan_out_of_children(current_job.job);
+	}
 	enqueue_options_read(fcinfo, first, signature, &job, &rule);
 	comes_after = after_read(fcinfo, first, &after);
 	if (comes_after && !after_prepare(&after, &job, &rule))
@@ -88,7 +110,11 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 		id = job.key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
 		if (comes_after)
 			after_write(&after, id, outcome == ENQUEUE_CREATED);
+		if (outcome == ENQUEUE_CREATED || outcome == ENQUEUE_QUEUED_BEHIND)
+			fan_out_enqueued(&job);
 	}
+	if (outcome == ENQUEUE_CREATED || outcome == ENQUEUE_QUEUED_BEHIND)
+		finish_new(fcinfo, first, &job);
 	last_outcome = outcome;
 	return id;
 }
@@ -126,6 +152,17 @@ enqueue_by_name(const char *name, Jsonb *args, FunctionCallInfo fcinfo, int firs
 
 	check_not_scheduled(entry);
 	return enqueue_job(fcinfo, first, entry->kind, entry->signature, entry->owner, args);
+}
+
+void
+enqueue_make_job(const char *name, Jsonb *args, Job *job)
+{
+	FunctionEntry *entry = function_resolve(name, &args);
+	KeyRule		rule = {0};
+
+	check_not_scheduled(entry);
+	begin_job(job, entry->kind, entry->signature, entry->owner, args);
+	enqueue_options_read(NULL, -1, entry->signature, job, &rule);
 }
 
 /*

@@ -8,6 +8,8 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
+struct Job;
+
 /*
  * Enqueue a job of the current role and return its id.  "first" is the number
  * of the argument run_at, the first of the options, or -1 if the caller has
@@ -29,6 +31,12 @@ extern Datum defer_enqueue(PG_FUNCTION_ARGS);
 extern Datum defer_enqueue_one(PG_FUNCTION_ARGS);
 extern Datum defer_enqueue_many(PG_FUNCTION_ARGS);
 extern Datum defer_command(PG_FUNCTION_ARGS);
+
+/*
+ * Make a job of the current role for a function or procedure, with the options
+ * that its settings give it.  It is neither inserted nor has it an id or a parent.
+ */
+extern void enqueue_make_job(const char *name, Jsonb *args, struct Job *job);
 
 extern void enqueue_init(void); /* in _PG_init */
 

@@ -49,6 +49,7 @@ const EnqueueOptionType enqueue_options[OPTION_N] = {
 	[OPTION_KEY_FOR] = {"key_for", INTERVALOID},
 	[OPTION_AFTER] = {"after", INT8ARRAYOID},
 	[OPTION_AFTER_FAILURE] = {"after_failure", TEXTOID},
+	[OPTION_WHEN_DONE] = {"when_done", TEXTOID},
 };
 
 /* The options from here on are the policy, in this order */

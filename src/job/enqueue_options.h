@@ -36,6 +36,7 @@ typedef enum EnqueueOption
 	OPTION_KEY_FOR,				/* to here */
 	OPTION_AFTER,
 	OPTION_AFTER_FAILURE,
+	OPTION_WHEN_DONE,
 	OPTION_N
 } EnqueueOption;
 

@@ -116,7 +116,8 @@ defer_inputs(PG_FUNCTION_ARGS)
 				 " WHEN 'd' THEN 'discarded' WHEN 'g' THEN 'gone' END, COALESCE(h.result, d.result)"
 				 " FROM defer.dependency d LEFT JOIN LATERAL (SELECT x.function, x.result FROM defer.job_history x"
 				 " WHERE x.id OPERATOR(pg_catalog.=) d.parent_id OFFSET 0) h ON true"
-				 " WHERE d.child_id OPERATOR(pg_catalog.=) $1 AND $2 IS NOT NULL AND d.ord OPERATOR(pg_catalog.>) 0 ORDER BY d.ord", 0);
+				 " WHERE d.child_id OPERATOR(pg_catalog.=) $1 AND $2 IS NOT NULL"
+				 " AND d.ord OPERATOR(pg_catalog.>) 0 AND d.parent_id OPERATOR(pg_catalog.>) 0 ORDER BY d.ord", 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Datum		values[INPUT_COLUMNS];

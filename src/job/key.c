@@ -51,7 +51,7 @@ typedef enum HolderState
 static bool
 delete_if_ended(const Job *holder)
 {
-	return history_has_ended(holder) && rollup_delete_ended(holder->id, rollup_add);
+	return history_has_ended(holder) && rollup_delete_ended(holder, rollup_add);
 }
 
 /*
@@ -138,6 +138,8 @@ replace(Job *job, const Job *old, const KeyRule *rule)
 {
 	job->id = old->id;
 	job->parent_id = old->parent_id;
+	job->fan_out_id = old->fan_out_id;
+	job->rerun_of = old->rerun_of;
 	job->suspect = old->suspect;
 
 	/* a job that has begun before is no longer the first of a series */

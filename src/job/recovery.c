@@ -226,7 +226,7 @@ finalize_orphan(const Orphan *orphan, const LostJobs *lost, bool after_crash, in
 					finalized_any = true;	/* job/crashed_jobs.c did */
 					break;
 				}
-				if (!rollup_delete_ended(job.id, rollup_add))
+				if (!rollup_delete_ended(&job, rollup_add))
 				{
 					free_job(&job, orphan, lost, after_crash);
 					finalized_any = true;

@@ -82,7 +82,7 @@ end_unfinalized(void)
 	SPITupleTable *rows;
 	uint64		n;
 
-	own_sql_execute("SELECT j.id FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
+	own_sql_execute("SELECT j.id, j.fan_out_id FROM defer.job j WHERE j.claim IS NOT NULL AND EXISTS"
 					" (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id)",
 					SPI_OK_SELECT);
 	rows = SPI_tuptable;
@@ -90,9 +90,11 @@ end_unfinalized(void)
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
-		int64		id = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
+		Job			job = {0};
 
-		(void) rollup_delete_ended(id, rollup_add);
+		job.id = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
+		job.fan_out_id = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
+		(void) rollup_delete_ended(&job, rollup_add);
 	}
 }
 

@@ -53,9 +53,11 @@
 
 /* Ends that many others meet come in swarms: looked at no more often than this */
 #define DEPENDENTS_DELAY	(5 * 1000)
+#define FAN_OUT_DELAY		(5 * 1000)
 
 static TimestampTz due[TASK_N]; /* when each task is; DT_NOEND: when told */
 static TimestampTz next_dependents = 0; /* TASK_DEPENDENTS, when told */
+static TimestampTz next_fan_out = 0;	/* TASK_FAN_OUT, likewise */
 
 /* ------------------------------------------------------------------------
  * The database
@@ -134,6 +136,7 @@ take_requests(TimestampTz now)
 	my_database->called = false;
 	if (my_database->rescan)
 	{
+		due[TASK_FAN_OUT] = now;
 		due[TASK_LOAD] = due[TASK_SCHEDULES] = due[TASK_RELEASE] = due[TASK_BACKFILL] = now;
 		backfill_expected = true;
 		my_database->nbehind = BEHIND_MAX + 1;
@@ -164,6 +167,8 @@ take_requests(TimestampTz now)
 		due[TASK_ROLLUP] = Min(due[TASK_ROLLUP], now + ROLLUP_DELAY);
 	if (my_database->dependents_all || my_database->dependents_ntold > 0)
 		due[TASK_DEPENDENTS] = Min(due[TASK_DEPENDENTS], Max(now, next_dependents));
+	if (pg_atomic_read_u32(&my_database->fan_out) > 0)
+		due[TASK_FAN_OUT] = Min(due[TASK_FAN_OUT], Max(now, next_fan_out));
 	if (my_database->orphans)
 	{
 		due[TASK_RECOVER] = now;
@@ -287,6 +292,8 @@ defer_scheduler_main(Datum arg)
 			due[i] = task_perform(i, now);
 			if (i == TASK_DEPENDENTS)
 				next_dependents = now + DEPENDENTS_DELAY;
+			if (i == TASK_FAN_OUT)
+				next_fan_out = now + FAN_OUT_DELAY;
 		}
 		pgstat_report_stat(false);
 		pgstat_report_activity(STATE_IDLE, NULL);

@@ -34,6 +34,7 @@
 #include "config/settings_cache.h"
 #include "job/behind.h"
 #include "job/dependents_task.h"
+#include "job/fan_out_task.h"
 #include "job/recovery.h"
 #include "alert/alert.h"
 #include "bulk/bulk.h"
@@ -261,6 +262,14 @@ task_clock(TimestampTz now)
 }
 
 static TimestampTz
+task_fan_out(TimestampTz now)
+{
+	/* before the snapshot: what comes later says so again */
+	(void) pg_atomic_exchange_u32(&my_database->fan_out, 0);
+	return fan_out_maintain(now);
+}
+
+static TimestampTz
 task_rollup(TimestampTz now)
 {
 	pg_atomic_write_u32(&my_database->rollup, 0);
@@ -285,6 +294,7 @@ static const Task tasks[TASK_N] = {
 	[TASK_RELEASE] = {"release held runs of schedules", task_release},
 	[TASK_BEHIND] = {"release jobs that wait for the end of another", task_behind},
 	[TASK_BACKFILL] = {"enqueue runs of backfills", task_backfill},
+	[TASK_FAN_OUT] = {"add up counts of batches", task_fan_out},
 	[TASK_DEPENDENTS] = {"treat jobs that come after others", dependents_maintain},
 	[TASK_POOL] = {"start workers", pool_maintain},
 	[TASK_ALERTS] = {"send alerts", task_alerts},

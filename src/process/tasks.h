@@ -23,6 +23,7 @@ typedef enum TaskName
 	TASK_RELEASE,
 	TASK_BEHIND,				/* jobs that wait for the end of another */
 	TASK_BACKFILL,
+	TASK_FAN_OUT,				/* counts of batches */
 	TASK_DEPENDENTS,			/* jobs that come after others */
 	TASK_POOL,
 	TASK_ALERTS,

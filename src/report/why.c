@@ -116,6 +116,25 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 	return found;
 }
 
+/* Add a job that has to end first, or its batch: id, whether it is held, jobs that are left */
+static void
+add_earlier(StringInfo list, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	int64		id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+	int64		left = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
+
+	if (id < 0 && !isnull && left > 0)
+		appendStringInfo(list, INT64_FORMAT " of the jobs that job " INT64_FORMAT " has enqueued have not ended",
+						 left, -id);
+	else if (id < 0)
+		appendStringInfo(list, "the batch of job " INT64_FORMAT " is not done", -id);
+	else if (DatumGetBool(SPI_getbinval(row, desc, 2, &isnull)))
+		appendStringInfo(list, "a rerun of job " INT64_FORMAT " has to succeed", id);
+	else
+		appendStringInfo(list, "job " INT64_FORMAT " has not ended", id);
+}
+
 char *
 why_comes_after(const WaitingJob *job)
 {
@@ -129,19 +148,18 @@ why_comes_after(const WaitingJob *job)
 	initStringInfo(&list);
 	own_sql_begin(&own);
 	SPI_connect();
-	n = own_sql_run("SELECT d.parent_id, d.state IS NOT NULL FROM defer.dependency d"
-					" WHERE d.child_id OPERATOR(pg_catalog.=) $1 AND d.open ORDER BY d.ord LIMIT $2",
+	n = own_sql_run("SELECT d.parent_id, d.state IS NOT NULL, (SELECT f.jobs OPERATOR(pg_catalog.-)"
+					" (f.succeeded OPERATOR(pg_catalog.+) f.failed OPERATOR(pg_catalog.+) f.cancelled"
+					" OPERATOR(pg_catalog.+) f.discarded) FROM defer.fan_out f"
+					" WHERE f.id OPERATOR(pg_catalog.=) (OPERATOR(pg_catalog.-) d.parent_id))"
+					" FROM defer.dependency d WHERE d.child_id OPERATOR(pg_catalog.=) $1 AND d.open ORDER BY d.ord LIMIT $2",
 					lengthof(types), types, values, NULL, SPI_OK_SELECT);
 	MemoryContextSwitchTo(context);
 	for (uint64 i = 0; i < Min(n, NAMED_MAX); i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		bool		isnull;
-		bool		held = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
-
-		appendStringInfo(&list, held ? "%sa rerun of job " INT64_FORMAT " has to succeed" :
-						 "%sjob " INT64_FORMAT " has not ended", i > 0 ? "; " : "",
-						 DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull)));
+		if (i > 0)
+			appendStringInfoString(&list, "; ");
+		add_earlier(&list, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 	}
 	if (n > NAMED_MAX)
 		appendStringInfoString(&list, "; and more");

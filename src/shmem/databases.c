@@ -32,7 +32,10 @@ databases_shmem_init(void)
 		return;
 	memset(database_slots, 0, databases_shmem_size());
 	for (int i = 0; i < shared->ndatabase_slots; i++)
+	{
 		pg_atomic_init_u32(&database_slots[i].rollup, 0);
+		pg_atomic_init_u32(&database_slots[i].fan_out, 0);
+	}
 }
 
 /* The slot of a database; the caller holds workers_lock, exclusively to create */

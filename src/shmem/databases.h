@@ -25,7 +25,7 @@
 #define BEHIND_MAX	64
 
 /* Tasks of a scheduler: process/tasks.h */
-#define SCHEDULER_TASKS	15
+#define SCHEDULER_TASKS	16
 
 /* A task that has failed, and not succeeded since; for defer.health */
 typedef struct TaskFailure
@@ -60,6 +60,8 @@ typedef struct DatabaseSlot
 	uint32		rollup_many;	/* so many new counts of finished jobs are
 								 * added up at once */
 	pg_atomic_uint32 rollup;	/* new counts, about; without a lock */
+	pg_atomic_uint32 fan_out;	/* 1: there are new counts of batches; without
+								 * a lock */
 	bool		orphans;		/* a worker went without finalizing its batch */
 	int			nlost;			/* jobs that ran then, whose end is not
 								 * written */

@@ -161,13 +161,13 @@ my_slot(void)
 }
 
 /*
- * Keys of events, below 0, have no counters: very many of them are awaited, for long, and
+ * Keys of events have no counters: very many of them are awaited, for long, and
  * jobs that end would look for each other's in vain.
  */
 static bool
 is_counted(int64 id)
 {
-	return id >= 0;
+	return !awaited_is_event(id);
 }
 
 static pg_atomic_uint32 *

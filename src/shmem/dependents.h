@@ -16,6 +16,18 @@
 /* Counters of open dependencies, for each database */
 #define DEPENDENTS_CELLS	4096
 
+/*
+ * Awaited are ends of jobs, by their ids; of the batches of jobs, by their negative ids
+ * (table/fan_out_table.h); and events, by keys below all of these.
+ */
+#define AWAITED_EVENT_MAX	(PG_INT64_MIN / 2)
+
+static inline bool
+awaited_is_event(int64 id)
+{
+	return id < AWAITED_EVENT_MAX;
+}
+
 /* Jobs that the scheduler is told of by id; of more it looks at all */
 #define DEPENDENTS_TOLD		64
 

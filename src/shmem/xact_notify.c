@@ -39,6 +39,7 @@ static struct
 	int			nbehind;		/* BEHIND_MAX + 1: more than there is room for */
 	bool		release;
 	bool		results;
+	bool		fan_out;
 	bool		installed;
 	bool		rescan;
 	bool		alert;
@@ -58,7 +59,7 @@ pending_reset(void)
 	pending.any = false;
 	pending.nlimits = pending.nfinals = pending.nscheduled = pending.nbehind = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
-	pending.results = false;
+	pending.results = pending.fan_out = false;
 	pending.rollup = 0;
 	pending.next_schedule = DT_NOEND;
 }
@@ -151,6 +152,13 @@ xact_notify_behind(int64 ahead)
 }
 
 void
+xact_notify_fan_out(void)
+{
+	pending_begin();
+	pending.fan_out = true;
+}
+
+void
 xact_notify_installed(void)
 {
 	pending_begin();
@@ -202,6 +210,16 @@ note_rollup(DatabaseSlot *db)
 	return before == 0 || (before < db->rollup_many && before + counts >= db->rollup_many);
 }
 
+/* Tell of new counts of batches.  True: the scheduler must hear of it, as they are the first */
+static bool
+note_fan_out(DatabaseSlot *db)
+{
+	bool		news = pending.fan_out;
+
+	pending.fan_out = false;
+	return news && pg_atomic_exchange_u32(&db->fan_out, 1) == 0;
+}
+
 /* Set the scheduler of this database to work, if there is reason to */
 static void
 tell_scheduler(bool grow, bool wake, TimestampTz next_due)
@@ -228,6 +246,8 @@ tell_scheduler(bool grow, bool wake, TimestampTz next_due)
 		if (pending.alert && !db->alert)
 			wake = db->alert = true;
 		if (note_rollup(db))
+			wake = true;
+		if (note_fan_out(db))
 			wake = true;
 		if (pending.next_schedule < db->next_schedule)
 		{
@@ -286,11 +306,17 @@ pending_commit(void)
 	commit_finals();
 
 	/* those of our processes that end most jobs need no lock for it */
-	if (pending.rollup > 0 && my_database != NULL && my_database->database == MyDatabaseId &&
-		note_rollup(my_database))
-		database_wake_scheduler(MyDatabaseId);
+	if ((pending.rollup > 0 || pending.fan_out) && my_database != NULL &&
+		my_database->database == MyDatabaseId)
+	{
+		bool		news = note_rollup(my_database);
+
+		if (note_fan_out(my_database) || news)
+			database_wake_scheduler(MyDatabaseId);
+	}
 	if (grow || wake || next_due != DT_NOEND || pending.rescan || pending.release ||
-		pending.results || pending.nbehind > 0 || pending.alert || pending.rollup > 0 ||
+		pending.results || pending.fan_out || pending.nbehind > 0 || pending.alert ||
+		pending.rollup > 0 ||
 		pending.installed || pending.probe || pending.next_schedule != DT_NOEND)
 		tell_scheduler(grow, wake, next_due);
 }

@@ -36,6 +36,9 @@ extern void xact_notify_release(void);
 /* Ends of runs are to be counted, for pause_after_failures, or there is a new backfill */
 extern void xact_notify_results(void);
 
+/* There are new counts of batches, in defer.fan_out_delta */
+extern void xact_notify_fan_out(void);
+
 /*
  * A job was put behind that one, or that one has ended while a session may just
  * do so: the scheduler looks whether one waits for the end of a job that is over

@@ -9,10 +9,12 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "base/job_state.h"
 #include "table/dependency_table.h"
 #include "table/direct_insert.h"
 #include "table/direct_scan.h"
@@ -20,8 +22,8 @@
 enum
 {
 	DEP_CHILD_ID = 1, DEP_ORD, DEP_OWNER, DEP_PARENT_ID, DEP_AWAITS_ID, DEP_OPEN, DEP_AFTER_FAILURE,
-	DEP_STATE, DEP_FUNCTION, DEP_RESULT,
-	DEP_NATTS = DEP_RESULT
+	DEP_STATE, DEP_FUNCTION, DEP_RESULT, DEP_ON_STATES,
+	DEP_NATTS = DEP_ON_STATES
 };
 
 static const char *const dependency_columns[] = {
@@ -35,6 +37,7 @@ static const char *const dependency_columns[] = {
 	[DEP_STATE - 1] = "state",
 	[DEP_FUNCTION - 1] = "function",
 	[DEP_RESULT - 1] = "result",
+	[DEP_ON_STATES - 1] = "on_states",
 };
 
 /* ------------------------------------------------------------------------
@@ -56,6 +59,9 @@ to_values(const Dependency *dependency, Datum *values, bool *nulls)
 	values[DEP_STATE - 1] = CharGetDatum(dependency->state);
 	nulls[DEP_STATE - 1] = dependency->state == PARENT_NOT_ENDED;
 	nulls[DEP_FUNCTION - 1] = nulls[DEP_RESULT - 1] = true;
+	nulls[DEP_ON_STATES - 1] = dependency->on_states[0] == '\0';
+	if (dependency->on_states[0] != '\0')
+		values[DEP_ON_STATES - 1] = CStringGetTextDatum(dependency->on_states);
 }
 
 static void
@@ -63,7 +69,7 @@ from_slot(TupleTableSlot *slot, Dependency *dependency)
 {
 	Datum	   *values = slot->tts_values;
 
-	slot_getsomeattrs(slot, DEP_STATE);
+	slot_getsomeattrs(slot, DEP_ON_STATES);
 	dependency->child_id = DatumGetInt64(values[DEP_CHILD_ID - 1]);
 	dependency->ord = DatumGetInt32(values[DEP_ORD - 1]);
 	dependency->owner = DatumGetObjectId(values[DEP_OWNER - 1]);
@@ -73,7 +79,19 @@ from_slot(TupleTableSlot *slot, Dependency *dependency)
 	dependency->after_failure = DatumGetChar(values[DEP_AFTER_FAILURE - 1]);
 	dependency->state = slot->tts_isnull[DEP_STATE - 1] ? PARENT_NOT_ENDED :
 		DatumGetChar(values[DEP_STATE - 1]);
+	dependency->on_states[0] = '\0';
+	if (!slot->tts_isnull[DEP_ON_STATES - 1])
+		text_to_cstring_buffer(DatumGetTextPP(values[DEP_ON_STATES - 1]), dependency->on_states,
+							   sizeof(dependency->on_states));
 	dependency->tid = slot->tts_tid;
+}
+
+bool
+dependency_cancels(const Dependency *dependency, char state)
+{
+	if (dependency->on_states[0] != '\0')
+		return state != PARENT_GONE && strchr(dependency->on_states, state) == NULL;
+	return state != STATE_SUCCEEDED && dependency->after_failure == AFTER_FAILURE_CANCEL;
 }
 
 void

@@ -11,6 +11,8 @@
 
 #include "storage/itemptr.h"
 
+#include "base/job_state.h"
+
 /* What becomes of a job when one that it comes after does not succeed */
 #define AFTER_FAILURE_CANCEL	'c'
 #define AFTER_FAILURE_RUN		'r'
@@ -26,13 +28,18 @@ typedef struct Dependency
 	int64		child_id;
 	int32		ord;			/* below 0: a step waits for it */
 	Oid			owner;			/* of the later job */
-	int64		parent_id;
+	int64		parent_id;		/* below 0: the batch of that job */
 	int64		awaits_id;
 	bool		open;
 	char		after_failure;
 	char		state;
+	char		on_states[JOB_ENDS + 1];	/* letters; "": after_failure says
+											 * what is done */
 	ItemPointerData tid;		/* of a row that was read */
 } Dependency;
+
+/* Check whether the later job does not run if the earlier one has ended so, or is gone */
+extern bool dependency_cancels(const Dependency *dependency, char state);
 
 extern void dependency_insert(const Dependency *dependency);
 

@@ -65,7 +65,8 @@ key_of(uint64 of, const char *name)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) name, strlen(name), of);
 
-	return -1 - (int64) (hash >> 1);
+	/* no name can be made to meet what is awaited otherwise */
+	return PG_INT64_MIN + (int64) (hash >> 2);
 }
 
 int64

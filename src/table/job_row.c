@@ -44,6 +44,7 @@ const char *const job_columns[JOB_NATTS] = {
 	[JOB_FOLLOWED_BY - 1] = "followed_by",
 	[JOB_WAITS - 1] = "waits",
 	[JOB_NOT_BEFORE - 1] = "not_before",
+	[JOB_FAN_OUT_ID - 1] = "fan_out_id",
 };
 
 const char *const history_columns[HIST_NATTS] = {
@@ -227,6 +228,7 @@ job_from_slot(Job *job, TupleTableSlot *slot)
 	job->waits = nulls[JOB_WAITS - 1] ? WAITS_NOTHING : DatumGetChar(values[JOB_WAITS - 1]);
 	job->not_before = nulls[JOB_NOT_BEFORE - 1] ? NO_TIME :
 		DatumGetTimestampTz(values[JOB_NOT_BEFORE - 1]);
+	job->fan_out_id = nulls[JOB_FAN_OUT_ID - 1] ? 0 : DatumGetInt64(values[JOB_FAN_OUT_ID - 1]);
 }
 
 void
@@ -274,6 +276,8 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	values[JOB_WAITS - 1] = CharGetDatum(job->waits);
 	nulls[JOB_NOT_BEFORE - 1] = job->waits == WAITS_NOTHING && job->behind == 0;
 	values[JOB_NOT_BEFORE - 1] = TimestampTzGetDatum(job->not_before);
+	nulls[JOB_FAN_OUT_ID - 1] = job->fan_out_id == 0;
+	values[JOB_FAN_OUT_ID - 1] = Int64GetDatum(job->fan_out_id);
 	ExecStoreVirtualTuple(slot);
 }
 

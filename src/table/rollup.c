@@ -6,8 +6,9 @@
  *
  * A job is counted in the transaction that deletes its row in defer.job, which
  * is the claim after it has succeeded, and for most others the one that ends
- * it.  So in each snapshot a job that has ended either is counted or still has
- * its row, with a claim: the view defer.job_counts adds the latter.
+ * it; there it is also counted in its batch (table/fan_out_count.c).  So in each
+ * snapshot a job that has ended either is counted or still has its row, with a
+ * claim: the view defer.job_counts adds the latter.
  *
  * Workers insert one row for a whole batch into defer.job_rollup_new, which has
  * no index; the scheduler adds these up, into a row of defer.job_rollup for each
@@ -28,6 +29,7 @@
 #include "base/own_transaction.h"
 #include "shmem/xact_notify.h"
 #include "table/direct_insert.h"
+#include "table/fan_out_count.h"
 #include "table/history_table.h"
 #include "table/job_by_id.h"
 #include "table/rollup.h"
@@ -163,6 +165,7 @@ rollup_collect(const Job *job, char state, TimestampTz started_at, TimestampTz f
 	collected.owner = job->owner;
 	entry->jobs++;
 	entry->microseconds += duration;
+	fan_out_ended(job, state);
 	entry->first_id = Min(entry->first_id, job->id);
 	entry->last_id = Max(entry->last_id, job->id);
 }
@@ -261,13 +264,14 @@ rollup_add(const Job *job, char state, TimestampTz started_at, TimestampTz finis
 }
 
 bool
-rollup_delete_ended(int64 id, RollupCount count)
+rollup_delete_ended(const Job *job, RollupCount count)
 {
 	HistoryRow	row;
 
-	if (!history_read(id, &row))
+	if (!history_read(job->id, &row))
 		return false;
+	row.job.fan_out_id = job->fan_out_id;
 	count(&row.job, row.state, row.started_at, row.finished_at);
-	job_delete(id);
+	job_delete(job->id);
 	return true;
 }

@@ -28,7 +28,7 @@ extern void rollup_write(void);
  */
 typedef void (*RollupCount) (const Job *job, char state, TimestampTz started_at,
 							 TimestampTz finished_at);
-extern bool rollup_delete_ended(int64 id, RollupCount count);
+extern bool rollup_delete_ended(const Job *job, RollupCount count);
 
 /*
  * Scheduler, outside a transaction: add up new counts.  Returns when to go on,

@@ -14,7 +14,7 @@
 #include "commands/wait.h"
 
 /* Values of the options: parameters of both statements from the third on */
-static const char *options_values[19];
+static const char *options_values[20];
 
 #define OPTIONS_SQL \
 	" run_at => $3::pg_catalog.timestamptz, delay => $4::pg_catalog.interval, queue => $5," \
@@ -24,7 +24,7 @@ static const char *options_values[19];
 	" max_interval => $13::pg_catalog.interval, randomization => $14::pg_catalog.float8," \
 	" max_duration => $15::pg_catalog.interval, group_key => $16, on_key => $17," \
 	" debounce_max => $18::pg_catalog.interval, key_for => $19::pg_catalog.interval," \
-	" after => pg_catalog.string_to_array($20, ',')::pg_catalog.int8[], after_failure => $21) AS id"
+	" after => pg_catalog.string_to_array($20, ',')::pg_catalog.int8[], after_failure => $21, when_done => $22) AS id"
 
 static const char *const enqueue_sql =
 "SELECT defer.enqueue($1::pg_catalog.text, args => $2::pg_catalog.jsonb," OPTIONS_SQL;
@@ -75,6 +75,7 @@ cmd_enqueue(int argc, char **argv)
 		{"key-for", 0, OPTION_TEXT, &options_values[16]},
 		{"after", 0, OPTION_TEXT, &options_values[17]},
 		{"after-failure", 0, OPTION_TEXT, &options_values[18]},
+		{"when-done", 0, OPTION_TEXT, &options_values[19]},
 		{"command", 'c', OPTION_FLAG, &is_command},
 		{"wait", 0, OPTION_FLAG, &wait},
 		{"timeout", 't', OPTION_SECONDS, &timeout},
@@ -130,6 +131,7 @@ const Command command_enqueue = {
 	"  -g, --group=NAME       the group, such as a tenant\n"
 	"      --after=ID,ID...   when these jobs have ended\n"
 	"      --after-failure=WHAT  if one has not succeeded: cancel, run or hold\n"
+	"      --when-done=FUNCTION  when it and all jobs that it enqueues have ended\n"
 	"      --discard-after=TIME\n"
 	"  -m, --metadata=JSON\n"
 	"      --max-attempts=N, --initial-interval=TIME, --multiplier=X, --max-interval=TIME,\n"

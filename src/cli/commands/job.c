@@ -37,7 +37,9 @@
 	"SELECT c.state, c.jobs FROM defer.child_states($1::pg_catalog.int8) c"
 
 #define AFTER_SQL \
-	"SELECT d.after_id, d.after_failure, COALESCE(d.state, j.state) AS state, j.function, d.open" \
+	"SELECT d.after_id, d.batch, d.after_failure," \
+	" CASE WHEN NOT d.batch THEN COALESCE(d.state, j.state) WHEN d.open THEN 'unfinished' ELSE 'done' END AS state," \
+	" j.function, d.open" \
 	" FROM defer.dependencies d LEFT JOIN defer.jobs j ON j.id = d.after_id" \
 	" WHERE d.job_id = $1::pg_catalog.int8 ORDER BY d.ord LIMIT 100"
 
@@ -49,6 +51,9 @@
 	"SELECT s.name, s.kind, s.state, s.result, s.started_at, s.finished_at," \
 	" EXTRACT(epoch FROM s.finished_at - s.started_at)::pg_catalog.float8 AS duration" \
 	" FROM defer.steps s WHERE s.job_id = $1::pg_catalog.int8 ORDER BY s.started_at, s.ord"
+#define BATCH_SQL \
+	"SELECT b.jobs, b.unfinished, b.succeeded, b.failed, b.cancelled, b.discarded, b.done, b.deep" \
+	" FROM defer.batches b WHERE b.job_id = $1::pg_catalog.int8"
 
 #define PARENT_SQL(id) \
 	"SELECT p.id, p.function, p.state FROM defer.jobs p WHERE p.id = " id
@@ -60,6 +65,7 @@ JSON_ROWS(ATTEMPTS_SQL) " AS attempts, "
 JSON_ROWS(LOGS_SQL) " AS logs, "
 JSON_ROWS(AFTER_SQL) " AS after, "
 JSON_ROWS(STEPS_SQL) " AS steps, "
+JSON_ROW(BATCH_SQL) " AS batch, "
 JSON_ROW(PARENT_SQL("j.parent_id")) " AS parent,"
 " (SELECT COALESCE(pg_catalog.json_object_agg(s.state, s.jobs), '{}') FROM (" CHILDREN_SQL ") s) AS children"
 " FROM (" JOB_SQL ") j) job";
@@ -359,7 +365,8 @@ print_after(PGconn *conn, const char *id)
 
 		printf("%s", row == 0 ? "\n" : "");
 		label(row == 0 ? "after" : "");
-		printf("%s %s ", result_text(after, row, "after_id"), result_text(after, row, "function"));
+		printf("%s%s %s ", strcmp(result_text(after, row, "batch"), "t") == 0 ? "the batch of " : "",
+			   result_text(after, row, "after_id"), result_text(after, row, "function"));
 		print_state(state != NULL ? state : "gone");
 		printf("%s\n", !open ? "" : strcmp(result_text(after, row, "after_failure"), "hold") == 0 &&
 			   state != NULL && strcmp(state, "failed") == 0 ? " (held)" : " (waits)");
@@ -374,6 +381,24 @@ print_after(PGconn *conn, const char *id)
 	}
 	PQclear(after);
 	PQclear(before);
+}
+
+/* How far its batch is, if a job waits for that */
+static void
+print_batch(PGconn *conn, const char *id)
+{
+	PGresult   *batch = query_run(conn, BATCH_SQL, 1, &id);
+
+	if (PQntuples(batch) > 0)
+	{
+		printf("\n");
+		label("batch");
+		printf("%s jobs%s: %s unfinished, %s succeeded, %s failed, %s cancelled, %s discarded\n",
+			   result_text(batch, 0, "jobs"), strcmp(result_text(batch, 0, "deep"), "t") == 0 ? ", with theirs" : "",
+			   result_text(batch, 0, "unfinished"), result_text(batch, 0, "succeeded"), result_text(batch, 0, "failed"),
+			   result_text(batch, 0, "cancelled"), result_text(batch, 0, "discarded"));
+	}
+	PQclear(batch);
 }
 
 static void
@@ -393,6 +418,7 @@ print_job(PGconn *conn, const PGresult *job, const char *id)
 	print_time_line(job, attempts);
 	print_steps(conn, id);
 	print_after(conn, id);
+	print_batch(conn, id);
 	print_children(children, id);
 	print_attempts(attempts);
 	print_logs(logs);

@@ -111,7 +111,7 @@ _defer()
 	jobs) options=("${which[@]}" --limit) ;;
 	schedules | trigger) options=(--owner) ;;
 	enqueue) options=(--run-at --delay --queue --priority --key --on-key --debounce-max --key-for --group --discard-after --metadata --max-attempts
-		--initial-interval --multiplier --max-interval --randomization --max-duration --after --after-failure --command --wait
+		--initial-interval --multiplier --max-interval --randomization --max-duration --after --after-failure --when-done --command --wait
 		--timeout) ;;
 	backfill) options=(--since --until --overlap --priority --owner --dry-run) ;;
 	cancel) options=(--force "${bulk[@]}") ;;

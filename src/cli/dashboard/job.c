@@ -279,10 +279,11 @@ static void
 job_neighbours(Page *page, const char *id, const char *title, bool behind)
 {
 	PGresult   *res = page_query(page, behind ?
-								 "SELECT d.job_id AS id, j.function, j.state, false AS open FROM defer.dependencies d"
+								 "SELECT d.job_id AS id, j.function, j.state, false AS open, d.batch FROM defer.dependencies d"
 								 " JOIN defer.jobs j ON j.id = d.job_id WHERE d.after_id = $1::bigint AND d.open"
 								 " ORDER BY d.job_id LIMIT 100" :
-								 "SELECT d.after_id AS id, j.function, COALESCE(d.state, j.state, 'gone') AS state, d.open"
+								 "SELECT d.after_id AS id, j.function, COALESCE(d.state, CASE WHEN d.batch THEN 'waiting' END, j.state, 'gone') AS state,"
+								 " d.open, d.batch"
 								 " FROM defer.dependencies d LEFT JOIN defer.jobs j ON j.id = d.after_id"
 								 " WHERE d.job_id = $1::bigint ORDER BY d.ord LIMIT 100", 1, &id);
 	Buffer	   *out = page->out;
@@ -292,12 +293,41 @@ job_neighbours(Page *page, const char *id, const char *title, bool behind)
 		html_add(out, "<section class=\"card\"><h2>%s</h2><ul class=\"plain\">\n", title);
 		for (int i = 0; i < PQntuples(res); i++)
 		{
-			html_add(out, "<li><a href=\"/job?id=%s\">job %s</a> %s ", result_text(res, i, "id"), result_text(res, i, "id"),
-					 result_text(res, i, "function"));
+			html_add(out, "<li>%s<a href=\"/job?id=%s\">job %s</a> %s ", behind || strcmp(result_text(res, i, "batch"), "t") != 0 ? "" :
+					 "the batch of ", result_text(res, i, "id"), result_text(res, i, "id"), result_text(res, i, "function"));
 			html_state(out, result_text(res, i, "state"));
 			buffer_add(out, strcmp(result_text(res, i, "open"), "t") == 0 ? " <span class=\"quiet\">awaited</span></li>\n" : "</li>\n");
 		}
 		buffer_add(out, "</ul></section>\n");
+	}
+	PQclear(res);
+}
+
+/* How far the batch of the job is, if others wait for it */
+static void
+job_batch(Page *page, const char *id)
+{
+	static const char *const states[] = {"succeeded", "failed", "cancelled", "discarded", "unfinished"};
+	PGresult   *res = page_query(page, "SELECT b.* FROM defer.batches b WHERE b.job_id = $1::bigint", 1, &id);
+	Buffer	   *out = page->out;
+
+	if (result_good(res) && PQntuples(res) > 0)
+	{
+		const char *jobs = result_text(res, 0, "jobs");
+		double		ended = result_number(res, 0, "jobs") - result_number(res, 0, "unfinished");
+
+		html_add(out, "<section class=\"card\" aria-labelledby=\"h-batch\"><h2 id=\"h-batch\">Batch of %s jobs</h2>\n", jobs);
+		if (result_number(res, 0, "jobs") > 0)
+			html_add(out, "<p class=\"wide-progress\"><progress max=\"%s\" value=\"%.0f\" aria-label=\"Jobs that have ended\"></progress></p>\n",
+					 jobs, ended);
+		buffer_add(out, "<dl class=\"facts\">\n");
+		for (size_t i = 0; i < lengthof(states); i++)
+		{
+			fact(page, states[i]);
+			html_text(out, result_text(res, 0, states[i]));
+			fact_end(page);
+		}
+		buffer_add(out, "</dl></section>\n");
 	}
 	PQclear(res);
 }
@@ -440,6 +470,7 @@ page_job(Page *page)
 	job_steps(page, id);
 	job_neighbours(page, id, "Comes after", false);
 	job_neighbours(page, id, "Waits for it", true);
+	job_batch(page, id);
 	tree_children(page, res, id, false);
 	job_attempts(page, attempts);
 	job_logs(page, id);

@@ -186,7 +186,7 @@ sub assertions
 		[ 'each began after those that it comes after had ended',
 			q{SELECT c.id, d.parent_id, d.state, d.open FROM defer.job_history c JOIN defer.dependency d ON d.child_id = c.id
 				LEFT JOIN defer.job_history p ON p.id = d.parent_id
-			   WHERE c.started_at IS NOT NULL AND c.rerun_of IS NULL
+			   WHERE c.started_at IS NOT NULL AND c.rerun_of IS NULL AND d.parent_id > 0
 				 AND (d.open OR d.state IS DISTINCT FROM p.state OR p.finished_at > c.started_at
 					OR (d.after_failure <> 'r' AND p.state <> 's'))} ],
 		[ 'those behind one that did not succeed are cancelled, and no others for that',
@@ -197,6 +197,20 @@ sub assertions
 		[ 'none waits for a job that has ended',
 			q{SELECT d.child_id, d.parent_id FROM defer.dependency d
 			   WHERE d.open AND d.state IS NULL AND EXISTS (SELECT FROM defer.job_history h WHERE h.id = d.parent_id)} ],
+		[ 'each batch has the counts of its jobs',
+			q{SELECT f.*, h.* FROM defer.fan_out f CROSS JOIN LATERAL (SELECT count(*) AS jobs,
+					count(*) FILTER (WHERE c.state = 's') AS succeeded, count(*) FILTER (WHERE c.state = 'f') AS failed,
+					count(*) FILTER (WHERE c.state = 'c') AS cancelled, count(*) FILTER (WHERE c.state = 'd') AS discarded
+				 FROM defer.job_history c WHERE c.parent_id = f.id AND c.id >= f.from_id
+				  AND c.rerun_of IS NULL AND c.schedule_id IS NULL) h
+			   WHERE f.done AND NOT f.deep AND (f.jobs, f.succeeded, f.failed, f.cancelled, f.discarded)
+				<> (h.jobs, h.succeeded, h.failed, h.cancelled, h.discarded)} ],
+		[ 'each began after the batches that it comes after',
+			q{SELECT c.id, d.parent_id, max(h.finished_at) FROM defer.dependency d
+				JOIN defer.job_history c ON c.id = d.child_id JOIN defer.fan_out f ON f.id = -d.parent_id
+				JOIN defer.job_history h ON h.parent_id = f.id AND h.id >= f.from_id AND h.rerun_of IS NULL AND h.schedule_id IS NULL
+			   WHERE c.started_at IS NOT NULL AND c.rerun_of IS NULL AND NOT f.deep
+			   GROUP BY c.id, d.parent_id, c.started_at HAVING max(h.finished_at) > c.started_at} ],
 		[ 'each tick has one row',
 			q{SELECT h.schedule_id, h.scheduled_for, count(*) FROM defer.job_history h
 			   WHERE h.scheduled_for IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1} ],
@@ -240,7 +254,8 @@ sub assertions
 	  if $option{deliveries};
 
 	push @list, [ 'nothing is left',
-		'SELECT j.id FROM defer.job j UNION ALL SELECT c.id FROM defer.claim c' ],
+		'SELECT j.id FROM defer.job j UNION ALL SELECT c.id FROM defer.claim c
+			UNION ALL SELECT f.id FROM defer.fan_out f WHERE NOT f.done' ],
 	  [ 'nothing runs without a process',
 		q{SELECT w.pid, w.kind, w.job_id FROM defer.workers w
 		   WHERE (w.job_id IS NOT NULL AND w.database = current_database())

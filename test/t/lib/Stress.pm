@@ -69,7 +69,12 @@ BEGIN
 END $$;
 CREATE FUNCTION s_fan(n int) RETURNS bigint LANGUAGE sql AS $$
 	INSERT INTO effect VALUES (defer.current_job(), n::text);
+	SELECT defer.when_done('public.s_tally') FROM generate_series(1, n % 3);
 	SELECT count(defer.enqueue('public.s_work')) FROM generate_series(1, n)$$;
+-- after the batch of an s_fan
+CREATE FUNCTION s_tally() RETURNS bigint LANGUAGE sql AS $$
+	INSERT INTO effect VALUES (defer.current_job());
+	SELECT sum(b.jobs) FROM defer.batch() b$$;
 CREATE FUNCTION s_snooze() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO effect VALUES (defer.current_job());
@@ -469,7 +474,7 @@ sub stress_run
 		note(sprintf('round %d: %.0f s of work, %.0f s until all was done and checked', $round + 1, $seconds, time() - $begun - $seconds));
 		$left -= $seconds;
 		last if !Test::More->builder->is_passing;
-		$node->safe_psql('postgres', 'TRUNCATE defer.dependency, defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, effect, late');
+		$node->safe_psql('postgres', 'TRUNCATE defer.dependency, defer.fan_out, defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, effect, late');
 		$peer->clear if $peer;
 	}
 	return;

@@ -97,6 +97,7 @@ $node->safe_psql('postgres', qq{
 	VALUES ($jobs{running}, 'ALICES step', 'alice', 1, 's', '"ALICES"', now(), now());
 	INSERT INTO defer.event (owner, name, key, payload, at) VALUES ('alice', 'ALICES event', -1, '"ALICES"', now());
 	INSERT INTO defer.event_grant (owner, prefix, grantee) VALUES ('alice', 'ALICES', 'alice');
+	INSERT INTO defer.fan_out (id, owner, from_id, deep) VALUES ($jobs{running}, 'alice', 1, false);
 	INSERT INTO defer.bulk (owner, action, force, job_id) VALUES ('alice', 'ALICES', false, $jobs{retrying});
 	INSERT INTO defer.backfill (schedule_id, owner, since, until, overlap, runs, created_by)
 	SELECT id, owner, now(), now(), 'queue', 1, 'ALICES' FROM defer.schedule WHERE owner = 'alice'::regrole LIMIT 1});

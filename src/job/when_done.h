@@ -1,0 +1,18 @@
+/*
+ * when_done.h
+ *		Jobs that begin when a batch is over: job/when_done.c.
+ */
+#ifndef WHEN_DONE_H
+#define WHEN_DONE_H
+
+#include "postgres.h"
+
+struct Job;
+
+/*
+ * Enqueue a job of the function that begins once this job, which has just been
+ * enqueued, and its batch have ended.
+ */
+extern void when_done_of_new(const struct Job *job, const char *function);
+
+#endif							/* WHEN_DONE_H */
