@@ -23,7 +23,7 @@ CREATE FUNCTION defer.enqueue_many(function text, jobs jsonb,
 	, OUT ord integer, OUT id bigint, OUT outcome text) RETURNS SETOF record
 	LANGUAGE c ROWS 1000 AS 'MODULE_PATHNAME', 'defer_enqueue_many';
 COMMENT ON FUNCTION defer.enqueue_many IS
-	'enqueues a job of the function for each object of a JSON array, in the order of the array, and returns for each its place in the array (ord, from 1 on), the job''s id and what has been done, as defer.enqueue_one() does. Fields of an object: args, and the options of defer.enqueue(), by name; JSON null is as if the field were left out. The options of the call hold for objects that do not have them. The first object that is not right is an error that names its place and the field, and nothing is enqueued';
+	'enqueues a job of the function for each object of a JSON array, in the order of the array, and returns for each its place in the array (ord, from 1 on), the job''s id and what has been done, as defer.enqueue_one() does. Fields of an object: args, the options of defer.enqueue(), by name, and after_ord, the places of earlier objects after whose jobs this one comes; JSON null is as if the field were left out. The options of the call hold for objects that do not have them. The first object that is not right is an error that names its place and the field, and nothing is enqueued';
 
 CREATE FUNCTION defer.last_enqueue() RETURNS text
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_last_enqueue';

@@ -5,7 +5,7 @@
  * An object has "args" and any of the options of defer.enqueue(); the options of
  * the call are what holds where it has none.  What an object has is made
  * arguments of a call of defer.enqueue(), so that all rules are the same.  Memory
- * is that of one object, and of the result, which may go to disk.
+ * is that of one object, of the ids, and of the result, which may go to disk.
  */
 #include "postgres.h"
 
@@ -44,7 +44,11 @@ typedef struct Place
 {
 	int			ord;			/* of the object, from 1 on */
 	const char *field;			/* NULL: no certain one */
+	int64	   *ids;			/* of the jobs of the objects before it */
 } Place;
+
+/* The field that names earlier objects by their places; "after" has ids */
+#define AFTER_ORD	"after_ord"
 
 /* A name that a user has chosen, fit for one line of a message */
 static char *
@@ -72,7 +76,7 @@ no_such_field(const JsonbValue *name)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("there is no field \"%s\"",
 					shown(name->val.string.val, name->val.string.len)),
-			 errhint("The fields are args%s.", list.data)));
+			 errhint("The fields are args%s, " AFTER_ORD ".", list.data)));
 }
 
 static bool
@@ -104,9 +108,9 @@ text_of_value(const JsonbValue *value, Oid type)
 			 errhint("Give a length of time with its unit, such as \"90 seconds\".") : 0));
 }
 
-/* The ids of an array of numbers */
+/* The numbers of an array, as bigint[] */
 static Datum
-ids_of_value(const JsonbValue *value)
+numbers_of_value(const JsonbValue *value)
 {
 	bool		is_array = value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
 	int			size = is_array ? JsonContainerSize(value->val.binary.data) : 0;
@@ -143,7 +147,7 @@ option_of_value(const JsonbValue *value, Oid type)
 		case TEXTOID:
 			return CStringGetTextDatum(text_of_value(value, type));
 		case INT8ARRAYOID:
-			return ids_of_value(value);
+			return numbers_of_value(value);
 		case INT8OID:			/* that fits into an integer */
 			number = DirectFunctionCall1(int4in, CStringGetDatum(text_of_value(value, type)));
 			return Int64GetDatum(DatumGetInt32(number));
@@ -158,6 +162,29 @@ option_of_value(const JsonbValue *value, Oid type)
 		default:
 			elog(ERROR, "no conversion of options of type %u", type);
 	}
+}
+
+/* Add the jobs of the objects with these places to those that the job comes after */
+static void
+add_earlier(const JsonbValue *places, FunctionCallInfo call, const Place *place)
+{
+	NullableDatum *after = &call->args[OPTION_AFTER];
+	ArrayType  *numbers = DatumGetArrayTypeP(numbers_of_value(places));
+	int			n = ArrayGetNItems(ARR_NDIM(numbers), ARR_DIMS(numbers));
+	int64	   *values = (int64 *) ARR_DATA_PTR(numbers);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (values[i] < 1 || values[i] >= place->ord)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("there is no object " INT64_FORMAT " before this one", values[i]),
+					 errhint("Objects are counted from 1 on, and a job comes after earlier ones.")));
+		values[i] = place->ids[values[i] - 1];
+	}
+	after->value = after->isnull ? PointerGetDatum(numbers) :
+		DirectFunctionCall2(array_cat, after->value, PointerGetDatum(numbers));
+	after->isnull = false;
 }
 
 /* Read one member of an object: into *args, or as an option into the call */
@@ -211,6 +238,7 @@ read_object(JsonbValue *object, Jsonb **args, FunctionCallInfo call, Place *plac
 	JsonbIteratorToken token;
 	JsonbValue	name;
 	JsonbValue	value;
+	JsonbValue	earlier = {.type = jbvNull};
 
 	if (object->type != jbvBinary || !JsonContainerIsObject(object->val.binary.data))
 		ereport(ERROR,
@@ -223,9 +251,18 @@ read_object(JsonbValue *object, Jsonb **args, FunctionCallInfo call, Place *plac
 		if (token != WJB_KEY)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
-		read_member(&name, &value, args, call, given, place);
+		if (is_name(&name, AFTER_ORD))
+			earlier = value;
+		else
+			read_member(&name, &value, args, call, given, place);
 	}
 	drop_options(call, given);
+	if (earlier.type != jbvNull)
+	{
+		place->field = AFTER_ORD;
+		add_earlier(&earlier, call, place);
+		place->field = NULL;
+	}
 }
 
 /* Enqueue the job of an object; returns its id */
@@ -266,7 +303,8 @@ enqueue_objects(FunctionCallInfo fcinfo, const char *function, Jsonb *jobs, Plac
 		CHECK_FOR_INTERRUPTS();
 		place->ord++;
 		values[0] = Int32GetDatum(place->ord);
-		values[1] = Int64GetDatum(enqueue_object(fcinfo, function, &object, place));
+		place->ids[place->ord - 1] = enqueue_object(fcinfo, function, &object, place);
+		values[1] = Int64GetDatum(place->ids[place->ord - 1]);
 		values[2] = enqueue_last_outcome(&nulls[2]);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		MemoryContextSwitchTo(outer);
@@ -299,7 +337,7 @@ Datum
 defer_enqueue_many(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile Place place = {0, NULL};
+	volatile Place place = {0, NULL, NULL};
 	char	   *function;
 	Jsonb	   *jobs;
 
@@ -314,6 +352,7 @@ defer_enqueue_many(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"jobs\" must be a JSON array"),
 				 errhint("Write it as in '[{\"args\": [1]}, {\"args\": [2]}]'.")));
+	place.ids = palloc_extended((Size) JB_ROOT_COUNT(jobs) * sizeof(int64), MCXT_ALLOC_HUGE);
 	InitMaterializedSRF(fcinfo, 0);
 	PG_TRY();
 	{

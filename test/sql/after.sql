@@ -190,8 +190,17 @@ SELECT ord, outcome FROM defer.enqueue_many('work', '[{"args": ["m1"]}, {"args":
 SELECT ord, outcome FROM defer.enqueue_many('work', format('[{"args": ["m3"], "after": [%s]}, {"args": ["m4"]}]', :m)::jsonb);
 SELECT args, state = 'waiting' AS waiting FROM defer.jobs WHERE args->>0 LIKE 'm_' ORDER BY id;
 SELECT error_of($$ SELECT * FROM defer.enqueue_many('work', '[{"args": ["z"], "after": ["x"]}]') $$);
+-- by places in the array, too
+SELECT count(m.id) FROM defer.enqueue_many('work', jsonb_build_array(
+  '{"args": ["o1"]}'::jsonb, '{"args": ["o2"], "after_ord": [1]}'::jsonb,
+  jsonb_build_object('args', '["o3"]'::jsonb, 'after', jsonb_build_array(:m), 'after_ord', '[2, 1]'::jsonb),
+  '{"args": ["o4"], "after_ord": []}'::jsonb, '{"args": ["o5"], "after_ord": null}'::jsonb)) m;
+SELECT j.args ->> 0 AS what, d.ord, (SELECT a.args ->> 0 FROM defer.jobs a WHERE a.id = d.after_id) AS after
+  FROM defer.jobs j JOIN defer.dependencies d ON d.job_id = j.id WHERE j.args ->> 0 LIKE 'o_' ORDER BY 1, 2;
+SELECT error_of(format($$ SELECT * FROM defer.enqueue_many('work', '[{"args": ["z"]}, {"args": ["z"], "after_ord": %s}]') $$, o))
+  FROM unnest('{[2],[0],[-1],[3],1,"[\"1\"]","[null]"}'::text[]) o;
 INSERT INTO gate VALUES ('m');
-SELECT bool_and(until(id, 'succeeded') = 'succeeded') FROM defer.jobs WHERE args->>0 LIKE 'm_';
+SELECT bool_and(until(id, 'succeeded') = 'succeeded') FROM defer.jobs WHERE args->>0 LIKE 'm_' OR args->>0 LIKE 'o_';
 
 -- Nothing of it after a rollback, of a part, too
 BEGIN;
