@@ -11,10 +11,11 @@ CREATE FUNCTION defer.cron(function text, schedule text, name text DEFAULT NULL,
 						allow_direct boolean DEFAULT false,
 						group_key text DEFAULT NULL,
 						starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-						max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS bigint
+						max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+						when_done text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron';
-COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, timestamptz, timestamptz, integer, integer) IS
-	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. active: NULL leaves a schedule that is there as it is, and a new one is active. queue, priority: NULL as the function''s settings say. group_key: group of its jobs. allow_direct: the function may also be called and enqueued. starts_at, ends_at: no times of the schedule before the one, nor at the other or later; NULL or infinite: no bound. max_runs: it is paused when so many of its times have started a run; NULL or 0: no bound. pause_after_failures: it is paused when so many of its runs in a row have failed; NULL or 0: never. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
+COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, timestamptz, timestamptz, integer, integer, text) IS
+	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. active: NULL leaves a schedule that is there as it is, and a new one is active. queue, priority: NULL as the function''s settings say. group_key: group of its jobs. allow_direct: the function may also be called and enqueued. starts_at, ends_at: no times of the schedule before the one, nor at the other or later; NULL or infinite: no bound. max_runs: it is paused when so many of its times have started a run; NULL or 0: no bound. pause_after_failures: it is paused when so many of its runs in a row have failed; NULL or 0: never. when_done: a function without parameters that is run as by defer.when_done() after each run. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
 
 CREATE FUNCTION defer.cron_command(name text, schedule text, sql text,
 								timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
@@ -23,9 +24,10 @@ CREATE FUNCTION defer.cron_command(name text, schedule text, sql text,
 								queue text DEFAULT NULL, priority integer DEFAULT NULL,
 								group_key text DEFAULT NULL,
 								starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-								max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS bigint
+								max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+						when_done text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron_command';
-COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer, text, timestamptz, timestamptz, integer, integer) IS
+COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer, text, timestamptz, timestamptz, integer, integer, text) IS
 	'makes or changes a schedule of yours that runs one SQL statement as defer.command() does, and returns its id. Options and errors as of defer.cron(). Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
@@ -36,10 +38,11 @@ CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone
 								 function text DEFAULT NULL, sql text DEFAULT NULL,
 								 group_key text DEFAULT NULL,
 								 starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS void
+								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+						when_done text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron';
-COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer) IS
-	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. starts_at => ''-infinity'', ends_at => ''infinity'', max_runs => 0 and pause_after_failures => 0 remove them. Jobs already enqueued are not affected. Takes effect when you commit';
+COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer, text) IS
+	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. starts_at => ''-infinity'', ends_at => ''infinity'', max_runs => 0, pause_after_failures => 0 and when_done => '''' remove them. Jobs already enqueued are not affected. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
 								 overlap text DEFAULT NULL, catch_up text DEFAULT NULL,
@@ -49,9 +52,10 @@ CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone
 								 function text DEFAULT NULL, sql text DEFAULT NULL,
 								 group_key text DEFAULT NULL,
 								 starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL) RETURNS void
+								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+						when_done text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron_by_id';
-COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer) IS
+COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer, text) IS
 	'changes the schedule with an id (see defer.schedules), whatever its name; else as defer.alter_cron() by name';
 
 CREATE FUNCTION defer.pause_cron(name text, reason text DEFAULT NULL) RETURNS void

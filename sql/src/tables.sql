@@ -525,6 +525,8 @@ CREATE TABLE defer.schedule (
 	paused_at		timestamptz,
 	paused_by		text,
 	pause_reason	text,
+	when_done		text,
+	when_done_owner	regrole,
 	CONSTRAINT schedule_pkey PRIMARY KEY (id),
 	CONSTRAINT schedule_owner_name_key UNIQUE (owner, name)
 );
@@ -536,6 +538,8 @@ COMMENT ON COLUMN defer.schedule.function_owner IS 'its owner when the schedule 
 COMMENT ON COLUMN defer.schedule.queue IS 'NULL: as the settings of the function say';
 COMMENT ON COLUMN defer.schedule.priority IS 'NULL: as the settings of the function or the queue say';
 COMMENT ON COLUMN defer.schedule.group_key IS 'group of its jobs; NULL: none';
+COMMENT ON COLUMN defer.schedule.when_done IS 'signature of the function that is run when a run and its batch have ended; NULL: none';
+COMMENT ON COLUMN defer.schedule.when_done_owner IS 'its owner, as function_owner';
 COMMENT ON COLUMN defer.schedule.next_tick IS 'the next time the schedule names';
 COMMENT ON COLUMN defer.schedule.next_run_at IS 'next_tick and the schedule''s jitter: when its job is enqueued';
 COMMENT ON COLUMN defer.schedule.last_error IS 'why the schedule does not go on, when it does not';

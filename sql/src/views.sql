@@ -254,11 +254,11 @@ SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedu
 	END AS next_runs,
 	s.command, s.catch_up_window, s.jitter, s.queue, s.priority, s.group_key, s.last_error, s.created_at,
 	s.starts_at, s.ends_at, s.max_runs, s.runs, s.pause_after_failures, s.failures,
-	s.paused_at, s.paused_by, s.pause_reason
+	s.paused_at, s.paused_by, s.pause_reason, s.when_done
   FROM defer.schedule s
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.schedules IS
-	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not. runs: how many its times have started. failures: failed runs in a row, counted if pause_after_failures is set. paused_at, paused_by, pause_reason: since when it is not active, by whom (NULL: by defer, as it has ended or its runs have failed) and why';
+	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not. runs: how many its times have started. failures: failed runs in a row, counted if pause_after_failures is set. paused_at, paused_by, pause_reason: since when it is not active, by whom (NULL: by defer, as it has ended or its runs have failed) and why. when_done: the function that is run when a run and all jobs that it has enqueued have ended';
 
 CREATE VIEW defer.endpoints WITH (security_barrier) AS
 SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address,

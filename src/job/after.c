@@ -242,7 +242,7 @@ look_at_parent(const After *after, int i, Dependency *row)
 		look.state = STATE_SUCCEEDED;	/* it was over before there was one */
 	*row = (Dependency)
 	{
-		.ord = i + 1, .owner = GetUserId(), .parent_id = id, .awaits_id = id,
+		.ord = i + 1, .owner = after->owner, .parent_id = id, .awaits_id = id,
 			.after_failure = after->after_failure, .state = look.state
 	};
 	if (i == 0 && after->on_states != NULL)
@@ -321,6 +321,7 @@ after_prepare(After *after, Job *job, const KeyRule *rule)
 	bool		waits = false;
 
 	check_rule(job, rule);
+	after->owner = job->owner;
 	after->rows = palloc_extended((Size) after->n * sizeof(Dependency), MCXT_ALLOC_HUGE);
 	dependents_begin(job->key != NULL);
 	why = look_at_parents(after, &waits);

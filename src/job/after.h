@@ -19,6 +19,7 @@ typedef struct After
 {
 	int			n;
 	int64	   *ids;			/* each once, in the order given */
+	Oid			owner;			/* of the later job */
 	char		after_failure;	/* AFTER_FAILURE_... */
 	const char *on_states;		/* of the first: as in struct Dependency;
 								 * NULL: after_failure holds for it, too */

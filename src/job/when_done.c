@@ -180,16 +180,24 @@ enqueue(Callback *callback, const Job *of)
 }
 
 void
-when_done_of_new(const Job *job, const char *function)
+when_done_of_job(const Job *job, const Job *after)
 {
-	Callback	callback = {.of = job->id};
+	Callback	callback = {.of = job->id, .job = *after};
 	JobLook		look;
 
-	/* it may have ended at once, because of a job that it was to come after */
+	/* it may have ended at once */
 	job_look(job->id, &look);
 	callback.ended = look.state != PARENT_NOT_ENDED;
-	enqueue_make_job(function, NULL, &callback.job);
 	(void) enqueue(&callback, callback.ended ? NULL : job);
+}
+
+void
+when_done_of_new(const Job *job, const char *function)
+{
+	Job			after;
+
+	enqueue_make_job(function, NULL, &after);
+	when_done_of_job(job, &after);
 }
 
 /* The states that are given, as letters; NULL: all */

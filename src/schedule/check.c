@@ -276,6 +276,28 @@ schedule_read_bounds(FunctionCallInfo fcinfo, int first, Schedule *s)
 		s->pause_after_failures = count_argument(fcinfo, first + 3, "pause_after_failures");
 }
 
+/* It is run as the schedule's owner, so to name it is to act as that role */
+void
+schedule_read_when_done(FunctionCallInfo fcinfo, int n, Schedule *s)
+{
+	char	   *name = args_text(fcinfo, n);
+	FunctionEntry *entry;
+
+	if (name == NULL)
+		return;
+	if (!compat_may_set_role(GetUserId(), s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to change what schedule \"%s\" runs", s->name),
+				 errdetail("Only roles that may SET ROLE to its owner can do that.")));
+	s->when_done = NULL;
+	if (name[0] == '\0')
+		return;
+	entry = schedule_check_function(name, s->owner);
+	s->when_done = pstrdup(entry->signature);
+	s->when_done_owner = entry->owner;
+}
+
 char *
 schedule_read_reason(FunctionCallInfo fcinfo, int n)
 {

@@ -79,6 +79,7 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	{
 		job.scheduled_for = tick;
 		job_end_tick(&job, STATE_FAILED, sqlstate, error);
+		schedule_when_done(s, &job);
 		return;
 	}
 	if (strcmp(s->overlap, "queue") == 0)
@@ -96,6 +97,7 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 		xact_notify_release();
 	}
 	(void) job_insert(&job);
+	schedule_when_done(s, &job);
 }
 
 void
@@ -111,11 +113,13 @@ schedule_start_past(const Schedule *s, TimestampTz tick, TimestampTz run_at, Jso
 	{
 		job.scheduled_for = tick;
 		job_end_tick(&job, STATE_FAILED, sqlstate, error);
+		schedule_when_done(s, &job);
 		return;
 	}
 	job.scheduled_for = tick;
 	job.options = options;
 	(void) job_insert(&job);
+	schedule_when_done(s, &job);
 }
 
 /* ------------------------------------------------------------------------

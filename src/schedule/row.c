@@ -15,6 +15,7 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
+#include "base/job_state.h"
 #include "base/jsonb_util.h"
 #include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"
@@ -23,6 +24,8 @@
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
+#include "job/end.h"
+#include "job/when_done.h"
 #include "schedule/schedule.h"
 
 static char *
@@ -99,6 +102,10 @@ schedule_from_tuple(Schedule *s, HeapTuple tuple, TupleDesc desc)
 	s->paused_by = text_value(value, isnull);
 	NEXT();
 	s->pause_reason = text_value(value, isnull);
+	NEXT();
+	s->when_done = text_value(value, isnull);
+	NEXT();
+	s->when_done_owner = isnull ? InvalidOid : DatumGetObjectId(value);
 #undef NEXT
 #undef NEXT_TIME
 #undef NEXT_COUNT
@@ -249,4 +256,28 @@ cannot_run:
 	if (job->queue == NULL)
 		job->queue = cstring_to_text(s->queue != NULL ? s->queue : DEFAULT_QUEUE);
 	return false;
+}
+
+void
+schedule_when_done(const Schedule *s, const Job *run)
+{
+	Schedule	after = *s;
+	Job			job;
+	const char *sqlstate;
+	char	   *error;
+
+	if (s->when_done == NULL)
+		return;
+	after.id = 0;				/* it is no run */
+	after.kind = JOB_FUNCTION;
+	after.function = s->when_done;
+	after.function_owner = s->when_done_owner;
+	after.allow_direct = true;
+	after.queue = after.group_key = NULL;
+	after.has_priority = false;
+	after.pause_after_failures = 0;
+	if (schedule_make_job(&after, GetCurrentTimestamp(), &job, &sqlstate, &error))
+		when_done_of_job(run, &job);
+	else
+		job_end(&job, STATE_FAILED, 0, NO_TIME, NULL, sqlstate, error);
 }

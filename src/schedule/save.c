@@ -42,19 +42,19 @@ write_schedule(Schedule *s)
 	static const char *const insert =
 		"INSERT INTO defer.schedule AS s (name, owner, kind, function, function_owner, command, schedule, timezone,"
 		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority,"
-		" group_key, starts_at, ends_at, max_runs, pause_after_failures)"
-		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
+		" group_key, starts_at, ends_at, max_runs, pause_after_failures, when_done, when_done_owner)"
+		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
 		" ON CONFLICT (owner, name) DO NOTHING RETURNING " SCHEDULE_COLUMNS;
 	static const char *const update =
 		"UPDATE defer.schedule AS s SET (name, owner, kind, function, function_owner, command, schedule, timezone,"
 		" overlap, catch_up, catch_up_window, jitter, active, allow_direct, queue, priority,"
-		" group_key, starts_at, ends_at, max_runs, pause_after_failures)"
-		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
+		" group_key, starts_at, ends_at, max_runs, pause_after_failures, when_done, when_done_owner)"
+		" = ROW ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
 		" WHERE s.id OPERATOR(pg_catalog.=) $1 RETURNING " SCHEDULE_COLUMNS;
 	Oid			types[] = {
 		INT8OID, TEXTOID, REGROLEOID, CHAROID, TEXTOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID,
 		TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, BOOLOID, TEXTOID, INT4OID,
-		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID
+		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID, REGROLEOID
 	};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
@@ -93,6 +93,9 @@ write_schedule(Schedule *s)
 	nulls[n - 1] = s->max_runs > 0 ? ' ' : 'n';
 	ADD(Int32GetDatum(s->pause_after_failures));
 	nulls[n - 1] = s->pause_after_failures > 0 ? ' ' : 'n';
+	ADD_TEXT(s->when_done);
+	ADD(ObjectIdGetDatum(s->when_done_owner));
+	nulls[n - 1] = s->when_done != NULL ? ' ' : 'n';
 #undef ADD
 #undef ADD_TEXT
 	Assert(n == lengthof(types));

@@ -54,6 +54,8 @@ typedef struct Schedule
 	TimestampTz paused_at;		/* while it is not active */
 	char	   *paused_by;		/* a role; NULL: defer itself */
 	char	   *pause_reason;
+	char	   *when_done;		/* signature; NULL: none */
+	Oid			when_done_owner;	/* when it was named */
 	bool		active_given;	/* the caller has chosen "active" */
 } Schedule;
 
@@ -63,7 +65,7 @@ typedef struct Schedule
 	" s.overlap, s.catch_up, s.catch_up_window, s.jitter, s.active, s.allow_direct," \
 	" s.queue, s.priority, s.group_key, s.next_tick, s.next_run_at, s.last_tick, s.last_run_at," \
 	" s.last_error, s.starts_at, s.ends_at, s.max_runs, s.pause_after_failures, s.runs, s.failures," \
-	" s.paused_at, s.paused_by, s.pause_reason"
+	" s.paused_at, s.paused_by, s.pause_reason, s.when_done, s.when_done_owner"
 
 /*
  * schedule/tick.c
@@ -143,6 +145,10 @@ extern void schedule_read_group(struct FunctionCallInfoBaseData *fcinfo, int n,
 extern void schedule_read_bounds(struct FunctionCallInfoBaseData *fcinfo, int first,
 								 Schedule *schedule);
 
+/* The same for when_done; "" removes it */
+extern void schedule_read_when_done(struct FunctionCallInfoBaseData *fcinfo, int n,
+									Schedule *schedule);
+
 /* Why it is paused, NULL: not said; an error if it is too long */
 extern char *schedule_read_reason(struct FunctionCallInfoBaseData *fcinfo, int n);
 
@@ -174,6 +180,9 @@ extern void schedule_write_times(const Schedule *schedule);
  */
 extern bool schedule_make_job(const Schedule *schedule, TimestampTz at, Job *job,
 							  const char **sqlstate, char **error);
+
+/* Enqueue the job that begins when a run, which has just got its row, and its batch are over */
+extern void schedule_when_done(const Schedule *schedule, const Job *run);
 
 /*
  * schedule/save.c: the caller has checked who may

@@ -193,7 +193,7 @@ id_argument(FunctionCallInfo fcinfo)
 /*
  * defer.cron(function, schedule, name, timezone, overlap, catch_up,
  * catch_up_window, jitter, active, queue, priority, allow_direct, group_key,
- * starts_at, ends_at, max_runs, pause_after_failures)
+ * starts_at, ends_at, max_runs, pause_after_failures, when_done)
  */
 Datum
 defer_cron(PG_FUNCTION_ARGS)
@@ -215,6 +215,7 @@ defer_cron(PG_FUNCTION_ARGS)
 	s.allow_direct = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
 	schedule_read_group(fcinfo, 12, &s);
 	schedule_read_bounds(fcinfo, 13, &s);
+	schedule_read_when_done(fcinfo, 17, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(schedule_make(&s, !PG_ARGISNULL(2), false));
 }
@@ -222,7 +223,7 @@ defer_cron(PG_FUNCTION_ARGS)
 /*
  * defer.cron_command(name, schedule, sql, timezone, overlap, catch_up,
  * catch_up_window, jitter, active, queue, priority, group_key, starts_at,
- * ends_at, max_runs, pause_after_failures)
+ * ends_at, max_runs, pause_after_failures, when_done)
  */
 Datum
 defer_cron_command(PG_FUNCTION_ARGS)
@@ -240,6 +241,7 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	schedule_read_options(fcinfo, 3, &s);
 	schedule_read_group(fcinfo, 11, &s);
 	schedule_read_bounds(fcinfo, 12, &s);
+	schedule_read_when_done(fcinfo, 16, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(schedule_make(&s, true, false));
 }
@@ -298,6 +300,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 	alter_work(fcinfo, 11, 12, &s);
 	schedule_read_group(fcinfo, 13, &s);
 	schedule_read_bounds(fcinfo, 14, &s);
+	schedule_read_when_done(fcinfo, 18, &s);
 	if (!schedule_save(&s, &before, false))
 		no_such_schedule(name, id);
 	schedule_signature_changed(&before);
@@ -308,7 +311,7 @@ alter_schedule(FunctionCallInfo fcinfo, int64 id, const char *name)
 /*
  * defer.alter_cron(name, schedule, timezone, overlap, catch_up,
  * catch_up_window, jitter, active, queue, priority, allow_direct, function,
- * sql, group_key, starts_at, ends_at, max_runs, pause_after_failures)
+ * sql, group_key, starts_at, ends_at, max_runs, pause_after_failures, when_done)
  */
 Datum
 defer_alter_cron(PG_FUNCTION_ARGS)
@@ -390,7 +393,9 @@ trigger_schedule(int64 id, const char *name)
 				 errhint("Put it right with defer.alter_cron().")));
 	if (current_job.job != NULL)
 		job.parent_id = current_job.job->id;
-	PG_RETURN_INT64(job_insert(&job));
+	(void) job_insert(&job);
+	schedule_when_done(&s, &job);
+	PG_RETURN_INT64(job.id);
 }
 
 /* defer.trigger(name) */

@@ -201,6 +201,29 @@ CREATE FUNCTION others(id bigint) RETURNS void LANGUAGE sql AS
 SELECT defer.enqueue('others', jsonb_build_array(:id)) AS id \gset
 SELECT reported(:id);
 
+-- After each run of a schedule
+CREATE FUNCTION run() RETURNS void LANGUAGE sql AS $$ SELECT defer.enqueue('batches.child', '["good"]'); SELECT defer.enqueue('batches.child', '["bad"]') $$;
+SET client_min_messages = warning;
+SELECT defer.cron('run', '0 0 1 1 *', when_done => 'two') > 0 AS made;
+SELECT error_of($$ SELECT defer.cron('run', '0 0 1 1 *', when_done => 'nothing') $$);
+SELECT error_of($$ SELECT defer.cron('run', '0 0 1 1 *', when_done => 'child') $$);
+CREATE FUNCTION tell() RETURNS text LANGUAGE sql AS 'SELECT batches.report(''run'')';
+SELECT defer.alter_cron('run', when_done => 'tell');
+SELECT when_done FROM defer.schedules WHERE name = 'run';
+SELECT defer.trigger('run') AS id \gset
+SELECT reported(:id);
+SELECT defer.alter_cron('run', schedule => '* * * * * *');
+DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM defer.jobs WHERE schedule = 'run' AND scheduled_for IS NOT NULL) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+SELECT defer.pause_cron('run');
+SELECT id FROM defer.jobs WHERE schedule = 'run' AND scheduled_for IS NOT NULL ORDER BY id LIMIT 1 \gset
+SELECT reported(:id);
+DROP FUNCTION tell();
+SELECT defer.trigger('run') AS id \gset
+SELECT state, error FROM defer.jobs WHERE function = 'batches.tell()' ORDER BY id DESC LIMIT 1;
+SELECT defer.alter_cron('run', when_done => '');
+SELECT when_done FROM defer.schedules WHERE name = 'run';
+SELECT defer.unschedule('run');
+
 -- Errors
 SELECT error_of($$ SELECT defer.when_done('report') $$);
 SELECT error_of($$ SELECT defer.when_done(NULL) $$);
@@ -232,5 +255,10 @@ SELECT batches.error_of(format('SELECT defer.when_done(''batches.report'', of =>
 SELECT batches.error_of('SELECT defer.when_done(''batches.report'', of => 9000000000000000000)');
 SELECT count(*) FROM defer.batches;
 RESET ROLE;
-SELECT count(*) FROM defer.fan_out WHERE NOT done AND id NOT IN (SELECT id FROM defer.jobs WHERE finished_at IS NULL);
-SELECT count(*) FROM defer.fan_out_delta;
+-- All that has ended is counted
+DO $$ BEGIN
+  WHILE EXISTS (SELECT FROM defer.fan_out_delta) OR EXISTS (SELECT FROM defer.fan_out f WHERE NOT f.done AND NOT EXISTS
+    (SELECT FROM defer.jobs j WHERE j.finished_at IS NULL AND (j.id = f.id OR j.parent_id = f.id))) LOOP
+    PERFORM pg_sleep(0.01);
+  END LOOP;
+END $$;
