@@ -122,6 +122,14 @@ SELECT 'warning', pg_catalog.format('%s of %s failed for good during the last da
  WHERE c.failed > 0 AND c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
  GROUP BY c.function
 UNION ALL
+SELECT 'warning', pg_catalog.format('jobs of %s wait for a rerun of one that has not succeeded: %s', h.function,
+		CASE pg_catalog.count(*) WHEN 10000 THEN '10000 or more' ELSE pg_catalog.count(*)::text END),
+	pg_catalog.format('When the cause is mended: SELECT defer.rerun(%s); or SELECT defer.cancel(id) for those of defer.dependencies that do not go on.',
+		pg_catalog.min(h.parent_id))
+  FROM (SELECT j.function, d.parent_id FROM defer.dependency d JOIN defer.job j ON j.id = d.child_id
+		 WHERE d.open AND d.state IS NOT NULL AND defer.may_see(d.owner) LIMIT 10000) h
+ GROUP BY h.function
+UNION ALL
 SELECT 'error',
 	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more, its jobs cannot run: %s', o.owner, o.waiting)
 		WHEN NOT r.rolcanlogin THEN pg_catalog.format('role %s may not log in, its jobs cannot run: %s', o.owner, o.waiting)

@@ -123,6 +123,8 @@ CREATE TABLE defer.dependency (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX dependency_awaits_idx ON defer.dependency (awaits_id, child_id) WHERE open;
 CREATE INDEX dependency_open_idx ON defer.dependency (child_id, ord) WHERE open;
+-- jobs that are held because an earlier one has not succeeded: few, as a rule
+CREATE INDEX dependency_held_idx ON defer.dependency (child_id) WHERE open AND state IS NOT NULL;
 CREATE INDEX dependency_fan_out_idx ON defer.dependency (awaits_id) WHERE awaits_id OPERATOR(pg_catalog.<) 0;
 COMMENT ON TABLE defer.dependency IS 'jobs that come after other jobs; look at defer.dependencies instead';
 COMMENT ON COLUMN defer.dependency.ord IS 'place of the earlier job in "after", from 1 on';

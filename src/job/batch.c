@@ -234,6 +234,7 @@ batch_before_job(int index)
 		own_transaction_report_error(context);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(context);
 }
 
 /* ------------------------------------------------------------------------

@@ -325,6 +325,7 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 
 	MemoryContextReset(scratch);
 	MemoryContextSwitchTo(scratch);
+	batch_before_job(index);
 	if (!wait_for_token(job, index, &started_at))
 	{
 		batch_leave_job(index);

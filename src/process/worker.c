@@ -160,7 +160,6 @@ run_batch(MemoryContext scratch)
 	{
 		CHECK_FOR_INTERRUPTS();
 		reload_settings();
-		batch_before_job(i);
 		if (asked_to_leave() || !owner_may_run())
 			batch_leave_job(i);
 		else if (run_job(&batch.jobs[i], i, scratch))

@@ -127,6 +127,12 @@ SELECT inputs FROM ran WHERE job = :x3;
 SELECT state FROM defer.jobs WHERE id IN (:x4, :x5);
 SELECT state, open, after_failure FROM defer.dependencies WHERE job_id IN (:x4, :x5) ORDER BY job_id;
 SELECT reason, regexp_replace(detail, '\d+', 'N', 'g') AS detail FROM defer.why(:x4);
+RESET ROLE;
+SELECT severity, finding, regexp_replace(hint, '\d+', 'N', 'g') AS hint FROM defer.health WHERE finding LIKE '%after.work%rerun%';
+SET ROLE after_other;
+SELECT count(*) FROM defer.health WHERE finding LIKE '%rerun%';
+RESET ROLE;
+SET ROLE after_owner;
 -- a rerun that fails, too, changes nothing; the success of a rerun of that one counts
 SELECT defer.rerun(:x) AS xr \gset
 SELECT until(:xr, 'failed');

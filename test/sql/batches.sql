@@ -178,6 +178,7 @@ CREATE FUNCTION nested() RETURNS void LANGUAGE sql AS
   $$ SELECT defer.when_done('batches.report', '["outer"]', deep => true); SELECT defer.enqueue('batches.inner_one') $$;
 SELECT defer.enqueue('nested') AS id \gset
 SELECT reported(:id);
+DO $$ BEGIN WHILE (SELECT count(*) < 2 FROM ran WHERE what IN ('inner', 'outer')) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT what, counts FROM ran WHERE what IN ('inner', 'outer') ORDER BY 1;
 
 -- A procedure that commits: what it has enqueued before, it is not asked about
