@@ -27,6 +27,7 @@
 #include "table/fan_out_count.h"
 #include "table/job_table.h"
 #include "job/enqueue.h"
+#include "job/lease.h"
 #include "lifecycle/lifecycle.h"
 #include "process/process.h"
 
@@ -77,6 +78,8 @@ _PG_init(void)
 	enqueue_init();
 	dependents_init();
 	fan_out_count_init();
+	lease_init();				/* behind it: what this writes before a commit
+								 * is counted there */
 	direct_call_check_init();
 	function_identity_init();
 	database_ddl_init();

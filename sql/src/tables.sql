@@ -79,7 +79,7 @@ CREATE INDEX job_waits_idx ON defer.job (id) WHERE waits IS NOT NULL;
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job.limits_key IS
-	'0, or the concurrency limits the job is under: number of the limited function << 32 | number of the limited queue; of deliveries the same with the sign bit set';
+	'0, or the concurrency limits the job is under: number of the limited function << 32 | number of the limited queue; of deliveries the same with the sign bit set, of tasks with the bit below it';
 COMMENT ON COLUMN defer.job.claim IS
 	'the claim (row of defer.claim) of the worker that has taken the job; NULL when it is free to be taken';
 COMMENT ON COLUMN defer.job.attempt IS 'attempts that have ended without success and count';
@@ -87,7 +87,7 @@ COMMENT ON COLUMN defer.job.crashes IS 'attempts known to have ended with the pr
 COMMENT ON COLUMN defer.job.suspect IS
 	'crashes of the server that it may have caused; after two it is taken alone, and runs while no other such job does';
 COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures and deadlocks, which are not attempts';
-COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command; deliveries: h HTTP, e e-mail, s Slack';
+COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command, t task; deliveries: h HTTP, e e-mail, s Slack';
 COMMENT ON COLUMN defer.job.group_key IS 'the group, such as a tenant; NULL: the job is in none';
 COMMENT ON COLUMN defer.job.rerun_of IS 'the job that this is another run of: see defer.rerun()';
 COMMENT ON COLUMN defer.job.behind IS
@@ -261,9 +261,16 @@ COMMENT ON TABLE defer.key_hold IS
 CREATE TABLE defer.claim (
 	id			bigint NOT NULL PRIMARY KEY,
 	claimed_at	timestamptz NOT NULL,
-	jobs		bigint[] NOT NULL
+	jobs		bigint[] NOT NULL,
+	token		uuid,
+	role		regrole,
+	length		bigint,
+	worker		text
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE defer.claim IS 'batches of jobs taken by workers';
+COMMENT ON COLUMN defer.claim.token IS 'by which a worker outside of the server ends the jobs; NULL: a process of defer has them';
+COMMENT ON COLUMN defer.claim.role IS 'of that worker';
+COMMENT ON COLUMN defer.claim.length IS 'of the leases, in microseconds';
 
 -- Partitions have indexes of their own, and not of the partitioned tables: a dump
 -- attaches a partition and then makes its indexes, which would be there already.
@@ -293,11 +300,13 @@ CREATE TABLE defer.job_history (
 	error			text,
 	function_owner	regrole,
 	rerun_of		bigint,
-	group_key		text
+	group_key		text,
+	token			uuid
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE defer.job_history IS 'finished jobs, a partition for each UTC day of finish; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled, d discarded';
 COMMENT ON COLUMN defer.job_history.attempt IS 'attempts that were started';
+COMMENT ON COLUMN defer.job_history.token IS 'by which a worker outside of the server has ended the job';
 CREATE TABLE defer.job_history_default PARTITION OF defer.job_history DEFAULT;
 CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);
 CREATE INDEX job_history_default_parent_idx ON defer.job_history_default (parent_id, id) WHERE parent_id IS NOT NULL;
@@ -359,11 +368,12 @@ CREATE TABLE defer.attempt (
 	detail		text,
 	hint		text,
 	context		text,
-	retry_at	timestamptz
+	retry_at	timestamptz,
+	token		uuid
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE defer.attempt IS 'attempts that did not succeed; look at defer.attempts instead';
 COMMENT ON COLUMN defer.attempt.outcome IS
-	'failed, timed_out, crashed, conflict (class 40, retried at once), snoozed, cancelled, interrupted (the server or the process was stopped)';
+	'failed, timed_out, crashed, conflict (class 40, retried at once), snoozed, cancelled, interrupted (the server or the process was stopped); of tasks lost (the lease was over) and released, too';
 CREATE TABLE defer.attempt_default PARTITION OF defer.attempt DEFAULT;
 CREATE INDEX attempt_default_job_id_idx ON defer.attempt_default (job_id);
 COMMENT ON TABLE defer.attempt_default IS 'attempts of days that have no partition yet';
@@ -412,7 +422,26 @@ CREATE TABLE defer.function (
 	CONSTRAINT function_id_key UNIQUE (id),
 	CONSTRAINT function_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
 );
-COMMENT ON TABLE defer.function IS 'settings of functions, made by defer.configure and defer.pause; NULL is the default';
+-- What lives outside of the server.  Its settings are in defer.function, under its name.
+CREATE TABLE defer.task (
+	name			text NOT NULL,
+	owner			regrole NOT NULL,
+	enqueue_roles	regrole[] NOT NULL DEFAULT '{}',
+	work_roles		regrole[] NOT NULL DEFAULT '{}',
+	schema			jsonb,
+	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT task_pkey PRIMARY KEY (name)
+);
+COMMENT ON TABLE defer.task IS 'tasks, made by defer.create_task; look at defer.tasks instead';
+COMMENT ON COLUMN defer.task.enqueue_roles IS 'roles that may enqueue jobs of it besides its owner; 0 stands for everybody';
+COMMENT ON COLUMN defer.task.work_roles IS 'roles that may take jobs of it besides its owner; 0 stands for everybody';
+COMMENT ON COLUMN defer.task.schema IS 'JSON Schema that arguments are checked with; NULL: they are not';
+CREATE TABLE defer.task_creator (
+	role	regrole NOT NULL,
+	CONSTRAINT task_creator_pkey PRIMARY KEY (role)
+);
+COMMENT ON TABLE defer.task_creator IS 'roles that may create tasks besides the owner of the database; 0 stands for everybody';
+COMMENT ON TABLE defer.function IS 'settings of functions and tasks, made by defer.configure and defer.pause; NULL is the default';
 COMMENT ON COLUMN defer.function.owner IS 'owner of the function: another role''s new function of that signature does not have these settings';
 COMMENT ON COLUMN defer.function.group_by IS 'what names the group of a job: a parameter of the function, or metadata.<name>';
 COMMENT ON COLUMN defer.function.group_overrides IS 'defer.group_setting has rows of the function';
@@ -721,6 +750,10 @@ SELECT pg_catalog.pg_extension_config_dump('defer.attempt_default', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.log_default', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.function', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.function_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.task',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.task_creator',
+	'WHERE role OPERATOR(pg_catalog.=) 0::pg_catalog.oid OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) role)');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.group_setting', '');

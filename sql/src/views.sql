@@ -138,6 +138,18 @@ CREATE FUNCTION defer.next_token(kind text, name text, group_key text DEFAULT NU
 COMMENT ON FUNCTION defer.next_token IS
 	'when the next attempt may begin by the rate of a function or queue (kind) that you may put jobs under, or of a group of it; NULL: now, or it has no rate';
 
+CREATE VIEW defer.tasks WITH (security_barrier) AS
+SELECT t.name, pg_catalog.pg_get_userbyid(t.owner) AS owner,
+	ARRAY(SELECT CASE WHEN g = 0::oid THEN 'public' ELSE pg_catalog.pg_get_userbyid(g) END
+			FROM pg_catalog.unnest(t.enqueue_roles) WITH ORDINALITY AS r(g, n) ORDER BY r.n) AS may_enqueue,
+	ARRAY(SELECT CASE WHEN g = 0::oid THEN 'public' ELSE pg_catalog.pg_get_userbyid(g) END
+			FROM pg_catalog.unnest(t.work_roles) WITH ORDINALITY AS r(g, n) ORDER BY r.n) AS may_work,
+	t.schema, t.created_at
+  FROM defer.task t
+ WHERE defer.may_see(t.owner) OR defer.may_configure(t.name);
+COMMENT ON VIEW defer.tasks IS
+	'tasks that you own, or may enqueue or work on. may_enqueue, may_work: roles that have these rights besides the owner, "public" is every role. Their settings and counts are in defer.functions';
+
 -- Under the function and in the queue: each can have settings of its own for the group
 CREATE VIEW defer.groups WITH (security_barrier) AS
 SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying, l.oldest_ready,

@@ -20,10 +20,10 @@
 #include "base/guc_delivery.h"
 #include "base/job_kind.h"
 #include "base/own_sql.h"
+#include "config/job_target.h"
 #include "config/quota.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
-#include "function/function.h"
 #include "table/alert_event.h"
 #include "delivery/delivery.h"
 #include "delivery/endpoint.h"
@@ -50,10 +50,12 @@ static Datum
 function_argument(FunctionCallInfo fcinfo)
 {
 	char	   *name = args_text(fcinfo, ARG_FUNCTION);
+	JobTarget	target;
 
 	if (name_is_ours(name))
 		return CStringGetTextDatum(name);
-	return CStringGetTextDatum(function_resolve_name(name)->signature);
+	job_target_resolve_name(name, &target);
+	return CStringGetTextDatum(target.name);
 }
 
 /* Check where messages go; returns the owner of the endpoint, InvalidOid: none is named */

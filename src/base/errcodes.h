@@ -22,4 +22,9 @@
 /* The end of a delivery: the server has answered, and not with success */
 #define ERRCODE_DELIVERY_ANSWER	MAKE_SQLSTATE('D', 'F', '0', '2', '0')
 
+/* Raised to a worker outside of the server; the transaction then cannot commit */
+#define ERRCODE_LEASE_LOST		MAKE_SQLSTATE('D', 'F', '0', '3', '0')
+#define ERRCODE_LEASE_CANCELLED	MAKE_SQLSTATE('D', 'F', '0', '3', '1')
+#define ERRCODE_LEASE_ENDED		MAKE_SQLSTATE('D', 'F', '0', '3', '2')
+
 #endif							/* DEFER_ERRCODES_H */

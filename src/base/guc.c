@@ -22,6 +22,7 @@
 
 int			defer_max_workers = 8;
 int			defer_shared_slots = 1024;
+int			defer_max_leases = 4096;
 bool		defer_enabled = true;
 int			defer_worker_idle_timeout = 10000;
 int			defer_retention = 7 * 24 * 60;
@@ -124,6 +125,11 @@ guc_define(void)
 							"Sets how many ready queues shared memory has room for.",
 							NULL,
 							&defer_shared_slots, 1024, 64, 262144,
+							at_start, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("defer.max_leases",
+							"Sets how many jobs of tasks workers outside of the server may hold.",
+							"A role may hold as many as it leaves free.",
+							&defer_max_leases, 4096, 64, 262144,
 							at_start, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("defer.enabled",
 							 "Whether schedules fire and jobs are begun.",

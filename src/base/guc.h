@@ -8,6 +8,7 @@
 
 extern int	defer_max_workers;
 extern int	defer_shared_slots;
+extern int	defer_max_leases;
 extern bool defer_enabled;
 extern int	defer_worker_idle_timeout;	/* ms */
 extern int	defer_retention;	/* minutes */

@@ -7,6 +7,7 @@
 
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
+#include "utils/uuid.h"
 
 #include "base/limits_key.h"
 
@@ -68,6 +69,8 @@ typedef struct Job
 	int64		behind;			/* held until this one has ended; 0: none */
 	int64		followed_by;	/* the one that is held behind this one; 0:
 								 * none */
+	const pg_uuid_t *token;		/* by which an attempt of a task ends; NULL:
+								 * none, and as a row is read */
 	char		waits;			/* WAITS_... */
 	TimestampTz not_before;		/* of a held or waiting one: run_at
 								 * afterwards; else NO_TIME */

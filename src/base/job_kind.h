@@ -14,6 +14,7 @@
 #define JOB_HTTP		'h'
 #define JOB_EMAIL		'e'
 #define JOB_SLACK		's'
+#define JOB_TASK		't'		/* for workers outside of the server */
 
 /* The function name that command jobs carry; their statement is args->>'sql' */
 #define COMMAND_FUNCTION "defer.command"
@@ -29,6 +30,13 @@ kind_is_delivery(char kind)
 	return kind == JOB_HTTP || kind == JOB_EMAIL || kind == JOB_SLACK;
 }
 
+/* Check for a kind of job that the workers of the server do not take */
+static inline bool
+kind_is_outside(char kind)
+{
+	return kind_is_delivery(kind) || kind == JOB_TASK;
+}
+
 static inline bool
 name_is_delivery(const char *function)
 {
@@ -41,6 +49,18 @@ static inline bool
 name_is_ours(const char *function)
 {
 	return strcmp(function, COMMAND_FUNCTION) == 0 || name_is_delivery(function);
+}
+
+/*
+ * Check for a task in the name that a job carries as function: it is neither a
+ * signature, which ends with a parenthesis, nor one of ours.
+ */
+static inline bool
+name_is_task(const char *function)
+{
+	const size_t length = strlen(function);
+
+	return length > 0 && function[length - 1] != ')' && !name_is_ours(function);
 }
 
 #define DEFAULT_QUEUE	"default"

@@ -28,12 +28,14 @@ typedef struct LimitScopes
 
 /*
  * Bits of a key: deliveries, which the sender takes, are below 0; e-mails, of
- * which only few are sent at a time, have one more; jobs of a limited group have
- * GROUP.  The other bits are the hash, or the number of the function (32 .. 61)
- * and that of the queue (0 .. 29).
+ * which only few are sent at a time, have MAIL, too; tasks, which outside workers
+ * take, have TASK, which is the same bit; jobs of a limited group have GROUP.  The
+ * other bits are the hash, or the number of the function (32 .. 61) and that of
+ * the queue (0 .. 29).  The key of a task always has its number and the queue's.
  */
 #define LIMITS_KEY_DELIVERY PG_INT64_MIN
 #define LIMITS_KEY_MAIL	(INT64CONST(1) << 62)
+#define LIMITS_KEY_TASK	LIMITS_KEY_MAIL
 #define LIMITS_KEY_GROUP	(INT64CONST(1) << 31)
 #define LIMITS_KEY_KINDS	(LIMITS_KEY_DELIVERY | LIMITS_KEY_MAIL)
 #define LIMITS_KEY_HASH	(~(LIMITS_KEY_KINDS | LIMITS_KEY_GROUP))
@@ -45,7 +47,9 @@ typedef struct LimitScopes
 #define LIMITS_KEY_QUEUE(limits_key)	((int32) ((limits_key) & 0x3fffffff))
 
 #define LIMITS_KEY_IS_DELIVERY(limits_key) ((limits_key) < 0)
-#define LIMITS_KEY_IS_MAIL(limits_key)	(((limits_key) & LIMITS_KEY_MAIL) != 0)
+#define LIMITS_KEY_IS_MAIL(limits_key)	(((limits_key) & LIMITS_KEY_KINDS) == LIMITS_KEY_KINDS)
+#define LIMITS_KEY_IS_TASK(limits_key)	(((limits_key) & LIMITS_KEY_KINDS) == LIMITS_KEY_TASK)
+#define LIMITS_KEY_IS_OUTSIDE(limits_key)	(((limits_key) & LIMITS_KEY_KINDS) != 0)	/* either */
 #define LIMITS_KEY_HAS_GROUP(limits_key)	(((limits_key) & LIMITS_KEY_GROUP) != 0)
 #define LIMITS_KEY_HAS_LIMITS(limits_key) (((limits_key) & (LIMITS_KEY_MAIL - 1)) != 0)
 

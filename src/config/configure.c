@@ -26,9 +26,11 @@
 #include "shmem/preload.h"
 #include "function/function.h"
 #include "config/group_by.h"
+#include "config/job_target.h"
 #include "config/quota.h"
 #include "config/setting_target.h"
 #include "config/setting_values.h"
+#include "config/task.h"
 
 PG_FUNCTION_INFO_V1(defer_configure);
 PG_FUNCTION_INFO_V1(defer_pause);
@@ -75,13 +77,22 @@ check_ours(const char *name, SettingTarget *target)
 				 errhint("Settings of a single job are options of the function.")));
 }
 
-/* The function that the user means, if it is theirs; sets the signature */
+/* The function or task that the user means, if it is theirs; sets the signature */
 static void
-check_function(const char *name, SettingTarget *target)
+check_target(const char *name, SettingTarget *target)
 {
-	FunctionEntry *entry = function_resolve_name(name);
+	JobTarget	found;
+	FunctionEntry *entry;
 
-	target->signature = cstring_to_text(entry->signature);
+	job_target_resolve_name(name, &found);
+	entry = found.function;
+	target->signature = cstring_to_text(found.name);
+	if (entry == NULL)
+	{
+		target->owner = found.owner;
+		task_check_owner(found.name, found.owner);
+		return;
+	}
 	target->owner = function_owner(entry->oid);
 	if (!compat_owns_function(entry->oid, GetUserId()))
 		ereport(ERROR,
@@ -102,7 +113,7 @@ is_gone(const char *name, SettingTarget *target)
 	if (function_by_signature(name) != NULL)
 		return false;
 	settings = function_settings(name);
-	if (!settings->found)
+	if (!settings->found || name_is_task(name))
 		return false;
 	target->owner = settings->owner;
 	if (!role_may_manage(target->owner))
@@ -122,7 +133,7 @@ setting_target(const char *name)
 	if (name_is_ours(name))
 		check_ours(name, &target);
 	else if (!is_gone(name, &target))
-		check_function(name, &target);
+		check_target(name, &target);
 	return target;
 }
 
@@ -171,6 +182,24 @@ write_function(const SettingTarget *target, FunctionCallInfo fcinfo, bool reset,
 	SPI_finish();
 	own_sql_end(&own);
 	return row.id;
+}
+
+int
+setting_target_arguments(void)
+{
+	return 1 + function_table.ncolumns;
+}
+
+void
+setting_target_write(const SettingTarget *target, FunctionCallInfo fcinfo)
+{
+	int			group_by_at = setting_argument(&function_table, 1, "group_by");
+
+	(void) setting_values_check(&function_table, fcinfo, 1);
+	if (!PG_ARGISNULL(group_by_at))
+		group_by_check_function(text_to_cstring(PG_GETARG_TEXT_PP(group_by_at)),
+								text_to_cstring(target->signature));
+	(void) write_function(target, fcinfo, false, NULL);
 }
 
 int32

@@ -40,6 +40,7 @@
 #include "config/function_identity.h"
 #include "config/group_settings.h"
 #include "config/settings_cache.h"
+#include "config/settings_changes.h"
 #include "function/function.h"
 #include "shmem/xact_notify.h"
 

@@ -194,6 +194,9 @@ group_of_job(const char *signature, const char *function_group_by, const char *q
 	if (name != NULL)
 		value = metadata == NULL || !JB_ROOT_IS_OBJECT(metadata) ? NULL :
 			getKeyJsonValueFromContainer(&metadata->root, name, strlen(name), NULL);
+	else if (name_is_task(signature))
+		value = args == NULL || !JB_ROOT_IS_OBJECT(args) ? NULL :
+			getKeyJsonValueFromContainer(&args->root, group_by, strlen(group_by), NULL);
 	else
 	{
 		FunctionEntry *entry = name_is_ours(signature) ? NULL : function_by_signature(signature);

@@ -23,6 +23,7 @@
 #include "config/rate_text.h"
 #include "config/setting_target.h"
 #include "config/settings_cache.h"
+#include "config/settings_changes.h"
 #include "shmem/limits.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"

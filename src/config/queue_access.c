@@ -12,6 +12,7 @@
 #include "base/job_kind.h"
 #include "function/function.h"
 #include "config/queue_access.h"
+#include "config/task.h"
 
 bool
 queue_usable_by(const char *name, const QueueSettings *queue, Oid role)
@@ -47,8 +48,16 @@ queue_check_usable(const char *name, Oid role)
 bool
 access_to_function(const char *signature)
 {
-	const FunctionEntry *entry = function_by_signature(signature);
+	const FunctionEntry *entry;
 
+	if (name_is_task(signature))
+	{
+		const TaskSettings *task = task_find(signature);
+
+		return task != NULL && (task_usable_by(task, GetUserId(), TASK_ENQUEUE) ||
+								task_usable_by(task, GetUserId(), TASK_WORK));
+	}
+	entry = function_by_signature(signature);
 	return entry != NULL && compat_may_execute(entry->oid, GetUserId()) &&
 		compat_may_use_schema(get_func_namespace(entry->oid), GetUserId());
 }

@@ -31,6 +31,7 @@
 #include "config/group_settings.h"
 #include "config/setting_target.h"
 #include "config/setting_values.h"
+#include "config/settings_changes.h"
 
 PG_FUNCTION_INFO_V1(defer_create_queue);
 PG_FUNCTION_INFO_V1(defer_alter_queue);

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+
 #include "base/args.h"
 
 /* What defer.function has, or is to have, a row for */
@@ -24,6 +26,10 @@ extern SettingTarget setting_target(const char *name);
 
 /* The number of its row, which is made if there is none, and locked */
 extern int32 setting_target_id(const SettingTarget *target);
+
+/* Write the settings given in the arguments from 1 on, as of defer.configure() */
+extern int	setting_target_arguments(void); /* the first one behind these */
+extern void setting_target_write(const SettingTarget *target, FunctionCallInfo fcinfo);
 
 /* config/queues.c: error unless the current user may change (to_pause: pause) the queue */
 extern void queue_check_may_change(const char *name, bool to_pause);

@@ -26,7 +26,7 @@
 #include "config/queue_access.h"
 #include "config/rate_text.h"
 #include "config/setting_values.h"
-#include "config/settings_cache.h"
+#include "config/settings_changes.h"
 #include "shmem/xact_notify.h"
 
 /* Parameters that every UPDATE has before those of the columns */

@@ -32,7 +32,9 @@
 #include "base/job_kind.h"
 #include "base/roles.h"
 #include "base/table_check.h"
+#include "config/job_policy.h"
 #include "config/settings_cache.h"
+#include "config/settings_changes.h"
 #include "pure/retry_policy.h"
 
 /* Columns of defer.function */
@@ -166,6 +168,12 @@ prepare_cache(void)
 	control.entrysize = sizeof(CachedSettings);
 	control.hcxt = cache_context;
 	cache = hash_create("defer settings", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+settings_watch(void)
+{
+	prepare_cache();
 }
 
 uint64

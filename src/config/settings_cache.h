@@ -59,12 +59,6 @@ extern const FunctionSettings *function_settings(const char *signature);
 /* Never NULL; look at found */
 extern const QueueSettings *queue_settings(const char *name);
 
-/* Grows when any of them may have changed */
-extern uint64 settings_generation(void);
-
-/* After a change of defer.function/queue: at commit, everywhere */
-extern void settings_invalidate(void);
-
 /* The limits of a function's jobs in a queue, by the settings as they are */
 typedef struct JobLimits
 {
@@ -87,8 +81,5 @@ extern void settings_set_limits(Job *job);
  * the job's limits by now they are those of the latter: a claim moves the job then.
  */
 extern void settings_set_scopes(Job *job);
-
-/* Job over function over queue over default */
-extern void job_policy(const Job *job, JobPolicy *policy);
 
 #endif							/* DEFER_SETTINGS_CACHE_H */

@@ -10,27 +10,22 @@
 #include "base/limits_key.h"
 #include "config/settings_cache.h"
 
-/* Signatures of functions end with a parenthesis: this is quick for them */
-static bool
-is_delivery(const char *signature)
-{
-	size_t		length = strlen(signature);
-
-	return length > 0 && signature[length - 1] != ')' && name_is_delivery(signature);
-}
-
-/* Only limits, rates, pauses and groups make a ready queue of their own */
+/*
+ * Only limits, rates, pauses and groups make a ready queue of their own, and a task's
+ * jobs in a queue
+ */
 void
 settings_limits(const char *signature, const char *queue, JobLimits *limits)
 {
 	const FunctionSettings *function = function_settings(signature);
-	bool		of_function = function->paused || function->concurrency >= 0 ||
+	const bool	task = name_is_task(signature);
+	bool		of_function = task || function->paused || function->concurrency >= 0 ||
 		function->rate != NULL;
 	bool		function_groups = function->group_concurrency >= 0 || function->group_overrides ||
 		function->group_rate != NULL;
 	int32		function_id = function->id;
 	const QueueSettings *settings = queue_settings(queue);
-	bool		of_queue = settings->paused || settings->concurrency >= 0 ||
+	bool		of_queue = task || settings->paused || settings->concurrency >= 0 ||
 		settings->rate != NULL || settings->reserved > 0;
 	bool		queue_groups = settings->group_concurrency >= 0 || settings->group_overrides ||
 		settings->group_rate != NULL;
@@ -41,7 +36,8 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 		0, of_function || function_groups ? function_id : 0,
 			of_queue || queue_groups ? settings->id : 0
 	};
-	limits->kinds = (is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
+	limits->kinds = task ? LIMITS_KEY_TASK :
+		(name_is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
 		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
 }
 

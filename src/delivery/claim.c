@@ -19,6 +19,7 @@
 #include "base/limits_key.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/limits.h"
 #include "shmem/ready_queue.h"
 #include "table/claim_table.h"

@@ -19,7 +19,7 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/own_sql.h"
-#include "config/settings_cache.h"
+#include "config/job_policy.h"
 #include "delivery/dispatch.h"
 
 /* Refused addresses go to the server's log no more often than this (microseconds) */

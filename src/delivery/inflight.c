@@ -25,7 +25,7 @@
 #include "base/own_transaction.h"
 #include "base/timer.h"
 #include "config/limits_load.h"
-#include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/limits.h"
 #include "delivery/inflight.h"
 

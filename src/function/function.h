@@ -35,23 +35,24 @@ typedef struct FunctionEntry
  * and that the arguments (array, object or NULL) fit and convert: they are
  * replaced by the arguments to be stored, see function_check_args().  Errors
  * say what, where and what to do.  The entry is good until the next
- * AcceptInvalidationMessages(); copy what you keep.
+ * AcceptInvalidationMessages(); copy what you keep.  "missing_ok": NULL if there
+ * is no function of that name, which may be a task (config/job_target.h).
  */
-extern FunctionEntry *function_resolve(const char *name, Jsonb **args);
+extern FunctionEntry *function_resolve(const char *name, Jsonb **args, bool missing_ok);
 
 /* Find without looking at arguments: error when it is ambiguous */
-extern FunctionEntry *function_resolve_name(const char *name);
+extern FunctionEntry *function_resolve_name(const char *name, bool missing_ok);
 
 /* By stored signature, at run time; NULL when it is gone */
 extern FunctionEntry *function_by_signature(const char *signature);
 
 /*
- * Check whether the function is still one that the owner of a job, or of a
- * schedule, has asked for.  owner_then: its owner when it was named,
+ * Check whether a function, or task, of that owner is still one that the owner of a
+ * job, or of a schedule, has asked for.  owner_then: its owner when it was named,
  * InvalidOid: not known.  A name that is free again can be taken by any role
  * that may create functions in the schema.
  */
-extern bool function_owner_accepted(const FunctionEntry *entry, Oid owner_then, Oid job_owner);
+extern bool function_owner_accepted(Oid owner, Oid owner_then, Oid job_owner);
 
 
 /*

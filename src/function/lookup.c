@@ -30,6 +30,7 @@
 #include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
 #include "base/compat.h"
 #include "function/function.h"
@@ -305,9 +306,23 @@ ask(Question *question, const char *name, int ntypes, const Oid *types)
  * By what users give
  * ------------------------------------------------------------------------ */
 
-/* All functions that the name may mean, known or looked up; each can be a job */
+/* Check whether there are functions of a name without types; it need not be one */
+static bool
+are_functions(const char *given)
+{
+	List	   *name;
+
+	return SplitIdentifierString(pstrdup(given), '.', &name) && name != NIL &&
+		compat_function_candidates(read_name(given)) != NULL;
+}
+
+/*
+ * All functions that the name may mean, known or looked up; each can be a job.
+ * Returns 0 if there is none of that name, where "missing_ok".
+ */
 static int
-find_functions(const char *given, int ntypes, const Oid *types, const Oid **functions)
+find_functions(const char *given, int ntypes, const Oid *types, bool missing_ok,
+			   const Oid **functions)
 {
 	Question	question;
 	const Answer *answer;
@@ -325,6 +340,8 @@ find_functions(const char *given, int ntypes, const Oid *types, const Oid **func
 		return answer->n;
 	}
 
+	if (missing_ok && types_in(given) == NULL && !are_functions(given))
+		return 0;
 	asked_at = function_changes;
 	found = palloc(sizeof(Oid));
 	if (types_in(given) != NULL)
@@ -365,12 +382,14 @@ check_entry(Oid function, const char *given)
 }
 
 FunctionEntry *
-function_resolve(const char *name, Jsonb **args)
+function_resolve(const char *name, Jsonb **args, bool missing_ok)
 {
 	const Oid  *functions;
-	int			n = find_functions(name, ANY_TYPES, NULL, &functions);
+	int			n = find_functions(name, ANY_TYPES, NULL, missing_ok, &functions);
 	FunctionEntry *entry;
 
+	if (n == 0)
+		return NULL;
 	entry = check_entry(n == 1 ? functions[0] :
 						choose_by_arguments(name, functions, n, *args), name);
 	*args = function_check_args(entry, *args, false);
@@ -378,11 +397,13 @@ function_resolve(const char *name, Jsonb **args)
 }
 
 FunctionEntry *
-function_resolve_name(const char *name)
+function_resolve_name(const char *name, bool missing_ok)
 {
 	const Oid  *functions;
-	int			n = find_functions(name, ANY_TYPES, NULL, &functions);
+	int			n = find_functions(name, ANY_TYPES, NULL, missing_ok, &functions);
 
+	if (n == 0)
+		return NULL;
 	if (n > 1 && count_preferred(functions, n) != 1)
 		not_unique(name, functions, n);
 	return check_entry(functions[0], name);
@@ -393,7 +414,7 @@ function_resolve_types(const char *name, int ntypes, const Oid *types)
 {
 	const Oid  *functions;
 
-	(void) find_functions(name, ntypes, types, &functions);
+	(void) find_functions(name, ntypes, types, false, &functions);
 	return check_entry(functions[0], name);
 }
 
@@ -472,8 +493,8 @@ function_by_signature(const char *signature)
 }
 
 bool
-function_owner_accepted(const FunctionEntry *entry, Oid owner_then, Oid job_owner)
+function_owner_accepted(Oid owner, Oid owner_then, Oid job_owner)
 {
-	return !OidIsValid(owner_then) || entry->owner == owner_then ||
-		entry->owner == job_owner || superuser_arg(entry->owner);
+	return !OidIsValid(owner_then) || owner == owner_then || owner == job_owner ||
+		superuser_arg(owner);
 }

@@ -14,7 +14,8 @@
 #include "storage/lwlock.h"
 
 #include "job/batch.h"
-#include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
+#include "shmem/leases.h"
 #include "shmem/limits.h"
 #include "shmem/reserved.h"
 #include "shmem/senders.h"
@@ -330,7 +331,8 @@ batch_withdraw(int64 job_id)
 	}
 	LWLockRelease(shared->workers_lock);
 	batch_places_released(waited);
-	if (result == BATCH_NOT_CLAIMED && sender_has(MyDatabaseId, job_id, false))
+	if (result == BATCH_NOT_CLAIMED &&
+		(sender_has(MyDatabaseId, job_id, false) || lease_has(MyDatabaseId, job_id, false)))
 		result = BATCH_RUNNING;
 	return result;
 }
@@ -369,7 +371,8 @@ batch_cancel_job(int64 job_id)
 		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(shared->workers_lock);
-	return found || sender_has(MyDatabaseId, job_id, true);
+	return found || sender_has(MyDatabaseId, job_id, true) ||
+		lease_has(MyDatabaseId, job_id, true);
 }
 
 /* ------------------------------------------------------------------------

@@ -101,7 +101,7 @@ waits_in_batch(int64 job_id)
 static bool
 is_ready(int64 job_id, Oid owner, TimestampTz now, TimestampTz *next_check, Job *job)
 {
-	if (!job_read(job_id, job) || job->owner != owner || kind_is_delivery(job->kind))
+	if (!job_read(job_id, job) || job->owner != owner || kind_is_outside(job->kind))
 		return false;
 	if (job->claim != 0)
 		return waits_in_batch(job_id);

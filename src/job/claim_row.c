@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "config/settings_cache.h"
+#include "config/settings_changes.h"
 #include "job/claim_row.h"
 #include "job/end.h"
 #include "shmem/workers.h"

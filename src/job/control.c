@@ -35,6 +35,7 @@
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
+#include "config/task.h"
 #include "job/batch.h"
 #include "job/after.h"
 #include "job/behind.h"
@@ -271,7 +272,8 @@ check_can_run(const Job *job)
 				 errdetail("It was the owner of job " INT64_FORMAT ".", job->id),
 				 errhint("Use defer.enqueue() as the role that is to run the job.")));
 	if ((job->kind == JOB_COMMAND) != (strcmp(function, COMMAND_FUNCTION) == 0) ||
-		kind_is_delivery(job->kind) != name_is_delivery(function))
+		kind_is_delivery(job->kind) != name_is_delivery(function) ||
+		(job->kind == JOB_TASK) != name_is_task(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("job " INT64_FORMAT " cannot be run again: its kind and function do not belong together",
@@ -286,7 +288,7 @@ check_can_run(const Job *job)
 					(errcode(ERRCODE_UNDEFINED_FUNCTION),
 					 errmsg("function %s does not exist", function),
 					 errhint("The job's function has been dropped or renamed, or its parameters have changed: use defer.enqueue() with the function that there is now.")));
-		if (!function_owner_accepted(entry, job->function_owner, job->owner))
+		if (!function_owner_accepted(entry->owner, job->function_owner, job->owner))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("function %s has another owner than when the job was enqueued", function),
@@ -298,6 +300,13 @@ check_can_run(const Job *job)
 					 errmsg("permission denied for function %s", function),
 					 errdetail("The job's owner, role \"%s\", may not execute it.", owner)));
 	}
+	if (job->kind == JOB_TASK &&
+		!function_owner_accepted(task_check_usable(function, job->owner)->owner,
+								 job->function_owner, job->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("task \"%s\" has another owner than when the job was enqueued", function),
+				 errhint("If the owner of the job trusts that role, use defer.enqueue().")));
 
 	(void) queue_check_usable(queue_name, job->owner);
 }

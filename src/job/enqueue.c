@@ -30,6 +30,7 @@
 #include "job/enqueue.h"
 #include "job/enqueue_options.h"
 #include "job/key.h"
+#include "config/job_target.h"
 #include "job/when_done.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"
@@ -148,21 +149,25 @@ check_not_scheduled(const FunctionEntry *entry)
 int64
 enqueue_by_name(const char *name, Jsonb *args, FunctionCallInfo fcinfo, int first)
 {
-	FunctionEntry *entry = function_resolve(name, &args);
+	JobTarget	target;
 
-	check_not_scheduled(entry);
-	return enqueue_job(fcinfo, first, entry->kind, entry->signature, entry->owner, args);
+	job_target_resolve(name, &args, &target);
+	if (target.function != NULL)
+		check_not_scheduled(target.function);
+	return enqueue_job(fcinfo, first, target.kind, target.name, target.owner, args);
 }
 
 void
 enqueue_make_job(const char *name, Jsonb *args, Job *job)
 {
-	FunctionEntry *entry = function_resolve(name, &args);
+	JobTarget	target;
 	KeyRule		rule = {0};
 
-	check_not_scheduled(entry);
-	begin_job(job, entry->kind, entry->signature, entry->owner, args);
-	enqueue_options_read(NULL, -1, entry->signature, job, &rule);
+	job_target_resolve(name, &args, &target);
+	if (target.function != NULL)
+		check_not_scheduled(target.function);
+	begin_job(job, target.kind, target.name, target.owner, args);
+	enqueue_options_read(NULL, -1, target.name, job, &rule);
 }
 
 /*

@@ -20,7 +20,7 @@ extern int64 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const ch
 						 Oid function_owner, Jsonb *args);
 
 /*
- * The same of a function or procedure, by name; errors as of defer.enqueue().
+ * The same of a function, procedure or task, by name; errors as of defer.enqueue().
  * Tell what that has come to, as text.
  */
 extern int64 enqueue_by_name(const char *name, Jsonb *args, FunctionCallInfo fcinfo, int first);

@@ -303,7 +303,7 @@ run_function(const Job *job)
 				 errmsg("%s %s does not exist",
 						job->kind == JOB_PROCEDURE ? "procedure" : "function", signature),
 				 errhint("It has been dropped or renamed, or its parameters have changed, since the job was enqueued.")));
-	if (!function_owner_accepted(entry, job->function_owner, job->owner))
+	if (!function_owner_accepted(entry->owner, job->function_owner, job->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("function %s has another owner than when the job was enqueued", signature),

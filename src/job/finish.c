@@ -28,6 +28,7 @@
 #include "base/job_state.h"
 #include "base/own_transaction.h"
 #include "base/text.h"
+#include "config/job_policy.h"
 #include "config/settings_cache.h"
 #include "job/batch.h"
 #include "job/finish.h"
@@ -191,7 +192,8 @@ end_row(Job *job, char state, TimestampTz started_at, const char *sqlstate, cons
 static void
 report_failure(const Job *job, int32 attempt, const AttemptResult *result, const ErrorData *error)
 {
-	if (defer_log_level > ERROR || strcmp(result->outcome, "snoozed") == 0)
+	if (defer_log_level > ERROR || strcmp(result->outcome, "snoozed") == 0 ||
+		strcmp(result->outcome, "released") == 0)
 		return;
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
@@ -313,14 +315,60 @@ finish_failure(BatchJob *batch_job, TimestampTz started_at, FailureKind kind,
 	batch_job->state = JOB_SETTLED;
 }
 
-bool
-finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end)
+void
+finish_remote(Job *job, TimestampTz started_at, const DeliveryEnd *end)
 {
-	Job			job;
 	JobPolicy	policy;
 	AttemptResult result;
 	ErrorData	error = {0};
 	char	   *sqlstate;
+
+	if (end->outcome == DELIVERY_DONE)
+	{
+		job_end(job, STATE_SUCCEEDED, job->attempt + 1, started_at, end->result, NULL, NULL);
+		job_delete(job->id);
+		return;
+	}
+
+	job_policy(job, &policy);
+	result = retry_classify_delivery(job, &policy, end);
+	job->suspect = 0;
+	if (result.outcome == NULL)
+	{
+		free_row(job, result.retry_at);
+		return;
+	}
+	error.elevel = ERROR;
+	error.sqlerrcode = end->sqlerrcode;
+	error.message = text_valid_cut(end->message);
+	error.detail = end->detail != NULL ? text_valid_cut(end->detail) : NULL;
+	sqlstate = pstrdup(unpack_sql_state(end->sqlerrcode));
+	job_attempt_end(job, job->attempt + 1, started_at, result.outcome, &error, result.retry_at);
+	report_failure(job, job->attempt + 1, &result, &error);
+	if (result.counts)
+		job->attempt++;
+	if (end->outcome != DELIVERY_RELEASED)
+	{
+		job->sqlstate = cstring_to_text(sqlstate);
+		job->error = cstring_to_text(error.message);
+	}
+	if (result.state == 0)
+	{
+		job->discard_at = NO_TIME;	/* it has begun in time */
+		free_row(job, result.retry_at);
+	}
+	else
+	{
+		job_end(job, result.state, job->attempt, started_at, end->result, sqlstate,
+				error.message);
+		job_delete(job->id);
+	}
+}
+
+bool
+finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end)
+{
+	Job			job;
 
 	switch (job_lock(taken->id, true, &job))
 	{
@@ -331,45 +379,9 @@ finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end
 		case JOB_LOCKED:
 			break;
 	}
-	if (job.claim != taken->claim)
-		return true;			/* a user has changed it by hand */
-	if (end->outcome == DELIVERY_DONE)
-	{
-		job_end(&job, STATE_SUCCEEDED, job.attempt + 1, started_at, end->result, NULL, NULL);
-		job_delete(job.id);
-		return true;
-	}
-
-	job_policy(&job, &policy);
-	result = retry_classify_delivery(&job, &policy, end);
-	job.suspect = 0;
-	if (result.outcome == NULL)
-	{
-		free_row(&job, result.retry_at);
-		return true;
-	}
-	error.elevel = ERROR;
-	error.sqlerrcode = end->sqlerrcode;
-	error.message = text_valid_cut(end->message);
-	error.detail = end->detail != NULL ? text_valid_cut(end->detail) : NULL;
-	sqlstate = pstrdup(unpack_sql_state(end->sqlerrcode));
-	job_attempt_end(&job, job.attempt + 1, started_at, result.outcome, &error, result.retry_at);
-	report_failure(&job, job.attempt + 1, &result, &error);
-	if (result.counts)
-		job.attempt++;
-	job.sqlstate = cstring_to_text(sqlstate);
-	job.error = cstring_to_text(error.message);
-	if (result.state == 0)
-	{
-		job.discard_at = NO_TIME;	/* it has begun in time */
-		free_row(&job, result.retry_at);
-	}
-	else
-	{
-		job_end(&job, result.state, job.attempt, started_at, end->result, sqlstate,
-				error.message);
-		job_delete(job.id);
-	}
+	/* else a user has changed it by hand */
+	if (job.claim == taken->claim)
+		finish_remote(&job, started_at, end);
 	return true;
 }
 

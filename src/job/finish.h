@@ -44,7 +44,7 @@ extern ErrorData *finish_substitute_error(const ErrorData *error);
 extern void finish_failed_row(Job *job, TimestampTz started_at, FailureKind kind,
 							  const ErrorData *error);
 
-/* How a delivery ended, as the sender sees it */
+/* How a delivery ended, or an attempt at a task, as its process sees it */
 typedef enum DeliveryOutcome
 {
 	DELIVERY_DONE,
@@ -53,7 +53,10 @@ typedef enum DeliveryOutcome
 	DELIVERY_CANCELLED,			/* defer.cancel(force => true) */
 	DELIVERY_INTERRUPTED,		/* we had to leave: tried again at once, no
 								 * attempt */
-	DELIVERY_PUT_OFF			/* not begun, to be tried later, no attempt */
+	DELIVERY_PUT_OFF,			/* not begun, to be tried later, no attempt */
+	DELIVERY_RELEASED,			/* the worker of a task wants no attempt to be
+								 * counted */
+	DELIVERY_LOST				/* that worker was not heard of in time */
 } DeliveryOutcome;
 
 typedef struct DeliveryEnd
@@ -75,6 +78,9 @@ typedef struct DeliveryEnd
  * again later
  */
 extern bool finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end);
+
+/* The same of a job whose row the caller has locked, with the claim that is to be ended */
+extern void finish_remote(Job *job, TimestampTz started_at, const DeliveryEnd *end);
 
 /* The parts that recovery shares; in the caller's transaction */
 extern void finish_crashed_delivery(Job *job, TimestampTz started_at);

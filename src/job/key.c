@@ -28,6 +28,7 @@
 #include "job/behind.h"
 #include "job/held.h"
 #include "job/key.h"
+#include "job/lease.h"
 #include "shmem/xact_notify_job.h"
 #include "table/history_table.h"
 #include "table/job_insert.h"
@@ -188,6 +189,8 @@ key_enqueue(Job *job, const KeyRule *rule, EnqueueOutcome *outcome)
 	const TimestampTz now = job->enqueued_at;
 	const bool	changes = rule->on_key == ON_KEY_REPLACE || rule->on_key == ON_KEY_DEBOUNCE;
 
+	lease_write_ends();			/* one of them may be of the job that has the
+								 * key */
 	for (;;)
 	{
 		int64		held_by;

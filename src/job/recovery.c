@@ -6,6 +6,8 @@
  * A row of defer.claim that no live worker has in its slot is an orphan.  Its
  * jobs have ended (there is a row in the history), or are set free.
  *
+ * Workers outside of the server hold theirs by a token: see job/lease_recover.c.
+ *
  * A worker that ended by itself has left word of what it ran: that attempt is
  * over, and the other jobs lose none.
  *
@@ -39,9 +41,10 @@
 #include "table/history_table.h"
 #include "table/job_by_id.h"
 #include "table/rollup.h"
-#include "config/settings_cache.h"
+#include "config/job_policy.h"
 #include "job/crashed_jobs.h"
 #include "job/finish.h"
+#include "job/lease.h"
 #include "job/recovery.h"
 
 /* A claim that no live process has */
@@ -83,14 +86,15 @@ claim_is_live(int64 id)
 }
 
 /*
- * Return the orphans, as a list in the current memory context.
+ * Return the orphans, as a list in the current memory context; in *outside the
+ * claims of workers outside of the server, who live on.
  *
  * A live claim is in its worker's slot before it is committed.  So first read
  * the committed rows, then look which process has each; a claim that has been
  * finalized meanwhile is found out when its row is deleted.
  */
 static List *
-find_orphans(void)
+find_orphans(List **outside)
 {
 	List	   *orphans = NIL;
 	ListCell   *cell;
@@ -100,6 +104,11 @@ find_orphans(void)
 		ClaimRow   *claim = lfirst(cell);
 		Orphan	   *orphan;
 
+		if (claim->token != NULL)
+		{
+			*outside = lappend(*outside, claim);
+			continue;
+		}
 		if (claim_is_live(claim->id))
 			continue;
 		orphan = palloc0(sizeof(Orphan));
@@ -302,6 +311,7 @@ recover_claims(bool after_crash)
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext scratch = AllocSetContextCreate(context, "defer recovery", ALLOCSET_DEFAULT_SIZES);
 	List	   *orphans;
+	List	   *outside = NIL;
 	ListCell   *cell;
 	LostJobs	lost;
 	bool		complete;
@@ -314,7 +324,7 @@ recover_claims(bool after_crash)
 
 	own_transaction_begin();
 	MemoryContextSwitchTo(scratch);
-	orphans = find_orphans();
+	orphans = find_orphans(&outside);
 	count_unfinished(orphans);
 	own_transaction_end();
 	complete = crashed_jobs_settle(&nfreed);
@@ -322,6 +332,11 @@ recover_claims(bool after_crash)
 	foreach(cell, orphans)
 	{
 		if (!finalize_claim(lfirst(cell), &lost, after_crash, &nfreed))
+			complete = false;
+	}
+	foreach(cell, outside)
+	{
+		if (!lease_restore(lfirst(cell)))
 			complete = false;
 	}
 	if (complete)

@@ -125,6 +125,14 @@ retry_classify_delivery(const Job *job, const JobPolicy *policy, const DeliveryE
 			result.outcome = NULL;
 			result.retry_at = now + end->wait;
 			break;
+		case DELIVERY_RELEASED:
+			result.outcome = "released";
+			result.retry_at = now + end->wait;
+			break;
+		case DELIVERY_LOST:
+			result.outcome = "lost";
+			retry_or_fail(job, policy, now, &result);
+			break;
 	}
 	return result;
 }

@@ -18,7 +18,7 @@
 #include "base/guc.h"
 #include "base/limits_key.h"
 #include "base/own_transaction.h"
-#include "config/settings_cache.h"
+#include "config/settings_changes.h"
 #include "job/batch.h"
 #include "job/claim.h"
 #include "table/job_table.h"

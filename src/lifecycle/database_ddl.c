@@ -42,6 +42,7 @@
 #include "base/timer.h"
 #include "base/wait_events.h"
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/senders.h"
 #include "shmem/workers.h"
 #include "shmem/xact_notify.h"

@@ -32,6 +32,7 @@
 #include "base/wait_events.h"
 #include "base/own_transaction.h"
 #include "shmem/databases.h"
+#include "shmem/leases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/shmem.h"
 #include "shmem/statistics.h"
@@ -103,6 +104,7 @@ forget_dropped(List *databases)
 		if (OidIsValid(slot->database) && slot->scheduler.pid == 0 && !slot->starting &&
 			!slot->withdrawn && !list_member_oid(databases, slot->database))
 		{
+			leases_forget(slot->database);
 			ready_queues_forget(slot->database);
 			slot->database = InvalidOid;
 		}
@@ -249,6 +251,7 @@ forget_database(DatabaseSlot *slot, Oid database)
 		slot->starting = false;
 		if (!slot->withdrawn)
 		{
+			leases_forget(database);
 			ready_queues_forget(database);
 			slot->database = InvalidOid;
 		}

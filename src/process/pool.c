@@ -182,7 +182,7 @@ count_ready(List **pools, const ReadySummary *summaries, int n, TimestampTz *nex
 		const ReadySummary *summary = &summaries[i];
 
 		*next_check = Min(*next_check, summary->next_due);
-		if (summary->ready == 0 || !summary->capacity)
+		if (summary->ready == 0 || !summary->capacity || summary->tasks)
 			continue;
 		if (summary->deliveries)
 			*deliveries = true;
@@ -195,7 +195,8 @@ count_ready(List **pools, const ReadySummary *summaries, int n, TimestampTz *nex
 static bool
 may_need_worker(const ReadySummary *summary)
 {
-	return summary->next_due != DT_NOEND || (summary->ready > 0 && summary->capacity);
+	return !summary->tasks &&
+		(summary->next_due != DT_NOEND || (summary->ready > 0 && summary->capacity));
 }
 
 /*

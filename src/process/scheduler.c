@@ -55,6 +55,9 @@
 #define DEPENDENTS_DELAY	(5 * 1000)
 #define FAN_OUT_DELAY		(5 * 1000)
 
+/* Rows of claims whose jobs have ended are deleted together, after this */
+#define CLAIMS_DELAY	(1000 * 1000)
+
 static TimestampTz due[TASK_N]; /* when each task is; DT_NOEND: when told */
 static TimestampTz next_dependents = 0; /* TASK_DEPENDENTS, when told */
 static TimestampTz next_fan_out = 0;	/* TASK_FAN_OUT, likewise */
@@ -174,6 +177,11 @@ take_requests(TimestampTz now)
 		due[TASK_RECOVER] = now;
 		my_database->orphans = false;
 	}
+	if (my_database->next_lease < due[TASK_LEASES])
+		due[TASK_LEASES] = my_database->next_lease;
+	my_database->next_lease = DT_NOEND;
+	if (my_database->claims_left)
+		due[TASK_LEASES] = Min(due[TASK_LEASES], now + CLAIMS_DELAY);
 	if (my_database->next_schedule < due[TASK_SCHEDULES])
 		due[TASK_SCHEDULES] = my_database->next_schedule;
 	my_database->next_schedule = DT_NOEND;

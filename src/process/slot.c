@@ -10,6 +10,8 @@
 #include "utils/timestamp.h"
 
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
+#include "shmem/leases.h"
 #include "shmem/senders.h"
 #include "shmem/workers.h"
 #include "process/slot.h"
@@ -355,6 +357,7 @@ slot_detach_scheduler(void)
 	if (!my_database->wanted && !my_database->withdrawn)
 	{
 		/* before the slot is free: what a next scheduler loads must stay */
+		leases_forget(database);
 		ready_queues_forget(database);
 		my_database->database = InvalidOid;
 	}

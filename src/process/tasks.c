@@ -35,6 +35,7 @@
 #include "job/behind.h"
 #include "job/dependents_task.h"
 #include "job/fan_out_task.h"
+#include "job/lease.h"
 #include "job/recovery.h"
 #include "alert/alert.h"
 #include "bulk/bulk.h"
@@ -98,6 +99,15 @@ task_recover(TimestampTz now)
 		LWLockRelease(shared->workers_lock);
 	}
 	return again ? now + RETRY_DELAY : DT_NOEND;
+}
+
+static TimestampTz
+task_leases(TimestampTz now)
+{
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	my_database->claims_left = false;
+	LWLockRelease(shared->workers_lock);
+	return leases_end(now);
 }
 
 static TimestampTz
@@ -288,6 +298,7 @@ static const Task tasks[TASK_N] = {
 	[TASK_SEARCH] = {"search for ready queues", task_search},
 	[TASK_LIMITS] = {"load limits", task_limits},
 	[TASK_RECOVER] = {"finalize claims of processes that have exited", task_recover},
+	[TASK_LEASES] = {"end leases of tasks", task_leases},
 	[TASK_PARTITIONS] = {"maintain partitions", task_partitions},
 	[TASK_RESULTS] = {"count failed runs of schedules", task_results},
 	[TASK_SCHEDULES] = {"fire schedules", task_schedules},

@@ -17,6 +17,7 @@ typedef enum TaskName
 	TASK_SEARCH,				/* ready queues without a slot */
 	TASK_LIMITS,				/* their limits */
 	TASK_RECOVER,
+	TASK_LEASES,				/* of outside workers that are over */
 	TASK_PARTITIONS,
 	TASK_RESULTS,				/* of runs; before the schedules fire */
 	TASK_SCHEDULES,

@@ -39,6 +39,7 @@
 #include "base/wait_events.h"
 #include "shmem/begun_jobs.h"
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/ready_queue.h"
 #include "shmem/workers.h"
 #include "function/direct_call_check.h"
@@ -231,7 +232,6 @@ worker_before_exit(int code, Datum arg)
 	ready_queue_scan_abandon(MyDatabaseId);
 	batch_steal_abandon();
 	AbortOutOfAnyTransaction();
-
 	/* nothing interrupts a wait for a standby: do not begin one */
 	synchronous_commit = Min(synchronous_commit, SYNCHRONOUS_COMMIT_LOCAL_FLUSH);
 	MemoryContextSwitchTo(TopMemoryContext);

@@ -37,6 +37,7 @@
 #include "report/server_facts.h"
 #include "schedule/cron_zone.h"
 #include "shmem/databases.h"
+#include "shmem/leases.h"
 #include "shmem/workers.h"
 #include "shmem/senders.h"
 
@@ -91,9 +92,9 @@ defer_may_see(PG_FUNCTION_ARGS)
 }
 
 /*
- * Check whether the current user may see the settings of a function: a user
- * who may call it.  Settings of a function that is gone are for users who see
- * everything.
+ * Check whether the current user may see the settings of a function or a task: a
+ * user who may call it, or has a right to it.  Settings of a function that is gone
+ * are for users who see everything.
  */
 Datum
 defer_may_configure(PG_FUNCTION_ARGS)
@@ -266,10 +267,24 @@ defer_running_jobs(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Process    *processes = NULL;
 	TransferEntry *transfers = NULL;
+	Lease	   *leases;
 	int			pid = 0;
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
+	n = shared == NULL ? 0 : leases_copy(MyDatabaseId, &leases);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[4] = {0};
+		bool		nulls[4] = {false, true, false, leases[i].progress < 0};
+
+		if (leases[i].state == LEASE_TAKING || !role_may_see(leases[i].owner))
+			continue;
+		values[0] = Int64GetDatum(leases[i].tag.job_id);
+		values[2] = TimestampTzGetDatum(leases[i].taken_at);
+		values[3] = Float4GetDatum(leases[i].progress);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 	n = copy_transfers(&transfers, &pid);
 	for (int i = 0; i < n; i++)
 	{

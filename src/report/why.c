@@ -95,6 +95,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		job->owner = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
 		job->function = TextDatumGetCString(SPI_getbinval(tuple, desc, 2, &isnull));
 		job->queue = TextDatumGetCString(SPI_getbinval(tuple, desc, 3, &isnull));
+		job->task = LIMITS_KEY_IS_TASK(DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull)));
 		job->delivery = LIMITS_KEY_IS_DELIVERY(DatumGetInt64(SPI_getbinval(tuple, desc, 4,
 																		   &isnull)));
 		job->run_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 5, &isnull));

@@ -17,6 +17,7 @@ typedef struct WaitingJob
 	char	   *queue;
 	char	   *group_key;		/* NULL: none */
 	bool		delivery;		/* the sender's, not a worker's */
+	bool		task;			/* a worker's outside of the server */
 	TimestampTz run_at;
 	bool		claimed;
 	int32		attempt;

@@ -4,6 +4,8 @@
  *
  * All is as of the call: settings from the tables, the rest from shared memory.  Of other
  * roles' jobs and workers the caller gets counts, of those that it may see ids, too.
+ *
+ * Length: one section for each kind of reason, and what puts them in order.
  */
 #include "postgres.h"
 
@@ -26,6 +28,7 @@
 #include "pure/fair_share.h"
 #include "report/server_facts.h"
 #include "report/why.h"
+#include "shmem/leases.h"
 #include "shmem/limits.h"
 #include "shmem/reserved.h"
 #include "shmem/senders.h"
@@ -168,7 +171,7 @@ pause_reasons(Reasons *found, const WaitingJob *job, const Groups *groups)
 					   psprintf("of function %s", job->function));
 	group_pause_reason(found, &groups->of_queue, job->group_key,
 					   psprintf("in queue \"%s\"", job->queue));
-	if (job->delivery)
+	if (job->delivery || job->task)
 		return;
 	switch (role_check_state(job->owner))
 	{
@@ -476,7 +479,8 @@ why_find(Reasons *found, const WaitingJob *job)
 	if (shared == NULL || RecoveryInProgress() || enough(found))
 		return;
 	look_at_workers(job, &workers);
-	if (workers.runs || (job->delivery && sender_has(MyDatabaseId, job->id, false)))
+	if (workers.runs || (job->delivery && sender_has(MyDatabaseId, job->id, false)) ||
+		(job->task && lease_has(MyDatabaseId, job->id, false)))
 		return;
 	time_reasons(found, job);
 	if (!enough(found))
@@ -492,7 +496,9 @@ why_find(Reasons *found, const WaitingJob *job)
 		lock_reasons(found, job);
 
 	/* what else there is to wait for comes first */
-	if (found->list == NIL && job->delivery)
+	if (found->list == NIL && job->task)
+		add(found, "worker", DT_NOEND, pstrdup("no worker of the task has taken it"));
+	else if (found->list == NIL && job->delivery)
 		sender_reasons(found, job);
 	else if (found->list == NIL)
 		worker_reasons(found, job, &workers);

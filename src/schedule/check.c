@@ -17,8 +17,10 @@
 #include "base/args.h"
 #include "base/compat.h"
 #include "config/group_by.h"
+#include "config/json_schema.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
+#include "config/task.h"
 #include "function/function.h"
 #include "schedule/schedule.h"
 
@@ -113,13 +115,31 @@ check_jitter(const Interval *jitter)
 				 errmsg("\"%s\" must not be more than a day", "jitter")));
 }
 
-/* The function that a user means, for a schedule of that role */
-FunctionEntry *
-schedule_check_function(const char *name, Oid owner)
+/* Check that a role may schedule a task, which then gets no arguments */
+static void
+check_task(const char *name, Oid owner)
 {
-	FunctionEntry *entry = function_resolve_name(name);
-	char		type = get_typtype(entry->result_type);
+	const TaskSettings *task = task_check_usable(name, owner);
 
+	if (task->schema != NULL)
+		json_schema_check(task->schema, NULL, name);
+}
+
+/* The function or task that a user means, for a schedule of that role */
+void
+schedule_check_function(const char *name, Oid owner, JobTarget *target)
+{
+	FunctionEntry *entry;
+	char		type;
+
+	job_target_resolve_name(name, target);
+	entry = target->function;
+	if (entry == NULL)
+	{
+		check_task(target->name, owner);
+		return;
+	}
+	type = get_typtype(entry->result_type);
 	if (entry->nargs > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
@@ -136,7 +156,6 @@ schedule_check_function(const char *name, Oid owner)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function %s", entry->signature),
 				 errhint("The schedule's owner needs the EXECUTE right.")));
-	return entry;
 }
 
 /* ------------------------------------------------------------------------
@@ -281,7 +300,7 @@ void
 schedule_read_when_done(FunctionCallInfo fcinfo, int n, Schedule *s)
 {
 	char	   *name = args_text(fcinfo, n);
-	FunctionEntry *entry;
+	JobTarget	target;
 
 	if (name == NULL)
 		return;
@@ -293,9 +312,9 @@ schedule_read_when_done(FunctionCallInfo fcinfo, int n, Schedule *s)
 	s->when_done = NULL;
 	if (name[0] == '\0')
 		return;
-	entry = schedule_check_function(name, s->owner);
-	s->when_done = pstrdup(entry->signature);
-	s->when_done_owner = entry->owner;
+	schedule_check_function(name, s->owner, &target);
+	s->when_done = pstrdup(target.name);
+	s->when_done_owner = target.owner;
 }
 
 char *

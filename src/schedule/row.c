@@ -24,6 +24,7 @@
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
+#include "config/task.h"
 #include "job/end.h"
 #include "job/when_done.h"
 #include "schedule/schedule.h"
@@ -193,6 +194,34 @@ apply_settings(const Schedule *s, Job *job, const QueueSettings **queue)
 		job->discard_at = job->run_at + discard_after;
 }
 
+/* Check that the schedule's owner can enqueue its task now; false: why it cannot */
+static bool
+check_task(const Schedule *s, const char **sqlstate, char **error)
+{
+	const TaskSettings *task = task_lock(s->function);
+
+	if (task == NULL)
+	{
+		*sqlstate = "42704";
+		*error = psprintf("task \"%s\" does not exist", s->function);
+		return false;
+	}
+	if (!function_owner_accepted(task->owner, s->function_owner, s->owner))
+	{
+		*sqlstate = "42501";
+		*error = psprintf("task \"%s\" has another owner than when the schedule was made",
+						  s->function);
+		return false;
+	}
+	if (!task_usable_by(task, s->owner, TASK_ENQUEUE))
+	{
+		*sqlstate = "42501";
+		*error = psprintf("permission denied for task \"%s\"", s->function);
+		return false;
+	}
+	return true;
+}
+
 bool
 schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqlstate, char **error)
 {
@@ -213,6 +242,11 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 		job->options = schedule_result_option();
 	if (s->kind == JOB_COMMAND)
 		job->args = jsonb_object_of_text("sql", s->command);
+	else if (s->kind == JOB_TASK)
+	{
+		if (!check_task(s, sqlstate, error))
+			goto cannot_run;
+	}
 	else
 	{
 		FunctionEntry *entry = function_by_signature(s->function);
@@ -223,7 +257,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 			*error = psprintf("function %s does not exist", s->function);
 			goto cannot_run;
 		}
-		if (!function_owner_accepted(entry, s->function_owner, s->owner))
+		if (!function_owner_accepted(entry->owner, s->function_owner, s->owner))
 		{
 			*sqlstate = "42501";
 			*error = psprintf("function %s has another owner than when the schedule was made",
@@ -269,7 +303,7 @@ schedule_when_done(const Schedule *s, const Job *run)
 	if (s->when_done == NULL)
 		return;
 	after.id = 0;				/* it is no run */
-	after.kind = JOB_FUNCTION;
+	after.kind = name_is_task(s->when_done) ? JOB_TASK : JOB_FUNCTION;
 	after.function = s->when_done;
 	after.function_owner = s->when_done_owner;
 	after.allow_direct = true;

@@ -11,6 +11,7 @@
 #include "base/job.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
+#include "config/job_target.h"
 #include "function/function.h"
 #include "pure/cron/cron.h"
 #include "schedule/cron_zone.h"
@@ -120,8 +121,8 @@ extern void schedule_parse(const char *text, CronSchedule *cron);
 extern pg_tz *schedule_check_zone(const char *name);
 extern void schedule_check_name(const char *name);
 
-/* The function that a user means, for a schedule of that role */
-extern FunctionEntry *schedule_check_function(const char *name, Oid owner);
+/* The function or task that a user means, for a schedule of that role */
+extern void schedule_check_function(const char *name, Oid owner, JobTarget *target);
 
 /* What holds where nothing is given; a schedule of the current user */
 extern void schedule_default_options(Schedule *schedule);

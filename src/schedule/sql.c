@@ -198,16 +198,16 @@ id_argument(FunctionCallInfo fcinfo)
 Datum
 defer_cron(PG_FUNCTION_ARGS)
 {
-	FunctionEntry *entry;
+	JobTarget	target;
 	Schedule	s;
 
 	PreventCommandIfReadOnly("defer.cron()");
 	schedule_default_options(&s);
-	entry = schedule_check_function(args_required_text(fcinfo, 0, "function"), s.owner);
-	s.kind = entry->kind;
-	s.function = pstrdup(entry->signature);
-	s.function_owner = entry->owner;
-	s.name = get_func_name(entry->oid);
+	schedule_check_function(args_required_text(fcinfo, 0, "function"), s.owner, &target);
+	s.kind = target.kind;
+	s.function = pstrdup(target.name);
+	s.function_owner = target.owner;
+	s.name = target.function == NULL ? s.function : get_func_name(target.function->oid);
 	s.schedule = args_required_text(fcinfo, 1, "schedule");
 	if (!PG_ARGISNULL(2))
 		s.name = text_to_cstring(PG_GETARG_TEXT_PP(2));
@@ -250,7 +250,7 @@ defer_cron_command(PG_FUNCTION_ARGS)
 static void
 alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 {
-	FunctionEntry *entry;
+	JobTarget	target;
 
 	if (PG_ARGISNULL(function) && PG_ARGISNULL(sql))
 		return;
@@ -272,10 +272,10 @@ alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 		command_check(s->command);
 		return;
 	}
-	entry = schedule_check_function(text_to_cstring(PG_GETARG_TEXT_PP(function)), s->owner);
-	s->kind = entry->kind;
-	s->function = pstrdup(entry->signature);
-	s->function_owner = entry->owner;
+	schedule_check_function(text_to_cstring(PG_GETARG_TEXT_PP(function)), s->owner, &target);
+	s->kind = target.kind;
+	s->function = pstrdup(target.name);
+	s->function_owner = target.owner;
 	s->command = NULL;
 }
 

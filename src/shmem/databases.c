@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/shmem.h"
 
 DatabaseSlot *database_slots = NULL;
@@ -58,7 +59,7 @@ database_slot(Oid database, bool create)
 		return NULL;
 	memset(unused, 0, sizeof(DatabaseSlot));
 	unused->database = database;
-	unused->next_schedule = DT_NOEND;
+	unused->next_schedule = unused->next_lease = DT_NOEND;
 	unused->next_wake = DT_NOEND;
 	unused->rollup_many = PG_UINT32_MAX;	/* until the scheduler knows */
 	pg_atomic_init_u32(&unused->rollup, 0);
@@ -109,5 +110,36 @@ database_wake_scheduler(Oid database)
 	slot = database_slot(database, false);
 	if (slot != NULL)
 		database_wake_scheduler_locked(slot);
+	LWLockRelease(shared->workers_lock);
+}
+
+void
+database_lease_ends(Oid database, TimestampTz at)
+{
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(database, false);
+	if (slot != NULL)
+	{
+		slot->next_lease = Min(slot->next_lease, at);
+		if (at < slot->next_wake)
+			database_wake_scheduler_locked(slot);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+void
+database_claim_left(Oid database)
+{
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(database, false);
+	if (slot != NULL && !slot->claims_left)
+	{
+		slot->claims_left = true;
+		database_wake_scheduler_locked(slot);
+	}
 	LWLockRelease(shared->workers_lock);
 }

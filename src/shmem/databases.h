@@ -25,7 +25,7 @@
 #define BEHIND_MAX	64
 
 /* Tasks of a scheduler: process/tasks.h */
-#define SCHEDULER_TASKS	16
+#define SCHEDULER_TASKS	17
 
 /* A task that has failed, and not succeeded since; for defer.health */
 typedef struct TaskFailure
@@ -72,6 +72,9 @@ typedef struct DatabaseSlot
 								 * connect */
 	ProcessSlot scheduler;
 	TimestampTz next_schedule;	/* lowered by commits that touch schedules */
+	TimestampTz next_lease;		/* lowered by commits that take jobs of tasks */
+	bool		claims_left;	/* rows of defer.claim whose jobs have all
+								 * ended */
 	TimestampTz next_wake;		/* the scheduler sleeps until then at most */
 	ScheduledSet scheduled_set;
 
@@ -105,10 +108,5 @@ extern DatabaseSlot *database_slot(Oid database, bool create);
  * workers_lock held; n may be BEHIND_MAX + 1: all.
  */
 extern void database_add_behind(DatabaseSlot *slot, const int64 *ids, int n);
-
-/* Wake the scheduler of a database, if it has one; the first with workers_lock held */
-extern void database_wake_scheduler_locked(DatabaseSlot *slot);
-extern void database_wake_scheduler(Oid database);
-extern void databases_wake_schedulers(void);
 
 #endif							/* DEFER_DATABASES_H */

@@ -42,6 +42,7 @@
 
 #include "base/callbacks.h"
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/dependents.h"
 #include "shmem/shmem.h"
 

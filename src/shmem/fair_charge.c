@@ -10,13 +10,13 @@
 #include "shmem/fair_queue.h"
 #include "shmem/ready_queue_slots.h"
 
-/* A delivery takes no worker: each counts the same (microseconds) */
+/* A delivery, or a task, takes no worker of the server: each counts the same (microseconds) */
 #define DELIVERY_COST	1000
 
 /* What a claim takes of one group should take so long, if others have jobs (microseconds) */
 #define QUANTUM			(10 * 1000)
 
-/* Deliveries of one group in a claim, likewise */
+/* Those of one group in a claim, likewise */
 #define DELIVERY_QUANTUM	10
 
 /* ------------------------------------------------------------------------
@@ -146,7 +146,7 @@ fair_quantum(const ReadyQueue *slot, int max)
 
 	if (account == NULL || account->queue->nready <= 1)
 		return max;
-	if (LIMITS_KEY_IS_DELIVERY(slot->tag.limits_key))
+	if (LIMITS_KEY_IS_OUTSIDE(slot->tag.limits_key))
 		return DELIVERY_QUANTUM;
 	jobs = QUANTUM / Max(account->mean, 1);
 	return jobs < 1 ? 1 : jobs < max ? (int) jobs : max;
@@ -198,7 +198,7 @@ settle(FairAccount *account, double charged, double cost)
 void
 fair_chosen(ReadyQueueChoice *chosen, Oid database, bool committed)
 {
-	const bool	delivery = LIMITS_KEY_IS_DELIVERY(chosen->limits_key);
+	const bool	delivery = LIMITS_KEY_IS_OUTSIDE(chosen->limits_key);
 	const int	taken = committed ? chosen->taken : 0;
 	FairQueueTag tag;
 	FairAccount *account;

@@ -19,6 +19,7 @@
  *						each group while entries of it are left (BatchLane)
  *		a thief			what it takes over or takes anew, until it has its batch
  *		a delivery		each under all of its limits, until it has ended
+ *		a lease			the same
  *
  * test/model/places.pml is a model of this.
  */
@@ -39,13 +40,13 @@ static dlist_head * unused_limits = NULL;	/* the longest unused first */
 
 /*
  * Each queue that has a slot points at the limits of a group, its bundle at those of
- * function and queue.  Workers hold some more, and so do deliveries.
+ * function and queue.  Workers hold some more, and so do deliveries and leases.
  */
 static int
 slot_count(void)
 {
-	return LIMITS_OF_KEY * (2 * defer_shared_slots + worker_slot_count() * (1 + READY_CLAIM_MAX)) +
-		1024;
+	return LIMITS_OF_KEY * (2 * defer_shared_slots + worker_slot_count() * (1 + READY_CLAIM_MAX) +
+							2 * defer_max_leases) + 1024;
 }
 
 Size

@@ -96,6 +96,12 @@ extern int	limit_running(Oid database, char kind, int32 id, int64 group);
  */
 extern bool limits_reserve(Oid database, const LimitScopes *scopes, LimitPart part);
 extern bool limits_release(Oid database, const LimitScopes *scopes, LimitPart part);
+
+/*
+ * Take a place under each of them, whatever their capacity: of a job that ran before
+ * the server was started.  False: there are no slots for these limits.
+ */
+extern bool limits_occupy(Oid database, const LimitScopes *scopes);
 extern bool limits_have_capacity(Oid database, const LimitScopes *scopes);
 
 /* Check whether more places are taken than a limit has: it was lowered */

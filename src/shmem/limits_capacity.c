@@ -108,6 +108,36 @@ limits_reserve(Oid database, const LimitScopes *scopes, LimitPart part)
 }
 
 bool
+limits_occupy(Oid database, const LimitScopes *scopes)
+{
+	LimitSlot  *limits[LIMITS_OF_KEY];
+	LimitSlot  *groups[LIMITS_OF_KEY] = {0};
+	ReadyDatabase *db;
+	bool		attached;
+
+	if (!has_limits(scopes))
+		return true;
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
+	attached = db != NULL && limits_attach(db, scopes, limits);
+	if (attached && scopes->group != 0 &&
+		!limits_attach_groups(db, limits, scopes->group, groups))
+	{
+		limits_detach(limits);
+		attached = false;
+	}
+	if (attached)
+	{
+		limits_take(limits, 0);
+		limits_take(groups, 0);
+		limits_detach(limits);	/* what runs keeps them */
+		limits_detach(groups);
+	}
+	LWLockRelease(shared->ready_lock);
+	return attached;
+}
+
+bool
 limits_release(Oid database, const LimitScopes *scopes, LimitPart part)
 {
 	bool		waited = false;

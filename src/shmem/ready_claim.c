@@ -33,6 +33,7 @@ typedef struct Wanted
 {
 	bool		deliveries;		/* these, or jobs for workers */
 	bool		mails;			/* e-mails, too */
+	const ReadyTasks *tasks;	/* these instead; NULL: none */
 	TimestampTz now;
 	int64		clock;			/* the same, monotonic */
 	ReservedView reserved;		/* of workers */
@@ -42,12 +43,39 @@ typedef struct Wanted
  * Choosing; the caller holds ready_lock
  * ------------------------------------------------------------------------ */
 
+static int
+compare_numbers(const void *a, const void *b)
+{
+	const int32 x = *(const int32 *) a;
+	const int32 y = *(const int32 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool
+has_number(const int32 *numbers, int n, int32 number)
+{
+	return bsearch(&number, numbers, n, sizeof(int32), compare_numbers) != NULL;
+}
+
+/* Check whether the tasks that are asked for, NULL: none, have those of a bundle among them */
+static bool
+has_task(const ReadyTasks *tasks, const ReadyBundle *bundle)
+{
+	if (tasks == NULL || !LIMITS_KEY_IS_TASK(bundle->tag.kinds))
+		return tasks == NULL && !LIMITS_KEY_IS_TASK(bundle->tag.kinds);
+	return has_number(tasks->functions, tasks->nfunctions, bundle->tag.function_id) &&
+		(tasks->nqueues < 0 || has_number(tasks->queues, tasks->nqueues, bundle->tag.queue_id));
+}
+
 static bool
 is_wanted(const ReadyBundle *bundle, const Wanted *wanted)
 {
 	return LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds) == wanted->deliveries &&
+		has_task(wanted->tasks, bundle) &&
 		(wanted->mails || !LIMITS_KEY_IS_MAIL(bundle->tag.kinds)) &&
-		(wanted->deliveries || reserved_allows(&wanted->reserved, bundle->tag.queue_id));
+		(wanted->deliveries || wanted->tasks != NULL ||
+		 reserved_allows(&wanted->reserved, bundle->tag.queue_id));
 }
 
 /*
@@ -172,7 +200,7 @@ choose(ReadyQueue *first, int max, const Wanted *wanted)
 	ReadyBundle *bundle = first->bundle;
 	ReadyQueue *chosen[READY_CLAIM_MAX];
 	int64		jobs = 0;
-	bool		single = LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds) ||
+	bool		single = LIMITS_KEY_IS_OUTSIDE(bundle->tag.kinds) ||
 		(bundle->limits[0] != NULL && bundle->limits[0]->cancel);
 	int			n = 0;
 
@@ -235,7 +263,7 @@ ReadyClaim *
 ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mails),
 							TimestampTz now, TimestampTz *next_check)
 {
-	Wanted		wanted = {true, false, now, monotonic_now(), {true, 0}};
+	Wanted		wanted = {.deliveries = true, .now = now, .clock = monotonic_now()};
 	ReadyQueue *best = NULL;
 	ReadyClaim *claim = NULL;
 	ReadyDatabase *db;
@@ -254,6 +282,32 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 			if (may_take(owner, false))
 				best = best_of_role(role, &wanted, best, next_check);
 		}
+	}
+	if (best != NULL && best->account != NULL)
+		best = fairest(best, &wanted);
+	if (best != NULL)
+		claim = choose(best, PG_INT32_MAX, &wanted);
+	LWLockRelease(shared->ready_lock);
+	return claim;
+}
+
+ReadyClaim *
+ready_queue_choose_task(Oid database, const ReadyTasks *tasks, TimestampTz now,
+						TimestampTz *next_check)
+{
+	const Wanted wanted = {.tasks = tasks, .now = now, .clock = monotonic_now()};
+	ReadyQueue *best = NULL;
+	ReadyClaim *claim = NULL;
+	ReadyDatabase *db;
+	dlist_iter	iter;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	db = ready_database(database);
+	if (db != NULL)
+	{
+		dlist_foreach(iter, &db->roles)
+			best = best_of_role(dlist_container(ReadyRole, node, iter.cur), &wanted, best,
+								next_check);
 	}
 	if (best != NULL && best->account != NULL)
 		best = fairest(best, &wanted);

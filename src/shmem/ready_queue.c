@@ -19,8 +19,8 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "shmem/databases.h"
 #include "shmem/rates.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/ready_queue_slots.h"
 
 static HTAB *role_table = NULL;

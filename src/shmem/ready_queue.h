@@ -76,6 +76,7 @@ typedef struct ReadySummary
 {
 	Oid			owner;
 	bool		deliveries;
+	bool		tasks;			/* for workers outside of the server */
 	bool		capacity;		/* its limits have some, and tokens */
 	int64		ready;			/* jobs that are due and have capacity, but
 								 * for those limits; 0: none.  No more than
@@ -190,6 +191,19 @@ extern ReadyClaim *ready_queue_choose(Oid database, Oid owner, int max, Timestam
 extern ReadyClaim *ready_queue_choose_delivery(Oid database,
 											   bool (*may_take) (Oid owner, bool mails),
 											   TimestampTz now, TimestampTz *next_check);
+
+/* The tasks that a worker outside of the server asks for: sorted numbers of both */
+typedef struct ReadyTasks
+{
+	const int32 *functions;
+	int			nfunctions;
+	const int32 *queues;
+	int			nqueues;		/* -1: jobs of all queues */
+} ReadyTasks;
+
+/* The same for such a worker, one queue of any role */
+extern ReadyClaim *ready_queue_choose_task(Oid database, const ReadyTasks *tasks,
+										   TimestampTz now, TimestampTz *next_check);
 
 /*
  * Check whether there is a queue that a worker of that role could take jobs

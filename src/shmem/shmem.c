@@ -11,6 +11,7 @@
 #include "shmem/alert_counter.h"
 #include "shmem/databases.h"
 #include "shmem/dependents.h"
+#include "shmem/leases.h"
 #include "shmem/preload.h"
 #include "shmem/ready_queue.h"
 #include "shmem/reserved.h"
@@ -31,6 +32,7 @@ defer_shmem_request(void)
 	size = add_size(size, MAXALIGN(senders_shmem_size()));
 	size = add_size(size, MAXALIGN(waiters_shmem_size()));
 	size = add_size(size, MAXALIGN(dependents_shmem_size()));
+	size = add_size(size, leases_shmem_size());
 	size = add_size(size, ready_queues_shmem_size());
 	size = add_size(size, reserved_shmem_size());
 	size = add_size(size, statistics_shmem_size());
@@ -39,6 +41,7 @@ defer_shmem_request(void)
 
 	/* by these names waits for them stand in pg_stat_activity */
 	RequestNamedLWLockTranche("DeferWorkers", 1);
+	RequestNamedLWLockTranche("DeferLeases", 1);
 	RequestNamedLWLockTranche("DeferReadyQueues", 1);
 	RequestNamedLWLockTranche("DeferWaiters", 1);
 	RequestNamedLWLockTranche("DeferDependents", 1);
@@ -58,6 +61,7 @@ defer_shmem_startup(void)
 	{
 		memset(shared, 0, sizeof(SharedState));
 		shared->workers_lock = &GetNamedLWLockTranche("DeferWorkers")->lock;
+		shared->leases_lock = &GetNamedLWLockTranche("DeferLeases")->lock;
 		shared->ready_lock = &GetNamedLWLockTranche("DeferReadyQueues")->lock;
 		shared->waiters_lock = &GetNamedLWLockTranche("DeferWaiters")->lock;
 		shared->dependents_lock = &GetNamedLWLockTranche("DeferDependents")->lock;
@@ -72,6 +76,7 @@ defer_shmem_startup(void)
 	senders_shmem_init(batch_locks + worker_slot_count());
 	waiters_shmem_init();
 	dependents_shmem_init();
+	leases_shmem_init();
 	ready_queues_shmem_init();
 	reserved_shmem_init();
 	statistics_shmem_init();

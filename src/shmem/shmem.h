@@ -3,7 +3,7 @@
  *		What all processes of defer share.
  *
  * Each subject has a header and a file of its own: databases, workers, senders,
- * waiters, dependents, ready_queue, limits, reserved, scheduled_set, statistics,
+ * leases, waiters, dependents, ready_queue, limits, reserved, scheduled_set, statistics,
  * alert_counter.  All of it can be rebuilt from the tables (but statistics and
  * alert counters, which begin anew): a scheduler does so when it starts.  No
  * pointer into a process' own memory is ever kept.
@@ -12,6 +12,7 @@
  *
  *	workers_lock	launcher, databases, workers' and senders' identity and state
  *	slot->lock		the batch of a worker, the deliveries of a sender
+ *	leases_lock		jobs that outside workers have taken
  *	ready_lock		ready queues and limits
  *	waiters_lock	who waits for jobs
  *	dependents_lock	jobs that come after others
@@ -32,6 +33,7 @@
 typedef struct SharedState
 {
 	LWLock	   *workers_lock;
+	LWLock	   *leases_lock;
 	LWLock	   *ready_lock;
 	LWLock	   *waiters_lock;
 	LWLock	   *dependents_lock;

@@ -12,6 +12,7 @@
 
 #include "base/guc.h"
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/workers.h"
 
 /* A role whose jobs have waited is remembered so long (microseconds) */

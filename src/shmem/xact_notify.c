@@ -19,6 +19,7 @@
 
 #include "base/callbacks.h"
 #include "shmem/databases.h"
+#include "shmem/scheduler_wake.h"
 #include "shmem/limits.h"
 #include "shmem/scheduled_set.h"
 #include "shmem/waiters.h"

@@ -194,6 +194,8 @@ xact_notify_jobs_commit(TimestampTz *next_due, bool *grow, bool *wake)
 			*next_due = Min(*next_due, queue->min_key.run_at);
 		else if (added != READY_ADDED_CLAIM)
 			*wake = *wake || added != READY_ADDED;
+		else if (LIMITS_KEY_IS_TASK(queue->limits_key))
+			continue;			/* no process of ours takes it */
 		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
 			*grow = !sender_wake(MyDatabaseId) || *grow;
 		else if (workers_wake_idle(MyDatabaseId, queue->owner, queue->count) < queue->count)

@@ -31,7 +31,7 @@ static Jsonb *
 run_function(FunctionCallInfo fcinfo, const char *step, const char *name)
 {
 	Jsonb	   *args = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
-	FunctionEntry *entry = function_resolve(name, &args);
+	FunctionEntry *entry = function_resolve(name, &args, false);
 	Jsonb	   *result;
 
 	if (entry->kind != JOB_FUNCTION)

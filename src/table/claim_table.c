@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -26,14 +27,18 @@
 
 enum
 {
-	CLAIM_ID = 1, CLAIM_CLAIMED_AT, CLAIM_JOBS,
-	CLAIM_NATTS = CLAIM_JOBS
+	CLAIM_ID = 1, CLAIM_CLAIMED_AT, CLAIM_JOBS, CLAIM_TOKEN, CLAIM_ROLE, CLAIM_LENGTH, CLAIM_WORKER,
+	CLAIM_NATTS = CLAIM_WORKER
 };
 
 static const char *const claim_columns[] = {
 	[CLAIM_ID - 1] = "id",
 	[CLAIM_CLAIMED_AT - 1] = "claimed_at",
 	[CLAIM_JOBS - 1] = "jobs",
+	[CLAIM_TOKEN - 1] = "token",
+	[CLAIM_ROLE - 1] = "role",
+	[CLAIM_LENGTH - 1] = "length",
+	[CLAIM_WORKER - 1] = "worker",
 };
 
 static Relation
@@ -62,8 +67,18 @@ claim_row_insert(const ClaimRow *row, CachedTid *place)
 	values[CLAIM_CLAIMED_AT - 1] = TimestampTzGetDatum(row->claimed_at);
 	values[CLAIM_JOBS - 1] = PointerGetDatum(construct_array(elements, row->njobs, INT8OID, 8,
 															 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	for (int i = CLAIM_NATTS; i < natts; i++)
-		nulls[i] = true;		/* a later version's */
+	for (int i = CLAIM_TOKEN - 1; i < natts; i++)
+		nulls[i] = true;		/* those behind are a later version's */
+	if (row->token != NULL)
+	{
+		nulls[CLAIM_TOKEN - 1] = nulls[CLAIM_ROLE - 1] = nulls[CLAIM_LENGTH - 1] = false;
+		values[CLAIM_TOKEN - 1] = UUIDPGetDatum(row->token);
+		values[CLAIM_ROLE - 1] = ObjectIdGetDatum(row->role);
+		values[CLAIM_LENGTH - 1] = Int64GetDatum(row->length);
+		nulls[CLAIM_WORKER - 1] = row->worker == NULL;
+		if (row->worker != NULL)
+			values[CLAIM_WORKER - 1] = CStringGetTextDatum(row->worker);
+	}
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	simple_heap_insert(rel, tuple);
 	if (place != NULL)
@@ -117,6 +132,23 @@ claim_row_delete(int64 claim_id, CachedTid *place)
 	table_close(rel, NoLock);
 }
 
+/* Read what a worker outside of the server has told */
+static void
+read_token(ClaimRow *row, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, CLAIM_TOKEN, desc, &isnull);
+
+	if (isnull)
+		return;
+	row->token = palloc(sizeof(pg_uuid_t));
+	memcpy(row->token, DatumGetUUIDP(value), sizeof(pg_uuid_t));
+	row->role = DatumGetObjectId(heap_getattr(tuple, CLAIM_ROLE, desc, &isnull));
+	row->length = DatumGetInt64(heap_getattr(tuple, CLAIM_LENGTH, desc, &isnull));
+	value = heap_getattr(tuple, CLAIM_WORKER, desc, &isnull);
+	row->worker = isnull ? NULL : TextDatumGetCString(value);
+}
+
 static ClaimRow *
 claim_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
@@ -134,7 +166,28 @@ claim_from_tuple(HeapTuple tuple, TupleDesc desc)
 	row->jobs = palloc(Max(row->njobs, 1) * sizeof(int64));
 	for (int i = 0; i < row->njobs; i++)
 		row->jobs[i] = DatumGetInt64(ids[i]);
+	read_token(row, tuple, desc);
 	return row;
+}
+
+bool
+claim_row_read(int64 claim_id, ClaimRow *row)
+{
+	Relation	rel = open_claims(AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, CLAIM_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(claim_id));
+	scan = systable_beginscan(rel, catalog_oid(CAT_CLAIM_PKEY), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (tuple != NULL)
+		*row = *claim_from_tuple(tuple, RelationGetDescr(rel));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return tuple != NULL;
 }
 
 List *

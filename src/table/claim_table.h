@@ -10,6 +10,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "utils/uuid.h"
 
 #include "table/tid_cache.h"
 
@@ -19,6 +20,12 @@ typedef struct ClaimRow
 	TimestampTz claimed_at;
 	int			njobs;
 	int64	   *jobs;			/* ids; see CLAIM_SETTLED_JOBS */
+
+	/* of a worker outside of the server */
+	pg_uuid_t  *token;			/* NULL: a process of ours has claimed them */
+	Oid			role;
+	int64		length;			/* of the leases; microseconds */
+	char	   *worker;			/* NULL: it has told no name */
 } ClaimRow;
 
 /*
@@ -35,6 +42,9 @@ extern void claim_row_delete(int64 claim_id, CachedTid *place);
 
 /* Delete a row by its id; false: it is not there, or locked and not to be waited for */
 extern bool claim_row_delete_id(int64 claim_id, bool wait);
+
+/* Read a committed row by its id; false: there is none */
+extern bool claim_row_read(int64 claim_id, ClaimRow *row);
 
 /* Read all committed rows, as a list of ClaimRow in the current memory context */
 extern List *claim_rows_read(void);

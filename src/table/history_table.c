@@ -46,8 +46,8 @@ enum
 {
 	ATT_JOB_ID = 1, ATT_OWNER, ATT_ATTEMPT, ATT_STARTED_AT, ATT_FINISHED_AT,
 	ATT_OUTCOME, ATT_SQLSTATE, ATT_MESSAGE, ATT_DETAIL, ATT_HINT, ATT_CONTEXT,
-	ATT_RETRY_AT,
-	ATT_NATTS = ATT_RETRY_AT
+	ATT_RETRY_AT, ATT_TOKEN,
+	ATT_NATTS = ATT_TOKEN
 };
 
 enum
@@ -73,6 +73,7 @@ static const char *const attempt_columns[] = {
 	[ATT_HINT - 1] = "hint",
 	[ATT_CONTEXT - 1] = "context",
 	[ATT_RETRY_AT - 1] = "retry_at",
+	[ATT_TOKEN - 1] = "token",
 };
 
 static const char *const log_columns[] = {
@@ -128,6 +129,7 @@ history_insert(const Job *job, char state, int32 attempt, TimestampTz started_at
 	SET_IF(HIST_RESULT, result != NULL, PointerGetDatum(result));
 	SET_IF(HIST_SQLSTATE, sqlstate != NULL, text_datum(sqlstate));
 	SET_IF(HIST_ERROR, error != NULL, message_datum(error));
+	SET_IF(HIST_TOKEN, job->token != NULL, UUIDPGetDatum(job->token));
 	insert_by_day(CAT_HISTORY_DEFAULT, now, history_columns, HIST_NATTS, values, nulls);
 	return now;
 }
@@ -152,6 +154,7 @@ attempt_insert(const Job *job, int32 attempt, TimestampTz started_at, const char
 	SET_IF(ATT_HINT, error != NULL && error->hint != NULL, message_datum(error->hint));
 	SET_IF(ATT_CONTEXT, error != NULL && error->context != NULL, message_datum(error->context));
 	SET_IF(ATT_RETRY_AT, retry_at != NO_TIME, TimestampTzGetDatum(retry_at));
+	SET_IF(ATT_TOKEN, job->token != NULL, UUIDPGetDatum(job->token));
 	insert_by_day(CAT_ATTEMPT_DEFAULT, now, attempt_columns, ATT_NATTS, values, nulls);
 }
 
@@ -250,6 +253,9 @@ history_from_slot(TupleTableSlot *slot, HistoryRow *row)
 	row->started_at = VALUE(HIST_STARTED_AT, DatumGetTimestampTz, NO_TIME);
 	row->finished_at = DatumGetTimestampTz(values[HIST_FINISHED_AT - 1]);
 	row->result = POINTER(HIST_RESULT);
+	row->has_token = !nulls[HIST_TOKEN - 1];
+	if (row->has_token)
+		memcpy(&row->token, DatumGetUUIDP(values[HIST_TOKEN - 1]), sizeof(pg_uuid_t));
 #undef VALUE
 #undef POINTER
 }

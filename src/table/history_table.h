@@ -18,6 +18,8 @@ typedef struct HistoryRow
 	TimestampTz started_at;		/* NO_TIME: never */
 	TimestampTz finished_at;
 	Jsonb	   *result;
+	bool		has_token;		/* a worker outside of the server has ended it */
+	pg_uuid_t	token;
 } HistoryRow;
 
 /*

@@ -74,6 +74,7 @@ const char *const history_columns[HIST_NATTS] = {
 	[HIST_RESULT - 1] = "result",
 	[HIST_SQLSTATE - 1] = "sqlstate",
 	[HIST_ERROR - 1] = "error",
+	[HIST_TOKEN - 1] = "token",
 };
 
 static const JobRow job_live_row = {	/* of defer.job */

@@ -217,7 +217,7 @@ sub assertions
 		[ 'each attempt but the last is explained',
 			# crashes are not the fault of a delivery, and use no attempt of it
 			q{SELECT h.id, h.state, h.attempt, h.function, count(a.job_id) FROM defer.job_history h
-				LEFT JOIN defer.attempt a ON a.job_id = h.id AND a.outcome IN ('failed', 'timed_out', 'crashed', 'cancelled')
+				LEFT JOIN defer.attempt a ON a.job_id = h.id AND a.outcome IN ('failed', 'timed_out', 'crashed', 'cancelled', 'lost')
 				 AND NOT (a.outcome = 'crashed' AND h.function = 'defer.http')
 			   GROUP BY 1, 2, 3, 4 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)} ],
 		[ 'each finished job is counted once',

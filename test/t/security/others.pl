@@ -38,11 +38,13 @@ $node->safe_psql('postgres', q{
 	GRANT USAGE ON SCHEMA lab, defer TO alice, bob, watcher;
 	GRANT CREATE ON SCHEMA lab TO alice, bob;
 	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA defer TO alice, bob, watcher;
+	SELECT defer.grant_tasks('alice');
 	REVOKE EXECUTE ON FUNCTION defer.run_schedules, defer.activate FROM alice, bob, watcher;
 	CREATE FUNCTION lab.noop() RETURNS void LANGUAGE sql AS 'SELECT';
 });
 as('alice', q{
 	CREATE TABLE "ALICES".gate (open boolean);
+	SELECT defer.create_task('ALICES task');
 	CREATE FUNCTION "ALICES".work(how text, secret text DEFAULT 'ALICES default') RETURNS text LANGUAGE plpgsql AS $$
 	BEGIN
 		RAISE WARNING 'ALICES message';
