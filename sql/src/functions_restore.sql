@@ -38,7 +38,8 @@ BEGIN
 	FOREACH t IN ARRAY ARRAY['alert', 'attempt', 'attempt_default', 'claim', 'dependency', 'endpoint', 'fan_out', 'installation',
 							 'job', 'job_history', 'job_history_default', 'log', 'log_default', 'origin',
 							 'queue', 'schedule', 'schedule_result', 'bulk', 'bulk_part',
-							 'backfill', 'backfill_part']
+							 'backfill', 'backfill_part', 'event', 'event_grant', 'signal', 'step', 'key_hold',
+							 'group_setting', 'function']
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.%I'
 			' FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only()', t);

@@ -39,7 +39,7 @@ CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, 
 								   reserved integer DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
 COMMENT ON FUNCTION defer.create_queue IS
-	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. reserved: so many of defer.max_workers are kept for its jobs; only for superusers and the owner of the database. Error if there is a queue of that name. Takes effect when you commit';
+	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. reserved: so many of defer.max_workers are kept for its jobs; only for superusers. Error if there is a queue of that name. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
 								  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,

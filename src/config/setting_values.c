@@ -60,7 +60,7 @@ check_number(const SettingColumn *column, double value)
 				 errmsg("\"%s\" must be between 0 and 1", column->name)));
 }
 
-/* What is kept for one queue is taken from all roles */
+/* What is kept for one queue is taken from all roles, in all databases of the server */
 static void
 check_reserved(int32 value)
 {
@@ -69,11 +69,11 @@ check_reserved(int32 value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"reserved\" must not be negative"),
 				 errhint("0 keeps no worker for the queue.")));
-	if (!compat_owns_database(MyDatabaseId, GetUserId()))
+	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to reserve workers"),
-				 errdetail("Only superusers and the owner of the database can keep workers for a queue.")));
+				 errdetail("Only superusers can keep workers for a queue: these are taken from all databases of the server.")));
 }
 
 static void

@@ -74,6 +74,11 @@ job_take(int64 id, Job *job)
 {
 	bool		wait = false;
 
+	if (my_worker == NULL && current_job.job != NULL && current_job.job->id == id)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("job " INT64_FORMAT " is run by defer.drain() in this session", id),
+				 errhint("In a job use defer.give_up() or defer.snooze().")));
 	for (;;)
 	{
 		bool		finished;

@@ -308,11 +308,12 @@ dependents_end(const Job *job, char state)
 }
 
 void
-dependents_end_key(int64 key)
+dependents_end_key(int64 key, bool later)
 {
 	EndedJob	ended = {.id = key, .line = key, .state = STATE_SUCCEEDED};
 	bool		busy = false;
 
-	if (dependents_ending(key) && (dependents_settle(&ended, SETTLE_AT_END, &busy) || busy))
+	if (dependents_ending(key) &&
+		(later || dependents_settle(&ended, SETTLE_AT_END, &busy) || busy))
 		dependents_tell(key, false);
 }

@@ -26,8 +26,11 @@ extern void dependents_wait(const struct Job *job, int n, const int64 *ids, cons
 							char after_failure);
 extern bool dependents_wait_end(int64 id);	/* false: some were left */
 
-/* The same as dependents_end() of an event or signal, by its key */
-extern void dependents_end_key(int64 key);
+/*
+ * The same as dependents_end() of an event or signal, by its key.  later: by the scheduler,
+ * after the commit, so that the caller's transaction locks no job of another role.
+ */
+extern void dependents_end_key(int64 key, bool later);
 
 /* Check whether all that the job waits for is over, or, of an event, a part of it */
 extern bool dependents_are_over(int64 id, char waits);

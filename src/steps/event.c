@@ -182,18 +182,23 @@ has_grant(Oid owner, const char *event)
 	return granted;
 }
 
-/* The role whose event it is: the current one, or the one that "of" names */
+/*
+ * The role whose event it is: the current one, or the one that "of" names.  *granted: it is
+ * of a role that the current one has no rights of.
+ */
 static Oid
-read_owner(FunctionCallInfo fcinfo, int n, const char *event)
+read_owner(FunctionCallInfo fcinfo, int n, const char *event, bool *granted)
 {
 	char	   *role;
 	Oid			owner;
 
+	*granted = false;
 	if (PG_ARGISNULL(n))
 		return GetUserId();
 	role = text_to_cstring(PG_GETARG_TEXT_PP(n));
 	owner = get_role_oid(role, false);
-	if (!role_may_manage(owner) && !has_grant(owner, event))
+	*granted = !role_may_manage(owner);
+	if (*granted && !has_grant(owner, event))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to emit event \"%s\" of role \"%s\"", event, role),
@@ -207,14 +212,15 @@ defer_emit(PG_FUNCTION_ARGS)
 {
 	char	   *event = read_event(fcinfo, 0, "event");
 	Jsonb	   *payload = read_payload(fcinfo, 1);
-	Oid			owner = read_owner(fcinfo, 2, event);
+	bool		granted;
+	Oid			owner = read_owner(fcinfo, 2, event, &granted);
 	bool		first;
 
 	PreventCommandIfReadOnly("defer.emit()");
 	warn_if_not_preloaded();
 	first = event_insert(owner, event, payload);
 	if (first)
-		dependents_end_key(event_key(owner, event));
+		dependents_end_key(event_key(owner, event), granted);
 	PG_RETURN_BOOL(first);
 }
 
@@ -242,7 +248,7 @@ defer_signal(PG_FUNCTION_ARGS)
 				 errmsg("job " INT64_FORMAT " has ended", id),
 				 errhint("A signal is for a job that waits for it, or will.")));
 	event_insert_signal(id, look.owner, name, payload);
-	dependents_end_key(event_signal_key(id, name));
+	dependents_end_key(event_signal_key(id, name), false);
 	PG_RETURN_VOID();
 }
 

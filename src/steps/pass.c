@@ -343,7 +343,7 @@ pass_enter(FunctionCallInfo fcinfo, const char *function, char kind, PassStep *s
 	check_none_begun(name);
 	check_can_commit(fcinfo, name, true);
 	come_to(name, kind, step);
-	enter(name, step, step->found && TransactionIdIsValid(GetTopTransactionIdIfAny()));
+	enter(name, step, step->found);
 }
 
 Datum
@@ -370,8 +370,7 @@ pass_begin_step(FunctionCallInfo fcinfo)
 
 	check_none_begun(name);
 	check_can_commit(fcinfo, name, false);
-	if (TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
-		GetCurrentCommandId(false) != FirstCommandId)
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 			   psprintf("something was written, or rows were locked, between the last step and step \"%s\"", name),
 			   "The next pass could not tell it from what belongs to the step.",

@@ -131,6 +131,7 @@ raise_failure(int64 id, char state)
 	HistoryRow	row;
 	bool		known = history_read(id, &row);
 
+	current_job.give_up = true; /* each attempt would find the same end */
 	ereport(ERROR,
 			(errcode(state == STATE_CANCELLED ? ERRCODE_JOB_CANCELLED :
 					 state == STATE_DISCARDED ? ERRCODE_JOB_DISCARDED :

@@ -9,7 +9,8 @@
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -60,12 +61,26 @@ static const DirectTable signal_table = {CAT_SIGNAL, signal_columns, SIGNAL_NATT
  * Keys
  * ------------------------------------------------------------------------ */
 
+/*
+ * Two events of a key would wake each other's waiters, and an emit locks those: so no role
+ * may be able to find a name that has the key of another role's event.
+ */
 static int64
 key_of(uint64 of, const char *name)
 {
-	uint64		hash = hash_bytes_extended((const unsigned char *) name, strlen(name), of);
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	uint64		hash;
 
-	/* no name can be made to meet what is awaited otherwise */
+	if (context == NULL || pg_cryptohash_init(context) < 0 ||
+		pg_cryptohash_update(context, (const uint8 *) &of, sizeof(of)) < 0 ||
+		pg_cryptohash_update(context, (const uint8 *) name, strlen(name)) < 0 ||
+		pg_cryptohash_final(context, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not compute the key of an event");
+	pg_cryptohash_free(context);
+	memcpy(&hash, digest, sizeof(hash));
+
+	/* nor one that meets what is awaited otherwise */
 	return PG_INT64_MIN + (int64) (hash >> 2);
 }
 

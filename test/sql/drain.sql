@@ -104,6 +104,14 @@ SELECT function, state, attempt, result, error FROM defer.jobs
  WHERE id IN (:proc, :commits, :snoozes, :drains, :command, :vacuum) ORDER BY id;
 ROLLBACK;
 
+-- a job that cancels itself
+CREATE FUNCTION cancels_itself() RETURNS boolean LANGUAGE sql AS $$ SELECT defer.cancel(defer.current_job(), force => true) $$;
+BEGIN;
+SELECT defer.enqueue('cancels_itself') IS NOT NULL AS enqueued;
+SELECT defer.drain();
+SELECT regexp_replace(error, '\d+', 'N'), sqlstate FROM defer.jobs WHERE function = 'drain.cancels_itself()';
+ROLLBACK;
+
 -- after, keys, discard_after
 BEGIN;
 SELECT defer.enqueue('work', '["one"]') AS one \gset

@@ -353,6 +353,20 @@ CALL finish(:again);
 SELECT string_agg(what, ' ' ORDER BY place) FROM effect;
 
 --
+-- A write in the statement of begin_step()
+--
+CREATE TABLE early (what text);
+CREATE PROCEDURE writes_with_begin() LANGUAGE plpgsql AS $$
+DECLARE
+  b boolean;
+BEGIN
+  WITH x AS (INSERT INTO early VALUES ('early') RETURNING 1) SELECT defer.begin_step('b') INTO b FROM x;
+  IF b THEN CALL defer.end_step('b'); END IF;
+END$$;
+CALL run('writes_with_begin');
+SELECT count(*) FROM early;
+
+--
 -- Other roles
 --
 SELECT count(*) > 0 AS mine FROM defer.steps;

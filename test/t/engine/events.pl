@@ -164,5 +164,24 @@ is(query("SELECT state FROM defer.jobs WHERE id = $restored_job"), 'waiting', 't
 is($copy->safe_psql('restored', q{SELECT count(*) FROM defer.events WHERE name = 'for all'}), '1', 'events are in the dump');
 
 $copy->stop;
+# ------------------------------------------------------------------------
+# A role that may emit another's events, and does not end its transaction
+# ------------------------------------------------------------------------
+query(q{GRANT EXECUTE ON PROCEDURE waits TO PUBLIC; SET ROLE alice; SELECT defer.grant_event('pay:', 'bob')});
+my $held = query(q{SET ROLE alice; SELECT defer.enqueue('waits', '["pay:1", "1 s"]')});
+my $woken = query(q{SET ROLE alice; SELECT defer.enqueue('waits', '["pay:1"]')});
+state_is($_, 'waiting', 'a step waits for the event') for $woken;
+my $bob = $node->background_psql('postgres', on_error_stop => 1);
+$bob->query_safe(q{SET ROLE bob; BEGIN; SELECT defer.emit('pay:1', '1', 'alice')});
+state_is($held, 'succeeded', 'its time-out passes all the same');
+my $cancelled = query(q{SET ROLE alice; SELECT defer.enqueue('waits', '["pay:1"]')});
+state_is($cancelled, 'waiting', 'another one waits');
+is(query(qq{SET ROLE alice; SET statement_timeout = '60 s'; SELECT defer.cancel($cancelled)}), 't', 'and can be cancelled');
+is(query(qq{SELECT result->>'answer' FROM defer.jobs WHERE id = $held}), 'timed out', 'the event was not there');
+$bob->query_safe('COMMIT');
+$bob->quit;
+state_is($woken, 'succeeded', 'the commit wakes the step');
+is(query(qq{SELECT result->>'answer' FROM defer.jobs WHERE id = $woken}), '1', 'with the payload');
+
 $node->stop;
 done_testing();

@@ -52,7 +52,7 @@ sub finish
 	return;
 }
 
-# Only for superusers and the owner of the database
+# Only for superusers: workers are those of all databases
 for my $call ("defer.create_queue('mine', reserved => 1)", "defer.alter_queue('own', reserved => 1)")
 {
 	my ($ret, $out, $err) = $node->psql('postgres', "SET ROLE one; SELECT defer.create_queue('own'); SELECT $call");
