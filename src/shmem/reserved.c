@@ -172,6 +172,9 @@ reserved_may_begin(Oid owner, int32 queue_id)
 void
 reserved_enter(int32 queue_id)
 {
+	if (my_worker == NULL)
+		return;					/* the scheduler ends jobs that no worker may
+								 * run */
 	my_worker->works = true;
 	my_worker->works_in = queue_id;
 }

@@ -218,7 +218,7 @@ SELECT rights.attempt($$SELECT defer.alert('a', 'bob_endpoint')$$);
 RESET ROLE;
 
 -- Rows that name a role, or say what is done for one, are not for a role that may write all data
-SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.atttypid = 'regrole'::regtype
+SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.atttypid = 'regrole'::regtype AND NOT a.attisdropped
  WHERE c.relnamespace = 'defer'::regnamespace AND c.relkind IN ('r', 'p')
    AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'owner_only')
  GROUP BY 1 ORDER BY 1;
