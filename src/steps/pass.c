@@ -370,7 +370,14 @@ pass_begin_step(FunctionCallInfo fcinfo)
 
 	check_none_begun(name);
 	check_can_commit(fcinfo, name, false);
-	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+
+	/*
+	 * the statement itself may have written; sequences have a transaction id,
+	 * too
+	 */
+	CommandCounterIncrement();
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		GetCurrentCommandId(false) != FirstCommandId)
 		misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 			   psprintf("something was written, or rows were locked, between the last step and step \"%s\"", name),
 			   "The next pass could not tell it from what belongs to the step.",

@@ -77,10 +77,8 @@ read_holder(JobTable *table, ItemPointer tid, KeyHolder *holder)
  * there is a row that has the key then.
  */
 static bool
-insert_with_key(JobTable *table, const Job *job, KeyHolder *holder)
+insert_with_key(JobTable *table, const Job *job, List *arbiters, KeyHolder *holder)
 {
-	List	   *arbiters = list_make1_oid(table->key_index);
-
 	for (;;)
 	{
 		ItemPointerData other;
@@ -113,12 +111,17 @@ job_insert_key(Job *job, KeyHolder *holder)
 {
 	JobTable   *table = job_table();
 	MemoryContext context;
+	List	   *arbiters;
 	bool		inserted;
 
 	begin_row(job);
+
+	/* not in the memory of the row, which goes with each try */
+	arbiters = list_make1_oid(table->key_index);
 	context = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
-	inserted = insert_with_key(table, job, holder);
+	inserted = insert_with_key(table, job, arbiters, holder);
 	MemoryContextSwitchTo(context);
+	list_free(arbiters);
 	ExecClearTuple(table->slot);
 	ResetPerTupleExprContext(table->estate);
 	if (inserted)

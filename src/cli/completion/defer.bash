@@ -113,7 +113,7 @@ _defer()
 	enqueue) options=(--run-at --delay --queue --priority --key --on-key --debounce-max --key-for --group --discard-after --metadata --max-attempts
 		--initial-interval --multiplier --max-interval --randomization --max-duration --after --after-failure --when-done --command --wait
 		--timeout) ;;
-	backfill) options=(--since --until --overlap --priority --owner --dry-run) ;;
+	backfill) options=(--since --until --overlap --rate --priority --owner --dry-run) ;;
 	cancel) options=(--force "${bulk[@]}") ;;
 	rerun) options=("${bulk[@]}") ;;
 	reschedule) options=(--at --delay "${bulk[@]}") ;;

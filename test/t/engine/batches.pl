@@ -25,7 +25,7 @@ $node->safe_psql('postgres', q{
 	CREATE FUNCTION work() RETURNS void LANGUAGE sql AS 'INSERT INTO public.effect VALUES (defer.current_job())';
 	CREATE FUNCTION some_fail(i int) RETURNS void LANGUAGE plpgsql AS $$
 	BEGIN
-		IF i % 1000 = 0 THEN RAISE 'no luck'; END IF;
+		IF i % 1000 = 0 THEN PERFORM defer.give_up('no luck'); END IF;
 		INSERT INTO public.effect VALUES (defer.current_job());
 	END $$;
 	CREATE FUNCTION gated(what text) RETURNS void LANGUAGE plpgsql AS $$
@@ -39,8 +39,7 @@ $node->safe_psql('postgres', q{
 	CREATE FUNCTION fan_out(n int) RETURNS bigint LANGUAGE sql AS $$
 		INSERT INTO public.effect VALUES (defer.current_job());
 		SELECT count(defer.enqueue('public.some_fail', jsonb_build_array(i))) FROM generate_series(1, n) i;
-		SELECT defer.when_done('public.tally') $$;
-	SELECT defer.configure('some_fail', max_attempts => 1)});
+		SELECT defer.when_done('public.tally') $$});
 
 sub value { return $node->safe_psql('postgres', @_); }
 

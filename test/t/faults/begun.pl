@@ -196,6 +196,8 @@ open_gate();
 ($one) = begin_jobs("'in_steps', initial_interval => '0'");
 until_ok($node, "SELECT EXISTS (SELECT FROM defer.steps WHERE job_id = $one)", 'a step is completed');
 is(known($one), '0|0|0|failed', 'after an attempt that failed');
+# the crash is not to lose the number that the sequence has given
+$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
 kill('KILL', pid_of($one));
 $node->poll_query_until('postgres', "SELECT count(*) = 2 FROM defer.attempts WHERE job_id = $one");
 running($one);
