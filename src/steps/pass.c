@@ -79,11 +79,12 @@ remember(int sqlerrcode, char *message, const char *detail, const char *hint)
 	MemoryContextSwitchTo(old);
 }
 
-static void
+pg_noreturn static void
 misuse(int sqlerrcode, char *message, const char *detail, const char *hint)
 {
 	remember(sqlerrcode, message, detail, hint);
 	ThrowErrorData(pass.misuse);
+	pg_unreachable();
 }
 
 static void
