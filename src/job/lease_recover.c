@@ -261,7 +261,7 @@ TimestampTz
 leases_end(TimestampTz now)
 {
 	Lease	   *leases = palloc(END_MAX * sizeof(Lease));
-	EndingLease endings[END_MAX];
+	EndingLease endings[END_MAX] = {0};
 	TimestampTz next;
 	int			n = leases_take_over(MyDatabaseId, now, leases, END_MAX, &next);
 	volatile bool all = true;
