@@ -143,13 +143,17 @@ fair_tag(const ReadyQueue *slot)
 /*
  * The queue of the account that was served least in the fair queue of one that was found
  * to be the best by its age: another bundle, of a function with a limit, may have it.
+ * NULL: none was found.
  */
 static ReadyQueue *
 fairest(ReadyQueue *best, const Wanted *wanted)
 {
-	const FairQueue *queue = best->account->queue;
+	const FairQueue *queue;
 	dlist_iter	iter;
 
+	if (best == NULL || best->account == NULL)
+		return best;
+	queue = best->account->queue;
 	dlist_foreach(iter, &best->bundle->role->bundles)
 	{
 		ReadyBundle *bundle = dlist_container(ReadyBundle, node, iter.cur);
@@ -248,8 +252,7 @@ ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now, TimestampT
 	reserved_view(database, owner, &wanted.reserved);
 	if (role != NULL)
 		best = best_of_role(role, &wanted, NULL, next_check);
-	if (best != NULL && best->account != NULL)
-		best = fairest(best, &wanted);
+	best = fairest(best, &wanted);
 	if (best != NULL)
 	{
 		reserved_enter(best->bundle->tag.queue_id);
@@ -283,8 +286,7 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 				best = best_of_role(role, &wanted, best, next_check);
 		}
 	}
-	if (best != NULL && best->account != NULL)
-		best = fairest(best, &wanted);
+	best = fairest(best, &wanted);
 	if (best != NULL)
 		claim = choose(best, PG_INT32_MAX, &wanted);
 	LWLockRelease(shared->ready_lock);
@@ -309,8 +311,7 @@ ready_queue_choose_task(Oid database, const ReadyTasks *tasks, TimestampTz now,
 			best = best_of_role(dlist_container(ReadyRole, node, iter.cur), &wanted, best,
 								next_check);
 	}
-	if (best != NULL && best->account != NULL)
-		best = fairest(best, &wanted);
+	best = fairest(best, &wanted);
 	if (best != NULL)
 		claim = choose(best, PG_INT32_MAX, &wanted);
 	LWLockRelease(shared->ready_lock);

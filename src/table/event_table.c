@@ -177,7 +177,7 @@ event_find_signal(int64 job_id, const char *name, Jsonb **payload, ItemPointer t
 	return found;
 }
 
-/* Nobody else deletes a signal to a job that runs */
+/* Only the worker of a job that runs deletes signals to it */
 void
 event_delete_signal(ItemPointer tid)
 {

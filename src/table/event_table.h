@@ -18,7 +18,7 @@
 
 /*
  * What stands for an event of a role, or for a signal to a job, in place of the id of a
- * job that is awaited: below 0.  Two may have the same, so whoever is woken looks.
+ * job that is awaited: below 0.  Two may have the same, so a job that is woken looks.
  */
 extern int64 event_key(Oid owner, const char *name);
 extern int64 event_signal_key(int64 job_id, const char *name);

@@ -45,7 +45,7 @@ extern bool step_find(int64 job_id, const char *name, Step *step);
 
 extern void step_insert(const Step *step);
 
-/* Write a row that was read; nobody else changes those of a job that runs */
+/* Write a row that was read; only its worker changes those of a job that runs */
 extern void step_update(const Step *step);
 
 /* Check whether the job has a step */
