@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # The suites of tests, for tools/check and tools/check-neighbours, which source this
-# behind tools/lib.sh.  They run in $SRC and add to $passed and $failed; $begun is when
-# the suite began.  TESTS, PROVE_TESTS, CHECK_SETTINGS ...: see tools/check.
+# behind tools/lib.sh.  They run in $SRC and add to $passed and $failed, and what failed
+# by name to $failures; $begun is when the suite began.  TESTS, PROVE_TESTS,
+# CHECK_SETTINGS ...: see tools/check.
 
 # count SUITE PASSED FAILED STATUS: add up; a bad status without a failure is one
 count()
@@ -80,6 +81,7 @@ run_regress()
 	bad=$(matches '^not ok [0-9]+|^(test| +)[^#]* \.\.\. +FAILED\b' "$log")
 	if [ $status -ne 0 ]; then
 		grep -E 'FAILED|^not ok' "$log" || tail -n 30 "$log"
+		failures+=$(grep -E 'FAILED|^not ok' "$log")$'\n'
 		head -n 200 regression.diffs 2>/dev/null
 	fi
 	rm -rf "$WORK/log/$suite.results"
@@ -122,9 +124,12 @@ suite_tap()
 	for file in $(sed -n 's/^\([^ ]*\.pl\) .*(Wstat: .*/\1/p' "$log"); do
 		# One that died without a failed assertion counts too
 		grep -q '^not ok' "$WORK/tap/out/$file" 2>/dev/null || bad=$((bad + 1))
-		say "--- what failed in $file, and the end of its log"
-		grep -A 12 'not ok ' "$WORK/tap/tmp_check/log/regress_log_$(basename "$file" .pl)" | head -n 100
-		tail -n 30 "$WORK/tap/tmp_check/log/regress_log_$(basename "$file" .pl)"
+		say "--- the end of the log of $file, and what failed in it"
+		file=$WORK/tap/tmp_check/log/regress_log_$(basename "$file" .pl)
+		tail -n 30 "$file"
+		grep -A 12 'not ok ' "$file" | head -n 100
 	done
+	# Who sees only the last lines of all this sees what it was
+	failures+=$(find "$WORK/tap/out" -type f -exec grep -H '^not ok\b' {} + | grep -v '# TODO' | sed "s|^$WORK/tap/out/||")$'\n'
 	count tap "$good" "$bad" $status
 }

@@ -68,12 +68,23 @@ sub test_library
 	return File::Spec->rel2abs(dirname(__FILE__) . '/../../modules/' . ($name // 'defer_test'));
 }
 
-# Wait until the query's answer is "t"
+# Wait until the query's answer is "t".  If it does not come, tell what the jobs wait for
 sub until_ok
 {
 	my ($node, $query, $what, $database) = @_;
 
-	return ok($node->poll_query_until($database // 'postgres', $query), $what);
+	$database //= 'postgres';
+	return 1 if ok($node->poll_query_until($database, $query), $what);
+	for my $look ('SELECT id, state, function, attempt, waiting_for, left(error, 200) FROM defer.jobs
+		WHERE state <> \'succeeded\' ORDER BY id DESC LIMIT 20',
+		'SELECT w.pid, w.kind, w.role, w.job_id, a.wait_event, pg_blocking_pids(w.pid)
+		 FROM defer.workers w LEFT JOIN pg_stat_activity a USING (pid)', 'SELECT * FROM defer.health')
+	{
+		my ($status, $out, $err) = $node->psql($database, $look);
+
+		diag("$look:\n$out$err");
+	}
+	return 0;
 }
 
 # Wait until no job is left that is not finished
