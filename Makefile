@@ -7,7 +7,8 @@
 #   make demo             the marketplace story on a throwaway server
 #   make check            all tests on throwaway servers
 #   make check-browser    the dashboard in headless Chromium, which it installs
-#   make check-clients    drivers and ORMs, also through PgBouncer, as far as they can be installed
+#   make check-clients    drivers and ORMs, also through PgBouncer, and the workers of clients/, as far
+#                         as they can be installed
 #   make check-versions   the same on PostgreSQL 15, 17, 18 and 19
 #   make check-neighbours regress beside other libraries, one by one and many at once
 #   make check-cassert    the tests on a server with assertions, built for it

@@ -1,0 +1,122 @@
+// Connections: the pool of an application, and sessions that are used by one thing at a time.
+import pg from 'pg';
+import { connectionLost } from './errors.js';
+
+let pool = null;
+let settings = {};
+
+/**
+ * Say how to reach the database: { pool } of yours, or what pg.Pool takes. Without a call DATABASE_URL counts, or else
+ * libpq's variables such as PGHOST.
+ */
+export function configure(given) {
+	settings = given;
+	pool = given.pool ?? null;
+}
+
+export function connection() {
+	const { pool: _, ...rest } = settings;
+
+	if (!rest.connectionString && !rest.host && process.env.DATABASE_URL)
+		rest.connectionString = process.env.DATABASE_URL;
+	return { keepAlive: true, connectionTimeoutMillis: 10000, ...rest };
+}
+
+/** The pool of the application: short statements only, so that none waits for another for long. */
+export function applicationPool() {
+	if (!pool) {
+		pool = new pg.Pool({ max: 10, allowExitOnIdle: true, ...connection() });
+		// an idle connection that breaks is replaced by the next use
+		pool.on('error', () => {});
+	}
+	return pool;
+}
+
+/** End the pool that this package has made, not one of yours. */
+export async function close() {
+	const mine = settings.pool ? null : pool;
+
+	pool = settings.pool ?? null;
+	await mine?.end();
+}
+
+/**
+ * Statements of a connection, one after the other. The first error is kept: in a transaction it is the one that counts,
+ * whatever a handler has caught.
+ */
+export class Session {
+	#last = Promise.resolve();
+
+	constructor(client) {
+		this.client = client;
+		this.error = null;
+		client.on('error', (error) => { this.error ??= error; });
+	}
+
+	query(text, values) {
+		const answer = this.#last.then(() => this.client.query(text, values));
+
+		this.#last = answer.catch((error) => { this.error ??= error; });
+		return answer;
+	}
+}
+
+/** A connection that is made when it is needed, and anew after it has broken. */
+export class Control {
+	#session = null;
+	#client = null;
+
+	constructor(name) {
+		this.name = name;
+	}
+
+	async query(text, values, timeout = 30000) {
+		const session = await (this.#session ??= this.#connect());
+
+		try {
+			return await session.query({ text, values, query_timeout: timeout });
+		} catch (error) {
+			// A statement without an answer may still be under way: nothing follows it
+			if (connectionLost(error))
+				this.#drop(session);
+			throw error;
+		}
+	}
+
+	async #connect() {
+		const client = new pg.Client({ application_name: this.name, ...connection() });
+
+		try {
+			await client.connect();
+		} catch (error) {
+			this.#session = null;
+			throw error;
+		}
+		const session = new Session(client);
+
+		client.on('error', () => this.#drop(session));
+		client.on('end', () => this.#drop(session));
+		this.#client = client;
+		return session;
+	}
+
+	#drop(session) {
+		if (this.#client === session.client) {
+			this.#session = null;
+			this.#client = null;
+			session.client.connection?.stream?.destroy();
+		}
+	}
+
+	async end() {
+		const client = this.#client;
+
+		this.#client = this.#session = null;
+		await client?.end().catch(() => {});
+	}
+
+	/** End it at once, whatever it waits for. */
+	destroy() {
+		this.#client?.connection?.stream?.destroy();
+	}
+}

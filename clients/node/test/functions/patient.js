@@ -1,0 +1,14 @@
+// Ends when it is told to
+import { once } from 'node:events';
+import { currentJob, defer } from 'defer-postgres';
+
+const patient = async () => {
+	const { signal, client } = currentJob();
+
+	await (await client()).query('INSERT INTO effect VALUES ($1, $2)', [currentJob().id, 'patient']);
+	if (!signal.aborted)
+		await once(signal, 'abort');
+	throw signal.reason;
+};
+
+export default defer(patient, { retry: false });

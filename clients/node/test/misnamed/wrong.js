@@ -1,0 +1,5 @@
+import { defer } from 'defer-postgres';
+
+const right = async () => {};
+
+export default defer(right);

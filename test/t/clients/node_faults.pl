@@ -1,0 +1,103 @@
+# Workers of clients/node among faults: they are killed, hang beyond their leases, lose their
+# connections; sessions are terminated, the server crashes and stops.  Each effect is committed
+# once, and nothing is lost or left.  With DEFER_CHECK_CLIENTS only, which tools/check-clients sets.
+use strict;
+use warnings;
+
+use DeferTest;
+use HistoryChecker;
+use NodeClient;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'only with DEFER_CHECK_CLIENTS, which make check-clients sets' if !$ENV{DEFER_CHECK_CLIENTS};
+plan skip_all => $_ for grep { $_ } NodeClient::missing();
+
+my $node = new_server('main', q{defer.max_workers = 2
+defer.retention = 0
+max_connections = 60});
+my $folder = PostgreSQL::Test::Utils::tempdir();
+my (@workers, @files);
+
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION defer;
+	CREATE TABLE effect (job bigint)});
+local $ENV{DATABASE_URL} = NodeClient::url($node);
+
+# A worker that is started again when it ends, until the file "stop" is there
+sub start_worker
+{
+	my ($name) = @_;
+	my $loop = qq{while [ ! -e $folder/stop ]; do
+		node clients/node/bin/defer-worker.js --app faults --lease 1 --grace 1 --concurrency 8 --log-level debug clients/node/test/faults &
+		echo \$! >$folder/$name.pid; wait \$!; done};
+
+	return IPC::Run::start([ 'bash', '-c', $loop ], '<', '/dev/null', '>', "$folder/$name.log", '2>&1');
+}
+
+sub load_begins
+{
+	my ($what) = @_;
+	my $client = client_start($node, q{SELECT 'ack ' || defer.enqueue('risky', '[]') FROM generate_series(1, 20);}, 'SELECT pg_sleep(0.05);');
+	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM effect');
+
+	until_ok($node, "SELECT count(*) > $before + 50 FROM effect", "$what: under load");
+	return $client;
+}
+
+sub load_ends
+{
+	my ($what, $client) = @_;
+
+	push @files, clients_stop($client);
+	history_ok($node, \@files, what => $what, max_attempts => 100, busy => 1);
+	return;
+}
+
+push @workers, start_worker('one'), start_worker('two');
+until_ok($node, q{SELECT count(*) = 1 FROM defer.tasks}, 'the task is declared');
+
+my $client = load_begins('workers that are killed');
+for my $i (1 .. 4)
+{
+	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM effect');
+
+	kill($i % 2 ? 'KILL' : 'TERM', slurp_file("$folder/" . ($i < 3 ? 'one' : 'two') . '.pid'));
+	until_ok($node, "SELECT count(*) > $before + 20 FROM effect", 'others go on');
+}
+load_ends('workers that are killed', $client);
+
+$client = load_begins('sessions that are terminated');
+for (1 .. 5)
+{
+	my $before = $node->safe_psql('postgres', q{SELECT count(*) FROM effect, pg_sleep(0)});
+
+	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'defer-worker'});
+	until_ok($node, "SELECT count(*) > $before + 20 FROM effect", 'they connect again');
+}
+load_ends('sessions that are terminated', $client);
+
+$client = load_begins('kill -9 of a session');
+kill('KILL', $node->safe_psql('postgres', q{SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'defer-worker'}));
+until_ok($node, 'SELECT true', 'kill -9 of a session: the server is back');
+load_ends('kill -9 of a session', $client);
+
+for my $mode (qw(fast immediate))
+{
+	$client = load_begins("stop $mode");
+	$node->stop($mode);
+	$node->start;
+	load_ends("stop $mode", $client);
+}
+
+append_to_file("$folder/stop", '');
+kill('TERM', slurp_file("$folder/$_.pid")) for qw(one two);
+$_->finish for @workers;
+history_ok($node, \@files, what => 'all', max_attempts => 100);
+is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM defer.attempts WHERE outcome = 'lost'}), 't', 'some leases were lost');
+my $log = slurp_file("$folder/one.log") . slurp_file("$folder/two.log");
+like($log, qr/given back/, 'some jobs were given back');
+unlike($log, qr/^(?:node:internal|TypeError|ReferenceError|.*\.js:\d+$)/m, 'no worker had an error of its own');
+$node->stop;
+done_testing();
