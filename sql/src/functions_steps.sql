@@ -53,6 +53,19 @@ CREATE PROCEDURE defer.wait_job(name text, id bigint, on_failure text, INOUT res
 COMMENT ON PROCEDURE defer.wait_job(text, bigint, text, jsonb) IS
 	'the same, with on_failure and the result: with return, what a job that did not succeed has left, such as the answer to a delivery, or NULL';
 
+CREATE PROCEDURE defer.step_all(name text, function text, args jsonb, on_failure text DEFAULT 'fail')
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_step_all';
+COMMENT ON PROCEDURE defer.step_all(text, text, jsonb, text) IS
+	'a step that enqueues a job of the function for each element of args, an array, and waits until all of them have ended, as defer.sleep() does. An element is the arguments of its job, as of defer.enqueue(); a single value is the only one. An empty array is done at once. on_failure: what is done if one of them does not succeed: fail raises an error, return goes on. If the procedure is cancelled or fails before, those that have not ended are cancelled, by force. Errors: as of defer.step() and defer.enqueue()';
+CREATE PROCEDURE defer.step_all(name text, function text, args jsonb, INOUT results jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_step_all';
+COMMENT ON PROCEDURE defer.step_all(text, text, jsonb, jsonb) IS
+	'the same, with the results as an array, in the order of args. Error if they are larger than defer.max_payload together';
+CREATE PROCEDURE defer.step_all(name text, function text, args jsonb, on_failure text, INOUT results jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_step_all';
+COMMENT ON PROCEDURE defer.step_all(text, text, jsonb, text, jsonb) IS
+	'the same, with on_failure and the results: with return, null for a job that did not succeed and has left no result';
+
 CREATE PROCEDURE defer.wait_event(name text, event text, timeout interval DEFAULT NULL)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_wait_for_event';
 COMMENT ON PROCEDURE defer.wait_event(text, text, interval) IS

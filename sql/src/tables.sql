@@ -133,7 +133,7 @@ COMMENT ON COLUMN defer.dependency.parent_id IS
 COMMENT ON COLUMN defer.dependency.awaits_id IS
 	'the job whose end is awaited; once that has failed, and the later job is held, the first of the line of reruns of which one has to succeed';
 COMMENT ON COLUMN defer.dependency.open IS 'the later job still waits for this';
-COMMENT ON COLUMN defer.dependency.after_failure IS 'if the earlier job does not succeed: c cancel, r run, h hold';
+COMMENT ON COLUMN defer.dependency.after_failure IS 'if the earlier job does not succeed: c cancel, r run, h hold; w, in a step: run, also if others have not ended; o: run, and if the later one ends before, and not well, the earlier one is cancelled';
 COMMENT ON COLUMN defer.dependency.state IS
 	'how the earlier job ended, as in defer.job_history, or g if it is gone; NULL: it has not';
 COMMENT ON COLUMN defer.dependency.function IS 'of the earlier job, once its history is gone; so is result';
@@ -200,11 +200,11 @@ CREATE TABLE defer.step (
 COMMENT ON TABLE defer.step IS 'steps of procedures; look at defer.steps instead';
 COMMENT ON COLUMN defer.step.owner IS 'of the job';
 COMMENT ON COLUMN defer.step.ord IS 'place of the step in the run of the procedure that first came to it, from 1 on';
-COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job, h for an HTTP request, e for an event';
+COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job, a for several, h for an HTTP request, e for an event';
 COMMENT ON COLUMN defer.step.started_at IS 'in the run that completed it, or that began to wait';
 COMMENT ON COLUMN defer.step.finished_at IS 'NULL: it waits';
 COMMENT ON COLUMN defer.step.until IS 'of a wait: when it ends, at the latest; NULL: not known';
-COMMENT ON COLUMN defer.step.awaits IS 'what a wait is for: the id of a job, the name of an event; NULL: for a time';
+COMMENT ON COLUMN defer.step.awaits IS 'what a wait is for: the id of a job, how many jobs, the name of an event; NULL: for a time';
 
 -- What steps wait for.  "key" stands for it in defer.dependency.awaits_id: see steps/event.c.
 CREATE TABLE defer.event (

@@ -191,7 +191,7 @@ COMMENT ON VIEW defer.attempts IS
 CREATE VIEW defer.dependencies WITH (security_barrier) AS
 SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord, pg_catalog.abs(d.parent_id) AS after_id,
 	d.parent_id OPERATOR(pg_catalog.<) 0 AS batch,
-	CASE d.after_failure WHEN 'c' THEN 'cancel' WHEN 'r' THEN 'run' ELSE 'hold' END AS after_failure,
+	CASE d.after_failure WHEN 'c' THEN 'cancel' WHEN 'h' THEN 'hold' ELSE 'run' END AS after_failure,
 	CASE d.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
 		WHEN 'g' THEN 'gone' END AS state,
 	d.open
@@ -212,14 +212,14 @@ COMMENT ON VIEW defer.batches IS
 
 CREATE VIEW defer.steps WITH (security_barrier) AS
 SELECT s.job_id, s.ord, s.name, CASE s.kind WHEN 's' THEN 'step' WHEN 't' THEN 'now' WHEN 'r' THEN 'random'
-		WHEN 'z' THEN 'sleep' WHEN 'j' THEN 'wait_job' WHEN 'h' THEN 'request' ELSE 'wait_event' END AS kind,
+		WHEN 'z' THEN 'sleep' WHEN 'j' THEN 'wait_job' WHEN 'a' THEN 'step_all' WHEN 'h' THEN 'request' ELSE 'wait_event' END AS kind,
 	CASE WHEN s.finished_at IS NULL THEN 'waiting' ELSE 'done' END AS state,
 	s.result, s.started_at, s.finished_at, s.awaits,
 	NULLIF(s.until, 'infinity') AS until
   FROM defer.step s
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.steps IS
-	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random, sleep, wait_job, request, wait_event. state: done, or waiting. result: what it returns. awaits: what a wait is for, the id of a job or the name of an event. until: when it ends, at the latest. A step that has begun and not been completed has no row';
+	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random, sleep, wait_job, step_all, request, wait_event. state: done, or waiting. result: what it returns. awaits: what a wait is for, the id of a job, the number of jobs, or the name of an event. until: when it ends, at the latest. A step that has begun and not been completed has no row';
 
 CREATE VIEW defer.events WITH (security_barrier) AS
 SELECT pg_catalog.pg_get_userbyid(e.owner) AS owner, e.name, e.payload, e.at

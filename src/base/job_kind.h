@@ -37,6 +37,13 @@ kind_is_outside(char kind)
 	return kind_is_delivery(kind) || kind == JOB_TASK;
 }
 
+/* Check for a kind of job that may wait for jobs of its own: AFTER_FAILURE_OWN */
+static inline bool
+kind_has_own(char kind)
+{
+	return kind == JOB_PROCEDURE;
+}
+
 static inline bool
 name_is_delivery(const char *function)
 {

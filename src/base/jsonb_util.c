@@ -167,6 +167,16 @@ jsonb_push_json(JsonbBuilder *state, const char *key, Jsonb *json)
 	(void) jsonb_push(state, WJB_VALUE, &value);
 }
 
+void
+jsonb_push_element(JsonbBuilder *state, Jsonb *json)
+{
+	JsonbValue	value = {.type = jbvNull};
+
+	if (json != NULL && !JsonbExtractScalar(&json->root, &value))
+		JsonbToJsonbValue(json, &value);
+	(void) jsonb_push(state, WJB_ELEM, &value);
+}
+
 Jsonb *
 jsonb_object_of_text(const char *key, const char *text)
 {

@@ -28,6 +28,9 @@ extern void jsonb_push_number(JsonbBuilder *state, const char *key, int64 number
 extern void jsonb_push_bool(JsonbBuilder *state, const char *key, bool truth);
 extern void jsonb_push_json(JsonbBuilder *state, const char *key, Jsonb *json);
 
+/* Add an element to the array that is being built: NULL is JSON's null */
+extern void jsonb_push_element(JsonbBuilder *state, Jsonb *json);
+
 /* An object with one string */
 extern Jsonb *jsonb_object_of_text(const char *key, const char *text);
 

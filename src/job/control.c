@@ -48,12 +48,9 @@
 PG_FUNCTION_INFO_V1(defer_cancel);
 PG_FUNCTION_INFO_V1(defer_reschedule);
 
-/*
- * Read a job that has not been deleted, or one of the history (then *finished
- * is true), that the current user may manage; false: there is none.
- */
+/* Read a job that has not been deleted, or one of the history (then *finished is true) */
 static bool
-read_job(int64 id, Job *job, bool *finished)
+read_any(int64 id, Job *job, bool *finished)
 {
 	HistoryRow	row;
 
@@ -66,7 +63,14 @@ read_job(int64 id, Job *job, bool *finished)
 			return false;
 		*job = row.job;
 	}
-	return role_may_manage(job->owner);
+	return true;
+}
+
+/* The same of one that the current user may manage; false: there is none */
+static bool
+read_job(int64 id, Job *job, bool *finished)
+{
+	return read_any(id, job, finished) && role_may_manage(job->owner);
 }
 
 Taken
@@ -173,6 +177,33 @@ job_cancel(int64 id, bool force)
 				break;			/* it has just stopped: look again */
 		}
 	}
+}
+
+/*
+ * For the scheduler: rows that are locked are not waited for, and rights have been looked at
+ * where the job was enqueued.
+ */
+bool
+job_stop(int64 id)
+{
+	bool		finished;
+	Job			job;
+
+	if (!read_any(id, &job, &finished) || finished)
+		return true;
+	if (job.claim != 0 && batch_job_runs(id))
+	{
+		(void) batch_cancel_job(id);
+		return history_exists(id);
+	}
+	if (history_has_ended(&job))
+		return true;
+	if (job_lock_claim(id, job.claim, true, &job) != JOB_LOCKED)
+		return false;
+	if (job.claim != 0 && (batch_job_runs(id) || history_exists(id)))
+		return history_exists(id);
+	finish_as_cancelled(&job);
+	return true;
 }
 
 /* What a command on one job returns */

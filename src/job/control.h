@@ -21,9 +21,11 @@ typedef enum ControlResult
  * What defer.cancel(), defer.reschedule() and defer.rerun() do, in the caller's
  * transaction.  A session that has the job's row locked is waited for.  must: an
  * error says why a job that is there and does not run cannot be moved or run
- * again; else it is left.
+ * again; else it is left.  job_stop(): a job that belongs to one which has ended is
+ * cancelled, by force, and never waited for.
  */
 extern ControlResult job_cancel(int64 id, bool force);
+extern bool job_stop(int64 id); /* false: it has not ended yet */
 extern ControlResult job_reschedule(int64 id, TimestampTz run_at, bool must);
 extern ControlResult job_rerun(int64 id, bool must, int64 *new_id);
 

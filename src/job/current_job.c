@@ -113,7 +113,7 @@ defer_snooze(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"delay\" must not be more than a year")));
 	current_job.snooze = true;
-	current_job.give_up = false;
+	current_job.give_up = 0;
 	current_job.snooze_for = wait;
 	ereport(ERROR,
 			(errcode(ERRCODE_JOB_SNOOZED),
@@ -127,7 +127,7 @@ defer_give_up(PG_FUNCTION_ARGS)
 	char	   *reason = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	current_job_require("defer.give_up()");
-	current_job.give_up = true;
+	current_job.give_up = ERRCODE_JOB_GIVEN_UP;
 	current_job.snooze = false;
 	ereport(ERROR,
 			(errcode(ERRCODE_JOB_GIVEN_UP),

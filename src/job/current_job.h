@@ -12,7 +12,8 @@ typedef struct CurrentJob
 	Job		   *job;			/* NULL: this process runs none */
 	bool		snooze;			/* defer.snooze was called ... */
 	int64		snooze_for;		/* ... microseconds */
-	bool		give_up;		/* defer.give_up was called */
+	int			give_up;		/* SQLSTATE of the error that fails the job
+								 * for good; 0: none has been raised */
 	bool		has_pass;		/* it has called functions of steps */
 	const char *step;			/* whose function runs; NULL: none does */
 	int64		transaction_timeout;	/* its time limit, if that is the

@@ -20,12 +20,14 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/job_kind.h"
 #include "base/job_state.h"
 #include "shmem/dependents.h"
 #include "table/dependency_table.h"
 #include "table/fan_out_count.h"
 #include "table/job_by_id.h"
 #include "job/after.h"
+#include "job/control.h"
 #include "job/dependents.h"
 #include "job/end.h"
 #include "job/held.h"
@@ -149,6 +151,8 @@ dependents_wait_end(int64 id)
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (rows[i].open && rows[i].after_failure == AFTER_FAILURE_OWN)
+			continue;			/* it is to be cancelled */
 		if (!dependency_delete(&rows[i]))
 			all = false;
 		else if (rows[i].open)
@@ -290,6 +294,41 @@ dependents_settle(EndedJob *ended, int max, bool *busy)
 	return more;
 }
 
+/* ------------------------------------------------------------------------
+ * Jobs that belong to one which has ended
+ * ------------------------------------------------------------------------ */
+
+bool
+dependents_stop_own(EndedJob *ended, int max, bool *busy)
+{
+	Dependency *rows;
+	int			n;
+
+	if (ended->state == STATE_SUCCEEDED)
+		return false;
+	n = dependency_own(ended->id, ended->own_after, max, &rows);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!job_stop(rows[i].awaits_id))
+			*busy = true;
+		ended->own_after = rows[i].ord;
+	}
+	pfree(rows);
+	if (n < max && !*busy)
+		(void) dependents_wait_end(ended->id);
+	return n == max;
+}
+
+/* Check whether the job, which ends otherwise than well, waits for some of its own */
+static bool
+has_own(const Job *job)
+{
+	Dependency *rows;
+
+	return kind_has_own(job->kind) && dependency_own(job->id, PG_INT32_MIN, 1, &rows) > 0;
+}
+
 void
 dependents_end(const Job *job, char state)
 {
@@ -301,6 +340,8 @@ dependents_end(const Job *job, char state)
 	bool		busy = false;
 
 	fan_out_close(job->id);
+	if (state != STATE_SUCCEEDED && has_own(job))
+		dependents_tell(job->id, false);
 	if (!awaited && !held)
 		return;
 	if (settling || dependents_settle(&ended, SETTLE_AT_END, &busy) || busy)

@@ -10,7 +10,7 @@ struct Job;
 
 /*
  * In the transaction that ends the job: up to a hundred of the jobs behind it are
- * made ready, or are cancelled; the scheduler is told of the rest.
+ * made ready, or are cancelled; the scheduler is told of the rest, and of its own.
  */
 extern void dependents_end(const struct Job *job, char state);
 
@@ -42,6 +42,7 @@ typedef struct EndedJob
 	int64		line;			/* the first of its line of reruns, or itself */
 	char		state;			/* STATE_..., PARENT_GONE */
 	int64		after;			/* later jobs up to this id are done */
+	int32		own_after;		/* its own up to this ord are */
 	bool		of_line;		/* those that are held are looked at now */
 } EndedJob;
 
@@ -50,6 +51,12 @@ typedef struct EndedJob
  * sessions have locked some of the later jobs.  Returns true if there are more.
  */
 extern bool dependents_settle(EndedJob *ended, int max, bool *busy);
+
+/*
+ * Cancel, by force, up to max of the jobs that a job which did not succeed has waited for,
+ * and that were its own.  *busy is set if some have not ended yet; returns as above.
+ */
+extern bool dependents_stop_own(EndedJob *ended, int max, bool *busy);
 
 /*
  * Let a job begin if it waits for no other any more.  Returns false if that is to be

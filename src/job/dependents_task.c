@@ -32,6 +32,7 @@
 /* Dependencies in one transaction; rows of a part of a scan */
 #define SETTLE_PART		1000
 #define SCAN_PART		1000
+#define STOP_PART		100		/* jobs that are cancelled */
 
 /* Jobs that are remembered; the scan waits while there are so many, and finds more */
 #define MAX_ITEMS		4096
@@ -57,6 +58,7 @@ typedef enum ScanPhase
 {
 	SCAN_DONE,
 	SCAN_AWAITED,				/* has a job ended that is awaited? */
+	SCAN_OWN,					/* or one that has jobs of its own? */
 	SCAN_WAITING,				/* does a job wait for none? */
 	SCAN_CLEAN,					/* rows of jobs that are gone */
 	SCAN_CLEAN_STEPS,			/* the same of defer.step */
@@ -118,7 +120,7 @@ look_at_awaited(int64 id, JobLook *look)
 static void
 add_ended(int64 id, int64 line_if_gone)
 {
-	Errand		item = {.ended = {.id = id, .line = id}};
+	Errand		item = {.ended = {.id = id, .line = id, .own_after = PG_INT32_MIN}};
 	JobLook		look;
 
 	look_at_awaited(id, &look);
@@ -229,6 +231,24 @@ scan_awaited(void)
 	return n < SCAN_PART;
 }
 
+/* Jobs that have ended otherwise than well before some of their own */
+static bool
+scan_own(void)
+{
+	uint64		n = scan_rows("SELECT d.child_id FROM defer.dependency d WHERE d.open"
+							  " AND d.after_failure OPERATOR(pg_catalog.=) 'o'"
+							  " AND d.child_id OPERATOR(pg_catalog.>) $1 AND $2 IS NOT NULL"
+							  " AND NOT EXISTS (SELECT FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) d.child_id)"
+							  " GROUP BY 1 ORDER BY 1 LIMIT $3");
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		task.cursor = column(i, 1);
+		add_ended(task.cursor, task.cursor);
+	}
+	return n < SCAN_PART;
+}
+
 static bool
 scan_waiting(void)
 {
@@ -301,6 +321,8 @@ next_phase(void)
 {
 	task.cursor = task.cursor_parent = 0;
 	if (task.phase == SCAN_AWAITED)
+		task.phase = SCAN_OWN;
+	else if (task.phase == SCAN_OWN)
 		task.phase = SCAN_WAITING;
 	else if (task.phase == SCAN_WAITING && task.clean)
 		task.phase = SCAN_CLEAN;
@@ -327,6 +349,7 @@ scan_part(void)
 	own_sql_begin(&own);
 	SPI_connect();
 	done = task.phase == SCAN_AWAITED ? scan_awaited() :
+		task.phase == SCAN_OWN ? scan_own() :
 		task.phase == SCAN_WAITING ? scan_waiting() :
 		task.phase == SCAN_CLEAN ? scan_clean("dependency", "child_id") :
 		task.phase == SCAN_CLEAN_BATCHES ? scan_clean_batches() :
@@ -378,12 +401,14 @@ treat(Errand *item, TimestampTz now)
 	if (item->waits)
 		busy = !dependents_check_waiting(item->ended.id);
 	else
-		more = dependents_settle(&item->ended, SETTLE_PART, &busy);
+		more = dependents_settle(&item->ended, SETTLE_PART, &busy) ||
+			dependents_stop_own(&item->ended, STOP_PART, &busy);
 	own_transaction_end();
 	if (busy)
 	{
 		/* from the beginning: what is done is not met again */
 		item->ended.after = 0;
+		item->ended.own_after = PG_INT32_MIN;
 		item->ended.of_line = false;
 		item->not_before = now + BUSY_DELAY;
 	}

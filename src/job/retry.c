@@ -73,7 +73,7 @@ retry_classify_failure(const Job *job, const JobPolicy *policy, FailureKind kind
 				result.outcome = "snoozed";
 				result.retry_at = now + current_job.snooze_for;
 			}
-			else if (current_job.give_up && error->sqlerrcode == ERRCODE_JOB_GIVEN_UP)
+			else if (current_job.give_up != 0 && error->sqlerrcode == current_job.give_up)
 			{
 				result.counts = true;
 				result.state = STATE_FAILED;

@@ -182,6 +182,7 @@ why_step(const WaitingJob *job)
 	SPI_connect();
 	if (own_sql_run("SELECT pg_catalog.format(CASE s.kind WHEN 'z' THEN 'step \"%s\" sleeps'"
 					" WHEN 'e' THEN 'step \"%s\" waits for event \"%s\"'"
+					" WHEN 'a' THEN 'step \"%s\" waits for %s'"
 					" ELSE 'step \"%s\" waits for job %s' END, s.name, s.awaits)"
 					" FROM defer.step s WHERE s.job_id OPERATOR(pg_catalog.=) $1"
 					" AND s.finished_at IS NULL ORDER BY s.started_at DESC LIMIT 1",

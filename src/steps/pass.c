@@ -219,13 +219,13 @@ write_values(void)
 		step_insert(lfirst(cell));
 }
 
-static void
-check_result(const Step *step, const Jsonb *result)
+void
+pass_check_size(const PassStep *step, Size size)
 {
-	if (result != NULL && VARSIZE(result) > (Size) defer_max_payload * 1024)
+	if (size > (Size) defer_max_payload * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the result of step \"%s\" is larger than %d kB", step->name,
+				 errmsg("the result of step \"%s\" is larger than %d kB", step->step.name,
 						defer_max_payload),
 				 errhint("Keep it in a table, or raise defer.max_payload.")));
 }
@@ -256,7 +256,8 @@ pass_commit(PassStep *step, Jsonb *result)
 {
 	bool		reset;
 
-	check_result(&step->step, result);
+	if (result != NULL)
+		pass_check_size(step, VARSIZE(result));
 	step->step.result = result;
 	step->step.finished_at = GetCurrentTimestamp();
 	write_step(step);

@@ -40,6 +40,9 @@ typedef struct PassStep
 extern void pass_enter(FunctionCallInfo fcinfo, const char *function, char kind, PassStep *step);
 extern void pass_leave(PassStep *step);
 
+/* Error if so many bytes are too large for the result of a step */
+extern void pass_check_size(const PassStep *step, Size size);
+
 /* Commit the mark of a step, with what was written since the mark before */
 extern void pass_commit(PassStep *step, Jsonb *result);
 

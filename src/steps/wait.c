@@ -22,6 +22,7 @@
 #include "job/dependents.h"
 #include "shmem/dependents.h"
 #include "steps/pass.h"
+#include "steps/wait.h"
 #include "table/dependency_table.h"
 #include "table/history_table.h"
 #include "table/job_row.h"
@@ -125,17 +126,18 @@ result_of_job(int64 id)
 	return kept;
 }
 
-static void
-raise_failure(int64 id, char state)
+void
+wait_raise_failure(int64 id, char state)
 {
 	HistoryRow	row;
 	bool		known = history_read(id, &row);
+	int			sqlerrcode = state == STATE_CANCELLED ? ERRCODE_JOB_CANCELLED :
+		state == STATE_DISCARDED ? ERRCODE_JOB_DISCARDED : ERRCODE_RAISE_EXCEPTION;
 
-	current_job.give_up = true; /* each attempt would find the same end */
+	current_job.give_up = sqlerrcode;	/* each attempt would find the same
+										 * end */
 	ereport(ERROR,
-			(errcode(state == STATE_CANCELLED ? ERRCODE_JOB_CANCELLED :
-					 state == STATE_DISCARDED ? ERRCODE_JOB_DISCARDED :
-					 ERRCODE_RAISE_EXCEPTION),
+			(errcode(sqlerrcode),
 			 errmsg("job " INT64_FORMAT ", which the step waits for, %s", id,
 					state == STATE_FAILED ? "failed" : state == STATE_CANCELLED ? "was cancelled" :
 					state == STATE_DISCARDED ? "was discarded" : "is not there any more"),
@@ -144,8 +146,8 @@ raise_failure(int64 id, char state)
 			 errhint("With on_failure => 'return' the procedure goes on.")));
 }
 
-static bool
-read_on_failure(FunctionCallInfo fcinfo, int n)
+bool
+wait_read_on_failure(FunctionCallInfo fcinfo, int n)
 {
 	char	   *name = args_text(fcinfo, n);
 
@@ -184,7 +186,7 @@ wait_job(PassStep *step, int64 id, bool fail)
 		pass_wait(step, WAITS_STEP_JOBS, DT_NOEND);
 	}
 	if (state != STATE_SUCCEEDED && fail)
-		raise_failure(id, state);
+		wait_raise_failure(id, state);
 	result = result_of_job(id);
 	if (step->found)
 		(void) dependents_wait_end(step->step.job_id);
@@ -200,7 +202,7 @@ defer_wait_job(PG_FUNCTION_ARGS)
 	bool		fail = true;
 
 	if (PG_NARGS() == 4 || get_fn_expr_argtype(fcinfo->flinfo, 2) == TEXTOID)
-		fail = read_on_failure(fcinfo, 2);
+		fail = wait_read_on_failure(fcinfo, 2);
 	pass_enter(fcinfo, "defer.wait_job()", STEP_JOB, &step);
 	if (!step.done)
 	{
@@ -258,7 +260,7 @@ defer_request(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	PassStep	step;
-	bool		fail = PG_NARGS() <= REQUEST_ARGS || read_on_failure(fcinfo, REQUEST_ARGS + 1);
+	bool		fail = PG_NARGS() <= REQUEST_ARGS || wait_read_on_failure(fcinfo, REQUEST_ARGS + 1);
 
 	pass_enter(fcinfo, "defer.request()", STEP_REQUEST, &step);
 	if (!step.done)

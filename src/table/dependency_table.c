@@ -257,6 +257,27 @@ dependency_step_open(int64 child_id)
 	return found;
 }
 
+int
+dependency_own(int64 child_id, int32 after, int max, Dependency **found)
+{
+	DirectScan	scan;
+	ScanKeyData keys[2];
+	int			n = 0;
+
+	*found = palloc(max * sizeof(Dependency));
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(child_id));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(after));
+	direct_scan_open(&scan, &dependency_table, CAT_DEPENDENCY_OPEN_IDX, lengthof(keys), keys);
+	while (n < max && direct_scan_next(&scan))
+	{
+		from_slot(scan.slot, &(*found)[n]);
+		if ((*found)[n].after_failure == AFTER_FAILURE_OWN)
+			n++;
+	}
+	direct_scan_close(&scan);
+	return n;
+}
+
 void
 dependency_each_open(void (*function) (int64 awaits_id))
 {

@@ -18,6 +18,9 @@
 #define AFTER_FAILURE_RUN		'r'
 #define AFTER_FAILURE_HOLD		'h'
 #define AFTER_FAILURE_WAKE		'w' /* run, whatever else it waits for */
+#define AFTER_FAILURE_OWN		'o' /* run; the earlier job is cancelled if
+									 * the later one ends before it, and not
+									 * well */
 
 /* dependency.state, besides those of the history */
 #define PARENT_NOT_ENDED		'\0'
@@ -70,6 +73,12 @@ extern int	dependency_of_step(int64 child_id, Dependency **found);
 /* Check for a closed one of these; for an open one that awaits a job */
 extern bool dependency_step_closed(int64 child_id);
 extern bool dependency_step_open(int64 child_id);
+
+/*
+ * The open rows of a job with AFTER_FAILURE_OWN, with ord above "after": up to max of them,
+ * as above
+ */
+extern int	dependency_own(int64 child_id, int32 after, int max, Dependency **found);
 
 /* Call a function with the awaited job of each open row */
 extern void dependency_each_open(void (*function) (int64 awaits_id));

@@ -24,6 +24,7 @@
 #define STEP_JOB	'j'
 #define STEP_EVENT	'e'
 #define STEP_REQUEST 'h'
+#define STEP_ALL	'a'			/* defer.step_all() */
 
 typedef struct Step
 {
