@@ -14,15 +14,22 @@ CREATE FUNCTION defer.note_restore() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_note_restore';
 COMMENT ON FUNCTION defer.note_restore() IS
 	'trigger: rows that a restore brings hold the database back until defer.activate()';
-CREATE TRIGGER note_restore BEFORE INSERT ON defer.job
-	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
-COMMENT ON TRIGGER note_restore ON defer.job IS 'jobs of a restored dump wait for defer.activate()';
-CREATE TRIGGER note_restore BEFORE INSERT ON defer.schedule
-	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
-COMMENT ON TRIGGER note_restore ON defer.schedule IS 'schedules of a restored dump wait for defer.activate()';
-CREATE TRIGGER note_restore BEFORE INSERT ON defer.origin
-	FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore();
-COMMENT ON TRIGGER note_restore ON defer.origin IS 'the scheduler of a database leaves when the identity of another is restored into it';
+DO LANGUAGE plpgsql $do$
+DECLARE
+	t pg_catalog.regclass;
+BEGIN
+	-- a dump loads them in any order, each in a transaction of its own
+	FOR t IN
+		SELECT c.oid FROM pg_catalog.pg_extension e, pg_catalog.pg_class c
+		 WHERE e.extname OPERATOR(pg_catalog.=) 'defer' AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		   AND c.oid OPERATOR(pg_catalog.=) ANY (e.extconfig)
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER note_restore BEFORE INSERT ON %s'
+			' FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore()', t);
+		EXECUTE pg_catalog.format('COMMENT ON TRIGGER note_restore ON %s IS %L', t,
+			'what a restore brings holds the database back until defer.activate()');
+	END LOOP;
+END $do$;
 
 -- A role that may write all data must not become the role that a row names
 

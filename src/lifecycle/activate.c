@@ -10,16 +10,17 @@
  *
  * That alone leaves a gap: a restore loads tables in any order, each in its
  * own transaction, so that jobs may be there for hours before the row of
- * defer.origin is.  Hence a trigger on the tables that make something happen:
- * rows that come in as a restore brings them put a row into defer.origin
- * themselves, in the same transaction, and the commit tells the scheduler, which
- * leaves.  So does the row of defer.origin, which may be the first.  Our own code
- * writes jobs without triggers, and the others as own SQL, which the trigger tells
- * from a restore.
+ * defer.origin is.  Hence a trigger on all tables that are dumped: rows that come
+ * in as a restore brings them put a row into defer.origin themselves, in the same
+ * transaction, and the commit tells the scheduler, which leaves.  So neither is a
+ * job run, nor a row removed because what it belongs to is not there yet.  Our own
+ * code writes jobs without triggers, and the others as own SQL, which the trigger
+ * tells from a restore.
  */
 #include "postgres.h"
 
 #include "catalog/pg_authid.h"
+#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -46,8 +47,8 @@ PG_FUNCTION_INFO_V1(defer_note_restore);
 static bool
 is_restore(void)
 {
-	if (InLocalUserIdChange())
-		return false;			/* own SQL */
+	if (InLocalUserIdChange() || creating_extension)
+		return false;			/* own SQL, and that of an update */
 	return !check_function_bodies ||
 		(ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY);
 }

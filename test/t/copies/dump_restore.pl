@@ -172,6 +172,22 @@ foreach my $how ('COPY defer.origin FROM STDIN', q{SET check_function_bodies = o
 	ok($node->poll_query_until($name, $schedulers, '0'), "$name: and no more when the identity of another has come");
 }
 
+# Each table may be the first that comes
+$node->safe_psql('postgres', 'CREATE DATABASE any_table');
+$node->safe_psql('any_table', 'CREATE EXTENSION defer');
+my @dumped = split /\n/, $node->safe_psql('any_table', q{
+	SELECT c.oid::regclass FROM pg_extension e JOIN pg_class c ON c.oid = ANY (e.extconfig)
+	 WHERE e.extname = 'defer' AND c.relkind = 'r' AND c.relname <> 'origin' ORDER BY 1});
+is($node->safe_psql('any_table', join(';', map { "BEGIN; COPY $_ FROM '/dev/null'; SELECT '$_' FROM defer.origin HAVING count(*) = 1; ROLLBACK" } @dumped)),
+	'', 'rows of any of ' . @dumped . ' tables hold the database back');
+$node->safe_psql('any_table', q{COPY defer.bulk (id, owner, action, force) FROM STDIN;
+1	10	cancel	f
+\.
+});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'any_table' AND backend_type = 'defer scheduler'}),
+	'its scheduler leaves when a command on many jobs comes before its job');
+is($node->safe_psql('any_table', 'SELECT count(*) FROM defer.bulk'), '1', 'which is not removed');
+
 # A copy of a copy, and a renamed database
 $node->safe_psql('postgres', 'CREATE DATABASE second TEMPLATE dump_copy');
 is($node->safe_psql('second', q{SELECT count(*) FROM defer.health WHERE finding LIKE '%restored or copied%'}), '1',
