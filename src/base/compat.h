@@ -425,6 +425,11 @@ jsonb_push(JsonbBuilder *builder, JsonbIteratorToken token, JsonbValue *value)
 	return builder->result;
 }
 
+/* transaction_timeout is there from 17 on */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_TRANSACTION_TIMEOUT
+#endif
+
 /*
  * Turn off transaction_timeout, from 17 on: it would end this process, which is not the
  * administrator's aim.  Returns what it was (milliseconds).
@@ -432,7 +437,7 @@ jsonb_push(JsonbBuilder *builder, JsonbIteratorToken token, JsonbValue *value)
 static inline int
 compat_transaction_timeout_off(void)
 {
-#if PG_VERSION_NUM >= 170000
+#ifdef COMPAT_TRANSACTION_TIMEOUT
 	int			timeout = TransactionTimeout;
 
 	if (timeout > 0)

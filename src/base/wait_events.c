@@ -25,6 +25,7 @@ static const char *const names[DEFER_WAIT_EVENTS] = {
 	[DEFER_WAIT_WORKER_MAIN] = "DeferWorkerMain",
 	[DEFER_WAIT_SENDER_MAIN] = "DeferSenderMain",
 	[DEFER_WAIT_AWAIT] = "DeferAwait",
+	[DEFER_WAIT_WORK] = "DeferWork",
 	[DEFER_WAIT_WITHDRAW] = "DeferWithdraw",
 	[DEFER_WAIT_TOKEN] = "DeferToken"
 };

@@ -15,6 +15,7 @@ typedef enum DeferWaitEvent
 	DEFER_WAIT_WORKER_MAIN,
 	DEFER_WAIT_SENDER_MAIN,		/* for transfers, too */
 	DEFER_WAIT_AWAIT,			/* defer.await(), for the job's end */
+	DEFER_WAIT_WORK,			/* defer.wait_for_work(), for jobs of tasks */
 	DEFER_WAIT_WITHDRAW,		/* DDL on a database, for our processes to
 								 * leave it */
 	DEFER_WAIT_TOKEN,			/* a worker: for the token of its next job */

@@ -39,6 +39,7 @@
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/workers.h"
+#include "shmem/work_waiters.h"
 
 /* Jobs that wait behind a job that has run for so long count as ready (microseconds) */
 #define HELP_AFTER		(50 * 1000)
@@ -188,6 +189,23 @@ count_ready(List **pools, const ReadySummary *summaries, int n, TimestampTz *nex
 			*deliveries = true;
 		else
 			pool_of(pools, summary->owner)->counts.ready += summary->ready;
+	}
+}
+
+/* Wake outside workers that wait, for jobs of tasks that are due and have capacity */
+static void
+offer_work(const ReadySummary *summaries, int n, TimestampTz now, TimestampTz *next_check)
+{
+	static uint32 pass = 0;
+
+	pass++;
+	for (int i = 0; i < n; i++)
+	{
+		const ReadySummary *summary = &summaries[i];
+
+		if (summary->tasks && summary->ready > 0 && summary->capacity)
+			work_waiters_offer(MyDatabaseId, &summary->scopes, summary->ready, pass, now,
+							   next_check);
 	}
 }
 
@@ -434,6 +452,7 @@ pool_maintain(TimestampTz now)
 	set_limits(&server);
 	n = ready_summaries(MyDatabaseId, now, false, &summaries);
 	count_ready(&pools, summaries, n, &next_check, &deliveries);
+	offer_work(summaries, n, now, &next_check);
 	if (deliveries && !sender_maintain(now, &next_check))
 	{
 		complain_no_slots(now);

@@ -180,6 +180,8 @@ take_requests(TimestampTz now)
 	if (my_database->next_lease < due[TASK_LEASES])
 		due[TASK_LEASES] = my_database->next_lease;
 	my_database->next_lease = DT_NOEND;
+	if (my_database->next_work <= now)
+		my_database->next_work = DT_NOEND;	/* it is what the pools look for */
 	if (my_database->claims_left)
 		due[TASK_LEASES] = Min(due[TASK_LEASES], now + CLAIMS_DELAY);
 	if (my_database->next_schedule < due[TASK_SCHEDULES])
@@ -228,6 +230,11 @@ sleep_until_due(void)
 
 	for (int i = 0; i < TASK_N; i++)
 		next = Min(next, due[i]);
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	next = Min(next, my_database->next_work);
+	my_database->next_wake = next;
+	called = my_database->called;
+	LWLockRelease(shared->workers_lock);
 	if (next != DT_NOEND)
 	{
 		now = GetCurrentTimestamp();
@@ -235,10 +242,6 @@ sleep_until_due(void)
 		if (next > now)
 			timeout++;			/* it rounds down */
 	}
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_database->next_wake = next;
-	called = my_database->called;
-	LWLockRelease(shared->workers_lock);
 
 	/* a task that waited, for a lock, has reset the latch */
 	if (called || ConfigReloadPending)

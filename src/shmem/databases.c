@@ -59,7 +59,7 @@ database_slot(Oid database, bool create)
 		return NULL;
 	memset(unused, 0, sizeof(DatabaseSlot));
 	unused->database = database;
-	unused->next_schedule = unused->next_lease = DT_NOEND;
+	unused->next_schedule = unused->next_lease = unused->next_work = DT_NOEND;
 	unused->next_wake = DT_NOEND;
 	unused->rollup_many = PG_UINT32_MAX;	/* until the scheduler knows */
 	pg_atomic_init_u32(&unused->rollup, 0);
@@ -123,6 +123,23 @@ database_lease_ends(Oid database, TimestampTz at)
 	if (slot != NULL)
 	{
 		slot->next_lease = Min(slot->next_lease, at);
+		if (at < slot->next_wake)
+			database_wake_scheduler_locked(slot);
+	}
+	LWLockRelease(shared->workers_lock);
+}
+
+void
+database_check_work(Oid database, int64 delay)
+{
+	const TimestampTz at = GetCurrentTimestamp() + delay;
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+	slot = database_slot(database, false);
+	if (slot != NULL && at < slot->next_work)
+	{
+		slot->next_work = at;
 		if (at < slot->next_wake)
 			database_wake_scheduler_locked(slot);
 	}

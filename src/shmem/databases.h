@@ -73,6 +73,8 @@ typedef struct DatabaseSlot
 	ProcessSlot scheduler;
 	TimestampTz next_schedule;	/* lowered by commits that touch schedules */
 	TimestampTz next_lease;		/* lowered by commits that take jobs of tasks */
+	TimestampTz next_work;		/* lowered by commits that wake sessions for
+								 * jobs of tasks: look whether they took them */
 	bool		claims_left;	/* rows of defer.claim whose jobs have all
 								 * ended */
 	TimestampTz next_wake;		/* the scheduler sleeps until then at most */

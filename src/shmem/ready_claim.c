@@ -293,25 +293,44 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 	return claim;
 }
 
+/* The best queue of the tasks that are wanted, of all roles; NULL: none */
+static ReadyQueue *
+best_of_tasks(Oid database, const Wanted *wanted, TimestampTz *next_check)
+{
+	ReadyDatabase *db = ready_database(database);
+	ReadyQueue *best = NULL;
+	dlist_iter	iter;
+
+	if (db == NULL)
+		return NULL;
+	dlist_foreach(iter, &db->roles)
+		best = best_of_role(dlist_container(ReadyRole, node, iter.cur), wanted, best, next_check);
+	return best;
+}
+
+bool
+ready_queue_task_is_due(Oid database, const ReadyTasks *tasks, TimestampTz now,
+						TimestampTz *next_check)
+{
+	const Wanted wanted = {.tasks = tasks, .now = now, .clock = monotonic_now()};
+	bool		due;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	due = best_of_tasks(database, &wanted, next_check) != NULL;
+	LWLockRelease(shared->ready_lock);
+	return due;
+}
+
 ReadyClaim *
 ready_queue_choose_task(Oid database, const ReadyTasks *tasks, TimestampTz now,
 						TimestampTz *next_check)
 {
 	const Wanted wanted = {.tasks = tasks, .now = now, .clock = monotonic_now()};
-	ReadyQueue *best = NULL;
 	ReadyClaim *claim = NULL;
-	ReadyDatabase *db;
-	dlist_iter	iter;
+	ReadyQueue *best;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	db = ready_database(database);
-	if (db != NULL)
-	{
-		dlist_foreach(iter, &db->roles)
-			best = best_of_role(dlist_container(ReadyRole, node, iter.cur), &wanted, best,
-								next_check);
-	}
-	best = fairest(best, &wanted);
+	best = fairest(best_of_tasks(database, &wanted, next_check), &wanted);
 	if (best != NULL)
 		claim = choose(best, PG_INT32_MAX, &wanted);
 	LWLockRelease(shared->ready_lock);

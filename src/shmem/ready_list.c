@@ -42,6 +42,7 @@ summarize(ReadyBundle *bundle, TimestampTz now, bool oldest, const ReservedView 
 	summary->owner = bundle->tag.owner;
 	summary->deliveries = LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds);
 	summary->tasks = LIMITS_KEY_IS_TASK(bundle->tag.kinds);
+	summary->scopes = (LimitScopes) {0, bundle->tag.function_id, bundle->tag.queue_id};
 	summary->capacity = limits_have_capacity_locked(bundle->limits) &&
 		(summary->deliveries || reserved_allows(reserved, bundle->tag.queue_id)) &&
 		rates_room(bundle->limits, false) > 0;

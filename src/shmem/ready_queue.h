@@ -77,6 +77,7 @@ typedef struct ReadySummary
 	Oid			owner;
 	bool		deliveries;
 	bool		tasks;			/* for workers outside of the server */
+	LimitScopes scopes;			/* function and queue */
 	bool		capacity;		/* its limits have some, and tokens */
 	int64		ready;			/* jobs that are due and have capacity, but
 								 * for those limits; 0: none.  No more than
@@ -204,6 +205,10 @@ typedef struct ReadyTasks
 /* The same for such a worker, one queue of any role */
 extern ReadyClaim *ready_queue_choose_task(Oid database, const ReadyTasks *tasks,
 										   TimestampTz now, TimestampTz *next_check);
+
+/* Check whether that would find one */
+extern bool ready_queue_task_is_due(Oid database, const ReadyTasks *tasks, TimestampTz now,
+									TimestampTz *next_check);
 
 /*
  * Check whether there is a queue that a worker of that role could take jobs

@@ -20,4 +20,7 @@ extern void databases_wake_schedulers(void);	/* all of them */
 extern void database_lease_ends(Oid database, TimestampTz at);
 extern void database_claim_left(Oid database);
 
+/* Have it look, after so many microseconds, for jobs of tasks that could be taken */
+extern void database_check_work(Oid database, int64 delay);
+
 #endif							/* DEFER_SCHEDULER_WAKE_H */

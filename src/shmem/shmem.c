@@ -18,6 +18,7 @@
 #include "shmem/senders.h"
 #include "shmem/statistics.h"
 #include "shmem/waiters.h"
+#include "shmem/work_waiters.h"
 #include "shmem/workers.h"
 
 SharedState *shared = NULL;
@@ -31,6 +32,7 @@ defer_shmem_request(void)
 	size = add_size(size, MAXALIGN(workers_shmem_size()));
 	size = add_size(size, MAXALIGN(senders_shmem_size()));
 	size = add_size(size, MAXALIGN(waiters_shmem_size()));
+	size = add_size(size, work_waiters_shmem_size());
 	size = add_size(size, MAXALIGN(dependents_shmem_size()));
 	size = add_size(size, leases_shmem_size());
 	size = add_size(size, ready_queues_shmem_size());
@@ -44,6 +46,7 @@ defer_shmem_request(void)
 	RequestNamedLWLockTranche("DeferLeases", 1);
 	RequestNamedLWLockTranche("DeferReadyQueues", 1);
 	RequestNamedLWLockTranche("DeferWaiters", 1);
+	RequestNamedLWLockTranche("DeferWorkWaiters", 1);
 	RequestNamedLWLockTranche("DeferDependents", 1);
 	RequestNamedLWLockTranche("DeferStatistics", 1);
 	RequestNamedLWLockTranche("DeferBatch", worker_slot_count() + max_worker_processes);
@@ -64,6 +67,7 @@ defer_shmem_startup(void)
 		shared->leases_lock = &GetNamedLWLockTranche("DeferLeases")->lock;
 		shared->ready_lock = &GetNamedLWLockTranche("DeferReadyQueues")->lock;
 		shared->waiters_lock = &GetNamedLWLockTranche("DeferWaiters")->lock;
+		shared->work_waiters_lock = &GetNamedLWLockTranche("DeferWorkWaiters")->lock;
 		shared->dependents_lock = &GetNamedLWLockTranche("DeferDependents")->lock;
 		shared->statistics_lock = &GetNamedLWLockTranche("DeferStatistics")->lock;
 		shared->nworker_slots = worker_slot_count();
@@ -75,6 +79,7 @@ defer_shmem_startup(void)
 	workers_shmem_init(batch_locks);
 	senders_shmem_init(batch_locks + worker_slot_count());
 	waiters_shmem_init();
+	work_waiters_shmem_init();
 	dependents_shmem_init();
 	leases_shmem_init();
 	ready_queues_shmem_init();

@@ -3,10 +3,10 @@
  *		What all processes of defer share.
  *
  * Each subject has a header and a file of its own: databases, workers, senders,
- * leases, waiters, dependents, ready_queue, limits, reserved, scheduled_set, statistics,
- * alert_counter.  All of it can be rebuilt from the tables (but statistics and
- * alert counters, which begin anew): a scheduler does so when it starts.  No
- * pointer into a process' own memory is ever kept.
+ * leases, waiters, work_waiters, dependents, ready_queue, limits, reserved,
+ * scheduled_set, statistics, alert_counter.  All of it can be rebuilt from the
+ * tables (but statistics and alert counters, which begin anew): a scheduler does so
+ * when it starts.  No pointer into a process' own memory is ever kept.
  *
  * LWLocks, in the order in which they may be taken together:
  *
@@ -15,6 +15,7 @@
  *	leases_lock		jobs that outside workers have taken
  *	ready_lock		ready queues and limits
  *	waiters_lock	who waits for jobs
+ *	work_waiters_lock	outside workers that wait for work
  *	dependents_lock	jobs that come after others
  *	statistics_lock	which counters there are
  *
@@ -36,6 +37,7 @@ typedef struct SharedState
 	LWLock	   *leases_lock;
 	LWLock	   *ready_lock;
 	LWLock	   *waiters_lock;
+	LWLock	   *work_waiters_lock;
 	LWLock	   *dependents_lock;
 	LWLock	   *statistics_lock;
 	int			nworker_slots;

@@ -20,6 +20,7 @@
 #include "shmem/databases.h"
 #include "shmem/ready_queue.h"
 #include "shmem/senders.h"
+#include "shmem/work_waiters.h"
 #include "shmem/workers.h"
 #include "shmem/xact_notify_job.h"
 
@@ -195,7 +196,7 @@ xact_notify_jobs_commit(TimestampTz *next_due, bool *grow, bool *wake)
 		else if (added != READY_ADDED_CLAIM)
 			*wake = *wake || added != READY_ADDED;
 		else if (LIMITS_KEY_IS_TASK(queue->limits_key))
-			continue;			/* no process of ours takes it */
+			work_waiters_wake(MyDatabaseId, &queue->scopes, queue->count);
 		else if (LIMITS_KEY_IS_DELIVERY(queue->limits_key))
 			*grow = !sender_wake(MyDatabaseId) || *grow;
 		else if (workers_wake_idle(MyDatabaseId, queue->owner, queue->count) < queue->count)

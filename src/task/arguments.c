@@ -69,15 +69,15 @@ names_in(Datum array, const char *parameter, int *n)
 
 /* The tasks that are named, or all that the current user may work on */
 static void
-read_tasks(FunctionCallInfo fcinfo, ReadyTasks *tasks)
+read_tasks(FunctionCallInfo fcinfo, int argument, ReadyTasks *tasks)
 {
 	char	  **names = NULL;
 	int32	   *numbers;
 	int			n = 0;
 	int			nnumbers = 0;
 
-	if (!PG_ARGISNULL(0))
-		names = names_in(PG_GETARG_DATUM(0), "tasks", &n);
+	if (!PG_ARGISNULL(argument))
+		names = names_in(PG_GETARG_DATUM(argument), "tasks", &n);
 	else
 	{
 		const TaskSettings *const *all = task_all(&n);
@@ -102,16 +102,16 @@ read_tasks(FunctionCallInfo fcinfo, ReadyTasks *tasks)
 }
 
 static void
-read_queues(FunctionCallInfo fcinfo, ReadyTasks *tasks)
+read_queues(FunctionCallInfo fcinfo, int argument, ReadyTasks *tasks)
 {
 	char	  **names;
 	int32	   *numbers;
 	int			n;
 
 	tasks->nqueues = -1;
-	if (PG_ARGISNULL(1))
+	if (PG_ARGISNULL(argument))
 		return;
-	names = names_in(PG_GETARG_DATUM(1), "queues", &n);
+	names = names_in(PG_GETARG_DATUM(argument), "queues", &n);
 	numbers = palloc((n + 1) * sizeof(int32));
 	tasks->nqueues = 0;
 	for (int i = 0; i < n; i++)
@@ -133,12 +133,12 @@ read_queues(FunctionCallInfo fcinfo, ReadyTasks *tasks)
 	tasks->queues = numbers;
 }
 
-/* The first two arguments of defer.take() */
 void
-task_read_wanted(FunctionCallInfo fcinfo, ReadyTasks *tasks)
+task_read_wanted(FunctionCallInfo fcinfo, int tasks_argument, int queues_argument,
+				 ReadyTasks *tasks)
 {
-	read_tasks(fcinfo, tasks);
-	read_queues(fcinfo, tasks);
+	read_tasks(fcinfo, tasks_argument, tasks);
+	read_queues(fcinfo, queues_argument, tasks);
 }
 
 int64

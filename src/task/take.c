@@ -34,6 +34,7 @@
 #include "shmem/scheduler_wake.h"
 #include "shmem/limits.h"
 #include "shmem/shmem.h"
+#include "shmem/work_waiters.h"
 #include "table/claim_table.h"
 #include "task/task_call.h"
 
@@ -306,6 +307,7 @@ take_queue(Take *take, int max)
 	if (fresh->njobs > 0)
 		reserved.places++;
 	take_batch(take, fresh, choice->planned > 0, claimed);
+	work_waiters_taken(MyDatabaseId, choice->scopes.function_id, fresh->njobs);
 	waited = release_places() || waited;
 	return_batch(take, fresh, claimed);
 	if (waited || (fresh->njobs > 0 && limits_cancel_at_limit(MyDatabaseId, &choice->scopes)))
@@ -374,7 +376,7 @@ defer_take(PG_FUNCTION_ARGS)
 	take->worker = args_text(fcinfo, 4);
 	if (take->worker != NULL)
 		args_check_name("worker", take->worker, LEASE_WORKER_MAX - 1);
-	task_read_wanted(fcinfo, &take->tasks);
+	task_read_wanted(fcinfo, 0, 1, &take->tasks);
 	take->token = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	InitMaterializedSRF(fcinfo, 0);
 	if (!defer_enabled || take->tasks.nfunctions == 0)

@@ -10,10 +10,12 @@
 #include "shmem/ready_queue.h"
 
 /*
- * Read the tasks and queues that a worker asks for.  Error if one is not there, or the
- * current user may not work on it; by itself all that it may work on, in all queues.
+ * Read the tasks and queues that a worker asks for, which are these arguments, in the
+ * current memory context.  Error if one is not there, or the current user may not work
+ * on it; by itself all that it may work on, in all queues.
  */
-extern void task_read_wanted(FunctionCallInfo fcinfo, ReadyTasks *tasks);
+extern void task_read_wanted(FunctionCallInfo fcinfo, int tasks_argument, int queues_argument,
+							 ReadyTasks *tasks);
 
 /* Microseconds of a lease.  Error if it is too short or too long */
 extern int64 task_read_length(FunctionCallInfo fcinfo, int argument, const char *name);

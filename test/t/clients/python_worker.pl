@@ -35,7 +35,8 @@ while True:
     with psycopg.connect(sys.argv[1]) as conn:
         if conn.execute("SELECT NOT EXISTS (SELECT FROM defer.job)").fetchone()[0]:
             break
-    time.sleep(0.05)
+        conn.autocommit = True
+        conn.execute('CALL defer.wait_for_work(%s)', (list(tasks),))
 };
 my $file = PostgreSQL::Test::Utils::tempdir() . '/worker.py';
 append_to_file($file, $program);
