@@ -1,6 +1,6 @@
 /*
  * job_policy.h
- *		The retry policy and max_duration of a job: config/settings_cache.c.
+ *		The retry policy and max_duration of a job: config/job_policy.c.
  */
 #ifndef DEFER_JOB_POLICY_H
 #define DEFER_JOB_POLICY_H

@@ -21,7 +21,6 @@
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -32,10 +31,8 @@
 #include "base/job_kind.h"
 #include "base/roles.h"
 #include "base/table_check.h"
-#include "config/job_policy.h"
 #include "config/settings_cache.h"
 #include "config/settings_changes.h"
-#include "pure/retry_policy.h"
 
 /* Columns of defer.function */
 enum
@@ -72,16 +69,6 @@ static const char *const queue_columns[] = {
 };
 
 StaticAssertDecl(lengthof(queue_columns) == QU_RESERVED, "a name for each column");
-
-/* Defaults where no setting was made */
-static const JobPolicy default_policy = {
-	.max_attempts = 13,
-	.initial_interval = 30 * USECS_PER_SEC,
-	.multiplier = 1.5,
-	.max_interval = 600 * USECS_PER_SEC,
-	.randomization = 0.5,
-	.max_duration = 30 * USECS_PER_MINUTE,
-};
 
 /* By the hash of kind and name; of two names with one hash the last is kept */
 typedef struct CachedSettings
@@ -417,43 +404,4 @@ const QueueSettings *
 queue_settings(const char *name)
 {
 	return &look_up('q', name)->queue;
-}
-
-/* A number among the job's own options; false: it is not there */
-static bool
-option(const Jsonb *options, const char *name, double *value)
-{
-	JsonbValue	found;
-
-	if (options == NULL || !JB_ROOT_IS_OBJECT(options) ||
-		getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &options->root),
-									 name, strlen(name), &found) == NULL ||
-		found.type != jbvNumeric)
-		return false;
-	*value = DatumGetFloat8(DirectFunctionCall1(numeric_float8,
-												NumericGetDatum(found.val.numeric)));
-	return true;
-}
-
-/*
- * Job over function over queue over default, each field by itself.
- */
-void
-job_policy(const Job *job, JobPolicy *policy)
-{
-	JobPolicy	function = function_settings(text_to_cstring(job->function))->policy;
-	JobPolicy	queue = queue_settings(text_to_cstring(job->queue))->policy;
-	double		value;
-
-#define WEIGH(field) \
-	(policy->field = option(job->options, #field, &value) ? value : \
-	 function.field >= 0 ? function.field : \
-	 queue.field >= 0 ? queue.field : default_policy.field)
-	WEIGH(max_attempts);
-	WEIGH(initial_interval);
-	WEIGH(multiplier);
-	WEIGH(max_interval);
-	WEIGH(randomization);
-	WEIGH(max_duration);
-#undef WEIGH
 }

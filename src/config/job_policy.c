@@ -1,0 +1,63 @@
+/*
+ * job_policy.c
+ *		The retry policy and max_duration of a job: see job_policy.h.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "config/job_policy.h"
+#include "config/settings_cache.h"
+
+/* Defaults where no setting was made */
+static const JobPolicy default_policy = {
+	.max_attempts = 13,
+	.initial_interval = 30 * USECS_PER_SEC,
+	.multiplier = 1.5,
+	.max_interval = 600 * USECS_PER_SEC,
+	.randomization = 0.5,
+	.max_duration = 30 * USECS_PER_MINUTE,
+};
+
+/* A number among the job's own options; false: it is not there */
+static bool
+option(const Jsonb *options, const char *name, double *value)
+{
+	JsonbValue	found;
+
+	if (options == NULL || !JB_ROOT_IS_OBJECT(options) ||
+		getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &options->root),
+									 name, strlen(name), &found) == NULL ||
+		found.type != jbvNumeric)
+		return false;
+	*value = DatumGetFloat8(DirectFunctionCall1(numeric_float8,
+												NumericGetDatum(found.val.numeric)));
+	return true;
+}
+
+/*
+ * Job over function over queue over default, each field by itself.
+ */
+void
+job_policy(const Job *job, JobPolicy *policy)
+{
+	JobPolicy	function = function_settings(text_to_cstring(job->function))->policy;
+	JobPolicy	queue = queue_settings(text_to_cstring(job->queue))->policy;
+	double		value;
+
+#define WEIGH(field) \
+	(policy->field = option(job->options, #field, &value) ? value : \
+	 function.field >= 0 ? function.field : \
+	 queue.field >= 0 ? queue.field : default_policy.field)
+	WEIGH(max_attempts);
+	WEIGH(initial_interval);
+	WEIGH(multiplier);
+	WEIGH(max_interval);
+	WEIGH(randomization);
+	WEIGH(max_duration);
+#undef WEIGH
+}
