@@ -42,6 +42,11 @@ CREATE FUNCTION defer.running_jobs(OUT job_id bigint, OUT pid integer, OUT start
 COMMENT ON FUNCTION defer.running_jobs() IS
 	'the jobs that run in this database at this moment and that the current role may see; look at defer.jobs instead';
 
+CREATE FUNCTION defer.endpoint_places(name text) RETURNS integer
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_endpoint_places';
+COMMENT ON FUNCTION defer.endpoint_places(text) IS
+	'deliveries of all roles, as of now, that have a place under the limits of an endpoint that you own or may send with; 0: it has no limits, or is not such a one';
+
 CREATE FUNCTION defer.reserved_workers(queue text) RETURNS integer
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_reserved_workers';
 COMMENT ON FUNCTION defer.reserved_workers(text) IS

@@ -515,8 +515,8 @@ CREATE TABLE defer.rate_used (
 	CONSTRAINT rate_used_pkey PRIMARY KEY (kind, id, group_hash)
 );
 COMMENT ON TABLE defer.rate_used IS 'tokens of rates that were taken: what must count as used after a crash of the server';
-COMMENT ON COLUMN defer.rate_used.kind IS 'f of a function, q of a queue';
-COMMENT ON COLUMN defer.rate_used.id IS 'number of the function or queue';
+COMMENT ON COLUMN defer.rate_used.kind IS 'f of a function, q of a queue, e of an endpoint';
+COMMENT ON COLUMN defer.rate_used.id IS 'number of the function, queue or endpoint';
 COMMENT ON COLUMN defer.rate_used.group_hash IS 'of the group under it; 0: of all its jobs';
 COMMENT ON COLUMN defer.rate_used.until IS 'when all tokens are there again';
 
@@ -649,9 +649,15 @@ CREATE TABLE defer.bulk_part (
 );
 COMMENT ON TABLE defer.bulk_part IS 'the jobs that a bulk command has still to deal with';
 
+CREATE SEQUENCE defer.endpoint_id_seq AS integer MAXVALUE 1073741823 CYCLE;
+COMMENT ON SEQUENCE defer.endpoint_id_seq IS 'numbers of endpoints with limits, part of what job.limits_key is a hash of';
 CREATE TABLE defer.endpoint (
 	name		text NOT NULL,
 	owner		regrole NOT NULL,
+	id			integer,
+	concurrency	integer,
+	rate		text,
+	rate_burst	integer,
 	granted		regrole[] NOT NULL DEFAULT '{}',
 	kind		text NOT NULL,
 	url			text NOT NULL,
@@ -662,9 +668,13 @@ CREATE TABLE defer.endpoint (
 	sender		text,
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	paused_until	timestamptz,
-	CONSTRAINT endpoint_pkey PRIMARY KEY (name)
+	CONSTRAINT endpoint_pkey PRIMARY KEY (name),
+	CONSTRAINT endpoint_id_key UNIQUE (id)
 );
 COMMENT ON TABLE defer.endpoint IS 'addresses and credentials of deliveries; look at defer.endpoints instead';
+COMMENT ON COLUMN defer.endpoint.id IS 'its number in shared memory; NULL: it never had a limit';
+COMMENT ON COLUMN defer.endpoint.concurrency IS 'deliveries under way at the same time; NULL: no limit';
+COMMENT ON COLUMN defer.endpoint.rate IS 'as in defer.function';
 COMMENT ON COLUMN defer.endpoint.paused_until IS 'its server has answered 429 with Retry-After: nothing is sent before that';
 COMMENT ON COLUMN defer.endpoint.granted IS 'roles that may use the endpoint besides its owner; 0 stands for everybody';
 
@@ -759,6 +769,7 @@ SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.group_setting', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.endpoint',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.endpoint_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.alert',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.alert_id_seq', '');

@@ -136,7 +136,7 @@ COMMENT ON VIEW defer.settings IS
 CREATE FUNCTION defer.next_token(kind text, name text, group_key text DEFAULT NULL) RETURNS timestamptz
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_next_token';
 COMMENT ON FUNCTION defer.next_token IS
-	'when the next attempt may begin by the rate of a function or queue (kind) that you may put jobs under, or of a group of it; NULL: now, or it has no rate';
+	'when the next attempt may begin by the rate of a function, queue or endpoint (kind) that you may put jobs under, or of a group of one of the first two; NULL: now, or it has no rate';
 
 CREATE VIEW defer.tasks WITH (security_barrier) AS
 SELECT t.name, pg_catalog.pg_get_userbyid(t.owner) AS owner,
@@ -279,12 +279,15 @@ SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address,
 			FROM pg_catalog.unnest(e.granted) WITH ORDINALITY AS r(g, n) ORDER BY r.n) AS granted, e.sender,
 	e.headers IS NOT NULL AS has_headers, e.username IS NOT NULL AS has_username,
 	e.password IS NOT NULL AS has_password, e.secret IS NOT NULL AS has_secret, e.created_at,
-	CASE WHEN e.paused_until > pg_catalog.statement_timestamp() THEN e.paused_until END AS paused_until
+	CASE WHEN e.paused_until > pg_catalog.statement_timestamp() THEN e.paused_until END AS paused_until,
+	e.concurrency, NULLIF(e.rate, 'none') AS rate, e.rate_burst,
+	CASE WHEN e.concurrency IS NOT NULL OR e.rate IS NOT NULL THEN defer.endpoint_places(e.name) END AS running,
+	CASE WHEN e.rate IS NOT NULL THEN defer.next_token('endpoint', e.name) END AS next_token
   FROM defer.endpoint e
  WHERE defer.may_see(e.owner)
 	OR EXISTS (SELECT FROM pg_catalog.unnest(e.granted) g WHERE g = 0::oid OR defer.may_see(g));
 COMMENT ON VIEW defer.endpoints IS
-	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, "public" is every role. paused_until: its server has answered 429 with Retry-After, and nothing is sent before that; NULL: it is not paused';
+	'endpoints that you own or may send with. address: scheme and host, the rest of the URL is not shown. granted: roles that may send with it, "public" is every role. paused_until: its server has answered 429 with Retry-After, and nothing is sent before that; NULL: it is not paused. concurrency: deliveries at the same time, rate: deliveries that begin, NULL without limit. running: deliveries of all roles that have a place under these limits, NULL without. next_token: when the next may begin by the rate, NULL if now';
 
 CREATE VIEW defer.alerts WITH (security_barrier) AS
 SELECT a.name, pg_catalog.pg_get_userbyid(a.owner) AS owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,

@@ -68,6 +68,7 @@ static const char *const object_names[CAT_N] = {
 	[CAT_LOG_DEFAULT] = "log_default",
 	[CAT_FUNCTION] = "function",
 	[CAT_QUEUE] = "queue",
+	[CAT_ENDPOINT] = "endpoint",
 	[CAT_TASK] = "task",
 	[CAT_SCHEDULE] = "schedule",
 	[CAT_INSTALLATION] = "installation",

@@ -36,7 +36,7 @@ typedef struct Job
 	Oid			owner;
 	int64		limits_key;		/* see limits_key.h */
 	LimitScopes scopes;			/* what it was made of; of a row with
-								 * LIMITS_KEY_GROUP unknown: no group */
+								 * LIMITS_KEY_HASHED unknown: all 0 */
 	int32		priority;		/* smaller runs first */
 	TimestampTz run_at;
 	TimestampTz enqueued_at;

@@ -1,6 +1,6 @@
 /*
  * limits_key.c
- *		Keys of jobs whose group is limited: see limits_key.h.
+ *		Keys of jobs whose group or endpoint is limited: see limits_key.h.
  *
  * Rows keep these hashes, and rows are moved between machines by dump and
  * restore: so they do not depend on the order of bytes, as those of the server do.
@@ -39,9 +39,11 @@ limits_key_of(const LimitScopes *scopes, int64 kinds)
 {
 	uint64		hash;
 
-	if (scopes->group == 0)
+	if (scopes->group == 0 && scopes->endpoint_id == 0)
 		return LIMITS_KEY(scopes->function_id, scopes->queue_id) | kinds;
 	hash = mix((uint64) scopes->group + (uint64) LIMITS_KEY(scopes->function_id,
 															scopes->queue_id));
-	return ((int64) hash & LIMITS_KEY_HASH) | LIMITS_KEY_GROUP | kinds;
+	if (scopes->endpoint_id != 0)
+		hash = mix(hash + (uint64) (uint32) scopes->endpoint_id);
+	return ((int64) hash & LIMITS_KEY_HASH) | LIMITS_KEY_HASHED | kinds;
 }

@@ -83,7 +83,10 @@ rate_of_row(uint64 row, int column)
 	return rate_of_values(value, DatumGetInt32(value_of(row, column + 1)));
 }
 
-/* Set the values of functions or queues that the table has: id, limit, that of groups ... */
+/*
+ * Set the values of functions, queues or endpoints that the table has: id, limit, that of
+ * groups ...
+ */
 static void
 read_values(const char *sql, char kind, LimitValue *values, int n)
 {
@@ -138,7 +141,7 @@ read_group_values(char kind, LimitValue *values, int n)
 	}
 }
 
-/* Set what was used of long rates, of functions or queues or of their groups: id, hash, until */
+/* Set what was used of long rates, of those or of their groups: id, hash, until */
 static void
 read_used(char kind, bool groups, LimitValue *values, int n)
 {
@@ -183,6 +186,9 @@ load_some(LimitValue *values, int n)
 				" false, COALESCE(q.group_concurrency, -1), q.group_overrides, q.rate, COALESCE(q.rate_burst, 1),"
 				" q.group_rate, COALESCE(q.group_rate_burst, 1) FROM defer.queue q"
 				" WHERE q.id OPERATOR(pg_catalog.=) ANY ($1)", 'q', values, n);
+	read_values("SELECT e.id, COALESCE(e.concurrency, -1), false, -1, false, e.rate, COALESCE(e.rate_burst, 1),"
+				" NULL::text, 1 FROM defer.endpoint e WHERE e.id OPERATOR(pg_catalog.=) ANY ($1)",
+				'e', values, n);
 	read_group_values('f', values, n);
 	read_group_values('q', values, n);
 	for (int groups = 0; groups <= 1; groups++)
@@ -190,6 +196,7 @@ load_some(LimitValue *values, int n)
 		read_used('f', groups, values, n);
 		read_used('q', groups, values, n);
 	}
+	read_used('e', false, values, n);
 	SPI_finish();
 	own_sql_end(&own);
 	own_transaction_end();

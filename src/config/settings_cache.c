@@ -1,7 +1,7 @@
 /*
  * settings_cache.c
- *		The settings of functions and queues, as those see them who enqueue and run
- *		jobs: read once, kept until the tables are announced as changed.
+ *		The settings of functions, queues and endpoints, as those see them who enqueue
+ *		and run jobs: read once, kept until the tables are announced as changed.
  *
  * What a look-up returns stays good during the next one, even if the cache has
  * been thrown away in between, and not longer: copy what you keep.
@@ -31,6 +31,7 @@
 #include "base/job_kind.h"
 #include "base/roles.h"
 #include "base/table_check.h"
+#include "config/endpoint_settings.h"
 #include "config/settings_cache.h"
 #include "config/settings_changes.h"
 
@@ -70,14 +71,25 @@ static const char *const queue_columns[] = {
 
 StaticAssertDecl(lengthof(queue_columns) == QU_RESERVED, "a name for each column");
 
+/* Columns of defer.endpoint; those with secrets are left alone */
+enum
+{
+	EN_NAME = 1, EN_OWNER, EN_ID, EN_CONCURRENCY, EN_RATE
+};
+
+static const char *const endpoint_columns[] = {"name", "owner", "id", "concurrency", "rate"};
+
+StaticAssertDecl(lengthof(endpoint_columns) == EN_RATE, "a name for each column");
+
 /* By the hash of kind and name; of two names with one hash the last is kept */
 typedef struct CachedSettings
 {
 	uint64		hash;			/* key */
 	char	   *name;
-	char		kind;			/* 'f' or 'q' */
+	char		kind;			/* 'f', 'q' or 'e' */
 	FunctionSettings function;
 	QueueSettings queue;
+	EndpointSettings endpoint;
 } CachedSettings;
 
 static HTAB *cache = NULL;
@@ -88,6 +100,7 @@ static uint64 generation = 1;
 static bool changed_here = false;	/* by this transaction */
 static Oid	function_table = InvalidOid;
 static Oid	queue_table = InvalidOid;
+static Oid	endpoint_table = InvalidOid;
 
 /* ------------------------------------------------------------------------
  * The cache
@@ -96,7 +109,8 @@ static Oid	queue_table = InvalidOid;
 static void
 forget_settings(Oid relation)
 {
-	if (relation == InvalidOid || relation == function_table || relation == queue_table)
+	if (relation == InvalidOid || relation == function_table || relation == queue_table ||
+		relation == endpoint_table)
 	{
 		stale = true;
 		generation++;
@@ -142,6 +156,7 @@ prepare_cache(void)
 	defer_on_relcache_change(forget_settings);
 	function_table = catalog_oid(CAT_FUNCTION);
 	queue_table = catalog_oid(CAT_QUEUE);
+	endpoint_table = catalog_oid(CAT_ENDPOINT);
 	if (cache != NULL && !stale)
 		return;
 	if (retired_context != NULL)
@@ -323,26 +338,48 @@ read_queue(const Row *row, QueueSettings *settings)
 }
 
 static void
+read_endpoint(const Row *row, EndpointSettings *settings)
+{
+	bool		isnull;
+
+	settings->id = int_column(row, EN_ID, 0);
+	settings->owner = DatumGetObjectId(column(row, EN_OWNER, &isnull));
+	settings->concurrency = int_column(row, EN_CONCURRENCY, -1);
+	settings->rate = rate_column(row, EN_RATE);
+}
+
+static Relation
+open_table(char kind, AttrNumber *name)
+{
+	Relation	rel = table_open(kind == 'f' ? function_table : kind == 'q' ? queue_table :
+								 endpoint_table, AccessShareLock);
+
+	*name = kind == 'f' ? FN_SIGNATURE : kind == 'q' ? QU_NAME : EN_NAME;
+	if (kind == 'f')
+		table_check_columns(rel, function_columns, lengthof(function_columns));
+	else if (kind == 'q')
+		table_check_columns(rel, queue_columns, lengthof(queue_columns));
+	else
+		table_check_columns(rel, endpoint_columns, lengthof(endpoint_columns));
+	return rel;
+}
+
+static void
 read_settings(CachedSettings *entry)
 {
-	bool		is_function = entry->kind == 'f';
-	Relation	rel = table_open(is_function ? function_table : queue_table, AccessShareLock);
+	AttrNumber	name;
+	Relation	rel = open_table(entry->kind, &name);
 	Snapshot	snapshot;
 	SysScanDesc scan;
 	ScanKeyData key;
 	Row			row;
 
-	if (is_function)
-		table_check_columns(rel, function_columns, lengthof(function_columns));
-	else
-		table_check_columns(rel, queue_columns, lengthof(queue_columns));
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		CommandCounterIncrement();	/* what this transaction has changed
 									 * counts */
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyEntryInitialize(&key, 0, is_function ? FN_SIGNATURE : QU_NAME,
-						   BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(entry->name));
+	ScanKeyEntryInitialize(&key, 0, name, BTEqualStrategyNumber, InvalidOid,
+						   DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(entry->name));
 	scan = systable_beginscan(rel, compat_primary_key_index(rel), true, snapshot, 1, &key);
 	row.tuple = systable_getnext(scan);
 	row.desc = RelationGetDescr(rel);
@@ -350,10 +387,12 @@ read_settings(CachedSettings *entry)
 	{
 		MemoryContext context = MemoryContextSwitchTo(cache_context);
 
-		if (is_function)
+		if (entry->kind == 'f')
 			read_function(&row, &entry->function);
-		else
+		else if (entry->kind == 'q')
 			read_queue(&row, &entry->queue);
+		else
+			read_endpoint(&row, &entry->endpoint);
 		MemoryContextSwitchTo(context);
 	}
 	systable_endscan(scan);
@@ -382,7 +421,7 @@ look_up(char kind, const char *name)
 	fresh.hash = hash;
 	fresh.kind = kind;
 	fresh.name = MemoryContextStrdup(cache_context, name);
-	fresh.function.concurrency = fresh.queue.concurrency = -1;
+	fresh.function.concurrency = fresh.queue.concurrency = fresh.endpoint.concurrency = -1;
 	fresh.function.group_concurrency = fresh.queue.group_concurrency = -1;
 	fresh.function.discard_after = fresh.queue.discard_after = -1;
 	policy_unset(&fresh.function.policy);
@@ -404,4 +443,10 @@ const QueueSettings *
 queue_settings(const char *name)
 {
 	return &look_up('q', name)->queue;
+}
+
+const EndpointSettings *
+endpoint_settings(const char *name)
+{
+	return &look_up('e', name)->endpoint;
 }

@@ -69,11 +69,14 @@ typedef struct JobLimits
 
 extern void settings_limits(const char *signature, const char *queue, JobLimits *limits);
 
-/* Those of a job of that group, NULL: none; returns its limits_key */
+/*
+ * Those of a job of that group, NULL: none, with the number of its endpoint, if that is
+ * limited; returns its limits_key
+ */
 extern int64 settings_scopes_of_job(const JobLimits *limits, const text *group,
-									LimitScopes *scopes);
+									int32 endpoint_id, LimitScopes *scopes);
 
-/* Set limits_key and scopes of a job by its function, queue and group */
+/* Set limits_key and scopes of a job by its function, queue, group and endpoint */
 extern void settings_set_limits(Job *job);
 
 /*

@@ -1,6 +1,6 @@
 /*
  * settings_changes.h
- *		Changes of the settings of functions, queues and tasks: config/settings_cache.c.
+ *		Changes of the settings of functions, queues, endpoints and tasks: config/settings_cache.c.
  */
 #ifndef DEFER_SETTINGS_CHANGES_H
 #define DEFER_SETTINGS_CHANGES_H

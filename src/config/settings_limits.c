@@ -1,13 +1,16 @@
 /*
  * settings_limits.c
- *		Which limits a job is under, by the settings of its function and queue.
+ *		Which limits a job is under, by the settings of its function, queue and endpoint.
  */
 #include "postgres.h"
 
+#include "utils/acl.h"
 #include "utils/builtins.h"
 
 #include "base/job_kind.h"
+#include "base/jsonb_util.h"
 #include "base/limits_key.h"
+#include "config/endpoint_settings.h"
 #include "config/settings_cache.h"
 
 /*
@@ -30,19 +33,54 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 	bool		queue_groups = settings->group_concurrency >= 0 || settings->group_overrides ||
 		settings->group_rate != NULL;
 
-	limits->without = (LimitScopes) {0, of_function ? function_id : 0, of_queue ? settings->id : 0};
+	limits->without = (LimitScopes)
+	{
+		.function_id = of_function ? function_id : 0,
+			.queue_id = of_queue ? settings->id : 0
+	};
 	limits->with = (LimitScopes)
 	{
-		0, of_function || function_groups ? function_id : 0,
-			of_queue || queue_groups ? settings->id : 0
+		.function_id = of_function || function_groups ? function_id : 0,
+			.queue_id = of_queue || queue_groups ? settings->id : 0
 	};
 	limits->kinds = task ? LIMITS_KEY_TASK :
 		(name_is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
 		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
 }
 
+Oid
+settings_endpoint_owner(const Jsonb *args, Oid job_owner)
+{
+	const char *owner = jsonb_read_text(args, "endpoint_owner");
+
+	return owner != NULL ? get_role_oid(owner, true) : job_owner;
+}
+
+/*
+ * One that belongs to another role by now does not count: the delivery will fail, and
+ * that role's limits must not hold it up.
+ */
+int32
+settings_limited_endpoint(const Jsonb *args, Oid job_owner)
+{
+	const char *name = args != NULL ? jsonb_read_text(args, "endpoint") : NULL;
+	const EndpointSettings *settings;
+	int32		id;
+	Oid			owner;
+
+	if (name == NULL)
+		return 0;
+	settings = endpoint_settings(name);
+	if (settings->concurrency < 0 && settings->rate == NULL)
+		return 0;
+	id = settings->id;
+	owner = settings->owner;
+	return owner == settings_endpoint_owner(args, job_owner) ? id : 0;
+}
+
 int64
-settings_scopes_of_job(const JobLimits *limits, const text *group, LimitScopes *scopes)
+settings_scopes_of_job(const JobLimits *limits, const text *group, int32 endpoint_id,
+					   LimitScopes *scopes)
 {
 	if (group == NULL)
 		*scopes = limits->without;
@@ -51,6 +89,7 @@ settings_scopes_of_job(const JobLimits *limits, const text *group, LimitScopes *
 		*scopes = limits->with;
 		scopes->group = limits_group_hash(VARDATA_ANY(group), VARSIZE_ANY_EXHDR(group));
 	}
+	scopes->endpoint_id = endpoint_id;
 	return limits_key_of(scopes, limits->kinds);
 }
 
@@ -59,8 +98,12 @@ settings_set_limits(Job *job)
 {
 	JobLimits	limits;
 
+	int32		endpoint_id = 0;
+
 	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
-	job->limits_key = settings_scopes_of_job(&limits, job->group_key, &job->scopes);
+	if (LIMITS_KEY_IS_DELIVERY(limits.kinds))
+		endpoint_id = settings_limited_endpoint(job->args, job->owner);
+	job->limits_key = settings_scopes_of_job(&limits, job->group_key, endpoint_id, &job->scopes);
 }
 
 void
@@ -69,7 +112,7 @@ settings_set_scopes(Job *job)
 	const int64 limits_key = job->limits_key;
 
 	job->scopes = limit_scopes_of_key(limits_key);
-	if (LIMITS_KEY_HAS_GROUP(limits_key))
+	if (LIMITS_KEY_IS_HASHED(limits_key))
 		settings_set_limits(job);
 	job->limits_key = limits_key;
 }

@@ -6,6 +6,7 @@
 
 #include "catalog/namespace.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "nodes/pg_list.h"
 #include "nodes/value.h"
@@ -21,6 +22,8 @@
 #include "base/own_sql.h"
 #include "config/job_policy.h"
 #include "delivery/dispatch.h"
+
+PG_FUNCTION_INFO_V1(defer_endpoint_address);
 
 /* Refused addresses go to the server's log no more often than this (microseconds) */
 #define REFUSED_LOG_PAUSE	USECS_PER_SEC
@@ -125,4 +128,21 @@ delivery_network_error(const Job *job, const TransferResult *result, const char 
 	end->timed_out = result->outcome == TRANSFER_TIMED_OUT;
 	end->sqlerrcode = ERRCODE_DELIVERY_NETWORK;
 	end->message = psprintf("%s: %s", what, result->error);
+}
+
+/*
+ * defer.endpoint_address(url): what of it may be shown.  Only scheme and host:
+ * the rest of a webhook's URL is its password.
+ */
+Datum
+defer_endpoint_address(PG_FUNCTION_ARGS)
+{
+	char	   *url = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *host = strstr(url, "://");
+
+	if (host == NULL)
+		PG_RETURN_NULL();
+	host += 3;
+	host[strcspn(host, "/?#")] = '\0';
+	PG_RETURN_TEXT_P(cstring_to_text(url));
 }

@@ -32,6 +32,7 @@
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "shmem/preload.h"
+#include "config/endpoint_settings.h"
 #include "config/quota.h"
 #include "delivery/delivery.h"
 #include "delivery/endpoint.h"
@@ -40,12 +41,12 @@ PG_FUNCTION_INFO_V1(defer_endpoint);
 PG_FUNCTION_INFO_V1(defer_drop_endpoint);
 PG_FUNCTION_INFO_V1(defer_grant_endpoint);
 PG_FUNCTION_INFO_V1(defer_revoke_endpoint);
-PG_FUNCTION_INFO_V1(defer_endpoint_address);
 
-/* Parameters of defer.endpoint(), which are columns, too */
+/* Parameters of defer.endpoint(); those before EP_N are columns, too */
 enum
 {
-	EP_NAME, EP_KIND, EP_URL, EP_HEADERS, EP_USERNAME, EP_PASSWORD, EP_SECRET, EP_SENDER, EP_N
+	EP_NAME, EP_KIND, EP_URL, EP_HEADERS, EP_USERNAME, EP_PASSWORD, EP_SECRET, EP_SENDER, EP_N,
+	EP_LIMITS = EP_N, EP_RESET = EP_LIMITS + ENDPOINT_LIMITS
 };
 
 /* ------------------------------------------------------------------------
@@ -135,9 +136,7 @@ endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job
 bool
 endpoint_has_owner(const Endpoint *endpoint, const Jsonb *args, Oid job_owner)
 {
-	const char *owner = jsonb_read_text(args, "endpoint_owner");
-
-	return endpoint->owner == (owner != NULL ? get_role_oid(owner, true) : job_owner);
+	return endpoint->owner == settings_endpoint_owner(args, job_owner);
 }
 
 bool
@@ -288,7 +287,7 @@ check_values(FunctionCallInfo fcinfo, const char *kind)
 
 /* Values for the table, in the order of the parameters; then the owner */
 static void
-row_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+row_values(FunctionCallInfo fcinfo, Oid owner, Datum *values, char *nulls)
 {
 	for (int i = 0; i < EP_N; i++)
 	{
@@ -296,21 +295,54 @@ row_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
 	nulls[EP_N] = ' ';
-	values[EP_N] = ObjectIdGetDatum(GetUserId());
+	values[EP_N] = ObjectIdGetDatum(owner);
 }
 
-/* defer.endpoint(name, kind, url, headers, username, password, secret, sender) */
-Datum
-defer_endpoint(PG_FUNCTION_ARGS)
+/* Make the row, or change it: only the owner may send the old credentials elsewhere */
+static void
+write_row(FunctionCallInfo fcinfo, const char *name, bool exists, Oid owner)
 {
 	Oid			types[EP_N + 1] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID,
 	TEXTOID, TEXTOID, REGROLEOID};
 	Datum		values[EP_N + 1];
 	char		nulls[EP_N + 1];
+	uint64		changed;
+
+	row_values(fcinfo, owner, values, nulls);
+	if (!exists)
+	{
+		quota_check("endpoint", "endpoints", owner);
+		changed = own_sql_run("INSERT INTO defer.endpoint (name, kind, url, headers, username, password, secret, sender, owner)"
+							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING",
+							  EP_N + 1, types, values, nulls, SPI_OK_INSERT);
+	}
+	else
+		changed = own_sql_run("UPDATE defer.endpoint e SET url = COALESCE($3, e.url), headers = COALESCE($4, e.headers),"
+							  " username = COALESCE($5, e.username), password = COALESCE($6, e.password),"
+							  " secret = COALESCE($7, e.secret), sender = COALESCE($8, e.sender), paused_until = NULL"
+							  " WHERE e.name OPERATOR(pg_catalog.=) $1 AND e.kind OPERATOR(pg_catalog.=) $2 AND $9 IS NOT NULL",
+							  EP_N + 1, types, values, nulls, SPI_OK_UPDATE);
+	if (changed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("endpoint \"%s\" was changed by another session", name),
+				 errhint("Try again."),
+				 errhidestmt(true)));
+}
+
+/*
+ * defer.endpoint(name, kind, url, headers, username, password, secret, sender,
+ * concurrency, rate, rate_burst, reset)
+ */
+Datum
+defer_endpoint(PG_FUNCTION_ARGS)
+{
+	const Oid	owner = GetUserId();
 	Endpoint   *old;
 	char	   *name;
 	char	   *kind;
-	uint64		changed;
+	bool		reset = !PG_ARGISNULL(EP_RESET) && PG_GETARG_BOOL(EP_RESET);
+	bool		limits;
 	ErrorContextCallback callback;
 	OwnSql		own;
 
@@ -322,6 +354,7 @@ defer_endpoint(PG_FUNCTION_ARGS)
 	kind = args_text(fcinfo, EP_KIND);
 	check_endpoint_name(name);
 	check_values(fcinfo, kind);
+	limits = endpoint_limits_check(fcinfo, EP_LIMITS) || reset;
 
 	old = endpoint_read(name);
 	if (old == NULL && PG_ARGISNULL(EP_URL))
@@ -343,28 +376,11 @@ defer_endpoint(PG_FUNCTION_ARGS)
 				 errhidestmt(true)));
 	warn_if_not_preloaded();
 
-	/* only the owner may send the old credentials elsewhere */
-	row_values(fcinfo, values, nulls);
 	own_sql_begin(&own);
 	SPI_connect();
-	if (old == NULL)
-		quota_check("endpoint", "endpoints", DatumGetObjectId(values[EP_N]));
-	if (old == NULL)
-		changed = own_sql_run("INSERT INTO defer.endpoint (name, kind, url, headers, username, password, secret, sender, owner)"
-							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING",
-							  EP_N + 1, types, values, nulls, SPI_OK_INSERT);
-	else
-		changed = own_sql_run("UPDATE defer.endpoint e SET url = COALESCE($3, e.url), headers = COALESCE($4, e.headers),"
-							  " username = COALESCE($5, e.username), password = COALESCE($6, e.password),"
-							  " secret = COALESCE($7, e.secret), sender = COALESCE($8, e.sender), paused_until = NULL"
-							  " WHERE e.name OPERATOR(pg_catalog.=) $1 AND e.kind OPERATOR(pg_catalog.=) $2 AND $9 IS NOT NULL",
-							  EP_N + 1, types, values, nulls, SPI_OK_UPDATE);
-	if (changed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("endpoint \"%s\" was changed by another session", name),
-				 errhint("Try again."),
-				 errhidestmt(true)));
+	write_row(fcinfo, name, old != NULL, owner);
+	if (limits)
+		endpoint_limits_write(name, fcinfo, EP_LIMITS, reset);
 	SPI_finish();
 	own_sql_end(&own);
 	error_context_stack = callback.previous;
@@ -402,6 +418,7 @@ defer_drop_endpoint(PG_FUNCTION_ARGS)
 	char	   *name;
 	Oid			type = TEXTOID;
 	Datum		value;
+	int32		limits_id;
 	bool		dropped;
 	OwnSql		own;
 
@@ -410,10 +427,12 @@ defer_drop_endpoint(PG_FUNCTION_ARGS)
 	if (name == NULL)
 		PG_RETURN_BOOL(false);
 	value = CStringGetTextDatum(name);
+	limits_id = endpoint_settings(name)->id;
 	own_sql_begin(&own);
 	SPI_connect();
 	dropped = own_sql_run("DELETE FROM defer.endpoint e WHERE e.name OPERATOR(pg_catalog.=) $1",
 						  1, &type, &value, NULL, SPI_OK_DELETE) > 0;
+	endpoint_limits_forget(limits_id);
 	SPI_finish();
 	own_sql_end(&own);
 	PG_RETURN_BOOL(dropped);
@@ -469,21 +488,4 @@ defer_revoke_endpoint(PG_FUNCTION_ARGS)
 				  " SET granted = pg_catalog.array_remove(e.granted, $2::pg_catalog.regrole)"
 				  " WHERE e.name OPERATOR(pg_catalog.=) $1");
 	PG_RETURN_VOID();
-}
-
-/*
- * defer.endpoint_address(url): what of it may be shown.  Only scheme and host:
- * the rest of a webhook's URL is its password.
- */
-Datum
-defer_endpoint_address(PG_FUNCTION_ARGS)
-{
-	char	   *url = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *host = strstr(url, "://");
-
-	if (host == NULL)
-		PG_RETURN_NULL();
-	host += 3;
-	host[strcspn(host, "/?#")] = '\0';
-	PG_RETURN_TEXT_P(cstring_to_text(url));
 }

@@ -6,6 +6,7 @@
 #define DELIVERY_ENDPOINT_H
 
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 #include "utils/jsonb.h"
 
 #include "base/compat.h"
@@ -33,6 +34,17 @@ typedef struct Endpoint
  */
 extern void endpoint_pause(const Endpoint *endpoint, int64 time);
 extern int64 endpoint_paused(const Endpoint *endpoint);
+
+/*
+ * delivery/endpoint_limits.c: check the arguments for limits, which begin at "first"; true:
+ * any is given.  Write them; "reset" takes those that are not given away.  In SPI, as
+ * the extension's owner, as is what follows: one is dropped, and had that number.
+ */
+#define ENDPOINT_LIMITS	3
+
+extern bool endpoint_limits_check(FunctionCallInfo fcinfo, int first);
+extern void endpoint_limits_write(const char *name, FunctionCallInfo fcinfo, int first, bool reset);
+extern void endpoint_limits_forget(int32 id);
 
 /* Read one; NULL: there is none of that name */
 extern Endpoint *endpoint_read(const char *name);

@@ -346,7 +346,7 @@ batch_finalize(void)
 	if (!batch_unfinalized())
 		return;
 	empty = batch_new_begin();
-	empty->scopes = (LimitScopes) {0, 0, 0};
+	empty->scopes = (LimitScopes) {0};
 	PG_TRY();
 	{
 		own_transaction_begin();

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "config/endpoint_settings.h"
 #include "config/settings_cache.h"
 #include "config/settings_changes.h"
 #include "job/claim_row.h"
@@ -78,9 +79,19 @@ needs_of_row(const Job *job, TupleTableSlot *slot, LimitScopes *needs)
 {
 	const JobLimits *limits = limits_by_settings(job);
 	bool		isnull;
-	Datum		group = slot_getattr(slot, JOB_GROUP_KEY, &isnull);
+	Datum		value = slot_getattr(slot, JOB_GROUP_KEY, &isnull);
+	const		text *group = isnull ? NULL : DatumGetTextPP(value);
+	int32		endpoint_id = 0;
 
-	return settings_scopes_of_job(limits, isnull ? NULL : DatumGetTextPP(group), needs);
+	if (LIMITS_KEY_IS_DELIVERY(limits->kinds))
+	{
+		value = slot_getattr(slot, JOB_ARGS, &isnull);
+		if (!isnull)
+			endpoint_id = settings_limited_endpoint(DatumGetJsonbP(value),
+													DatumGetObjectId(slot_getattr(slot, JOB_OWNER,
+																				  &isnull)));
+	}
+	return settings_scopes_of_job(limits, group, endpoint_id, needs);
 }
 
 /* A job that was not begun in time ends here */

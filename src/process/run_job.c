@@ -97,7 +97,7 @@ limits_have_changed(const Job *job)
 	if (batch.settings == settings_generation())
 		return false;
 	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
-	(void) settings_scopes_of_job(&limits, job->group_key, &needs);
+	(void) settings_scopes_of_job(&limits, job->group_key, 0, &needs);
 	return !limit_scopes_cover(&job->scopes, &needs) ||
 		limits_are_exceeded(MyDatabaseId, &needs);
 }

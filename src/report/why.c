@@ -22,6 +22,7 @@
 #include "base/limits_key.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
+#include "config/endpoint_settings.h"
 #include "report/why.h"
 #include "table/job_row.h"
 
@@ -71,10 +72,11 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 	own_sql_begin(&own);
 	SPI_connect();
 	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.limits_key, j.run_at, j.claim IS NOT NULL,"
-					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits, j.group_key, e.name, e.paused_until FROM defer.job j"
-					 " LEFT JOIN defer.endpoint e ON j.kind OPERATOR(pg_catalog.=) ANY (ARRAY['h', 's']::\"char\"[])"
+					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits, j.group_key, e.name,"
+					 " CASE WHEN e.paused_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN e.paused_until END,"
+					 " CASE WHEN e.id IS NOT NULL THEN j.args END FROM defer.job j"
+					 " LEFT JOIN defer.endpoint e ON j.kind OPERATOR(pg_catalog.=) ANY (ARRAY['h', 's', 'e']::\"char\"[])"
 					 " AND e.name OPERATOR(pg_catalog.=) (j.args OPERATOR(pg_catalog.->>) 'endpoint')"
-					 " AND e.paused_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
 					 " (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1))",
 					 id, as_of_now) > 0;
@@ -87,6 +89,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		Datum		waits = SPI_getbinval(tuple, desc, 14, &isnull);
 		Datum		error;
 		Datum		group;
+		Datum		args;
 
 		job->id = id;
 		job->waits = isnull ? WAITS_NOTHING : DatumGetChar(waits);
@@ -108,8 +111,12 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 		job->writer = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
 		group = SPI_getbinval(tuple, desc, 15, &isnull);
 		job->group_key = isnull ? NULL : TextDatumGetCString(group);
-		job->paused_endpoint = SPI_getvalue(tuple, desc, 16);
+		job->endpoint = SPI_getvalue(tuple, desc, 16);
 		job->paused_until = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 17, &isnull));
+		if (isnull)
+			job->paused_until = NO_TIME;
+		args = SPI_getbinval(tuple, desc, 18, &isnull);
+		job->endpoint_id = isnull ? 0 : settings_limited_endpoint(DatumGetJsonbP(args), job->owner);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();

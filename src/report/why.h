@@ -29,9 +29,9 @@ typedef struct WaitingJob
 	TransactionId writer;		/* xmin of its row */
 	TransactionId locker;		/* xmax of its row */
 	char	   *error;			/* of its last attempt, NULL: none */
-	char	   *paused_endpoint;	/* of a delivery: it is paused, NULL: it
-									 * is not */
-	TimestampTz paused_until;
+	char	   *endpoint;		/* of a delivery; NULL: none */
+	int32		endpoint_id;	/* 0: it has no limits */
+	TimestampTz paused_until;	/* of the endpoint; NO_TIME: it is not paused */
 } WaitingJob;
 
 typedef struct Reason

@@ -22,6 +22,7 @@
 #include "base/guc_delivery.h"
 #include "base/job.h"
 #include "base/role_check.h"
+#include "config/endpoint_settings.h"
 #include "config/group_settings.h"
 #include "config/settings_cache.h"
 #include "process/pool_policy.h"
@@ -60,9 +61,9 @@ time_reasons(Reasons *found, const WaitingJob *job)
 {
 	bool		later = job->run_at > GetCurrentTimestamp();
 
-	if (job->paused_endpoint != NULL)
+	if (job->paused_until != NO_TIME)
 		add(found, "paused", job->paused_until,
-			psprintf("the server of endpoint \"%s\" has asked to wait", job->paused_endpoint));
+			psprintf("the server of endpoint \"%s\" has asked to wait", job->endpoint));
 	if (job->waits == WAITS_JOBS)
 		add(found, "dependencies", DT_NOEND, why_comes_after(job));
 	else if (job->waits == WAITS_STEP_JOBS && later)
@@ -235,26 +236,33 @@ running_jobs(const WaitingJob *job, const char *column, const char *value, const
 	return waiting[0] != '\0' ? psprintf("%s; waiting for this job%s", all, waiting) : all;
 }
 
-/* group_key: of the limit of a group; NULL: of the function or queue */
+/* What has a limit, in words */
+static char *
+limit_of(const WaitingJob *job, char kind)
+{
+	return kind == 'f' ? psprintf("of function %s", job->function) :
+		kind == 'q' ? psprintf("in queue \"%s\"", job->queue) :
+		psprintf("for endpoint \"%s\"", job->endpoint);
+}
+
+/* group_key: of the limit of a group; NULL: of the function, queue or endpoint */
 static void
 limit_reason(Reasons *found, const WaitingJob *job, char kind, int32 id, int32 limit,
 			 const char *group_key)
 {
-	bool		of_function = kind == 'f';
-	const char *name = of_function ? job->function : job->queue;
 	int			places = limit_running(MyDatabaseId, kind, id, group_key == NULL ? 0 :
 									   limits_group_hash(group_key, strlen(group_key)));
 	char	   *group;
-	char	   *where;
+	char	   *others = "";
 
 	if (limit < 0 || places < limit)
 		return;
 	group = group_key != NULL ? psprintf("of group \"%s\" ", group_key) : "";
-	where = of_function ? psprintf("of function %s", name) : psprintf("in queue \"%s\"", name);
+	if (!found->first && kind != 'e')
+		others = running_jobs(job, kind == 'f' ? "function" : "queue",
+							  kind == 'f' ? job->function : job->queue, group_key);
 	add(found, "concurrency", DT_NOEND,
-		psprintf("%d of %d jobs %s%s run%s", places, limit, group, where,
-				 found->first ? "" :
-				 running_jobs(job, of_function ? "function" : "queue", name, group_key)));
+		psprintf("%d of %d jobs %s%s run%s", places, limit, group, limit_of(job, kind), others));
 }
 
 /* When the next token of a rate comes; "group": of the job's, else of all jobs */
@@ -263,15 +271,13 @@ rate_reason(Reasons *found, const WaitingJob *job, char kind, int32 id, bool of_
 {
 	int64		group = of_group ? limits_group_hash(job->group_key, strlen(job->group_key)) : 0;
 	TimestampTz next = rates_next_token(MyDatabaseId, kind, id, group);
-	char	   *where;
 
 	if (next == 0 || enough(found))
 		return;
-	where = kind == 'f' ? psprintf("of function %s", job->function) :
-		psprintf("in queue \"%s\"", job->queue);
 	add(found, "rate", next, of_group ?
-		psprintf("waits for the next token of group \"%s\" %s", job->group_key, where) :
-		psprintf("waits for the next token %s", where));
+		psprintf("waits for the next token of group \"%s\" %s", job->group_key,
+				 limit_of(job, kind)) :
+		psprintf("waits for the next token %s", limit_of(job, kind)));
 }
 
 static void
@@ -282,6 +288,7 @@ rate_reasons(Reasons *found, const WaitingJob *job)
 		rate_reason(found, job, 'f', function_settings(job->function)->id, of_group);
 		rate_reason(found, job, 'q', queue_settings(job->queue)->id, of_group);
 	}
+	rate_reason(found, job, 'e', job->endpoint_id, false);
 }
 
 static void
@@ -298,6 +305,9 @@ limit_reasons(Reasons *found, const WaitingJob *job, const Groups *groups)
 	id = queue->id;
 	limit_reason(found, job, 'q', id, queue->concurrency, NULL);
 	limit_reason(found, job, 'q', id, groups->of_queue.limit, job->group_key);
+	if (job->endpoint_id != 0)
+		limit_reason(found, job, 'e', job->endpoint_id,
+					 endpoint_settings(job->endpoint)->concurrency, NULL);
 }
 
 /* ------------------------------------------------------------------------

@@ -2,7 +2,7 @@
  * worker_share.c
  *		How workers are shared: what a group has had of their time and when a rate lets the
  *		next attempt begin, for the view defer.groups; how many are kept for a queue, for
- *		defer.health.
+ *		defer.health.  How many deliveries an endpoint has, for defer.endpoints.
  */
 #include "postgres.h"
 
@@ -14,8 +14,10 @@
 
 #include "base/limits_key.h"
 #include "base/roles.h"
+#include "config/endpoint_settings.h"
 #include "config/queue_access.h"
 #include "config/settings_cache.h"
+#include "delivery/endpoint.h"
 #include "shmem/fair_queue.h"
 #include "shmem/limits.h"
 #include "shmem/reserved.h"
@@ -24,6 +26,7 @@
 PG_FUNCTION_INFO_V1(defer_group_share);
 PG_FUNCTION_INFO_V1(defer_next_token);
 PG_FUNCTION_INFO_V1(defer_reserved_workers);
+PG_FUNCTION_INFO_V1(defer_endpoint_places);
 
 /* Most fair queues, of different roles and priorities, that are added up */
 #define USES_MAX	256
@@ -73,41 +76,68 @@ defer_group_share(PG_FUNCTION_ARGS)
 }
 
 /*
- * Returns the number of a function or queue, 0: it has none, or the current user may
- * not put jobs under it.
+ * Returns the number of a function ('f'), queue ('q') or endpoint ('e'), 0: it has none, or
+ * the current user may not put jobs under it.
  */
 static int32
-visible_id(bool is_queue, const char *name)
+visible_id(char kind, const char *name)
 {
 	const QueueSettings *queue;
+	const Endpoint *endpoint;
 
-	if (!is_queue)
+	if (kind == 'f')
 		return role_may_see(function_settings(name)->owner) || access_to_function(name) ?
 			function_settings(name)->id : 0;
+	if (kind == 'e')
+	{
+		endpoint = endpoint_read(name);
+		return endpoint != NULL && (role_may_see(endpoint->owner) ||
+									endpoint_usable_by(endpoint, GetUserId())) ?
+			endpoint_settings(name)->id : 0;
+	}
 	queue = queue_settings(name);
 	return queue->found && (role_may_see(queue->owner) ||
 							queue_usable_by(name, queue, GetUserId())) ? queue->id : 0;
+}
+
+/* The kind of a limit by its name; '\0': there is none of that */
+static char
+limit_kind(const char *name)
+{
+	return strcmp(name, "function") == 0 ? 'f' : strcmp(name, "queue") == 0 ? 'q' :
+		strcmp(name, "endpoint") == 0 ? 'e' : '\0';
 }
 
 /* defer.next_token(kind, name, group_key) */
 Datum
 defer_next_token(PG_FUNCTION_ARGS)
 {
-	bool		is_queue;
+	char		kind;
 	int64		group = 0;
 	TimestampTz next;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || shared == NULL)
 		PG_RETURN_NULL();
-	is_queue = strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), "queue") == 0;
+	kind = limit_kind(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (kind == '\0')
+		PG_RETURN_NULL();
 	if (!PG_ARGISNULL(2))
 		group = limits_group_hash(VARDATA_ANY(PG_GETARG_TEXT_PP(2)),
 								  VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(2)));
-	next = rates_next_token(MyDatabaseId, is_queue ? 'q' : 'f',
-							visible_id(is_queue, text_to_cstring(PG_GETARG_TEXT_PP(1))), group);
+	next = rates_next_token(MyDatabaseId, kind,
+							visible_id(kind, text_to_cstring(PG_GETARG_TEXT_PP(1))), group);
 	if (next == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(next);
+}
+
+/* defer.endpoint_places(name) */
+Datum
+defer_endpoint_places(PG_FUNCTION_ARGS)
+{
+	int32		id = visible_id('e', text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_INT32(shared == NULL ? 0 : limit_running(MyDatabaseId, 'e', id, 0));
 }
 
 /* defer.reserved_workers(queue) */

@@ -40,13 +40,14 @@ static dlist_head * unused_limits = NULL;	/* the longest unused first */
 
 /*
  * Each queue that has a slot points at the limits of a group, its bundle at those of
- * function and queue.  Workers hold some more, and so do deliveries and leases.
+ * function, queue and endpoint.  Workers hold some more, and so do deliveries and leases.
  */
 static int
 slot_count(void)
 {
-	return LIMITS_OF_KEY * (2 * defer_shared_slots + worker_slot_count() * (1 + READY_CLAIM_MAX) +
-							2 * defer_max_leases) + 1024;
+	return LIMITS_OF_KEY * defer_shared_slots +
+		LIMITS_WITH_GROUPS * (defer_shared_slots + worker_slot_count() * (1 + READY_CLAIM_MAX) +
+							  2 * defer_max_leases) + 1024;
 }
 
 Size
@@ -218,7 +219,7 @@ limits_attach_groups(ReadyDatabase *database, LimitSlot *const *limits, int64 gr
 					 LimitSlot **groups)
 {
 	LimitScopes scopes = {group, limits[0] != NULL ? limits[0]->tag.id : 0,
-		limits[1] != NULL ? limits[1]->tag.id : 0};
+		limits[1] != NULL ? limits[1]->tag.id : 0, 0};
 
 	return attach(database, &scopes, limits, groups);
 }

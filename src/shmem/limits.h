@@ -1,7 +1,7 @@
 /*
  * limits.h
- *		Concurrency limits and rates of functions and queues and of their groups, and
- *		pauses.
+ *		Concurrency limits and rates of functions, queues and endpoints and of groups of
+ *		the first two, and pauses.
  *
  * A limit has a slot in shared memory as long as a ready queue is under it or
  * jobs under it run, and longer while there is room: however many limits a role
@@ -29,10 +29,10 @@
 /* A limit as it stands in the tables */
 typedef struct LimitValue
 {
-	char		kind;			/* 'f' or 'q' */
+	char		kind;			/* 'f', 'q' or 'e' of an endpoint */
 	int32		id;
-	int64		group;			/* hash of its name; 0: the function or queue
-								 * itself */
+	int64		group;			/* hash of its name; 0: the function, queue or
+								 * endpoint itself */
 	int32		limit;			/* LIMIT_NONE, LIMIT_PAUSED or more; of a
 								 * group LIMIT_INHERITED, too */
 	int32		group_limit;	/* these: of a function or queue; for each
@@ -52,8 +52,8 @@ typedef struct LimitChange
 {
 	char		kind;
 	int32		id;
-	int32		limit;			/* of a function or queue: it is that now */
-	int64		group;			/* 0: of a function or queue; else of a group */
+	int32		limit;			/* of all but a group: it is that now */
+	int64		group;			/* 0: not of a group */
 	bool		rated;			/* it has a rate, which is to be read */
 } LimitChange;
 
@@ -82,11 +82,11 @@ extern void limit_loaded(Oid database, const LimitValue *value);
 typedef enum LimitPart
 {
 	LIMITS_ALL,
-	LIMITS_NO_GROUP,			/* of function and queue */
+	LIMITS_NO_GROUP,			/* of function, queue and endpoint */
 	LIMITS_OF_GROUP
 } LimitPart;
 
-/* Returns the places that are taken under a limit of a function or queue, or of a group of it */
+/* Returns the places that are taken under a limit, or (not 0) under that of a group of it */
 extern int	limit_running(Oid database, char kind, int32 id, int64 group);
 
 /*
@@ -129,6 +129,9 @@ extern bool limits_cancel_at_limit(Oid database, const LimitScopes *scopes);
 /* Tokens of rates with a longer interval are written down before they are used */
 #define RATE_LONG	(10 * USECS_PER_SEC)
 
+/* Limits that a job is under at most: of function, queue, endpoint; of group under two */
+#define LIMITS_OF_JOB	5
+
 /* The tokens of a limit that are to be written down */
 typedef struct RateUsed
 {
@@ -154,7 +157,7 @@ typedef struct Token
 	bool		waited;			/* processes wait for a change: wake the
 								 * scheduler */
 	int			nused;
-	RateUsed	used[4];		/* of long rates */
+	RateUsed	used[LIMITS_OF_JOB];	/* of long rates */
 } Token;
 
 /*

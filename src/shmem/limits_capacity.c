@@ -47,13 +47,6 @@ is_at_limit(LimitSlot *const *limits, LimitSlot *const *groups)
 	return of_group > 0 && groups[0]->running - groups[0]->choosing >= of_group;
 }
 
-/* Jobs that a limits_key without limits stands for need no look */
-static inline bool
-has_limits(const LimitScopes *scopes)
-{
-	return scopes->function_id != 0 || scopes->queue_id != 0;
-}
-
 bool
 limits_have_capacity(Oid database, const LimitScopes *scopes)
 {
@@ -61,7 +54,7 @@ limits_have_capacity(Oid database, const LimitScopes *scopes)
 	LimitSlot  *groups[LIMITS_OF_KEY];
 	bool		capacity;
 
-	if (!has_limits(scopes))
+	if (!limit_scopes_any(scopes))
 		return true;
 	LWLockAcquire(shared->ready_lock, LW_SHARED);
 	capacity = limits_find(database, scopes, limits, groups) &&
@@ -93,7 +86,7 @@ limits_reserve(Oid database, const LimitScopes *scopes, LimitPart part)
 	LimitSlot  *groups[LIMITS_OF_KEY];
 	bool		capacity;
 
-	if (!has_limits(scopes) || (part == LIMITS_OF_GROUP && scopes->group == 0))
+	if (!limit_scopes_any(scopes) || (part == LIMITS_OF_GROUP && scopes->group == 0))
 		return true;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	capacity = limits_find(database, scopes, limits, groups) &&
@@ -115,7 +108,7 @@ limits_occupy(Oid database, const LimitScopes *scopes)
 	ReadyDatabase *db;
 	bool		attached;
 
-	if (!has_limits(scopes))
+	if (!limit_scopes_any(scopes))
 		return true;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	db = ready_database(database);
@@ -142,7 +135,7 @@ limits_release(Oid database, const LimitScopes *scopes, LimitPart part)
 {
 	bool		waited = false;
 
-	if (!has_limits(scopes) || (part == LIMITS_OF_GROUP && scopes->group == 0))
+	if (!limit_scopes_any(scopes) || (part == LIMITS_OF_GROUP && scopes->group == 0))
 		return false;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	if (part != LIMITS_OF_GROUP)
@@ -160,7 +153,7 @@ limits_are_exceeded(Oid database, const LimitScopes *scopes)
 	LimitSlot  *groups[LIMITS_OF_KEY];
 	bool		exceeded = false;
 
-	if (!has_limits(scopes))
+	if (!limit_scopes_any(scopes))
 		return false;
 	LWLockAcquire(shared->ready_lock, LW_SHARED);
 	if (limits_find(database, scopes, limits, groups))

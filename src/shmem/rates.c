@@ -323,7 +323,7 @@ rates_take_token(Oid database, const LimitScopes *scopes, bool waits, Token *tok
 	TokenOutcome outcome = TOKEN_LATER;
 
 	*token = (Token) {0};
-	if (scopes->function_id == 0 && scopes->queue_id == 0)
+	if (!limit_scopes_any(scopes))
 		return TOKEN_NOT_NEEDED;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	if (limits_find(database, scopes, limits, groups))

@@ -36,7 +36,10 @@ extern int64 rates_wall_ahead(void);
  * soon, for more than the jobs that were claimed already.  Times are monotonic.
  */
 
-/* The limits of function and queue: jobs that may be claimed, and when the first may be */
+/*
+ * The limits of function, queue and endpoint: jobs that may be claimed, and when the first
+ * may be
+ */
 extern int	rates_room(LimitSlot *const *limits, bool fill);
 extern int64 rates_opening(LimitSlot *const *limits);
 

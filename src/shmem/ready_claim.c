@@ -283,12 +283,18 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 
 			wanted.mails = may_take(owner, true);
 			if (may_take(owner, false))
-				best = best_of_role(role, &wanted, best, next_check);
+				best = best_of_role(role, &wanted, NULL, next_check);
+			if (best != NULL)
+				break;
 		}
 	}
 	best = fairest(best, &wanted);
 	if (best != NULL)
+	{
+		/* the others are asked first the next time */
+		dlist_move_tail(&db->roles, &best->bundle->role->node);
 		claim = choose(best, PG_INT32_MAX, &wanted);
+	}
 	LWLockRelease(shared->ready_lock);
 	return claim;
 }

@@ -201,6 +201,7 @@ bundle_tag(ReadyBundleTag *tag, Oid database, const ReadyQueueChoice *queue)
 	tag->kinds = queue->limits_key & LIMITS_KEY_KINDS;
 	tag->function_id = queue->scopes.function_id;
 	tag->queue_id = queue->scopes.queue_id;
+	tag->endpoint_id = queue->scopes.endpoint_id;
 	tag->priority = queue->priority;
 }
 
@@ -291,8 +292,8 @@ add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz no
 	}
 	queue_tag(&tag, database->database, queue);
 
-	/* limits of a group that the caller has not looked up are for the search */
-	if ((queue->scopes.group != 0 || !LIMITS_KEY_HAS_GROUP(queue->limits_key)) &&
+	/* limits that the caller has not looked up are for the search */
+	if (limit_scopes_known(&queue->scopes, queue->limits_key) &&
 		ready_room_for_queue(role, queue, !has_bundle(database->database, queue), now, evicted))
 		slot = hash_search(queue_table, &tag, HASH_ENTER_NULL, NULL);
 	if (slot != NULL && !join_bundle(slot, role, queue))

@@ -44,7 +44,7 @@ typedef struct ReadyQueueChoice
 	Oid			owner;			/* role of its jobs */
 	int32		priority;
 	int64		limits_key;		/* see limits_key.h */
-	LimitScopes scopes;			/* its limits; of a key with LIMITS_KEY_GROUP
+	LimitScopes scopes;			/* its limits; of a key with LIMITS_KEY_HASHED
 								 * they have to be set */
 	ReadyKey	min_key;		/* no free job has a smaller key */
 	int64		ready;			/* free jobs, an estimate */
@@ -176,7 +176,7 @@ extern bool ready_queues_overflow(Oid database, TimestampTz now);
  * Choose the queues that a worker of that role takes up to max jobs from: of the
  * smallest priority, then the oldest, of those that are due and have capacity.
  * There are several if they are of groups, and hold fewer jobs than that.  Places
- * are taken under the limits of function and queue, and of each group; the queues
+ * are taken under the limits of function, queue and endpoint, and of each group; they
  * are in use: ready_queue_scan_end() or _abort() must follow.  *next_check is
  * lowered to when a queue whose rows were locked is to be tried again.  The result
  * is good until the next call; NULL: none.
@@ -187,7 +187,8 @@ extern ReadyClaim *ready_queue_choose(Oid database, Oid owner, int max, Timestam
 /*
  * The same for the sender, one queue: deliveries of the roles that may_take() says,
  * and their e-mails where it says that.  It is called under ready_lock, and throws
- * no error.
+ * no error.  The roles have turns, so that no priority or backlog of one takes the
+ * places and tokens of a queue or endpoint that it shares with others.
  */
 extern ReadyClaim *ready_queue_choose_delivery(Oid database,
 											   bool (*may_take) (Oid owner, bool mails),

@@ -12,10 +12,10 @@
  *		ReadyDatabase	one for each database that is served
  *		  ReadyRole		the roles with queues, in a list
  *			ReadyBundle	their queues of one priority under the same limits of
- *						function and queue, in a list
+ *						function, queue and endpoint, in a list
  *			  ReadyQueue	one for each group, and one for jobs without
  *				LimitSlot	limits of the group: at most two
- *			  LimitSlot	limits of function and queue: at most two
+ *			  LimitSlot	limits of function, queue and endpoint: at most three
  *			FairQueue	their fair queues, in a list: see fair_queue.h
  *			  FairAccount	one for each group, of the ready queues of that
  */
@@ -47,8 +47,9 @@
 /* All rows that a claim met were locked: leave the queue alone for so long (microseconds) */
 #define READY_RETRY_DELAY	(50 * 1000)
 
-/* A function has a limit and a queue has, and so have their groups */
-#define LIMITS_OF_KEY	2
+/* A function has a limit, a queue and an endpoint have; so have groups of the first two */
+#define LIMITS_OF_KEY	3
+#define LIMITS_WITH_GROUPS	2
 
 /* No padding */
 typedef struct LimitTag
@@ -56,8 +57,9 @@ typedef struct LimitTag
 	int64		group;			/* hash of the group's name; 0: the function
 								 * or queue itself */
 	Oid			database;
-	int32		id;				/* of the row in defer.function or defer.queue */
-	int32		kind;			/* 'f' or 'q' */
+	int32		id;				/* of the row in defer.function, defer.queue
+								 * or defer.endpoint */
+	int32		kind;			/* 'f', 'q' or 'e' */
 	int32		unused;			/* 0 */
 } LimitTag;
 
@@ -103,7 +105,10 @@ limit_tag(Oid database, char kind, int32 id, int64 group)
 	return tag;
 }
 
-/* The tags of the limits of function and queue, or of the group under them; id 0: none */
+/*
+ * The tags of the limits of function, queue and endpoint, or of the group under them; id
+ * 0: none
+ */
 static inline void
 limit_tags(Oid database, const LimitScopes *scopes, bool of_group, LimitTag *tags)
 {
@@ -112,6 +117,7 @@ limit_tags(Oid database, const LimitScopes *scopes, bool of_group, LimitTag *tag
 
 	tags[0] = limit_tag(database, 'f', none ? 0 : scopes->function_id, group);
 	tags[1] = limit_tag(database, 'q', none ? 0 : scopes->queue_id, group);
+	tags[2] = limit_tag(database, 'e', of_group ? 0 : scopes->endpoint_id, 0);
 }
 
 /* Instead of an interval: it is to be read; as for each group of the function or queue */
@@ -191,8 +197,8 @@ typedef struct ReadyBundleTag
 	int64		kinds;			/* of the keys: LIMITS_KEY_KINDS */
 	int32		function_id;
 	int32		queue_id;
+	int32		endpoint_id;
 	int32		priority;
-	int32		unused;			/* 0 */
 } ReadyBundleTag;
 
 typedef struct ReadyBundle
@@ -200,7 +206,8 @@ typedef struct ReadyBundle
 	ReadyBundleTag tag;			/* hash key */
 	ReadyRole  *role;
 	dlist_node	node;			/* in role->bundles */
-	LimitSlot  *limits[LIMITS_OF_KEY];	/* of function and queue; NULL: none */
+	LimitSlot  *limits[LIMITS_OF_KEY];	/* of function, queue and endpoint;
+										 * NULL: none */
 	dlist_head	queues;			/* of ReadyQueue; the last claimed at the end */
 	int			nqueues;
 	pairingheap_node *ready;	/* READY queues: the account that was served
@@ -402,7 +409,7 @@ static inline LimitScopes
 ready_queue_scopes(const ReadyQueue *slot)
 {
 	LimitScopes scopes = {slot->group, slot->bundle->tag.function_id,
-		slot->bundle->tag.queue_id};
+		slot->bundle->tag.queue_id, slot->bundle->tag.endpoint_id};
 
 	return scopes;
 }
@@ -435,8 +442,8 @@ extern void limits_detach(LimitSlot **limits);
 
 /*
  * limits.c: capacity.  limits_first_full(): the first limit of a group that has
- * none, NULL: all have.  Taking and giving back places: of function and queue, or
- * of their groups; true if another process may have waited for one.
+ * none, NULL: all have.  Taking and giving back places: of function, queue and endpoint,
+ * or of their groups; true if another process may have waited for one.
  */
 extern bool limits_are_known(LimitSlot *const *limits);
 extern bool limits_have_capacity_locked(LimitSlot *const *limits);

@@ -15,7 +15,10 @@
 
 extern void xact_notify_init(void); /* in _PG_init */
 
-/* A function's ('f') or queue's ('q') limit is that now: LIMIT_NONE, LIMIT_PAUSED or more */
+/*
+ * The limit of a function ('f'), queue ('q') or endpoint ('e') is that now: LIMIT_NONE,
+ * LIMIT_PAUSED or more
+ */
 extern void xact_notify_limit(char kind, int32 id, int32 limit, bool rated);
 
 /* The settings of a group of one have changed; "group" is as limits_group_hash() gives it */

@@ -216,7 +216,7 @@ job_from_slot(Job *job, TupleTableSlot *slot)
 	slot_getallattrs(slot);
 	job_row_read(job, &job_live_row, values, nulls);
 	job->limits_key = DatumGetInt64(values[JOB_LIMITS_KEY - 1]);
-	if (!LIMITS_KEY_HAS_GROUP(job->limits_key))
+	if (!LIMITS_KEY_IS_HASHED(job->limits_key))
 		job->scopes = limit_scopes_of_key(job->limits_key);
 	job->claim = nulls[JOB_CLAIM - 1] ? 0 : DatumGetInt64(values[JOB_CLAIM - 1]);
 	job->attempt = DatumGetInt32(values[JOB_ATTEMPT - 1]);

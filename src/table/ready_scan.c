@@ -106,6 +106,13 @@ copy_names(Job *job, TupleTableSlot *slot)
 	job->function = DatumGetTextPCopy(PointerGetDatum(job->function));
 	job->queue = DatumGetTextPCopy(PointerGetDatum(job->queue));
 	job->group_key = isnull ? NULL : DatumGetTextPCopy(group);
+	job->owner = DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull));
+	if (LIMITS_KEY_IS_DELIVERY(job->limits_key))
+	{
+		Datum		args = slot_getattr(slot, JOB_ARGS, &isnull);
+
+		job->args = isnull ? NULL : DatumGetJsonbPCopy(args);
+	}
 }
 
 /*
@@ -139,7 +146,7 @@ read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueue
 		key.id = DatumGetInt64(slot_getattr(slot, JOB_ID, &isnull));
 		if (ready_key_before(key, queue->min_key))
 			queue->min_key = key;
-		if (first->id == 0 && LIMITS_KEY_HAS_GROUP(queue->limits_key))
+		if (first->id == 0 && LIMITS_KEY_IS_HASHED(queue->limits_key))
 			copy_names(first, slot);
 		if (key.run_at > now)
 			break;

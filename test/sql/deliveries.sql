@@ -47,6 +47,19 @@ SELECT defer.endpoint('team', 'slack', 'https://hooks.example.com/services/canar
 SELECT defer.endpoint('post', 'email', 'smtps://mail.example.com:465', username => 'u', password => 'canary',
 	sender => 'Shop <shop@example.com>');
 SELECT defer.endpoint('team', 'http');
+SELECT defer.endpoint('crm', 'http', concurrency => 0);
+SELECT defer.endpoint('crm', 'http', concurrency => -5);
+SELECT defer.endpoint('crm', 'http', rate => 'often');
+SELECT defer.endpoint('crm', 'http', rate => '1/month');
+SELECT defer.endpoint('crm', 'http', rate_burst => 0);
+SELECT concurrency, rate, rate_burst, running FROM defer.endpoints WHERE name = 'crm';
+SELECT defer.endpoint('crm', 'http', concurrency => 5, rate => '10/s', rate_burst => 3);
+SELECT concurrency, rate, rate_burst, running, next_token FROM defer.endpoints WHERE name = 'crm';
+SELECT defer.endpoint('crm', 'http', concurrency => 6, rate => 'none', headers => '{"Authorization": "Bearer canary"}');
+SELECT concurrency, rate, rate_burst, running, next_token FROM defer.endpoints WHERE name = 'crm';
+SELECT defer.endpoint('crm', 'http', rate => '7/minute', reset => true);
+SELECT concurrency, rate, rate_burst, running, next_token FROM defer.endpoints WHERE name = 'crm';
+SELECT defer.endpoint('crm', 'http', reset => true);
 SELECT name, kind, address, owner, granted, sender, has_headers, has_username, has_password, has_secret
   FROM defer.endpoints ORDER BY name;
 SELECT * FROM defer.endpoint;

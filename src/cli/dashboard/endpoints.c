@@ -42,11 +42,36 @@ deliveries(Page *page)
 	PQclear(res);
 }
 
+/* Append the cell with the limits of an endpoint, and with its pause */
+static void
+limits_cell(Page *page, PGresult *res, int row)
+{
+	Buffer	   *out = page->out;
+
+	buffer_add(out, "<td>");
+	if (result_value(res, row, "concurrency") != NULL)
+		html_add(out, "<span class=\"tag\" title=\"concurrency: under way, and at most so many at the same time\">%s of %s</span> ",
+				 result_text(res, row, "running"), result_text(res, row, "concurrency"));
+	if (result_value(res, row, "rate") != NULL)
+		html_add(out, "<span class=\"tag\" title=\"rate: deliveries begin no more often\">%s</span> ", result_text(res, row, "rate"));
+	if (result_value(res, row, "next_token") != NULL)
+	{
+		buffer_add(out, "next ");
+		html_time(out, result_value(res, row, "next_token"), page->now);
+	}
+	if (result_value(res, row, "paused_until") != NULL)
+	{
+		buffer_add(out, " <span class=\"tag\" title=\"its server has asked to wait\">paused</span> ");
+		html_time(out, result_value(res, row, "paused_until"), page->now);
+	}
+	buffer_add(out, "</td>");
+}
+
 /* /endpoints: all endpoints, and deliveries */
 void
 page_endpoints(Page *page)
 {
-	static const char *const titles[] = {"Endpoint", "Kind", "Address", "Owner", "Open to", "Sender", "Secrets", "Made", NULL};
+	static const char *const titles[] = {"Endpoint", "Kind", "Address", "Owner", "Open to", "Limits", "Sender", "Secrets", "Made", NULL};
 	PGresult   *res = page_query(page, "SELECT e.* FROM defer.endpoints e ORDER BY e.name LIMIT 300", 0, NULL);
 	Buffer	   *out = page->out;
 
@@ -58,11 +83,12 @@ page_endpoints(Page *page)
 		part_table_begin(page, titles, "endpoints");
 		for (int i = 0; i < PQntuples(res); i++)
 		{
-			html_add(out, "<tr><td><strong>%s</strong></td><td>%s</td><td><code>%s</code></td><td>%s</td><td>%s</td><td>%s</td><td>%s%s%s</td><td>",
+			html_add(out, "<tr><td><strong>%s</strong></td><td>%s</td><td><code>%s</code></td><td>%s</td><td>%s</td>",
 					 result_text(res, i, "name"), result_text(res, i, "kind"),
 					 result_text(res, i, "address"), result_text(res, i, "owner"),
-					 strcmp(result_text(res, i, "granted"), "{}") == 0 ? "" : result_text(res, i, "granted"),
-					 result_text(res, i, "sender"),
+					 strcmp(result_text(res, i, "granted"), "{}") == 0 ? "" : result_text(res, i, "granted"));
+			limits_cell(page, res, i);
+			html_add(out, "<td>%s</td><td>%s%s%s</td><td>", result_text(res, i, "sender"),
 					 result_true(res, i, "has_headers") ? "headers " : "", result_true(res, i, "has_password") ? "password " : "",
 					 result_true(res, i, "has_secret") ? "signs" : "");
 			html_time(out, result_value(res, i, "created_at"), page->now);

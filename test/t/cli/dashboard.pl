@@ -33,6 +33,7 @@ CREATE FUNCTION tick() RETURNS void LANGUAGE sql AS '';
 SELECT defer.configure('work', max_attempts => 1);
 SELECT defer.cron('tick', '0 4 * * *', name => '<i>tick</i>', allow_direct => true);
 SELECT defer.create_queue('</td>queue');
+SELECT defer.endpoint('<u>crm', 'http', 'http://127.0.0.1:1/', concurrency => 5, rate => '10/s');
 });
 my $failed = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[1]', metadata => '{"<u>": "</code>"}', key => '<key>')});
 my $fan = $node->safe_psql('postgres', q{SELECT defer.enqueue('fan')});
@@ -125,6 +126,7 @@ for my $path (@pages)
 	my $fragment = get($dash, $path, 'X-Fragment' => 1);
 	unlike($fragment->{content}, qr/<html|<main/, "$path: a part of it");
 }
+like(get($dash, '/endpoints')->{content}, qr/&lt;u&gt;crm.*>0 of 5<.*>10\/s</s, 'limits of an endpoint');
 like(get($dash, "/job?id=$failed")->{content}, qr/&lt;img src=x onerror=alert\(1\)&gt; &quot;quoted&quot; &amp; 1/, 'error');
 like(get($dash, "/job?id=$failed")->{content}, qr/&lt;b&gt;said&lt;\/b&gt; 1/, 'message');
 like(get($dash, '/jobs?state=scheduled')->{content}, qr/&lt;script&gt;alert\((<wbr>)?&#39;name&#39;\)/, 'function');

@@ -1,4 +1,5 @@
-# Rates of deliveries: their token is taken when they are handed to the network.
+# Rates of deliveries: their token is taken when they are handed to the network.  Limits of
+# endpoints.
 use strict;
 use warnings;
 
@@ -112,6 +113,90 @@ $node->safe_psql('postgres', q{SELECT defer.endpoint('partner', 'http', headers 
 is($node->safe_psql('postgres', q{SELECT paused_until FROM defer.endpoints}), '', 'a change of the endpoint ends the pause');
 $node->safe_psql('postgres', q{SELECT done FROM defer.reschedule_jobs(states => '{scheduled}', run_at => now())});
 until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $held", 'what was put off can be moved');
+
+# Limits of an endpoint are for all roles that send with it, and for nothing else
+$node->safe_psql('postgres', q{
+	CREATE ROLE other LOGIN;
+	GRANT USAGE ON SCHEMA defer TO other;
+	GRANT EXECUTE ON FUNCTION defer.http, defer.endpoint TO other;
+	SELECT defer.grant_endpoint('partner', 'other');
+	SELECT defer.cancel(id) FROM defer.live_jobs WHERE state = 'retrying'});
+
+sub as_other
+{
+	my ($sql) = @_;
+
+	return $node->safe_psql('postgres', "SET ROLE other; $sql");
+}
+
+# The rest of a call of defer.http() by way of the endpoint
+my $partner = q{endpoint => 'partner', initial_interval => '0', timeout => '1 hour'};
+my $first = $node->safe_psql('postgres', qq{
+	BEGIN;
+	SELECT min(defer.http('GET', '/hang', priority => -100, $partner)) FROM generate_series(1, 6);
+	SELECT defer.endpoint('partner', 'http', concurrency => 2);
+	COMMIT});
+my $hanging = qq{FROM defer.jobs WHERE id BETWEEN $first AND $first + 5};
+
+sub cancel_one
+{
+	return $node->safe_psql('postgres', "SELECT defer.cancel(id, force => true) $hanging AND state = 'running' ORDER BY id LIMIT 1");
+}
+
+until_ok($node, q{SELECT running = 2 AND concurrency = 2 FROM defer.endpoints}, 'as many are sent at a time as the endpoint may have');
+is($node->safe_psql('postgres', qq{SELECT DISTINCT reason, detail FROM defer.why((SELECT max(id) $hanging))}),
+	'concurrency|2 of 2 jobs for endpoint "partner" run', 'defer.why says what the others wait for');
+$since = post('besides', 20);
+until_ok($node, "SELECT count(*) = 20 FROM defer.jobs WHERE id >= $since AND state = 'succeeded'", 'deliveries without an endpoint are sent meanwhile');
+
+# A role with a backlog of higher priority has turns with another
+my $other = as_other(qq{SELECT defer.http('GET', '/record?tag=other', $partner)});
+cancel_one();
+until_ok($node, qq{SELECT count(*) = 3 OR (SELECT state = 'succeeded' FROM defer.jobs WHERE id = $other)
+	$hanging AND started_at IS NOT NULL}, 'the place that is free is taken');
+cancel_one() if $node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $other") ne 'succeeded';
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $other", 'the other role has its turn');
+cmp_ok($node->safe_psql('postgres', "SELECT count(*) $hanging AND started_at < (SELECT started_at FROM defer.jobs WHERE id = $other)"),
+	'<=', 3, 'after one of the first role at most');
+
+# After a crash the places are counted anew, and never too many
+$node->stop('immediate');
+$node->start;
+until_ok($node, qq{SELECT count(*) = 2 $hanging AND state = 'running'}, 'after a crash as many are sent again');
+is($node->safe_psql('postgres', 'SELECT running FROM defer.endpoints'), '2', 'and no more');
+$node->safe_psql('postgres', q{SELECT defer.endpoint('partner', 'http', concurrency => 4)});
+until_ok($node, qq{SELECT (SELECT running FROM defer.endpoints) = count(*) $hanging AND state = 'running' AND
+	(SELECT count(*) $hanging AND state = 'queued') = 0}, 'all the rest, when it is raised');
+$node->safe_psql('postgres', qq{SELECT defer.endpoint('partner', 'http', reset => true); SELECT defer.cancel(id, force => true) $hanging});
+settled($node, 'all have ended');
+is($node->safe_psql('postgres', 'SELECT concurrency, rate, rate_burst, running, next_token FROM defer.endpoints'), '||||', 'its limits are gone');
+
+# A rate, set behind those that wait; it outlives a crash
+$first = $node->safe_psql('postgres', qq{
+	BEGIN;
+	SELECT min(defer.http('GET', '/record?tag=rated', $partner)) FROM generate_series(1, 3);
+	SELECT defer.endpoint('partner', 'http', rate => '1/hour');
+	COMMIT});
+until_ok($node, "SELECT count(*) = 1 FROM defer.jobs WHERE id BETWEEN $first AND $first + 2 AND state = 'succeeded'", 'one is sent');
+$node->stop('immediate');
+$node->start;
+$since = post('between', 5);
+until_ok($node, "SELECT count(*) = 5 FROM defer.jobs WHERE id >= $since AND state = 'succeeded'", 'others are sent after a crash');
+is(arrived('rated'), 1, 'none by way of the endpoint');
+is($node->safe_psql('postgres', qq{SELECT DISTINCT detail, until > now() + '50 minutes', until - next_token < '1 second'
+	FROM defer.endpoints, defer.jobs j, defer.why(j.id) WHERE j.id BETWEEN $first AND $first + 2}),
+	'waits for the next token for endpoint "partner"|t|t', 'defer.why says when the next one is sent');
+
+# Dropped and made by another role: what was meant for the first one fails, however slow it is
+$node->safe_psql('postgres', q{SELECT defer.drop_endpoint('partner')});
+as_other(q{SELECT defer.endpoint('partner', 'http', '} . $http->url('') . q{', rate => '1/300 days')});
+as_other(q{SELECT defer.http('GET', '/record?tag=own', endpoint => 'partner')});
+until_ok($node, q{SELECT next_token > now() + '200 days' FROM defer.endpoints}, 'the other role uses its token');
+is(as_other(qq{SELECT defer.http('GET', '/record?tag=own', endpoint => 'partner') IS NOT NULL}), 't', 'and has one that waits');
+until_ok($node, "SELECT count(*) = 2 FROM defer.jobs WHERE id BETWEEN $first AND $first + 2 AND state = 'failed'",
+	'those of the first owner do not wait for tokens of the second');
+as_other(q{SELECT defer.drop_endpoint('partner')});
+settled($node, 'a dropped endpoint holds up nothing');
 unlike(slurp_file($node->logfile), qr/TRAP|PANIC/, 'no crash of ours');
 $node->stop;
 done_testing();
