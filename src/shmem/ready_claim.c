@@ -252,8 +252,7 @@ ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now, TimestampT
 	reserved_view(database, owner, &wanted.reserved);
 	if (role != NULL)
 		best = best_of_role(role, &wanted, NULL, next_check);
-	best = fairest(best, &wanted);
-	if (best != NULL)
+	if ((best = fairest(best, &wanted)) != NULL)
 	{
 		reserved_enter(best->bundle->tag.queue_id);
 		claim = choose(best, max, &wanted);
@@ -279,17 +278,14 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 		dlist_foreach(iter, &db->roles)
 		{
 			ReadyRole  *role = dlist_container(ReadyRole, node, iter.cur);
-			const Oid	owner = role->tag.owner;
 
-			wanted.mails = may_take(owner, true);
-			if (may_take(owner, false))
-				best = best_of_role(role, &wanted, NULL, next_check);
-			if (best != NULL)
+			wanted.mails = may_take(role->tag.owner, true);
+			if (may_take(role->tag.owner, false) &&
+				(best = best_of_role(role, &wanted, NULL, next_check)) != NULL)
 				break;
 		}
 	}
-	best = fairest(best, &wanted);
-	if (best != NULL)
+	if ((best = fairest(best, &wanted)) != NULL)
 	{
 		/* the others are asked first the next time */
 		dlist_move_tail(&db->roles, &best->bundle->role->node);
