@@ -99,6 +99,11 @@ CREATE FUNCTION defer.log(id bigint, token uuid, message text) RETURNS void
 COMMENT ON FUNCTION defer.log(bigint, uuid, text) IS
 	'adds a message to a job that you have taken, for defer.logs, when you commit. Errors: DF030, DF032 as of defer.complete(), but the transaction can commit';
 
+CREATE FUNCTION defer.as_job(id bigint, token uuid) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_as_job';
+COMMENT ON FUNCTION defer.as_job(bigint, uuid) IS
+	'has your transaction act as a job that you have taken, up to its end: the job is the parent of what it enqueues, and defer.current_job(), defer.when_done(), defer.batch(), defer.inputs(), defer.log(text) and defer.progress() are about it. What you enqueue is your role''s all the same. Another call in the transaction counts instead; with its savepoint it is rolled back. Errors as of defer.complete(), but for DF031; in a job that a worker of the server runs. PREPARE TRANSACTION is an error then';
+
 CREATE FUNCTION defer.lease_state(id bigint, token uuid) RETURNS text
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_lease_state';
 COMMENT ON FUNCTION defer.lease_state(bigint, uuid) IS

@@ -28,6 +28,7 @@
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "job/after.h"
+#include "job/current_job.h"
 #include "job/end.h"
 #include "job/enqueue_options.h"
 #include "job/held.h"
@@ -210,7 +211,7 @@ job_look(int64 id, JobLook *look)
 static void
 check_found(int64 id, const JobLook *look)
 {
-	if (!look->found || !role_may_manage(look->owner))
+	if (!look->found || !(role_may_manage(look->owner) || current_job_is_acted(id)))
 		no_such_job(id);
 }
 

@@ -78,7 +78,8 @@ job_take(int64 id, Job *job)
 {
 	bool		wait = false;
 
-	if (my_worker == NULL && current_job.job != NULL && current_job.job->id == id)
+	if (my_worker == NULL && current_job.job != NULL && current_job.job->id == id &&
+		!current_job_is_acted(id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("job " INT64_FORMAT " is run by defer.drain() in this session", id),

@@ -21,7 +21,9 @@
 #include "base/errcodes.h"
 #include "job/current_job.h"
 #include "job/job_log.h"
+#include "shmem/leases.h"
 #include "shmem/workers.h"
+#include "table/history_table.h"
 
 PG_FUNCTION_INFO_V1(defer_current_job);
 PG_FUNCTION_INFO_V1(defer_log);
@@ -38,11 +40,14 @@ CurrentJob	current_job;
  * A job's statements may run code of other roles: functions in indexes of
  * tables that it only analyzes, SECURITY DEFINER functions, default values.
  * Only code that runs with the rights of the job's owner decides about the job.
- * That includes what the job does after SET ROLE, which it can undo.
+ * That includes what the job does after SET ROLE, which it can undo.  An outside worker
+ * acts as the job with rights of its own.
  */
 void
 current_job_require(const char *function)
 {
+	Oid			role;
+
 	if (current_job.job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -52,14 +57,27 @@ current_job_require(const char *function)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("%s cannot be called within a security-restricted operation", function)));
-	if (InLocalUserIdChange() && !has_privs_of_role(GetUserId(), current_job.job->owner))
+	role = current_job.token != NULL ? current_job.role : current_job.job->owner;
+	if (InLocalUserIdChange() && !has_privs_of_role(GetUserId(), role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to call %s in a job of role \"%s\"", function,
-						GetUserNameFromId(current_job.job->owner, false)),
+						GetUserNameFromId(role, false)),
 				 errdetail("Role \"%s\", as which it is called, is not a member of that role.",
 						   GetUserNameFromId(GetUserId(), false)),
 				 errhint("A SECURITY DEFINER function is called as its owner.")));
+}
+
+/* The same, for what ends the attempt by an error: workers outside of the server call others */
+static void
+require_inside(const char *function, const char *instead)
+{
+	current_job_require(function);
+	if (current_job.token != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be called by a worker outside of the server", function),
+				 errhint("Roll back, and call %s.", instead)));
 }
 
 Datum
@@ -74,7 +92,12 @@ Datum
 defer_log(PG_FUNCTION_ARGS)
 {
 	current_job_require("defer.log()");
-	if (!PG_ARGISNULL(0))
+	if (PG_ARGISNULL(0))
+		PG_RETURN_VOID();
+	if (current_job.token != NULL)
+		log_insert(current_job.job->id, current_job.job->owner, current_job.job->attempt + 1,
+				   GetCurrentTimestamp(), "info", text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	else
 		job_log_add(INFO, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
 }
@@ -92,7 +115,11 @@ defer_progress(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("progress must be between 0 and 1"),
 				 errhint("Give the part that is done, such as 0.5 for half of it.")));
-	worker_set_progress((float4) fraction);
+	if (current_job.token != NULL)
+		(void) lease_beat(MyDatabaseId, current_job.job->id, current_job.token, -1,
+						  (float4) fraction);
+	else
+		worker_set_progress((float4) fraction);
 	PG_RETURN_VOID();
 }
 
@@ -101,7 +128,7 @@ defer_snooze(PG_FUNCTION_ARGS)
 {
 	int64		wait;
 
-	current_job_require("defer.snooze()");
+	require_inside("defer.snooze()", "defer.release()");
 	require_argument(fcinfo, 0, "delay");
 	wait = setting_interval("delay", PG_GETARG_INTERVAL_P(0));
 	if (wait == 0)
@@ -126,7 +153,7 @@ defer_give_up(PG_FUNCTION_ARGS)
 {
 	char	   *reason = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	current_job_require("defer.give_up()");
+	require_inside("defer.give_up()", "defer.fail(retry => false)");
 	current_job.give_up = ERRCODE_JOB_GIVEN_UP;
 	current_job.snooze = false;
 	ereport(ERROR,

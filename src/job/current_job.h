@@ -1,15 +1,20 @@
 /*
  * current_job.h
- *		The job that this process runs.
+ *		The job that this process runs, or that an outside worker acts as (defer.as_job).
  */
 #ifndef DEFER_CURRENT_JOB_H
 #define DEFER_CURRENT_JOB_H
+
+#include "utils/uuid.h"
 
 #include "base/job.h"
 
 typedef struct CurrentJob
 {
 	Job		   *job;			/* NULL: this process runs none */
+	const pg_uuid_t *token;		/* an outside worker acts as the job, which it
+								 * holds by this; NULL: this process runs it */
+	Oid			role;			/* of that worker */
 	bool		snooze;			/* defer.snooze was called ... */
 	int64		snooze_for;		/* ... microseconds */
 	int			give_up;		/* SQLSTATE of the error that fails the job
@@ -26,5 +31,12 @@ extern CurrentJob current_job;
  * which names the function, if not.
  */
 extern void current_job_require(const char *function);
+
+/* Check whether an outside worker, which may be of another role, acts as that job */
+static inline bool
+current_job_is_acted(int64 id)
+{
+	return current_job.token != NULL && current_job.job->id == id;
+}
 
 #endif							/* DEFER_CURRENT_JOB_H */

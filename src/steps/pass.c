@@ -152,17 +152,17 @@ read_name(FunctionCallInfo fcinfo, const char *function)
 	current_job_require(function);
 	name = args_required_text(fcinfo, 0, "name");
 	args_check_name("step", name, STEP_NAME_MAX);
+	if (current_job.job->kind != JOB_PROCEDURE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("step \"%s\" is in a job that is not a procedure", name),
+				 errhint("Make a procedure of the function, and enqueue that.")));
 	if (my_worker == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("step \"%s\" cannot be run by defer.drain()", name),
 				 errdetail("Steps commit."),
 				 errhint("Let a worker run the job.")));
-	if (current_job.job->kind != JOB_PROCEDURE)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("step \"%s\" is in a job that is not a procedure", name),
-				 errhint("Make a procedure of the function, and enqueue that.")));
 	begin_pass();
 	check_no_misuse();
 	return name;

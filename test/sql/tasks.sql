@@ -200,6 +200,52 @@ SET ROLE tasks_app;
 SELECT state, attempt, error FROM defer.jobs WHERE id = :id;
 SELECT outcome FROM defer.attempts WHERE job_id = :id ORDER BY finished_at;
 
+-- The worker's transaction acts as the job
+RESET ROLE;
+CREATE FUNCTION tasks.child() RETURNS void LANGUAGE sql AS '';
+SET ROLE tasks_app;
+SELECT defer.enqueue('tasks resize', '{"id": 10}') AS acted \gset
+SELECT defer.enqueue('tasks resize', '{"id": 11}') AS other \gset
+SET ROLE tasks_worker;
+SELECT defer.as_job(:acted, :'taken_token');
+SELECT token AS acted_token FROM take_soon('{tasks resize}') \gset
+SELECT token AS other_token FROM take_soon('{tasks resize}') \gset
+SET ROLE tasks_other;
+SELECT defer.as_job(:acted, :'acted_token');
+SET ROLE tasks_worker;
+BEGIN;
+SELECT defer.as_job(:acted, :'acted_token');
+SELECT defer.current_job() = :acted AS current;
+SELECT defer.log('as the job');
+SELECT defer.progress(0.75);
+SELECT defer.enqueue('tasks.child', delay => '1 day') AS child \gset
+SAVEPOINT s;
+SELECT defer.as_job(:other, :'other_token');
+SELECT defer.current_job() = :other AS current;
+ROLLBACK TO s;
+SELECT defer.current_job() = :acted AS current;
+SAVEPOINT s;
+SELECT defer.snooze('1 s');
+ROLLBACK TO s;
+SELECT defer.give_up();
+ROLLBACK TO s;
+CALL defer.step('s', 'tasks.child');
+ROLLBACK TO s;
+SELECT defer.when_done('tasks.child') > 0 AS when_done;
+SELECT defer.complete(:acted, :'acted_token');
+COMMIT;
+SELECT defer.current_job();
+SELECT defer.log('outside');
+BEGIN;
+SELECT defer.as_job(:other, :'other_token');
+PREPARE TRANSACTION 'tasks';
+SELECT defer.complete(:other, :'other_token');
+RESET ROLE;
+SELECT parent_id = :acted AS parent, owner FROM defer.jobs WHERE id = :child;
+SELECT message, attempt FROM defer.logs WHERE job_id = :acted;
+SELECT state FROM defer.jobs WHERE id = :acted;
+SET ROLE tasks_app;
+
 -- Cancel
 SELECT defer.enqueue('tasks resize', '{"id": 3}') AS id \gset
 SET ROLE tasks_worker;
