@@ -42,6 +42,7 @@
 #include "base/timer.h"
 #include "base/wait_events.h"
 #include "shmem/databases.h"
+#include "shmem/dependents.h"
 #include "shmem/scheduler_wake.h"
 #include "shmem/senders.h"
 #include "shmem/workers.h"
@@ -381,6 +382,7 @@ note_commit_prepared(void)
 {
 	DatabaseSlot *slot;
 
+	dependents_prepared_end(true);
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	slot = database_slot(MyDatabaseId, false);
 	if (slot != NULL)
@@ -412,6 +414,8 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		run_utility(pstmt, query, read_only, context, params, environment, receiver, completion);
 		return;
 	}
+	if (commit_prepared)
+		dependents_prepared_begin();
 	database = database_wanted_empty(stmt);
 	withdrawn = OidIsValid(database) && withdraw_from(database);
 	PG_TRY();
@@ -422,6 +426,8 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	{
 		if (withdrawn)
 			end_withdrawal(database);
+		if (commit_prepared)
+			dependents_prepared_end(false);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -58,13 +58,12 @@ database_slot(Oid database, bool create)
 	if (!create || unused == NULL)
 		return NULL;
 	memset(unused, 0, sizeof(DatabaseSlot));
-	unused->database = database;
 	unused->next_schedule = unused->next_lease = unused->next_work = DT_NOEND;
 	unused->next_wake = DT_NOEND;
 	unused->rollup_many = PG_UINT32_MAX;	/* until the scheduler knows */
 	pg_atomic_init_u32(&unused->rollup, 0);
-	for (int i = 0; i < DEPENDENTS_CELLS; i++)
-		pg_atomic_init_u32(&unused->dependents[i], 0);
+	dependents_slot_init(unused);
+	unused->database = database;
 	return unused;
 }
 

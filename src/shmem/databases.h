@@ -88,8 +88,14 @@ typedef struct DatabaseSlot
 	bool		dependents_loaded;	/* under dependents_lock: the counters are
 									 * complete */
 	uint32		dependents_generation;	/* changes when they are made anew */
-	pg_atomic_uint32 dependents[DEPENDENTS_CELLS];	/* written under that
-													 * lock, read without */
+	int			dependents_prepared;	/* COMMIT PREPARED under way */
+	pg_atomic_uint32 dependents_version;	/* grows before a counter gets
+											 * smaller */
+	uint32		dependents_since;	/* another one for each database that has
+									 * the slot */
+	/* written under dependents_lock, read without */
+	pg_atomic_uint32 dependents[DEPENDENTS_CELLS];
+	pg_atomic_uint32 dependents_opening[DEPENDENTS_CELLS];
 } DatabaseSlot;
 
 extern DatabaseSlot *database_slots;	/* [shared->ndatabase_slots] */

@@ -3,11 +3,14 @@
  *		Jobs that come after other jobs: see dependents.h.
  *
  * A dependency is open until the job that it awaits has ended.  For each database
- * there are counters of open dependencies, by the awaited job's id modulo their number.  A
- * transaction counts its dependencies before they are visible, and takes them off
- * after they are visibly closed, so a counter is never too low.  It may be too
- * high, which costs a look into the table: where transactions were prepared, or
- * the counters were made anew meanwhile.
+ * there are two counters of open dependencies for the awaited job's id modulo their
+ * number: "opening" of those that are not committed, and one of the others, which each
+ * scheduler makes anew when it starts.  A transaction counts its dependencies before
+ * they are visible, puts them from the one to the other after that, and takes them off
+ * after they are visibly closed.  Who reads "opening" first, and sees that nothing was
+ * taken off meanwhile (dependents_version), finds each that is visible.  A counter may
+ * be too high, which costs a look into the table: where transactions were prepared, or
+ * it was made anew meanwhile.  test/model/counters.pml is a model of this.
  *
  * No transaction waits for another one.  So two things could be missed.
  *
@@ -67,6 +70,7 @@ typedef struct Dependents
 	pg_atomic_uint32 flight;	/* sum over the cells */
 	uint64		ended_all;		/* more jobs have ended than are known by id */
 	uint32		generation;		/* of counters, of all databases */
+	uint32		slots;			/* databases that were given one */
 	StampCell	cells[STAMP_CELLS];
 } Dependents;
 
@@ -78,9 +82,8 @@ typedef struct Note
 	int64		id;
 	SubTransactionId subid;
 	int32		flight;			/* publications */
-	int32		opened;			/* dependencies, counted already ... */
-	bool		counted;		/* ... in counters of this generation */
-	uint32		generation;
+	int32		opened;			/* dependencies */
+	int32		opening;		/* of these are counted already */
 	int32		closed;			/* dependencies, to be taken off ... */
 	uint32		closed_generation;	/* ... these counters */
 	uint64		start;			/* the clock before the first publication */
@@ -92,6 +95,8 @@ static struct
 	bool		may_merge;		/* into notes of earlier calls */
 	uint64		start;			/* the clock before the first look */
 	uint32		generation;		/* of the counters, likewise */
+	DatabaseSlot *slot;			/* with what is opening ... */
+	uint32		since;			/* ... of this database; 0: nothing is */
 	int			nended;			/* MAX_ENDED + 1: more */
 	int64		ended[MAX_ENDED];
 	int			ntold;			/* DEPENDENTS_TOLD + 1: all */
@@ -142,6 +147,20 @@ next_stamp(void)
 	return pg_atomic_add_fetch_u64(&dependents->clock, 1);
 }
 
+void
+dependents_slot_init(DatabaseSlot *slot)
+{
+	pg_atomic_init_u32(&slot->dependents_version, 0);
+	for (int i = 0; i < DEPENDENTS_CELLS; i++)
+	{
+		pg_atomic_init_u32(&slot->dependents[i], 0);
+		pg_atomic_init_u32(&slot->dependents_opening[i], 0);
+	}
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	slot->dependents_since = ++dependents->slots;
+	LWLockRelease(shared->dependents_lock);
+}
+
 /* This database's slot, without a lock: it is used while it is this database's */
 static DatabaseSlot *
 my_slot(void)
@@ -171,10 +190,23 @@ is_counted(int64 id)
 	return !awaited_is_event(id);
 }
 
+/* Check whether all that is committed is counted */
+static bool
+is_loaded(const DatabaseSlot *slot)
+{
+	return slot->dependents_loaded && slot->dependents_prepared == 0;
+}
+
 static pg_atomic_uint32 *
 counter(DatabaseSlot *slot, int64 id)
 {
 	return &slot->dependents[(uint64) id % DEPENDENTS_CELLS];
+}
+
+static pg_atomic_uint32 *
+opening_counter(DatabaseSlot *slot, int64 id)
+{
+	return &slot->dependents_opening[(uint64) id % DEPENDENTS_CELLS];
 }
 
 /* ------------------------------------------------------------------------
@@ -189,6 +221,8 @@ begin_pending(void)
 	pending.any = true;
 	pending.may_merge = true;
 	pending.start = 0;
+	pending.slot = NULL;
+	pending.since = 0;
 	pending.nended = pending.ntold = 0;
 	pending.notes = NULL;
 	pending.children = NULL;
@@ -229,32 +263,35 @@ note_of(int64 id)
 	return note;
 }
 
+/* What it has opened is not counted as such any more; under dependents_lock */
+static void
+end_opening(const Note *note)
+{
+	if (note->opening > 0 && pending.slot->dependents_since == pending.since)
+		pg_atomic_fetch_sub_u32(opening_counter(pending.slot, note->id), note->opening);
+}
+
 /* Take back what the transaction has already counted; under dependents_lock */
 static void
-undo_note(const Note *note, DatabaseSlot *slot)
+undo_note(const Note *note)
 {
 	if (note->flight > 0)
 	{
 		stamp_cell(note->id)->flight -= note->flight;
 		pg_atomic_fetch_sub_u32(&dependents->flight, note->flight);
 	}
-	if (note->opened > 0 && note->counted && slot != NULL &&
-		slot->dependents_generation == note->generation)
-		pg_atomic_fetch_sub_u32(counter(slot, note->id), note->opened);
+	end_opening(note);
 }
 
 /* Undo the notes from one on */
 static void
 undo_notes(int first)
 {
-	DatabaseSlot *slot;
-
 	if (pending.nnotes <= first)
 		return;
-	slot = my_slot();
 	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
 	for (int i = first; i < pending.nnotes; i++)
-		undo_note(&pending.notes[i], slot);
+		undo_note(&pending.notes[i]);
 	LWLockRelease(shared->dependents_lock);
 	pending.nnotes = first;
 }
@@ -287,10 +324,6 @@ dependents_publish(int64 parent_id)
 	LWLockRelease(shared->dependents_lock);
 }
 
-/*
- * All of a note are counted in one generation: of those before a change of it, the
- * commit counts again.
- */
 void
 dependents_opened(int64 awaits_id)
 {
@@ -300,20 +333,21 @@ dependents_opened(int64 awaits_id)
 	if (shared == NULL || !is_counted(awaits_id))
 		return;
 	note = note_of(awaits_id);
-	slot = my_slot();
-	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
-	if (slot == NULL)
-		note->counted = false;
-	else if (note->opened == 0)
-	{
-		note->counted = true;
-		note->generation = slot->dependents_generation;
-	}
-	else if (note->generation != slot->dependents_generation)
-		note->counted = false;
 	note->opened++;
-	if (note->counted)
-		pg_atomic_fetch_add_u32(counter(slot, awaits_id), 1);
+	slot = my_slot();
+	if (slot == NULL)
+		return;
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	if (pending.since == 0)
+	{
+		pending.slot = slot;
+		pending.since = slot->dependents_since;
+	}
+	if (pending.slot == slot && pending.since == slot->dependents_since)
+	{
+		note->opening++;
+		pg_atomic_fetch_add_u32(opening_counter(slot, awaits_id), 1);
+	}
 	LWLockRelease(shared->dependents_lock);
 }
 
@@ -332,14 +366,25 @@ bool
 dependents_may_have(int64 id)
 {
 	DatabaseSlot *slot;
+	uint32		version;
 
 	if (shared == NULL || !is_counted(id))
 		return true;
 	slot = my_slot();
-	if (slot == NULL || !slot->dependents_loaded)
+	if (slot == NULL)
+		return true;
+	version = pg_atomic_read_u32(&slot->dependents_version);
+	pg_read_barrier();
+	if (!is_loaded(slot))
 		return true;
 	pg_read_barrier();
-	return pg_atomic_read_u32(counter(slot, id)) != 0;
+	if (pg_atomic_read_u32(opening_counter(slot, id)) != 0)
+		return true;
+	pg_read_barrier();			/* what is not there any more is in this one */
+	if (pg_atomic_read_u32(counter(slot, id)) != 0)
+		return true;
+	pg_read_barrier();
+	return pg_atomic_read_u32(&slot->dependents_version) != version;
 }
 
 /* Before the first look into the table */
@@ -375,18 +420,23 @@ dependents_closed(int64 awaits_id)
 {
 	DatabaseSlot *slot;
 	Note	   *note;
+	uint32		generation;
 
 	if (shared == NULL || !is_counted(awaits_id))
 		return;
 	slot = my_slot();
+	if (slot == NULL)
+		return;
 
 	/* if it may not have been counted it is not taken off */
-	if (slot == NULL || !slot->dependents_loaded)
+	generation = slot->dependents_generation;
+	pg_read_barrier();
+	if (!is_loaded(slot))
 		return;
 	note = note_of(awaits_id);
 	if (note->closed == 0)
-		note->closed_generation = slot->dependents_generation;
-	if (note->closed_generation == slot->dependents_generation)
+		note->closed_generation = generation;
+	if (note->closed_generation == generation)
 		note->closed++;
 }
 
@@ -422,11 +472,14 @@ commit_note(const Note *note, DatabaseSlot *slot)
 	StampCell  *cell = stamp_cell(note->id);
 	uint64		stamp;
 
-	if (note->opened > 0 && slot != NULL &&
-		(!note->counted || note->generation != slot->dependents_generation))
+	if (note->opened > 0 && slot != NULL)
 		pg_atomic_fetch_add_u32(counter(slot, note->id), note->opened);
+	end_opening(note);
 	if (note->closed > 0 && slot != NULL && note->closed_generation == slot->dependents_generation)
+	{
+		pg_atomic_fetch_add_u32(&slot->dependents_version, 1);
 		pg_atomic_fetch_sub_u32(counter(slot, note->id), note->closed);
+	}
 	if (note->flight == 0)
 		return;
 	if (cell->ended > note->start || dependents->ended_all > note->start)
@@ -552,8 +605,10 @@ commit_pending(void)
 static void
 prepare_pending(void)
 {
-	for (int i = 0; i < pending.nnotes; i++)
-		pending.notes[i].opened = 0;
+	DatabaseSlot *slot = my_slot();
+
+	for (int i = 0; i < pending.nnotes && slot != NULL; i++)
+		pg_atomic_fetch_add_u32(counter(slot, pending.notes[i].id), pending.notes[i].opened);
 	undo_notes(0);
 }
 
@@ -642,7 +697,9 @@ dependents_load_begin(void)
 {
 	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
 	my_database->dependents_loaded = false;
+	pg_write_barrier();
 	my_database->dependents_generation = ++dependents->generation;
+	pg_atomic_fetch_add_u32(&my_database->dependents_version, 1);
 	for (int i = 0; i < DEPENDENTS_CELLS; i++)
 		pg_atomic_write_u32(&my_database->dependents[i], 0);
 	LWLockRelease(shared->dependents_lock);
@@ -660,5 +717,30 @@ dependents_load_end(void)
 {
 	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
 	my_database->dependents_loaded = true;
+	LWLockRelease(shared->dependents_lock);
+}
+
+void
+dependents_prepared_begin(void)
+{
+	DatabaseSlot *slot = my_slot();
+
+	if (slot == NULL)
+		return;
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	slot->dependents_prepared++;
+	LWLockRelease(shared->dependents_lock);
+}
+
+void
+dependents_prepared_end(bool committed)
+{
+	DatabaseSlot *slot = my_slot();
+
+	if (slot == NULL)
+		return;
+	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
+	slot->dependents_loaded = slot->dependents_loaded && !committed;
+	slot->dependents_prepared = Max(slot->dependents_prepared - 1, 0);
 	LWLockRelease(shared->dependents_lock);
 }

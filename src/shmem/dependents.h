@@ -42,6 +42,15 @@ typedef struct DependentsTold
 extern Size dependents_shmem_size(void);
 extern void dependents_shmem_init(void);	/* under AddinShmemInitLock */
 extern void dependents_init(void);	/* in _PG_init */
+struct DatabaseSlot;
+extern void dependents_slot_init(struct DatabaseSlot *slot);	/* of a new database */
+
+/*
+ * Around COMMIT PREPARED, which has no callback: what it makes visible is counted when
+ * the scheduler has loaded it, which it is told after this.
+ */
+extern void dependents_prepared_begin(void);
+extern void dependents_prepared_end(bool committed);
 
 /*
  * The side that enqueues.  Begin, publish each job before looking whether it has

@@ -103,6 +103,38 @@ for my $how (qw(immediate fast kill_worker kill_scheduler))
 	batches_are_right($how);
 }
 
+# What is enqueued while the scheduler starts, and counts what it sees, is counted, too
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION fans_out_slowly() RETURNS void LANGUAGE sql AS $$
+		INSERT INTO public.effect VALUES (defer.current_job());
+		SELECT defer.when_done('public.tally');
+		SELECT count(defer.enqueue('public.work')) FROM generate_series(1, 10);
+		SELECT public.gated('counted')$$;
+	CREATE FUNCTION nothing() RETURNS void LANGUAGE sql AS 'SELECT'});
+for my $how ('is terminated', 'loads again')
+{
+	my $slow = value(q{SELECT defer.enqueue('fans_out_slowly')});
+	my $scheduler = value(q{SELECT pid FROM defer.workers WHERE kind = 'scheduler' AND database = 'postgres'});
+	state_is($slow, 'running', "the scheduler $how: a job enqueues others");
+	if ($how eq 'is terminated')
+	{
+		value("SELECT pg_terminate_backend($scheduler)");
+		until_ok($node, "SELECT EXISTS (SELECT FROM defer.workers WHERE kind = 'scheduler' AND database = 'postgres' AND pid <> $scheduler)", 'another one starts');
+	}
+	else
+	{
+		value(q{BEGIN; SELECT defer.enqueue('work'); PREPARE TRANSACTION 'p'});
+		value(q{COMMIT PREPARED 'p'});
+	}
+	# a worker of a role that had none shows that it has loaded
+	my $role = $how eq 'is terminated' ? 'alice' : 'bob';
+	state_is(value("SET ROLE $role; SELECT defer.enqueue('nothing')"), 'succeeded', 'it has');
+	value(q{INSERT INTO gate VALUES ('counted')});
+	state_is($slow, 'succeeded', 'the job ends');
+	until_ok($node, "SELECT state = 'succeeded' AND result = '\"10 0 0 0\"' FROM defer.jobs WHERE id = " . callbacks($slow), "the scheduler $how: its batch is counted");
+	value(q{DELETE FROM gate});
+}
+
 # Jobs of a batch do not wait to be counted for a longer job that was taken with them
 $node->append_conf('postgresql.conf', 'defer.max_workers = 1');
 $node->restart;
