@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/job_kind.h"
@@ -28,6 +29,7 @@
 #include "table/job_by_id.h"
 #include "job/after.h"
 #include "job/control.h"
+#include "job/current_job.h"
 #include "job/dependents.h"
 #include "job/end.h"
 #include "job/held.h"
@@ -329,6 +331,21 @@ has_own(const Job *job)
 	return kind_has_own(job->kind) && dependency_own(job->id, PG_INT32_MIN, 1, &rows) > 0;
 }
 
+/*
+ * Delete the rows of a step that waited.  It does so itself, unless the job ends before
+ * it is called again, or is called with a procedure without that step.
+ */
+static void
+end_step_wait(const Job *job, char state)
+{
+	if (job->kind != JOB_PROCEDURE || (state == STATE_SUCCEEDED && !current_job.has_pass))
+		return;
+	/* values stored out of line are not deleted without one */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) dependents_wait_end(job->id);
+	PopActiveSnapshot();
+}
+
 void
 dependents_end(const Job *job, char state)
 {
@@ -342,6 +359,8 @@ dependents_end(const Job *job, char state)
 	fan_out_close(job->id);
 	if (state != STATE_SUCCEEDED && has_own(job))
 		dependents_tell(job->id, false);
+	else
+		end_step_wait(job, state);
 	if (!awaited && !held)
 		return;
 	if (settling || dependents_settle(&ended, SETTLE_AT_END, &busy) || busy)

@@ -103,6 +103,18 @@ $session->quit;
 state_is($long, 'succeeded', 'another emit counts');
 is(query("SELECT defer.result($long)"), '{"answer": 2}', 'with its payload');
 
+# One that ends between its event and its next pass leaves no rows; nor one whose procedure has lost the step
+query(q{CREATE PROCEDURE changes() LANGUAGE plpgsql AS 'BEGIN CALL defer.wait_event(''old'', ''change''); END'});
+my $cancelled_job = query(q{SELECT defer.enqueue('waits', '["change"]')});
+my $changed = query(q{SELECT defer.enqueue('changes')});
+state_is($_, 'waiting', 'it waits') for $cancelled_job, $changed;
+query(q{CREATE OR REPLACE PROCEDURE changes() LANGUAGE plpgsql AS 'BEGIN CALL defer.step(''new'', ''pg_catalog.now''); END';
+	SELECT defer.pause('waits'); SELECT defer.emit('change')});
+until_ok($node, "SELECT state = 'queued' FROM defer.jobs WHERE id = $cancelled_job", 'it is woken');
+query("SELECT defer.cancel($cancelled_job); SELECT defer.resume('waits')");
+state_is($changed, 'succeeded', 'the other one goes on with what the procedure is now');
+is(query('SELECT count(*) FROM defer.dependency'), '0', 'they leave no rows');
+
 # Prepared transactions
 my $prepared = query(q{SELECT defer.enqueue('waits', '["prepared"]')});
 state_is($prepared, 'waiting', 'one waits');
