@@ -24,6 +24,8 @@ and the like.
   --version N        of this deploy, a whole number (0): what a higher one has declared is left alone
   --prune            remove schedules that no file declares any more
   --name NAME        of this worker, for those who look
+  --poll             look for jobs up to every second, for a pooler in transaction mode: otherwise
+                     the server says when there are some, and a connection waits for that
   --once             end when there is no job to run
   --log-level LEVEL  debug, info, warn or error (info)
 
@@ -42,6 +44,7 @@ const OPTIONS = {
 	version: { type: 'string', default: '0' },
 	prune: { type: 'boolean', default: false },
 	name: { type: 'string' },
+	poll: { type: 'boolean', default: false },
 	once: { type: 'boolean', default: false },
 	'log-level': { type: 'string', default: 'info' },
 	help: { type: 'boolean', short: 'h', default: false },
@@ -102,6 +105,7 @@ function options() {
 		app: values.app ?? appName(),
 		prune: values.prune,
 		name: values.name,
+		poll: values.poll,
 		once: values.once,
 		logLevel: values['log-level'],
 	};

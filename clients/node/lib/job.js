@@ -11,6 +11,8 @@ import { CANCELLED, Cancelled, connectionLost, DeferError, ENDED, Fail, LeaseLos
 import { interval } from './options.js';
 import { Session } from './database.js';
 
+// What ends a transaction, or begins one: the worker does that
+const OF_TRANSACTIONS = /^[\s;]*(begin|start\s+transaction|commit|end|abort|rollback(?!\s+(work\s+|transaction\s+)?to\b)|prepare\s+transaction)\b/i;
 const PROGRESS_PAUSE = 500;
 const SHUT_DOWN = '57P01';
 
@@ -124,9 +126,15 @@ export class Job {
 		// like the client, but its statements wait for each other, and its first error is kept
 		return Object.create(client, {
 			session: { value: session },
-			query: { value: (...args) => session.query(...args) },
+			query: { value: (...args) => this.#query(session, ...args) },
 			release: { value: () => {} },
 		});
+	}
+
+	async #query(session, ...args) {
+		if (OF_TRANSACTIONS.test(args[0]?.text ?? args[0]))
+			throw new DeferError('the transaction of ctx.client() ends with the job: for one of your own use ctx.complete()');
+		return session.query(...args);
 	}
 
 	/** End the job in a transaction of the handler's own. */
@@ -270,6 +278,10 @@ export class Job {
 	}
 
 	async #failed(error) {
+		const transaction = await this.#transaction?.catch(() => null);
+		// a handler is told of a connection that the server has closed in the driver's words
+		const shutDown = [error, transaction?.session.error].some((e) => e?.code === SHUT_DOWN && connectionLost(e));
+
 		await this.rollback();
 		try {
 			if (error?.code === LOST || error?.code === ENDED && !this.#given)
@@ -278,9 +290,9 @@ export class Job {
 				await this.release('0');
 				return 'cancelled';
 			}
-			if (error instanceof Release || error?.code === SHUT_DOWN && connectionLost(error)) {
-				await this.release(interval(error.delay ?? '0'));
-				return `given back: ${error.message}`;
+			if (error instanceof Release || shutDown) {
+				await this.release(interval(error?.delay ?? '0'));
+				return `given back: ${error?.message ?? error}`;
 			}
 			if (this.#abort.signal.reason instanceof LeaseLost && error === this.#abort.signal.reason)
 				return this.#notOurs(error);

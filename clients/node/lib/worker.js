@@ -1,7 +1,7 @@
 // The worker: takes jobs, runs them at once, keeps their leases, and stops without losing any.
 //
-//   control   one connection: take, heartbeats, ends of jobs without a transaction
-//   waiter    says when to look for jobs
+//   taking    one connection: takes jobs, and waits for them
+//   control   one connection: heartbeats, ends of jobs without a transaction
 //   pool      connections of the jobs' transactions
 import pg from 'pg';
 import { hostname } from 'node:os';
@@ -11,7 +11,7 @@ import { declareAll } from './declare.js';
 import { Endings } from './endings.js';
 import { interval } from './options.js';
 import { Job } from './job.js';
-import { Waiter } from './wait.js';
+import { Clock, Waiter } from './wait.js';
 
 const MOST = 500;				// of one call of take
 const LONGEST_PAUSE = 5000;		// between tries to connect
@@ -29,13 +29,15 @@ export class Worker {
 	#beat = null;
 	#beating = false;
 
-	/** options: declarations, concurrency, connections, lease (seconds), queues, name, app, version, prune, once, grace (seconds), log */
+	/** options: declarations, concurrency, connections, lease (seconds), queues, name, app, version, prune, once, poll, grace (seconds), log */
 	constructor(options) {
 		this.options = options;
 		this.log = options.log;
 		this.functions = new Map(options.declarations.map((declaration) => [declaration.name, declaration.fn]));
 		this.control = new Control('defer-worker');
-		this.waiter = new Waiter([...this.functions.keys()]);
+		this.taking = new Control('defer-worker');
+		this.waiter = options.poll || options.once ? new Clock()
+			: new Waiter(this.taking, [...this.functions.keys()], options.queues, this.log);
 		this.pool = new pg.Pool({ application_name: 'defer-worker', ...connection(),
 			max: options.connections ?? Math.min(options.concurrency, 10) });
 		this.pool.on('error', () => {});
@@ -72,23 +74,29 @@ export class Worker {
 		this.#beat = setInterval(() => this.#heartbeat(), lease * 1000 / 3);
 		this.log.info(`worker ${this.name}: ${declarations.map(({ name }) => name).join(', ')}; ${this.options.concurrency} at once`);
 		while (!this.#stopping) {
+			const idle = this.#running.size === 0;
 			const free = this.#free();
-			const taken = free > 0 ? await this.#take(Math.min(free, MOST)) : 0;
+			const taken = free > 0 ? await this.#take(Math.min(free, MOST)) : null;
 
-			if (taken > 0) {
+			if (taken > 0)
 				this.waiter.busy();
-				continue;
-			}
-			if (free > 0 && once && this.#running.size === 0)
+			else if (once && idle && taken === 0)
 				break;
-			if (free > 0)
-				await Promise.race([this.waiter.wait(), this.#changed()]);
+			else if (free > 0)
+				await this.#wait();
 			else
 				await this.#changed();
 		}
 		this.#stopping = true;
 		await this.#drain();
 		return this.#abandoned > 0 ? 1 : 0;
+	}
+
+	// A place that becomes free meanwhile is no reason to look again: there is no job for it
+	async #wait() {
+		const work = this.waiter.wait().then(() => true);
+
+		while (!this.#stopping && !await Promise.race([work, this.#changed().then(() => this.options.once)]));
 	}
 
 	async #declare(declarations) {
@@ -132,7 +140,7 @@ export class Worker {
 		let rows;
 
 		try {
-			({ rows } = await this.control.query('SELECT id, token, task, args, attempt, max_attempts, metadata, group_key, deadline, '
+			({ rows } = await this.taking.query('SELECT id, token, task, args, attempt, max_attempts, metadata, group_key, deadline, '
 				+ 'pg_catalog.date_part(\'epoch\', deadline OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()) AS seconds_left '
 				+ 'FROM defer.take($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.int4, $4::pg_catalog.interval, $5::pg_catalog.text)',
 			[[...this.functions.keys()], this.options.queues ?? null, n, interval(this.options.lease), this.name]));
@@ -145,7 +153,7 @@ export class Worker {
 			if (error.code === '42501' || error.code === '42883')
 				throw error;
 			await Promise.race([pause(500), this.#changed()]);
-			return 0;
+			return null;
 		}
 		for (const row of rows) {
 			const job = new Job(this, row);
@@ -224,12 +232,12 @@ export class Worker {
 			this.#kill?.();
 		this.#stopping = true;
 		this.slotChanged();
-		this.waiter.wake();
 	}
 
 	#kill = null;
 
 	async #drain() {
+		this.taking.destroy();
 		const late = new Promise((resolve) => {
 			this.#kill = resolve;
 			setTimeout(resolve, this.options.grace * 1000).unref();
@@ -239,9 +247,9 @@ export class Worker {
 		if (await Promise.race([all, late]))
 			await this.#giveBack();
 		clearInterval(this.#beat);
-		await this.waiter.end();
 		await this.control.end();
 		await Promise.race([this.pool.end(), pause(1000)]);
+		this.log.info(`worker ${this.name}: has ended`);
 	}
 
 	async #giveBack() {

@@ -35,6 +35,11 @@ test('tasks are declared with their settings', options, async () => {
 		AND (schema ->> '$comment')::jsonb ->> 'app' = 'test'`), 9);
 });
 
+test('an idle worker waits, and runs no query', options, async () => {
+	await until(`SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'defer-worker' AND state = 'active'
+		AND query LIKE 'CALL defer.wait_for_work%' AND backend_xmin IS NULL`);
+});
+
 test('a call enqueues, the worker runs it, and the result comes back', options, async () => {
 	assert.deepEqual(await awaitResult(add)(1, 41), { sum: 42 });
 	const { id } = await add(1, 1);
@@ -124,6 +129,17 @@ test('an error of the transaction that a handler catches is the error of the att
 	assert.equal(await effects(id), 0);
 });
 
+test('a handler does not end the transaction of its job, but has savepoints', options, async () => {
+	const { id } = await write('commit', 'commit');
+
+	assert.match((await ended(id, 'failed')).error, /ends with the job/);
+	assert.equal(await effects(id), 0);
+	const saved = await write('savepoint', 'savepoint');
+
+	await ended(saved.id, 'succeeded');
+	assert.equal(await effects(saved.id), 1);
+});
+
 test('complete in the transaction of the handler', options, async () => {
 	const { id } = await own('commit');
 
@@ -168,7 +184,7 @@ test('a job that is cancelled tells its handler, and leaves nothing', options, a
 test('connections that break, and a server that ends sessions', options, async () => {
 	const { id } = await patient();
 
-	await until("SELECT state = 'running' FROM defer.jobs WHERE id = $1", [id]);
+	await until("SELECT state = 'running' AND progress = 0.5 FROM defer.jobs WHERE id = $1", [id]);
 	await value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'defer-worker'");
 	assert.deepEqual(await awaitResult(add)(2, 2), { sum: 4 });
 	await cancelExecution(id, true);

@@ -20,6 +20,13 @@ const write = async (what, how) => {
 	}
 	if (how === 'caught')
 		await client.query('SELECT 1 / 0').catch(() => {});
+	if (how === 'commit')
+		await client.query('COMMIT');
+	if (how === 'savepoint') {
+		await client.query('SAVEPOINT s');
+		await client.query('INSERT INTO effect VALUES ($1, $2)', [job.id, what]);
+		await client.query('ROLLBACK TO s');
+	}
 	return job.attempt;
 };
 
