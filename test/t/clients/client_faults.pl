@@ -1,4 +1,4 @@
-# Workers of clients/node among faults: they are killed, hang beyond their leases, lose their
+# Workers of clients/ among faults: they are killed, hang beyond their leases, lose their
 # connections; sessions are terminated, the server crashes and stops.  Each effect is committed
 # once, and nothing is lost or left.  With DEFER_CHECK_CLIENTS only, which tools/check-clients sets.
 use strict;
@@ -12,11 +12,21 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 plan skip_all => 'only with DEFER_CHECK_CLIENTS, which make check-clients sets' if !$ENV{DEFER_CHECK_CLIENTS};
-plan skip_all => $_ for grep { $_ } NodeClient::missing();
+
+# The commands, by the name of the worker; each has a task of its own
+my %command = (
+	node => 'node clients/node/bin/defer-worker.js --app faults --log-level debug clients/node/test/faults',
+	python => 'env PYTHONPATH=clients/python:clients/python/tests /usr/bin/python3 -m defer_postgres risky');
+my %task = (node => 'risky', python => 'risky_python');
+my %missing = (node => scalar(NodeClient::missing()), python => system(q{/usr/bin/python3 -c 'import psycopg' 2>/dev/null}) == 0 ? undef : 'no psycopg');
+my @names = grep { !$missing{$_} } sort keys %command;
+
+plan skip_all => 'neither node nor psycopg is there' if !@names;
+diag("$_: $missing{$_}") for grep { $missing{$_} } sort keys %missing;
 
 my $node = new_server('main', q{defer.max_workers = 2
 defer.retention = 0
-max_connections = 60});
+max_connections = 80});
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my (@workers, @files);
 
@@ -30,7 +40,7 @@ sub start_worker
 {
 	my ($name) = @_;
 	my $loop = qq{while [ ! -e $folder/stop ]; do
-		node clients/node/bin/defer-worker.js --app faults --lease 1 --grace 1 --concurrency 8 --log-level debug clients/node/test/faults &
+		$command{$name} --lease 1 --grace 1 --concurrency 8 &
 		echo \$! >$folder/$name.pid; wait \$!; done};
 
 	return IPC::Run::start([ 'bash', '-c', $loop ], '<', '/dev/null', '>', "$folder/$name.log", '2>&1');
@@ -39,7 +49,7 @@ sub start_worker
 sub load_begins
 {
 	my ($what) = @_;
-	my $client = client_start($node, q{SELECT 'ack ' || defer.enqueue('risky', '[]') FROM generate_series(1, 20);}, 'SELECT pg_sleep(0.05);');
+	my $client = client_start($node, map { "SELECT 'ack ' || defer.enqueue('$task{$_}', '[]') FROM generate_series(1, 10);" } @names);
 	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM effect');
 
 	until_ok($node, "SELECT count(*) > $before + 50 FROM effect", "$what: under load");
@@ -55,15 +65,15 @@ sub load_ends
 	return;
 }
 
-push @workers, start_worker('one'), start_worker('two');
-until_ok($node, q{SELECT count(*) = 1 FROM defer.tasks}, 'the task is declared');
+push @workers, start_worker($_) for @names;
+until_ok($node, sprintf('SELECT count(*) = %d FROM defer.tasks', scalar @names), 'the tasks are declared');
 
 my $client = load_begins('workers that are killed');
-for my $i (1 .. 4)
+for my $i (0 .. 3)
 {
 	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM effect');
 
-	kill($i % 2 ? 'KILL' : 'TERM', slurp_file("$folder/" . ($i < 3 ? 'one' : 'two') . '.pid'));
+	kill($i < 2 ? 'KILL' : 'TERM', slurp_file("$folder/$names[$i % @names].pid"));
 	until_ok($node, "SELECT count(*) > $before + 20 FROM effect", 'others go on');
 }
 load_ends('workers that are killed', $client);
@@ -71,7 +81,7 @@ load_ends('workers that are killed', $client);
 $client = load_begins('sessions that are terminated');
 for (1 .. 5)
 {
-	my $before = $node->safe_psql('postgres', q{SELECT count(*) FROM effect, pg_sleep(0)});
+	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM effect');
 
 	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'defer-worker'});
 	until_ok($node, "SELECT count(*) > $before + 20 FROM effect", 'they connect again');
@@ -79,7 +89,12 @@ for (1 .. 5)
 load_ends('sessions that are terminated', $client);
 
 $client = load_begins('kill -9 of a session');
-kill('KILL', $node->safe_psql('postgres', q{SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'defer-worker'}));
+my $sessions = q{FROM pg_stat_activity WHERE application_name = 'defer-worker'};
+my $pid;
+
+until_ok($node, "SELECT count(*) > 0 $sessions", 'a worker is connected');
+do { $pid = $node->safe_psql('postgres', "SELECT max(pid) $sessions") } until $pid;
+kill('KILL', $pid);
 until_ok($node, 'SELECT true', 'kill -9 of a session: the server is back');
 load_ends('kill -9 of a session', $client);
 
@@ -92,12 +107,12 @@ for my $mode (qw(fast immediate))
 }
 
 append_to_file("$folder/stop", '');
-kill('TERM', slurp_file("$folder/$_.pid")) for qw(one two);
+kill('TERM', slurp_file("$folder/$_.pid")) for @names;
 $_->finish for @workers;
 history_ok($node, \@files, what => 'all', max_attempts => 100);
 is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM defer.attempts WHERE outcome = 'lost'}), 't', 'some leases were lost');
-my $log = slurp_file("$folder/one.log") . slurp_file("$folder/two.log");
+my $log = join '', map { slurp_file("$folder/$_.log") } @names;
 like($log, qr/given back/, 'some jobs were given back');
-unlike($log, qr/^(?:node:internal|TypeError|ReferenceError|.*\.js:\d+$)/m, 'no worker had an error of its own');
+unlike($log, qr/^(?:node:internal|TypeError|ReferenceError|.*\.js:\d+$|Exception in thread|Traceback)/m, 'no worker had an error of its own');
 $node->stop;
 done_testing();

@@ -1,0 +1,7 @@
+"""Background functions and cron on PostgreSQL, with the extension defer. See README.md."""
+from .context import current
+from .errors import DeferError, Fail, Release, Stop
+from .tasks import Task, cron, enqueue, task, trigger
+from .worker import Worker
+
+__all__ = ['DeferError', 'Fail', 'Release', 'Stop', 'Task', 'Worker', 'cron', 'current', 'enqueue', 'task', 'trigger']
