@@ -70,7 +70,8 @@ extern PGDLLEXPORT void defer_sender_main(Datum arg);
 
 /* process/sender.c: for that library, which brings the network */
 struct Transport;
-extern PGDLLEXPORT void defer_sender_run(Datum arg, const struct Transport *transport);
+extern PGDLLEXPORT void defer_sender_run(Datum arg, const char *version,
+										 const struct Transport *transport);
 
 /*
  * process/sender_start.c: see to it that the database has a sender.  False: no

@@ -360,7 +360,7 @@ main_loop(MemoryContext scratch)
 }
 
 void
-defer_sender_run(Datum arg, const Transport *transport)
+defer_sender_run(Datum arg, const char *version, const Transport *transport)
 {
 	int			index = DatumGetInt32(arg);
 	const char *error;
@@ -377,6 +377,13 @@ defer_sender_run(Datum arg, const Transport *transport)
 	if (inflight.slot == NULL)
 		proc_exit(EXIT_DONE);
 	on_shmem_exit(sender_detach, (Datum) 0);
+	/* installed while the server runs, which has loaded the one of before */
+	if (strcmp(version, DEFER_VERSION) != 0)
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("library \"defer_sender\" is of version %s, but the server has loaded version %s of \"defer\"",
+						version, DEFER_VERSION),
+				 errhint("Restart the server after installing another version. Deliveries wait until then.")));
 	BackgroundWorkerInitializeConnectionByOid(inflight.slot->database, InvalidOid, 0);
 	before_shmem_exit(before_exit, (Datum) 0);
 	pgstat_report_appname("defer sender");

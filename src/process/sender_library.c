@@ -19,5 +19,5 @@ PG_MODULE_MAGIC;
 void
 defer_sender_main(Datum arg)
 {
-	defer_sender_run(arg, &transport);
+	defer_sender_run(arg, DEFER_VERSION, &transport);
 }
