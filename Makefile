@@ -17,6 +17,11 @@
 #                         neither called nor listed with a reason in test/uncovered.txt
 #   make sanitize         the tests with UBSan, those of the dashboard with ThreadSanitizer
 #   make valgrind         those of what uses shared memory, under valgrind
+#   make check-packages   the Debian and RPM packages and the images: built, installed on a
+#                         fresh Debian and tried as a new user
+#   make dist             the release for PGXN, a zip file; FORMAT=tar.gz: a tar file
+#   make image-volume DESTDIR=folder
+#                         the files of an extension image, for PostgreSQL 18 and newer
 #   make bench            throughput, latency and the like beside other queues
 #   make lint             cppcheck and clang-tidy
 #   make format           pg_bsd_indent over src/
@@ -25,7 +30,7 @@
 # leaves nothing behind: the server is a private copy under /tmp.
 
 TOOLS = demo check check-browser check-clients check-versions check-neighbours check-cassert check-citus \
-	coverage sanitize valgrind bench lint format
+	check-packages coverage sanitize valgrind bench lint format dist
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
@@ -128,6 +133,17 @@ uninstall: uninstall-sender
 uninstall-sender:
 	rm -f '$(DESTDIR)$(pkglibdir)/$(SENDER)$(DLSUFFIX)'
 .PHONY: install-sender uninstall-sender
+
+# What CloudNativePG mounts from an image, and adds to extension_control_path and
+# dynamic_library_path (doc/platforms.md): the folders lib and share
+.PHONY: image-volume
+image-volume: $(MODULE_big)$(DLSUFFIX) $(SENDER)$(DLSUFFIX) $(SCRIPT)
+	$(if $(DESTDIR),,$(error image-volume: set DESTDIR to the folder that becomes the image))
+	$(if $(filter 15 16 17,$(MAJORVERSION)),$(error image-volume: PostgreSQL $(MAJORVERSION) cannot load extensions from a volume; it needs 18 or newer))
+	$(MKDIR_P) '$(DESTDIR)/lib' '$(DESTDIR)/share/extension' '$(DESTDIR)/licenses/defer'
+	$(INSTALL_SHLIB) $(MODULE_big)$(DLSUFFIX) $(SENDER)$(DLSUFFIX) '$(DESTDIR)/lib/'
+	$(INSTALL_DATA) $(here)/defer.control $(addprefix $(here)/,$(DATA)) $(SCRIPT) '$(DESTDIR)/share/extension/'
+	$(INSTALL_DATA) $(here)/LICENSE '$(DESTDIR)/licenses/defer/'
 
 # The compiler writes down which headers an object was made from, beside it
 DEPENDENCIES = $(OBJS:.o=.d) $(SENDER_OBJS:.o=.d) $(OBJS:.o=.bc.d) $(CLI_OBJS:.o=.d)
