@@ -14,6 +14,8 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+/* struct Port is the same without GSSAPI, whose headers need not be installed */
+#undef ENABLE_GSS
 #include "libpq/libpq-be.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
