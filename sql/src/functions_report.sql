@@ -63,6 +63,13 @@ CREATE FUNCTION defer.processes(OUT pid integer, OUT kind text, OUT database oid
 COMMENT ON FUNCTION defer.processes() IS
 	'the processes of defer on this server that the current role may see; look at defer.workers instead';
 
+CREATE FUNCTION defer.outside_workers(OUT role oid, OUT worker text, OUT host text, OUT pid integer, OUT job_id bigint,
+									  OUT tasks integer[], OUT since timestamptz, OUT last_seen timestamptz)
+	RETURNS SETOF record
+	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'defer_outside_workers';
+COMMENT ON FUNCTION defer.outside_workers() IS
+	'the leases of workers outside of the server in this database, and the sessions in which they wait, of roles that the current role may see; look at defer.workers instead';
+
 CREATE FUNCTION defer.task_failures(OUT task text, OUT times integer, OUT since timestamptz, OUT error text)
 	RETURNS SETOF record
 	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 2 AS 'MODULE_PATHNAME', 'defer_task_failures';

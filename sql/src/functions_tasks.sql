@@ -53,13 +53,14 @@ CREATE FUNCTION defer.take(tasks text[] DEFAULT NULL, queues text[] DEFAULT NULL
 						   OUT lease_until timestamptz, OUT deadline timestamptz) RETURNS SETOF record
 	LANGUAGE c ROWS 10 AS 'MODULE_PATHNAME', 'defer_take';
 COMMENT ON FUNCTION defer.take IS
-	'takes up to n (1 to 500) jobs of tasks that are due, for a worker outside of the server, when you commit. tasks, queues: of these only; NULL: of all tasks that you may work on, in all queues. The token is new for each call; with it the worker ends the jobs, by defer.complete(), defer.fail() or defer.release(). A job that is not ended is taken from it after lease (1 second to 7 days), which defer.heartbeat() extends, at the earliest at lease_until; and at its deadline, max_duration after it was taken. attempt counts this one. worker: a name of up to 63 bytes, for those who look. Errors: no such task or queue; no right to work on the task; your role holds as many jobs as it may';
+	'takes up to n (1 to 500) jobs of tasks that are due, for a worker outside of the server, when you commit. tasks, queues: of these only; NULL: of all tasks that you may work on, in all queues. The token is new for each call; with it the worker ends the jobs, by defer.complete(), defer.fail() or defer.release(). A job that is not ended is taken from it after lease (1 second to 7 days), which defer.heartbeat() extends, at the earliest at lease_until; and at its deadline, max_duration after it was taken. attempt counts this one. worker: a name of up to 63 bytes, for defer.workers. Errors: no such task or queue; no right to work on the task; your role holds as many jobs as it may';
 
 CREATE PROCEDURE defer.wait_for_work(tasks text[] DEFAULT NULL, timeout interval DEFAULT '1 minute',
-									 queues text[] DEFAULT NULL, INOUT work boolean DEFAULT NULL)
+									 queues text[] DEFAULT NULL, INOUT work boolean DEFAULT NULL,
+									 worker text DEFAULT NULL)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_wait_for_work';
-COMMENT ON PROCEDURE defer.wait_for_work(text[], interval, text[], boolean) IS
-	'waits until there may be jobs for defer.take(tasks, queues): work is true then, and false when timeout is over (NULL: never), or shortly before statement_timeout or transaction_timeout would be. Commits first, and holds no snapshot while it waits: nothing is polled. For each job that comes one session is woken; if it takes none within a second, or ends, another one is. Errors: in a transaction block or where CALL cannot commit; in a copy that was not activated and during recovery; no such task or queue; no right to work on the task. tasks NULL: those that you may work on now';
+COMMENT ON PROCEDURE defer.wait_for_work(text[], interval, text[], boolean, text) IS
+	'waits until there may be jobs for defer.take(tasks, queues): work is true then, and false when timeout is over (NULL: never), or shortly before statement_timeout or transaction_timeout would be. Commits first, and holds no snapshot while it waits: nothing is polled. For each job that comes one session is woken; if it takes none within a second, or ends, another one is. Errors: in a transaction block or where CALL cannot commit; in a copy that was not activated and during recovery; no such task or queue; no right to work on the task. tasks NULL: those that you may work on now. worker: a name of up to 63 bytes, for defer.workers';
 
 CREATE FUNCTION defer.complete(id bigint, token uuid, result jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_complete';

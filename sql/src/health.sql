@@ -10,12 +10,14 @@ WITH server AS MATERIALIZED (
 ), live AS MATERIALIZED (
 	SELECT j.owner, j.function, j.queue, pg_catalog.count(*) FILTER (WHERE j.state <> 'running') AS waiting,
 		pg_catalog.count(*) FILTER (WHERE j.ready) AS ready,
-		pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest,
+		pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,
+		pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest, t.name IS NOT NULL AS task,
 		COALESCE(f.paused, false) AS function_paused, COALESCE(q.paused, false) AS queue_paused
 	  FROM defer.live_jobs j
 	  LEFT JOIN defer.function f ON f.signature = j.function
 	  LEFT JOIN defer.queue q ON q.name = j.queue
-	 GROUP BY j.owner, j.function, j.queue, f.paused, q.paused
+	  LEFT JOIN defer.task t ON t.name = j.function
+	 GROUP BY j.owner, j.function, j.queue, f.paused, q.paused, t.name
 )
 SELECT 'error' AS severity,
 	'defer is not loaded by the server: no job runs and no schedule fires' AS finding,
@@ -74,19 +76,31 @@ SELECT 'warning', pg_catalog.format('ready jobs of role %s have no worker: %s, t
 		ELSE 'See the other findings, and the server''s log.' END
   FROM server s,
 	(SELECT l.owner, pg_catalog.sum(l.ready) AS ready, pg_catalog.min(l.oldest) AS oldest
-	   FROM live l WHERE l.ready > 0 AND NOT l.function_paused AND NOT l.queue_paused
+	   FROM live l WHERE l.ready > 0 AND NOT l.function_paused AND NOT l.queue_paused AND NOT l.task
 	  GROUP BY l.owner) w
  WHERE s.working AND w.oldest < pg_catalog.statement_timestamp() - interval '1 minute'
    AND NOT EXISTS (SELECT FROM defer.processes() p JOIN pg_catalog.pg_database d ON d.oid = p.database
 					WHERE p.kind = 'worker' AND p.role = w.owner AND d.datname = pg_catalog.current_database())
 UNION ALL
+SELECT 'warning', pg_catalog.format('no worker takes jobs of task "%s": %s are ready, the oldest since %s', l.function,
+		pg_catalog.sum(l.ready), pg_catalog.date_trunc('second', pg_catalog.min(l.oldest))),
+	'Start a worker that calls defer.take(), or see why none does: defer.workers lists those that hold jobs or wait.'
+  FROM server s, live l
+ WHERE s.working AND l.task AND NOT l.function_paused AND NOT l.queue_paused
+   AND defer.next_token('function', l.function) IS NULL AND defer.next_token('queue', l.queue) IS NULL
+ GROUP BY l.function
+HAVING pg_catalog.sum(l.running) = 0 AND pg_catalog.min(l.oldest) < pg_catalog.statement_timestamp() - interval '1 minute'
+UNION ALL
 SELECT 'warning', pg_catalog.format('a job of %s has been ready since %s, and %s in all are', l.function,
 		pg_catalog.date_trunc('second', pg_catalog.min(l.oldest)), pg_catalog.sum(l.ready)),
-	'More comes in than goes out: raise the limit it is under (see defer.functions, defer.queues), or defer.max_workers, or make the function faster.'
+	CASE WHEN pg_catalog.bool_or(l.task)
+		THEN 'More comes in than goes out: start more workers, raise the limit it is under (see defer.functions, defer.queues), or make the task faster.'
+		ELSE 'More comes in than goes out: raise the limit it is under (see defer.functions, defer.queues), or defer.max_workers, or make the function faster.' END
   FROM server s, live l
  WHERE s.working AND l.ready > 0 AND NOT l.function_paused AND NOT l.queue_paused
  GROUP BY l.function
 HAVING pg_catalog.min(l.oldest) < pg_catalog.statement_timestamp() - interval '5 minutes'
+   AND NOT (pg_catalog.bool_or(l.task) AND pg_catalog.sum(l.running) = 0)
 UNION ALL
 SELECT 'info', pg_catalog.format('function %s is paused, jobs that wait: %s', l.function, pg_catalog.sum(l.waiting)),
 	pg_catalog.format('SELECT defer.resume(%L);', l.function)

@@ -339,12 +339,22 @@ COMMENT ON VIEW defer.statistics IS
 	'what has ended since the server was started, by role, function and queue; at once, however long the history is. The counters only grow, and begin anew with the server. skipped_ticks: times of schedules at which no job ran. attempts_*: attempts that did not succeed. durations, delays: how many jobs, by the bounds of defer.statistics_bounds(), took so long in their last attempt, and waited so long for it; *_seconds: their sums. An empty function: those of functions that found no room';
 
 CREATE VIEW defer.workers WITH (security_barrier) AS
-SELECT p.pid, p.kind, d.datname AS database, pg_catalog.pg_get_userbyid(p.role) AS role, p.job_id, j.function, p.since
+SELECT p.pid, p.kind, d.datname AS database, pg_catalog.pg_get_userbyid(p.role) AS role, p.job_id, j.function, p.since,
+	NULL::text AS name, NULL::text AS host, NULL::text[] AS tasks, NULL::bigint AS leases, NULL::timestamptz AS last_seen
   FROM defer.processes() p
   LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
-  LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database();
+  LEFT JOIN defer.job j ON j.id = p.job_id AND d.datname = pg_catalog.current_database()
+UNION ALL
+SELECT pg_catalog.min(o.pid), 'outside', pg_catalog.current_database(), pg_catalog.pg_get_userbyid(o.role), NULL, NULL,
+	pg_catalog.min(o.since), o.worker, o.host,
+	pg_catalog.array_agg(DISTINCT COALESCE(j.function, f.signature)) FILTER (WHERE COALESCE(j.function, f.signature) IS NOT NULL),
+	pg_catalog.count(o.job_id), pg_catalog.max(o.last_seen)
+  FROM defer.outside_workers() o
+  LEFT JOIN defer.job j ON j.id = o.job_id
+  LEFT JOIN defer.function f ON f.id = ANY (o.tasks)
+ GROUP BY o.role, o.worker, o.host;
 COMMENT ON VIEW defer.workers IS
-	'the processes of defer on the whole server: kind is launcher, scheduler, worker or sender. since: when the job, or else the present state, began. function: NULL for jobs of other databases. Superusers and members of pg_monitor see all, others the workers of their own roles';
+	'the processes of defer on the whole server: kind is launcher, scheduler, worker or sender; and, kind outside, workers of tasks of this database that hold jobs or wait in defer.wait_for_work(). since: when the job, or else the present state, began. function: NULL for jobs of other databases. Of outside workers: name, as they give it, host, tasks and leases, how many jobs they hold; last_seen, when one of their calls was about these, NULL: not since the server was started; pid, if a session waits. Superusers and members of pg_monitor see all, others the workers of their own roles';
 
 CREATE VIEW defer.bulk_jobs WITH (security_barrier) AS
 SELECT b.job_id, pg_catalog.pg_get_userbyid(b.owner) AS owner, b.action, b.force, b.run_at,

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "libpq/libpq-be.h"
+#include "miscadmin.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
@@ -55,6 +57,12 @@ leases_shmem_init(void)
 	control.keysize = sizeof(Oid);
 	control.entrysize = sizeof(LeaseRole);
 	role_table = compat_shmem_hash("defer roles with leases", defer_max_leases, &control);
+}
+
+const char *
+lease_my_host(void)
+{
+	return MyProcPort == NULL || MyProcPort->remote_host == NULL ? "" : MyProcPort->remote_host;
 }
 
 /* ------------------------------------------------------------------------

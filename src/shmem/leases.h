@@ -24,6 +24,9 @@
 /* Bytes of the name of a worker, with its end */
 #define LEASE_WORKER_MAX	64
 
+/* Bytes of an address, with its end */
+#define LEASE_HOST_MAX	64
+
 typedef enum LeaseState
 {
 	LEASE_TAKING,				/* the transaction that takes it has not
@@ -58,7 +61,11 @@ typedef struct Lease
 	float4		progress;		/* negative: not told */
 	LimitScopes scopes;			/* it has a place under each of these */
 	char		worker[LEASE_WORKER_MAX];	/* "": no name */
+	char		host[LEASE_HOST_MAX];	/* of its client; "": not known */
 } Lease;
+
+/* The host of the client of this session; "[local]": this one; "": there is no client */
+extern const char *lease_my_host(void);
 
 extern Size leases_shmem_size(void);
 extern void leases_shmem_init(void);	/* under AddinShmemInitLock */

@@ -16,6 +16,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/timer.h"
@@ -44,6 +45,11 @@ typedef struct WorkWaiter
 	uint32		pass;			/* of the scheduler, that has counted on it */
 	dlist_node	expected_node;	/* in the bucket's expected */
 	Latch	   *latch;
+	Oid			role;
+	int			pid;
+	TimestampTz since;
+	char		worker[LEASE_WORKER_MAX];
+	char		host[LEASE_HOST_MAX];
 	int			ntasks;
 	int			nqueues;		/* -1: any */
 	int32		queues[WORK_QUEUES_MAX];
@@ -222,7 +228,7 @@ abandon_at_exit(int code, Datum arg)
 }
 
 void
-work_waiter_enter(const ReadyTasks *tasks)
+work_waiter_enter(const ReadyTasks *tasks, const char *worker)
 {
 	static bool registered = false;
 	WorkWaiter *slot = my_slot();
@@ -235,6 +241,11 @@ work_waiter_enter(const ReadyTasks *tasks)
 	set_expected(slot, false);
 	slot->database = MyDatabaseId;
 	slot->latch = MyLatch;
+	slot->role = GetUserId();
+	slot->pid = MyProcPid;
+	slot->since = GetCurrentTimestamp();
+	strlcpy(slot->worker, worker == NULL ? "" : worker, LEASE_WORKER_MAX);
+	strlcpy(slot->host, lease_my_host(), LEASE_HOST_MAX);
 	slot->ntasks = Min(tasks->nfunctions, WORK_TASKS_MAX);
 	for (int i = 0; i < slot->ntasks; i++)
 	{
@@ -379,4 +390,45 @@ work_waiters_offer(Oid database, const LimitScopes *scopes, int64 ready, uint32 
 	if (over != PG_INT64_MAX && first_waiter(bucket, database, scopes) != NULL)
 		*next_check = Min(*next_check, now + (over - clock));
 	LWLockRelease(shared->work_waiters_lock);
+}
+
+/* ------------------------------------------------------------------------
+ * For views
+ * ------------------------------------------------------------------------ */
+
+static void
+copy_waiter(const WorkWaiter *slot, WaitingWorker *copy)
+{
+	copy->role = slot->role;
+	copy->pid = slot->pid;
+	copy->since = slot->since;
+	memcpy(copy->worker, slot->worker, LEASE_WORKER_MAX);
+	memcpy(copy->host, slot->host, LEASE_HOST_MAX);
+	copy->ntasks = slot->ntasks;
+	for (int i = 0; i < slot->ntasks; i++)
+		copy->tasks[i] = slot->nodes[i].task;
+}
+
+int
+work_waiters_copy(Oid database, WaitingWorker **waiting)
+{
+	const int	room = pg_atomic_read_u32(&waiters->nwaiters);
+	int			n = 0;
+
+	*waiting = NULL;
+	if (room == 0)
+		return 0;
+
+	/* not under the lock: palloc may fail */
+	*waiting = palloc(room * sizeof(WaitingWorker));
+	LWLockAcquire(shared->work_waiters_lock, LW_SHARED);
+	for (int i = 0; i < MaxBackends && n < room; i++)
+	{
+		const WorkWaiter *slot = &waiters->slots[i];
+
+		if (slot->waits && slot->database == database)
+			copy_waiter(slot, &(*waiting)[n++]);
+	}
+	LWLockRelease(shared->work_waiters_lock);
+	return n;
 }

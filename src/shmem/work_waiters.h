@@ -17,6 +17,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "shmem/leases.h"
 #include "shmem/ready_queue.h"
 
 /*
@@ -31,9 +32,9 @@ extern void work_waiters_shmem_init(void);	/* under AddinShmemInitLock */
 
 /*
  * This session waits, from now on: look for jobs after this.  Its latch is set when it
- * is woken, and work_waiter_is_woken() is true then.
+ * is woken, and work_waiter_is_woken() is true then.  worker: its name, NULL: none.
  */
-extern void work_waiter_enter(const ReadyTasks *tasks);
+extern void work_waiter_enter(const ReadyTasks *tasks, const char *worker);
 extern bool work_waiter_is_woken(void);
 
 /* It waits no more, and will take jobs; or it will not: others are woken instead */
@@ -53,5 +54,20 @@ extern void work_waiters_taken(Oid database, int32 task, int n);
  */
 extern void work_waiters_offer(Oid database, const LimitScopes *scopes, int64 ready, uint32 pass,
 							   TimestampTz now, TimestampTz *next_check);
+
+/* A session that waits, copied out of shared memory */
+typedef struct WaitingWorker
+{
+	Oid			role;
+	int			pid;
+	TimestampTz since;
+	char		worker[LEASE_WORKER_MAX];	/* "": no name */
+	char		host[LEASE_HOST_MAX];
+	int			ntasks;
+	int32		tasks[WORK_TASKS_MAX];
+} WaitingWorker;
+
+/* Copy all that wait in a database, palloc'd; returns how many */
+extern int	work_waiters_copy(Oid database, WaitingWorker **waiting);
 
 #endif							/* DEFER_WORK_WAITERS_H */

@@ -11,6 +11,7 @@
 #include "base/job_kind.h"
 #include "config/settings_cache.h"
 #include "config/task.h"
+#include "shmem/leases.h"
 #include "shmem/shmem.h"
 #include "task/task_call.h"
 
@@ -151,6 +152,16 @@ task_read_length(FunctionCallInfo fcinfo, int argument, const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be between one second and seven days", name)));
 	return length;
+}
+
+char *
+task_read_worker(FunctionCallInfo fcinfo, int argument)
+{
+	char	   *worker = args_text(fcinfo, argument);
+
+	if (worker != NULL)
+		args_check_name("worker", worker, LEASE_WORKER_MAX - 1);
+	return worker;
 }
 
 void

@@ -157,6 +157,7 @@ make_lease(const Take *take, const Job *job, const JobPolicy *policy, Lease *lea
 	lease->deadline = policy->max_duration > 0 ? take->now + policy->max_duration : DT_NOEND;
 	lease->progress = -1;
 	lease->scopes = job->scopes;
+	strlcpy(lease->host, lease_my_host(), LEASE_HOST_MAX);
 	if (take->worker != NULL)
 		strlcpy(lease->worker, take->worker, LEASE_WORKER_MAX);
 }
@@ -373,9 +374,7 @@ defer_take(PG_FUNCTION_ARGS)
 	n = read_n(fcinfo);
 	require_argument(fcinfo, 3, "lease");
 	take->length = task_read_length(fcinfo, 3, "lease");
-	take->worker = args_text(fcinfo, 4);
-	if (take->worker != NULL)
-		args_check_name("worker", take->worker, LEASE_WORKER_MAX - 1);
+	take->worker = task_read_worker(fcinfo, 4);
 	task_read_wanted(fcinfo, 0, 1, &take->tasks);
 	take->token = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	InitMaterializedSRF(fcinfo, 0);

@@ -20,6 +20,9 @@ extern void task_read_wanted(FunctionCallInfo fcinfo, int tasks_argument, int qu
 /* Microseconds of a lease.  Error if it is too short or too long */
 extern int64 task_read_length(FunctionCallInfo fcinfo, int argument, const char *name);
 
+/* The name of the worker; NULL: it has none.  Error if it is too long */
+extern char *task_read_worker(FunctionCallInfo fcinfo, int argument);
+
 /* Raise an error if there is no shared memory of ours */
 extern void task_check_loaded(void);
 

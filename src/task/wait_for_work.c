@@ -144,7 +144,7 @@ sleep_on_latch(int64 time, bool look)
 
 /* Wait up to that time of the monotonic clock; returns whether there is work */
 static bool
-wait_until(const ReadyTasks *tasks, int64 end)
+wait_until(const ReadyTasks *tasks, const char *worker, int64 end)
 {
 	const bool	look = tasks->nfunctions > WORK_TASKS_MAX;
 
@@ -153,7 +153,7 @@ wait_until(const ReadyTasks *tasks, int64 end)
 		bool		again = look;	/* after the sleep */
 
 		/* in the lists before the look, so that no job is missed */
-		work_waiter_enter(tasks);
+		work_waiter_enter(tasks, worker);
 		if (work_is_due(tasks))
 			return true;
 		do
@@ -176,13 +176,13 @@ wait_until(const ReadyTasks *tasks, int64 end)
 }
 
 static bool
-wait_registered(const ReadyTasks *tasks, int64 end)
+wait_registered(const ReadyTasks *tasks, const char *worker, int64 end)
 {
 	bool		work;
 
 	PG_TRY();
 	{
-		work = wait_until(tasks, end);
+		work = wait_until(tasks, worker, end);
 	}
 	PG_CATCH();
 	{
@@ -237,13 +237,14 @@ return_work(FunctionCallInfo fcinfo, bool work)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), &value, &null));
 }
 
-/* defer.wait_for_work(tasks, timeout, queues, INOUT work) */
+/* defer.wait_for_work(tasks, timeout, queues, INOUT work, worker) */
 Datum
 defer_wait_for_work(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	int64		timeout = -1;
 	ReadyTasks	tasks;
+	char	   *worker;
 	bool		work;
 
 	task_check_loaded();
@@ -256,9 +257,10 @@ defer_wait_for_work(PG_FUNCTION_ARGS)
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	task_read_wanted(fcinfo, 0, 2, &tasks);
+	worker = task_read_worker(fcinfo, 4);
 	SPI_commit();
 	pgstat_report_xact_timestamp(0);
-	work = wait_registered(&tasks, end_of_wait(timeout));
+	work = wait_registered(&tasks, worker, end_of_wait(timeout));
 	SPI_commit();				/* the caller's time begins now */
 	SPI_finish();
 	MemoryContextSwitchTo(context);

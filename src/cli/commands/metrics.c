@@ -97,8 +97,11 @@ static const char *const server_sql =
 "::pg_catalog.int4 AS up, s.max_workers, s.no_slots::pg_catalog.int4 AS no_slots,"
 " defer.version() AS version,"
 " (SELECT pg_catalog.count(*) FROM defer.workers w WHERE w.kind = 'worker') AS workers,"
-" (SELECT pg_catalog.count(*) FROM defer.workers w WHERE w.kind = 'worker' AND w.job_id IS NOT NULL) AS busy"
-" FROM defer.server_state() s";
+" (SELECT pg_catalog.count(*) FROM defer.workers w WHERE w.kind = 'worker' AND w.job_id IS NOT NULL) AS busy,"
+" o.workers AS outside, o.leases"
+" FROM defer.server_state() s,"
+" (SELECT pg_catalog.count(*) AS workers, COALESCE(pg_catalog.sum(w.leases), 0) AS leases"
+" FROM defer.workers w WHERE w.kind = 'outside') o";
 
 static const char *const schedules_sql =
 "SELECT s.name, s.owner::pg_catalog.text AS owner, s.active::pg_catalog.int4 AS active,"
@@ -411,6 +414,11 @@ add_server(Metrics *metrics)
 		sample(metrics, "defer_workers", server, 0, NULL, NULL, NULL, "workers");
 		family(metrics, "defer_workers_busy", "gauge", "Workers that run a job.");
 		sample(metrics, "defer_workers_busy", server, 0, NULL, NULL, NULL, "busy");
+		family(metrics, "defer_outside_workers", "gauge",
+			   "Workers of tasks that hold jobs or wait for them.");
+		sample(metrics, "defer_outside_workers", server, 0, NULL, NULL, NULL, "outside");
+		family(metrics, "defer_leases", "gauge", "Jobs that these workers hold.");
+		sample(metrics, "defer_leases", server, 0, NULL, NULL, NULL, "leases");
 		family(metrics, "defer_workers_limit", "gauge", "The setting defer.max_workers.");
 		sample(metrics, "defer_workers_limit", server, 0, NULL, NULL, NULL, "max_workers");
 		family(metrics, "defer_worker_slots_exhausted", "gauge",

@@ -1,6 +1,6 @@
 /*
  * workers.c
- *		The processes of the server: workers and others.
+ *		The processes of the server, and workers of tasks outside of it.
  */
 #include "dashboard/pages.h"
 
@@ -9,15 +9,29 @@
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
 
-/* /workers: the processes of the server */
+/* What an outside worker does: the tasks that it holds jobs of or waits for */
+static void
+add_outside(Page *page, const PGresult *res, int row)
+{
+	const char *host = result_value(res, row, "host");
+	Buffer	   *out = page->out;
+
+	html_add(out, "%s <span class=\"quiet\">%s, jobs: %s</span>", result_text(res, row, "task_names"),
+			 result_value(res, row, "name") == NULL ? "no name" : result_text(res, row, "name"),
+			 result_text(res, row, "leases"));
+	if (host != NULL)
+		html_add(out, " <span class=\"quiet\">at %s</span>", host);
+}
+
+/* /workers: the processes of the server, and outside workers */
 void
 page_workers(Page *page)
 {
 	static const char *const sql =
 		"SELECT w.*, pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - w.since) AS seconds, a.wait_event_type, a.wait_event,"
-		" r.progress FROM defer.workers w LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = w.pid"
+		" r.progress, pg_catalog.array_to_string(w.tasks, ', ') AS task_names FROM defer.workers w LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = w.pid"
 		" LEFT JOIN defer.running_jobs() r ON r.job_id = w.job_id AND w.database = pg_catalog.current_database()"
-		" ORDER BY pg_catalog.array_position(ARRAY['launcher', 'scheduler', 'sender', 'worker'], w.kind), w.job_id IS NULL, w.since LIMIT 500";
+		" ORDER BY pg_catalog.array_position(ARRAY['launcher', 'scheduler', 'sender', 'worker', 'outside'], w.kind), w.job_id IS NULL, w.since LIMIT 500";
 	static const char *const titles[] = {"Process", "#Pid", "Database", "Role", "Does", "#Since", "Waits for", NULL};
 	PGresult   *res = page_query(page, sql, 0, NULL);
 	Buffer	   *out = page->out;
@@ -42,6 +56,8 @@ page_workers(Page *page)
 			}
 			else if (job != NULL)
 				html_add(out, "job %s", job);
+			else if (strcmp(result_text(res, i, "kind"), "outside") == 0)
+				add_outside(page, res, i);
 			else if (strcmp(result_text(res, i, "kind"), "worker") == 0)
 				buffer_add(out, "<span class=\"quiet\">idle</span>");
 			if (result_value(res, i, "progress") != NULL)

@@ -525,6 +525,7 @@ cmp_ok(abs($value{"defer_job_duration_seconds_sum{$of}"} - $sum), '<', 1e-6, 'me
 is($value{"defer_job_pickup_delay_seconds_count{$of}"}, 50, 'metrics: delays');
 is($value{'defer_attempts_not_succeeded_total{function="public.boom(text)",queue="default",outcome="failed"}'}, 2, 'metrics: attempts');
 is($value{'defer_workers_limit'}, 4, 'metrics: limit of workers');
+is("$value{'defer_outside_workers'} $value{'defer_leases'}", '0 0', 'metrics: no outside workers');
 
 # groups: those that have most jobs, and no more than are asked for
 is($value{'defer_groups'}, 0, 'metrics: no group has unfinished jobs');

@@ -255,6 +255,30 @@ is(state_of($after), 'waiting', 'a job waits for one of a task');
 $node->safe_psql('postgres', "SELECT defer.complete($id, '$token')");
 until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $after", 'and runs after it');
 
+# Outside workers, and tasks without one
+$node->safe_psql('postgres', q{SELECT defer.create_task('alone'); SELECT defer.grant_task('alone', 'modest', 'work')});
+$job = $node->safe_psql('postgres', q{SELECT defer.enqueue('alone')});
+$node->safe_psql('postgres', "UPDATE defer.job SET run_at = run_at - interval '2 minutes' WHERE id = $job");
+my $no_worker = q{SELECT count(*) FROM defer.health WHERE finding LIKE 'no worker takes jobs of task "alone": 1 are ready%'};
+is($node->safe_psql('postgres', $no_worker), 1, 'a task that no worker takes jobs of');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health WHERE finding LIKE 'ready jobs of role%'}), 0, 'its jobs need no worker of the server');
+$node->safe_psql('postgres', q{SELECT defer.pause('alone')});
+is($node->safe_psql('postgres', $no_worker), 0, 'none is missed while it is paused');
+$node->safe_psql('postgres', "SELECT defer.resume('alone'), defer.reschedule($job)");
+($taken) = take('alone', 1, '5 min', 'modest');
+is($node->safe_psql('postgres', $no_worker), 0, 'nor when one works on it');
+my $outside = q{SELECT role, name, host, tasks, leases, last_seen >= since, job_id, pid IS NOT NULL FROM defer.workers WHERE kind = 'outside' AND 'alone' = ANY (tasks)};
+like($node->safe_psql('postgres', $outside), qr/^modest\|w1\|\[local\]\|\{alone,remote\}\|\d+\|t\|\|f$/, 'the worker that holds it');
+is($node->safe_psql('postgres', "SET ROLE greedy; $outside"), '', 'other roles do not see it');
+my $waiter = $node->background_psql('postgres');
+$waiter->query_until(qr/asleep/, "\\echo asleep\nCALL defer.wait_for_work('{alone,narrow}', '1 hour', worker => 'idle one');\n");
+until_ok($node, q{SELECT role = 'postgres' AND tasks = '{alone,narrow}' AND leases = 0 AND pid IS NOT NULL FROM defer.workers WHERE name = 'idle one'}, 'a worker that waits');
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM defer.workers WHERE name = 'idle one'});
+until_ok($node, q{SELECT count(*) = 0 FROM defer.workers WHERE name = 'idle one'}, 'and one that has gone');
+($id, $token) = split /\|/, $taken;
+$node->safe_psql('postgres', "SELECT defer.complete($id, '$token')");
+is($node->safe_psql('postgres', $outside), '', 'one that holds nothing is not there');
+
 # Rows of claims go with their last job
 $node->safe_psql('postgres', q{SELECT defer.complete_many(array_agg(t.id), array_agg(t.token)) FROM defer.take('{remote}', n => 5) t});
 until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.claim c WHERE c.token IS NOT NULL
