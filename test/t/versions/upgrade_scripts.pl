@@ -1,5 +1,5 @@
-# Whoever upgrades gets what a new installation has: for each released version, whose script is kept
-# in sql/, the catalogs after CREATE EXTENSION and ALTER EXTENSION UPDATE are those of a fresh
+# An upgraded database is the same as a new one: for each released version, whose script is kept in
+# sql/, the catalogs after CREATE EXTENSION and ALTER EXTENSION UPDATE are those of a fresh
 # CREATE EXTENSION, down to rights, comments and the places of columns.  Compared is what pg_dump
 # writes for pg_upgrade, which has the members of extensions.  It also needs what pg_upgrade needs:
 # the library has all functions of released versions.
