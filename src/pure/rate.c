@@ -172,13 +172,18 @@ rate_all_used(const Rate *rate, int64_t at)
 
 /*
  * The last one counts with the new interval.  What began under a rate that is raised
- * is not held against the new one for longer than if all of that was used just now.
+ * is not held against the new one for longer than if all of that was used with the last
+ * one, which may lie ahead.
  */
 int64_t
-rate_change(const Rate *old, const Rate *rate, int64_t used, int64_t now)
+rate_change(const Rate *old, const Rate *rate, int64_t used, int64_t now, int64_t ahead)
 {
-	int64_t		all = rate_all_used(rate, now);
+	int64_t		last = used - old->interval;
+	int64_t		all;
 
+	if (last > now + ahead)
+		last = now + ahead;
+	all = rate_all_used(rate, later(last, now));
 	used += rate->interval - old->interval;
 	return used < all ? used : all;
 }

@@ -51,7 +51,8 @@ extern int64_t rate_take(const Rate *rate, int64_t used, int64_t at);
 /* What is to be remembered if all of the burst may have begun at that time */
 extern int64_t rate_all_used(const Rate *rate, int64_t at);
 
-/* What is to be remembered when the rate changes */
-extern int64_t rate_change(const Rate *old, const Rate *rate, int64_t used, int64_t now);
+/* What is to be remembered when the rate changes.  None has begun later than "ahead" from now */
+extern int64_t rate_change(const Rate *old, const Rate *rate, int64_t used, int64_t now,
+						   int64_t ahead);
 
 #endif							/* DEFER_RATE_H */

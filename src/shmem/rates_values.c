@@ -6,7 +6,8 @@
  * What was used is lost with the slot.  Of a slot that is given away while it matters
  * the time is kept in "lost", by a hash of function or queue, and a new slot counts
  * as if all of its burst had been used then; so does each slot of a database that was
- * just opened, for tokens that were taken before.  Intervals over RATE_LONG are in a
+ * just opened, for tokens that were taken before.  Tokens may lie RATE_WAIT ahead of
+ * when they were taken.  Intervals over RATE_LONG are in a
  * table instead (table/rate_table.c).
  */
 #include "postgres.h"
@@ -88,7 +89,7 @@ rate_forget(const LimitSlot *slot)
 	const int64 now = monotonic_now();
 
 	if (slot->used > now)
-		*lost_of(slot) = now;
+		*lost_of(slot) = Min(slot->used, now + RATE_WAIT);
 }
 
 /*
@@ -104,7 +105,7 @@ set_fresh(LimitSlot *slot, const Rate *rate, const ReadyDatabase *database)
 	else if (rate_is_long(rate))
 		slot->used = Min(slot->used, rate_all_used(rate, monotonic_now()));
 	else
-		slot->used = rate_all_used(rate, Max(database->opened_at, *lost_of(slot)));
+		slot->used = rate_all_used(rate, Max(database->opened_at + RATE_WAIT, *lost_of(slot)));
 	slot->fresh = false;
 }
 
@@ -116,7 +117,7 @@ set_used(LimitSlot *slot, const Rate *old, const Rate *rate, const ReadyDatabase
 	if (slot->fresh)
 		set_fresh(slot, rate, database);
 	else if (old->interval > 0 && rate->interval > 0)
-		slot->used = rate_change(old, rate, slot->used, monotonic_now());
+		slot->used = rate_change(old, rate, slot->used, monotonic_now(), RATE_WAIT);
 	else
 		slot->used = 0;			/* what began without a rate is not known */
 }

@@ -135,13 +135,17 @@ test_changes(void)
 	int64_t		used = rate_take(&hourly, 0, now);
 
 	check(rate_next(&hourly, used, now) == now + HOUR, "the next one in an hour");
-	check(rate_next(&often, rate_change(&hourly, &often, used, now), now) == now + SECOND, "raised");
+	check(rate_next(&often, rate_change(&hourly, &often, used, now, 0), now) == now + SECOND, "raised");
 	used = rate_take(&often, 0, now);
-	check(rate_next(&hourly, rate_change(&often, &hourly, used, now + 5), now + 5) == now + HOUR, "lowered");
+	check(rate_next(&hourly, rate_change(&often, &hourly, used, now + 5, 0), now + 5) == now + HOUR, "lowered");
 
 	/* A burst that was used is not held against a rate without one */
 	used = now + 10 * HOUR;
-	check(rate_next(&often, rate_change(&hourly, &often, used, now), now) == now + SECOND, "after a burst");
+	check(rate_next(&often, rate_change(&hourly, &often, used, now, 0), now) == now + SECOND, "after a burst");
+
+	/* the last one lies ahead: the next comes after it */
+	used = rate_take(&hourly, now, now + 40);
+	check(rate_next(&often, rate_change(&hourly, &often, used, now, 40), now) == now + 40 + SECOND, "raised, with one ahead");
 	check(rate_room(&burst, 0, now, now) == 10, "a burst of ten");
 	check(rate_room(&burst, rate_all_used(&burst, now), now, now) == 0, "that is used");
 	check(rate_room(&burst, rate_all_used(&burst, now), now, now + SECOND) == 1, "comes back");
