@@ -144,6 +144,18 @@ SELECT 'warning', pg_catalog.format('jobs of %s wait for a rerun of one that has
 		 WHERE d.open AND d.state IS NOT NULL AND defer.may_see(d.owner) LIMIT 10000) h
  GROUP BY h.function
 UNION ALL
+SELECT 'warning', pg_catalog.format('jobs of %s have waited for an event since %s, longer than events are kept: %s', w.function,
+		pg_catalog.date_trunc('second', pg_catalog.min(w.started_at)),
+		CASE pg_catalog.count(*) WHEN 10000 THEN '10000 or more' ELSE pg_catalog.count(*)::text END),
+	pg_catalog.format('If it was emitted before, it is not known any more: SELECT defer.signal(%s, %L); or SELECT defer.cancel(job_id) for those of defer.steps that do not go on. See defer.event_retention.',
+		pg_catalog.min(w.id), (pg_catalog.array_agg(w.awaits ORDER BY w.id))[1])
+  FROM (SELECT j.id, j.function, s.awaits, s.started_at
+		  FROM defer.job j JOIN defer.step s ON s.job_id = j.id
+		 WHERE j.waits = 'e' AND j.claim IS NULL AND s.kind = 'e' AND s.finished_at IS NULL AND s.until = 'infinity'
+		   AND s.started_at < pg_catalog.statement_timestamp() - NULLIF(pg_catalog.current_setting('defer.event_retention'), '0')::interval
+		   AND defer.may_see(j.owner) LIMIT 10000) w
+ GROUP BY w.function
+UNION ALL
 SELECT 'error',
 	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more, its jobs cannot run: %s', o.owner, o.waiting)
 		WHEN NOT r.rolcanlogin THEN pg_catalog.format('role %s may not log in, its jobs cannot run: %s', o.owner, o.waiting)

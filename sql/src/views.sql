@@ -81,7 +81,10 @@ COMMENT ON VIEW defer.jobs IS
 -- The same for unfinished jobs only, for the views below
 CREATE VIEW defer.live_jobs WITH (security_barrier) AS
 SELECT j.id, j.owner, j.function, j.queue, j.group_key, j.run_at, j.schedule_id, j.scheduled_for, x.state,
-	x.state IN ('queued', 'retrying') AND j.run_at <= pg_catalog.statement_timestamp() AS ready
+	x.state IN ('queued', 'retrying') AND j.run_at <= pg_catalog.statement_timestamp() AS ready,
+	CASE WHEN x.state = 'waiting' THEN
+		CASE j.waits WHEN 'j' THEN 'after' WHEN 's' THEN 'sleep' WHEN 'w' THEN 'wait_job' ELSE 'wait_event' END
+	END AS waits_for
   FROM defer.job j
   LEFT JOIN defer.running_jobs() r ON r.job_id = j.id
  CROSS JOIN LATERAL (SELECT CASE WHEN j.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 'running'
@@ -91,7 +94,7 @@ SELECT j.id, j.owner, j.function, j.queue, j.group_key, j.run_at, j.schedule_id,
 		ELSE 'queued' END AS state) x
  WHERE defer.may_see(j.owner) AND (j.claim IS NULL OR NOT defer.has_ended(j.id));
 COMMENT ON VIEW defer.live_jobs IS
-	'unfinished jobs you may see, with little about each: to count them. ready: could begin now';
+	'unfinished jobs you may see, with little about each: to count them. ready: could begin now. waits_for: of those in state waiting, after (other jobs), or what the step is in which they wait: sleep, wait_job (also the end of a request), wait_event';
 
 CREATE FUNCTION defer.live_sample(most integer DEFAULT 20000, OUT weight double precision, OUT id bigint, OUT state text,
 		OUT ready boolean, OUT function text, OUT queue text, OUT parent_id bigint, OUT run_at timestamptz)

@@ -34,9 +34,11 @@ typedef struct Metrics
 	bool		failed;
 } Metrics;
 
+/* By state, and those that wait by what for: read once */
 static const char *const live_sql =
-"SELECT j.function, j.queue, j.state, pg_catalog.count(*) AS jobs"
-" FROM defer.live_jobs j GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+"SELECT j.function, j.queue, j.state, j.waits_for, pg_catalog.count(*) AS jobs FROM defer.live_jobs j"
+" GROUP BY GROUPING SETS ((1, 2, 3), (1, 2, 4))"
+" HAVING j.state IS NOT NULL OR j.waits_for IS NOT NULL ORDER BY 1, 2, 3, 4";
 
 static const char *const oldest_sql =
 "SELECT q.queue, COALESCE(EXTRACT(epoch FROM pg_catalog.statement_timestamp() - q.oldest_ready), 0)"
@@ -226,6 +228,7 @@ static void
 add_live_jobs(Metrics *metrics)
 {
 	static const Label labels[] = {{"function", "function"}, {"queue", "queue"}, {"state", "state"}, {NULL}};
+	static const Label reasons[] = {{"function", "function"}, {"queue", "queue"}, {"reason", "waits_for"}, {NULL}};
 	static const Label queue_label[] = {{"queue", "queue"}, {NULL}};
 	PGresult   *jobs = ask(metrics, live_sql, 0, NULL);
 	PGresult   *queues = ask(metrics, oldest_sql, 0, NULL);
@@ -234,7 +237,16 @@ add_live_jobs(Metrics *metrics)
 	{
 		family(metrics, "defer_jobs", "gauge", "Unfinished jobs by state, function and queue.");
 		for (int row = 0; row < PQntuples(jobs); row++)
-			sample(metrics, "defer_jobs", jobs, row, labels, NULL, NULL, "jobs");
+		{
+			if (result_value(jobs, row, "state") != NULL)
+				sample(metrics, "defer_jobs", jobs, row, labels, NULL, NULL, "jobs");
+		}
+		family(metrics, "defer_waiting_jobs", "gauge", "Jobs in state waiting by what they wait for.");
+		for (int row = 0; row < PQntuples(jobs); row++)
+		{
+			if (result_value(jobs, row, "state") == NULL)
+				sample(metrics, "defer_waiting_jobs", jobs, row, reasons, NULL, NULL, "jobs");
+		}
 		family(metrics, "defer_oldest_ready_seconds", "gauge",
 			   "Longest time that a ready job has waited for a worker; 0 if none waits.");
 		for (int row = 0; row < PQntuples(queues); row++)

@@ -496,18 +496,23 @@ $fan = defer_json('enqueue', 'enqueue', 'fan', '[50]')->{id};
 defer_ok(0, 'fan-out', 'wait', $fan);
 defer_ok(5, 'a failure', 'enqueue', 'boom', '["x"]', '--wait', '-q');
 $held = defer_json('enqueue', 'enqueue', 'add', '[1]', '--delay', '1 day', '--queue', 'side')->{id};
+my $after = sql("SELECT defer.enqueue('fan', '[1]', after => ARRAY[$held])");
 until_ok($node, q{SELECT sum(succeeded) >= 51 AND sum(failed) = 1 FROM defer.statistics}, 'counted');
 my $metrics = defer_ok(0, 'metrics', 'metrics');
 my %value;
 $value{$1} = $2 while $metrics =~ /^([a-z_]+(?:\{.*\})?) (\S+)$/mg;
 is($value{'defer_up'}, 1, 'metrics: up');
 is($value{'defer_jobs{function="public.add(integer,integer)",queue="side",state="scheduled"}'}, 1, 'metrics: unfinished jobs');
+is($value{'defer_jobs{function="public.fan(integer)",queue="default",state="waiting"}'}, 1, 'metrics: a job that waits');
+is($value{'defer_waiting_jobs{function="public.fan(integer)",queue="default",reason="after"}'}, 1, 'metrics: and what for');
+is(scalar(grep { /^defer_waiting_jobs/ } keys %value), 1, 'metrics: no others wait');
 for my $row (split /\n/, sql(q{SELECT function, queue, state, count(*) FROM defer.jobs
 	WHERE finished_at > pg_postmaster_start_time() GROUP BY 1, 2, 3}))
 {
 	my ($function, $queue, $state, $n) = split /\|/, $row;
 	is($value{qq{defer_jobs_ended_total{function="$function",queue="$queue",state="$state"}}}, $n, "metrics: $state jobs of $function");
 }
+defer_ok(0, 'it is cancelled', 'cancel', $after);
 my $of = 'function="public.add(integer,integer)",queue="default"';
 is($value{"defer_job_duration_seconds_count{$of}"}, 50, 'metrics: durations');
 is($value{"defer_job_duration_seconds_bucket{$of,le=\"+Inf\"}"}, 50, 'metrics: the last bucket has all');

@@ -31,7 +31,8 @@ $node->safe_psql('postgres', q{
 	CREATE FUNCTION work(n int) RETURNS int LANGUAGE sql AS 'SELECT n';
 	SELECT defer.enqueue('work', '[1]')});
 settled($node, 'a job runs');
-until_ok($node, q{SELECT count(*) = 5 FROM pg_inherits WHERE inhparent = 'defer.job_history'::regclass}, 'partitions are made');
+# five, and one more after midnight
+until_ok($node, q{SELECT count(*) >= 5 FROM pg_inherits WHERE inhparent = 'defer.job_history'::regclass}, 'partitions are made');
 is($node->safe_psql('postgres', q{
 	SELECT c.relname FROM pg_class c JOIN pg_am a ON a.oid = c.relam
 	 WHERE c.relnamespace = 'defer'::regnamespace AND c.relkind = 'r' AND a.amname <> 'heap'}),
@@ -60,7 +61,7 @@ $node->safe_psql('postgres', q{
 	DROP TABLE defer.log_p} . $node->safe_psql('postgres', q{SELECT to_char(now() AT TIME ZONE 'UTC' + interval '3 days', 'YYYYMMDD')}));
 $node->reload;
 until_ok($node, q{
-	SELECT count(*) = 1 FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace
+	SELECT count(*) > 0 FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace
 	 WHERE t.spcname = 'elsewhere' AND c.relname ~ '^log_p\d{8}$'}, 'a partition is made in the tablespace of its table');
 
 # Rows are written as heap has them: into nothing else.  (The other method is heap by another

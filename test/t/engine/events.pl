@@ -157,6 +157,17 @@ query(q{UPDATE defer.event SET at = now() - interval '8 days' WHERE name = 'slow
 $node->reload;
 until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.event WHERE name = 'slow')}, 'old events are removed');
 
+my $forgotten = query(q{SELECT defer.enqueue('waits', '["forgotten"]')});
+state_is($forgotten, 'waiting', 'one waits');
+my $finding = q{SELECT count(*) FROM defer.health WHERE finding LIKE 'jobs of public.waits(%for an event%'};
+is(query($finding), '0', 'not for long');
+query("UPDATE defer.step SET started_at = now() - interval '8 days' WHERE job_id = $forgotten");
+is(query($finding), '1', 'longer than events are kept: defer.health says so');
+like(query(q{SELECT hint FROM defer.health WHERE finding LIKE '%for an event%'}), qr/defer\.signal\($forgotten, 'forgotten'\)/, 'and how to go on');
+is(query("SET ROLE bob; $finding"), '0', 'not to others');
+query("SELECT defer.signal($forgotten, 'forgotten')");
+state_is($forgotten, 'succeeded', 'as it does');
+
 my $restored_job = query(q{SELECT defer.enqueue('waits', '["restored"]')}, extra_params => [ '-U', 'alice' ]);
 my $early = query(q{SELECT defer.enqueue('waits', '["signalled"]')}, extra_params => [ '-U', 'alice' ]);
 state_is($restored_job, 'waiting', 'one waits as the dump is made');
