@@ -182,7 +182,7 @@ sub assertions
 			'SELECT e.job FROM effect e WHERE NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = e.job)' ],
 		[ 'none is a child of a job that did not succeed',
 			q{SELECT c.id, c.parent_id FROM defer.job_history c JOIN defer.job_history p ON p.id = c.parent_id
-			   WHERE p.state <> 's'} ],
+			   WHERE p.state <> 's' AND NOT EXISTS (SELECT FROM defer.step s WHERE s.job_id = p.id)} ],
 		[ 'each began after those that it comes after had ended',
 			q{SELECT c.id, d.parent_id, d.state, d.open FROM defer.job_history c JOIN defer.dependency d ON d.child_id = c.id
 				LEFT JOIN defer.job_history p ON p.id = d.parent_id
@@ -219,7 +219,9 @@ sub assertions
 			q{SELECT h.id, h.state, h.attempt, h.function, count(a.job_id) FROM defer.job_history h
 				LEFT JOIN defer.attempt a ON a.job_id = h.id AND a.outcome IN ('failed', 'timed_out', 'crashed', 'cancelled', 'lost')
 				 AND NOT (a.outcome = 'crashed' AND h.function = 'defer.http')
-			   GROUP BY 1, 2, 3, 4 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)} ],
+			   GROUP BY 1, 2, 3, 4 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)
+				-- a mark begins to count anew
+				AND NOT (h.attempt - (h.state = 's')::int < count(a.job_id) AND EXISTS (SELECT FROM defer.step s WHERE s.job_id = h.id))} ],
 		[ 'each finished job is counted once',
 			q{SELECT * FROM (SELECT c.hour, c.owner, c.function, c.queue, sum(c.succeeded) AS succeeded, sum(c.failed) AS failed,
 					sum(c.cancelled) AS cancelled, sum(c.discarded) AS discarded
@@ -255,7 +257,8 @@ sub assertions
 
 	push @list, [ 'nothing is left',
 		'SELECT j.id FROM defer.job j UNION ALL SELECT c.id FROM defer.claim c
-			UNION ALL SELECT f.id FROM defer.fan_out f WHERE NOT f.done' ],
+			UNION ALL SELECT f.id FROM defer.fan_out f WHERE NOT f.done
+			UNION ALL SELECT d.child_id FROM defer.dependency d WHERE d.ord < 0' ],
 	  [ 'nothing runs without a process',
 		q{SELECT w.pid, w.kind, w.job_id FROM defer.workers w
 		   WHERE (w.job_id IS NOT NULL AND w.database = current_database())
@@ -268,6 +271,58 @@ sub assertions
 		   WHERE e.what IS NOT NULL GROUP BY 1, 2 HAVING count(h.id) <> e.what::int} ]
 	  if $option{fan_out};
 
+	# and of it follows how many jobs are to begin after it
+	push @list, [ 'each batch has each of its callbacks',
+		q{SELECT e.job, e.what, count(d.child_id) FROM effect e LEFT JOIN defer.dependency d ON d.parent_id = -e.job
+		   WHERE e.what IS NOT NULL GROUP BY 1, 2 HAVING count(d.child_id) <> e.what::int % 3} ]
+	  if $option{callbacks};
+
+	# step_effect has what a procedure has written before a step, and in it
+	push @list, [ 'what is written before a step, and in it, is there once with its mark, and not without',
+		q{SELECT * FROM (SELECT s.job_id, s.name AS step, s.kind FROM defer.step s
+				JOIN defer.job_history h ON h.id = s.job_id WHERE h.rerun_of IS NULL) s
+			FULL JOIN (SELECT e.job AS job_id, e.step, count(*) FILTER (WHERE NOT e.inside) AS before,
+				count(*) FILTER (WHERE e.inside) AS inside FROM step_effect e GROUP BY 1, 2) e USING (job_id, step)
+			LEFT JOIN defer.job_history h ON h.id = job_id
+		   WHERE h.id IS NULL OR e.before > 1 OR e.inside > 1 OR h.rerun_of IS NULL AND (s.kind IS NULL
+			  OR e.before IS DISTINCT FROM (step NOT LIKE 'book %')::int OR e.inside IS DISTINCT FROM (s.kind = 's')::int)} ],
+	  [ 'marks that a procedure has written are of its last run, too',
+		q{SELECT h.id, h.args, count(s.job_id) FROM defer.job_history h LEFT JOIN defer.step s ON s.job_id = h.id
+		   WHERE h.state = 's' AND h.function LIKE '%.s_steps(%' GROUP BY 1, 2
+		  HAVING count(*) FILTER (WHERE s.finished_at IS NOT NULL) <> COALESCE(h.args->>'n', h.args->>1)::int} ],
+	  [ 'what a step has enqueued is there',
+		q{SELECT s.job_id, s.name, s.result FROM defer.step s JOIN defer.job_history h ON h.id = s.job_id
+		   WHERE h.rerun_of IS NULL AND s.name LIKE 'fan %'
+			 AND NOT EXISTS (SELECT FROM defer.job_history c WHERE c.id = s.result::bigint AND c.parent_id = s.job_id)} ],
+	  [ 'nor has a procedure other children',
+		q{SELECT c.*, s.* FROM (SELECT c.parent_id, count(*) AS children FROM defer.job_history c JOIN defer.job_history h ON h.id = c.parent_id
+				WHERE h.function LIKE '%.s_steps(%' AND h.rerun_of IS NULL AND c.rerun_of IS NULL GROUP BY 1) c
+			CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE s.name ~ '^(fan|book) ' OR s.kind = 'j') AS steps
+				FROM defer.step s WHERE s.job_id = c.parent_id) s
+		   WHERE c.children <> s.steps} ],
+	  [ 'each step has its callback',
+		q{SELECT s.job_id, count(*) FROM defer.step s JOIN defer.job_history h ON h.id = s.job_id
+		   WHERE s.name LIKE 'book %' AND h.rerun_of IS NULL GROUP BY 1
+		  HAVING count(*) <> (SELECT count(*) FROM defer.dependency d WHERE d.parent_id = -s.job_id)} ],
+	  [ 'a step without a time-out has its event',
+		q{SELECT s.job_id, s.name FROM defer.step s WHERE s.kind = 'e' AND s.finished_at IS NOT NULL AND s.until = 'infinity' AND s.result IS NULL} ],
+	  [ 'no step waits less than it is to',
+		q{SELECT s.job_id, s.name FROM defer.step s WHERE s.kind = 'z' AND s.finished_at < s.until
+		  OR s.kind = 'e' AND s.result IS NULL AND s.finished_at < s.until} ]
+	  if $option{steps};
+
+	# When an attempt that a crash has ended had begun is not known
+	push @list, [ "no two attempts of s_rate begin within $option{interval}",
+		qq{SELECT * FROM (SELECT b.*, lag(b.at) OVER (ORDER BY b.at) AS before,
+				lag(b.outcome || ' ' || b.job_id) OVER (ORDER BY b.at) AS other
+			 FROM (SELECT h.id AS job_id, h.started_at AS at, 'succeeded' AS outcome FROM defer.job_history h
+					WHERE h.function LIKE '%.s_rate()' AND h.state = 's'
+					UNION ALL
+				   SELECT a.job_id, a.started_at, a.outcome FROM defer.attempt a JOIN defer.job_history h ON h.id = a.job_id
+					WHERE h.function LIKE '%.s_rate()' AND a.outcome NOT IN ('crashed', 'interrupted')) b) b
+		   WHERE b.at - b.before < interval '$option{interval}'} ]
+	  if $option{interval};
+
 	# functions that are run each second, and none may be missing
 	push @list, [ "no tick of $_ is missing",
 		qq{SELECT h.scheduled_for, h.before FROM (SELECT h.scheduled_for,
@@ -277,6 +332,27 @@ sub assertions
 	  for @{ $option{ticks} // [] };
 	return @list;
 }
+
+# Jobs that were not woken, or are about to be
+my $WAITS_IN_VAIN = q{
+	SELECT j.id, 'what it comes after has ended' AS why FROM defer.job j
+	 WHERE j.claim IS NULL AND j.waits IN ('j', 'w') AND NOT EXISTS (SELECT FROM defer.dependency d WHERE d.child_id = j.id AND d.open)
+	UNION ALL
+	SELECT d.child_id, 'job ' || h.id || ' has ended' FROM defer.dependency d JOIN defer.job_history h ON h.id = d.awaits_id
+	 WHERE d.open AND d.state IS NULL
+	UNION ALL
+	SELECT d.child_id, 'the batch of ' || f.id || ' is over' FROM defer.dependency d JOIN defer.fan_out f ON f.id = -d.awaits_id
+	 WHERE d.open AND f.done
+	UNION ALL
+	SELECT j.id, 'its event is there' FROM defer.step s JOIN defer.job j ON j.id = s.job_id AND j.waits = 'e' AND j.claim IS NULL
+	 WHERE s.finished_at IS NULL AND (EXISTS (SELECT FROM defer.event e WHERE e.owner = s.owner AND e.name = s.awaits)
+		OR EXISTS (SELECT FROM defer.signal g WHERE g.job_id = s.job_id AND g.name = s.awaits))
+	UNION ALL
+	SELECT j.id, 'its time has come' FROM defer.job j
+	 WHERE j.waits IS NOT NULL AND j.claim IS NULL AND j.run_at < statement_timestamp()
+	UNION ALL
+	SELECT j.id, 'job ' || h.id || ', which it is behind, has ended' FROM defer.job j JOIN defer.job_history h ON h.id = j.behind
+	 WHERE j.run_at = 'infinity'};
 
 # Two panics of clients' sessions, when the postmaster is killed, are PostgreSQL's
 # affair and happen without defer:
@@ -302,6 +378,9 @@ sub crashes_of_ours
 #   busy => 1     schedules go on: only jobs of others must have ended
 #   max_attempts  as configured for the jobs
 #   fan_out => 1  effect.what is the number of a job's children
+#   callbacks => 1  so many, modulo 3, are to begin after these
+#   steps => 1    jobs are procedures of StressFlow
+#   interval => ''  so far apart attempts at s_rate are to begin
 #   ticks => []   functions that are scheduled each second, catching up all
 #   crashes => 1  jobs were meant to crash the server
 #   log_from      where the server's log is looked at from
@@ -314,8 +393,16 @@ sub history_ok
 
 	ok($node->poll_query_until('postgres', 'SELECT true'), "${what}the server is there");
 	load_acknowledged($node, @$files);
-	# jobs that are held because another one has failed wait for a rerun of it
-	my $settled = $node->poll_query_until('postgres', "SELECT (SELECT count(defer.cancel(d.job_id)) FROM defer.dependencies d
+	# as long as nothing else comes to wake them; a moment later it is the time of another one
+	my $woken = $node->poll_query_until('postgres', "SELECT NOT EXISTS ($WAITS_IN_VAIN)");
+	ok($woken, "${what}no job waits for what is there");
+	diag($node->safe_psql('postgres', "SELECT * FROM ($WAITS_IN_VAIN) w LIMIT 10")) unless $woken;
+
+	# Steps that wait for an event get it.  Jobs that are held because another one has failed
+	# wait for a rerun of it.
+	my $settled = $node->poll_query_until('postgres', "SELECT (SELECT count(defer.emit(s.awaits, NULL, s.owner::text)) FROM defer.step s JOIN defer.job w ON w.id = s.job_id AND w.waits = 'e'
+		  WHERE s.finished_at IS NULL) = 0
+		AND (SELECT count(defer.cancel(d.job_id)) FROM defer.dependencies d
 		  JOIN defer.job w ON w.id = d.job_id AND w.waits IS NOT NULL WHERE d.open AND d.state IS NOT NULL) = 0
 		AND NOT EXISTS (SELECT FROM defer.dependency d WHERE d.open AND d.state IS NULL)
 		AND NOT EXISTS (SELECT FROM defer.job j

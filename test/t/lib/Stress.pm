@@ -14,6 +14,7 @@ use HistoryChecker;
 use Peers;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StressFlow;
 use Test::More;
 use Time::HiRes qw(usleep time);
 
@@ -104,6 +105,7 @@ SELECT defer.configure(f, max_attempts => 8, initial_interval => '20 ms', max_in
   FROM unnest(ARRAY['s_flaky', 's_late', 's_conflict', 's_work', 's_sleep', 's_fan', 's_snooze',
 					's_limited', 's_keyed', 's_tick', 's_tick_slow', 's_await']) f;
 });
+	flow_setup($node, $peer ? $peer->url('/record') : undef);
 
 	# another one, for DDL
 	$node->safe_psql('postgres', 'CREATE DATABASE stress_other');
@@ -153,9 +155,11 @@ sub enqueue_statement
 		"'s_conflict'", "'s_late'", "'s_snooze'", "'s_limited'",
 		"'s_fan', '[" . any(40) . "]'",
 		"'s_await'",
-		"'s_keyed'");
+		"'s_keyed'",
+		('flow') x 5);
 
-	$n = 5 if $n > 5 && $job =~ /sleep|fan|limited|await/;
+	$job = flow_job() if $job eq 'flow';
+	$n = 5 if $n > 5 && $job =~ /sleep|fan|limited|await|steps|group|rate|task/;
 	$options .= ", key => 'k" . any(5) . "'" if $job =~ /keyed/;
 	$options .= ", priority => " . (any(5) - 2) if rand() < 0.3;
 	$options .= ", delay => '" . any(1500) . " ms'" if rand() < 0.2;
@@ -198,8 +202,9 @@ sub some_job
 
 sub control_statement
 {
-	my $function = one_of(qw(s_work s_limited s_flaky s_fan s_tick));
+	my $function = one_of(qw(s_work s_limited s_flaky s_fan s_tick s_steps));
 
+	return flow_statement() if rand() < 0.4;
 	return one_of(
 		"SELECT 'cancelled ' || j.id " . some_job() . " WHERE defer.cancel(j.id);",
 		"SELECT defer.cancel(j.id, force => true) " . some_job() . ";",
@@ -262,7 +267,7 @@ sub ddl_script
 		("\\c postgres\nSET lock_timeout = '3s'; VACUUM FULL " . one_of(qw(defer.job defer.claim defer.job defer.schedule)) . ';') x 2,
 		"\\c postgres\nSET lock_timeout = '3s'; CLUSTER " . one_of('defer.job USING job_pkey', 'defer.claim USING claim_pkey') . ';',
 		# a transaction that was prepared, and whose client a fault has met, keeps its locks
-		"SET lock_timeout = '3s'; LOCK TABLE " . one_of(qw(defer.job defer.job defer.claim defer.job_history defer.schedule defer.function))
+		"SET lock_timeout = '3s'; LOCK TABLE " . one_of(qw(defer.job defer.job defer.claim defer.job_history defer.schedule defer.function defer.step defer.dependency defer.event))
 		  . ' IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(' . rand(3) . ');',
 		map { "ALTER SYSTEM SET $_->[0] = $_->[1];\nSELECT pg_reload_conf();\nSELECT pg_sleep(" . rand(1) . ");\n"
 			. "ALTER SYSTEM RESET $_->[0];\nSELECT pg_reload_conf();" }
@@ -435,7 +440,8 @@ sub put_back
 	$node->psql('template1', $_) for @half_done;
 	$node->safe_psql('postgres', "ALTER SYSTEM RESET $_")
 	  for ('defer.enabled', 'defer.synchronous_commit', 'defer.worker_idle_timeout');
-	$node->safe_psql('postgres', q{SELECT defer.alter_queue('stress', concurrency => 6)});
+	$node->safe_psql('postgres', q{SELECT defer.alter_queue('stress', concurrency => 6);
+		SELECT defer.reset_group(i::text, "function" => 's_group') FROM generate_series(0, 2) i});
 	$node->reload;
 	return;
 }
@@ -448,7 +454,11 @@ sub check
 	quiesce($node);
 	# it is sent while the checker waits
 	$node->safe_psql('postgres', "SELECT defer.http('POST', '" . $peer->url('/record') . "', 'the last one', delay => '2 s')") if $peer;
-	history_ok($node, \@files, max_attempts => 8, fan_out => 1, ticks => ['s_tick'], log_from => $log_from, $peer ? (deliveries => $peer) : ());
+	my $worker = client_start($node, flow_last_worker());
+	history_ok($node, \@files, max_attempts => 8, fan_out => 1, callbacks => 1, steps => 1, interval => '10 ms', ticks => ['s_tick'],
+		log_from => $log_from, $peer ? (deliveries => $peer) : ());
+	clients_stop($worker);
+	unlike(slurp_log($node, $log_from), qr/limit exceeded/, 'no limit of a group is exceeded');
 	$node->safe_psql('stress_other', 'CREATE EXTENSION IF NOT EXISTS defer');
 	settled($node, 'the other database: each job ends', 'stress_other');
 	check_history($node, 'the other database', 'stress_other');
@@ -474,7 +484,7 @@ sub stress_run
 		note(sprintf('round %d: %.0f s of work, %.0f s until all was done and checked', $round + 1, $seconds, time() - $begun - $seconds));
 		$left -= $seconds;
 		last if !Test::More->builder->is_passing;
-		$node->safe_psql('postgres', 'TRUNCATE defer.dependency, defer.fan_out, defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, effect, late');
+		$node->safe_psql('postgres', 'TRUNCATE defer.dependency, defer.fan_out, defer.step, defer.event, defer.signal, defer.job_history, defer.attempt, defer.log, defer.job_rollup, defer.job_rollup_new, effect, step_effect, held, late');
 		$peer->clear if $peer;
 	}
 	return;
