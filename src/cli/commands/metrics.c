@@ -237,16 +237,12 @@ add_live_jobs(Metrics *metrics)
 	{
 		family(metrics, "defer_jobs", "gauge", "Unfinished jobs by state, function and queue.");
 		for (int row = 0; row < PQntuples(jobs); row++)
-		{
 			if (result_value(jobs, row, "state") != NULL)
 				sample(metrics, "defer_jobs", jobs, row, labels, NULL, NULL, "jobs");
-		}
 		family(metrics, "defer_waiting_jobs", "gauge", "Jobs in state waiting by what they wait for.");
 		for (int row = 0; row < PQntuples(jobs); row++)
-		{
 			if (result_value(jobs, row, "state") == NULL)
 				sample(metrics, "defer_waiting_jobs", jobs, row, reasons, NULL, NULL, "jobs");
-		}
 		family(metrics, "defer_oldest_ready_seconds", "gauge",
 			   "Longest time that a ready job has waited for a worker; 0 if none waits.");
 		for (int row = 0; row < PQntuples(queues); row++)
