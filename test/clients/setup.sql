@@ -5,6 +5,7 @@ GRANT USAGE ON SCHEMA defer TO app;
 GRANT EXECUTE ON FUNCTION defer.http, defer.email TO app;
 SELECT defer.endpoint('mail', 'email', 'smtp://localhost:1', sender => 'app@example.com');
 SELECT defer.grant_endpoint('mail', 'app');
+SELECT defer.grant_tasks('app');
 CREATE SCHEMA app AUTHORIZATION app;
 SET ROLE app;
 CREATE FUNCTION app.send_invoice(invoice_id int, medium text DEFAULT 'mail') RETURNS text LANGUAGE sql

@@ -9,6 +9,8 @@ import pg from 'pg';
 const url = process.env.DATABASE_URL;
 
 export const options = url ? {} : { skip: 'no DATABASE_URL' };
+// Of sessions of its own: not through a pooler in transaction mode
+export const direct = process.env.DEFER_WORKER_POLL ? { skip: 'through a pooler' } : options;
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 export const pool = url && new pg.Pool({ connectionString: url, allowExitOnIdle: true });
 
@@ -32,6 +34,9 @@ export async function until(sql, values) {
 
 /** { process, output(), says(text), end() → [status, signal] } */
 export function worker(folder, args = [], env = {}) {
+	// through a pooler in transaction mode
+	if (process.env.DEFER_WORKER_POLL)
+		args = [...args, '--poll'];
 	const child = spawn(process.execPath, [path('../bin/defer-worker.js'), path(folder), '--app', 'test', ...args],
 		{ env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
 	const exit = once(child, 'close');

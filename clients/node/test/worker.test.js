@@ -11,7 +11,7 @@ import patient from './functions/patient.js';
 import tell from './functions/tell.js';
 import write from './functions/write.js';
 import slow from './stuck/slow.js';
-import { effects, ended, options, pool, prepare, until, value, worker } from './helper.js';
+import { direct, effects, ended, options, pool, prepare, until, value, worker } from './helper.js';
 
 let main;
 
@@ -35,7 +35,7 @@ test('tasks are declared with their settings', options, async () => {
 		AND (schema ->> '$comment')::jsonb ->> 'app' = 'test'`), 9);
 });
 
-test('an idle worker waits, and runs no query', options, async () => {
+test('an idle worker waits, and runs no query', direct, async () => {
 	await until(`SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'defer-worker' AND state = 'active'
 		AND query LIKE 'CALL defer.wait_for_work%' AND backend_xmin IS NULL`);
 });
@@ -181,7 +181,7 @@ test('a job that is cancelled tells its handler, and leaves nothing', options, a
 	assert.equal(await effects(id), 0);
 });
 
-test('connections that break, and a server that ends sessions', options, async () => {
+test('connections that break, and a server that ends sessions', direct, async () => {
 	const { id } = await patient();
 
 	await until("SELECT state = 'running' AND progress = 0.5 FROM defer.jobs WHERE id = $1", [id]);
