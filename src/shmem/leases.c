@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include "libpq/libpq-be.h"
-#include "miscadmin.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
@@ -57,12 +55,6 @@ leases_shmem_init(void)
 	control.keysize = sizeof(Oid);
 	control.entrysize = sizeof(LeaseRole);
 	role_table = compat_shmem_hash("defer roles with leases", defer_max_leases, &control);
-}
-
-const char *
-lease_my_host(void)
-{
-	return MyProcPort == NULL || MyProcPort->remote_host == NULL ? "" : MyProcPort->remote_host;
 }
 
 /* ------------------------------------------------------------------------

@@ -64,9 +64,6 @@ typedef struct Lease
 	char		host[LEASE_HOST_MAX];	/* of its client; "": not known */
 } Lease;
 
-/* The host of the client of this session; "[local]": this one; "": there is no client */
-extern const char *lease_my_host(void);
-
 extern Size leases_shmem_size(void);
 extern void leases_shmem_init(void);	/* under AddinShmemInitLock */
 

@@ -18,6 +18,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "base/client.h"
 #include "base/compat.h"
 #include "base/timer.h"
 #include "shmem/scheduler_wake.h"
@@ -245,7 +246,7 @@ work_waiter_enter(const ReadyTasks *tasks, const char *worker)
 	slot->pid = MyProcPid;
 	slot->since = GetCurrentTimestamp();
 	strlcpy(slot->worker, worker == NULL ? "" : worker, LEASE_WORKER_MAX);
-	strlcpy(slot->host, lease_my_host(), LEASE_HOST_MAX);
+	strlcpy(slot->host, client_host(), LEASE_HOST_MAX);
 	slot->ntasks = Min(tasks->nfunctions, WORK_TASKS_MAX);
 	for (int i = 0; i < slot->ntasks; i++)
 	{

@@ -25,6 +25,7 @@
 #include "base/args.h"
 #include "base/callbacks.h"
 #include "base/catalog.h"
+#include "base/client.h"
 #include "base/guc.h"
 #include "base/timer.h"
 #include "config/job_policy.h"
@@ -157,7 +158,7 @@ make_lease(const Take *take, const Job *job, const JobPolicy *policy, Lease *lea
 	lease->deadline = policy->max_duration > 0 ? take->now + policy->max_duration : DT_NOEND;
 	lease->progress = -1;
 	lease->scopes = job->scopes;
-	strlcpy(lease->host, lease_my_host(), LEASE_HOST_MAX);
+	strlcpy(lease->host, client_host(), LEASE_HOST_MAX);
 	if (take->worker != NULL)
 		strlcpy(lease->worker, take->worker, LEASE_WORKER_MAX);
 }

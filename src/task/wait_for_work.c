@@ -14,9 +14,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-/* struct Port is the same without GSSAPI, whose headers need not be installed */
-#undef ENABLE_GSS
-#include "libpq/libpq-be.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
@@ -31,6 +28,7 @@
 
 #include "base/args.h"
 #include "base/catalog.h"
+#include "base/client.h"
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/timer.h"
@@ -129,10 +127,10 @@ sleep_on_latch(int64 time, bool look)
 	long		timeout = Min((time + 999) / 1000, look ? LOOK_INTERVAL : SLEEP_MAX);
 	int			events;
 
-	if (MyProcPort == NULL || !WaitEventSetCanReportClosed())
+	if (client_socket() == PGINVALID_SOCKET || !WaitEventSetCanReportClosed())
 		events = WaitLatch(MyLatch, wanted, timeout, defer_wait_event(DEFER_WAIT_WORK));
 	else
-		events = WaitLatchOrSocket(MyLatch, wanted | WL_SOCKET_CLOSED, MyProcPort->sock, timeout,
+		events = WaitLatchOrSocket(MyLatch, wanted | WL_SOCKET_CLOSED, client_socket(), timeout,
 								   defer_wait_event(DEFER_WAIT_WORK));
 	ResetLatch(MyLatch);
 	if ((events & WL_SOCKET_CLOSED) != 0)
