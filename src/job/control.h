@@ -1,6 +1,6 @@
 /*
  * control.h
- *		Commands on existing jobs: job/control.c.
+ *		Commands on existing jobs: job/control.c, job/mend.c.
  */
 #ifndef JOB_CONTROL_H
 #define JOB_CONTROL_H
@@ -16,6 +16,12 @@ typedef enum ControlResult
 								 * allow it */
 	CONTROL_NOT_THERE			/* the current user may manage no such job */
 } ControlResult;
+
+/*
+ * Read a job that has not been deleted, or one of the history (then *finished is true),
+ * that the current user may manage; false: there is none.
+ */
+extern bool job_find(int64 id, struct Job *job, bool *finished);
 
 /*
  * What defer.cancel(), defer.reschedule() and defer.rerun() do, in the caller's
