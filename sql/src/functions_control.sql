@@ -13,10 +13,20 @@ CREATE FUNCTION defer.reschedule(id bigint, run_at timestamptz DEFAULT pg_catalo
 COMMENT ON FUNCTION defer.reschedule(bigint, timestamptz) IS
 	'moves a job that waits, for its first attempt or a retry, to another time, when you commit; attempts already made still count; one that waits for other jobs then begins no earlier. False: it runs or has finished. Error if there is no such job of yours, or if it would be discarded before run_at';
 
-CREATE FUNCTION defer.rerun(id bigint, from_step text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION defer.rerun(id bigint, from_step text DEFAULT NULL, force boolean DEFAULT false) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_rerun';
-COMMENT ON FUNCTION defer.rerun(bigint, text) IS
-	'enqueues a new job with the owner, function, arguments, queue, priority, metadata and options of a job, finished or not, and returns its id; begun after you commit. It has no key, no discard_at and no schedule, and waits for no other job; rerun_of in defer.jobs is the job it comes from, of a rerun of a rerun the first one. from_step: it has the steps of that procedure that were done before that one began, and does not run them again. Its success counts for jobs that are held because that job failed. Error if there is no such job of yours, if its owner may no longer use the function or the queue, or if the function belongs to another role than when the job was enqueued';
+COMMENT ON FUNCTION defer.rerun(bigint, text, boolean) IS
+	'enqueues a new job with the owner, function, arguments, queue, priority, metadata and options of a job, finished or not, and returns its id; begun after you commit. It has no key, no discard_at and no schedule, and waits for no other job; rerun_of in defer.jobs is the job it comes from, of a rerun of a rerun the first one. If the job was run again already, by defer.rerun() or defer.retry(), and that is unfinished or has succeeded, nothing is enqueued, with a NOTICE, and the id of that job is returned; force: enqueue all the same. from_step: it has the steps of that procedure that were done before that one began, and does not run them again. Its success counts for jobs that are held because that job failed. Error if there is no such job of yours, if its owner may no longer use the function or the queue, or if the function belongs to another role than when the job was enqueued';
+
+CREATE FUNCTION defer.retry(id bigint, force boolean DEFAULT false) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_retry';
+COMMENT ON FUNCTION defer.retry(bigint, boolean) IS
+	'takes a job that has failed for good on again, when you commit: the same job, with its id, arguments, key, steps and batch, all attempts of its policy and no discard_at; jobs that are held because it failed wait for its next end, others that came after it have ended and stay as they are. False, with a NOTICE: it has not failed, or was run again already and that is unfinished or has succeeded (force: only if it is this job). Error if there is no such job of yours, if another job has its key, or if it cannot be run: see defer.rerun()';
+
+CREATE FUNCTION defer.acknowledge(id bigint, note text DEFAULT NULL) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_acknowledge';
+COMMENT ON FUNCTION defer.acknowledge(bigint, text) IS
+	'notes that you know of the failure of a job, and of its reruns: defer.health and defer.errors do not count it any more, and defer.failures says who, when and the note. False: none of them has failed, or something was done about it already. Error if there is no such job of yours, or if note has more than 1000 bytes';
 
 CREATE FUNCTION defer.await(id bigint, timeout interval DEFAULT NULL) RETURNS jsonb
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_await';
@@ -33,31 +43,51 @@ COMMENT ON FUNCTION defer.result(bigint) IS
 CREATE FUNCTION defer.cancel_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
-		before bigint DEFAULT NULL, group_key text DEFAULT NULL,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
 		force boolean DEFAULT false, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cancel_jobs';
-COMMENT ON FUNCTION defer.cancel_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, boolean, boolean, boolean) IS
+COMMENT ON FUNCTION defer.cancel_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, boolean, boolean, boolean) IS
 	'cancels all unfinished jobs that you may manage and that pass the filters of defer.find_jobs(), as defer.cancel() does. matched: how many there are; done: how many were cancelled; the others are left as they are, such as running ones without force. Up to 10000 in your transaction; of more, the set is stored, and the job job_id of yours cancels them part by part after your commit, can be cancelled itself, and has the counts as its result. dry_run only counts. Errors: no filter, unless everything; a state in which no job can be cancelled; too many commands of yours in progress';
 
 CREATE FUNCTION defer.rerun_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
-		before bigint DEFAULT NULL, group_key text DEFAULT NULL,
-		dry_run boolean DEFAULT false, everything boolean DEFAULT false,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		force boolean DEFAULT false, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_rerun_jobs';
-COMMENT ON FUNCTION defer.rerun_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, boolean, boolean) IS
-	'enqueues a copy of each finished job that you may manage and that passes the filters of defer.find_jobs(), as defer.rerun() does. Jobs that cannot be run again are left alone. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs()';
+COMMENT ON FUNCTION defer.rerun_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, boolean, boolean, boolean) IS
+	'enqueues a copy of each finished job that you may manage and that passes the filters of defer.find_jobs(), as defer.rerun() does. Jobs that were run again already are left alone, unless force; so are those that cannot be run. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs()';
+
+CREATE FUNCTION defer.retry_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
+		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
+		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		force boolean DEFAULT false, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
+		OUT matched bigint, OUT done bigint, OUT job_id bigint)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_retry_jobs';
+COMMENT ON FUNCTION defer.retry_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, boolean, boolean, boolean) IS
+	'takes on again all failed jobs that you may manage, about which nothing was done and that pass the filters of defer.find_jobs(), as defer.retry() does; force: also those that were run again or acknowledged. Jobs that cannot be run, or whose key another job has, are left alone. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs()';
+
+CREATE FUNCTION defer.acknowledge_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
+		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
+		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		note text DEFAULT NULL, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
+		OUT matched bigint, OUT done bigint, OUT job_id bigint)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_acknowledge_jobs';
+COMMENT ON FUNCTION defer.acknowledge_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, text, boolean, boolean) IS
+	'notes for all failed jobs that you may manage, about which nothing was done and that pass the filters of defer.find_jobs(), that you know of the failure, as defer.acknowledge() does. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs(); also if note has more than 1000 bytes';
 
 CREATE FUNCTION defer.reschedule_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
-		before bigint DEFAULT NULL, group_key text DEFAULT NULL,
+		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
 		run_at timestamptz DEFAULT pg_catalog.now(), dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reschedule_jobs';
-COMMENT ON FUNCTION defer.reschedule_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, timestamptz, boolean, boolean) IS
+COMMENT ON FUNCTION defer.reschedule_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, timestamptz, boolean, boolean) IS
 	'moves all waiting jobs that you may manage and that pass the filters of defer.find_jobs() to run_at, as defer.reschedule() does. Jobs that run, or would be discarded before run_at, are left alone. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs(); also if run_at is not finite';
 
 CREATE PROCEDURE defer.run_bulk(bulk bigint, OUT matched bigint, OUT done bigint, OUT left_alone bigint)

@@ -101,10 +101,20 @@ CREATE FUNCTION defer.find_jobs(states text[] DEFAULT NULL, function text DEFAUL
 								metadata jsonb DEFAULT NULL, error text DEFAULT NULL,
 								since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 								before bigint DEFAULT NULL, n integer DEFAULT 50,
-								group_key text DEFAULT NULL) RETURNS SETOF bigint
+								group_key text DEFAULT NULL, fingerprint text DEFAULT NULL) RETURNS SETOF bigint
 	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 50 AS 'MODULE_PATHNAME', 'defer_find_jobs';
-COMMENT ON FUNCTION defer.find_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, integer, text) IS
-	'ids of the newest n (0 to 10000) jobs you may see that are like that, the newest first; before: with smaller ids than that, the next page. function: a signature as in defer.jobs. metadata: contains that. error: has that text in it, or that SQLSTATE. since, until: finished at or after and before, or, if unfinished, enqueued. Quick with a long history unless metadata, queue, group_key or a time alone leave few jobs of many. Errors: no such state, n out of range';
+COMMENT ON FUNCTION defer.find_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, integer, text, text) IS
+	'ids of the newest n (0 to 10000) jobs you may see that are like that, the newest first; before: with smaller ids than that, the next page. function: a signature as in defer.jobs. metadata: contains that. error: has that text in it, or that SQLSTATE. fingerprint: has an error of that fingerprint, see defer.errors. since, until: finished at or after and before, or, if unfinished, enqueued. Quick with a long history unless metadata, queue, group_key or a time alone leave few jobs of many. Errors: no such state, n out of range';
+
+CREATE FUNCTION defer.error_pattern(error text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_error_pattern';
+COMMENT ON FUNCTION defer.error_pattern(text) IS
+	'an error message without what differs from job to job: # in place of numbers, times, addresses, UUIDs and other words with a digit, * in place of what is in quotation marks; its first 300 bytes';
+
+CREATE FUNCTION defer.error_fingerprint(function text, sqlstate text, error text) RETURNS text
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'defer_error_fingerprint';
+COMMENT ON FUNCTION defer.error_fingerprint(text, text, text) IS
+	'what errors have in common that have the same function, SQLSTATE and defer.error_pattern(): 16 hexadecimal digits';
 
 CREATE FUNCTION defer.child_states(parent_id bigint, OUT state text, OUT jobs bigint) RETURNS SETOF record
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 8 AS 'MODULE_PATHNAME', 'defer_child_states';

@@ -42,7 +42,7 @@ DECLARE
 	t name;
 BEGIN
 	-- partitions that are made later get theirs in table/partitions.c
-	FOREACH t IN ARRAY ARRAY['alert', 'attempt', 'attempt_default', 'claim', 'dependency', 'endpoint', 'fan_out', 'installation',
+	FOREACH t IN ARRAY ARRAY['alert', 'attempt', 'attempt_default', 'claim', 'dependency', 'endpoint', 'failure', 'fan_out', 'installation', 'rerun_line',
 							 'job', 'job_history', 'job_history_default', 'log', 'log_default', 'origin',
 							 'queue', 'schedule', 'schedule_result', 'bulk', 'bulk_part',
 							 'backfill', 'backfill_part', 'event', 'event_grant', 'signal', 'step', 'key_hold',
@@ -60,6 +60,7 @@ END $do$;
 ALTER TABLE defer.job_history_default REPLICA IDENTITY FULL;
 ALTER TABLE defer.attempt_default REPLICA IDENTITY FULL;
 ALTER TABLE defer.log_default REPLICA IDENTITY FULL;
+ALTER TABLE defer.failure REPLICA IDENTITY FULL;
 ALTER TABLE defer.fan_out_delta REPLICA IDENTITY FULL;
 ALTER TABLE defer.job_rollup_new REPLICA IDENTITY FULL;
 ALTER TABLE defer.alert_event REPLICA IDENTITY FULL;

@@ -129,12 +129,12 @@ SELECT 'warning', pg_catalog.format('schedule "%s" of role %s waits for its run 
    AND defer.may_see(s.owner)
 UNION ALL
 SELECT 'warning', pg_catalog.format('%s of %s failed for good during the last day',
-		CASE pg_catalog.sum(c.failed) WHEN 1 THEN '1 job' ELSE pg_catalog.sum(c.failed) || ' jobs' END, c.function),
-	pg_catalog.format('SELECT id, args, sqlstate, error FROM defer.jobs'
-		' WHERE id = ANY (ARRAY(SELECT defer.find_jobs(''{failed}'', %L)));', c.function)
-  FROM defer.job_counts c
- WHERE c.failed > 0 AND c.hour > pg_catalog.statement_timestamp() - interval '25 hours' AND defer.may_see(c.owner)
- GROUP BY c.function
+		CASE pg_catalog.count(*) WHEN 1 THEN '1 job' ELSE pg_catalog.count(*) || ' jobs' END, f.function),
+	pg_catalog.format('See defer.errors. When the cause is mended: SELECT * FROM defer.retry_jobs(function => %L);'
+		' or, if nothing is to be done: SELECT * FROM defer.acknowledge_jobs(function => %L);', f.function, f.function)
+  FROM defer.failure f
+ WHERE f.closed IS NULL AND f.failed_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(f.owner)
+ GROUP BY f.function
 UNION ALL
 SELECT 'warning', pg_catalog.format('jobs of %s wait for a rerun of one that has not succeeded: %s', h.function,
 		CASE pg_catalog.count(*) WHEN 10000 THEN '10000 or more' ELSE pg_catalog.count(*)::text END),

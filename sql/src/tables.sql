@@ -76,6 +76,8 @@ CREATE UNIQUE INDEX job_schedule_idx ON defer.job (schedule_id, scheduled_for) W
 CREATE INDEX job_held_idx ON defer.job (schedule_id, scheduled_for, behind)
 	WHERE run_at OPERATOR(pg_catalog.=) 'infinity'::pg_catalog.timestamptz AND waits IS NULL;
 CREATE INDEX job_waits_idx ON defer.job (id) WHERE waits IS NOT NULL;
+-- jobs of which an attempt has failed
+CREATE INDEX job_error_idx ON defer.job (id) WHERE sqlstate IS NOT NULL;
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job.limits_key IS
@@ -301,7 +303,8 @@ CREATE TABLE defer.job_history (
 	function_owner	regrole,
 	rerun_of		bigint,
 	group_key		text,
-	token			uuid
+	token			uuid,
+	fan_out_id		bigint
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE defer.job_history IS 'finished jobs, a partition for each UTC day of finish; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled, d discarded';
@@ -312,7 +315,46 @@ CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);
 CREATE INDEX job_history_default_parent_idx ON defer.job_history_default (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX job_history_default_schedule_idx ON defer.job_history_default (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX job_history_default_trouble_idx ON defer.job_history_default (id) WHERE state OPERATOR(pg_catalog.<>) 's' OR error IS NOT NULL;
+COMMENT ON COLUMN defer.job_history.fan_out_id IS 'as in defer.job';
 COMMENT ON TABLE defer.job_history_default IS 'finished jobs of days that have no partition yet';
+
+-- Failures for good, one row for each end of a job as failed.  Workers only insert, so there
+-- is no unique index; sessions close rows: see table/failure_table.c and job/mend.c.
+CREATE TABLE defer.failure (
+	line_id			bigint NOT NULL,
+	job_id			bigint NOT NULL,
+	owner			regrole NOT NULL,
+	function		text NOT NULL,
+	fingerprint		text COLLATE pg_catalog."C" NOT NULL,
+	failed_at		timestamptz NOT NULL,
+	closed			"char",
+	closed_at		timestamptz,
+	closed_by		text,
+	note			text
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
+CREATE INDEX failure_line_idx ON defer.failure (line_id);
+CREATE INDEX failure_open_idx ON defer.failure (failed_at) WHERE closed IS NULL;
+COMMENT ON TABLE defer.failure IS 'jobs that have failed for good, and what was done about it; look at defer.failures instead';
+COMMENT ON COLUMN defer.failure.line_id IS 'the job, or the first one of its line of reruns';
+COMMENT ON COLUMN defer.failure.fingerprint IS 'what errors of the same function that are alike have in common: see defer.error_fingerprint()';
+COMMENT ON COLUMN defer.failure.closed IS 'what was done: r run again as another job, t taken on again itself, a acknowledged; NULL: nothing yet';
+COMMENT ON COLUMN defer.failure.closed_by IS 'the role that did it, by its name then';
+COMMENT ON COLUMN defer.failure.note IS 'of defer.acknowledge()';
+
+-- A row for each job that was run again, with all of its reruns: who has locked it may
+-- run the job again.
+CREATE TABLE defer.rerun_line (
+	id				bigint NOT NULL,
+	owner			regrole NOT NULL,
+	last_id			bigint NOT NULL,
+	retried			boolean NOT NULL,
+	changed_at		timestamptz NOT NULL,
+	CONSTRAINT rerun_line_pkey PRIMARY KEY (id)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
+COMMENT ON TABLE defer.rerun_line IS 'jobs that were run again';
+COMMENT ON COLUMN defer.rerun_line.id IS 'the first job of the line: rerun_of of the others';
+COMMENT ON COLUMN defer.rerun_line.last_id IS 'the job of the line that was made, or taken on again, last; id: none was yet';
+COMMENT ON COLUMN defer.rerun_line.retried IS 'last_id was taken on again by defer.retry()';
 
 -- How many jobs have ended, for views that must not read the history: see table/rollup.c.
 -- first_id and last_id say where in the history jobs of a function are.
@@ -636,10 +678,12 @@ CREATE TABLE defer.bulk (
 	done		bigint NOT NULL DEFAULT 0,
 	left_alone	bigint NOT NULL DEFAULT 0,
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	note		text,
 	CONSTRAINT bulk_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE defer.bulk IS 'bulk commands in progress; look at defer.bulk_jobs instead';
-COMMENT ON COLUMN defer.bulk.action IS 'cancel, rerun or reschedule';
+COMMENT ON COLUMN defer.bulk.action IS 'cancel, rerun, retry, acknowledge or reschedule';
+COMMENT ON COLUMN defer.bulk.note IS 'of acknowledge';
 CREATE TABLE defer.bulk_part (
 	bulk_id		bigint NOT NULL,
 	part		integer NOT NULL,
@@ -751,6 +795,10 @@ SELECT pg_catalog.pg_extension_config_dump('defer.event_grant',
 SELECT pg_catalog.pg_extension_config_dump('defer.fan_out',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.fan_out_delta', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.failure',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.rerun_line',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.claim_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.job_history_default', '');

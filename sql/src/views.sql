@@ -52,6 +52,7 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) THEN u.metadata END AS metadata,
 	CASE WHEN defer.may_see(u.owner) THEN u.parent_id END AS parent_id,
 	CASE WHEN defer.may_see(u.owner) THEN u.rerun_of END AS rerun_of,
+	CASE WHEN defer.may_see(u.owner) AND l.last_id > u.id THEN l.last_id END AS rerun_by,
 	CASE WHEN defer.may_see(u.owner) THEN s.name END AS schedule,
 	CASE WHEN defer.may_see(u.owner) THEN u.scheduled_for END AS scheduled_for,
 	CASE WHEN defer.may_see(u.owner) THEN u.discard_at END AS discard_at,
@@ -74,9 +75,10 @@ SELECT u.id,
   LEFT JOIN defer.function f ON f.signature = u.function
   LEFT JOIN defer.queue q ON q.name = u.queue
   LEFT JOIN defer.schedule s ON s.id = u.schedule_id
+  LEFT JOIN defer.rerun_line l ON l.id = COALESCE(u.rerun_of, u.id)
  WHERE defer.may_see(u.owner) AND (u.claim IS NULL OR NOT defer.has_ended(u.id));
 COMMENT ON VIEW defer.jobs IS
-	'the jobs you may see. state: waiting (for other jobs), scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. waiting_for: why it does not begin, the first reason of defer.why(); NULL if it could. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
+	'the jobs you may see. state: waiting (for other jobs), scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. waiting_for: why it does not begin, the first reason of defer.why(); NULL if it could. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). rerun_by: the last rerun of that job, or of this one. pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
 
 -- The same for unfinished jobs only, for the views below
 CREATE VIEW defer.live_jobs WITH (security_barrier) AS
@@ -190,6 +192,41 @@ SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, 
  WHERE defer.may_see(a.owner);
 COMMENT ON VIEW defer.attempts IS
 	'attempts that did not succeed, of jobs you may see. outcome: failed, timed_out, crashed, conflict (serialization failure or deadlock, retried at once), snoozed, cancelled, interrupted. retry_at: when the next was to begin, NULL if there was to be none';
+
+CREATE VIEW defer.failures WITH (security_barrier) AS
+SELECT f.job_id, pg_catalog.pg_get_userbyid(f.owner) AS owner, f.function, f.fingerprint, f.failed_at,
+	CASE f.closed WHEN 'r' THEN 'rerun' WHEN 't' THEN 'retried' WHEN 'a' THEN 'acknowledged' ELSE 'open' END AS state,
+	f.closed_at, f.closed_by, f.note
+  FROM defer.failure f
+ WHERE defer.may_see(f.owner);
+COMMENT ON VIEW defer.failures IS
+	'failures for good of jobs you may see; of a job that was taken on again and has failed again there are several. state: what was done about it: open (nothing), rerun, retried, acknowledged; closed_at, closed_by, note: when, by which role, and what it said to defer.acknowledge()';
+
+-- The error of the newest job stands for all of the same fingerprint
+CREATE VIEW defer.errors WITH (security_barrier) AS
+SELECT g.fingerprint, g.function, x.sqlstate, defer.error_pattern(x.error) AS error, g.failed, g.retrying,
+	LEAST(g.first_failed, a.first_at) AS first_at, GREATEST(g.last_failed, a.last_at) AS last_at,
+	g.last_id AS last_job_id, x.error AS last_error
+  FROM (SELECT e.fingerprint, e.function, pg_catalog.sum(e.failed) AS failed, pg_catalog.sum(e.retrying) AS retrying,
+			pg_catalog.min(e.failed_at) AS first_failed, pg_catalog.max(e.failed_at) AS last_failed,
+			pg_catalog.min(e.id) FILTER (WHERE e.retrying > 0) AS first_retrying,
+			pg_catalog.max(e.id) FILTER (WHERE e.retrying > 0) AS last_retrying, pg_catalog.max(e.id) AS last_id
+		  FROM (SELECT f.fingerprint, f.function, 1 AS failed, 0 AS retrying, f.failed_at, f.job_id AS id
+				  FROM defer.failure f WHERE f.closed IS NULL AND defer.may_see(f.owner)
+				UNION ALL
+				SELECT defer.error_fingerprint(j.function, j.sqlstate, j.error), j.function, 0, 1, NULL, j.id
+				  FROM defer.job j
+				 WHERE j.sqlstate IS NOT NULL AND j.attempt > 0 AND defer.may_see(j.owner)
+				   AND (j.claim IS NULL OR NOT defer.has_ended(j.id))) e
+		 GROUP BY e.fingerprint, e.function) g
+  LEFT JOIN LATERAL (SELECT j.sqlstate, j.error FROM defer.job j WHERE j.id = g.last_id AND j.sqlstate IS NOT NULL
+					 UNION ALL
+					 SELECT h.sqlstate, h.error FROM defer.job_history h WHERE h.id = g.last_id
+					 LIMIT 1) x ON true
+  LEFT JOIN LATERAL (SELECT pg_catalog.min(t.finished_at) AS first_at, pg_catalog.max(t.finished_at) AS last_at
+					   FROM defer.attempt t WHERE t.job_id IN (g.first_retrying, g.last_retrying)) a ON true;
+COMMENT ON VIEW defer.errors IS
+	'errors of jobs you may see about which nothing was done, those that are alike together. fingerprint: stands for the function, SQLSTATE and error; find_jobs(), retry_jobs(), acknowledge_jobs() and the like take it. error: of the newest job, as defer.error_pattern() writes it. failed: jobs that have failed for good; retrying: unfinished jobs whose last attempt failed so. first_at, last_at: of these failures; of retrying jobs the attempts of the oldest and the newest one count';
 
 CREATE VIEW defer.dependencies WITH (security_barrier) AS
 SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord, pg_catalog.abs(d.parent_id) AS after_id,
@@ -365,7 +402,7 @@ SELECT b.job_id, pg_catalog.pg_get_userbyid(b.owner) AS owner, b.action, b.force
   FROM defer.bulk b
  WHERE defer.may_see(b.owner);
 COMMENT ON VIEW defer.bulk_jobs IS
-	'commands of defer.cancel_jobs(), defer.rerun_jobs() and defer.reschedule_jobs() on more than 10000 jobs that are in progress: the job that deals with them, how many there are, how many it has dealt with, and how many it has left as they were. When it has ended the counts are the job''s result';
+	'commands of defer.cancel_jobs() and its like on more than 10000 jobs that are in progress: the job that deals with them, how many there are, how many it has dealt with, and how many it has left as they were. When it has ended the counts are the job''s result';
 
 CREATE VIEW defer.backfills WITH (security_barrier) AS
 SELECT b.id, s.name AS schedule, b.schedule_id, pg_catalog.pg_get_userbyid(b.owner) AS owner,

@@ -73,6 +73,7 @@ static const char *const object_names[CAT_N] = {
 	[CAT_SCHEDULE] = "schedule",
 	[CAT_INSTALLATION] = "installation",
 	[CAT_ORIGIN] = "origin",
+	[CAT_FAILURE] = "failure",
 	[CAT_ROLLUP_NEW] = "job_rollup_new",
 	[CAT_ALERT] = "alert",
 	[CAT_ALERT_EVENT] = "alert_event",

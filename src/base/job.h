@@ -50,7 +50,7 @@ typedef struct Job
 	int64		parent_id;		/* 0: none */
 	int64		rerun_of;		/* 0: none */
 	int64		fan_out_id;		/* a batch with "deep" that it is counted in;
-								 * 0: none; not in the history */
+								 * 0: none */
 	int64		schedule_id;	/* 0: none */
 	TimestampTz scheduled_for;
 	TimestampTz discard_at;

@@ -1,7 +1,8 @@
 /*
  * bulk.c
  *		Commands on all jobs that pass a filter: defer.cancel_jobs(),
- *		defer.rerun_jobs(), defer.reschedule_jobs().
+ *		defer.rerun_jobs(), defer.retry_jobs(), defer.acknowledge_jobs(),
+ *		defer.reschedule_jobs().
  *
  * The filters are those of defer.find_jobs(), and the same code searches.  Up to
  * DIRECT_MAX jobs are dealt with in the caller's transaction.  Of more, the ids
@@ -41,10 +42,12 @@
 
 /* Parameters after the filters */
 #define ARG_GROUP_KEY	10
-#define ARG_REST		11
+#define ARG_REST		12
 
 PG_FUNCTION_INFO_V1(defer_cancel_jobs);
 PG_FUNCTION_INFO_V1(defer_rerun_jobs);
+PG_FUNCTION_INFO_V1(defer_retry_jobs);
+PG_FUNCTION_INFO_V1(defer_acknowledge_jobs);
 PG_FUNCTION_INFO_V1(defer_reschedule_jobs);
 
 /* What the function returns */
@@ -59,22 +62,18 @@ typedef struct Outcome
  * Sets that are stored
  * ------------------------------------------------------------------------ */
 
-static const char *const action_names[] = {
-	[BULK_CANCEL] = "cancel",
-	[BULK_RERUN] = "rerun",
-	[BULK_RESCHEDULE] = "reschedule"
-};
-
 /* Insert the row of an order; returns its id */
 static int64
 insert_order(const BulkOrder *order)
 {
-	Oid			types[] = {REGROLEOID, TEXTOID, BOOLOID, TIMESTAMPTZOID};
+	Oid			types[] = {REGROLEOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TEXTOID};
 	Datum		values[] = {
-		ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(action_names[order->action]),
-		BoolGetDatum(order->force), TimestampTzGetDatum(order->run_at)
+		ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(bulk_action_names[order->action]),
+		BoolGetDatum(order->force), TimestampTzGetDatum(order->run_at),
+		order->note != NULL ? CStringGetTextDatum(order->note) : (Datum) 0
 	};
-	char		nulls[] = {' ', ' ', ' ', order->action == BULK_RESCHEDULE ? ' ' : 'n'};
+	char		nulls[] = {' ', ' ', ' ', order->action == BULK_RESCHEDULE ? ' ' : 'n',
+		order->note != NULL ? ' ' : 'n'};
 	OwnSql		own;
 	bool		isnull;
 	int64		id;
@@ -82,7 +81,8 @@ insert_order(const BulkOrder *order)
 	quota_check("bulk", "bulk commands in progress", GetUserId());
 	own_sql_begin(&own);
 	SPI_connect();
-	if (own_sql_run("INSERT INTO defer.bulk (owner, action, force, run_at) VALUES ($1, $2, $3, $4) RETURNING id",
+	if (own_sql_run("INSERT INTO defer.bulk (owner, action, force, run_at, note)"
+					" VALUES ($1, $2, $3, $4, $5) RETURNING id",
 					lengthof(types), types, values, nulls, SPI_OK_INSERT_RETURNING) != 1)
 		elog(ERROR, "could not store the command");
 	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
@@ -201,7 +201,7 @@ bulk_command(FunctionCallInfo fcinfo, const BulkOrder *order, int last)
 {
 	bool		dry_run = !PG_ARGISNULL(last) && PG_GETARG_BOOL(last);
 	bool		everything = !PG_ARGISNULL(last + 1) && PG_GETARG_BOOL(last + 1);
-	char	   *name = psprintf("defer.%s_jobs()", action_names[order->action]);
+	char	   *name = psprintf("defer.%s_jobs()", bulk_action_names[order->action]);
 	JobSearch  *search = job_search_begin(fcinfo, ARG_GROUP_KEY, role_may_manage);
 	Outcome		outcome = {0};
 	TupleDesc	desc;
@@ -212,7 +212,10 @@ bulk_command(FunctionCallInfo fcinfo, const BulkOrder *order, int last)
 		PreventCommandIfReadOnly(name);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	job_search_only(search, order->action == BULK_RERUN);
+	if (order->action == BULK_RETRY || order->action == BULK_ACKNOWLEDGE)
+		job_search_failed(search, !order->force);
+	else
+		job_search_only(search, order->action == BULK_RERUN);
 	if (!everything && !job_search_filters(search))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -226,26 +229,46 @@ bulk_command(FunctionCallInfo fcinfo, const BulkOrder *order, int last)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-/* defer.cancel_jobs(filters, group_key, force, dry_run, everything) */
-Datum
-defer_cancel_jobs(PG_FUNCTION_ARGS)
+/* One that has the parameters filters, group_key, fingerprint, force, dry_run, everything */
+static Datum
+command_with_force(FunctionCallInfo fcinfo, BulkAction action)
 {
-	BulkOrder	order = {BULK_CANCEL};
+	BulkOrder	order = {action};
 
 	order.force = !PG_ARGISNULL(ARG_REST) && PG_GETARG_BOOL(ARG_REST);
 	return bulk_command(fcinfo, &order, ARG_REST + 1);
 }
 
-/* defer.rerun_jobs(filters, group_key, dry_run, everything) */
+Datum
+defer_cancel_jobs(PG_FUNCTION_ARGS)
+{
+	return command_with_force(fcinfo, BULK_CANCEL);
+}
+
 Datum
 defer_rerun_jobs(PG_FUNCTION_ARGS)
 {
-	BulkOrder	order = {BULK_RERUN};
-
-	return bulk_command(fcinfo, &order, ARG_REST);
+	return command_with_force(fcinfo, BULK_RERUN);
 }
 
-/* defer.reschedule_jobs(filters, group_key, run_at, dry_run, everything) */
+Datum
+defer_retry_jobs(PG_FUNCTION_ARGS)
+{
+	return command_with_force(fcinfo, BULK_RETRY);
+}
+
+/* defer.acknowledge_jobs(filters, group_key, fingerprint, note, dry_run, everything) */
+Datum
+defer_acknowledge_jobs(PG_FUNCTION_ARGS)
+{
+	BulkOrder	order = {BULK_ACKNOWLEDGE};
+
+	order.note = args_text(fcinfo, ARG_REST);
+	job_check_note(order.note);
+	return bulk_command(fcinfo, &order, ARG_REST + 1);
+}
+
+/* defer.reschedule_jobs(filters, group_key, fingerprint, run_at, dry_run, everything) */
 Datum
 defer_reschedule_jobs(PG_FUNCTION_ARGS)
 {

@@ -13,6 +13,8 @@ typedef enum BulkAction
 {
 	BULK_CANCEL,
 	BULK_RERUN,
+	BULK_RETRY,
+	BULK_ACKNOWLEDGE,
 	BULK_RESCHEDULE
 } BulkAction;
 
@@ -20,13 +22,18 @@ typedef enum BulkAction
 typedef struct BulkOrder
 {
 	BulkAction	action;
-	bool		force;			/* of cancel: stop those that run */
+	bool		force;			/* of cancel: stop those that run; of rerun
+								 * and retry: run again those that were
+								 * already */
 	TimestampTz run_at;			/* of reschedule */
+	char	   *note;			/* of acknowledge; NULL: none */
 } BulkOrder;
 
 /*
  * bulk/run.c
  */
+
+extern const char *const bulk_action_names[];	/* by BulkAction */
 
 /*
  * Do it with jobs, the lowest id first, in the caller's transaction and as the

@@ -63,7 +63,7 @@ enum
 {
 	ARG_STATES, ARG_FUNCTION, ARG_QUEUE, ARG_PARENT_ID, ARG_SCHEDULE_ID, ARG_METADATA,
 	ARG_ERROR, ARG_SINCE, ARG_UNTIL, ARG_BEFORE, ARG_N,
-	ARG_GROUP_KEY,
+	ARG_GROUP_KEY, ARG_FINGERPRINT,
 	ARG_RUNNING,				/* ids of the jobs that run now */
 	ARG_FIRST, ARG_LAST,		/* only ids of this range, both ends included */
 	NARGS
@@ -72,7 +72,7 @@ enum
 static Oid	arg_types[NARGS] = {
 	TEXTARRAYOID, TEXTOID, TEXTOID, INT8OID, INT8OID, JSONBOID,
 	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID,
-	TEXTOID,
+	TEXTOID, TEXTOID,
 	INT8ARRAYOID,
 	INT8OID, INT8OID
 };
@@ -91,6 +91,8 @@ struct JobSearch
 	bool		live;			/* unfinished jobs are looked for */
 	bool		ended;			/* finished ones are */
 	bool		succeeded;		/* and of these, the ones that went well */
+	bool		failed_only;	/* only failed ones are */
+	bool		open_only;		/* about which nothing was done */
 	bool		ranged;			/* a range at a time */
 	Range	   *ranges;			/* the newest first, apart from each other */
 	int			nranges;
@@ -102,7 +104,7 @@ struct JobSearch
 
 /* State of an unfinished job; as in the view defer.jobs */
 static const char *const live_state =
-"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($13) THEN 'running'"
+"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($14) THEN 'running'"
 " WHEN j.waits IS NOT NULL AND j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'waiting'"
 " WHEN j.attempt OPERATOR(pg_catalog.>) 0 OR j.conflicts OPERATOR(pg_catalog.>) 0 THEN 'retrying'"
 " WHEN j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'scheduled'"
@@ -127,7 +129,7 @@ execute(JobSearch *search, const char *sql)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
 }
 
-/* The ids of the jobs that run at this moment, as $13 */
+/* The ids of the jobs that run at this moment, as $14 */
 static void
 look_who_runs(JobSearch *search)
 {
@@ -163,9 +165,12 @@ add_conditions(StringInfo sql, const JobSearch *search)
 	if (given(search, ARG_ERROR))
 		appendStringInfoString(sql, " AND j.error IS NOT NULL AND (j.sqlstate OPERATOR(pg_catalog.=) $7 OR"
 							   " pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($7)) OPERATOR(pg_catalog.>) 0)");
+	if (given(search, ARG_FINGERPRINT))
+		appendStringInfoString(sql, " AND j.error IS NOT NULL AND"
+							   " defer.error_fingerprint(j.function, j.sqlstate, j.error) OPERATOR(pg_catalog.=) $13");
 	appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.<) $10");
 	if (search->ranged)
-		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $14");
+		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $15");
 }
 
 static char *
@@ -203,6 +208,12 @@ page_statement(const JobSearch *search, bool live, bool ended)
 		add_conditions(&sql, search);
 		if (given(search, ARG_STATES))
 			appendStringInfo(&sql, " AND %s OPERATOR(pg_catalog.=) ANY ($1)", ended_state);
+		if (search->failed_only)
+			appendStringInfoString(&sql, " AND j.state OPERATOR(pg_catalog.=) 'f'");
+		if (search->open_only)
+			appendStringInfoString(&sql, " AND EXISTS (SELECT FROM defer.failure f"
+								   " WHERE f.line_id OPERATOR(pg_catalog.=) COALESCE(j.rerun_of, j.id)"
+								   " AND f.job_id OPERATOR(pg_catalog.=) j.id AND f.closed IS NULL)");
 		if (!search->succeeded)
 			appendStringInfoString(&sql, " AND j.state OPERATOR(pg_catalog.<>) 's'");
 		if (given(search, ARG_SINCE))
@@ -210,7 +221,7 @@ page_statement(const JobSearch *search, bool live, bool ended)
 		if (given(search, ARG_UNTIL))
 			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.<) $9");
 		if (search->ranged)
-			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $15");
+			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $16");
 		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	appendStringInfoString(&sql, ") u ORDER BY u.id DESC LIMIT $11");
@@ -401,7 +412,8 @@ job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSearchRole allowed)
 	memset(search->nulls, 'n', sizeof(search->nulls));
 	for (int i = 0; i < NARGS; i++)
 	{
-		int			arg = i < ARG_N ? i : i == ARG_GROUP_KEY ? group_arg : -1;
+		int			arg = i < ARG_N ? i : i == ARG_GROUP_KEY ? group_arg :
+			i == ARG_FINGERPRINT ? group_arg + 1 : -1;
 
 		if (arg < 0 || PG_ARGISNULL(arg))
 			continue;
@@ -428,6 +440,23 @@ job_search_only(JobSearch *search, bool ended)
 		search->ended = false;
 }
 
+void
+job_search_failed(JobSearch *search, bool open_only)
+{
+	const int	failed = state_bit("failed");
+
+	if (given(search, ARG_STATES) && (search->states & ~failed) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("only failed jobs can be taken on again or acknowledged"),
+				 errhint("Leave out \"states\"; defer.rerun_jobs() runs others again.")));
+	search->states = failed;
+	search->live = search->succeeded = false;
+	search->ended = true;
+	search->failed_only = true;
+	search->open_only = open_only;
+}
+
 bool
 job_search_filters(const JobSearch *search)
 {
@@ -436,6 +465,11 @@ job_search_filters(const JobSearch *search)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not be empty", "metadata")));
+	if (given(search, ARG_FINGERPRINT) &&
+		VARSIZE_ANY_EXHDR(DatumGetTextPP(search->values[ARG_FINGERPRINT])) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be empty", "fingerprint")));
 	if (given(search, ARG_ERROR) &&
 		VARSIZE_ANY_EXHDR(DatumGetTextPP(search->values[ARG_ERROR])) == 0)
 		ereport(ERROR,
@@ -446,6 +480,8 @@ job_search_filters(const JobSearch *search)
 		if (i != ARG_STATES && given(search, i))
 			return true;
 	}
+	if (search->failed_only)
+		return given(search, ARG_STATES);
 	return (search->live && (search->states & LIVE_STATES) != LIVE_STATES) ||
 		(search->ended && (search->states & ENDED_STATES) != ENDED_STATES);
 }

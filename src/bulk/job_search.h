@@ -14,7 +14,8 @@ typedef bool (*JobSearchRole) (Oid owner);
 
 /*
  * Read the filters of a function whose first parameters are those of
- * defer.find_jobs() up to "before"; group_key is the argument group_arg.  Error if
+ * defer.find_jobs() up to "before"; group_key is the argument group_arg, fingerprint the
+ * one after it.  Error if
  * one is not valid.  In the current memory context, with the arguments.
  */
 extern JobSearch *job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSearchRole allowed);
@@ -27,6 +28,12 @@ extern int	job_search_page(JobSearch *search, int wanted, int64 *ids);
 
 /* Find finished jobs only, or unfinished ones; error if states are given that are others */
 extern void job_search_only(JobSearch *search, bool ended);
+
+/*
+ * Find jobs that have failed only; open_only: about which nothing was done.  Error if other
+ * states are given.
+ */
+extern void job_search_failed(JobSearch *search, bool open_only);
 
 /*
  * Check whether the filters leave out anything of what job_search_only() lets

@@ -77,7 +77,13 @@ bulk_do(const BulkOrder *order, int64 *ids, int n)
 				result = job_cancel(ids[i], order->force);
 				break;
 			case BULK_RERUN:
-				result = job_rerun(ids[i], false, &new_id);
+				result = job_rerun(ids[i], false, order->force, &new_id);
+				break;
+			case BULK_RETRY:
+				result = job_retry(ids[i], false, order->force);
+				break;
+			case BULK_ACKNOWLEDGE:
+				result = job_acknowledge(ids[i], order->note);
 				break;
 			case BULK_RESCHEDULE:
 				result = job_reschedule(ids[i], order->run_at, false);
@@ -96,11 +102,23 @@ bulk_do(const BulkOrder *order, int64 *ids, int n)
  * Parts
  * ------------------------------------------------------------------------ */
 
+const char *const bulk_action_names[] = {
+	[BULK_CANCEL] = "cancel",
+	[BULK_RERUN] = "rerun",
+	[BULK_RETRY] = "retry",
+	[BULK_ACKNOWLEDGE] = "acknowledge",
+	[BULK_RESCHEDULE] = "reschedule"
+};
+
 static BulkAction
 action_of_name(const char *name)
 {
-	return strcmp(name, "cancel") == 0 ? BULK_CANCEL :
-		strcmp(name, "rerun") == 0 ? BULK_RERUN : BULK_RESCHEDULE;
+	for (int i = 0; i < lengthof(bulk_action_names); i++)
+	{
+		if (strcmp(name, bulk_action_names[i]) == 0)
+			return (BulkAction) i;
+	}
+	elog(ERROR, "unrecognized bulk command \"%s\"", name);
 }
 
 /* Read and lock the row of a command that the current user may manage */
@@ -109,9 +127,11 @@ lock_bulk(int64 id, Bulk *bulk)
 {
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(id)};
+	MemoryContext context = CurrentMemoryContext;
 	HeapTuple	row;
 	TupleDesc	desc;
 	OwnSql		own;
+	char	   *note;
 	bool		isnull;
 	bool		found;
 
@@ -119,7 +139,7 @@ lock_bulk(int64 id, Bulk *bulk)
 	bulk->id = id;
 	own_sql_begin(&own);
 	SPI_connect();
-	found = own_sql_run("SELECT b.owner, b.action, b.force, b.run_at, b.matched, b.done, b.left_alone"
+	found = own_sql_run("SELECT b.owner, b.action, b.force, b.run_at, b.matched, b.done, b.left_alone, b.note"
 						" FROM defer.bulk b WHERE b.id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
 						lengthof(types), types, values, NULL, SPI_OK_SELECT) == 1;
 	if (found)
@@ -133,6 +153,9 @@ lock_bulk(int64 id, Bulk *bulk)
 		bulk->matched = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
 		bulk->done = DatumGetInt64(SPI_getbinval(row, desc, 6, &isnull));
 		bulk->left_alone = DatumGetInt64(SPI_getbinval(row, desc, 7, &isnull));
+		note = SPI_getvalue(row, desc, 8);
+		if (note != NULL)
+			bulk->order.note = MemoryContextStrdup(context, note);
 	}
 	SPI_finish();
 	own_sql_end(&own);
@@ -241,7 +264,7 @@ defer_run_bulk(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s can only be called as a job", "defer.run_bulk()"),
-				 errhint("Use defer.cancel_jobs(), defer.rerun_jobs() or defer.reschedule_jobs().")));
+				 errhint("Use defer.cancel_jobs(), defer.retry_jobs() and the like.")));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);

@@ -171,20 +171,15 @@ look_at_batch(int64 id, JobLook *look)
 	look->state = fan_out.done ? STATE_SUCCEEDED : PARENT_NOT_ENDED;
 }
 
-void
-job_look(int64 id, JobLook *look)
+/* "again": for the second time, see job_find() */
+static void
+look_at_job(int64 id, JobLook *look, bool again)
 {
 	TupleTableSlot *slot;
 	ItemPointerData tid;
 	HistoryRow	row;
 	bool		is_free = false;
 
-	memset(look, 0, sizeof(JobLook));
-	if (id < 0)
-	{
-		look_at_batch(-id, look);
-		return;
-	}
 	CommandCounterIncrement();
 
 	/* in this order: the row goes only after there is one in the history */
@@ -201,11 +196,26 @@ job_look(int64 id, JobLook *look)
 	if (look->found && is_free)
 		return;					/* one that has ended would have a claim */
 	if (!history_read(id, &row))
+	{
+		/* a job that was not in the table may have been taken on again by now */
+		if (!look->found && !again)
+			look_at_job(id, look, true);
 		return;
+	}
 	look->found = true;
 	look->owner = row.job.owner;
 	look->state = row.state;
 	look->rerun_of = row.job.rerun_of;
+}
+
+void
+job_look(int64 id, JobLook *look)
+{
+	memset(look, 0, sizeof(JobLook));
+	if (id < 0)
+		look_at_batch(-id, look);
+	else
+		look_at_job(id, look, false);
 }
 
 static void

@@ -44,14 +44,18 @@ read_any(int64 id, Job *job, bool *finished)
 {
 	HistoryRow	row;
 
-	/* in this order: the row goes only after there is one in the history */
+	/*
+	 * In this order: the row goes only after there is one in the history.  A
+	 * second time, as defer.retry() takes it from there to the table.
+	 */
 	*finished = false;
 	if (!job_read(id, job))
 	{
-		*finished = true;
-		if (!history_read(id, &row))
+		*finished = history_read(id, &row);
+		if (*finished)
+			*job = row.job;
+		else if (!job_read(id, job))
 			return false;
-		*job = row.job;
 	}
 	return true;
 }

@@ -24,16 +24,23 @@ typedef enum ControlResult
 extern bool job_find(int64 id, struct Job *job, bool *finished);
 
 /*
- * What defer.cancel(), defer.reschedule() and defer.rerun() do, in the caller's
- * transaction.  A session that has the job's row locked is waited for.  must: an
- * error says why a job that is there and does not run cannot be moved or run
- * again; else it is left.  job_stop(): a job that belongs to one which has ended is
+ * What defer.cancel(), defer.reschedule(), defer.rerun(), defer.retry() and
+ * defer.acknowledge() do, in the caller's transaction.  A session that has the job's row
+ * locked, or its line of reruns, is waited for.  must: an error or a notice says why a
+ * job that is there is not moved or run again; else it is left.  force, of the two that
+ * run a job again: also if it was run again already.  *new_id: the rerun, or the job that
+ * makes another one superfluous.  job_stop(): a job that belongs to one which has ended is
  * cancelled, by force, and never waited for.
  */
 extern ControlResult job_cancel(int64 id, bool force);
 extern bool job_stop(int64 id); /* false: it has not ended yet */
 extern ControlResult job_reschedule(int64 id, TimestampTz run_at, bool must);
-extern ControlResult job_rerun(int64 id, bool must, int64 *new_id);
+extern ControlResult job_rerun(int64 id, bool must, bool force, int64 *new_id);
+extern ControlResult job_retry(int64 id, bool must, bool force);
+extern ControlResult job_acknowledge(int64 id, const char *note);
+
+/* Error if a note of defer.acknowledge() is too long; NULL is none */
+extern void job_check_note(const char *note);
 
 /* What came of trying to take a job */
 typedef enum Taken

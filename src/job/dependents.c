@@ -26,6 +26,7 @@
 #include "shmem/dependents.h"
 #include "table/dependency_table.h"
 #include "table/fan_out_count.h"
+#include "table/history_table.h"
 #include "table/job_by_id.h"
 #include "job/after.h"
 #include "job/control.h"
@@ -256,8 +257,8 @@ settle_part(EndedJob *ended, int64 awaits_id, int max, bool *busy)
 }
 
 /*
- * Those that await the job itself; then, if it is a rerun that has succeeded, those
- * that are held for one of its line.
+ * Those that await the job itself; then, if it has succeeded, those that are held for
+ * one of its line: for an earlier end of itself, if it was taken on again.
  */
 static bool
 settle_all(EndedJob *ended, int max, bool *busy)
@@ -272,8 +273,7 @@ settle_all(EndedJob *ended, int max, bool *busy)
 		ended->of_line = true;
 		ended->after = 0;
 	}
-	if (ended->state != PARENT_GONE &&
-		(ended->state != STATE_SUCCEEDED || ended->line == ended->id))
+	if (ended->state != PARENT_GONE && ended->state != STATE_SUCCEEDED)
 		return false;
 	return settle_part(ended, ended->line, max - n, busy) == max - n;
 }
@@ -317,7 +317,8 @@ dependents_stop_own(EndedJob *ended, int max, bool *busy)
 		ended->own_after = rows[i].ord;
 	}
 	pfree(rows);
-	if (n < max && !*busy)
+	/* unless it was taken on again meanwhile, and waits for others */
+	if (n < max && !*busy && history_exists(ended->id))
 		(void) dependents_wait_end(ended->id);
 	return n == max;
 }

@@ -10,6 +10,7 @@
  *	- its row of the history is written (table/history_table.c);
  *	- sessions that wait for it are woken at commit (shmem/waiters.c);
  *	- jobs that come after it are made ready, or are cancelled (job/dependents.c);
+ *	- if it has failed, that is recorded (table/failure_table.c);
  *	- events are recorded for the alerts that want them (table/alert_event.c);
  *	- runs of schedules with pause_after_failures are noted (table/schedule_result.c);
  *	- it is added to the statistics at commit (shmem/statistics.c);
@@ -34,6 +35,7 @@
 #include "shmem/statistics.h"
 #include "shmem/xact_notify.h"
 #include "table/alert_event.h"
+#include "table/failure_table.h"
 #include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/ready_scan.h"
@@ -52,6 +54,8 @@ record_end(const Job *job, char state, int32 attempt, TimestampTz started_at, Js
 		behind_release(job->followed_by, job->id);
 	xact_notify_final(job->id);
 	dependents_end(job, state);
+	if (state == STATE_FAILED)
+		failure_record(job, sqlstate, error);
 	if (alert_event_wanted(state))
 		alert_event_record(job, state, started_at);
 	schedule_result_record(job, state);

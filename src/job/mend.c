@@ -1,21 +1,55 @@
 /*
  * mend.c
- *		Running jobs again that have ended: what defer.rerun() does.
+ *		Mending failures: running a job again, as a copy (defer.rerun) or itself
+ *		(defer.retry), and saying that it need not be (defer.acknowledge).
+ *
+ * A job and all of its reruns are a line.  Whoever wants another run of it locks the
+ * row of the line in defer.rerun_line first, and looks whether the job that was made
+ * or taken on again last is unfinished or has succeeded: then there is nothing to do.
+ * So a command that is given twice, by two sessions at the same time for one, runs a
+ * job once.
+ *
+ * defer.retry() takes a job that has failed back from the history, in one
+ * transaction: its row there is deleted, and one with the same id inserted into
+ * defer.job.  So in each snapshot it has failed or is unfinished, and after a crash
+ * the same.  What the job has kept while it had ended, it has again:
+ *
+ *	its key				if no other job has it now; else it is left
+ *	its batch			the end is taken out of the counts of the batch
+ *	jobs that are held	they wait for its next end (job/dependents.c); those that were
+ *						cancelled or have run stay as they are
+ *	its steps			those that are done; one that waited begins anew
+ *	its run of a schedule
+ *	its attempts		are in defer.attempts; it has all of max_attempts again
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
+#include "base/job_state.h"
+#include "base/own_sql.h"
+#include "base/roles.h"
 #include "shmem/preload.h"
 #include "function/function.h"
+#include "table/dependency_table.h"
+#include "table/failure_table.h"
+#include "table/fan_out_count.h"
+#include "table/history_table.h"
 #include "table/job_insert.h"
 #include "table/job_row.h"
+#include "table/rerun_line.h"
+#include "table/step_table.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
 #include "config/settings_cache.h"
@@ -23,6 +57,17 @@
 #include "job/after.h"
 #include "job/control.h"
 #include "job/current_job.h"
+#include "job/dependents.h"
+
+PG_FUNCTION_INFO_V1(defer_retry);
+PG_FUNCTION_INFO_V1(defer_acknowledge);
+
+/* Longest note, in bytes */
+#define NOTE_MAX	1000
+
+/* ------------------------------------------------------------------------
+ * Checks
+ * ------------------------------------------------------------------------ */
 
 /* The job's owner could enqueue it today, too */
 static void
@@ -118,14 +163,75 @@ can_run(const Job *job)
 }
 
 /*
+ * Lock the line of a job.  Returns the job that makes another run superfluous: it is
+ * unfinished, or has succeeded since.  0: there is none.
+ */
+static int64
+lock_line(const Job *job, RerunLine *line)
+{
+	JobLook		look;
+
+	rerun_line_lock(rerun_line_of(job), job->owner, line);
+	if (line->last_id == job->id && !line->retried)
+		return 0;
+	job_look(line->last_id, &look);
+	return look.found && (look.state == PARENT_NOT_ENDED || look.state == STATE_SUCCEEDED) ?
+		line->last_id : 0;
+}
+
+static void
+report_superfluous(int64 id, int64 other)
+{
+	if (id == other)
+		ereport(NOTICE,
+				(errmsg("job " INT64_FORMAT " was taken on again already", id),
+				 errhint("With force => true it is run again all the same.")));
+	else
+		ereport(NOTICE,
+				(errmsg("job " INT64_FORMAT " was run again already, as job " INT64_FORMAT,
+						id, other),
+				 errhint("With force => true it is run again all the same.")));
+}
+
+/* ------------------------------------------------------------------------
+ * A copy
+ * ------------------------------------------------------------------------ */
+
+/*
  * The new job has no key, schedule or discard_at of the old one, and waits for no
  * other job: it is a run that a user wants now.
  */
+static int64
+insert_copy(const Job *old)
+{
+	Job			job = {0};
+
+	job.owner = old->owner;
+	job.priority = old->priority;
+	job.run_at = GetCurrentTimestamp();
+	job.kind = old->kind;
+	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
+	job.scheduled_for = NO_TIME;
+	job.discard_at = NO_TIME;
+	job.rerun_of = rerun_line_of(old);
+	job.function = old->function;
+	job.function_owner = old->function_owner;
+	job.queue = old->queue;
+	job.args = old->args;
+	job.metadata = old->metadata;
+	job.group_key = old->group_key;
+	job.options = old->options;
+	settings_set_limits(&job);
+	(void) job_insert(&job);
+	after_copy(old->id, job.id, job.owner);
+	return job.id;
+}
+
 ControlResult
-job_rerun(int64 id, bool must, int64 *new_id)
+job_rerun(int64 id, bool must, bool force, int64 *new_id)
 {
 	Job			old;
-	Job			job = {0};
+	RerunLine	line;
 	bool		finished;
 
 	if (!job_find(id, &old, &finished))
@@ -134,25 +240,242 @@ job_rerun(int64 id, bool must, int64 *new_id)
 		check_can_run(&old);
 	else if (!can_run(&old))
 		return CONTROL_LEFT;
+	*new_id = lock_line(&old, &line);
+	if (*new_id != 0 && !force)
+	{
+		if (must)
+			report_superfluous(id, *new_id);
+		return CONTROL_LEFT;
+	}
 	warn_if_not_preloaded();
-
-	job.owner = old.owner;
-	job.priority = old.priority;
-	job.run_at = GetCurrentTimestamp();
-	job.kind = old.kind;
-	job.parent_id = current_job.job != NULL ? current_job.job->id : 0;
-	job.scheduled_for = NO_TIME;
-	job.discard_at = NO_TIME;
-	job.rerun_of = old.rerun_of != 0 ? old.rerun_of : old.id;
-	job.function = old.function;
-	job.function_owner = old.function_owner;
-	job.queue = old.queue;
-	job.args = old.args;
-	job.metadata = old.metadata;
-	job.group_key = old.group_key;
-	job.options = old.options;
-	settings_set_limits(&job);
-	*new_id = job_insert(&job);
-	after_copy(old.id, job.id, job.owner);
+	*new_id = insert_copy(&old);
+	line.last_id = *new_id;
+	line.retried = false;
+	rerun_line_write(rerun_line_of(&old), &line);
 	return CONTROL_DONE;
+}
+
+/* ------------------------------------------------------------------------
+ * The job itself
+ * ------------------------------------------------------------------------ */
+
+/* Find an unfinished run of the same time of a schedule, such as one of a backfill; 0: none */
+static int64
+find_same_run(const Job *job)
+{
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(job->schedule_id),
+		TimestampTzGetDatum(job->scheduled_for)};
+	OwnSql		own;
+	bool		isnull;
+	int64		id = 0;
+
+	if (job->schedule_id == 0 || job->scheduled_for == NO_TIME)
+		return 0;
+	own_sql_begin(&own);
+	SPI_connect();
+	if (own_sql_run("SELECT j.id FROM defer.job j WHERE j.schedule_id OPERATOR(pg_catalog.=) $1"
+					" AND j.scheduled_for OPERATOR(pg_catalog.=) $2",
+					lengthof(types), types, values, NULL, SPI_OK_SELECT) > 0)
+		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	own_sql_end(&own);
+	return id;
+}
+
+/* Insert the row; false: another job has its key, or is that run, *other */
+static bool
+insert_again(Job *job, int64 *other)
+{
+	KeyHolder	holder;
+
+	*other = find_same_run(job);
+	if (*other != 0)
+		return false;
+	if (job->key == NULL)
+	{
+		(void) job_insert(job);
+		return true;
+	}
+	if (job_insert_key(job, &holder))
+		return true;
+	*other = holder.id;
+	return false;
+}
+
+static ControlResult
+report_twin(const Job *job, int64 other, bool must)
+{
+	if (must)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 job->key != NULL ?
+				 errmsg("job " INT64_FORMAT " cannot be taken on again: job " INT64_FORMAT " has its key",
+						job->id, other) :
+				 errmsg("job " INT64_FORMAT " cannot be taken on again: job " INT64_FORMAT " is the same run of its schedule",
+						job->id, other),
+				 errhint("Wait until that one has ended, or use defer.rerun(), whose job has no key and no schedule.")));
+	return CONTROL_LEFT;
+}
+
+/*
+ * Let the step that has failed begin anew, if it waited for something.  Returns false if
+ * jobs that it has enqueued are still to be cancelled, because the job has failed.
+ */
+static bool
+forget_failed_wait(const Job *job)
+{
+	Oid			type = INT8OID;
+	Datum		value = Int64GetDatum(job->id);
+	Dependency *own_jobs;
+	OwnSql		own;
+
+	if (!kind_has_own(job->kind) || !step_any(job->id))
+		return true;
+	if (dependency_own(job->id, PG_INT32_MIN, 1, &own_jobs) > 0)
+		return false;
+	(void) dependents_wait_end(job->id);
+	own_sql_begin(&own);
+	SPI_connect();
+	(void) own_sql_run("DELETE FROM defer.step s WHERE s.job_id OPERATOR(pg_catalog.=) $1"
+					   " AND s.finished_at IS NULL", 1, &type, &value, NULL, SPI_OK_DELETE);
+	SPI_finish();
+	own_sql_end(&own);
+	return true;
+}
+
+static ControlResult
+report_own(int64 id, bool must)
+{
+	if (must)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("job " INT64_FORMAT " cannot be taken on again yet", id),
+				 errdetail("Jobs that one of its steps has enqueued are being cancelled."),
+				 errhint("Try again when they have ended.")));
+	return CONTROL_LEFT;
+}
+
+/* Take a failed job from the history, whose line is locked by us */
+static ControlResult
+take_on(const HistoryRow *row, RerunLine *line, bool must)
+{
+	Job			job = row->job;
+	int64		other = 0;
+
+	job.run_at = GetCurrentTimestamp();
+	job.discard_at = NO_TIME;
+	job.sqlstate = job.error = NULL;
+	job.waits = WAITS_NOTHING;
+	job.not_before = NO_TIME;
+	settings_set_limits(&job);
+	if (!forget_failed_wait(&job))
+		return report_own(job.id, must);
+	if (!insert_again(&job, &other))
+		return report_twin(&job, other, must);
+	if (!history_delete(row))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("job " INT64_FORMAT " was changed by another session", job.id)));
+	fan_out_reopened(&job, row->state);
+	line->last_id = job.id;
+	line->retried = true;
+	rerun_line_write(rerun_line_of(&job), line);
+	return CONTROL_DONE;
+}
+
+ControlResult
+job_retry(int64 id, bool must, bool force)
+{
+	Job			job;
+	HistoryRow	row;
+	RerunLine	line;
+	int64		other;
+	bool		finished;
+
+	if (!job_find(id, &job, &finished))
+		return CONTROL_NOT_THERE;
+	other = lock_line(&job, &line);
+	if (other != 0 && (other == id || !force))
+	{
+		if (must)
+			report_superfluous(id, other);
+		return CONTROL_LEFT;
+	}
+
+	/* as of now: it may have been taken on before we had the line */
+	if (!history_read(id, &row) || row.state != STATE_FAILED)
+	{
+		if (must)
+			ereport(NOTICE,
+					(errmsg("job " INT64_FORMAT " has not failed", id),
+					 errhint("defer.rerun() runs a job again that has ended otherwise.")));
+		return CONTROL_LEFT;
+	}
+	if (must)
+		check_can_run(&row.job);
+	else if (!can_run(&row.job))
+		return CONTROL_LEFT;
+	warn_if_not_preloaded();
+	return take_on(&row, &line, must);
+}
+
+/* defer.retry(id, force) */
+Datum
+defer_retry(PG_FUNCTION_ARGS)
+{
+	ControlResult result;
+	int64		id;
+
+	PreventCommandIfReadOnly("defer.retry()");
+	require_argument(fcinfo, 0, "id");
+	id = PG_GETARG_INT64(0);
+	result = job_retry(id, true, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
+	if (result == CONTROL_NOT_THERE)
+		job_not_found(id);
+	PG_RETURN_BOOL(result == CONTROL_DONE);
+}
+
+/* ------------------------------------------------------------------------
+ * Acknowledging
+ * ------------------------------------------------------------------------ */
+
+void
+job_check_note(const char *note)
+{
+	if (note != NULL && strlen(note) > NOTE_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("\"note\" must have at most %d bytes", NOTE_MAX)));
+}
+
+ControlResult
+job_acknowledge(int64 id, const char *note)
+{
+	Job			job;
+	bool		finished;
+
+	if (!job_find(id, &job, &finished))
+		return CONTROL_NOT_THERE;
+	return failure_close(rerun_line_of(&job), FAILURE_ACKNOWLEDGED, note) > 0 ? CONTROL_DONE :
+		CONTROL_LEFT;
+}
+
+/* defer.acknowledge(id, note) */
+Datum
+defer_acknowledge(PG_FUNCTION_ARGS)
+{
+	ControlResult result;
+	char	   *note;
+	int64		id;
+
+	PreventCommandIfReadOnly("defer.acknowledge()");
+	require_argument(fcinfo, 0, "id");
+	id = PG_GETARG_INT64(0);
+	note = args_text(fcinfo, 1);
+	job_check_note(note);
+	result = job_acknowledge(id, note);
+	if (result == CONTROL_NOT_THERE)
+		job_not_found(id);
+	PG_RETURN_BOOL(result == CONTROL_DONE);
 }

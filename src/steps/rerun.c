@@ -48,19 +48,21 @@ copy_steps(int64 from, int64 to, const char *name)
 				 errdetail("It is run again from its beginning.")));
 }
 
-/* defer.rerun(id, from_step) */
+/* defer.rerun(id, from_step, force) */
 Datum
 defer_rerun(PG_FUNCTION_ARGS)
 {
+	ControlResult result;
 	int64		new_id = 0;
 	int64		id;
 
 	PreventCommandIfReadOnly("defer.rerun()");
 	require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_INT64(0);
-	if (job_rerun(id, true, &new_id) == CONTROL_NOT_THERE)
+	result = job_rerun(id, true, !PG_ARGISNULL(2) && PG_GETARG_BOOL(2), &new_id);
+	if (result == CONTROL_NOT_THERE)
 		job_not_found(id);
-	if (!PG_ARGISNULL(1))
+	if (result == CONTROL_DONE && !PG_ARGISNULL(1))
 		copy_steps(id, new_id, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_INT64(new_id);
 }

@@ -155,11 +155,12 @@ fan_out_enqueued(const Job *job)
 		note_of(job->fan_out_id)->jobs++;
 }
 
+/* n: 1, or -1 if the job has not ended after all */
 static void
-note_end(int64 id, const Job *job, char state)
+note_end(int64 id, const Job *job, char state, int n)
 {
 	if ((counts.parent == id && job->id >= counts.first_id) || is_counted(id, job->id))
-		note_of(id)->ended[job_end_number(state)]++;
+		note_of(id)->ended[job_end_number(state)] += n;
 }
 
 /* Reruns and runs of schedules have a parent, too, and are not its batch */
@@ -169,14 +170,26 @@ is_of_batch(const Job *job)
 	return job->parent_id != 0 && job->rerun_of == 0 && job->schedule_id == 0;
 }
 
-void
-fan_out_ended(const Job *job, char state)
+static void
+note_ends(const Job *job, char state, int n)
 {
 	if (!is_of_batch(job))
 		return;
-	note_end(job->parent_id, job, state);
+	note_end(job->parent_id, job, state, n);
 	if (job->fan_out_id != 0 && job->fan_out_id != job->parent_id)
-		note_end(job->fan_out_id, job, state);
+		note_end(job->fan_out_id, job, state, n);
+}
+
+void
+fan_out_ended(const Job *job, char state)
+{
+	note_ends(job, state, 1);
+}
+
+void
+fan_out_reopened(const Job *job, char state)
+{
+	note_ends(job, state, -1);
 }
 
 void

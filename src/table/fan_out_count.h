@@ -23,6 +23,9 @@ extern void fan_out_enqueued(const struct Job *job);
 /* A job has ended, and its row is deleted in this transaction */
 extern void fan_out_ended(const struct Job *job, char state);
 
+/* A job whose end in that state was counted is unfinished again */
+extern void fan_out_reopened(const struct Job *job, char state);
+
 /* A job ends: the jobs that it has enqueued are all that there will be */
 extern void fan_out_close(int64 id);
 

@@ -302,7 +302,11 @@ search_history(int64 id, HistoryRow *row)
 			table_check(rel, history_columns, HIST_NATTS);
 			found = search_partition(rel, id, snapshot, slot);
 			if (found && row != NULL)
+			{
 				history_from_slot(slot, row);
+				row->partition = RelationGetRelid(rel);
+				row->tid = slot->tts_tid;
+			}
 			ExecDropSingleTupleTableSlot(slot);
 		}
 		table_close(rel, NoLock);
@@ -330,4 +334,18 @@ history_read(int64 id, HistoryRow *row)
 {
 	CommandCounterIncrement();
 	return search_history(id, row);
+}
+
+bool
+history_delete(const HistoryRow *row)
+{
+	Relation	rel = table_open(row->partition, RowExclusiveLock);
+	ItemPointerData tid = row->tid;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_delete(rel, &tid, GetCurrentCommandId(true), GetLatestSnapshot(),
+								InvalidSnapshot, true, &failure, false);
+	table_close(rel, NoLock);
+	return result == TM_Ok;
 }

@@ -5,6 +5,7 @@
 #ifndef DEFER_HISTORY_TABLE_H
 #define DEFER_HISTORY_TABLE_H
 
+#include "storage/itemptr.h"
 #include "utils/relcache.h"
 
 #include "base/job.h"
@@ -20,6 +21,8 @@ typedef struct HistoryRow
 	Jsonb	   *result;
 	bool		has_token;		/* a worker outside of the server has ended it */
 	pg_uuid_t	token;
+	Oid			partition;		/* where it stands */
+	ItemPointerData tid;
 } HistoryRow;
 
 /*
@@ -39,6 +42,12 @@ extern bool history_exists(int64 id);	/* as of now */
 /* Check whether a job has ended whose row is still there: one with a claim may have */
 extern bool history_has_ended(const Job *job);
 extern bool history_read(int64 id, HistoryRow *row);	/* as of now */
+
+/*
+ * Delete a row that was read in this transaction.  Waits for a session that has it
+ * locked.  Returns false if it is gone, or was changed.
+ */
+extern bool history_delete(const HistoryRow *row);
 
 extern void attempt_insert(const Job *job, int32 attempt, TimestampTz started_at,
 						   const char *outcome, const ErrorData *error, TimestampTz retry_at);

@@ -75,6 +75,7 @@ const char *const history_columns[HIST_NATTS] = {
 	[HIST_SQLSTATE - 1] = "sqlstate",
 	[HIST_ERROR - 1] = "error",
 	[HIST_TOKEN - 1] = "token",
+	[HIST_FAN_OUT_ID - 1] = "fan_out_id",
 };
 
 static const JobRow job_live_row = {	/* of defer.job */
@@ -99,6 +100,7 @@ static const JobRow job_live_row = {	/* of defer.job */
 	.options = JOB_OPTIONS,
 	.sqlstate = JOB_SQLSTATE,
 	.error = JOB_ERROR,
+	.fan_out_id = JOB_FAN_OUT_ID,
 };
 
 const JobRow job_history_row = {
@@ -123,6 +125,7 @@ const JobRow job_history_row = {
 	.options = HIST_OPTIONS,
 	.sqlstate = HIST_SQLSTATE,
 	.error = HIST_ERROR,
+	.fan_out_id = HIST_FAN_OUT_ID,
 };
 
 /* ------------------------------------------------------------------------
@@ -163,6 +166,7 @@ job_row_read(Job *job, const JobRow *row, const Datum *values, const bool *nulls
 	job->options = POINTER(options);
 	job->sqlstate = POINTER(sqlstate);
 	job->error = POINTER(error);
+	job->fan_out_id = VALUE(fan_out_id, DatumGetInt64, 0);
 #undef VALUE
 #undef POINTER
 }
@@ -199,6 +203,7 @@ job_row_write(const Job *job, const JobRow *row, Datum *values, bool *nulls)
 	SET_IF(options, job->options != NULL, PointerGetDatum(job->options));
 	SET_IF(sqlstate, job->sqlstate != NULL, PointerGetDatum(job->sqlstate));
 	SET_IF(error, job->error != NULL, PointerGetDatum(job->error));
+	SET_IF(fan_out_id, job->fan_out_id != 0, Int64GetDatum(job->fan_out_id));
 #undef SET
 #undef SET_IF
 }
@@ -229,7 +234,6 @@ job_from_slot(Job *job, TupleTableSlot *slot)
 	job->waits = nulls[JOB_WAITS - 1] ? WAITS_NOTHING : DatumGetChar(values[JOB_WAITS - 1]);
 	job->not_before = nulls[JOB_NOT_BEFORE - 1] ? NO_TIME :
 		DatumGetTimestampTz(values[JOB_NOT_BEFORE - 1]);
-	job->fan_out_id = nulls[JOB_FAN_OUT_ID - 1] ? 0 : DatumGetInt64(values[JOB_FAN_OUT_ID - 1]);
 }
 
 void
@@ -277,8 +281,6 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	values[JOB_WAITS - 1] = CharGetDatum(job->waits);
 	nulls[JOB_NOT_BEFORE - 1] = job->waits == WAITS_NOTHING && job->behind == 0;
 	values[JOB_NOT_BEFORE - 1] = TimestampTzGetDatum(job->not_before);
-	nulls[JOB_FAN_OUT_ID - 1] = job->fan_out_id == 0;
-	values[JOB_FAN_OUT_ID - 1] = Int64GetDatum(job->fan_out_id);
 	ExecStoreVirtualTuple(slot);
 }
 

@@ -30,8 +30,8 @@ enum
 	HIST_PARENT_ID, HIST_SCHEDULE_ID, HIST_SCHEDULED_FOR, HIST_DISCARD_AT,
 	HIST_FUNCTION, HIST_QUEUE, HIST_ARGS, HIST_KEY, HIST_METADATA, HIST_OPTIONS,
 	HIST_RESULT, HIST_SQLSTATE, HIST_ERROR, HIST_FUNCTION_OWNER, HIST_RERUN_OF,
-	HIST_GROUP_KEY, HIST_TOKEN,
-	HIST_NATTS = HIST_TOKEN
+	HIST_GROUP_KEY, HIST_TOKEN, HIST_FAN_OUT_ID,
+	HIST_NATTS = HIST_FAN_OUT_ID
 };
 
 /* The names of these columns, as base/table_check.h wants them */
@@ -62,6 +62,7 @@ typedef struct JobRow
 	AttrNumber	options;
 	AttrNumber	sqlstate;
 	AttrNumber	error;
+	AttrNumber	fan_out_id;
 } JobRow;
 
 extern const JobRow job_history_row;

@@ -31,6 +31,8 @@
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
 #include "shmem/dependents.h"
+#include "table/failure_table.h"
+#include "table/rerun_line.h"
 #include "table/rollup.h"
 
 /* Days that are made ahead, today not counted */
@@ -316,7 +318,11 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 		{
 			drop_old(parent, first_kept);
 			if (parent->indexes == history_indexes)
+			{
 				rollup_forget(first_kept * USECS_PER_DAY);
+				failure_forget(first_kept * USECS_PER_DAY);
+				rerun_line_forget(first_kept * USECS_PER_DAY);
+			}
 		}
 		SPI_finish();
 		own_sql_end(&own);

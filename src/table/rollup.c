@@ -270,7 +270,6 @@ rollup_delete_ended(const Job *job, RollupCount count)
 
 	if (!history_read(job->id, &row))
 		return false;
-	row.job.fan_out_id = job->fan_out_id;
 	count(&row.job, row.state, row.started_at, row.finished_at);
 	job_delete(job->id);
 	return true;

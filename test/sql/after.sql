@@ -150,7 +150,7 @@ SELECT defer.enqueue('work', '["y2"]', after => ARRAY[:x], after_failure => 'run
 SELECT until(:made2, 'succeeded');
 SELECT defer.enqueue('work', '["y3"]', after => ARRAY[:x], after_failure => 'hold') AS y3 \gset
 SELECT state FROM defer.jobs WHERE id = :y3;
-SELECT defer.rerun(:x) AS made3 \gset
+SELECT defer.rerun(:x, force => true) AS made3 \gset
 SELECT until(:made3, 'succeeded'), until(:y3, 'succeeded');
 
 -- Control of jobs that wait

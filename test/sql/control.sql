@@ -215,7 +215,7 @@ SELECT control_error(format('SELECT defer.await(%s)', :again));
 RESET ROLE;
 -- A member of the owner manages it as the owner; the new job is the owner's
 SET ROLE control_member;
-SELECT defer.rerun(:id) AS again \gset
+SELECT defer.rerun(:id, force => true) AS again \gset
 SELECT defer.await(:again, '30 s');
 SELECT owner FROM defer.jobs WHERE id = :again;
 SELECT defer.cancel(:id);

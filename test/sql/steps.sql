@@ -334,12 +334,12 @@ SELECT defer.rerun(:id) AS again \gset
 CALL finish(:again);
 SELECT string_agg(what, ' ' ORDER BY place) FROM effect;
 TRUNCATE effect;
-SELECT defer.rerun(:id, from_step => 'two') AS again \gset
+SELECT defer.rerun(:id, from_step => 'two', force => true) AS again \gset
 CALL finish(:again);
 SELECT string_agg(what, ' ' ORDER BY place) FROM effect;
 SELECT name FROM marks(:again);
 TRUNCATE effect;
-SELECT defer.rerun(:id, 'one') AS again \gset
+SELECT defer.rerun(:id, 'one', force => true) AS again \gset
 CALL finish(:again);
 SELECT string_agg(what, ' ' ORDER BY place) FROM effect;
 -- a step that was not completed: all that was done is before it

@@ -79,9 +79,7 @@ SELECT kind, database = current_database() AS here, role, w.job_id = :running AS
 SELECT kind, count(*) FROM defer.workers
  WHERE kind = 'launcher' OR (kind = 'scheduler' AND database = current_database()) GROUP BY kind ORDER BY kind;
 SELECT severity, finding, hint FROM defer.health WHERE finding LIKE '%views.%' ORDER BY finding;
--- The statement that it gives for failed jobs finds them, by an index
-SELECT regexp_replace(hint, '^SELECT id, ', 'SELECT ') AS failed_jobs FROM defer.health WHERE finding LIKE '%views.fail%failed for good%' \gset
-:failed_jobs
+SELECT function, sqlstate, error, failed, retrying, last_error FROM defer.errors WHERE function LIKE 'views.%' ORDER BY 1;
 -- In a database that works nothing is said of servers and processes
 SELECT severity, finding, hint FROM defer.health WHERE severity = 'error';
 

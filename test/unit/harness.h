@@ -28,6 +28,7 @@ extern const char *show_time(int64_t t);	/* one of a few static buffers */
 extern void test_retry_policy(void);
 extern void test_batch_size(void);
 extern void test_describe(void);
+extern void test_error_pattern(void);
 extern void test_fair_share(void);
 extern void test_rate(void);
 extern void test_http_headers(void);

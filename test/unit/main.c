@@ -113,6 +113,7 @@ main(int argc, char **argv)
 	{
 		{"parse", test_parse},
 		{"describe", test_describe},
+		{"error pattern", test_error_pattern},
 		{"next", test_next},
 		{"tzif", test_tzif},
 		{"published", test_published},
