@@ -1,7 +1,7 @@
 /*
  * bulk.c
- *		Commands on all jobs that pass a filter: cancel, rerun and reschedule
- *		without ids.
+ *		Commands on all jobs that pass a filter: cancel, rerun, retry, acknowledge and
+ *		reschedule without ids.
  *
  * They say how many there are, and ask.  The set is taken anew when it is done.
  */
@@ -45,9 +45,9 @@ call(PGconn *conn, const BulkCommand *command, bool dry_run, const char **values
 							  " FILTER (WHERE b.job_id IS NOT NULL)), '[]') AS jobs,"
 							  " pg_catalog.array_to_string(pg_catalog.array_agg(b.job_id), ' ') AS list"
 							  " FROM " JOB_FILTER_FROM " CROSS JOIN LATERAL defer.%s" JOB_FILTER_ARGUMENTS
-							  ", everything => $14::pg_catalog.bool, dry_run => %s) b"
+							  ", everything => $15::pg_catalog.bool, dry_run => %s) b"
 							  " WHERE $11::pg_catalog.text IS NULL"
-							  " AND pg_catalog.concat($15::pg_catalog.text, $16::pg_catalog.text) IS NOT NULL",
+							  " AND pg_catalog.concat($16::pg_catalog.text, $17::pg_catalog.text) IS NOT NULL",
 							  command->call, dry_run ? "true" : "false");
 	PGresult   *res = query_run(conn, sql, NVALUES, values);
 
@@ -72,6 +72,16 @@ print_outcome(const BulkCommand *command, const PGresult *res)
 			   (long long) result_int64(res, 0, "matched"));
 		printf("\n");
 	}
+}
+
+bool
+bulk_is_meant(int count)
+{
+	bool		given = job_filter_given() || bulk_options.everything;
+
+	if (count > 0 && (given || bulk_options.dry_run))
+		report_usage_error("give either ids of jobs or options that say which");
+	return count == 0;
 }
 
 int

@@ -33,9 +33,12 @@ extern BulkOptions bulk_options;
 	"      --dry-run          only say how many they are\n" \
 	"  -y, --yes              do not ask\n"
 
+/* Check whether options say which jobs, and not ids; exits if both do */
+extern bool bulk_is_meant(int count);
+
 /*
  * Count the jobs, ask, and deal with them; returns the exit code.  more: up to two
- * values, $14 and $15, for the call.
+ * values, $16 and $17, for the call.
  */
 extern int	bulk_run(const BulkCommand *command, const char *const *more);
 

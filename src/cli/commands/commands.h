@@ -10,10 +10,15 @@
 /* control.c */
 extern const Command command_cancel;
 extern const Command command_pause;
-extern const Command command_rerun;
 extern const Command command_reschedule;
 extern const Command command_resume;
 extern const Command command_trigger;
+
+/* mend.c */
+extern const Command command_acknowledge;
+extern const Command command_errors;
+extern const Command command_rerun;
+extern const Command command_retry;
 
 /* one file each */
 extern const Command command_backfill;

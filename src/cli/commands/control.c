@@ -1,143 +1,18 @@
 /*
  * control.c
- *		Commands that call one function of defer for each of their arguments:
- *		cancel, rerun, reschedule, trigger, pause, resume.
- *
- * Each call is a transaction of its own; after an error the next is made all the
- * same.
+ *		Commands that act on jobs that have not ended, and on schedules, functions and
+ *		queues: cancel, reschedule, trigger, pause, resume.
  *
  * A name finds the caller's own schedule first.  With --owner the schedule is
  * found by name and owner, and the function is called with its id.
  */
-#include "commands/commands.h"
+#include "commands/action.h"
 #include "commands/bulk.h"
+#include "commands/commands.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/buffer.h"
-#include "core/connect.h"
-#include "core/json.h"
-#include "core/query.h"
 #include "core/report.h"
-#include "core/text.h"
-
-typedef struct Action
-{
-	const char *sql;			/* $1 is the argument; one row, one column */
-	const char *done;			/* message before the argument */
-	const char *nothing;		/* format of the message for false or no row */
-	bool		ids;			/* arguments are ids of jobs */
-	bool		by_name;		/* arguments name functions: search_path
-								 * counts */
-	bool		new_job;		/* the column is the id of a new job */
-	bool		of_roles;		/* --owner can say which object is meant */
-} Action;
-
-typedef struct Outcome
-{
-	int			result;			/* exit code: the worst so far */
-	Buffer		json;			/* an array; with --json */
-} Outcome;
-
-/* Note an exit code; an error is worse than nothing done */
-static void
-note_result(Outcome *outcome, int result)
-{
-	if (outcome->result == CLI_OK || result == CLI_REFUSED)
-		outcome->result = result;
-}
-
-static void
-report_failure(Outcome *outcome, const Action *action, PGconn *conn, const PGresult *res,
-			   const char *argument)
-{
-	static const char *const ambiguous = "42P08";
-	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-	Buffer		error = {0};
-	char	   *name = text_line(argument);
-
-	if (PQstatus(conn) != CONNECTION_OK)
-		query_fail(conn, res);
-	result_error(&error, conn, res);
-	if (action->of_roles && sqlstate != NULL && strcmp(sqlstate, ambiguous) == 0)
-		buffer_add(&error, "\nHINT:  --owner says which role's.");
-	report_error("%s: %s", name, error.data);
-	json_member(&outcome->json, "error", PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY));
-	json_member(&outcome->json, "sqlstate", sqlstate);
-	note_result(outcome, CLI_REFUSED);
-	buffer_free(&error);
-	free(name);
-}
-
-static void
-report_answer(Outcome *outcome, const Action *action, const PGresult *res, const char *argument)
-{
-	bool		found = PQntuples(res) > 0;
-	const char *answer = found ? PQgetvalue(res, 0, 0) : "f";
-	bool		done = found && (PQgetisnull(res, 0, 0) || strcmp(answer, "f") != 0);
-	char	   *name = text_line(argument);
-
-	if (!done)
-		note_result(outcome, CLI_NOTHING_DONE);
-	if (options_json)
-	{
-		json_member_raw(&outcome->json, "done", done ? "true" : "false");
-		if (action->new_job && done)
-			json_member_raw(&outcome->json, "id", answer);
-	}
-	else if (!done)
-		report_error(action->nothing, name);
-	else if (action->new_job)
-		printf("%s\n", answer); /* for scripts, as enqueue does */
-	else if (!report_quiet)
-		printf("%s %s\n", action->done, name);
-	free(name);
-}
-
-/* Call an action's function for each argument, which is $1; return the exit code */
-static int
-act(const Action *action, int count, char **arguments, int nvalues, const char **values)
-{
-	PGconn	   *conn;
-	Outcome		outcome = {0};
-
-	for (int i = 0; action->ids && i < count; i++)
-		options_check_number("the job's id", arguments[i]);
-	conn = connect_or_exit();
-	for (int i = 0; i < count; i++)
-	{
-		PGresult   *res;
-
-		values[0] = arguments[i];
-		res = action->by_name ? query_by_name_try(conn, action->sql, nvalues, values) :
-			query_try(conn, action->sql, nvalues, values);
-		buffer_add(&outcome.json, i == 0 ? "[{" : ",\n{");
-		json_member(&outcome.json, "argument", arguments[i]);
-		if (PQresultStatus(res) == PGRES_TUPLES_OK)
-			report_answer(&outcome, action, res, arguments[i]);
-		else
-			report_failure(&outcome, action, conn, res, arguments[i]);
-		buffer_char(&outcome.json, '}');
-		PQclear(res);
-	}
-	if (options_json)
-		printf("%s]\n", outcome.json.data);
-	buffer_free(&outcome.json);
-	PQfinish(conn);
-	return outcome.result;
-}
-
-/* Report whether options say which jobs; exits if ids do so, too */
-static bool
-is_bulk(int count)
-{
-	bool		given = job_filter_given() || bulk_options.everything;
-
-	if (count > 0 && (given || bulk_options.dry_run))
-		report_usage_error("give either ids of jobs or options that say which");
-	return count == 0;
-}
 
 static int
 cmd_cancel(int argc, char **argv)
@@ -150,7 +25,7 @@ cmd_cancel(int argc, char **argv)
 		{NULL}
 	};
 	static const BulkCommand all = {
-		"cancel_jobs(force => $15::pg_catalog.bool, ", "Cancel %lld jobs?", "cancelled %lld of %lld jobs"
+		"cancel_jobs(force => $16::pg_catalog.bool, ", "Cancel %lld jobs?", "cancelled %lld of %lld jobs"
 	};
 	static const Action action = {
 		.sql = "SELECT defer.cancel($1::pg_catalog.int8, force => $2::pg_catalog.bool)",
@@ -163,13 +38,13 @@ cmd_cancel(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 0, -1, &count);
 	values[1] = force ? "true" : "false";
-	if (is_bulk(count))
+	if (bulk_is_meant(count))
 	{
 		const char *more[] = {values[1], NULL};
 
 		return bulk_run(&all, more);
 	}
-	return act(&action, count, argv, 2, values);
+	return action_call(&action, count, argv, 2, values);
 }
 
 const Command command_cancel = {
@@ -187,40 +62,6 @@ const Command command_cancel = {
 };
 
 static int
-cmd_rerun(int argc, char **argv)
-{
-	static const Action action = {
-		.sql = "SELECT defer.rerun($1::pg_catalog.int8)",
-		.ids = true, .new_job = true
-	};
-	static const Option options[] = {
-		JOB_FILTER_OPTIONS('f'),
-		BULK_OPTIONS,
-		{NULL}
-	};
-	static const BulkCommand all = {
-		"rerun_jobs(", "Run %lld jobs again?", "enqueued copies of %lld of %lld jobs"
-	};
-	const char *values[1];
-	int			count;
-
-	argv = options_parse(argc, argv, options, 0, -1, &count);
-	if (is_bulk(count))
-		return bulk_run(&all, NULL);
-	return act(&action, count, argv, 1, values);
-}
-
-const Command command_rerun = {
-	"rerun", "ID... | [which]", "Enqueue copies of jobs, and write the ids", cmd_rerun,
-	"\nWhich finished ones, instead of ids; it says how many they are, and asks:\n"
-	JOB_FILTER_HELP("-f, ")
-	BULK_HELP
-	"\nExamples:\n"
-	"  defer -d shop rerun 17\n"
-	"  defer -d shop rerun -s failed -f send_invoice --since 1h\n"
-};
-
-static int
 cmd_reschedule(int argc, char **argv)
 {
 	static const char *at = NULL;
@@ -233,8 +74,8 @@ cmd_reschedule(int argc, char **argv)
 		{NULL}
 	};
 	static const BulkCommand all = {
-		"reschedule_jobs(run_at => COALESCE($15::pg_catalog.timestamptz,"
-		" pg_catalog.now() + COALESCE($16::pg_catalog.interval, '0')), ",
+		"reschedule_jobs(run_at => COALESCE($16::pg_catalog.timestamptz,"
+		" pg_catalog.now() + COALESCE($17::pg_catalog.interval, '0')), ",
 		"Move %lld jobs?", "rescheduled %lld of %lld jobs"
 	};
 	static const Action action = {
@@ -252,9 +93,9 @@ cmd_reschedule(int argc, char **argv)
 		report_usage_error("--at and --delay cannot be used together");
 	values[1] = at;
 	values[2] = delay;
-	if (is_bulk(count))
+	if (bulk_is_meant(count))
 		return bulk_run(&all, values + 1);
-	return act(&action, count, argv, 3, values);
+	return action_call(&action, count, argv, 3, values);
 }
 
 const Command command_reschedule = {
@@ -300,7 +141,8 @@ cmd_trigger(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 1, -1, &count);
 	values[1] = owner;
-	return act(owner != NULL ? &by_owner : &by_name, count, argv, owner != NULL ? 2 : 1, values);
+	return action_call(owner != NULL ? &by_owner : &by_name, count, argv, owner != NULL ? 2 : 1,
+					   values);
 }
 
 const Command command_trigger = {
@@ -373,7 +215,7 @@ pause_or_resume(int argc, char **argv, const PauseActions *actions)
 		values[nvalues++] = group;
 	if (actions->reasons && (schedules || group != NULL))
 		values[nvalues++] = reason;
-	return act(action, count, argv, nvalues, values);
+	return action_call(action, count, argv, nvalues, values);
 }
 
 static int

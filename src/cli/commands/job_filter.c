@@ -134,4 +134,5 @@ job_filter_values(PGconn *conn, const char **values)
 	values[JOB_FILTER_LIMIT] = NULL;
 	values[11] = f->owner;
 	values[12] = f->group;
+	values[13] = f->fingerprint;
 }

@@ -21,6 +21,7 @@ typedef struct JobFilter
 	const char *parent;
 	const char *metadata;
 	const char *error;
+	const char *fingerprint;
 	const char *since;
 	const char *until;
 	const char *before;
@@ -39,6 +40,7 @@ extern JobFilter job_filter;
 	{"parent", 'P', OPTION_NUMBER, &job_filter.parent}, \
 	{"metadata", 'm', OPTION_TEXT, &job_filter.metadata}, \
 	{"error", 'e', OPTION_TEXT, &job_filter.error}, \
+	{"fingerprint", 0, OPTION_TEXT, &job_filter.fingerprint}, \
 	{"since", 0, OPTION_TEXT, &job_filter.since}, \
 	{"until", 0, OPTION_TEXT, &job_filter.until}, \
 	{"before", 'b', OPTION_NUMBER, &job_filter.before}
@@ -55,6 +57,7 @@ extern JobFilter job_filter;
 	"  -P, --parent=ID        jobs that this one enqueued\n" \
 	"  -m, --metadata=JSON    that contain this\n" \
 	"  -e, --error=TEXT       with this text in their error, or this SQLSTATE\n" \
+	"      --fingerprint=HEX  with an error that defer errors shows with it\n" \
 	"      --since=TIME       ended since then, or enqueued if they have not ended: a time,\n" \
 	"      --until=TIME       or how long ago it is, such as 90s, 15min, 2h or 1d\n" \
 	"  -b, --before=ID        smaller ids than that: the next page\n"
@@ -64,7 +67,7 @@ extern JobFilter job_filter;
  * and schedules: the function is called for each of them.
  */
 #define JOB_FILTER_LIMIT	10	/* $11: for the caller to set */
-#define JOB_FILTER_N		13
+#define JOB_FILTER_N		14
 
 #define JOB_FILTER_FROM \
 	"(SELECT pg_catalog.unnest($2::pg_catalog.text[]) AS function" \
@@ -77,7 +80,7 @@ extern JobFilter job_filter;
 	" function => s.function, queue => $3, schedule_id => c.id," \
 	" parent_id => $5::pg_catalog.int8, metadata => $6::pg_catalog.jsonb, error => $7," \
 	" since => $8::pg_catalog.timestamptz, until => $9::pg_catalog.timestamptz," \
-	" before => $10::pg_catalog.int8, group_key => $13"
+	" before => $10::pg_catalog.int8, group_key => $13, fingerprint => $14"
 
 /* Report whether any of the options was given */
 extern bool job_filter_given(void);

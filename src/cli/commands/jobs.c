@@ -27,7 +27,7 @@ static const Option options[] = {
 	{NULL}
 };
 
-/* $1 to $13 are the filters; the newest jobs that pass them */
+/* $1 to $14 are the filters; the newest jobs that pass them */
 #define FOUND_SQL \
 	"WITH wanted AS MATERIALIZED (SELECT f.id" \
 	" FROM " JOB_FILTER_FROM \
@@ -91,5 +91,5 @@ const Command command_jobs = {
 	"  defer -d shop jobs --state running,retrying\n"
 	"  defer -d shop jobs --state failed --since 1h --error 'connection refused'\n"
 	"  defer -d shop jobs --function send_invoice --metadata '{\"tenant\": 7}'\n"
-	"  defer -d shop jobs -s failed -n 1000 --json | jq '.jobs[].id' | xargs defer -d shop rerun\n"
+	"  defer -d shop jobs -s failed -n 1000 --json | jq '.jobs[].args'\n"
 };

@@ -44,10 +44,11 @@ _defer()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word option='' command='' before=''
 	local host='' port='' user='' options=() i
-	local -r commands=(status top jobs job schedules backfill enqueue trigger cancel rerun reschedule pause
+	local -r commands=(status top jobs job schedules backfill enqueue trigger cancel errors retry rerun
+		acknowledge reschedule pause
 		resume wait metrics dashboard help)
-	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --error --since --until
-		--before)
+	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --error --fingerprint
+		--since --until --before)
 	local -r bulk=("${which[@]}" --everything --dry-run --yes)
 	local -r global=(--host --port --username --dbname --no-password --password --json --quiet
 		--color --help --version)
@@ -115,7 +116,8 @@ _defer()
 		--timeout) ;;
 	backfill) options=(--since --until --overlap --rate --priority --owner --dry-run) ;;
 	cancel) options=(--force "${bulk[@]}") ;;
-	rerun) options=("${bulk[@]}") ;;
+	rerun | retry) options=(--force "${bulk[@]}") ;;
+	acknowledge) options=(--note "${bulk[@]}") ;;
 	reschedule) options=(--at --delay "${bulk[@]}") ;;
 	pause) options=(--queue --group --schedule --owner --reason) ;;
 	resume) options=(--queue --group --schedule --owner) ;;
