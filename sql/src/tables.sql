@@ -333,6 +333,7 @@ CREATE TABLE defer.failure (
 	note			text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX failure_line_idx ON defer.failure (line_id);
+CREATE INDEX failure_job_idx ON defer.failure (job_id);
 CREATE INDEX failure_open_idx ON defer.failure (failed_at) WHERE closed IS NULL;
 COMMENT ON TABLE defer.failure IS 'jobs that have failed for good, and what was done about it; look at defer.failures instead';
 COMMENT ON COLUMN defer.failure.line_id IS 'the job, or the first one of its line of reruns';

@@ -318,22 +318,25 @@ report_twin(const Job *job, int64 other, bool must)
 	return CONTROL_LEFT;
 }
 
-/*
- * Let the step that has failed begin anew, if it waited for something.  Returns false if
- * jobs that it has enqueued are still to be cancelled, because the job has failed.
- */
+/* Check whether jobs that a step has enqueued are still to be cancelled, as the job has failed */
 static bool
-forget_failed_wait(const Job *job)
+has_own_jobs(const Job *job)
+{
+	Dependency *rows;
+
+	return kind_has_own(job->kind) && dependency_own(job->id, PG_INT32_MIN, 1, &rows) > 0;
+}
+
+/* Let the step that has failed begin anew, if it waited for something */
+static void
+forget_wait(const Job *job)
 {
 	Oid			type = INT8OID;
 	Datum		value = Int64GetDatum(job->id);
-	Dependency *own_jobs;
 	OwnSql		own;
 
-	if (!kind_has_own(job->kind) || !step_any(job->id))
-		return true;
-	if (dependency_own(job->id, PG_INT32_MIN, 1, &own_jobs) > 0)
-		return false;
+	if (job->kind != JOB_PROCEDURE || !step_any(job->id))
+		return;
 	(void) dependents_wait_end(job->id);
 	own_sql_begin(&own);
 	SPI_connect();
@@ -341,7 +344,6 @@ forget_failed_wait(const Job *job)
 					   " AND s.finished_at IS NULL", 1, &type, &value, NULL, SPI_OK_DELETE);
 	SPI_finish();
 	own_sql_end(&own);
-	return true;
 }
 
 static ControlResult
@@ -369,7 +371,7 @@ take_on(const HistoryRow *row, RerunLine *line, bool must)
 	job.waits = WAITS_NOTHING;
 	job.not_before = NO_TIME;
 	settings_set_limits(&job);
-	if (!forget_failed_wait(&job))
+	if (has_own_jobs(&job))
 		return report_own(job.id, must);
 	if (!insert_again(&job, &other))
 		return report_twin(&job, other, must);
@@ -378,6 +380,7 @@ take_on(const HistoryRow *row, RerunLine *line, bool must)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("job " INT64_FORMAT " was changed by another session", job.id)));
 	fan_out_reopened(&job, row->state);
+	forget_wait(&job);
 	line->last_id = job.id;
 	line->retried = true;
 	rerun_line_write(rerun_line_of(&job), line);

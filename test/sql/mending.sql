@@ -163,6 +163,27 @@ SELECT state, attempt, error FROM defer.jobs WHERE id = :id;
 SELECT invoice FROM paid WHERE job = :id ORDER BY 1;
 SELECT * FROM findings;
 
+-- a step that has waited for a job that failed looks at it anew
+CREATE PROCEDURE trip(child bigint) LANGUAGE plpgsql AS $$
+DECLARE r jsonb;
+BEGIN
+  CALL defer.step('flight', 'mending.book', '["flight"]', r);
+  CALL defer.wait_job('payment', child);
+END $$;
+SELECT defer.configure('trip', max_attempts => 1);
+INSERT INTO broken VALUES ('bank');
+SELECT defer.enqueue('pay', '[151]', delay => '1 day') AS child \gset
+SELECT defer.enqueue('trip', jsonb_build_array(:child)) AS id \gset
+DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM defer.steps WHERE name = 'payment' AND state = 'waiting') LOOP PERFORM pg_sleep(0.01); COMMIT; END LOOP; END $$;
+SELECT defer.reschedule(:child);
+DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM defer.jobs WHERE function = 'mending.trip(bigint)' AND state = 'failed') LOOP PERFORM pg_sleep(0.01); COMMIT; END LOOP; END $$;
+DELETE FROM broken;
+SELECT defer.retry(:child), defer.retry(:id);
+SELECT defer.await(:id, '1 min');
+SELECT state FROM defer.jobs WHERE id IN (:child, :id) ORDER BY id;
+SELECT count(*) FROM paid WHERE job = :id;
+SELECT * FROM findings;
+
 -- Jobs that come after it, and its batch
 CREATE FUNCTION parent(first int) RETURNS void LANGUAGE sql AS $$ SELECT defer.enqueue('mending.pay', jsonb_build_array(n)) FROM generate_series(first, first + 3) n $$;
 CREATE FUNCTION over() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(state || ' ' || jobs, ', ' ORDER BY state) FROM defer.batch() WHERE jobs > 0 $$;

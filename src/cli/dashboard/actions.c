@@ -38,12 +38,24 @@ typedef struct Action
 	" pg_catalog.string_agg(d.job_id::text, ', ') AS jobs" \
 	" FROM " BULK_FUNCTIONS " CROSS JOIN LATERAL defer." function "(" BULK_ARGUMENTS more ") d) b"
 
+#define ALL_OF_ERROR(function, more, words) \
+	"SELECT CASE WHEN b.job_id IS NOT NULL THEN pg_catalog.format('Job %s does that with %s jobs.', b.job_id, b.matched)" \
+	" ELSE pg_catalog.format('%s of %s jobs " words "', b.done, b.matched) END, ''" \
+	" FROM defer." function "(fingerprint => $1" more ") b"
+
 static const Action actions[] = {
 	{"/do/cancel", {"id"}, JOB("cancel($1::bigint)"), "Job %n is cancelled.",
 	"Job %n was not cancelled: it runs, or has ended."},
 	{"/do/stop", {"id"}, JOB("cancel($1::bigint, force => true)"), "Job %n is being stopped.",
 	"Job %n was not stopped: it has ended."},
-	{"/do/rerun", {"id"}, JOB("rerun($1::bigint)"), "This job was enqueued as a copy of job %n.", NULL, true},
+	{"/do/rerun", {"id"}, JOB("rerun($1::bigint)"), "This job is another run of job %n.", NULL, true},
+	{"/do/retry", {"id"}, JOB("retry($1::bigint)"), "Job %n is taken on again.",
+	"Job %n was left as it is: it has not failed, or was run again already."},
+	{"/do/acknowledge", {"id", "note"}, JOB("acknowledge($1::bigint, $2)"), "The failure of job %n is acknowledged.",
+	"Something was done about job %n already."},
+	{"/do/retry-error", {"fingerprint"}, ALL_OF_ERROR("retry_jobs", "", "are taken on again."), "%r"},
+	{"/do/acknowledge-error", {"fingerprint", "note"},
+	ALL_OF_ERROR("acknowledge_jobs", ", note => $2", "were acknowledged."), "%r"},
 	{"/do/run-now", {"id"}, JOB("reschedule($1::bigint)"), "Job %n is ready to run.",
 	"Job %n was not moved: it runs, or has ended."},
 	{"/do/trigger", {"id"}, SCHEDULE("trigger(s.id)"), "A run of \"%n\" was enqueued: job %r.", NO_SCHEDULE},
@@ -62,6 +74,9 @@ static const Action actions[] = {
 	{"/do/cancel-jobs", {BULK_FIELDS, "force"},
 	ALL_JOBS("cancel_jobs", ", force => $9::text IS NOT NULL", "were cancelled, or are being stopped."), "%r"},
 	{"/do/rerun-jobs", {BULK_FIELDS}, ALL_JOBS("rerun_jobs", "", "were enqueued as copies."), "%r"},
+	{"/do/retry-jobs", {BULK_FIELDS}, ALL_JOBS("retry_jobs", "", "are taken on again."), "%r"},
+	{"/do/acknowledge-jobs", {BULK_FIELDS, "note"},
+	ALL_JOBS("acknowledge_jobs", ", note => $9", "were acknowledged."), "%r"},
 	{"/do/run-jobs-now", {BULK_FIELDS}, ALL_JOBS("reschedule_jobs", "", "are ready to run."), "%r"},
 };
 

@@ -27,6 +27,7 @@ typedef struct BulkAction
 	const char *button;
 	bool		finished;		/* it is about jobs that have ended, else
 								 * about those that have not */
+	bool		failed;			/* about failed ones only */
 } BulkAction;
 
 #define COUNT(function) \
@@ -36,6 +37,8 @@ typedef struct BulkAction
 static const BulkAction bulk_actions[] = {
 	{"cancel", "Cancel jobs", "cancel-jobs", COUNT("cancel_jobs"), "Cancel them", false},
 	{"run-now", "Run jobs now", "run-jobs-now", COUNT("reschedule_jobs"), "Run them now", false},
+	{"retry", "Retry failed jobs", "retry-jobs", COUNT("retry_jobs"), "Retry them", true, true},
+	{"acknowledge", "Acknowledge failures", "acknowledge-jobs", COUNT("acknowledge_jobs"), "Acknowledge them", true, true},
 	{"rerun", "Run jobs again", "rerun-jobs", COUNT("rerun_jobs"), "Run them again", true},
 };
 
@@ -45,6 +48,8 @@ static const char *const fields[BULK_NFIELDS] = {BULK_FIELDS};
 static bool
 goes_with_state(const BulkAction *action, const char *state)
 {
+	if (action->failed)
+		return state != NULL && strcmp(state, "failed") == 0;
 	if (state == NULL)
 		return true;
 	for (int i = 0; i < PARTS_STATES; i++)
@@ -150,6 +155,8 @@ show_form(Page *page, const BulkAction *action)
 	}
 	if (strcmp(action->name, "cancel") == 0)
 		buffer_add(out, "<label class=\"check\"><input type=\"checkbox\" name=\"force\" value=\"1\"> also stop those that run</label>");
+	if (strcmp(action->name, "acknowledge") == 0)
+		buffer_add(out, "<label>Note <input name=\"note\" maxlength=\"1000\"></label>");
 	html_add(out, "<button class=\"%s\">%s</button></form>\n",
 			 strcmp(action->name, "cancel") == 0 ? "danger" : "primary", action->button);
 }

@@ -72,6 +72,10 @@ job_buttons(Page *page, const PGresult *res, const char *id)
 		part_button(page, "cancel", "id", id, "Cancel", "danger", "Cancel this job? It will not run.");
 	if (strcmp(state, "running") == 0)
 		part_button(page, "stop", "id", id, "Stop", "danger", "Stop this job while it runs? What it has written is rolled back.");
+	if (strcmp(state, "failed") == 0)
+		part_button(page, "retry", "id", id, "Retry", "primary", "Take this job on again?");
+	if (strcmp(result_text(res, 0, "failure"), "open") == 0)
+		part_button(page, "acknowledge", "id", id, "Acknowledge", "", "Is nothing to be done about this failure?");
 	part_button(page, "rerun", "id", id, "Run again", "", "Enqueue a new job like this one?");
 	buffer_add(page->out, "</div>");
 }
@@ -145,6 +149,14 @@ job_facts(Page *page, const PGresult *res)
 	fact_job(page, res, "Enqueued by", "parent_id");
 	fact_job(page, res, "Begins after the end of", "behind");
 	fact_job(page, res, "Rerun of", "rerun_of");
+	fact_job(page, res, "Run again as", "rerun_by");
+	if (strcmp(result_text(res, 0, "failure"), "acknowledged") == 0)
+	{
+		fact(page, "Acknowledged");
+		html_time(out, result_value(res, 0, "closed_at"), page->now);
+		html_add(out, " <span class=\"quiet\">by %s</span> %s", result_text(res, 0, "closed_by"), result_text(res, 0, "note"));
+		fact_end(page);
+	}
 	buffer_add(out, "</dl>\n");
 }
 
@@ -371,12 +383,13 @@ job_find(Page *page, const char *id)
 		part_empty(page, "There is no such job.");
 		return NULL;
 	}
-	res = page_query(page, "SELECT j.*, pg_catalog.date_part('epoch', j.duration) AS seconds,"
+	res = page_query(page, "SELECT j.*, f.state AS failure, f.closed_at, f.closed_by, f.note, pg_catalog.date_part('epoch', j.duration) AS seconds,"
 					 " pg_catalog.date_part('epoch', COALESCE(j.started_at, pg_catalog.statement_timestamp()) - j.run_at) AS waited,"
 					 " pg_catalog.date_part('epoch', j.run_at - pg_catalog.statement_timestamp()) AS in_future,"
 					 " (SELECT s.id FROM defer.schedules s WHERE s.name = j.schedule AND s.owner = j.owner) AS schedule_id,"
 					 " LEAST(j.started_at, (SELECT pg_catalog.min(a.started_at) FROM defer.attempts a WHERE a.job_id = j.id)) AS began"
-					 " FROM defer.jobs j WHERE j.id = $1::bigint", 1, values);
+					 " FROM defer.jobs j LEFT JOIN LATERAL (SELECT x.* FROM defer.failures x WHERE x.job_id = j.id"
+					 " ORDER BY x.failed_at DESC LIMIT 1) f ON j.state = 'failed' WHERE j.id = $1::bigint", 1, values);
 	if (result_good(res) && PQntuples(res) == 1)
 		return res;
 	if (result_good(res))

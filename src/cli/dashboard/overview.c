@@ -51,7 +51,8 @@ overview_health(Page *page)
 										" ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'info'], severity), finding LIMIT 50",
 										0, NULL);
 
-	buffer_add(page->out, "<section class=\"card health\" aria-labelledby=\"h-health\"><h2 id=\"h-health\">Needs attention</h2>\n");
+	buffer_add(page->out, "<section class=\"card health\" aria-labelledby=\"h-health\">"
+			   "<div class=\"head\"><h2 id=\"h-health\">Needs attention</h2><a href=\"/errors\">Errors</a></div>\n");
 	page->timed_out = before;	/* said below */
 	if (!result_good(res))
 		part_empty(page, "Unknown: the query took too long.");

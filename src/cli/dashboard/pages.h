@@ -10,6 +10,7 @@
 extern void page_alerts(Page *page);
 extern void page_bulk(Page *page);
 extern void page_endpoints(Page *page);
+extern void page_errors(Page *page);
 extern void page_function(Page *page);
 extern void page_functions(Page *page);
 extern void page_job(Page *page);

@@ -12,6 +12,7 @@
 const Route routes[] = {
 	{"/", "Overview", page_overview, "/"},
 	{"/jobs", "Jobs", page_jobs, "/jobs"},
+	{"/errors", "Errors", page_errors, "/errors"},
 	{"/functions", "Functions", page_functions, "/functions"},
 	{"/schedules", "Schedules", page_schedules, "/schedules"},
 	{"/queues", "Queues", page_queues, "/queues"},

@@ -110,7 +110,7 @@ ok($dash->{csrf}, 'forms have a token');
 # --- every page; hostile names and texts are text
 
 my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs', '/jobs?state=failed', '/jobs?state=scheduled',
-	'/jobs?state=succeeded', '/jobs?state=running', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
+	'/jobs?state=succeeded', '/jobs?state=running', '/errors', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
 	'/jobs?since=-1+hour', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
 	'/queue?name=default', '/queue?name=%3C%2Ftd%3Equeue', '/bulk?do=cancel&state=scheduled', '/bulk?do=rerun&metadata=%7B%22%3Cu%3E%22%3A+%22%3C%2Fcode%3E%22%7D',
 	'/bulk?do=run-now&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
@@ -280,6 +280,60 @@ $node->safe_psql('postgres', q{SELECT count(defer.enqueue('work', '[0]', metadat
 like(act($dash, 'cancel-jobs', metadata => '{"very": "many"}'), qr/Job \d+ does that with 10001 jobs/, 'very many: by a job');
 settled_but($node, 0);
 is(post($dash, '/do/cancel-jobs', { state => 'scheduled' })->{status}, 403, 'no token in the form');
+
+# --- mending: 71 jobs fail with two errors; a click for each mends them, and done twice nothing runs twice
+
+$node->safe_psql('postgres', q{
+	SELECT count(defer.acknowledge(job_id)) FROM defer.failures WHERE state = 'open';
+	CREATE TABLE broken AS SELECT true AS is;
+	CREATE TABLE paid (invoice integer);
+	CREATE FUNCTION pay(invoice integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+		IF EXISTS (SELECT FROM broken) AND invoice % 2 = 0 THEN RAISE 'account "a%" is <b>closed</b>', invoice; END IF;
+		IF EXISTS (SELECT FROM broken) THEN RAISE 'no answer about invoice %', invoice; END IF;
+		INSERT INTO paid VALUES (invoice); END $$;
+	SELECT defer.configure('pay', max_attempts => 1);
+	SELECT count(defer.enqueue('pay', jsonb_build_array(n))) FROM generate_series(1, 71) n});
+settled_but($node, 0);
+my $errors = get($dash, '/errors')->{content};
+my $in_row = q{(?:(?!<tr>).)*};
+my ($closed) = $errors =~ /account &quot;\*&quot; is &lt;b&gt;closed&lt;\/b&gt;$in_row>35<$in_row name="fingerprint" value="([0-9a-f]{16})"/s;
+my ($silent) = $errors =~ /no answer about invoice #$in_row>36<$in_row name="fingerprint" value="([0-9a-f]{16})"/s;
+ok($closed && $silent && $closed ne $silent, 'two lines, of 35 and 36 jobs');
+is(scalar(() = $errors =~ /do\/retry-error/g), 2, 'with a button each');
+like(get($dash, '/')->{content}, qr/71 jobs of public\.pay\(integer\) failed for good/, 'they need attention');
+$node->safe_psql('postgres', 'DELETE FROM broken');
+for my $again ('', ' again')
+{
+	my $n = $again ? 0 : 35;
+
+	like(act($dash, 'retry-error', fingerprint => $closed), qr/$n of $n jobs are taken on again/, "a click$again");
+	$n = $again ? 0 : 36;
+	like(act($dash, 'retry-error', fingerprint => $silent), qr/$n of $n jobs are taken on again/, "one for the other$again");
+	settled_but($node, 0);
+	is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT invoice) FROM paid'), '71|71', "each has run once$again");
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health}), '0', "health is green$again");
+	like(get($dash, '/')->{content}, qr/Nothing\.<\/span> Jobs and schedules run/, "nothing needs attention$again");
+}
+like(get($dash, '/errors')->{content}, qr/none has failed about which nothing was done/, 'no errors are left');
+
+# one job: taken on again, run again, acknowledged
+my $sick = $node->safe_psql('postgres', q{INSERT INTO broken VALUES (true); SELECT defer.enqueue('pay', '[1001]')});
+settled_but($node, 0);
+like(get($dash, "/job?id=$sick")->{content}, qr/do\/retry.*do\/acknowledge.*do\/rerun/s, 'a failed job can be mended');
+like(act($dash, 'retry', id => $sick), qr/Job $sick is taken on again/, 'taken on again');
+settled_but($node, 0);
+my $rerun = post($dash, '/do/rerun', { id => $sick, csrf => $dash->{csrf} })->{headers}{location};
+settled_but($node, 0);
+like(get($dash, $rerun)->{content}, qr/Rerun of<\/dt><dd><a href="\/job\?id=$sick"/, 'linked');
+like(get($dash, "/job?id=$sick")->{content}, qr/Run again as<\/dt><dd><a href="\/job\?id=\d+"/, 'both ways');
+like(get($dash, "/jobs?state=failed&function=public.pay")->{content}, qr/\/bulk\?do=retry.*\/bulk\?do=acknowledge/s, 'all that a filter shows');
+like(get($dash, '/bulk?do=acknowledge&state=failed&function=pay')->{content}, qr/bulk-count">1<.*name="note"/s, 'how many');
+like(act($dash, 'acknowledge', id => $sick, note => '<i>known</i>'), qr/The failure of job $sick is acknowledged/, 'acknowledged');
+like(act($dash, 'acknowledge', id => $sick), qr/Something was done about job $sick already/, 'once');
+like(get($dash, $node->safe_psql('postgres', "SELECT '/job?id=' || job_id FROM defer.failures WHERE state = 'acknowledged' AND note IS NOT NULL"))->{content},
+	qr/Acknowledged<\/dt><dd>.*by postgres<\/span> &lt;i&gt;known&lt;\/i&gt;/, 'and the page says by whom');
+like(act($dash, 'acknowledge-error', fingerprint => $silent), qr/0 of 0 jobs were acknowledged/, 'nothing is left of the error');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health}), '0', 'health is green');
 
 # --- metrics
 

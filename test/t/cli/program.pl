@@ -78,7 +78,7 @@ $node->safe_psql('postgres', q{
 # Help, usage, connections
 # ----------------------------------------------------------------------------
 
-my @commands = qw(status top jobs job schedules backfill enqueue trigger cancel rerun reschedule pause resume wait metrics);
+my @commands = qw(status top jobs job schedules backfill enqueue trigger cancel errors retry rerun acknowledge reschedule pause resume wait metrics);
 
 like(defer_ok(0, 'help', '--help'), qr/Commands:.*enqueue.*Exit codes/s, 'help lists commands');
 like(defer_ok(0, 'version', '--version'), qr/^defer \d+\.\d+/, 'version');
@@ -95,7 +95,7 @@ for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['j
 	['top', '--interval', '1 parsec'], ['status', '--json=x'], ['status', '--color=pink'],
 	['reschedule', '1', '--at', 'now', '--delay', '1s'], ['enqueue', 'add', '[1]', '--timeout', '1s'],
 	['pause', '-Q', '-S', 'x'], ['cancel', '1x'], ['cancel'], ['cancel', '1', '--state', 'queued'], ['rerun', '1', '--dry-run'],
-	['rerun', '1', '--everything'], ['cancel', '--queue', 'side', '--state', 'a;b', '--yes'], ['jobs', '--owner', 'app'],
+	['rerun', '1', '--everything'], ['retry'], ['retry', '1', '--fingerprint', 'x'], ['acknowledge', '--note', 'x'], ['errors', 'x'], ['cancel', '--queue', 'side', '--state', 'a;b', '--yes'], ['jobs', '--owner', 'app'],
 	['pause', '-S', '-g', 'acme', 'x'], ['pause', '--reason', 'why', 'add'], ['resume', '--reason', 'why', '-S', 'nightly'],
 	['backfill', 'nightly'], ['backfill', '--since', '2026-01-01'])
 {
@@ -258,6 +258,35 @@ is_deeply(defer_json('cancel of several', 'cancel', $later, $later, '999999'),
 is($code, 1, 'an error is worse than nothing done');
 my $rerun = defer_ok(0, 'rerun', 'rerun', $added);
 is(defer_ok(0, 'the new one', 'wait', $rerun =~ s/\n//r), "42\n", 'rerun');
+is(defer_ok(0, 'rerun twice', 'rerun', $added, '-q'), $rerun, 'rerun: once');
+isnt(defer_ok(0, 'rerun by force', 'rerun', $added, '--force'), $rerun, 'rerun: by force');
+
+# --- failures
+
+sql(q{CREATE FUNCTION sick(what text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'no: %', what; END $$});
+sql(q{SELECT count(defer.acknowledge(job_id)) FROM defer.failures WHERE state = 'open'});
+like(defer_ok(0, 'errors: none', 'errors'), qr/^no job has failed/, 'errors: none');
+is_deeply(defer_json('errors: none', 'errors')->{errors}, [], 'errors: none');
+my @sick = map { defer_json('enqueue', 'enqueue', 'sick', qq{["patient $_ of room 12"]}, '--max-attempts', '1')->{id} } 1 .. 3;
+until_ok($node, q{SELECT failed = 3 FROM defer.errors WHERE function LIKE '%sick%'}, 'three jobs fail');
+my $errors = defer_json('errors', 'errors')->{errors};
+is(scalar(@$errors), 1, 'errors: alike');
+my $fingerprint = $errors->[0]{fingerprint};
+like(defer_ok(0, 'errors', 'errors'), qr/^FINGERPRINT .*\n$fingerprint +public\.sick\(text\) +3 +0 .*patient # of room #/, 'errors: a table');
+is(defer_json('jobs by fingerprint', 'jobs', '--fingerprint', $fingerprint)->{jobs}[0]{id}, $sick[2], 'jobs: by fingerprint');
+like(defer_ok(10, 'status', 'status', '--check'), qr/3 jobs of public\.sick\(text\) failed for good/, 'status: they need attention');
+is(defer_ok(0, 'acknowledge', 'acknowledge', $sick[0], '--note', 'gone home'), "acknowledged $sick[0]\n", 'acknowledge');
+defer_ok(4, 'acknowledge twice', 'acknowledge', $sick[0]);
+is(sql("SELECT state || ' ' || note FROM defer.failures WHERE job_id = $sick[0]"), 'acknowledged gone home', 'acknowledge: the note');
+is(defer_ok(0, 'retry: how many', 'retry', '--fingerprint', $fingerprint, '--dry-run'), "2 jobs\n", 'retry: how many');
+is(defer_ok(0, 'retry', 'retry', $sick[1]), "retries $sick[1]\n", 'retry');
+defer_ok(5, 'it fails again', 'wait', $sick[1]);
+sql(q{CREATE OR REPLACE FUNCTION sick(what text) RETURNS void LANGUAGE plpgsql AS 'BEGIN END'});
+is(defer_ok(0, 'retry all', 'retry', '--fingerprint', $fingerprint, '--yes'), "retries 2 of 2 jobs\n", 'retry: all');
+defer_ok(4, 'retry all twice', 'retry', '--fingerprint', $fingerprint, '--yes');
+defer_ok(0, 'they succeed', 'wait', @sick[1, 2]);
+defer_ok(4, 'retry of one that has succeeded', 'retry', $sick[1]);
+unlike(defer_ok(0, 'status', 'status'), qr/failed for good/, 'status: nothing needs attention');
 my $waiting = defer_json('enqueue', 'enqueue', 'add', '[7]', '--delay', '1 day')->{id};
 is(defer_ok(0, 'reschedule', 'reschedule', $waiting, '--at', '2100-01-01 00:00+00'), "rescheduled $waiting\n", 'reschedule');
 is(sql("SELECT run_at = '2100-01-01 00:00+00' FROM defer.jobs WHERE id = $waiting"), 't', 'reschedule: when');
@@ -357,9 +386,10 @@ is(scalar @{ $schedule->{next_runs} }, 5, 'schedules: the next five times');
 defer_ok(4, 'no such schedule', 'schedules', 'gone');
 
 # Health and exit codes
+sql(q{CREATE FUNCTION ill() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'ill'; END $$});
+defer_ok(5, 'a job that fails', 'enqueue', 'ill', '--max-attempts', '1', '--wait');
 is_deeply([ run_defer('status', '--check', '--quiet') ], [ 10, '', '' ], 'status --check: warnings, as a job has failed');
-# what has failed stays a finding for a day, by the counts of finished jobs
-sql('TRUNCATE defer.job_rollup, defer.job_rollup_new');
+is(defer_ok(0, 'acknowledge all', 'acknowledge', '-f', 'ill', '--yes', '--note', 'better now'), "acknowledged 1 of 1 jobs\n", 'acknowledge: all');
 is_deeply([ run_defer('status', '--check', '--quiet') ], [ 0, '', '' ], 'status --check: all is well');
 sql('ALTER SYSTEM SET defer.enabled = off');
 sql('SELECT pg_reload_conf()');
