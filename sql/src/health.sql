@@ -136,6 +136,11 @@ SELECT 'warning', pg_catalog.format('%s of %s failed for good during the last da
  WHERE f.closed IS NULL AND f.failed_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(f.owner)
  GROUP BY f.function
 UNION ALL
+SELECT 'warning', pg_catalog.format('%s jobs of %s are being retried: %s', e.retrying, e.function, e.error),
+	'They fail for good when all of their attempts have failed. See defer.errors, and defer.attempts of job ' || e.last_job_id || '.'
+  FROM defer.errors e
+ WHERE e.retrying >= 10
+UNION ALL
 SELECT 'warning', pg_catalog.format('jobs of %s wait for a rerun of one that has not succeeded: %s', h.function,
 		CASE pg_catalog.count(*) WHEN 10000 THEN '10000 or more' ELSE pg_catalog.count(*)::text END),
 	pg_catalog.format('When the cause is mended: SELECT defer.rerun(%s); or SELECT defer.cancel(id) for those of defer.dependencies that do not go on.',

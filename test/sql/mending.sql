@@ -257,6 +257,8 @@ INSERT INTO broken VALUES ('bank');
 SELECT count(defer.enqueue('pay', jsonb_build_array(n))) FROM generate_series(501, 524) n;
 DO $$ BEGIN WHILE (SELECT count(*) FROM defer.live_jobs WHERE state = 'retrying' AND function = 'mending.pay(integer)') < 12 LOOP PERFORM pg_sleep(0.01); COMMIT; END LOOP; END $$;
 SELECT * FROM lines;
+-- a finding before any of them has failed for good
+SELECT severity, finding, regexp_replace(hint, '\d+', 'N') AS hint FROM findings;
 SELECT * FROM defer.reschedule_jobs(fingerprint => :'bank', run_at => now() + interval '2 hours');
 SELECT * FROM defer.cancel_jobs(fingerprint => :'bank');
 SELECT idle();

@@ -79,7 +79,7 @@ SELECT kind, database = current_database() AS here, role, w.job_id = :running AS
 SELECT kind, count(*) FROM defer.workers
  WHERE kind = 'launcher' OR (kind = 'scheduler' AND database = current_database()) GROUP BY kind ORDER BY kind;
 SELECT severity, finding, hint FROM defer.health WHERE finding LIKE '%views.%' ORDER BY finding;
-SELECT function, sqlstate, error, failed, retrying, last_error FROM defer.errors WHERE function LIKE 'views.%' ORDER BY 1;
+SELECT function, sqlstate, error, failed, retrying, last_error FROM defer.errors WHERE function LIKE 'views.%' ORDER BY function, failed;
 -- In a database that works nothing is said of servers and processes
 SELECT severity, finding, hint FROM defer.health WHERE severity = 'error';
 
