@@ -36,7 +36,8 @@ typedef struct Metrics
 
 /* By state, and those that wait by what for: read once */
 static const char *const live_sql =
-"SELECT j.function, j.queue, j.state, j.waits_for, pg_catalog.count(*) AS jobs FROM defer.live_jobs j"
+"SELECT j.function, j.queue, j.state, j.waits_for, CASE WHEN j.state IS NOT NULL THEN pg_catalog.count(*) END AS jobs,"
+" CASE WHEN j.state IS NULL THEN pg_catalog.count(*) END AS waiting FROM defer.live_jobs j"
 " GROUP BY GROUPING SETS ((1, 2, 3), (1, 2, 4))"
 " HAVING j.state IS NOT NULL OR j.waits_for IS NOT NULL ORDER BY 1, 2, 3, 4";
 
@@ -224,6 +225,16 @@ ask(Metrics *metrics, const char *sql, int n, const char *const *values)
 
 static const Label job_labels[] = {{"function", "function"}, {"queue", "queue"}, {NULL}};
 
+/* Append a family of gauges, with a sample of each row that has a value in the column */
+static void
+add_gauges(Metrics *metrics, const PGresult *res, const Label *labels, const char *name,
+		   const char *column, const char *help)
+{
+	family(metrics, name, "gauge", help);
+	for (int row = 0; row < PQntuples(res); row++)
+		sample(metrics, name, res, row, labels, NULL, NULL, column);
+}
+
 static void
 add_live_jobs(Metrics *metrics)
 {
@@ -235,21 +246,14 @@ add_live_jobs(Metrics *metrics)
 
 	if (!metrics->failed)
 	{
-		family(metrics, "defer_jobs", "gauge", "Unfinished jobs by state, function and queue.");
-		for (int row = 0; row < PQntuples(jobs); row++)
-			if (result_value(jobs, row, "state") != NULL)
-				sample(metrics, "defer_jobs", jobs, row, labels, NULL, NULL, "jobs");
-		family(metrics, "defer_waiting_jobs", "gauge", "Jobs in state waiting by what they wait for.");
-		for (int row = 0; row < PQntuples(jobs); row++)
-			if (result_value(jobs, row, "state") == NULL)
-				sample(metrics, "defer_waiting_jobs", jobs, row, reasons, NULL, NULL, "jobs");
-		family(metrics, "defer_oldest_ready_seconds", "gauge",
-			   "Longest time that a ready job has waited for a worker; 0 if none waits.");
-		for (int row = 0; row < PQntuples(queues); row++)
-			sample(metrics, "defer_oldest_ready_seconds", queues, row, queue_label, NULL, NULL, "seconds");
-		family(metrics, "defer_queue_paused", "gauge", "1 if the queue is paused.");
-		for (int row = 0; row < PQntuples(queues); row++)
-			sample(metrics, "defer_queue_paused", queues, row, queue_label, NULL, NULL, "paused");
+		add_gauges(metrics, jobs, labels, "defer_jobs", "jobs",
+				   "Unfinished jobs by state, function and queue.");
+		add_gauges(metrics, jobs, reasons, "defer_waiting_jobs", "waiting",
+				   "Jobs in state waiting by what they wait for.");
+		add_gauges(metrics, queues, queue_label, "defer_oldest_ready_seconds", "seconds",
+				   "Longest time that a ready job has waited for a worker; 0 if none waits.");
+		add_gauges(metrics, queues, queue_label, "defer_queue_paused", "paused",
+				   "1 if the queue is paused.");
 	}
 	PQclear(jobs);
 	PQclear(queues);
@@ -278,10 +282,8 @@ add_groups(Metrics *metrics, const char *n)
 		   "Longest time that a ready job of the group has waited for a worker; 0 if none waits.");
 	for (int row = 0; row < PQntuples(res) && result_value(res, row, "jobs") != NULL; row++)
 		sample(metrics, "defer_group_oldest_ready_seconds", res, row, labels, NULL, NULL, "seconds");
-	family(metrics, "defer_group_worker_share", "gauge",
-		   "Share of the worker time of the last minute, beside the other groups of the queue.");
-	for (int row = 0; row < PQntuples(res); row++)
-		sample(metrics, "defer_group_worker_share", res, row, labels, NULL, NULL, "share");
+	add_gauges(metrics, res, labels, "defer_group_worker_share", "share",
+			   "Share of the worker time of the last minute, beside the other groups of the queue.");
 	PQclear(res);
 }
 
