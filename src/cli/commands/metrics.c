@@ -396,11 +396,7 @@ add_schedules(Metrics *metrics)
 	PGresult   *res = ask(metrics, schedules_sql, 0, NULL);
 
 	for (size_t i = 0; res != NULL && i < lengthof(gauges); i++)
-	{
-		family(metrics, gauges[i].name, "gauge", gauges[i].help);
-		for (int row = 0; row < PQntuples(res); row++)
-			sample(metrics, gauges[i].name, res, row, labels, NULL, NULL, gauges[i].column);
-	}
+		add_gauges(metrics, res, labels, gauges[i].name, gauges[i].column, gauges[i].help);
 	PQclear(res);
 }
 
@@ -418,25 +414,20 @@ add_server(Metrics *metrics)
 		buffer_add(metrics->out, "defer_info{version=\"");
 		add_label_value(metrics->out, result_text(server, 0, "version"));
 		buffer_add(metrics->out, "\"} 1\n");
-		family(metrics, "defer_up", "gauge", "1 if jobs are run in this database.");
-		sample(metrics, "defer_up", server, 0, NULL, NULL, NULL, "up");
-		family(metrics, "defer_workers", "gauge", "Workers on the whole server.");
-		sample(metrics, "defer_workers", server, 0, NULL, NULL, NULL, "workers");
-		family(metrics, "defer_workers_busy", "gauge", "Workers that run a job.");
-		sample(metrics, "defer_workers_busy", server, 0, NULL, NULL, NULL, "busy");
+		add_gauges(metrics, server, NULL, "defer_up", "up", "1 if jobs are run in this database.");
+		add_gauges(metrics, server, NULL, "defer_workers", "workers", "Workers on the whole server.");
+		add_gauges(metrics, server, NULL, "defer_workers_busy", "busy", "Workers that run a job.");
 		family(metrics, "defer_outside_workers", "gauge",
 			   "Workers of tasks that hold jobs or wait for them.");
 		sample(metrics, "defer_outside_workers", server, 0, NULL, NULL, NULL, "outside");
-		family(metrics, "defer_leases", "gauge", "Jobs that these workers hold.");
-		sample(metrics, "defer_leases", server, 0, NULL, NULL, NULL, "leases");
+		add_gauges(metrics, server, NULL, "defer_leases", "leases", "Jobs that these workers hold.");
 		family(metrics, "defer_workers_limit", "gauge", "The setting defer.max_workers.");
 		sample(metrics, "defer_workers_limit", server, 0, NULL, NULL, NULL, "max_workers");
 		family(metrics, "defer_worker_slots_exhausted", "gauge",
 			   "1 if a worker could not be started because max_worker_processes are in use.");
 		sample(metrics, "defer_worker_slots_exhausted", server, 0, NULL, NULL, NULL, "no_slots");
-		family(metrics, "defer_findings", "gauge", "Rows of defer.health, by severity.");
-		for (int row = 0; row < PQntuples(findings); row++)
-			sample(metrics, "defer_findings", findings, row, severity, NULL, NULL, "findings");
+		add_gauges(metrics, findings, severity, "defer_findings", "findings",
+				   "Rows of defer.health, by severity.");
 		family(metrics, "defer_oldest_snapshot_seconds", "gauge",
 			   "Age of the oldest transaction that keeps deleted rows from being removed; 0 if there is none.");
 		sample(metrics, "defer_oldest_snapshot_seconds", snapshot, 0, NULL, NULL, NULL, "seconds");
