@@ -342,10 +342,8 @@ history_delete(const HistoryRow *row)
 	Relation	rel = table_open(row->partition, RowExclusiveLock);
 	ItemPointerData tid = row->tid;
 	TM_FailureData failure;
-	TM_Result	result;
+	TM_Result	result = compat_table_delete(rel, &tid, GetCurrentCommandId(true), true, &failure);
 
-	result = table_tuple_delete(rel, &tid, GetCurrentCommandId(true), GetLatestSnapshot(),
-								InvalidSnapshot, true, &failure, false);
 	table_close(rel, NoLock);
 	return result == TM_Ok;
 }
