@@ -118,6 +118,8 @@ export class Job {
 
 		try {
 			await session.query('BEGIN');
+			// the parent of what the handler enqueues
+			await session.query('SELECT defer.as_job($1::pg_catalog.int8, $2::pg_catalog.uuid)', [this.id, this.token]);
 		} catch (error) {
 			client.release(error);
 			this.#transaction = null;

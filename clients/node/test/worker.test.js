@@ -101,6 +101,7 @@ test('what a handler writes and enqueues is committed with the end of its job', 
 	assert.equal((await ended(id, 'succeeded')).result, 1);
 	assert.equal(await effects(id), 1);
 	assert.equal(await children(), before + 1);
+	assert.equal(await value('SELECT count(*)::int FROM defer.jobs WHERE parent_id = $1', [id]), 1);
 	const again = await write('again', 'fail');
 
 	assert.equal((await ended(again.id, 'succeeded')).result, 2);

@@ -14,6 +14,7 @@ from .errors import CANCELLED, ENDED, LOST, DeferError, Fail, Release, Stop, con
 from .options import convert
 
 COMPLETE = 'SELECT defer.complete(%s::pg_catalog.int8, %s::pg_catalog.uuid, %s::pg_catalog.jsonb)'
+AS_JOB = 'SELECT defer.as_job(%s::pg_catalog.int8, %s::pg_catalog.uuid)'
 RELEASE = 'SELECT defer.release(%s::pg_catalog.int8, %s::pg_catalog.uuid, %s::pg_catalog.interval)'
 LONGEST_PAUSE = 5
 
@@ -37,7 +38,7 @@ class Job:
         if self._conn is None:
             self._conn = self._worker.lend()
             # it begins, so that a block "with conn.transaction()" is a savepoint
-            self._conn.execute('SELECT')
+            self._conn.execute(AS_JOB, [self.id, self.token])
         return self._conn
 
     async def aconnection(self):
@@ -46,7 +47,7 @@ class Job:
             raise DeferError('the job has another transaction')
         if self._aconn is None:
             self._aconn = await psycopg.AsyncConnection.connect(self._worker.dsn, application_name='defer-worker')
-            await self._aconn.execute('SELECT')
+            await self._aconn.execute(AS_JOB, [self.id, self.token])
         return self._aconn
 
     def complete(self, conn, result=None):

@@ -87,6 +87,7 @@ def test_jobs_run_and_commit_with_their_ends(conn, running):
     assert ended(conn, defer.enqueue(conn, 'add', [2, 2], max_attempts=1), 'succeeded') == 4
     job = tasks.write.using(conn).enqueue()
     assert ended(conn, job, 'succeeded') == 1
+    assert value(conn, 'SELECT count(*) FROM defer.jobs WHERE parent_id = %s', job) == 1
     job = tasks.write.using(conn).enqueue('fail')
     assert ended(conn, job, 'succeeded') == 2
     assert effects(conn, job) == 1
@@ -108,6 +109,7 @@ def test_jobs_run_and_commit_with_their_ends(conn, running):
 @server
 def test_coroutines_and_transactions_of_ones_own(conn, running):
     job = tasks.later.using(conn).enqueue()
+    assert value(conn, 'SELECT parent_id FROM defer.jobs WHERE id = %s', ended(conn, job, 'succeeded')) == job
     assert ended(conn, ended(conn, job, 'succeeded'), 'succeeded') == 42
     assert effects(conn, job) == 1
     job = tasks.own.using(conn).enqueue(True)
