@@ -48,6 +48,7 @@ typedef struct InsertPlan
 	int			n;
 	InsertIndex indexes[MAX_INDEXES];
 	EState	   *estate;			/* of their predicates */
+	TupleTableSlot *slot;		/* for the row */
 	MemoryContext context;		/* has what all of these point to */
 } InsertPlan;
 
@@ -161,6 +162,8 @@ insert_plan(Relation rel, const char *const *columns, int natts)
 	plan->plain = true;
 	old = MemoryContextSwitchTo(plan->context);
 	plan->estate = CreateExecutorState();
+	plan->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+										  table_slot_callbacks(rel));
 	MemoryContextSwitchTo(old);
 
 	indexes = RelationGetIndexList(rel);
@@ -193,13 +196,14 @@ insert_plan(Relation rel, const char *const *columns, int natts)
 	return plan;
 }
 
-/* A slot with the values of a row, as the table has it now */
+/* Put the values of a row into the plan's slot, as the table has it now; returns it */
 static TupleTableSlot *
-make_row(Relation rel, int natts, Datum *values, bool *nulls)
+make_row(InsertPlan *plan, int natts, Datum *values, bool *nulls)
 {
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *slot = plan->slot;
 	int			all = slot->tts_tupleDescriptor->natts;
 
+	ExecClearTuple(slot);
 	memcpy(slot->tts_values, values, natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, nulls, natts * sizeof(bool));
 	for (int i = natts; i < all; i++)
@@ -233,11 +237,11 @@ void
 direct_insert_rel(Relation rel, const char *const *columns, int natts, Datum *values, bool *nulls)
 {
 	InsertPlan *plan = insert_plan(rel, columns, natts);
-	TupleTableSlot *slot = make_row(rel, natts, values, nulls);
+	TupleTableSlot *slot = make_row(plan, natts, values, nulls);
 
 	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
 	insert_index_entries(rel, plan, slot);
-	ExecDropSingleTupleTableSlot(slot);
+	ExecClearTuple(slot);
 }
 
 bool
@@ -245,7 +249,7 @@ direct_update_rel(Relation rel, const char *const *columns, int natts, ItemPoint
 				  Datum *values, bool *nulls)
 {
 	InsertPlan *plan = insert_plan(rel, columns, natts);
-	TupleTableSlot *slot = make_row(rel, natts, values, nulls);
+	TupleTableSlot *slot = make_row(plan, natts, values, nulls);
 	TM_FailureData failure;
 	LockTupleMode lock_mode;
 	CompatUpdateIndexes indexes;
@@ -255,7 +259,7 @@ direct_update_rel(Relation rel, const char *const *columns, int natts, ItemPoint
 								 &lock_mode, &indexes);
 	if (result == TM_Ok && !COMPAT_NO_INDEXES(indexes) && !COMPAT_ONLY_SUMMARIZING(indexes))
 		insert_index_entries(rel, plan, slot);
-	ExecDropSingleTupleTableSlot(slot);
+	ExecClearTuple(slot);
 	return result == TM_Ok;
 }
 
