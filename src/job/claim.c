@@ -239,7 +239,7 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
 	choice->pause_after = true;
 
 	/* if it is locked wait here, where that holds up no other database */
-	(void) job_table();
+	(void) job_table_with_claim_index();
 	ready_queue_scan_begin(choice, MyDatabaseId);
 	choice->next = choice->min_key;
 	if (choice->min_key.run_at > now)

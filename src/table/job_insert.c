@@ -32,7 +32,7 @@ begin_row(Job *job)
 int64
 job_insert(Job *job)
 {
-	JobTable   *table = job_table();
+	JobTable   *table = job_table_with_indexes();
 	MemoryContext context;
 
 	Assert(job->key == NULL);
@@ -109,7 +109,7 @@ insert_with_key(JobTable *table, const Job *job, List *arbiters, KeyHolder *hold
 bool
 job_insert_key(Job *job, KeyHolder *holder)
 {
-	JobTable   *table = job_table();
+	JobTable   *table = job_table_with_indexes();
 	MemoryContext context;
 	List	   *arbiters;
 	bool		inserted;

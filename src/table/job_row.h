@@ -36,6 +36,21 @@ enum
 
 /* The names of these columns, as base/table_check.h wants them */
 extern const char *const job_columns[JOB_NATTS];
+
+/*
+ * The first columns of a row as they are in the table: all of a fixed length, and only the
+ * claim may be NULL
+ */
+typedef struct JobRowHead
+{
+	int64		id;
+	Oid			owner;
+	int64		limits_key;
+	int32		priority;
+	TimestampTz run_at;
+	TimestampTz enqueued_at;
+	int64		claim;
+} JobRowHead;
 extern const char *const history_columns[HIST_NATTS];
 
 /* The columns that both tables have */

@@ -38,66 +38,98 @@ static JobTable opened;			/* rel == NULL: not open */
 
 /*
  * Open defer.job for writing, once a transaction: a million enqueues in one
- * statement must not open five relations each.  The open relations belong to
+ * statement must not open seven relations each.  The open relations belong to
  * the transaction itself, so that they outlive a subtransaction's rollback.
  */
-JobTable *
-job_table(void)
+static void
+open_table(void)
+{
+	Relation	rel = table_open(catalog_oid(CAT_JOB), RowExclusiveLock);
+
+	table_check(rel, job_columns, JOB_NATTS);
+	opened.slot = table_slot_create(rel, NULL);
+	opened.nblocks = 0;
+	opened.pkey = opened.claim_index = NULL;
+	opened.info = NULL;
+	opened.estate = NULL;
+	opened.rel = rel;
+}
+
+static void
+open_pkey(void)
+{
+	opened.pkey = index_open(catalog_oid(CAT_JOB_PKEY), RowExclusiveLock);
+}
+
+static void
+open_claim_index(void)
+{
+	opened.claim_index = index_open(catalog_oid(CAT_JOB_CLAIM_IDX), RowExclusiveLock);
+}
+
+/* Open all indexes, for new entries */
+static void
+open_indexes(void)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+
+	opened.key_index = catalog_oid(CAT_JOB_KEY_IDX);
+	InitResultRelInfo(info, opened.rel, 1, NULL, 0);
+	ExecOpenIndices(info, true);
+	opened.estate = estate;
+	opened.info = info;
+}
+
+/* Let the transaction itself own what that opens */
+static void
+open_for_transaction(void (*open) (void))
 {
 	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext context;
-	Oid			pkey,
-				claim_index;
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
 
-	if (opened.rel != NULL)
-		return &opened;
-
-	context = MemoryContextSwitchTo(TopTransactionContext);
 	CurrentResourceOwner = TopTransactionResourceOwner;
 	PG_TRY();
 	{
-		Relation	rel = table_open(catalog_oid(CAT_JOB), RowExclusiveLock);
-
-		table_check(rel, job_columns, JOB_NATTS);
-
-		/*
-		 * not before: a session that we have waited for may have made them
-		 * anew
-		 */
-		pkey = catalog_oid(CAT_JOB_PKEY);
-		claim_index = catalog_oid(CAT_JOB_CLAIM_IDX);
-		opened.key_index = catalog_oid(CAT_JOB_KEY_IDX);
-		opened.estate = CreateExecutorState();
-		opened.info = makeNode(ResultRelInfo);
-		InitResultRelInfo(opened.info, rel, 1, NULL, 0);
-		ExecOpenIndices(opened.info, true);
-		opened.slot = table_slot_create(rel, NULL);
-		opened.nblocks = 0;
-		opened.pkey = opened.claim_index = NULL;
-		for (int i = 0; i < opened.info->ri_NumIndices; i++)
-		{
-			Relation	index = opened.info->ri_IndexRelationDescs[i];
-
-			if (RelationGetRelid(index) == pkey)
-				opened.pkey = index;
-			else if (RelationGetRelid(index) == claim_index)
-				opened.claim_index = index;
-		}
-		if (opened.pkey == NULL || opened.claim_index == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"defer.job\" does not have the indexes that this version of defer expects"),
-					 errhint("Run ALTER EXTENSION defer UPDATE.")));
-		opened.rel = rel;
+		open();
 	}
-	PG_CATCH();
+	PG_FINALLY();
 	{
 		CurrentResourceOwner = owner;
-		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	CurrentResourceOwner = owner;
 	MemoryContextSwitchTo(context);
+}
+
+JobTable *
+job_table(void)
+{
+	if (opened.rel == NULL)
+		open_for_transaction(open_table);
+	return &opened;
+}
+
+JobTable *
+job_table_with_pkey(void)
+{
+	if (job_table()->pkey == NULL)
+		open_for_transaction(open_pkey);
+	return &opened;
+}
+
+JobTable *
+job_table_with_claim_index(void)
+{
+	if (job_table()->claim_index == NULL)
+		open_for_transaction(open_claim_index);
+	return &opened;
+}
+
+JobTable *
+job_table_with_indexes(void)
+{
+	if (job_table()->info == NULL)
+		open_for_transaction(open_indexes);
 	return &opened;
 }
 
@@ -113,9 +145,16 @@ job_table_close(void)
 	opened.rel = NULL;
 	CurrentResourceOwner = TopTransactionResourceOwner;
 	ExecDropSingleTupleTableSlot(table.slot);
-	ExecCloseIndices(table.info);
+	if (table.pkey != NULL)
+		index_close(table.pkey, NoLock);
+	if (table.claim_index != NULL)
+		index_close(table.claim_index, NoLock);
+	if (table.info != NULL)
+	{
+		ExecCloseIndices(table.info);
+		FreeExecutorState(table.estate);
+	}
 	table_close(table.rel, NoLock);
-	FreeExecutorState(table.estate);
 	CurrentResourceOwner = owner;
 }
 
@@ -167,8 +206,10 @@ job_table_init(void)
 void
 job_table_index_row(JobTable *table, bool *conflict, bool only_summarizing)
 {
-	List	   *arbiters = conflict != NULL ? list_make1_oid(table->key_index) : NIL;
+	List	   *arbiters;
 
+	(void) job_table_with_indexes();
+	arbiters = conflict != NULL ? list_make1_oid(table->key_index) : NIL;
 	list_free(compat_insert_index_tuples(table->info, table->slot, table->estate, false,
 										 conflict != NULL, conflict, arbiters,
 										 only_summarizing));
@@ -184,7 +225,7 @@ job_table_index_row(JobTable *table, bool *conflict, bool only_summarizing)
 bool
 job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot)
 {
-	JobTable   *table = job_table();
+	JobTable   *table = job_table_with_pkey();
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan;
 	ScanKeyData key;
@@ -224,23 +265,53 @@ job_table_update_at(JobTable *table, ItemPointer tid, bool wait)
 }
 
 /*
- * Write the claim alone: "old" holds the row's version at tid.  new_place is
- * where the row is then; NULL: not needed.
+ * Copy a version of a row, with that claim.  No column is taken out and put in again: the
+ * claim is at a fixed place, and its 8 bytes more leave the alignment of what is behind
+ * them as it was.  claim 0: the row has none.
+ */
+static HeapTuple
+copy_with_claim(HeapTuple old, int64 claim)
+{
+	const bool	free = HeapTupleHasNulls(old) && att_isnull(JOB_CLAIM - 1, old->t_data->t_bits);
+	const uint32 before = old->t_data->t_hoff + offsetof(JobRowHead, claim);
+	const uint32 more = free && claim != 0 ? sizeof(claim) : 0;
+	HeapTuple	copy;
+
+	Assert(claim != 0 || free);
+	copy = palloc(HEAPTUPLESIZE + old->t_len + more);
+	copy->t_len = old->t_len + more;
+	copy->t_self = old->t_self;
+	copy->t_tableOid = old->t_tableOid;
+	copy->t_data = (HeapTupleHeader) ((char *) copy + HEAPTUPLESIZE);
+	memcpy(copy->t_data, old->t_data, before);
+	memcpy((char *) copy->t_data + before + more, (char *) old->t_data + before,
+		   old->t_len - before);
+	if (claim == 0)
+		return copy;
+	memcpy((char *) copy->t_data + before, &claim, sizeof(claim));
+	if (free)
+		copy->t_data->t_bits[(JOB_CLAIM - 1) >> 3] |= 1 << ((JOB_CLAIM - 1) & 0x07);
+	return copy;
+}
+
+StaticAssertDecl(offsetof(JobRowHead, claim) % MAXIMUM_ALIGNOF == 0,
+				 "what is behind the claim keeps its alignment");
+
+/*
+ * Write the claim alone: "old" holds the row's version at tid; 0: it has none, and gets
+ * none.  new_place is where the row is then; NULL: not needed.
  */
 bool
 job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *new_place)
 {
 	JobTable   *table = job_table();
-	int			natts = table->slot->tts_tupleDescriptor->natts;
+	bool		should_free;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(old, false, &should_free);
 	TM_Result	result;
 
-	slot_getallattrs(old);
-	ExecClearTuple(table->slot);
-	memcpy(table->slot->tts_values, old->tts_values, natts * sizeof(Datum));
-	memcpy(table->slot->tts_isnull, old->tts_isnull, natts * sizeof(bool));
-	table->slot->tts_values[JOB_CLAIM - 1] = Int64GetDatum(claim);
-	table->slot->tts_isnull[JOB_CLAIM - 1] = claim == 0;
-	ExecStoreVirtualTuple(table->slot);
+	ExecForceStoreHeapTuple(copy_with_claim(tuple, claim), table->slot, true);
+	if (should_free)
+		heap_freetuple(tuple);
 	result = job_table_update_at(table, tid, false);
 	if (new_place != NULL)
 		tid_cache_set(new_place, table->rel, &table->slot->tts_tid);

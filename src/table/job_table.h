@@ -25,16 +25,25 @@
 typedef struct JobTable
 {
 	Relation	rel;
-	EState	   *estate;
-	ResultRelInfo *info;
 	TupleTableSlot *slot;		/* to build new rows in */
 	BlockNumber nblocks;		/* for tid_cache_holds() */
-	Relation	pkey;			/* of info's indexes */
+
+	/* what is opened when it is needed */
+	Relation	pkey;
 	Relation	claim_index;
+	EState	   *estate;			/* these: for new index entries */
+	ResultRelInfo *info;
 	Oid			key_index;
 } JobTable;
 
+/*
+ * The table alone, which is enough to delete a row, and to write one where no index changes;
+ * with one index, to look for rows; with all, to insert rows
+ */
 extern JobTable *job_table(void);
+extern JobTable *job_table_with_pkey(void);
+extern JobTable *job_table_with_claim_index(void);
+extern JobTable *job_table_with_indexes(void);
 extern void job_table_close(void);
 extern void job_table_init(void);	/* in _PG_init */
 

@@ -53,7 +53,7 @@ row_header(ScanKey key, AttrNumber column, StrategyNumber strategy, ScanKey memb
 void
 ready_scan_open(ReadyScan *scan, const ReadyQueueChoice *rq)
 {
-	JobTable   *table = job_table();
+	JobTable   *table = job_table_with_claim_index();
 
 	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(rq->owner));
@@ -188,7 +188,7 @@ bool
 ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,
 				  ReadySetScopes set_scopes, TimestampTz now)
 {
-	JobTable   *table = job_table();
+	JobTable   *table = job_table_with_claim_index();
 	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan = compat_index_beginscan(table->rel, table->claim_index, snapshot, 1);
