@@ -5,13 +5,13 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "config/job_policy.h"
 #include "config/settings_cache.h"
+#include "config/settings_memo.h"
 
 /* Defaults where no setting was made */
 static const JobPolicy default_policy = {
@@ -29,7 +29,7 @@ option(const Jsonb *options, const char *name, double *value)
 {
 	JsonbValue	found;
 
-	if (options == NULL || !JB_ROOT_IS_OBJECT(options) ||
+	if (!JB_ROOT_IS_OBJECT(options) ||
 		getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &options->root),
 									 name, strlen(name), &found) == NULL ||
 		found.type != jbvNumeric)
@@ -39,19 +39,24 @@ option(const Jsonb *options, const char *name, double *value)
 	return true;
 }
 
-/*
- * Job over function over queue over default, each field by itself.
- */
-void
-job_policy(const Job *job, JobPolicy *policy)
+/* Function over queue over default, each field by itself; those of the last job are remembered */
+static const JobPolicy *
+policy_by_settings(const Job *job)
 {
-	JobPolicy	function = function_settings(text_to_cstring(job->function))->policy;
-	JobPolicy	queue = queue_settings(text_to_cstring(job->queue))->policy;
-	double		value;
+	static SettingsMemo memo;
+	static JobPolicy policy;
+	JobPolicy	function;
+	JobPolicy	queue;
+	uint64		read_at;
+
+	if (settings_memo_holds(&memo, job))
+		return &policy;
+	read_at = settings_memo_begin(&memo, job);
+	function = function_settings(memo.function)->policy;
+	queue = queue_settings(memo.queue)->policy;
 
 #define WEIGH(field) \
-	(policy->field = option(job->options, #field, &value) ? value : \
-	 function.field >= 0 ? function.field : \
+	(policy.field = function.field >= 0 ? function.field : \
 	 queue.field >= 0 ? queue.field : default_policy.field)
 	WEIGH(max_attempts);
 	WEIGH(initial_interval);
@@ -60,4 +65,25 @@ job_policy(const Job *job, JobPolicy *policy)
 	WEIGH(randomization);
 	WEIGH(max_duration);
 #undef WEIGH
+	settings_memo_end(&memo, read_at);
+	return &policy;
+}
+
+void
+job_policy(const Job *job, JobPolicy *policy)
+{
+	double		value;
+
+	*policy = *policy_by_settings(job);
+	if (job->options == NULL)
+		return;
+#define TAKE(field) \
+	(policy->field = option(job->options, #field, &value) ? value : policy->field)
+	TAKE(max_attempts);
+	TAKE(initial_interval);
+	TAKE(multiplier);
+	TAKE(max_interval);
+	TAKE(randomization);
+	TAKE(max_duration);
+#undef TAKE
 }

@@ -11,20 +11,13 @@
 
 #include "config/endpoint_settings.h"
 #include "config/settings_cache.h"
-#include "config/settings_changes.h"
+#include "config/settings_memo.h"
 #include "job/claim_row.h"
 #include "job/end.h"
 #include "shmem/workers.h"
 #include "shmem/xact_notify_job.h"
 #include "table/job_by_id.h"
 #include "table/job_table.h"
-
-static inline bool
-is_text(const char *string, const text *value)
-{
-	return strlen(string) == VARSIZE_ANY_EXHDR(value) &&
-		memcmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0;
-}
 
 /*
  * Returns the limits that a job has by the settings as they are, but for its group.
@@ -33,40 +26,15 @@ is_text(const char *string, const text *value)
 static const JobLimits *
 limits_by_settings(const Job *job)
 {
-	static char *function = NULL;	/* NULL: nothing is remembered */
-	static char *queue = NULL;
-	static uint64 generation = 0;
+	static SettingsMemo memo;
 	static JobLimits limits;
 	uint64		read_at;
-	MemoryContext context;
 
-	if (function != NULL && generation == settings_generation() &&
-		is_text(function, job->function) && is_text(queue, job->queue))
+	if (settings_memo_holds(&memo, job))
 		return &limits;
-
-	context = MemoryContextSwitchTo(TopMemoryContext);
-	if (function != NULL)
-	{
-		pfree(function);
-		function = NULL;
-	}
-	if (queue != NULL)
-	{
-		pfree(queue);
-		queue = NULL;
-	}
-	queue = text_to_cstring(job->queue);
-	function = text_to_cstring(job->function);
-	MemoryContextSwitchTo(context);
-
-	/*
-	 * Reading the settings may fail, or hear of a change in between: so the
-	 * remembered values count as of before.
-	 */
-	generation = 0;
-	read_at = settings_generation();
-	settings_limits(function, queue, &limits);
-	generation = read_at;
+	read_at = settings_memo_begin(&memo, job);
+	settings_limits(memo.function, memo.queue, &limits);
+	settings_memo_end(&memo, read_at);
 	return &limits;
 }
 
