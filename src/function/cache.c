@@ -1,7 +1,8 @@
 /*
  * cache.c
  *		Cache of functions and procedures that jobs run, kept until the
- *		catalogs change: the functions by OID, and what names have meant.
+ *		catalogs change: the functions by OID and by their stored signature, and what
+ *		names have meant.
  *
  * Entries that have been invalidated may still be in use (a job's function
  * enqueues another job); they are freed when the transaction has ended.
@@ -13,21 +14,27 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "base/callbacks.h"
 #include "base/catalog.h"
+#include "base/compat.h"
 #include "base/job_kind.h"
 #include "function/function.h"
 
@@ -106,6 +113,8 @@ register_callbacks(void)
 	defer_on_syscache_change(PROCOID, catalog_changed);
 	defer_on_syscache_change(TYPEOID, catalog_changed);
 	defer_on_syscache_change(NAMESPACEOID, catalog_changed);
+	/* they have handlers */
+	defer_on_syscache_change(LANGOID, catalog_changed);
 	/* rights on schemas come by membership, too */
 	defer_on_syscache_change(AUTHOID, catalog_changed);
 	defer_on_syscache_change(AUTHMEMROLEMEM, catalog_changed);
@@ -237,6 +246,7 @@ make_entry(HeapTuple tuple)
 		use_type(form->proargtypes.values[i]);
 
 	entry->oid = form->oid;
+	entry->schema = form->pronamespace;
 	entry->owner = form->proowner;
 	entry->entry_context = context;
 	entry->signature = function_signature(form);
@@ -248,9 +258,27 @@ make_entry(HeapTuple tuple)
 	entry->ndefaults = form->pronargdefaults;
 	entry->arg_types = palloc(Max(entry->nargs, 1) * sizeof(Oid));
 	memcpy(entry->arg_types, form->proargtypes.values, entry->nargs * sizeof(Oid));
+	entry->arg_collations = palloc(Max(entry->nargs, 1) * sizeof(Oid));
+	for (int i = 0; i < entry->nargs; i++)
+		entry->arg_collations[i] = get_typcollation(entry->arg_types[i]);
 	entry->arg_names = input_names(tuple, entry->nargs);
 	MemoryContextSwitchTo(old);
 	return entry;
+}
+
+/* Where a hook is called with each call, its library may change its mind without telling us */
+void
+function_fmgr_info(FunctionEntry *entry, FmgrInfo *info)
+{
+	if (FmgrHookIsNeeded(entry->oid))
+	{
+		fmgr_info(entry->oid, info);
+		return;
+	}
+	if (!entry->callable)
+		fmgr_info_cxt(entry->oid, &entry->info, entry->entry_context);
+	entry->callable = true;
+	fmgr_info_copy(info, &entry->info, CurrentMemoryContext);
 }
 
 FunctionEntry *
@@ -369,4 +397,93 @@ function_remember(const Question *question, uint64 asked_at, const Oid *function
 	kept = hash_search(answers, &answer.hash, HASH_ENTER, &found);
 	*kept = answer;
 	MemoryContextSwitchTo(old);
+}
+
+/* ------------------------------------------------------------------------
+ * By stored signature
+ * ------------------------------------------------------------------------ */
+
+/* The qualified name in front of the types; NIL: that is no signature of ours */
+static List *
+name_of_signature(const char *signature)
+{
+	const char *types = function_types_in(signature);
+
+	return types == NULL ? NIL :
+		compat_qualified_name(pnstrdup(signature, types - signature));
+}
+
+/*
+ * InvalidOid: there is no such function any more.  Not by a list of the system
+ * cache: up to PostgreSQL 16 it looks through all the lists that it has for the
+ * one, and a worker may need ten thousand functions.
+ */
+static Oid
+find_by_stored_signature(const char *signature)
+{
+	List	   *name = name_of_signature(signature);
+	Oid			schema;
+	NameData	function_name;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			found = InvalidOid;
+
+	if (list_length(name) != 2)
+		return InvalidOid;
+	schema = get_namespace_oid(strVal(linitial(name)), true);
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	namestrcpy(&function_name, strVal(lsecond(name)));
+	ScanKeyInit(&key, Anum_pg_proc_proname, BTEqualStrategyNumber, F_NAMEEQ,
+				NameGetDatum(&function_name));
+	rel = table_open(ProcedureRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, ProcedureNameArgsNspIndexId, true, NULL, 1, &key);
+	while (!OidIsValid(found) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+
+		if (form->pronamespace == schema && strcmp(function_signature(form), signature) == 0 &&
+			function_unfit(form) == NULL)
+			found = form->oid;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static FunctionEntry *
+look_up_signature(const char *signature)
+{
+	const Question question = {.name = signature, .ntypes = STORED_SIGNATURE};
+	const Answer *answer = function_known_answer(&question);
+	uint64		asked_at = function_changes;
+	Oid			function;
+
+	if (answer != NULL)
+		return function_entry(answer->functions[0]);
+	function = find_by_stored_signature(signature);
+	if (!OidIsValid(function))
+		return NULL;
+	function_remember(&question, asked_at, &function, 1);
+	return function_entry(function);
+}
+
+/* Jobs of one function come one after another: the last one is remembered */
+FunctionEntry *
+function_by_signature(const char *signature)
+{
+	static char last[256];
+	static FunctionEntry *entry = NULL;
+	static uint64 asked_at;
+
+	if (entry != NULL && asked_at == function_changes && strcmp(last, signature) == 0)
+		return entry;
+	entry = NULL;				/* an error may be raised */
+	asked_at = function_changes;
+	if (strlcpy(last, signature, sizeof(last)) >= sizeof(last))
+		last[0] = '\0';			/* too long: no signature is empty */
+	entry = look_up_signature(signature);
+	return entry;
 }

@@ -6,6 +6,7 @@
 #define FUNCTIONS_H
 
 #include "catalog/pg_proc.h"
+#include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "parser/parse_func.h"
 #include "utils/jsonb.h"
@@ -23,8 +24,12 @@ typedef struct FunctionEntry
 	Oid			result_type;
 	int			nargs;			/* input arguments */
 	int			ndefaults;		/* how many of the last have defaults */
+	Oid			schema;
 	Oid		   *arg_types;
+	Oid		   *arg_collations;
 	char	  **arg_names;		/* "" where unnamed */
+	bool		callable;		/* "info" is set */
+	FmgrInfo	info;
 	void	   *conversions;	/* function/args.c's, in entry_context */
 	MemoryContext entry_context;
 } FunctionEntry;
@@ -54,7 +59,6 @@ extern FunctionEntry *function_by_signature(const char *signature);
  */
 extern bool function_owner_accepted(Oid owner, Oid owner_then, Oid job_owner);
 
-
 /*
  * Convert the JSON arguments for a call; values and nulls have room for
  * entry->nargs.  Arguments that are not given get the value of their default,
@@ -79,6 +83,9 @@ extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
 /* function/cache.c: functions by OID; NULL: there is no such function */
 extern FunctionEntry *function_entry(Oid function);
 extern char *function_signature(Form_pg_proc form);
+
+/* The same as fmgr_info(), in the current memory context */
+extern void function_fmgr_info(FunctionEntry *entry, FmgrInfo *info);
 extern Oid	function_owner(Oid function);	/* InvalidOid: there is no such
 											 * function */
 
@@ -87,7 +94,8 @@ extern Oid	function_owner(Oid function);	/* InvalidOid: there is no such
 
 /* Instead of a number of types */
 #define ANY_TYPES		(-1)	/* the name alone */
-#define STORED_SIGNATURE (-2)	/* a job's signature: who asks does not matter */
+#define STORED_SIGNATURE (-2)	/* a job's signature: who asks does not
+								 * matter, nor with which path */
 
 /* All that the meaning of a name depends on, besides the catalogs */
 typedef struct Question
@@ -119,6 +127,9 @@ extern const Answer *function_known_answer(const Question *question);
 extern void function_remember(const Question *question, uint64 asked_at,
 							  const Oid *functions, int n);
 extern uint64 function_changes;
+
+/* function/lookup.c: where the types begin in a signature; NULL: it is a name without types */
+extern const char *function_types_in(const char *given);
 
 /* function/lookup.c: the function that a call with arguments of these types means */
 extern FunctionEntry *function_resolve_types(const char *name, int ntypes, const Oid *types);

@@ -52,9 +52,8 @@ check_may_execute(const FunctionEntry *entry)
  * By name
  * ------------------------------------------------------------------------ */
 
-/* Find where the types begin in a signature; NULL: it is a name without types */
-static const char *
-types_in(const char *given)
+const char *
+function_types_in(const char *given)
 {
 	bool		quoted = false;
 
@@ -297,9 +296,8 @@ ask(Question *question, const char *name, int ntypes, const Oid *types)
 	question->name = name;
 	question->ntypes = ntypes;
 	question->types = types;
-	question->user = ntypes == STORED_SIGNATURE ? InvalidOid : GetUserId();
-	question->npath = ntypes == STORED_SIGNATURE ? 0 :
-		fetch_search_path_array(question->path, PATH_MAX_LENGTH + 1);
+	question->user = GetUserId();
+	question->npath = fetch_search_path_array(question->path, PATH_MAX_LENGTH + 1);
 }
 
 /* ------------------------------------------------------------------------
@@ -330,7 +328,7 @@ find_functions(const char *given, int ntypes, const Oid *types, bool missing_ok,
 	Oid		   *found;
 	int			n = 1;
 
-	if (types_in(given) != NULL)
+	if (function_types_in(given) != NULL)
 		ntypes = ANY_TYPES;		/* it says which itself */
 	ask(&question, given, ntypes, ntypes >= 0 ? types : NULL);
 	answer = function_known_answer(&question);
@@ -340,11 +338,11 @@ find_functions(const char *given, int ntypes, const Oid *types, bool missing_ok,
 		return answer->n;
 	}
 
-	if (missing_ok && types_in(given) == NULL && !are_functions(given))
+	if (missing_ok && function_types_in(given) == NULL && !are_functions(given))
 		return 0;
 	asked_at = function_changes;
 	found = palloc(sizeof(Oid));
-	if (types_in(given) != NULL)
+	if (function_types_in(given) != NULL)
 		*found = find_by_given_signature(given);
 	else if (ntypes >= 0)
 		*found = find_by_types(given, ntypes, types);
@@ -416,80 +414,6 @@ function_resolve_types(const char *name, int ntypes, const Oid *types)
 
 	(void) find_functions(name, ntypes, types, false, &functions);
 	return check_entry(functions[0], name);
-}
-
-/* ------------------------------------------------------------------------
- * By signature
- * ------------------------------------------------------------------------ */
-
-/* The qualified name in front of the types; NIL: that is no signature of ours */
-static List *
-name_of_signature(const char *signature)
-{
-	const char *types = types_in(signature);
-
-	return types == NULL ? NIL :
-		compat_qualified_name(pnstrdup(signature, types - signature));
-}
-
-/*
- * InvalidOid: there is no such function any more.  Not by a list of the system
- * cache: up to PostgreSQL 16 it looks through all the lists that it has for the
- * one, and a worker may need ten thousand functions.
- */
-static Oid
-find_by_stored_signature(const char *signature)
-{
-	List	   *name = name_of_signature(signature);
-	Oid			schema;
-	NameData	function_name;
-	Relation	rel;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			found = InvalidOid;
-
-	if (list_length(name) != 2)
-		return InvalidOid;
-	schema = get_namespace_oid(strVal(linitial(name)), true);
-	if (!OidIsValid(schema))
-		return InvalidOid;
-	namestrcpy(&function_name, strVal(lsecond(name)));
-	ScanKeyInit(&key, Anum_pg_proc_proname, BTEqualStrategyNumber, F_NAMEEQ,
-				NameGetDatum(&function_name));
-	rel = table_open(ProcedureRelationId, AccessShareLock);
-	scan = systable_beginscan(rel, ProcedureNameArgsNspIndexId, true, NULL, 1, &key);
-	while (!OidIsValid(found) && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
-
-		if (form->pronamespace == schema && strcmp(function_signature(form), signature) == 0 &&
-			function_unfit(form) == NULL)
-			found = form->oid;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
-FunctionEntry *
-function_by_signature(const char *signature)
-{
-	Question	question;
-	const Answer *answer;
-	uint64		asked_at;
-	Oid			function;
-
-	ask(&question, signature, STORED_SIGNATURE, NULL);
-	answer = function_known_answer(&question);
-	if (answer != NULL)
-		return function_entry(answer->functions[0]);
-	asked_at = function_changes;
-	function = find_by_stored_signature(signature);
-	if (!OidIsValid(function))
-		return NULL;
-	function_remember(&question, asked_at, &function, 1);
-	return function_entry(function);
 }
 
 bool

@@ -47,6 +47,7 @@
 /* A function and its arguments, on their own */
 typedef struct Call
 {
+	FunctionEntry *entry;		/* it may have been invalidated, but is there */
 	Oid			function;
 	Oid			result_type;
 	bool		strict;
@@ -110,7 +111,7 @@ input_collation(const Call *call)
 
 	for (int i = 0; i < call->nargs; i++)
 	{
-		Oid			collation = get_typcollation(call->types[i]);
+		Oid			collation = call->entry->arg_collations[i];
 
 		if (!OidIsValid(collation) || collation == found)
 			continue;
@@ -135,7 +136,7 @@ call_expression(const Call *call, Oid collation)
 		param->paramid = i + 1;
 		param->paramtype = call->types[i];
 		param->paramtypmod = -1;
-		param->paramcollid = get_typcollation(call->types[i]);
+		param->paramcollid = call->entry->arg_collations[i];
 		param->location = -1;
 		args = lappend(args, param);
 	}
@@ -161,7 +162,7 @@ call_directly(const Call *call)
 				return NULL;
 		}
 	}
-	fmgr_info(call->function, &function);
+	function_fmgr_info(call->entry, &function);
 	fmgr_info_set_expr(call_expression(call, collation), &function);
 	InitFunctionCallInfoData(*fcinfo, &function, call->nargs, collation, NULL, NULL);
 	for (int i = 0; i < call->nargs; i++)
@@ -251,19 +252,19 @@ call_by_statement(const Call *call, const char *verb, bool whole)
 
 /* Check that the current user may still call the function */
 static void
-check_may_call(Oid function, const char *signature)
+check_may_call(const FunctionEntry *entry, const char *signature)
 {
-	if (!compat_may_execute(function, GetUserId()))
+	if (!compat_may_execute(entry->oid, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function %s", signature),
 				 errhint("The job's owner needs EXECUTE on it also when the job runs.")));
-	if (!compat_may_use_schema(get_func_namespace(function), GetUserId()))
+	if (!compat_may_use_schema(entry->schema, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for the schema of function %s", signature),
 				 errhint("The job's owner needs USAGE on it also when the job runs.")));
-	InvokeFunctionExecuteHook(function);
+	InvokeFunctionExecuteHook(entry->oid);
 }
 
 Jsonb *
@@ -273,6 +274,7 @@ execute_function(FunctionEntry *entry, Jsonb *args)
 	bool		returns_set = entry->returns_set;
 	Call		call;
 
+	call.entry = entry;
 	call.function = entry->oid;
 	call.result_type = entry->result_type;
 	call.strict = entry->strict;
@@ -309,7 +311,7 @@ run_function(const Job *job)
 				 errmsg("function %s has another owner than when the job was enqueued", signature),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(entry->owner, false)),
 				 errhint("If the owner of the job trusts that role, enqueue the job again.")));
-	check_may_call(entry->oid, signature);
+	check_may_call(entry, signature);
 	return execute_function(entry, job->args);
 }
 
