@@ -318,6 +318,22 @@ compat_qualified_name(const char *name)
 #define compat_drop_temporary_slots() ReplicationSlotCleanup()
 #endif
 
+/* Check, outside a transaction, whether the session holds no lock, such as an advisory one */
+static inline bool
+compat_holds_no_lock(const PGPROC *proc)
+{
+	for (int i = 0; i < NUM_LOCK_PARTITIONS; i++)
+	{
+#if PG_VERSION_NUM >= 160000
+		if (!dlist_is_empty(&proc->myProcLocks[i]))
+#else
+		if (!SHMQueueEmpty(&proc->myProcLocks[i]))
+#endif
+			return false;
+	}
+	return true;
+}
+
 /*
  * Check whether this is the process of a client's session.  18 and 19 tell
  * otherwise.

@@ -30,6 +30,7 @@
 #include "nodes/pg_list.h"
 #include "replication/slot.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/portal.h"
@@ -143,16 +144,22 @@ drop_temporary_objects(void)
 void
 session_between_jobs(void)
 {
-	if (aborted)
-		clean_up_after_abort();
 	/* one transaction has ended with the job: more were its own */
-	if (transactions_ended > ended_before + 1)
+	const bool	committed = transactions_ended > ended_before + 1;
+	const bool	failed = aborted;
+
+	if (failed)
+		clean_up_after_abort();
+	if (committed)
 		reset_committed_settings();
-	PortalHashTableDeleteAll();
+	if (failed || committed)
+		PortalHashTableDeleteAll(); /* else session_after_job() has done that */
 	DropAllPreparedStatements();
 	if (touched_temp)
 		drop_temporary_objects();
-	LockReleaseAll(USER_LOCKMETHOD, true);
+	/* advisory locks are always in the lists of the lock manager */
+	if (!compat_holds_no_lock(MyProc))
+		LockReleaseAll(USER_LOCKMETHOD, true);
 	compat_drop_temporary_slots();
 	ResetSequenceCaches();
 	(void) DirectFunctionCall1(setseed,
