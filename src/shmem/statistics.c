@@ -268,18 +268,41 @@ statistics_forget_dropped(List *databases)
  * Counting
  * ------------------------------------------------------------------------ */
 
+/* The hash of function and queue; that of the last job is remembered, as most are like it */
+static uint64
+hash_names(const text *function, const text *queue)
+{
+	static char last[256];
+	static size_t lengths[2] = {0, 0};
+	static uint64 hash;
+	const size_t length = VARSIZE_ANY_EXHDR(function);
+	const size_t queue_length = VARSIZE_ANY_EXHDR(queue);
+
+	if (length == lengths[0] && queue_length == lengths[1] && length > 0 &&
+		memcmp(last, VARDATA_ANY(function), length) == 0 &&
+		memcmp(last + length, VARDATA_ANY(queue), queue_length) == 0)
+		return hash;
+	hash = hash_bytes_extended((unsigned char *) VARDATA_ANY(function), length, 0);
+	hash = hash_bytes_extended((unsigned char *) VARDATA_ANY(queue), queue_length, hash) | 1;
+	lengths[0] = lengths[1] = 0;
+	if (length + queue_length <= sizeof(last))
+	{
+		lengths[0] = length;
+		lengths[1] = queue_length;
+		memcpy(last, VARDATA_ANY(function), length);
+		memcpy(last + length, VARDATA_ANY(queue), queue_length);
+	}
+	return hash;
+}
+
 /* What this transaction adds for jobs like this one */
 static Addition *
 addition(const Job *job)
 {
-	CounterTag	tag = {MyDatabaseId, job->owner, 0};
+	const CounterTag tag = {MyDatabaseId, job->owner, hash_names(job->function, job->queue)};
 	Addition   *found;
 	MemoryContext old;
 
-	tag.names = hash_bytes_extended((unsigned char *) VARDATA_ANY(job->function),
-									VARSIZE_ANY_EXHDR(job->function), 0);
-	tag.names = hash_bytes_extended((unsigned char *) VARDATA_ANY(job->queue),
-									VARSIZE_ANY_EXHDR(job->queue), tag.names) | 1;
 	/* the last one is the likely one */
 	for (int i = nadditions - 1; i >= 0; i--)
 	{
