@@ -33,6 +33,12 @@ CREATE FUNCTION defer.await(id bigint, timeout interval DEFAULT NULL) RETURNS js
 COMMENT ON FUNCTION defer.await(bigint, interval) IS
 	'waits until a job has ended, and returns its result once that is on disk. timeout NULL waits without end. Errors: the job''s own, with its SQLSTATE, if it failed; DF010 if it was cancelled, DF011 if it was discarded, DF012 after the timeout; at once if the job was enqueued or changed in this transaction, as it cannot begin before its commit, or if it needs the place, under a limit of 1, of the job that this is called in. A job that needs a lock which this transaction holds is waited for in vain';
 
+CREATE PROCEDURE defer.await_any(ids bigint[], timeout interval DEFAULT NULL, INOUT id bigint DEFAULT NULL,
+								 INOUT state text DEFAULT NULL, INOUT result jsonb DEFAULT NULL)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_await_any';
+COMMENT ON PROCEDURE defer.await_any(bigint[], interval, bigint, text, jsonb) IS
+	'waits until one of up to 10000 jobs that you may see has ended, however; returns its id, how it has ended (succeeded, failed, cancelled, discarded) and its result. All are NULL when timeout is over, by NULL never, or shortly before statement_timeout or transaction_timeout would be. Commits first, and holds no snapshot while it waits, as defer.await() does. Errors: in a transaction block or where CALL cannot commit; in a job; if a job is not there, or of a role that you may not see';
+
 CREATE FUNCTION defer.result(id bigint) RETURNS jsonb
 	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_result';
 COMMENT ON FUNCTION defer.result(bigint) IS

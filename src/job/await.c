@@ -50,23 +50,17 @@
 #include "table/history_table.h"
 #include "table/job_row.h"
 #include "table/job_by_id.h"
+#include "job/await.h"
 #include "job/current_job.h"
 
 PG_FUNCTION_INFO_V1(defer_await);
-
-/* Look at least so often, in milliseconds */
-#define RECHECK_INTERVAL 30000
 
 /* ------------------------------------------------------------------------
  * Looking
  * ------------------------------------------------------------------------ */
 
-/*
- * Check whether the job has ended.  Error if it is not there, or the user may
- * not see it
- */
-static bool
-job_ended(int64 id, HistoryRow *outcome)
+bool
+await_job_ended(int64 id, HistoryRow *outcome)
 {
 	Job			job;
 
@@ -165,6 +159,22 @@ check_place(const Job *job)
 				 errhint("Raise the limit, or enqueue what comes afterwards as a job with \"after\".")));
 }
 
+void
+await_check_served(void)
+{
+	if (!shmem_is_present())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot wait for a job: defer is not loaded by the server"),
+				 errhint("Add defer to shared_preload_libraries in postgresql.conf and restart the server.")));
+	if (!catalog_is_active())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot wait for a job: no jobs run in this database"),
+				 errdetail("It is a restored or copied database."),
+				 errhint("Call defer.activate() to let its jobs run.")));
+}
+
 /* Refuse what would never end */
 static void
 check_can_wait(int64 id)
@@ -181,17 +191,7 @@ check_can_wait(int64 id)
 				 errmsg("cannot wait for job " INT64_FORMAT ", which this transaction has enqueued or changed", id),
 				 errdetail("The job cannot begin before this transaction has committed."),
 				 errhint("Commit first, then call defer.await().")));
-	if (!shmem_is_present())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot wait for a job: defer is not loaded by the server"),
-				 errhint("Add defer to shared_preload_libraries in postgresql.conf and restart the server.")));
-	if (!catalog_is_active())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot wait for a job: no jobs run in this database"),
-				 errdetail("It is a restored or copied database."),
-				 errhint("Call defer.activate() to let its jobs run.")));
+	await_check_served();
 	if (current_job.job != NULL && job_read(id, &job))
 		check_place(&job);
 }
@@ -207,7 +207,7 @@ stop_waiting(int code, Datum arg)
 	waiter_unregister();
 }
 
-/* Milliseconds until the time is over, at most RECHECK_INTERVAL; 0: it is */
+/* Milliseconds until the time is over, at most AWAIT_RECHECK; 0: it is */
 static long
 time_left(instr_time start, int64 timeout)
 {
@@ -215,13 +215,13 @@ time_left(instr_time start, int64 timeout)
 	int64		left;
 
 	if (timeout < 0)
-		return RECHECK_INTERVAL;
+		return AWAIT_RECHECK;
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, start);
 	left = timeout - (int64) INSTR_TIME_GET_MICROSEC(now);
 	if (left <= 0)
 		return 0;
-	return (long) Min((left + 999) / 1000, RECHECK_INTERVAL);
+	return (long) Min((left + 999) / 1000, AWAIT_RECHECK);
 }
 
 /* false: time over.  Timeout in microseconds, negative: none */
@@ -238,7 +238,7 @@ wait_registered(int64 id, int64 timeout, HistoryRow *outcome)
 		int			events;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((look || waiter_is_done()) && job_ended(id, outcome))
+		if ((look || waiter_is_done()) && await_job_ended(id, outcome))
 			return true;
 		left = time_left(start, timeout);
 		if (left == 0)
@@ -298,8 +298,8 @@ commit_in_partition(Relation partition, int64 id)
  * commit's callback has raised waiters_flush_point(): a session that found it
  * in that moment asks the commit log.
  */
-static void
-flush_end(int64 id)
+void
+await_flush_end(int64 id)
 {
 	XLogRecPtr	lsn = shmem_is_present() ? waiters_flush_point() : InvalidXLogRecPtr;
 	List	   *partitions = find_inheritance_children(catalog_oid(CAT_HISTORY), NoLock);
@@ -383,7 +383,7 @@ defer_await(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		timeout = setting_interval("timeout", PG_GETARG_INTERVAL_P(1));
 
-	if (!job_ended(id, &outcome))
+	if (!await_job_ended(id, &outcome))
 	{
 		check_can_wait(id);
 		if (!wait_for_end(id, timeout, &outcome))
@@ -392,7 +392,7 @@ defer_await(PG_FUNCTION_ARGS)
 					 errmsg("timed out waiting for job " INT64_FORMAT, id),
 					 errdetail("The job goes on.")));
 	}
-	flush_end(id);
+	await_flush_end(id);
 
 	if (outcome.state != STATE_SUCCEEDED)
 		report_failure(id, &outcome);

@@ -2,8 +2,8 @@
  * waiters.h
  *		Backends that wait for the end of a job (defer.await), in shared memory.
  *
- * Each process of the server has a slot of its own, as it waits for one job at
- * a time: no role can take the slots of another.
+ * Each process of the server has a slot of its own, for one job or several: no role can
+ * take the slots of another.
  */
 #ifndef DEFER_WAITERS_H
 #define DEFER_WAITERS_H
@@ -23,6 +23,14 @@ extern void waiters_shmem_init(void);	/* under AddinShmemInitLock */
 extern void waiter_register(int64 job_id);
 extern bool waiter_is_done(void);
 extern void waiter_unregister(void);
+
+/*
+ * The same for several jobs, whose ids waiter_take_ended() returns as they end, with some
+ * of others; -1: look at all.  It takes them out.
+ */
+#define WAITER_ENDED_MAX	16
+extern void waiter_register_any(const int64 *ids, int n);
+extern int	waiter_take_ended(int64 *ended);
 
 /* Wake the sessions that wait for the job; 0: all of the database */
 extern void waiters_wake(Oid database, int64 job_id);

@@ -15,55 +15,27 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "pgstat.h"
-#include "postmaster/interrupt.h"
-#include "storage/latch.h"
-#include "storage/sinval.h"
-#include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
-#include "utils/guc.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
 #include "base/catalog.h"
-#include "base/client.h"
-#include "base/compat.h"
 #include "base/guc.h"
+#include "base/session_wait.h"
 #include "base/timer.h"
-#include "base/wait_events.h"
 #include "shmem/scheduler_wake.h"
 #include "shmem/work_waiters.h"
 #include "task/task_call.h"
 
 PG_FUNCTION_INFO_V1(defer_wait_for_work);
 
-/* Longest sleep, in milliseconds, of WaitLatch */
-#define SLEEP_MAX		(60 * 60 * 1000)
-
-/* Of tasks that cannot wake us: look so often, in milliseconds */
-#define LOOK_INTERVAL	1000
-
-/* Return so long before the server's time limits, at most a tenth of them (microseconds) */
-#define LIMIT_MARGIN	USECS_PER_SEC
+/* Of tasks that cannot wake us: look so often (microseconds) */
+#define LOOK_INTERVAL	USECS_PER_SEC
 
 /* ------------------------------------------------------------------------
  * Checks
  * ------------------------------------------------------------------------ */
-
-/* Refuse what could not commit, and so would hold a snapshot */
-static void
-check_can_commit(FunctionCallInfo fcinfo)
-{
-	if (IsSubTransaction() || fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot wait for work in a transaction block"),
-				 errdetail("It commits, so that it holds no snapshot while it waits."),
-				 errhint("CALL it by itself, in autocommit mode: not behind BEGIN, in a function, or in a block with EXCEPTION.")));
-}
 
 static void
 check_served(void)
@@ -99,47 +71,6 @@ work_is_due(const ReadyTasks *tasks)
 	return due;
 }
 
-/* Do what a session does between two statements; returns whether settings were read */
-static bool
-serve_session(void)
-{
-	const bool	reload = ConfigReloadPending;
-
-	CHECK_FOR_INTERRUPTS();
-	if (reload)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-	if (catchupInterruptPending)
-		ProcessCatchupInterrupt();
-	return reload;
-}
-
-/*
- * Sleep up to so many microseconds, 0: as long as nothing comes.  A client that has gone
- * ends the session: nobody would take what it is woken for.
- */
-static void
-sleep_on_latch(int64 time, bool look)
-{
-	int			wanted = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
-	long		timeout = Min((time + 999) / 1000, look ? LOOK_INTERVAL : SLEEP_MAX);
-	int			events;
-
-	if (client_socket() == PGINVALID_SOCKET || !WaitEventSetCanReportClosed())
-		events = WaitLatch(MyLatch, wanted, timeout, defer_wait_event(DEFER_WAIT_WORK));
-	else
-		events = WaitLatchOrSocket(MyLatch, wanted | WL_SOCKET_CLOSED, client_socket(), timeout,
-								   defer_wait_event(DEFER_WAIT_WORK));
-	ResetLatch(MyLatch);
-	if ((events & WL_SOCKET_CLOSED) != 0)
-	{
-		ClientConnectionLost = true;
-		InterruptPending = true;
-	}
-}
-
 /* Wait up to that time of the monotonic clock; returns whether there is work */
 static bool
 wait_until(const ReadyTasks *tasks, const char *worker, int64 end)
@@ -160,8 +91,8 @@ wait_until(const ReadyTasks *tasks, const char *worker, int64 end)
 
 			if (left <= 0)
 				return false;
-			sleep_on_latch(left, look);
-			again = serve_session() || again;
+			session_wait_sleep(look ? Min(left, LOOK_INTERVAL) : left, DEFER_WAIT_WORK);
+			again = session_wait_serve() || again;
 		} while (!again && !work_waiter_is_woken());
 
 		/*
@@ -195,34 +126,6 @@ wait_registered(const ReadyTasks *tasks, const char *worker, int64 end)
 	return work;
 }
 
-/* ------------------------------------------------------------------------
- * Time
- * ------------------------------------------------------------------------ */
-
-/* Lower the end to shortly before a time limit of the server, if that is on */
-static void
-heed_limit(TimeoutId limit, int length, int64 *end)
-{
-	const int64 margin = Min(LIMIT_MARGIN, (int64) length * 1000 / 10);
-
-	if (length > 0 && get_timeout_active(limit))
-		*end = Min(*end, monotonic_now() + get_timeout_finish_time(limit) -
-				   GetCurrentTimestamp() - margin);
-}
-
-/* When the wait is over, on the monotonic clock; timeout: microseconds, negative: none */
-static int64
-end_of_wait(int64 timeout)
-{
-	int64		end = timeout < 0 ? PG_INT64_MAX : monotonic_now() + timeout;
-
-	heed_limit(STATEMENT_TIMEOUT, StatementTimeout, &end);
-#ifdef COMPAT_TRANSACTION_TIMEOUT
-	heed_limit(TRANSACTION_TIMEOUT, TransactionTimeout, &end);
-#endif
-	return end;
-}
-
 static Datum
 return_work(FunctionCallInfo fcinfo, bool work)
 {
@@ -246,7 +149,7 @@ defer_wait_for_work(PG_FUNCTION_ARGS)
 	bool		work;
 
 	task_check_loaded();
-	check_can_commit(fcinfo);
+	session_wait_check(fcinfo, "work");
 	check_served();
 	if (!PG_ARGISNULL(1))
 		timeout = setting_interval("timeout", PG_GETARG_INTERVAL_P(1));
@@ -258,7 +161,7 @@ defer_wait_for_work(PG_FUNCTION_ARGS)
 	worker = task_read_worker(fcinfo, 4);
 	SPI_commit();
 	pgstat_report_xact_timestamp(0);
-	work = wait_registered(&tasks, worker, end_of_wait(timeout));
+	work = wait_registered(&tasks, worker, session_wait_end(timeout));
 	SPI_commit();				/* the caller's time begins now */
 	SPI_finish();
 	MemoryContextSwitchTo(context);

@@ -1,6 +1,6 @@
 # defer.wait_for_work(): sessions that wait for jobs of tasks without a snapshot and
 # without work for the processor; one is woken for a job, and another if that one takes
-# none.  DEFER_WAITERS: how many sessions wait; 200 by itself.
+# none.  Likewise defer.await_any().  DEFER_WAITERS: how many sessions wait; 200 by itself.
 use strict;
 use warnings;
 
@@ -12,7 +12,7 @@ use Test::More;
 
 my $waiters = $ENV{DEFER_WAITERS} // 200;
 my $connections = $waiters + 40;
-my $node = new_server('main', qq{defer.max_workers = 2
+my $node = new_server('main', qq{defer.max_workers = 4
 max_connections = $connections});
 my $waiting = q{FROM pg_stat_activity WHERE query LIKE 'CALL defer.wait_for_work%' AND wait_event IN ('DeferWork', 'Extension') AND state = 'active'};
 
@@ -262,6 +262,43 @@ until_ok($node, "SELECT count(*) = 0 FROM defer.live_jobs WHERE function LIKE 'm
 enqueue('many 80');
 is($first->finish, 't', 'a job of the newest of many tasks');
 $first->query(q{SELECT count(defer.complete(id, token)) FROM defer.take('{other,many 80,narrow}', n => 10)});
+
+# The first of several jobs
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION hold(n bigint) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN PERFORM pg_advisory_xact_lock(n); RETURN n; END$$;
+	CREATE FUNCTION bad() RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'on purpose'; END$$});
+my $gate = RawSession->new($node);
+$gate->query('SELECT pg_advisory_lock(1), pg_advisory_lock(2)');
+my $slow = $node->safe_psql('postgres', q{SELECT defer.enqueue('hold', '[1]', max_duration => '0')});
+my $slower = $node->safe_psql('postgres', q{SELECT defer.enqueue('hold', '[2]', max_duration => '0')});
+my $any = RawSession->new($node);
+
+is(sqlstate_of($any, "BEGIN; CALL defer.await_any('{$slow}')"), '25001', 'await_any: not in a transaction block');
+$any->query('ROLLBACK');
+is(sqlstate_of($any, q{CALL defer.await_any('{}')}), '22023', 'no jobs');
+is(sqlstate_of($any, q{CALL defer.await_any('{1,NULL}')}), '22004', 'NULL among them');
+is(sqlstate_of($any, q{CALL defer.await_any('{123456789}')}), '42704', 'no such job');
+is(sqlstate_of($stranger, "CALL defer.await_any('{$slow}')"), '42704', 'jobs of others are not there');
+is($any->query("CALL defer.await_any('{$slow,$slower}', '0')"), '||', 'none has ended in time');
+my $ended = $node->safe_psql('postgres', q{SELECT defer.enqueue('bad', max_attempts => 1)});
+until_ok($node, "SELECT state = 'failed' FROM defer.jobs WHERE id = $ended", 'one has failed');
+is($any->query("CALL defer.await_any('{$slow,$ended}')"), "$ended|failed|", 'which is told');
+my $any_waits = q{FROM pg_stat_activity WHERE query LIKE 'CALL defer.await_any%' AND wait_event IN ('DeferAwait', 'Extension') AND state = 'active'};
+$any->send("CALL defer.await_any('{$slow,$slower}', '10 minutes')");
+until_ok($node, "SELECT count(*) = 1 $any_waits AND backend_xmin IS NULL AND xact_start IS NULL", 'it waits without a snapshot');
+for (1 .. 40)
+{
+	$node->safe_psql('postgres', q{SELECT count(defer.enqueue('bad', max_attempts => 1)) FROM generate_series(1, 3)});
+}
+is(RawSession::first(0, $any), undef, 'ends of other jobs do not end it');
+$gate->query('SELECT pg_advisory_unlock(2)');
+is($any->finish, "$slower|succeeded|2", 'the first that ends does');
+$any->send("CALL defer.await_any('{$slow}', '10 minutes')");
+until_ok($node, "SELECT count(pg_cancel_backend(pid)) = 1 $any_waits", 'it is cancelled');
+$any->finish;
+is($any->{sqlstate}, '57014', 'as any query');
+$gate->query('SELECT pg_advisory_unlock(1)');
+is($any->query("CALL defer.await_any('{$slow}')"), "$slow|succeeded|1", 'the session can go on');
 
 # The server stops while sessions wait
 waits($first);
