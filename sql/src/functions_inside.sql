@@ -11,7 +11,7 @@ COMMENT ON FUNCTION defer.current_job() IS
 CREATE FUNCTION defer.log(message text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_log';
 COMMENT ON FUNCTION defer.log(text) IS
-	'a line of level info in defer.logs, written when the attempt has ended, however it ends. NULL is nothing. Error outside a job';
+	'a line of level info in defer.logs: others see it at once, and it is kept however the attempt ends. NULL is nothing. Error outside a job';
 
 CREATE FUNCTION defer.progress(fraction double precision) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_progress';

@@ -93,6 +93,12 @@ CREATE FUNCTION defer.schedule_next_runs(schedule text, timezone text, after tim
 COMMENT ON FUNCTION defer.schedule_next_runs(text, text, timestamptz, integer) IS
 	'the next n (0 to 1000) times of a schedule after an instant, without jitter; NULL when schedule or zone cannot be read';
 
+CREATE FUNCTION defer.live_logs(OUT job_id bigint, OUT attempt integer, OUT at timestamptz, OUT level text, OUT message text)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 20 AS 'MODULE_PATHNAME', 'defer_live_logs';
+COMMENT ON FUNCTION defer.live_logs() IS
+	'what running jobs you may see have said so far in their attempt: they are in defer.logs, too';
+
 -- Jobs by what they are.  A condition on anything but the id makes defer.jobs read
 -- all of history; these use indexes.
 

@@ -278,9 +278,13 @@ COMMENT ON VIEW defer.event_grants IS
 CREATE VIEW defer.logs WITH (security_barrier) AS
 SELECT l.job_id, l.attempt, l.at, l.level, l.message
   FROM defer.log l
- WHERE defer.may_see(l.owner);
+ WHERE defer.may_see(l.owner)
+UNION ALL
+SELECT r.job_id, r.attempt, r.at, r.level, r.message
+  FROM defer.live_logs() r
+ WHERE NOT EXISTS (SELECT FROM defer.log l WHERE l.job_id = r.job_id AND l.at = r.at);
 COMMENT ON VIEW defer.logs IS
-	'what jobs you may see said: RAISE NOTICE and above, and defer.log(). Also of attempts that failed';
+	'what jobs you may see said: RAISE NOTICE and above, and defer.log(). Also while they run, and of attempts that failed';
 
 CREATE VIEW defer.schedules WITH (security_barrier) AS
 SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedule) AS description, s.timezone,

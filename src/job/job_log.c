@@ -4,7 +4,8 @@
  *
  * They are kept in memory until the attempt has ended, and written with its
  * end: with the job's own transaction if it succeeds, else after that has been
- * rolled back.
+ * rolled back.  Until then a worker has them in a file, for others to read
+ * (shmem/live_log.c).
  *
  * The server calls emit_log_hook only for messages that would go to its log;
  * without a client it does not even make the others.  So a worker's
@@ -24,7 +25,9 @@
 
 #include "base/compat.h"
 #include "base/guc_job.h"
+#include "job/current_job.h"
 #include "job/job_log.h"
+#include "shmem/live_log.h"
 #include "table/history_table.h"
 
 /* Most that is kept of one attempt */
@@ -81,6 +84,14 @@ append_message(int elevel, Size length)
 	return message->text;
 }
 
+/* Let others read a message that was appended */
+static void
+show_live(int elevel, const char *text)
+{
+	if (current_job.job != NULL)
+		live_log_add(current_job.job->id, current_job.job->attempt + 1, latest, elevel, text);
+}
+
 void
 job_log_add(int elevel, const char *message)
 {
@@ -88,7 +99,10 @@ job_log_add(int elevel, const char *message)
 	char	   *text = append_message(elevel, length);
 
 	if (text != NULL)
+	{
 		memcpy(text, message, length + 1);
+		show_live(elevel, text);
+	}
 }
 
 /* With detail and hint, as psql shows it */
@@ -99,20 +113,22 @@ add_reported(const ErrorData *edata)
 	const char *parts[] = {edata->message, edata->detail, edata->hint};
 	Size		length = 0;
 	char	   *text;
+	char	   *end;
 
 	for (int i = 0; i < lengthof(parts); i++)
 	{
 		if (parts[i] != NULL)
 			length += strlen(labels[i]) + strlen(parts[i]);
 	}
-	text = append_message(edata->elevel, length);
+	text = end = append_message(edata->elevel, length);
 	if (text == NULL)
 		return;
 	for (int i = 0; i < lengthof(parts); i++)
 	{
 		if (parts[i] != NULL)
-			text += sprintf(text, "%s%s", labels[i], parts[i]);
+			end += sprintf(end, "%s%s", labels[i], parts[i]);
 	}
+	show_live(edata->elevel, text);
 }
 
 static void
@@ -148,8 +164,8 @@ job_log_begin(void)
 	collecting = true;
 }
 
-static const char *
-level_name(int level)
+const char *
+job_log_level_name(int level)
 {
 	return level == WARNING ? "warning" : level == NOTICE ? "notice" : "info";
 }
@@ -163,7 +179,7 @@ job_log_write(int64 job_id, Oid owner, int32 attempt)
 {
 	collecting = false;
 	for (Message *m = first; m != NULL; m = m->next)
-		log_insert(job_id, owner, attempt, m->at, level_name(m->level), m->text);
+		log_insert(job_id, owner, attempt, m->at, job_log_level_name(m->level), m->text);
 	if (ndropped > 0)
 		log_insert(job_id, owner, attempt, GetCurrentTimestamp(), "warning",
 				   psprintf(ndropped == 1 ? "%d more message was not kept" :
@@ -174,6 +190,7 @@ void
 job_log_end(void)
 {
 	collecting = false;
+	live_log_end();
 	if (first != NULL)
 		MemoryContextReset(context);
 	first = NULL;

@@ -14,4 +14,7 @@ extern void job_log_write(int64 job_id, Oid owner, int32 attempt);	/* insert wha
 extern void job_log_add(int elevel, const char *message);
 extern void job_log_end(void);	/* forget */
 
+/* What defer.logs calls the level of a message */
+extern const char *job_log_level_name(int level);
+
 #endif							/* DEFER_JOB_LOG_H */

@@ -13,6 +13,7 @@
 #include "base/guc.h"
 #include "shmem/databases.h"
 #include "shmem/scheduler_wake.h"
+#include "shmem/live_log.h"
 #include "shmem/workers.h"
 
 /* A role whose jobs have waited is remembered so long (microseconds) */
@@ -261,4 +262,35 @@ worker_end_await(void)
 	if (my_database != NULL)
 		database_wake_scheduler_locked(my_database);
 	LWLockRelease(shared->workers_lock);
+}
+
+int
+workers_own_slot(TimestampTz *started_at)
+{
+	if (my_worker == NULL)
+		return -1;
+	*started_at = my_worker->job_started;	/* nobody else writes it */
+	return (int) (my_worker - worker_slots);
+}
+
+int
+workers_running(Oid database, RunningJob **jobs)
+{
+	int			n = 0;
+
+	*jobs = palloc(Max(shared->nworker_slots, 1) * sizeof(RunningJob));
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	for (int i = 0; i < shared->nworker_slots; i++)
+	{
+		WorkerSlot *slot = &worker_slots[i];
+
+		if (slot->state == WORKER_FREE || slot->process.pid == 0 || slot->database != database)
+			continue;
+		LWLockAcquire(slot->lock, LW_SHARED);
+		if (slot->current_job != 0)
+			(*jobs)[n++] = (RunningJob) {i, slot->current_job, slot->owner, slot->job_started};
+		LWLockRelease(slot->lock);
+	}
+	LWLockRelease(shared->workers_lock);
+	return n;
 }

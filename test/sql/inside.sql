@@ -418,6 +418,38 @@ CREATE FUNCTION l_commit() RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE
 SELECT defer.enqueue('l_commit', max_attempts => 1) AS id \gset
 CALL inside_end(:id);
 SELECT * FROM inside_logs(:id);
+-- others see them while the job runs; they are there once when it has been rolled back
+CREATE TABLE inside_live_gate (x int);
+CREATE FUNCTION l_live() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE NOTICE 'first' USING DETAIL = 'more of it';
+  PERFORM defer.log('second');
+  WHILE NOT EXISTS (SELECT FROM inside.inside_live_gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+  RAISE WARNING 'third';
+  RAISE EXCEPTION 'all is rolled back';
+END $$;
+CREATE PROCEDURE inside_said(job bigint, n int) LANGUAGE plpgsql AS $$
+BEGIN
+  FOR i IN 1..18000 LOOP
+    EXIT WHEN (SELECT count(*) FROM defer.logs l WHERE l.job_id = job) >= n;
+    PERFORM pg_sleep(0.01);
+    COMMIT;
+  END LOOP;
+END $$;
+SELECT defer.enqueue('l_live', max_attempts => 2, initial_interval => '0') AS id \gset
+CALL inside_said(:id, 2);
+SELECT * FROM inside_logs(:id);
+SELECT state FROM defer.jobs WHERE id = :id;
+SELECT count(*) FROM defer.live_logs() WHERE job_id = :id;
+RESET ROLE;
+SET ROLE inside_setting;
+SELECT count(*) FROM defer.logs WHERE job_id = :id;
+RESET ROLE;
+SET ROLE inside_owner;
+INSERT INTO inside_live_gate VALUES (1);
+CALL inside_end(:id);
+SELECT * FROM inside_logs(:id);
+SELECT count(*) FROM defer.live_logs() WHERE job_id = :id;
 -- a thousand at most, and a megabyte
 CREATE FUNCTION l_many(n int, size int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

@@ -13,6 +13,7 @@
 #include "core/report.h"
 #include "core/terminal.h"
 #include "core/text.h"
+#include "commands/job_logs.h"
 #include "commands/show.h"
 
 #define LABEL_WIDTH 15
@@ -306,30 +307,6 @@ print_attempts(const PGresult *attempts)
 }
 
 static void
-print_logs(const PGresult *logs)
-{
-	if (PQntuples(logs) == 0)
-		return;
-	printf("\n%slogs%s\n", terminal_colour(COLOUR_BOLD), terminal_colour(COLOUR_PLAIN));
-	for (int row = 0; row < PQntuples(logs); row++)
-	{
-		const char *level = result_text(logs, row, "level");
-		Buffer		line = {0};
-		Buffer		text = {0};
-
-		format_time(&line, result_text(logs, row, "at"), NULL);
-		buffer_printf(&line, "  %2s  %s%-7s%s  ", result_text(logs, row, "attempt"),
-					  terminal_colour(terminal_state_colour(level)), level,
-					  terminal_colour(COLOUR_PLAIN));
-		text_escape(&text, result_text(logs, row, "message"), TEXT_BLOCK);
-		text_indent(&line, text.data == NULL ? "" : text.data, 34);
-		printf("%s\n", line.data);
-		buffer_free(&line);
-		buffer_free(&text);
-	}
-}
-
-static void
 print_children(const PGresult *children, const char *id)
 {
 	double		total = 0;
@@ -421,7 +398,7 @@ print_job(PGconn *conn, const PGresult *job, const char *id)
 	print_batch(conn, id);
 	print_children(children, id);
 	print_attempts(attempts);
-	print_logs(logs);
+	job_logs_print(logs);
 	PQclear(attempts);
 	PQclear(logs);
 	PQclear(children);
@@ -431,11 +408,18 @@ print_job(PGconn *conn, const PGresult *job, const char *id)
 static int
 cmd_job(int argc, char **argv)
 {
+	static bool follow = false;
+	static const Option options[] = {
+		{"follow", 'f', OPTION_FLAG, &follow},
+		{NULL}
+	};
 	PGconn	   *conn;
 	PGresult   *job;
 	const char *id;
 
-	argv = options_parse(argc, argv, NULL, 1, 1, NULL);
+	argv = options_parse(argc, argv, options, 1, 1, NULL);
+	if (follow && options_json)
+		report_usage_error("--follow and --json cannot be used together");
 	id = argv[0];
 	options_check_number("the job's id", id);
 	conn = connect_or_exit();
@@ -445,7 +429,9 @@ cmd_job(int argc, char **argv)
 		report_error("there is no job %s that you may see", id);
 		return CLI_NOTHING_DONE;
 	}
-	if (options_json)
+	if (follow)
+		job_logs_follow(conn, id);
+	else if (options_json)
 		json_print(job);
 	else
 		print_job(conn, job, id);
@@ -455,11 +441,14 @@ cmd_job(int argc, char **argv)
 }
 
 const Command command_job = {
-	"job", "ID", "Everything about one job", cmd_job,
+	"job", "[--follow] ID", "Everything about one job", cmd_job,
+	"\nOptions:\n"
+	"  -f, --follow           only what it says, as it comes, until it has ended\n"
 	"\nArguments, result, why it waits, times, steps, attempts with their errors, logs, parent\n"
 	"and children, and the jobs that it comes after or that wait for it.\n"
 	"Exits with 4 if there is none that you may see.\n"
 	"\nExamples:\n"
 	"  defer -d shop job 4711\n"
+	"  defer -d shop job 4711 --follow\n"
 	"  defer -d shop job 4711 --json | jq '.attempts[-1].context'\n"
 };

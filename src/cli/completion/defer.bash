@@ -109,6 +109,7 @@ _defer()
 	help) options=("${commands[@]}") ;;
 	status) options=(--check) ;;
 	top) options=(--interval --iterations --batch) ;;
+	job) options=(--follow) ;;
 	jobs) options=("${which[@]}" --limit) ;;
 	schedules | trigger) options=(--owner) ;;
 	enqueue) options=(--run-at --delay --queue --priority --key --on-key --debounce-max --key-for --group --discard-after --metadata --max-attempts

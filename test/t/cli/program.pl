@@ -90,7 +90,7 @@ for my $command (@commands)
 	like($help, qr/Examples:\n  .*defer/, "help of $command: examples");
 	is(defer_ok(0, "help $command", 'help', $command), $help, "the same by \"help $command\"");
 }
-for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['job', 'x'], [ 'job', '1', '2' ],
+for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['job', 'x'], [ 'job', '1', '2' ], ['job', '1', '--follow', '--json'],
 	['jobs', '--limit', 'x'], ['jobs', '--limit'], ['jobs', '--limit', '0'], ['jobs', '--state', 'a;b'],
 	['top', '--interval', '1 parsec'], ['status', '--json=x'], ['status', '--color=pink'],
 	['reschedule', '1', '--at', 'now', '--delay', '1s'], ['enqueue', 'add', '[1]', '--timeout', '1s'],
@@ -237,6 +237,7 @@ like(defer_ok(0, 'jobs', 'jobs', '--state', 'failed'), qr/^ *JOB +STATE.*\n *$fa
 # Control
 # ----------------------------------------------------------------------------
 
+like(defer_ok(0, 'job --follow of one that has ended', 'job', '--follow', $failed), qr/^\S+ \S+ +1 +notice +about to try\n\S+ \S+ +2 +notice +about to try\n$/, 'job: what it said');
 my $gated = defer_json('enqueue', 'enqueue', 'gated')->{id};
 until_ok($node, "SELECT progress > 0.4 FROM defer.jobs WHERE id = $gated", 'a job runs');
 (undef, $err) = defer_ok(8, 'wait with a timeout', 'wait', $gated, '--timeout', '100ms');
