@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "common/file_perm.h"
-#include "pgstat.h"
 #include "storage/fd.h"
 
 #include "shmem/live_log.h"
@@ -45,7 +44,7 @@ static bool written = false;	/* it has messages of this attempt */
 static void
 file_name(char *name, int slot)
 {
-	snprintf(name, MAXPGPATH, "%s/defer.log.%d", PG_STAT_TMP_DIR, slot);
+	snprintf(name, MAXPGPATH, "pg_stat_tmp/defer.log.%d", slot);
 }
 
 static bool
