@@ -104,7 +104,7 @@ for my $command (grep { $_ ne 'help' } @commands)
 
 	$wanted{$_} = 1 for $own =~ /^ +(?:-\w, )?(--[\w-]+)/mg, $own =~ /, (--[\w-]+)=/g;
 	1 while ($case // '') =~ /\$(\w+)/ && $arrays{$1} && $case =~ s/\$(\w+)/$arrays{$1}/;
-	is_deeply([ grep { !$wanted{$_} } replies('defer', $command, '--') ], [ grep { !$wanted{$_} } replies('defer', 'job', '--') ],
+	is_deeply([ grep { !$wanted{$_} } replies('defer', $command, '--') ], [ grep { !$wanted{$_} } replies('defer', 'of_none', '--') ],
 		"bash: $command has no option that it does not have");
 	my %has = map { $_ => 1 } replies('defer', $command, '--');
 	for my $option (sort keys %wanted)
