@@ -1,6 +1,7 @@
 # defer.wait_for_work(): sessions that wait for jobs of tasks without a snapshot and
 # without work for the processor; one is woken for a job, and another if that one takes
-# none.  Likewise defer.await_any().  DEFER_WAITERS: how many sessions wait; 200 by itself.
+# none.  Likewise defer.await_any().  DEFER_WAITERS: how many sessions wait; 200 by
+# itself; 2000 want "ulimit -n 8000".
 use strict;
 use warnings;
 
