@@ -95,6 +95,13 @@ jsonb_read_pairs(const Jsonb *object, JsonbMember call, void *context)
 	}
 }
 
+bool
+jsonb_is_text(const JsonbValue *value, const char *text)
+{
+	return value->val.string.len == strlen(text) &&
+		memcmp(value->val.string.val, text, value->val.string.len) == 0;
+}
+
 /* ------------------------------------------------------------------------
  * Writing
  * ------------------------------------------------------------------------ */

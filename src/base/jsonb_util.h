@@ -16,6 +16,9 @@ extern int64 jsonb_read_number(const Jsonb *object, const char *key, int64 other
 extern Jsonb *jsonb_read_json(const Jsonb *object, const char *key);	/* array or object */
 extern List *jsonb_read_list(const Jsonb *object, const char *key); /* of strings, as char * */
 
+/* Check for a string that is this text */
+extern bool jsonb_is_text(const JsonbValue *value, const char *text);
+
 /* Call back with each member of the object that is a string */
 typedef void (*JsonbMember) (const char *name, const char *value, void *context);
 extern void jsonb_read_pairs(const Jsonb *object, JsonbMember call, void *context);

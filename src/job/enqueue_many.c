@@ -12,7 +12,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/array.h"
@@ -24,7 +23,9 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/jsonb_util.h"
 #include "job/enqueue.h"
+#include "job/enqueue_object.h"
 #include "job/enqueue_options.h"
 #include "shmem/preload.h"
 
@@ -35,9 +36,6 @@ enum
 {
 	MANY_FUNCTION, MANY_JOBS, MANY_OPTIONS
 };
-
-/* Longest part of a name that a message shows, in bytes */
-#define SHOWN_BYTES	60
 
 /* Where the reading of the objects has come to, for errors */
 typedef struct Place
@@ -50,20 +48,6 @@ typedef struct Place
 /* The field that names earlier objects by their places; "after" has ids */
 #define AFTER_ORD	"after_ord"
 
-/* A name that a user has chosen, fit for one line of a message */
-static char *
-shown(const char *name, int length)
-{
-	char	   *copy = pnstrdup(name, pg_mbcliplen(name, length, SHOWN_BYTES));
-
-	for (char *p = copy; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p < ' ' || *p == 0x7f)
-			*p = '?';
-	}
-	return copy;
-}
-
 static void
 no_such_field(const JsonbValue *name)
 {
@@ -75,101 +59,20 @@ no_such_field(const JsonbValue *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("there is no field \"%s\"",
-					shown(name->val.string.val, name->val.string.len)),
+					enqueue_object_shown(name->val.string.val, name->val.string.len)),
 			 errhint("The fields are args%s, " AFTER_ORD ".", list.data)));
-}
-
-static bool
-is_name(const JsonbValue *value, const char *name)
-{
-	return value->val.string.len == strlen(name) &&
-		memcmp(value->val.string.val, name, value->val.string.len) == 0;
 }
 
 /* ------------------------------------------------------------------------
  * One object
  * ------------------------------------------------------------------------ */
 
-/* The text of a string, or of a number where the type of the option is one */
-static char *
-text_of_value(const JsonbValue *value, Oid type)
-{
-	bool		number = type == INT8OID || type == FLOAT8OID;
-
-	if (value->type == jbvString)
-		return pnstrdup(value->val.string.val, value->val.string.len);
-	if (number && value->type == jbvNumeric)
-		return DatumGetCString(DirectFunctionCall1(numeric_out,
-												   NumericGetDatum(value->val.numeric)));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 number ? errmsg("the value must be a number") : errmsg("the value must be a string"),
-			 type == INTERVALOID && value->type == jbvNumeric ?
-			 errhint("Give a length of time with its unit, such as \"90 seconds\".") : 0));
-}
-
-/* The numbers of an array, as bigint[] */
-static Datum
-numbers_of_value(const JsonbValue *value)
-{
-	bool		is_array = value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
-	int			size = is_array ? JsonContainerSize(value->val.binary.data) : 0;
-	Datum	   *ids = palloc(Max(size, 1) * sizeof(Datum));
-	JsonbIterator *iterator = is_array ? JsonbIteratorInit(value->val.binary.data) : NULL;
-	JsonbIteratorToken token;
-	JsonbValue	element;
-	int			n = 0;
-
-	while (is_array && (token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM)
-			continue;
-		is_array = element.type == jbvNumeric;
-		if (is_array)
-			ids[n++] = DirectFunctionCall1(numeric_int8, NumericGetDatum(element.val.numeric));
-	}
-	if (!is_array)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the value must be an array of numbers")));
-	return PointerGetDatum(construct_array(ids, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-static Datum
-option_of_value(const JsonbValue *value, Oid type)
-{
-	Datum		number;
-
-	switch (type)
-	{
-		case JSONBOID:
-			return JsonbPGetDatum(JsonbValueToJsonb(unconstify(JsonbValue *, value)));
-		case TEXTOID:
-			return CStringGetTextDatum(text_of_value(value, type));
-		case INT8ARRAYOID:
-			return numbers_of_value(value);
-		case INT8OID:			/* that fits into an integer */
-			number = DirectFunctionCall1(int4in, CStringGetDatum(text_of_value(value, type)));
-			return Int64GetDatum(DatumGetInt32(number));
-		case FLOAT8OID:
-			return DirectFunctionCall1(float8in, CStringGetDatum(text_of_value(value, type)));
-		case TIMESTAMPTZOID:
-			return DirectFunctionCall3(timestamptz_in, CStringGetDatum(text_of_value(value, type)),
-									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-		case INTERVALOID:
-			return DirectFunctionCall3(interval_in, CStringGetDatum(text_of_value(value, type)),
-									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-		default:
-			elog(ERROR, "no conversion of options of type %u", type);
-	}
-}
-
 /* Add the jobs of the objects with these places to those that the job comes after */
 static void
 add_earlier(const JsonbValue *places, FunctionCallInfo call, const Place *place)
 {
 	NullableDatum *after = &call->args[OPTION_AFTER];
-	ArrayType  *numbers = DatumGetArrayTypeP(numbers_of_value(places));
+	ArrayType  *numbers = DatumGetArrayTypeP(enqueue_object_numbers(places));
 	int			n = ArrayGetNItems(ARR_NDIM(numbers), ARR_DIMS(numbers));
 	int64	   *values = (int64 *) ARR_DATA_PTR(numbers);
 
@@ -192,26 +95,18 @@ static void
 read_member(const JsonbValue *name, const JsonbValue *value, Jsonb **args,
 			FunctionCallInfo call, bool *given, Place *place)
 {
-	if (is_name(name, "args"))
+	int			option;
+
+	if (jsonb_is_text(name, "args"))
 	{
 		if (value->type != jbvNull)
 			*args = JsonbValueToJsonb(unconstify(JsonbValue *, value));
 		return;
 	}
-	for (int i = 0; i < OPTION_N; i++)
-	{
-		if (!is_name(name, enqueue_options[i].name))
-			continue;
-		if (value->type == jbvNull)
-			return;				/* as if it were left out */
-		place->field = enqueue_options[i].name;
-		call->args[i].value = option_of_value(value, enqueue_options[i].type);
-		call->args[i].isnull = false;
-		given[i] = true;
-		place->field = NULL;
-		return;
-	}
-	no_such_field(name);
+	option = enqueue_object_option(name, value, call, &place->field);
+	if (option < 0)
+		no_such_field(name);
+	given[option] = value->type != jbvNull || given[option];
 }
 
 /* Leave out options of the whole call that do not go with what the object has */
@@ -251,7 +146,7 @@ read_object(JsonbValue *object, Jsonb **args, FunctionCallInfo call, Place *plac
 		if (token != WJB_KEY)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
-		if (is_name(&name, AFTER_ORD))
+		if (jsonb_is_text(&name, AFTER_ORD))
 			earlier = value;
 		else
 			read_member(&name, &value, args, call, given, place);
@@ -313,26 +208,6 @@ enqueue_objects(FunctionCallInfo fcinfo, const char *function, Jsonb *jobs, Plac
 	MemoryContextDelete(context);
 }
 
-/*
- * Check whether an error is about the object, and not about the server or what
- * happens to the transaction.
- */
-static bool
-is_about_object(const ErrorData *error)
-{
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_INTERNAL_ERROR:
-			return false;
-		default:
-			return true;
-	}
-}
-
 Datum
 defer_enqueue_many(PG_FUNCTION_ARGS)
 {
@@ -364,7 +239,7 @@ defer_enqueue_many(PG_FUNCTION_ARGS)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!is_about_object(error))
+		if (!enqueue_object_is_wrong(error))
 			PG_RE_THROW();
 		FlushErrorState();
 		error->message = place.field == NULL ?
