@@ -66,7 +66,7 @@ SENDER_OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/transport
 SENDER = defer_sender
 
 # From the ground up: a folder knows those before it (tools/check-layers)
-FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job task bulk delivery steps alert \
+FOLDERS = pure pure/cron pure/pg_cron base shmem function table config job task bulk delivery steps workflow alert \
 	schedule lifecycle process report import
 OBJS = $(patsubst $(here)/%.c,%.o,$(foreach folder,$(FOLDERS), \
 	$(filter-out %/sender_library.c,$(sort $(wildcard $(here)/src/$(folder)/*.c)))) \
@@ -75,7 +75,7 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(foreach folder,$(FOLDERS), \
 # The extension's script is put together from these files of sql/src/, in this order;
 # upgrade scripts are kept as they are
 SQL_PARTS = schema tables functions_enqueue functions_deliveries functions_alerts \
-	functions_inside functions_steps functions_control functions_settings functions_tasks functions_schedules \
+	functions_inside functions_steps functions_workflows functions_control functions_settings functions_tasks functions_schedules \
 	functions_report functions_restore views views_functions views_queues health rights
 SCRIPT = sql/defer--$(EXTVERSION).sql
 SQL_VIEWS = sql/src/views_functions.sql sql/src/views_queues.sql

@@ -46,7 +46,8 @@ BEGIN
 							 'job', 'job_history', 'job_history_default', 'log', 'log_default', 'origin',
 							 'queue', 'schedule', 'schedule_result', 'bulk', 'bulk_part',
 							 'backfill', 'backfill_part', 'event', 'event_grant', 'signal', 'step', 'key_hold',
-							 'group_setting', 'function', 'task', 'task_creator', 'fan_out_delta']
+							 'group_setting', 'function', 'task', 'task_creator', 'fan_out_delta', 'workflow',
+							 'workflow_step']
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.%I'
 			' FOR EACH STATEMENT EXECUTE FUNCTION defer.owner_only()', t);

@@ -89,7 +89,7 @@ COMMENT ON COLUMN defer.job.crashes IS 'attempts known to have ended with the pr
 COMMENT ON COLUMN defer.job.suspect IS
 	'crashes of the server that it may have caused; after two it is taken alone, and runs while no other such job does';
 COMMENT ON COLUMN defer.job.conflicts IS 'retries after serialization failures and deadlocks, which are not attempts';
-COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command, t task; deliveries: h HTTP, e e-mail, s Slack';
+COMMENT ON COLUMN defer.job.kind IS 'f function, p procedure, c command, t task, w workflow; deliveries: h HTTP, e e-mail, s Slack';
 COMMENT ON COLUMN defer.job.group_key IS 'the group, such as a tenant; NULL: the job is in none';
 COMMENT ON COLUMN defer.job.rerun_of IS 'the job that this is another run of: see defer.rerun()';
 COMMENT ON COLUMN defer.job.behind IS
@@ -101,7 +101,7 @@ COMMENT ON COLUMN defer.job.options IS 'the job''s own retry policy and max_dura
 COMMENT ON COLUMN defer.job.sqlstate IS 'SQLSTATE of the last attempt''s error';
 COMMENT ON COLUMN defer.job.error IS 'message of the last attempt''s error';
 COMMENT ON COLUMN defer.job.waits IS
-	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then. In a step of a procedure: s sleeps until run_at, w waits for other jobs, e for an event. NULL: it does not';
+	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then; p: the same, and is then prepared by the scheduler, see defer.workflow_step. In a step of a procedure: s sleeps until run_at, w waits for other jobs, e for an event. NULL: it does not';
 COMMENT ON COLUMN defer.job.fan_out_id IS
 	'the job whose batch, one with "deep", this job is counted in; see defer.fan_out';
 COMMENT ON COLUMN defer.job.not_before IS
@@ -244,6 +244,45 @@ CREATE TABLE defer.event_grant (
 	CONSTRAINT event_grant_pkey PRIMARY KEY (owner, prefix, grantee)
 );
 COMMENT ON TABLE defer.event_grant IS 'roles that may emit events of the owner whose name begins so; look at defer.event_grants instead';
+
+-- Workflows.  Each is a job, which has a row of defer.dependency for each of its steps, with
+-- the same "ord", and these are jobs, too: see workflow/workflow.c.
+CREATE TABLE defer.workflow (
+	id			bigint NOT NULL,
+	owner		regrole NOT NULL,
+	name		text NOT NULL,
+	args		jsonb,
+	retry_of	bigint,
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT workflow_pkey PRIMARY KEY (id)
+);
+COMMENT ON TABLE defer.workflow IS 'workflows, by their jobs; look at defer.workflows instead';
+COMMENT ON COLUMN defer.workflow.retry_of IS 'the workflow that this is another run of: see defer.retry_workflow()';
+CREATE TABLE defer.workflow_step (
+	workflow_id	bigint NOT NULL,
+	ord			integer NOT NULL,
+	owner		regrole NOT NULL,
+	name		text COLLATE pg_catalog."C" NOT NULL,
+	job_id		bigint NOT NULL,
+	function	text NOT NULL,
+	after		integer[] NOT NULL,
+	on_failure	"char" NOT NULL,
+	final		boolean NOT NULL,
+	skipped		boolean NOT NULL DEFAULT false,
+	definition	jsonb NOT NULL,
+	CONSTRAINT workflow_step_pkey PRIMARY KEY (workflow_id, ord)
+);
+CREATE UNIQUE INDEX workflow_step_name_idx ON defer.workflow_step (workflow_id, name);
+CREATE INDEX workflow_step_job_idx ON defer.workflow_step (job_id);
+COMMENT ON TABLE defer.workflow_step IS 'steps of workflows; look at defer.workflow_steps instead';
+COMMENT ON COLUMN defer.workflow_step.owner IS 'of the workflow';
+COMMENT ON COLUMN defer.workflow_step.job_id IS 'its job, which is one of an earlier workflow if that has done the step';
+COMMENT ON COLUMN defer.workflow_step.function IS 'signature of its function, or the name of its task';
+COMMENT ON COLUMN defer.workflow_step.after IS 'ord of the steps that have to end before';
+COMMENT ON COLUMN defer.workflow_step.on_failure IS 'f the workflow fails, s the steps after it are left out, r they are run all the same';
+COMMENT ON COLUMN defer.workflow_step.final IS 'no other step comes after it';
+COMMENT ON COLUMN defer.workflow_step.skipped IS 'its condition was not met: its job has succeeded without a run';
+COMMENT ON COLUMN defer.workflow_step.definition IS 'as it was given';
 
 -- Keys that count for a time after the enqueue, whatever has become of the job
 CREATE TABLE defer.key_hold (
@@ -784,6 +823,10 @@ SELECT pg_catalog.pg_extension_config_dump('defer.key_hold',
 SELECT pg_catalog.pg_extension_config_dump('defer.dependency',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.step',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.workflow',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('defer.workflow_step',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.event',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');

@@ -60,7 +60,7 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) AND u.claim IS NOT NULL THEN r.pid END AS pid,
 	CASE WHEN defer.may_see(u.owner) THEN u.behind END AS behind
   FROM (SELECT j.id, j.owner, j.function, j.args, NULL::"char" AS state, j.claim, j.conflicts, j.queue, j.priority,
-			CASE WHEN j.waits = 'j' THEN j.not_before ELSE j.run_at END AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
+			CASE WHEN j.waits IN ('j', 'p') THEN j.not_before ELSE j.run_at END AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
 			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.group_key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
 			j.scheduled_for, CASE WHEN j.waits IS NULL THEN j.discard_at END AS discard_at, j.behind,
 			CASE WHEN j.run_at > pg_catalog.statement_timestamp() THEN j.waits END AS waits
@@ -260,6 +260,40 @@ SELECT s.job_id, s.ord, s.name, CASE s.kind WHEN 's' THEN 'step' WHEN 't' THEN '
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.steps IS
 	'steps of procedures, of jobs you may see, as long as these are known. ord: the order in which the procedure came to them. kind: step (defer.step, defer.begin_step), now, random, sleep, wait_job, step_all, request, wait_event. state: done, or waiting. result: what it returns. awaits: what a wait is for, the id of a job, the number of jobs, or the name of an event. until: when it ends, at the latest. A step that has begun and not been completed has no row';
+
+CREATE VIEW defer.workflows WITH (security_barrier) AS
+SELECT w.id, w.name, pg_catalog.pg_get_userbyid(w.owner) AS owner,
+	CASE h.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
+		ELSE 'running' END AS state,
+	n.steps, n.unfinished, n.succeeded, n.skipped, n.failed, n.cancelled, w.created_at, h.finished_at, h.error, h.result, w.args, w.retry_of
+  FROM defer.workflow w
+ CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS steps, pg_catalog.count(*) FILTER (WHERE d.open) AS unfinished,
+			pg_catalog.count(*) FILTER (WHERE d.state = 's' AND NOT s.skipped) AS succeeded,
+			pg_catalog.count(*) FILTER (WHERE d.state = 's' AND s.skipped) AS skipped,
+			pg_catalog.count(*) FILTER (WHERE d.state IN ('f', 'd')) AS failed,
+			pg_catalog.count(*) FILTER (WHERE d.state = 'c') AS cancelled
+		  FROM defer.dependency d LEFT JOIN defer.workflow_step s ON s.workflow_id = d.child_id AND s.ord = d.ord
+		 WHERE d.child_id = w.id AND d.ord > 0) n
+  LEFT JOIN LATERAL (SELECT x.state, x.finished_at, x.error, x.result FROM defer.job_history x WHERE x.id = w.id OFFSET 0) h ON true
+ WHERE defer.may_see(w.owner);
+COMMENT ON VIEW defer.workflows IS
+	'workflows you may see, by defer.workflow(). id: also that of a job. state: running, succeeded, failed, cancelled. steps: how many there are; unfinished, succeeded, skipped (their condition was not met), failed (or discarded), cancelled (also those that were left out because of an earlier one): how many of them. error: the first step that has failed it, and why. result: an object with the results of the steps that no other comes after, NULL if they are larger than defer.max_payload together. retry_of: the workflow that this is another run of. A workflow is there as long as the history of its job';
+
+CREATE VIEW defer.workflow_steps WITH (security_barrier) AS
+SELECT s.workflow_id, s.ord, s.name, s.function, s.job_id,
+	ARRAY(SELECT p.name FROM defer.workflow_step p WHERE p.workflow_id = s.workflow_id AND p.ord = ANY (s.after) ORDER BY p.ord) AS after,
+	CASE s.on_failure WHEN 's' THEN 'skip' WHEN 'r' THEN 'run' ELSE 'fail' END AS on_failure,
+	CASE WHEN s.skipped THEN 'skipped'
+		ELSE COALESCE(j.state, CASE d.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded' ELSE 'gone' END)
+	END AS state,
+	j.started_at, j.finished_at, j.error, COALESCE(j.result, d.result) AS result, j.parent_id IS DISTINCT FROM s.workflow_id AND j.id IS NOT NULL AS kept,
+	s.definition
+  FROM defer.workflow_step s
+  LEFT JOIN defer.jobs j ON j.id = s.job_id
+  LEFT JOIN defer.dependency d ON d.child_id = s.workflow_id AND d.ord = s.ord
+ WHERE defer.may_see(s.owner);
+COMMENT ON VIEW defer.workflow_steps IS
+	'steps of workflows you may see. ord: its place in the description. job_id: its job. after: the steps that it comes after, those of its references, too. state: that of its job; skipped: its condition was not met; gone: its history is. kept: an earlier run of the workflow has done it, see defer.retry_workflow(). definition: as it was given';
 
 CREATE VIEW defer.events WITH (security_barrier) AS
 SELECT pg_catalog.pg_get_userbyid(e.owner) AS owner, e.name, e.payload, e.at

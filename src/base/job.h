@@ -20,11 +20,20 @@
 /* What a job waits for, besides a time and a worker (job.waits) */
 #define WAITS_NOTHING	'\0'
 #define WAITS_JOBS		'j'		/* other jobs have to end: defer.dependency */
+#define WAITS_PREPARE	'p'		/* the same; then the scheduler prepares it:
+								 * workflow/prepare.c */
 
 /* The same in a step; run_at is when it stops to wait, or "infinity" */
 #define WAITS_SLEEP		's'
 #define WAITS_STEP_JOBS 'w'		/* defer.dependency, with ord below 0 */
 #define WAITS_EVENT		'e'		/* the same: one of these is closed */
+
+/* Check for a job that has not begun and waits for others */
+static inline bool
+waits_for_jobs(char waits)
+{
+	return waits == WAITS_JOBS || waits == WAITS_PREPARE;
+}
 
 /*
  * A row of defer.job.  Pointers are into the memory context that the reader

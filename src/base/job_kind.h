@@ -15,6 +15,7 @@
 #define JOB_EMAIL		'e'
 #define JOB_SLACK		's'
 #define JOB_TASK		't'		/* for workers outside of the server */
+#define JOB_WORKFLOW	'w'		/* no process runs it: it ends after its steps */
 
 /* The function name that command jobs carry; their statement is args->>'sql' */
 #define COMMAND_FUNCTION "defer.command"
@@ -23,6 +24,9 @@
 #define HTTP_FUNCTION	"defer.http"
 #define EMAIL_FUNCTION	"defer.email"
 #define SLACK_FUNCTION	"defer.slack"
+
+/* What workflows carry */
+#define WORKFLOW_FUNCTION	"defer.workflow"
 
 static inline bool
 kind_is_delivery(char kind)
@@ -41,7 +45,7 @@ kind_is_outside(char kind)
 static inline bool
 kind_has_own(char kind)
 {
-	return kind == JOB_PROCEDURE;
+	return kind == JOB_PROCEDURE || kind == JOB_WORKFLOW;
 }
 
 static inline bool
@@ -55,7 +59,8 @@ name_is_delivery(const char *function)
 static inline bool
 name_is_ours(const char *function)
 {
-	return strcmp(function, COMMAND_FUNCTION) == 0 || name_is_delivery(function);
+	return strcmp(function, COMMAND_FUNCTION) == 0 || strcmp(function, WORKFLOW_FUNCTION) == 0 ||
+		name_is_delivery(function);
 }
 
 /*

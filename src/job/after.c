@@ -129,7 +129,7 @@ after_read(FunctionCallInfo fcinfo, int first, After *after)
 					 errhint("Name the jobs that this one comes after.")));
 		return false;
 	}
-	after->on_states = NULL;
+	after->on_states = after->each = NULL;
 	after->after_failure = read_after_failure(fcinfo, first + OPTION_AFTER_FAILURE);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(first + OPTION_AFTER), INT8OID, 8, FLOAT8PASSBYVAL,
 					  TYPALIGN_DOUBLE, &elements, &nulls, &n);
@@ -242,6 +242,7 @@ after_reason(int64 id, char state)
 static bool
 look_at_parent(const After *after, int i, Dependency *row)
 {
+	const char	after_failure = after->each != NULL ? after->each[i] : after->after_failure;
 	int64		id = after->ids[i];
 	JobLook		look;
 
@@ -254,13 +255,13 @@ look_at_parent(const After *after, int i, Dependency *row)
 	*row = (Dependency)
 	{
 		.ord = i + 1, .owner = after->owner, .parent_id = id, .awaits_id = id,
-			.after_failure = after->after_failure, .state = look.state
+			.after_failure = after_failure, .state = look.state
 	};
 	if (i == 0 && after->on_states != NULL)
 		strlcpy(row->on_states, after->on_states, sizeof(row->on_states));
 	if (look.state == PARENT_NOT_ENDED)
 		row->open = true;
-	else if (look.state != STATE_SUCCEEDED && after->after_failure == AFTER_FAILURE_HOLD)
+	else if (look.state != STATE_SUCCEEDED && after_failure == AFTER_FAILURE_HOLD)
 	{
 		row->open = true;
 		row->awaits_id = look.rerun_of != 0 ? look.rerun_of : id;

@@ -21,6 +21,8 @@ typedef struct After
 	int64	   *ids;			/* each once, in the order given */
 	Oid			owner;			/* of the later job */
 	char		after_failure;	/* AFTER_FAILURE_... */
+	const char *each;			/* the same for each of them; NULL: it is one
+								 * for all */
 	const char *on_states;		/* of the first: as in struct Dependency;
 								 * NULL: after_failure holds for it, too */
 	struct Dependency *rows;

@@ -256,10 +256,10 @@ job_reschedule(int64 id, TimestampTz run_at, bool must)
 		check_not_discarded(&job, run_at);
 	else if (job.waits == WAITS_NOTHING && job.discard_at != NO_TIME && run_at >= job.discard_at)
 		return CONTROL_LEFT;
-	if (job.waits == WAITS_JOBS || job.behind != 0)
+	if (waits_for_jobs(job.waits) || job.behind != 0)
 	{
 		/* it waits on, and begins then or later */
-		if (job.waits == WAITS_JOBS && job.discard_at != NO_TIME)
+		if (waits_for_jobs(job.waits) && job.discard_at != NO_TIME)
 			job.discard_at += run_at - job.not_before;
 		job.not_before = run_at;
 	}

@@ -38,6 +38,9 @@
 /* Dependencies that the transaction which ends a job treats itself */
 #define SETTLE_AT_END	100
 
+/* In the scheduler */
+void		(*dependents_prepare) (Job *job) = NULL;
+
 /* A job that is cancelled here ends, and so comes by here: not in the same call */
 static bool settling = false;
 
@@ -50,7 +53,7 @@ dependents_stop_waiting(Job *job)
 {
 	if (job->waits == WAITS_NOTHING)
 		return;
-	if (job->waits != WAITS_JOBS)
+	if (!waits_for_jobs(job->waits))
 		(void) dependents_wait_end(job->id);
 	job->waits = WAITS_NOTHING;
 	job->run_at = job->not_before;
@@ -64,6 +67,7 @@ dependents_are_over(int64 id, char waits)
 	switch (waits)
 	{
 		case WAITS_JOBS:
+		case WAITS_PREPARE:
 			return !dependency_has_open(id, 0);
 		case WAITS_STEP_JOBS:
 			return !dependency_step_open(id);
@@ -85,7 +89,9 @@ dependents_check_waiting(int64 id)
 	if (!job_read(id, &job) || !dependents_are_over(id, job.waits))
 		return true;
 	if (job.claim != 0)
-		return job.waits == WAITS_JOBS;
+		return waits_for_jobs(job.waits);
+	if (job.waits == WAITS_PREPARE && dependents_prepare == NULL)
+		return false;
 	switch (job_lock_claim(id, 0, true, &job))
 	{
 		case JOB_BUSY:
@@ -95,7 +101,11 @@ dependents_check_waiting(int64 id)
 		case JOB_LOCKED:
 			break;
 	}
-	if (dependents_are_over(id, job.waits))
+	if (!dependents_are_over(id, job.waits))
+		return true;
+	if (job.waits == WAITS_PREPARE)
+		dependents_prepare(&job);
+	else
 		job_unhold(&job);
 	return true;
 }
@@ -208,7 +218,7 @@ cancel(Dependency *row, const EndedJob *ended)
 
 	if (lock == JOB_BUSY || !write_row(row, ended, false))
 		return false;
-	if (lock == JOB_LOCKED && job.waits == WAITS_JOBS)
+	if (lock == JOB_LOCKED && waits_for_jobs(job.waits))
 	{
 		dependents_stop_waiting(&job);
 		job_end(&job, STATE_CANCELLED, job.attempt, NO_TIME, NULL, NULL,

@@ -64,4 +64,10 @@ extern bool dependents_stop_own(EndedJob *ended, int max, bool *busy);
  */
 extern bool dependents_check_waiting(int64 id);
 
+/*
+ * Of a job with WAITS_PREPARE all that it waits for has ended: let it begin, by job_unhold(),
+ * or end it.  Its row is locked.  NULL but in the scheduler, which is told of such jobs.
+ */
+extern void (*dependents_prepare) (struct Job *job);
+
 #endif							/* JOB_DEPENDENTS_H */

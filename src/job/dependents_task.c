@@ -63,6 +63,8 @@ typedef enum ScanPhase
 	SCAN_CLEAN,					/* rows of jobs that are gone */
 	SCAN_CLEAN_STEPS,			/* the same of defer.step */
 	SCAN_CLEAN_SIGNALS,			/* and of defer.signal */
+	SCAN_CLEAN_WORKFLOWS,		/* of defer.workflow */
+	SCAN_CLEAN_WORKFLOW_STEPS,	/* of defer.workflow_step */
 	SCAN_CLEAN_BATCHES			/* batches that no row names any more */
 } ScanPhase;
 
@@ -252,7 +254,7 @@ scan_own(void)
 static bool
 scan_waiting(void)
 {
-	uint64		n = scan_rows("SELECT j.id, j.waits FROM defer.job j WHERE j.waits OPERATOR(pg_catalog.=) ANY ('{j,w,e}'::pg_catalog.\"char\"[])"
+	uint64		n = scan_rows("SELECT j.id, j.waits FROM defer.job j WHERE j.waits OPERATOR(pg_catalog.=) ANY ('{j,p,w,e}'::pg_catalog.\"char\"[])"
 							  " AND j.id OPERATOR(pg_catalog.>) $1 AND $2 IS NOT NULL"
 							  " ORDER BY j.id LIMIT $3");
 
@@ -331,6 +333,10 @@ next_phase(void)
 	else if (task.phase == SCAN_CLEAN_STEPS)
 		task.phase = SCAN_CLEAN_SIGNALS;
 	else if (task.phase == SCAN_CLEAN_SIGNALS)
+		task.phase = SCAN_CLEAN_WORKFLOWS;
+	else if (task.phase == SCAN_CLEAN_WORKFLOWS)
+		task.phase = SCAN_CLEAN_WORKFLOW_STEPS;
+	else if (task.phase == SCAN_CLEAN_WORKFLOW_STEPS)
 		task.phase = SCAN_CLEAN_BATCHES;
 	else
 	{
@@ -353,6 +359,8 @@ scan_part(void)
 		task.phase == SCAN_WAITING ? scan_waiting() :
 		task.phase == SCAN_CLEAN ? scan_clean("dependency", "child_id") :
 		task.phase == SCAN_CLEAN_BATCHES ? scan_clean_batches() :
+		task.phase == SCAN_CLEAN_WORKFLOWS ? scan_clean("workflow", "id") :
+		task.phase == SCAN_CLEAN_WORKFLOW_STEPS ? scan_clean("workflow_step", "workflow_id") :
 		scan_clean(task.phase == SCAN_CLEAN_STEPS ? "step" : "signal", "job_id");
 	SPI_finish();
 	own_sql_end(&own);

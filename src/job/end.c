@@ -56,7 +56,8 @@ record_end(const Job *job, char state, int32 attempt, TimestampTz started_at, Js
 	dependents_end(job, state);
 	if (state == STATE_FAILED)
 		failure_record(job, sqlstate, error);
-	if (alert_event_wanted(state))
+	/* a step of a workflow that was skipped has not come right */
+	if (alert_event_wanted(state) && (state != STATE_SUCCEEDED || started_at != NO_TIME))
 		alert_event_record(job, state, started_at);
 	schedule_result_record(job, state);
 	statistics_job_ended(job, state, started_at, finished_at);

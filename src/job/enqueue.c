@@ -29,9 +29,11 @@
 #include "job/after.h"
 #include "job/enqueue.h"
 #include "job/enqueue_options.h"
+#include "job/held.h"
 #include "job/key.h"
 #include "config/job_target.h"
 #include "job/when_done.h"
+#include "shmem/dependents.h"
 #include "shmem/preload.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
@@ -77,6 +79,16 @@ begin_job(Job *job, char kind, const char *signature, Oid function_owner, Jsonb 
 	job->scheduled_for = NO_TIME;
 }
 
+/* Set what the job has of the one that enqueues it */
+static void
+set_parent(Job *job)
+{
+	if (current_job.job == NULL)
+		return;
+	job->parent_id = current_job.job->id;
+	job->fan_out_id = fan_out_of_children(current_job.job);
+}
+
 /* Do what else belongs to a job that has got a row, or has ended without one */
 static void
 finish_new(FunctionCallInfo fcinfo, int first, const Job *job)
@@ -97,11 +109,7 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	bool		comes_after;
 
 	begin_job(&job, kind, signature, function_owner, args);
-	if (current_job.job != NULL)
-	{
-		job.parent_id = current_job.job->id;
-		job.fan_out_id = fan_out_of_children(current_job.job);
-	}
+	set_parent(&job);
 	enqueue_options_read(fcinfo, first, signature, &job, &rule);
 	comes_after = after_read(fcinfo, first, &after);
 	if (comes_after && !after_prepare(&after, &job, &rule))
@@ -118,6 +126,58 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 		finish_new(fcinfo, first, &job);
 	last_outcome = outcome;
 	return id;
+}
+
+int64
+enqueue_step(const JobTarget *target, Jsonb *args, Jsonb *sample, FunctionCallInfo options,
+			 int64 workflow_id, After *after, bool prepare)
+{
+	Job			job;
+	KeyRule		rule = {0};
+	bool		over;
+
+	begin_job(&job, target->kind, target->name, target->owner, sample);
+	set_parent(&job);
+	enqueue_options_read(options, 0, target->name, &job, &rule);
+	job.parent_id = workflow_id;
+	job.args = args;
+	if (!after_prepare(after, &job, &rule))
+		return job.id;			/* it has ended already */
+	over = job.waits == WAITS_NOTHING;
+	if (prepare && over)
+		job_hold(&job);
+	if (prepare)
+		job.waits = WAITS_PREPARE;
+	(void) job_insert(&job);
+	after_write(after, job.id, true);
+	if (prepare && over)
+		dependents_tell(job.id, true);
+	fan_out_enqueued_deep(&job);
+	finish_new(options, 0, &job);
+	return job.id;
+}
+
+bool
+enqueue_workflow(int64 *id, const char *name, text *key)
+{
+	Job			job;
+	KeyRule		rule = {.on_key = ON_KEY_KEEP};
+	EnqueueOutcome outcome = ENQUEUE_CREATED;
+
+	begin_job(&job, JOB_WORKFLOW, WORKFLOW_FUNCTION, InvalidOid,
+			  jsonb_object_of_text("name", name));
+	set_parent(&job);
+	enqueue_options_read(NULL, -1, WORKFLOW_FUNCTION, &job, &rule);
+	job.id = *id;
+	job.key = key;
+	job.waits = WAITS_PREPARE;
+	job_hold(&job);
+	*id = key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
+	last_outcome = outcome;
+	if (outcome != ENQUEUE_CREATED)
+		return false;
+	fan_out_enqueued(&job);
+	return true;
 }
 
 /* NULL: nothing was enqueued in this transaction */
@@ -146,14 +206,20 @@ check_not_scheduled(const FunctionEntry *entry)
 				 errhint("To run it now use defer.trigger(); defer.alter_cron(name, allow_direct => true) allows it.")));
 }
 
+void
+enqueue_resolve(const char *name, Jsonb **args, JobTarget *target)
+{
+	job_target_resolve(name, args, target);
+	if (target->function != NULL)
+		check_not_scheduled(target->function);
+}
+
 int64
 enqueue_by_name(const char *name, Jsonb *args, FunctionCallInfo fcinfo, int first)
 {
 	JobTarget	target;
 
-	job_target_resolve(name, &args, &target);
-	if (target.function != NULL)
-		check_not_scheduled(target.function);
+	enqueue_resolve(name, &args, &target);
 	return enqueue_job(fcinfo, first, target.kind, target.name, target.owner, args);
 }
 
@@ -163,9 +229,7 @@ enqueue_make_job(const char *name, Jsonb *args, Job *job)
 	JobTarget	target;
 	KeyRule		rule = {0};
 
-	job_target_resolve(name, &args, &target);
-	if (target.function != NULL)
-		check_not_scheduled(target.function);
+	enqueue_resolve(name, &args, &target);
 	begin_job(job, target.kind, target.name, target.owner, args);
 	enqueue_options_read(NULL, -1, target.name, job, &rule);
 }

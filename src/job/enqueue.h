@@ -8,7 +8,9 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
+struct After;
 struct Job;
+struct JobTarget;
 
 /*
  * Enqueue a job of the current role and return its id.  "first" is the number
@@ -31,6 +33,24 @@ extern Datum defer_enqueue(PG_FUNCTION_ARGS);
 extern Datum defer_enqueue_one(PG_FUNCTION_ARGS);
 extern Datum defer_enqueue_many(PG_FUNCTION_ARGS);
 extern Datum defer_command(PG_FUNCTION_ARGS);
+
+/* job_target_resolve() of what is to be enqueued directly: error if it is scheduled */
+extern void enqueue_resolve(const char *name, Jsonb **args, struct JobTarget *target);
+
+/*
+ * Enqueue a step of a workflow for a function or task.  "sample": arguments that could be
+ * its own, by which its group is found; "options" as of a call that has these only.  "after"
+ * may be of no job; with "prepare" the scheduler is told of the job when they have ended.
+ */
+extern int64 enqueue_step(const struct JobTarget *target, Jsonb *args, Jsonb *sample,
+						  FunctionCallInfo options, int64 workflow_id, struct After *after,
+						  bool prepare);
+
+/*
+ * Enqueue the workflow itself, which waits: a job with that id, and that key or NULL.  Returns
+ * false, and sets *id to that of another one that is unfinished, if it has the key.
+ */
+extern bool enqueue_workflow(int64 *id, const char *name, text *key);
 
 /*
  * Make a job of the current role for a function or procedure, with the options

@@ -125,14 +125,14 @@ read_queue(FunctionCallInfo fcinfo, int first, const FunctionSettings *function,
 	return name;
 }
 
-static text *
-read_key(FunctionCallInfo fcinfo, int first)
+text *
+enqueue_options_key(FunctionCallInfo fcinfo, int n)
 {
 	text	   *key;
 
-	if (PG_ARGISNULL(first + OPTION_KEY))
+	if (PG_ARGISNULL(n))
 		return NULL;
-	key = PG_GETARG_TEXT_P(first + OPTION_KEY);
+	key = PG_GETARG_TEXT_P(n);
 	if (VARSIZE_ANY_EXHDR(key) == 0 || VARSIZE_ANY_EXHDR(key) > KEY_MAX_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -156,6 +156,16 @@ read_group(FunctionCallInfo fcinfo, int first, const char *signature,
 	group = PG_GETARG_TEXT_P(first + OPTION_GROUP_KEY);
 	group_check(group);
 	return group;
+}
+
+text *
+enqueue_options_group(const Job *job)
+{
+	char	   *signature = text_to_cstring(job->function);
+	const char *of_function = function_settings(signature)->group_by;
+	const char *of_queue = queue_settings(text_to_cstring(job->queue))->group_by;
+
+	return group_of_job(signature, of_function, of_queue, job->args, job->metadata);
 }
 
 static OnKey
@@ -380,7 +390,7 @@ enqueue_options_read(FunctionCallInfo fcinfo, int first, const char *signature, 
 		queue.has_priority ? queue.priority : 0;
 	job->run_at = read_run_at(fcinfo, first, job->enqueued_at);
 	job->discard_at = read_discard_at(fcinfo, first, &function, &queue, job->run_at);
-	job->key = read_key(fcinfo, first);
+	job->key = enqueue_options_key(fcinfo, first + OPTION_KEY);
 	read_key_rule(fcinfo, first, job->key != NULL, rule);
 	job->options = read_options(fcinfo, first);
 	check_payload(job);

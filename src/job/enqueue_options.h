@@ -65,4 +65,10 @@ option_is_of_key(EnqueueOption option)
 extern void enqueue_options_read(FunctionCallInfo fcinfo, int first, const char *signature,
 								 struct Job *job, struct KeyRule *rule);
 
+/* The group that the settings of its function and queue give a job; NULL: none */
+extern text * enqueue_options_group(const struct Job *job);
+
+/* The key in argument n; NULL: none */
+extern text * enqueue_options_key(FunctionCallInfo fcinfo, int n);
+
 #endif							/* ENQUEUE_OPTIONS_H */

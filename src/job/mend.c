@@ -77,6 +77,11 @@ check_can_run(const Job *job)
 	char	   *queue_name = text_to_cstring(job->queue);
 	char	   *owner = GetUserNameFromId(job->owner, true);
 
+	if (job->kind == JOB_WORKFLOW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("job " INT64_FORMAT " is a workflow", job->id),
+				 errhint("Use defer.retry_workflow().")));
 	if (owner == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -151,6 +156,7 @@ can_run(const Job *job)
 		if (error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
 			error->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION &&
 			error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE &&
+			error->sqlerrcode != ERRCODE_WRONG_OBJECT_TYPE &&
 			error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
 			ReThrowError(error);
 		FreeErrorData(error);

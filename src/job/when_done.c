@@ -147,6 +147,7 @@ set_after(const Callback *callback, After *after)
 
 	after->after_failure = AFTER_FAILURE_RUN;
 	after->on_states = callback->on_states;
+	after->each = NULL;
 	after->n = 2;
 	if (callback->ended && !fan_out_read(callback->of, &fan_out))
 		after->n = add_unfinished(callback->of, &after->ids, after->n);

@@ -42,6 +42,7 @@
 #include "schedule/backfill.h"
 #include "process/process.h"
 #include "process/tasks.h"
+#include "workflow/workflow.h"
 
 /* A task that failed is performed again after so long (microseconds) */
 #define FAILURE_DELAY	(5 * USECS_PER_SEC)
@@ -65,6 +66,7 @@ task_load(TimestampTz now)
 	ready_queues_open(MyDatabaseId);
 	own_transaction_begin();
 	schedule_load_set();
+	workflow_prepare_init();
 	dependents_load();
 	reserved_load_all();
 	ready_search_all(now, settings_set_scopes);

@@ -64,7 +64,7 @@ time_reasons(Reasons *found, const WaitingJob *job)
 	if (job->paused_until != NO_TIME)
 		add(found, "paused", job->paused_until,
 			psprintf("the server of endpoint \"%s\" has asked to wait", job->endpoint));
-	if (job->waits == WAITS_JOBS)
+	if (waits_for_jobs(job->waits))
 		add(found, "dependencies", DT_NOEND, why_comes_after(job));
 	else if (job->waits == WAITS_STEP_JOBS && later)
 		add(found, "dependencies", DT_NOEND, why_step(job));

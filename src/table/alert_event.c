@@ -20,6 +20,7 @@
 
 #include "base/job_kind.h"
 #include "base/job_state.h"
+#include "base/jsonb_util.h"
 #include "shmem/alert_counter.h"
 #include "shmem/xact_notify.h"
 #include "table/alert_event.h"
@@ -126,11 +127,21 @@ is_about(const AlertRule *rule, const char *function)
 	return rule->function == NULL || strcmp(rule->function, function) == 0;
 }
 
+/* What an event about the job is about: its function, or the workflow of that name */
+static const char *
+subject_of(const Job *job, const char *function)
+{
+	const char *name = job->kind == JOB_WORKFLOW ? jsonb_read_text(job->args, "name") : NULL;
+
+	return name != NULL ? psprintf("workflow \"%s\"", name) : function;
+}
+
 void
 alert_event_record(const Job *job, char state, TimestampTz started_at)
 {
 	const int	bit = alert_state_bit(state);
 	char	   *function;
+	const char *subject;
 	bool		skipped = job->schedule_id != 0 && started_at == NO_TIME &&
 		state != STATE_SUCCEEDED;
 	ListCell   *owner_cell;
@@ -139,6 +150,7 @@ alert_event_record(const Job *job, char state, TimestampTz started_at)
 	if (is_alert(job))
 		return;
 	function = text_to_cstring(job->function);
+	subject = subject_of(job, function);
 	foreach(owner_cell, alert_owners_who_see(job->owner))
 	{
 		AlertOwner *group = lfirst(owner_cell);
@@ -154,11 +166,11 @@ alert_event_record(const Job *job, char state, TimestampTz started_at)
 			if (!is_about(rule, function))
 				continue;
 			if (kind != '\0')
-				alert_event_insert(rule->id, kind, function, job->id, NULL);
+				alert_event_insert(rule->id, kind, subject, job->id, NULL);
 			if (state == STATE_SUCCEEDED)
-				record_success(rule, function, job->id);
+				record_success(rule, subject, job->id);
 			else if (kind != '\0')
-				mark_failing(rule, function);
+				mark_failing(rule, subject);
 		}
 	}
 }

@@ -151,6 +151,12 @@ fan_out_enqueued(const Job *job)
 		counts.first_id = job->id;
 	}
 	note_of(job->parent_id)->jobs++;
+	fan_out_enqueued_deep(job);
+}
+
+void
+fan_out_enqueued_deep(const Job *job)
+{
 	if (job->fan_out_id != 0 && job->fan_out_id != job->parent_id)
 		note_of(job->fan_out_id)->jobs++;
 }

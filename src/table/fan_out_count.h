@@ -20,6 +20,9 @@ extern void fan_out_count_init(void);	/* in _PG_init */
  */
 extern void fan_out_enqueued(const struct Job *job);
 
+/* The same of one that only a batch with "deep" counts */
+extern void fan_out_enqueued_deep(const struct Job *job);
+
 /* A job has ended, and its row is deleted in this transaction */
 extern void fan_out_ended(const struct Job *job, char state);
 

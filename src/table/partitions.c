@@ -216,8 +216,8 @@ old_partitions(const Parent *parent, int64 first_kept, uint64 *n)
 	" WHERE j.id OPERATOR(pg_catalog.=) h.id"
 
 /*
- * Unfinished jobs can ask for the results of those that they came after: these are
- * kept with the dependency when the history goes.
+ * Unfinished jobs can ask for the results of those that they came after, and workflows show
+ * them: these are kept with the dependency when the history goes.
  */
 static void
 keep_inputs(const char *table, const char *condition)
@@ -225,7 +225,8 @@ keep_inputs(const char *table, const char *condition)
 	(void) own_sql_execute(psprintf("UPDATE defer.dependency d SET function = h.function, result = h.result"
 									" FROM defer.%s h WHERE h.id OPERATOR(pg_catalog.=) d.parent_id"
 									" AND NOT d.open AND d.function IS NULL AND %s"
-									" AND EXISTS (SELECT FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) d.child_id)",
+									" AND (EXISTS (SELECT FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) d.child_id)"
+									" OR EXISTS (SELECT FROM defer.workflow w WHERE w.id OPERATOR(pg_catalog.=) d.child_id))",
 									table, condition), SPI_OK_UPDATE);
 }
 

@@ -84,6 +84,7 @@ my %jobs = (
 	trigger => q{defer.trigger('ALICES cron')},
 	delivery => q{defer.http('GET', '/ALICES', endpoint => 'ALICES hook', max_attempts => 1)},
 	waiting => q{defer.enqueue('"ALICES".work', '["ALICES"]', after => ARRAY[defer.enqueue('"ALICES".work', '["ALICES"]', delay => '1 day')])},
+	workflow => q{defer.workflow('ALICES workflow', '[{"name": "ALICES step", "function": "\"ALICES\".work", "args": ["ALICES"], "delay": "1 day"}]')},
 	cancelled => q{defer.enqueue('"ALICES".work', '["ALICES"]', delay => '1 day')});
 
 $jobs{$_} = as('alice', "SELECT $jobs{$_}") for sort keys %jobs;
