@@ -26,7 +26,6 @@
 #include "shmem/dependents.h"
 #include "table/dependency_table.h"
 #include "table/fan_out_count.h"
-#include "table/history_table.h"
 #include "table/job_by_id.h"
 #include "job/after.h"
 #include "job/control.h"
@@ -310,6 +309,16 @@ dependents_settle(EndedJob *ended, int max, bool *busy)
  * Jobs that belong to one which has ended
  * ------------------------------------------------------------------------ */
 
+/* Check whether a job that has ended is unfinished again: then its rows are those of a new wait */
+static bool
+is_taken_on_again(int64 id)
+{
+	JobLook		look;
+
+	job_look(id, &look);
+	return look.found && look.state == PARENT_NOT_ENDED;
+}
+
 bool
 dependents_stop_own(EndedJob *ended, int max, bool *busy)
 {
@@ -327,8 +336,7 @@ dependents_stop_own(EndedJob *ended, int max, bool *busy)
 		ended->own_after = rows[i].ord;
 	}
 	pfree(rows);
-	/* unless it was taken on again meanwhile, and waits for others */
-	if (n < max && !*busy && history_exists(ended->id))
+	if (n < max && !*busy && !is_taken_on_again(ended->id))
 		(void) dependents_wait_end(ended->id);
 	return n == max;
 }
