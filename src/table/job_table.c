@@ -109,8 +109,8 @@ job_table(void)
 	return &opened;
 }
 
-JobTable *
-job_table_with_pkey(void)
+static JobTable *
+table_with_pkey(void)
 {
 	if (job_table()->pkey == NULL)
 		open_for_transaction(open_pkey);
@@ -225,7 +225,7 @@ job_table_index_row(JobTable *table, bool *conflict, bool only_summarizing)
 bool
 job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot)
 {
-	JobTable   *table = job_table_with_pkey();
+	JobTable   *table = table_with_pkey();
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan;
 	ScanKeyData key;

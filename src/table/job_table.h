@@ -41,7 +41,6 @@ typedef struct JobTable
  * with one index, to look for rows; with all, to insert rows
  */
 extern JobTable *job_table(void);
-extern JobTable *job_table_with_pkey(void);
 extern JobTable *job_table_with_claim_index(void);
 extern JobTable *job_table_with_indexes(void);
 extern void job_table_close(void);
