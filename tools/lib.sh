@@ -68,6 +68,9 @@ find_pg_config()
 	return 1
 }
 
+# The major version of the server that this pg_config belongs to
+server_major() { "$1" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'; }
+
 # Make $WORK with a copy of the source, and see to it that it goes away
 make_workdir()
 {
