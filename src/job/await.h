@@ -5,13 +5,13 @@
 #ifndef DEFER_AWAIT_H
 #define DEFER_AWAIT_H
 
-#include "table/history_table.h"
+struct HistoryRow;
 
 /* Look at least so often, in milliseconds: a prepared transaction wakes no session */
 #define AWAIT_RECHECK	30000
 
 /* Check whether the job has ended.  Error if it is not there, or the user may not see it */
-extern bool await_job_ended(int64 id, HistoryRow *outcome);
+extern bool await_job_ended(int64 id, struct HistoryRow *outcome);
 
 /* Flush the commit of its end: a client that hears of it may act outside the database */
 extern void await_flush_end(int64 id);

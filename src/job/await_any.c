@@ -30,6 +30,7 @@
 #include "job/await.h"
 #include "job/current_job.h"
 #include "shmem/waiters.h"
+#include "table/history_table.h"
 
 PG_FUNCTION_INFO_V1(defer_await_any);
 

@@ -37,7 +37,6 @@
 #include "job/claim.h"
 #include "job/claim_row.h"
 #include "table/ready_scan.h"
-#include "table/history_table.h"
 #include "shmem/databases.h"
 #include "shmem/scheduler_wake.h"
 #include "shmem/workers.h"

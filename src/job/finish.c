@@ -38,7 +38,6 @@
 #include "pure/retry_policy.h"
 #include "shmem/xact_notify.h"
 #include "shmem/xact_notify_job.h"
-#include "table/history_table.h"
 #include "table/job_by_id.h"
 #include "table/job_table.h"
 #include "table/rollup.h"

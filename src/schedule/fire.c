@@ -13,7 +13,6 @@
 #include "base/catalog.h"
 #include "base/job_state.h"
 #include "shmem/xact_notify.h"
-#include "table/history_table.h"
 #include "table/job_insert.h"
 #include "table/alert_event.h"
 #include "schedule/schedule.h"

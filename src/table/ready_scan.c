@@ -20,7 +20,6 @@
 
 #include "base/compat.h"
 #include "shmem/ready_queue.h"
-#include "table/history_table.h"
 #include "table/job_table.h"
 #include "table/ready_scan.h"
 
