@@ -46,7 +46,7 @@ BEGIN
 							 'job', 'job_history', 'job_history_default', 'log', 'log_default', 'origin',
 							 'queue', 'schedule', 'schedule_result', 'bulk', 'bulk_part',
 							 'backfill', 'backfill_part', 'event', 'event_grant', 'signal', 'step', 'key_hold',
-							 'group_setting', 'function', 'task', 'task_creator', 'fan_out_delta', 'workflow',
+							 'group_setting', 'group_hold', 'function', 'task', 'task_creator', 'fan_out_delta', 'workflow',
 							 'workflow_step']
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE ON defer.%I'
@@ -66,4 +66,5 @@ ALTER TABLE defer.fan_out_delta REPLICA IDENTITY FULL;
 ALTER TABLE defer.job_rollup_new REPLICA IDENTITY FULL;
 ALTER TABLE defer.alert_event REPLICA IDENTITY FULL;
 ALTER TABLE defer.schedule_result REPLICA IDENTITY FULL;
+ALTER TABLE defer.group_hold REPLICA IDENTITY FULL;
 ALTER TABLE defer.alert_failing REPLICA IDENTITY FULL;

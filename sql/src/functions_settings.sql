@@ -11,10 +11,11 @@ CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority
 								discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
 								group_concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
 								rate_burst integer DEFAULT NULL, group_rate text DEFAULT NULL,
-								group_rate_burst integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								group_rate_burst integer DEFAULT NULL, group_order text DEFAULT NULL,
+								on_group_failure text DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
 COMMENT ON FUNCTION defer.configure IS
-	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time; rate, such as 100/minute, 5/10 s or none: attempts that begin, evenly spaced, of which rate_burst (1 to 100000, default 1) may begin at once; group_rate, group_rate_burst: of one group. Takes effect when you commit';
+	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time; rate, such as 100/minute, 5/10 s or none: attempts that begin, evenly spaced, of which rate_burst (1 to 100000, default 1) may begin at once; group_rate, group_rate_burst: of one group. group_order: strict, jobs of one group run one after the other in the order of their ids, for jobs enqueued or attempted later, or none; on_group_failure: skip goes on after a job that has failed for good, hold stops its group until defer.release_group(). Takes effect when you commit';
 
 CREATE FUNCTION defer.pause(function text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause';
@@ -36,6 +37,7 @@ CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, 
 								   group_concurrency integer DEFAULT NULL,
 								   rate text DEFAULT NULL, rate_burst integer DEFAULT NULL,
 								   group_rate text DEFAULT NULL, group_rate_burst integer DEFAULT NULL,
+								   group_order text DEFAULT NULL, on_group_failure text DEFAULT NULL,
 								   reserved integer DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
 COMMENT ON FUNCTION defer.create_queue IS
@@ -50,6 +52,7 @@ CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, p
 								  group_concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
 								  rate_burst integer DEFAULT NULL, group_rate text DEFAULT NULL,
 								  group_rate_burst integer DEFAULT NULL,
+								  group_order text DEFAULT NULL, on_group_failure text DEFAULT NULL,
 								  reserved integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
 COMMENT ON FUNCTION defer.alter_queue IS
@@ -92,3 +95,8 @@ CREATE FUNCTION defer.reset_group(group_key text, function text DEFAULT NULL, qu
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reset_group';
 COMMENT ON FUNCTION defer.reset_group IS
 	'takes back what defer.set_group() has set for a group of a function or queue that you own, a pause included. False: there was nothing. Takes effect when you commit';
+
+CREATE FUNCTION defer.release_group(group_key text, function text DEFAULT NULL, queue text DEFAULT NULL) RETURNS boolean
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_release_group';
+COMMENT ON FUNCTION defer.release_group IS
+	'lets a group go on that on_group_failure => ''hold'' has stopped, of a function or queue that you own. A rerun of the job that has failed has the place of that: call defer.rerun() before. False: the group is not held. Takes effect when you commit';

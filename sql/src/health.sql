@@ -161,6 +161,20 @@ SELECT 'warning', pg_catalog.format('jobs of %s have waited for an event since %
 		   AND defer.may_see(j.owner) LIMIT 10000) w
  GROUP BY w.function
 UNION ALL
+SELECT 'error', pg_catalog.format('group "%s" %s is held since %s, because job %s has failed', g.group_key,
+		CASE g.kind WHEN 'queue' THEN pg_catalog.format('in queue "%s"', g.name) ELSE 'of function ' || g.name END,
+		pg_catalog.date_trunc('second', g.at), CASE WHEN g.seen THEN g.job_id::text ELSE 'of another role' END),
+	pg_catalog.format('When the cause is mended: %sSELECT defer.release_group(%L, "%s" => %L); All such groups are in defer.groups.',
+		CASE WHEN g.seen THEN pg_catalog.format('SELECT defer.rerun(%s); if that is still to be done, then ', g.job_id) END,
+		g.group_key, g.kind, g.name)
+  FROM (SELECT c.kind, c.name, h.group_key, h.at, h.job_id, defer.may_see(h.owner) AS seen
+		  FROM defer.group_hold h
+		  JOIN (SELECT 'function' AS kind, "char" 'f' AS of, f.id, f.signature AS name,
+					defer.may_see(f.owner) OR defer.may_configure(f.signature) AS mine FROM defer.function f
+				UNION ALL
+				SELECT 'queue', 'q', q.id, q.name, defer.may_see(q.owner) FROM defer.queue q) c ON c.of = h.kind AND c.id = h.id
+		 WHERE c.mine OR defer.may_see(h.owner) ORDER BY h.at LIMIT 100) g
+UNION ALL
 SELECT 'error',
 	CASE WHEN r.oid IS NULL THEN pg_catalog.format('role %s does not exist any more, its jobs cannot run: %s', o.owner, o.waiting)
 		WHEN NOT r.rolcanlogin THEN pg_catalog.format('role %s may not log in, its jobs cannot run: %s', o.owner, o.waiting)

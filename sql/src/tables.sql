@@ -60,6 +60,7 @@ CREATE TABLE defer.job (
 	waits			"char",
 	not_before		timestamptz,
 	fan_out_id		bigint,
+	order_scope		integer,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
@@ -78,6 +79,9 @@ CREATE INDEX job_held_idx ON defer.job (schedule_id, scheduled_for, behind)
 CREATE INDEX job_waits_idx ON defer.job (id) WHERE waits IS NOT NULL;
 -- jobs of which an attempt has failed
 CREATE INDEX job_error_idx ON defer.job (id) WHERE sqlstate IS NOT NULL;
+-- the order of jobs of groups with group_order => 'strict': a rerun has the place of its job
+CREATE INDEX job_order_idx ON defer.job (order_scope, group_key COLLATE pg_catalog."C",
+		(COALESCE(rerun_of, id)), id) WHERE order_scope IS NOT NULL;
 
 COMMENT ON TABLE defer.job IS 'jobs that are not finished; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job.limits_key IS
@@ -104,6 +108,8 @@ COMMENT ON COLUMN defer.job.waits IS
 	'j: waits for other jobs to end, see defer.dependency; run_at is "infinity" until then; p: the same, and is then prepared by the scheduler, see defer.workflow_step. In a step of a procedure: s sleeps until run_at, w waits for other jobs, e for an event. NULL: it does not';
 COMMENT ON COLUMN defer.job.fan_out_id IS
 	'the job whose batch, one with "deep", this job is counted in; see defer.fan_out';
+COMMENT ON COLUMN defer.job.order_scope IS
+	'the jobs of its group run in the order of their ids, under this queue or, below 0, this function: their numbers; NULL: they do not';
 COMMENT ON COLUMN defer.job.not_before IS
 	'of a job that waits, or is behind another: run_at afterwards; discard_at is as far from it as it will be from run_at';
 
@@ -500,6 +506,8 @@ CREATE TABLE defer.function (
 	rate_burst			integer,
 	group_rate			text,
 	group_rate_burst	integer,
+	group_order			text,
+	on_group_failure	text,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
 	CONSTRAINT function_id_key UNIQUE (id),
 	CONSTRAINT function_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -554,6 +562,8 @@ CREATE TABLE defer.queue (
 	group_rate			text,
 	group_rate_burst	integer,
 	reserved			integer,
+	group_order			text,
+	on_group_failure	text,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
 	CONSTRAINT queue_id_key UNIQUE (id),
 	CONSTRAINT queue_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -586,6 +596,26 @@ COMMENT ON COLUMN defer.group_setting.group_hash IS 'as limits_group_hash() in b
 COMMENT ON COLUMN defer.group_setting.concurrency IS 'NULL: as for each group of the function or queue; -1: no limit';
 COMMENT ON COLUMN defer.group_setting.weight IS 'NULL: 1';
 COMMENT ON COLUMN defer.group_setting.rate IS 'NULL: as for each group of the function or queue';
+
+-- Groups that are held back because a job of theirs has failed, with on_group_failure => 'hold'.
+-- Ends of jobs insert rows, and never wait for each other; two may hold one group.
+CREATE TABLE defer.group_hold (
+	kind		"char" NOT NULL,
+	id			integer NOT NULL,
+	group_key	text NOT NULL,
+	group_hash	bigint NOT NULL,
+	job_id		bigint NOT NULL,
+	owner		regrole NOT NULL,
+	at			timestamptz NOT NULL
+);
+CREATE INDEX group_hold_idx ON defer.group_hold (kind, id, group_hash);
+COMMENT ON TABLE defer.group_hold IS
+	'groups that wait for defer.release_group(), as a job of theirs has failed; look at defer.groups instead';
+COMMENT ON COLUMN defer.group_hold.kind IS 'f of a function, q of a queue';
+COMMENT ON COLUMN defer.group_hold.id IS 'number of the function or queue';
+COMMENT ON COLUMN defer.group_hold.group_hash IS 'as in defer.group_setting';
+COMMENT ON COLUMN defer.group_hold.job_id IS 'the job that has failed';
+COMMENT ON COLUMN defer.group_hold.owner IS 'of that job';
 
 -- Written before an attempt begins that has taken a token, where the next one is more than
 -- ten seconds off; read when a server starts.  It is not dumped: a copy begins anew.
@@ -859,6 +889,8 @@ SELECT pg_catalog.pg_extension_config_dump('defer.task_creator',
 SELECT pg_catalog.pg_extension_config_dump('defer.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('defer.group_setting', '');
+SELECT pg_catalog.pg_extension_config_dump('defer.group_hold',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.endpoint',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner)');
 SELECT pg_catalog.pg_extension_config_dump('defer.endpoint_id_seq', '');

@@ -118,7 +118,8 @@ COMMENT ON FUNCTION defer.live_sample(integer) IS
 CREATE VIEW defer.settings WITH (security_barrier) AS
 SELECT 'function' AS kind, f.signature AS name, NULL::name AS owner, NULL::name[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
 	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit,
-	f.group_by, f.group_concurrency, f.rate, f.rate_burst, f.group_rate, f.group_rate_burst, NULL::integer AS reserved
+	f.group_by, f.group_concurrency, f.rate, f.rate_burst, f.group_rate, f.group_rate_burst, f.group_order, f.on_group_failure,
+	NULL::integer AS reserved
   FROM defer.function f WHERE defer.may_see(f.owner) OR defer.may_configure(f.signature)
 UNION ALL
 SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
@@ -128,7 +129,7 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 	END,
 	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
 	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by, q.group_concurrency,
-	q.rate, q.rate_burst, q.group_rate, q.group_rate_burst, q.reserved
+	q.rate, q.rate_burst, q.group_rate, q.group_rate_burst, q.group_order, q.on_group_failure, q.reserved
   FROM (SELECT text 'default' AS name
 		UNION
 		SELECT v.name FROM defer.queue v
@@ -157,17 +158,21 @@ COMMENT ON VIEW defer.tasks IS
 
 -- Under the function and in the queue: each can have settings of its own for the group
 CREATE VIEW defer.groups WITH (security_barrier) AS
-SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying, l.oldest_ready,
-	NULLIF(COALESCE(g.concurrency, s.group_concurrency), -1) AS concurrency,
+SELECT kind, name, group_key, COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.queued, 0) AS queued,
+	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying, COALESCE(l.waiting, 0) AS waiting,
+	l.oldest_ready,
+	CASE WHEN s.group_order = 'strict' THEN 1 ELSE NULLIF(COALESCE(g.concurrency, s.group_concurrency), -1) END AS concurrency,
 	NULLIF(COALESCE(g.rate, s.group_rate), 'none') AS rate,
-	CASE WHEN COALESCE(g.rate, s.group_rate) IS NOT NULL THEN defer.next_token(l.kind, l.name, l.group_key) END AS next_token,
+	CASE WHEN COALESCE(g.rate, s.group_rate) IS NOT NULL THEN defer.next_token(kind, name, group_key) END AS next_token,
 	COALESCE(g.paused, false) AS paused, g.reason, COALESCE(g.weight, 1) AS weight,
-	CASE WHEN l.kind = 'queue' THEN defer.group_share(l.name, l.group_key) END AS share
+	CASE WHEN kind = 'queue' THEN defer.group_share(name, group_key) END AS share,
+	s.group_order, g.held_since, CASE WHEN defer.may_see(g.held_owner) THEN g.held_by END AS held_by
   FROM (SELECT 'function' AS kind, j.function AS name, j.group_key,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'queued') AS queued,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'running') AS running,
 			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying') AS retrying,
+			pg_catalog.count(*) FILTER (WHERE j.state = 'waiting') AS waiting,
 			pg_catalog.min(j.run_at) FILTER (WHERE j.ready) AS oldest_ready
 		  FROM defer.live_jobs j WHERE j.group_key IS NOT NULL GROUP BY j.function, j.group_key
 		UNION ALL
@@ -176,15 +181,26 @@ SELECT l.kind, l.name, l.group_key, l.scheduled, l.queued, l.running, l.retrying
 			pg_catalog.count(*) FILTER (WHERE j.state = 'queued'),
 			pg_catalog.count(*) FILTER (WHERE j.state = 'running'),
 			pg_catalog.count(*) FILTER (WHERE j.state = 'retrying'),
+			pg_catalog.count(*) FILTER (WHERE j.state = 'waiting'),
 			pg_catalog.min(j.run_at) FILTER (WHERE j.ready)
 		  FROM defer.live_jobs j WHERE j.group_key IS NOT NULL GROUP BY j.queue, j.group_key) l
-  LEFT JOIN (SELECT 'function' AS kind, "char" 'f' AS of, f.id, f.signature AS name, f.group_concurrency, f.group_rate
+  FULL JOIN (SELECT c.what AS kind, c.name, group_key, c.mine, p.concurrency, p.rate, p.paused, p.reason, p.weight,
+			h.at AS held_since, h.job_id AS held_by, h.owner AS held_owner
+		  FROM defer.group_setting p
+		  FULL JOIN (SELECT DISTINCT ON (o.kind, o.id, o.group_key) o.kind, o.id, o.group_key, o.at, o.job_id, o.owner
+				  FROM defer.group_hold o ORDER BY o.kind, o.id, o.group_key, o.at, o.job_id) h USING (kind, id, group_key)
+		  JOIN (SELECT 'function' AS what, "char" 'f' AS of, f.id AS number, f.signature AS name,
+					defer.may_see(f.owner) OR defer.may_configure(f.signature) AS mine FROM defer.function f
+				UNION ALL
+				SELECT 'queue', 'q', q.id, q.name, defer.may_see(q.owner) FROM defer.queue q) c ON c.of = kind AND c.number = id)
+		g USING (kind, name, group_key)
+  LEFT JOIN (SELECT 'function' AS kind, f.signature AS name, f.group_concurrency, f.group_rate, f.group_order
 		  FROM defer.function f
 		UNION ALL
-		SELECT 'queue', 'q', q.id, q.name, q.group_concurrency, q.group_rate FROM defer.queue q) s ON s.kind = l.kind AND s.name = l.name
-  LEFT JOIN defer.group_setting g ON g.kind = s.of AND g.id = s.id AND g.group_key = l.group_key;
+		SELECT 'queue', q.name, q.group_concurrency, q.group_rate, q.group_order FROM defer.queue q) s USING (kind, name)
+ WHERE l.queued IS NOT NULL OR g.mine;
 COMMENT ON VIEW defer.groups IS
-	'groups that have unfinished jobs of yours, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying: jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; rate: attempts of it that begin, NULL without limit; next_token: when the next one may, NULL if now; paused, reason, weight: by defer.set_group(). share: of the worker time that jobs of your roles took in the last minute, beside those of other groups of the queue; queues without limits count as one; NULL: none, or not known';
+	'groups that have unfinished jobs of yours, and those with settings of their own that are yours or held, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying, waiting (for other jobs): jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; rate: attempts of it that begin, NULL without limit; next_token: when the next one may, NULL if now; paused, reason, weight: by defer.set_group(). share: of the worker time that jobs of your roles took in the last minute, beside those of other groups of the queue; queues without limits count as one; NULL: none, or not known. group_order: strict, its jobs run in the order of their ids. held_since, held_by: it waits for defer.release_group() since then, because that job has failed, NULL if you may not see that; NULL: it does not';
 
 CREATE VIEW defer.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at

@@ -40,6 +40,7 @@ static const char *const object_names[CAT_N] = {
 	[CAT_JOB_KEY_IDX] = "job_key_idx",
 	[CAT_JOB_SCHEDULE_IDX] = "job_schedule_idx",
 	[CAT_JOB_HELD_IDX] = "job_held_idx",
+	[CAT_JOB_ORDER_IDX] = "job_order_idx",
 	[CAT_JOB_ID_SEQ] = "job_id_seq",
 	[CAT_KEY_HOLD] = "key_hold",
 	[CAT_KEY_HOLD_PKEY] = "key_hold_pkey",
@@ -79,6 +80,7 @@ static const char *const object_names[CAT_N] = {
 	[CAT_ALERT_EVENT] = "alert_event",
 	[CAT_ALERT_FAILING] = "alert_failing",
 	[CAT_SCHEDULE_RESULT] = "schedule_result",
+	[CAT_GROUP_HOLD] = "group_hold",
 };
 
 static Oid	object_oids[CAT_N];

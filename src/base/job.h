@@ -83,6 +83,16 @@ typedef struct Job
 	char		waits;			/* WAITS_... */
 	TimestampTz not_before;		/* of a held or waiting one: run_at
 								 * afterwards; else NO_TIME */
+	int32		order_scope;	/* the jobs of its group run in order under
+								 * this queue or, below 0, function; 0: they
+								 * do not */
 } Job;
+
+/* The place of a job in the order of its group, before those of the same place by its id */
+static inline int64
+job_order(const Job *job)
+{
+	return job->rerun_of != 0 ? job->rerun_of : job->id;
+}
 
 #endif							/* DEFER_JOB_H */

@@ -37,6 +37,7 @@ static const Command *const commands[] = {
 	&command_reschedule,
 	&command_pause,
 	&command_resume,
+	&command_release,
 	&command_wait,
 	&command_metrics,
 #ifdef DEFER_DASHBOARD

@@ -55,6 +55,8 @@ static const SettingColumn function_columns[] = {
 	{"rate_burst", SETTING_BURST},
 	{"group_rate", SETTING_RATE},
 	{"group_rate_burst", SETTING_BURST},
+	{"group_order", SETTING_ORDER},
+	{"on_group_failure", SETTING_ON_FAILURE},
 };
 
 static const SettingTable function_table = {
@@ -211,7 +213,7 @@ setting_target_id(const SettingTarget *target)
 /*
  * defer.configure(function, queue, priority, max_attempts, initial_interval,
  * multiplier, max_interval, randomization, concurrency, at_limit,
- * max_duration, discard_after, group_by, group_concurrency, reset)
+ * max_duration, discard_after, group_by, group_concurrency, ..., reset)
  */
 Datum
 defer_configure(PG_FUNCTION_ARGS)

@@ -19,6 +19,7 @@
 #include "base/limits_key.h"
 #include "base/own_sql.h"
 #include "config/group_by.h"
+#include "config/group_hold.h"
 #include "config/group_settings.h"
 #include "config/rate_text.h"
 #include "config/setting_target.h"
@@ -31,22 +32,12 @@
 PG_FUNCTION_INFO_V1(defer_set_group);
 PG_FUNCTION_INFO_V1(defer_reset_group);
 
-/* A group of a function or queue */
-typedef struct GroupTarget
-{
-	char		kind;			/* 'f' or 'q' */
-	int32		id;
-	text	   *group_key;
-	int64		hash;
-} GroupTarget;
-
 /* ------------------------------------------------------------------------
  * Arguments
  * ------------------------------------------------------------------------ */
 
-/* Read group_key, function and queue; the row of the function or queue is locked */
-static GroupTarget
-read_target(FunctionCallInfo fcinfo)
+GroupTarget
+group_target_read(FunctionCallInfo fcinfo)
 {
 	GroupTarget target;
 
@@ -155,6 +146,7 @@ group_settings_delete(char kind, int32 id)
 	(void) own_sql_run("DELETE FROM defer.group_setting g WHERE g.kind OPERATOR(pg_catalog.=) $1"
 					   " AND g.id OPERATOR(pg_catalog.=) $2",
 					   lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	group_holds_delete(kind, id);
 }
 
 void
@@ -222,8 +214,9 @@ one_of_function(const Job *job, bool same_group)
 		return NULL;
 	if (function.concurrency == 1)
 		return psprintf("function %s", name);
-	if (same_group && one_of_group(job->group_key, 'f', function.id, function.group_concurrency,
-								   function.group_overrides))
+	if (same_group && (function.group_order != GROUP_ORDER_NONE ||
+					   one_of_group(job->group_key, 'f', function.id, function.group_concurrency,
+									function.group_overrides)))
 		return psprintf("group \"%s\" of function %s", text_to_cstring(job->group_key), name);
 	return NULL;
 }
@@ -236,8 +229,9 @@ one_of_queue(const Job *job, bool same_group)
 
 	if (queue.concurrency == 1)
 		return psprintf("queue \"%s\"", name);
-	if (same_group && one_of_group(job->group_key, 'q', queue.id, queue.group_concurrency,
-								   queue.group_overrides))
+	if (same_group && (queue.group_order != GROUP_ORDER_NONE ||
+					   one_of_group(job->group_key, 'q', queue.id, queue.group_concurrency,
+									queue.group_overrides)))
 		return psprintf("group \"%s\" in queue \"%s\"", text_to_cstring(job->group_key), name);
 	return NULL;
 }
@@ -290,7 +284,7 @@ defer_set_group(PG_FUNCTION_ARGS)
 		(void) rate_interval_of_text("rate", text_to_cstring(PG_GETARG_TEXT_PP(7)));
 	warn_if_not_preloaded();
 	memset(nulls, ' ', sizeof(nulls));
-	target = read_target(fcinfo);
+	target = group_target_read(fcinfo);
 	values[0] = CharGetDatum(target.kind);
 	values[1] = Int32GetDatum(target.id);
 	values[2] = PointerGetDatum(target.group_key);
@@ -324,7 +318,7 @@ defer_reset_group(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
 	Datum		values[lengthof(types)];
-	GroupTarget target = read_target(fcinfo);
+	GroupTarget target = group_target_read(fcinfo);
 	uint64		deleted;
 	OwnSql		own;
 

@@ -7,7 +7,24 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+
 struct Job;
+
+/* A group of a function or queue */
+typedef struct GroupTarget
+{
+	char		kind;			/* 'f' or 'q' */
+	int32		id;
+	text	   *group_key;
+	int64		hash;
+} GroupTarget;
+
+/*
+ * Read the arguments group_key, function and queue of a function, in this order.  The row of
+ * the function or queue is locked; error if it is not the caller's.
+ */
+extern GroupTarget group_target_read(FunctionCallInfo fcinfo);
 
 /* A group of a function or queue, as defer.set_group() has made it */
 typedef struct GroupSettings
@@ -29,7 +46,8 @@ extern void group_settings_read(char kind, int32 id, const char *group_key, Grou
  */
 extern char *settings_limit_of_one(const struct Job *holder, const struct Job *job);
 
-/* Delete those of a function ('f') or queue ('q') that is deleted; in SPI, as its owner */
+/* Delete those of a function ('f') or queue ('q') that is deleted, and what holds them; in SPI,
+ * as its owner */
 extern void group_settings_delete(char kind, int32 id);
 
 #endif							/* GROUP_SETTINGS_H */

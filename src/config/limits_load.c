@@ -105,6 +105,7 @@ read_values(const char *sql, char kind, LimitValue *values, int n)
 			values[i].group_overrides = DatumGetBool(value_of(row, 5));
 			values[i].rate = rate_of_row(row, 6);
 			values[i].group_rate = rate_of_row(row, 8);
+			values[i].strict = DatumGetBool(value_of(row, 10));
 		}
 	}
 }
@@ -113,14 +114,18 @@ read_values(const char *sql, char kind, LimitValue *values, int n)
 static void
 read_group_values(char kind, LimitValue *values, int n)
 {
-	char	   *sql = psprintf("SELECT s.id, s.group_hash, CASE WHEN s.paused THEN %d"
+	char	   *sql = psprintf("SELECT k.id, k.hash, CASE WHEN s.paused OR h.held THEN %d"
 							   " ELSE COALESCE(s.concurrency, %d) END, COALESCE(s.weight, 0), s.rate, 1"
 							   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, hash)"
-							   " JOIN defer.group_setting s ON s.kind OPERATOR(pg_catalog.=) '%c'"
+							   " CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM defer.group_hold o"
+							   " WHERE o.kind OPERATOR(pg_catalog.=) '%c' AND o.id OPERATOR(pg_catalog.=) k.id"
+							   " AND o.group_hash OPERATOR(pg_catalog.=) k.hash) AS held) h"
+							   " LEFT JOIN defer.group_setting s ON s.kind OPERATOR(pg_catalog.=) '%c'"
 							   " AND s.id OPERATOR(pg_catalog.=) k.id"
 							   " AND s.group_hash OPERATOR(pg_catalog.=) k.hash"
-							   " ORDER BY s.paused, s.concurrency DESC NULLS FIRST",
-							   LIMIT_PAUSED, LIMIT_INHERITED, kind);
+							   " WHERE s.id IS NOT NULL OR h.held"
+							   " ORDER BY s.paused NULLS FIRST, s.concurrency DESC NULLS FIRST",
+							   LIMIT_PAUSED, LIMIT_INHERITED, kind, kind);
 
 	/* the last one of a hash holds */
 	query(sql, kind, true, values, n);
@@ -179,15 +184,19 @@ load_some(LimitValue *values, int n)
 	SPI_connect();
 	read_values("SELECT f.id, CASE WHEN f.paused THEN 0 ELSE COALESCE(f.concurrency, -1) END,"
 				" f.at_limit IS NOT DISTINCT FROM 'cancel',"
-				" COALESCE(f.group_concurrency, -1), f.group_overrides, f.rate, COALESCE(f.rate_burst, 1),"
-				" f.group_rate, COALESCE(f.group_rate_burst, 1) FROM defer.function f"
+				" COALESCE(f.group_concurrency, -1), f.group_overrides OR EXISTS (SELECT FROM defer.group_hold h"
+				" WHERE h.kind OPERATOR(pg_catalog.=) 'f' AND h.id OPERATOR(pg_catalog.=) f.id), f.rate, COALESCE(f.rate_burst, 1),"
+				" f.group_rate, COALESCE(f.group_rate_burst, 1), f.group_order IS NOT DISTINCT FROM 'strict'"
+				" FROM defer.function f"
 				" WHERE f.id OPERATOR(pg_catalog.=) ANY ($1)", 'f', values, n);
 	read_values("SELECT q.id, CASE WHEN q.paused THEN 0 ELSE COALESCE(q.concurrency, -1) END,"
-				" false, COALESCE(q.group_concurrency, -1), q.group_overrides, q.rate, COALESCE(q.rate_burst, 1),"
-				" q.group_rate, COALESCE(q.group_rate_burst, 1) FROM defer.queue q"
+				" false, COALESCE(q.group_concurrency, -1), q.group_overrides OR EXISTS (SELECT FROM defer.group_hold h"
+				" WHERE h.kind OPERATOR(pg_catalog.=) 'q' AND h.id OPERATOR(pg_catalog.=) q.id), q.rate, COALESCE(q.rate_burst, 1),"
+				" q.group_rate, COALESCE(q.group_rate_burst, 1), q.group_order IS NOT DISTINCT FROM 'strict'"
+				" FROM defer.queue q"
 				" WHERE q.id OPERATOR(pg_catalog.=) ANY ($1)", 'q', values, n);
 	read_values("SELECT e.id, COALESCE(e.concurrency, -1), false, -1, false, e.rate, COALESCE(e.rate_burst, 1),"
-				" NULL::text, 1 FROM defer.endpoint e WHERE e.id OPERATOR(pg_catalog.=) ANY ($1)",
+				" NULL::text, 1, false FROM defer.endpoint e WHERE e.id OPERATOR(pg_catalog.=) ANY ($1)",
 				'e', values, n);
 	read_group_values('f', values, n);
 	read_group_values('q', values, n);

@@ -58,6 +58,8 @@ static const SettingColumn queue_columns[] = {
 	{"rate_burst", SETTING_BURST},
 	{"group_rate", SETTING_RATE},
 	{"group_rate_burst", SETTING_BURST},
+	{"group_order", SETTING_ORDER},
+	{"on_group_failure", SETTING_ON_FAILURE},
 	{"reserved", SETTING_RESERVED},
 };
 

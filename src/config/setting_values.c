@@ -23,6 +23,7 @@
 #include "base/compat.h"
 #include "base/own_sql.h"
 #include "config/group_by.h"
+#include "config/group_hold.h"
 #include "config/queue_access.h"
 #include "config/rate_text.h"
 #include "config/setting_values.h"
@@ -76,6 +77,19 @@ check_reserved(int32 value)
 				 errdetail("Only superusers can keep workers for a queue: these are taken from all databases of the server.")));
 }
 
+/* The value is one of two words */
+static void
+check_word(const SettingColumn *column, Datum value, const char *one, const char *other)
+{
+	char	   *what = TextDatumGetCString(value);
+
+	if (strcmp(what, one) != 0 && strcmp(what, other) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\": \"%s\"", column->name, what),
+				 errhint("Valid values are \"%s\" and \"%s\".", one, other)));
+}
+
 static void
 check_value(const SettingColumn *column, Datum value)
 {
@@ -85,16 +99,14 @@ check_value(const SettingColumn *column, Datum value)
 			(void) queue_check_usable(TextDatumGetCString(value), GetUserId());
 			break;
 		case SETTING_AT_LIMIT:
-			{
-				char	   *what = TextDatumGetCString(value);
-
-				if (strcmp(what, "keep") != 0 && strcmp(what, "cancel") != 0)
-					ereport(ERROR,
-							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							 errmsg("invalid value for \"%s\": \"%s\"", column->name, what),
-							 errhint("Valid values are \"keep\" and \"cancel\".")));
-				break;
-			}
+			check_word(column, value, "keep", "cancel");
+			break;
+		case SETTING_ORDER:
+			check_word(column, value, "strict", "none");
+			break;
+		case SETTING_ON_FAILURE:
+			check_word(column, value, "skip", "hold");
+			break;
 		case SETTING_PRIORITY:
 			break;				/* any */
 		case SETTING_COUNT:
@@ -171,6 +183,8 @@ column_type(SettingType type)
 		case SETTING_AT_LIMIT:
 		case SETTING_GROUP_BY:
 		case SETTING_RATE:
+		case SETTING_ORDER:
+		case SETTING_ON_FAILURE:
 			return TEXTOID;
 		case SETTING_PRIORITY:
 		case SETTING_COUNT:
@@ -188,7 +202,10 @@ column_type(SettingType type)
 	pg_unreachable();
 }
 
-/* Read what a statement has returned of a row: its limit, and whether it has a rate */
+/*
+ * Read what a statement has returned of a row: its limit, whether it has a rate and an
+ * order, and whether jobs over the limit are cancelled
+ */
 static void
 read_limit(SettingRow *row)
 {
@@ -198,6 +215,8 @@ read_limit(SettingRow *row)
 
 	row->limit = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
 	row->rated = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
+	row->strict = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
+	row->cancels = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
 }
 
 /*
@@ -242,6 +261,23 @@ read_row(const SettingTable *table, text *key, SettingRow *row)
 	return true;
 }
 
+/* Raise an error if the row has settings that make no sense together */
+static void
+check_order(const SettingTable *table, FunctionCallInfo fcinfo, int first, const SettingRow *row)
+{
+	if (row->strict && row->cancels)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"group_order\" cannot be \"strict\" where \"at_limit\" is \"cancel\""),
+				 errhint("Jobs that wait for those before them would be cancelled.")));
+	if (fcinfo != NULL && !row->strict &&
+		!PG_ARGISNULL(setting_argument(table, first, "on_group_failure")))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"on_group_failure\" needs \"group_order\""),
+				 errhint("Set group_order => 'strict', too.")));
+}
+
 bool
 setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcinfo, int first,
 					 bool reset, const bool *paused, SettingRow *row)
@@ -277,12 +313,18 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 	}
 	appendStringInfo(&sql, " WHERE t.%s OPERATOR(pg_catalog.=) $1"
 					 " RETURNING CASE WHEN t.paused THEN 0 ELSE COALESCE(t.concurrency, -1) END,"
-					 " t.rate IS NOT NULL OR t.group_rate IS NOT NULL", table->key);
+					 " t.rate IS NOT NULL OR t.group_rate IS NOT NULL,"
+					 " t.group_order IS NOT DISTINCT FROM 'strict', %s", table->key,
+					 table->limit_kind == 'f' ? "t.at_limit IS NOT DISTINCT FROM 'cancel'" :
+					 "false");
 	if (own_sql_run(sql.data, NFIXED + table->ncolumns, types, values, nulls,
 					SPI_OK_UPDATE_RETURNING) != 1)
 		elog(ERROR, "row of defer.%s has gone", table->name);
 	read_limit(row);
 	SPI_freetuptable(SPI_tuptable);
+	check_order(table, fcinfo, first, row);
+	if (!row->strict)
+		group_holds_delete(table->limit_kind, row->id);
 
 	settings_invalidate();
 	xact_notify_limit(table->limit_kind, row->id, row->limit, row->rated);

@@ -25,7 +25,9 @@ typedef enum SettingType
 	SETTING_GROUP_BY,			/* text: a parameter, or metadata.<name> */
 	SETTING_RATE,				/* text: see config/rate_text.h */
 	SETTING_BURST,				/* integer, 1 to RATE_BURST_MAX */
-	SETTING_RESERVED			/* integer, 0 or more; of queues */
+	SETTING_RESERVED,			/* integer, 0 or more; of queues */
+	SETTING_ORDER,				/* text: strict or none */
+	SETTING_ON_FAILURE			/* text: skip or hold */
 } SettingType;
 
 /* A column, which is the SQL function's parameter of that name, too */
@@ -51,6 +53,8 @@ typedef struct SettingRow
 	int32		id;
 	int32		limit;			/* LIMIT_NONE, LIMIT_PAUSED or more */
 	bool		rated;			/* it has a rate */
+	bool		strict;			/* group_order */
+	bool		cancels;		/* at_limit */
 } SettingRow;
 
 /*

@@ -41,17 +41,19 @@ enum
 	FN_ID = 1, FN_SIGNATURE, FN_QUEUE, FN_PRIORITY, FN_MAX_ATTEMPTS, FN_INITIAL_INTERVAL,
 	FN_MULTIPLIER, FN_MAX_INTERVAL, FN_RANDOMIZATION, FN_MAX_DURATION, FN_DISCARD_AFTER,
 	FN_CONCURRENCY, FN_AT_LIMIT, FN_PAUSED, FN_OWNER, FN_MISSING_SINCE, FN_GROUP_BY,
-	FN_GROUP_CONCURRENCY, FN_GROUP_OVERRIDES, FN_RATE, FN_RATE_BURST, FN_GROUP_RATE
+	FN_GROUP_CONCURRENCY, FN_GROUP_OVERRIDES, FN_RATE, FN_RATE_BURST, FN_GROUP_RATE,
+	FN_GROUP_RATE_BURST, FN_GROUP_ORDER, FN_ON_GROUP_FAILURE
 };
 
 static const char *const function_columns[] = {
 	"id", "signature", "queue", "priority", "max_attempts", "initial_interval",
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
 	"concurrency", "at_limit", "paused", "owner", "missing_since", "group_by",
-	"group_concurrency", "group_overrides", "rate", "rate_burst", "group_rate"
+	"group_concurrency", "group_overrides", "rate", "rate_burst", "group_rate",
+	"group_rate_burst", "group_order", "on_group_failure"
 };
 
-StaticAssertDecl(lengthof(function_columns) == FN_GROUP_RATE, "a name for each column");
+StaticAssertDecl(lengthof(function_columns) == FN_ON_GROUP_FAILURE, "a name for each column");
 
 /* Columns of defer.queue */
 enum
@@ -59,17 +61,19 @@ enum
 	QU_ID = 1, QU_NAME, QU_OWNER, QU_GRANTED, QU_PRIORITY, QU_MAX_ATTEMPTS, QU_INITIAL_INTERVAL,
 	QU_MULTIPLIER, QU_MAX_INTERVAL, QU_RANDOMIZATION, QU_MAX_DURATION, QU_DISCARD_AFTER,
 	QU_CONCURRENCY, QU_PAUSED, QU_GROUP_BY, QU_GROUP_CONCURRENCY, QU_GROUP_OVERRIDES, QU_RATE,
-	QU_RATE_BURST, QU_GROUP_RATE, QU_GROUP_RATE_BURST, QU_RESERVED
+	QU_RATE_BURST, QU_GROUP_RATE, QU_GROUP_RATE_BURST, QU_RESERVED, QU_GROUP_ORDER,
+	QU_ON_GROUP_FAILURE
 };
 
 static const char *const queue_columns[] = {
 	"id", "name", "owner", "granted", "priority", "max_attempts", "initial_interval",
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after",
 	"concurrency", "paused", "group_by", "group_concurrency", "group_overrides", "rate",
-	"rate_burst", "group_rate", "group_rate_burst", "reserved"
+	"rate_burst", "group_rate", "group_rate_burst", "reserved", "group_order",
+	"on_group_failure"
 };
 
-StaticAssertDecl(lengthof(queue_columns) == QU_RESERVED, "a name for each column");
+StaticAssertDecl(lengthof(queue_columns) == QU_ON_GROUP_FAILURE, "a name for each column");
 
 /* Columns of defer.endpoint; those with secrets are left alone */
 enum
@@ -265,6 +269,18 @@ rate_column(const Row *row, AttrNumber number)
 	return rate == NULL || strcmp(rate, "none") == 0 ? NULL : rate;
 }
 
+/* Two columns say it: group_order, and on_group_failure behind it */
+static GroupOrder
+order_columns(const Row *row, AttrNumber first)
+{
+	char	   *order = text_column(row, first);
+	char	   *failure = text_column(row, first + 1);
+
+	if (order == NULL || strcmp(order, "strict") != 0)
+		return GROUP_ORDER_NONE;
+	return failure != NULL && strcmp(failure, "hold") == 0 ? GROUP_ORDER_HOLD : GROUP_ORDER_SKIP;
+}
+
 static void
 policy_unset(JobPolicy *policy)
 {
@@ -299,6 +315,7 @@ read_function(const Row *row, FunctionSettings *settings)
 	settings->group_overrides = bool_column(row, FN_GROUP_OVERRIDES);
 	settings->rate = rate_column(row, FN_RATE);
 	settings->group_rate = rate_column(row, FN_GROUP_RATE);
+	settings->group_order = order_columns(row, FN_GROUP_ORDER);
 	settings->cancel_at_limit = at_limit != NULL && strcmp(at_limit, "cancel") == 0;
 	settings->paused = bool_column(row, FN_PAUSED);
 	settings->priority = int_column(row, FN_PRIORITY, 0);
@@ -327,6 +344,7 @@ read_queue(const Row *row, QueueSettings *settings)
 	settings->group_overrides = bool_column(row, QU_GROUP_OVERRIDES);
 	settings->rate = rate_column(row, QU_RATE);
 	settings->group_rate = rate_column(row, QU_GROUP_RATE);
+	settings->group_order = order_columns(row, QU_GROUP_ORDER);
 	settings->reserved = int_column(row, QU_RESERVED, 0);
 	settings->paused = bool_column(row, QU_PAUSED);
 	settings->priority = int_column(row, QU_PRIORITY, 0);

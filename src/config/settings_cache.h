@@ -8,6 +8,14 @@
 #include "base/job.h"
 #include "pure/retry_policy.h"
 
+/* Whether the jobs of a group run in order, and what a failed one does to those after it */
+typedef enum GroupOrder
+{
+	GROUP_ORDER_NONE = 0,
+	GROUP_ORDER_SKIP,			/* strict; a failed job is passed over */
+	GROUP_ORDER_HOLD			/* strict; it holds back those after it */
+} GroupOrder;
+
 /* A row of defer.function.  A column that is NULL there is false in has_... */
 typedef struct FunctionSettings
 {
@@ -20,6 +28,7 @@ typedef struct FunctionSettings
 	bool		group_overrides;	/* some groups have settings of their own */
 	char	   *rate;			/* NULL: no limit */
 	char	   *group_rate;		/* of each group; NULL: no limit */
+	GroupOrder	group_order;
 	bool		cancel_at_limit;
 	bool		paused;
 	bool		has_priority;
@@ -44,6 +53,7 @@ typedef struct QueueSettings
 	bool		group_overrides;	/* some groups have settings of their own */
 	char	   *rate;			/* NULL: no limit */
 	char	   *group_rate;		/* of each group; NULL: no limit */
+	GroupOrder	group_order;
 	int32		reserved;		/* workers that are kept for it; 0: none */
 	bool		paused;
 	bool		has_priority;
@@ -65,6 +75,7 @@ typedef struct JobLimits
 	LimitScopes without;		/* of a job without a group */
 	LimitScopes with;			/* of one with: "group" is to be set */
 	int64		kinds;			/* of LIMITS_KEY_KINDS */
+	int32		order_scope;	/* of a job with a group: see struct Job */
 } JobLimits;
 
 extern void settings_limits(const char *signature, const char *queue, JobLimits *limits);
@@ -76,7 +87,7 @@ extern void settings_limits(const char *signature, const char *queue, JobLimits 
 extern int64 settings_scopes_of_job(const JobLimits *limits, const text *group,
 									int32 endpoint_id, LimitScopes *scopes);
 
-/* Set limits_key and scopes of a job by its function, queue, group and endpoint */
+/* Set limits_key, scopes and order_scope of a job by its function, queue, group and endpoint */
 extern void settings_set_limits(Job *job);
 
 /*

@@ -11,6 +11,7 @@
 #include "base/jsonb_util.h"
 #include "base/limits_key.h"
 #include "config/endpoint_settings.h"
+#include "config/group_hold.h"
 #include "config/settings_cache.h"
 
 /*
@@ -25,13 +26,14 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 	bool		of_function = task || function->paused || function->concurrency >= 0 ||
 		function->rate != NULL;
 	bool		function_groups = function->group_concurrency >= 0 || function->group_overrides ||
-		function->group_rate != NULL;
+		function->group_rate != NULL || function->group_order != GROUP_ORDER_NONE;
+	const bool	function_order = function->group_order != GROUP_ORDER_NONE;
 	int32		function_id = function->id;
 	const QueueSettings *settings = queue_settings(queue);
 	bool		of_queue = task || settings->paused || settings->concurrency >= 0 ||
 		settings->rate != NULL || settings->reserved > 0;
 	bool		queue_groups = settings->group_concurrency >= 0 || settings->group_overrides ||
-		settings->group_rate != NULL;
+		settings->group_rate != NULL || settings->group_order != GROUP_ORDER_NONE;
 
 	limits->without = (LimitScopes)
 	{
@@ -43,6 +45,10 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 		.function_id = of_function || function_groups ? function_id : 0,
 			.queue_id = of_queue || queue_groups ? settings->id : 0
 	};
+
+	/* the queue's order has all jobs of the function that it has, and others */
+	limits->order_scope = settings->group_order != GROUP_ORDER_NONE ? settings->id :
+		function_order ? -function_id : 0;
 	limits->kinds = task ? LIMITS_KEY_TASK :
 		(name_is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
 		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
@@ -97,22 +103,44 @@ void
 settings_set_limits(Job *job)
 {
 	JobLimits	limits;
-
+	int32		order_scope;
 	int32		endpoint_id = 0;
 
 	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
 	if (LIMITS_KEY_IS_DELIVERY(limits.kinds))
 		endpoint_id = settings_limited_endpoint(job->args, job->owner);
 	job->limits_key = settings_scopes_of_job(&limits, job->group_key, endpoint_id, &job->scopes);
+	order_scope = job->group_key != NULL ? limits.order_scope : 0;
+	if (job->order_scope != 0 && job->order_scope != order_scope)
+		group_order_left(job);
+	job->order_scope = order_scope;
 }
 
 void
 settings_set_scopes(Job *job)
 {
 	const int64 limits_key = job->limits_key;
+	const int32 order_scope = job->order_scope;
 
 	job->scopes = limit_scopes_of_key(limits_key);
+	job->order_scope = 0;
 	if (LIMITS_KEY_IS_HASHED(limits_key))
 		settings_set_limits(job);
 	job->limits_key = limits_key;
+	job->order_scope = order_scope;
+}
+
+bool
+group_order_holds(const Job *job)
+{
+	const FunctionSettings *function;
+	const QueueSettings *queue;
+
+	if (job->order_scope > 0)
+	{
+		queue = queue_settings(text_to_cstring(job->queue));
+		return queue->id == job->order_scope && queue->group_order == GROUP_ORDER_HOLD;
+	}
+	function = function_settings(text_to_cstring(job->function));
+	return function->id == -job->order_scope && function->group_order == GROUP_ORDER_HOLD;
 }

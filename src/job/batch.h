@@ -48,6 +48,7 @@ typedef struct Batch
 											 * group */
 	FairCharge	charges[READY_CLAIM_MAX];	/* of these */
 	bool		rated[READY_CLAIM_MAX]; /* a limit of its jobs may have a rate */
+	bool		ordered[READY_CLAIM_MAX];	/* its jobs run in order */
 	bool		counted[READY_CLAIM_MAX];	/* the claim has counted them: see
 											 * shmem/rates.c */
 	Size		bytes;			/* about so much memory */
@@ -125,7 +126,9 @@ extern void batch_effects_persist(void);
 /* job/batch_entries.c: the entry of a job in this worker's slot */
 extern bool batch_start_job(int index, TimestampTz now);
 extern TokenOutcome batch_take_token(int index, const LimitScopes *scopes, Token *token);
-extern void batch_end_job(void);
+
+/* "succeeded": else jobs after it in the order of its group do not begin */
+extern void batch_end_job(bool succeeded);
 
 /*
  * The job that this worker runs is about to commit that it waits: it can be cancelled

@@ -67,6 +67,7 @@ batch_publish(const Batch *new_batch)
 		my_worker->groups[i] = (BatchGroup) {0};
 		my_worker->groups[i].group = new_batch->groups[i];
 		my_worker->groups[i].counted = new_batch->counted[i];
+		my_worker->groups[i].ordered = new_batch->ordered[i];
 	}
 	LWLockRelease(my_worker->lock);
 }
@@ -105,6 +106,18 @@ batch_entry_uncount(WorkerSlot *slot, BatchEntry *entry)
 		return false;
 	entry->counted = false;
 	return uncount(slot, &slot->groups[entry->group], 1);
+}
+
+/*
+ * An entry is taken out, or has not succeeded: if its group has an order those after it are
+ * not begun by this batch.  The caller holds the slot's lock.
+ */
+static void
+break_order(WorkerSlot *slot, const BatchEntry *entry)
+{
+	BatchGroup *group = &slot->groups[entry->group];
+
+	group->broken = group->broken || group->ordered;
 }
 
 /*
@@ -206,7 +219,26 @@ batch_take_token(int index, const LimitScopes *scopes, Token *token)
 	return outcome;
 }
 
-/* Begin a job of the batch; false: it was stolen or withdrawn */
+/*
+ * A waiting entry of this worker is not begun: finalizing the batch sets the job free.
+ * The caller holds the slot's lock.  True: see batch_places_released().
+ */
+static bool
+leave_entry(int index)
+{
+	BatchEntry *entry = &my_worker->entries[index];
+	bool		waited;
+
+	if (entry->state != ENTRY_WAITING)
+		return false;
+	entry->state = ENTRY_WITHDRAWN;
+	my_worker->nwaiting--;
+	break_order(my_worker, entry);
+	waited = batch_entry_uncount(my_worker, entry);
+	return leave_group(my_worker, entry) || waited;
+}
+
+/* Begin a job of the batch; false: it was stolen or withdrawn, or is not the next in order */
 bool
 batch_start_job(int index, TimestampTz now)
 {
@@ -214,7 +246,9 @@ batch_start_job(int index, TimestampTz now)
 	bool		waited = false;
 
 	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	if (my_worker->entries[index].state == ENTRY_WAITING)
+	if (my_worker->groups[my_worker->entries[index].group].broken)
+		waited = leave_entry(index);
+	else if (my_worker->entries[index].state == ENTRY_WAITING)
 	{
 		my_worker->entries[index].state = ENTRY_STARTED;
 		my_worker->nwaiting--;
@@ -246,7 +280,7 @@ batch_leave_running_job(void)
 }
 
 void
-batch_end_job(void)
+batch_end_job(bool succeeded)
 {
 	bool		waited = false;
 
@@ -254,7 +288,11 @@ batch_end_job(void)
 	my_worker->current_job = 0;
 	my_worker->cancel_job = 0;
 	if (started >= 0)
+	{
+		if (!succeeded)
+			break_order(my_worker, &my_worker->entries[started]);
 		waited = leave_group(my_worker, &my_worker->entries[started]);
+	}
 	started = -1;
 	LWLockRelease(my_worker->lock);
 	batch_places_released(waited);
@@ -264,16 +302,10 @@ batch_end_job(void)
 void
 batch_leave_job(int index)
 {
-	bool		waited = false;
+	bool		waited;
 
 	LWLockAcquire(my_worker->lock, LW_EXCLUSIVE);
-	if (my_worker->entries[index].state == ENTRY_WAITING)
-	{
-		my_worker->entries[index].state = ENTRY_WITHDRAWN;
-		my_worker->nwaiting--;
-		waited = batch_entry_uncount(my_worker, &my_worker->entries[index]);
-		waited = leave_group(my_worker, &my_worker->entries[index]) || waited;
-	}
+	waited = leave_entry(index);
 	LWLockRelease(my_worker->lock);
 	batch_places_released(waited);
 }
@@ -320,6 +352,7 @@ batch_withdraw(int64 job_id)
 			if (entry->state == ENTRY_WAITING)
 			{
 				slot->nwaiting--;
+				break_order(slot, entry);
 				waited = batch_entry_uncount(slot, entry) || waited;
 				waited = leave_group(slot, entry) || waited;
 			}

@@ -45,8 +45,7 @@
 #include "table/job_row.h"
 #include "table/job_table.h"
 
-/* Most that one claim reads: bytes of arguments, rows that it moves or discards */
-#define CLAIM_BYTES			(4 * 1024 * 1024)
+/* Most rows that one claim moves or discards */
 #define CLAIM_OTHER_ROWS	1000
 
 /*
@@ -123,13 +122,15 @@ typedef struct ClaimScan
 	bool		at_locked;		/* it stopped because too many rows are locked */
 	bool		other_limits;	/* or at a row with ROW_OTHER_LIMITS: */
 	LimitScopes needs;			/* its limits */
+	bool		in_order;		/* jobs were taken in the order of their group */
+	int			hint;			/* of them: the next is likely to be met */
 } ClaimScan;
 
 /* Count a row, and remember it if it is to be looked at again */
 static void
 note_row(ClaimScan *result, ScanAction action, ReadyKey key, int *ndone, int *nlocked)
 {
-	if (action == ROW_DONE)
+	if (action == ROW_DONE || action == ROW_MOVED)
 		(*ndone)++;
 	if (action == ROW_LOCKED)
 		(*nlocked)++;
@@ -138,8 +139,51 @@ note_row(ClaimScan *result, ScanAction action, ReadyKey key, int *ndone, int *nl
 		result->postponed = key;
 }
 
+/* Check whether the batch has a job that the scan meets, which reads it as it was before */
+static bool
+batch_has(const Batch *new_batch, int64 id, ClaimScan *result)
+{
+	for (int i = 0; i < new_batch->njobs; i++)
+	{
+		int			at = (result->hint + i) % new_batch->njobs;
+
+		if (new_batch->jobs[at].job.id == id)
+		{
+			result->hint = at + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Deal with a row.  At the first one whose group has an order, the claim takes the first
+ * jobs of that order; what it meets afterwards is of these, or ends the scan.
+ */
+static ScanAction
+scan_row(Batch *new_batch, TupleTableSlot *slot, ReadyQueueChoice *choice, int max, int64 id,
+		 TimestampTz now, ClaimScan *result)
+{
+	ScanAction	action = ROW_IN_ORDER;
+
+	if (!result->in_order)
+		action = claim_row(new_batch, slot, &choice->scopes, false, now, &result->needs);
+	if (action != ROW_IN_ORDER)
+		return action;
+	if (!result->in_order)
+	{
+		result->in_order = true;
+		result->hint = new_batch->njobs;
+		action = claim_in_order(new_batch, slot, choice, max, 0, now, &result->needs);
+		choice->pause_after = choice->pause_after && action != ROW_MOVED;
+	}
+	if (batch_has(new_batch, id, result))
+		return ROW_CLAIMED;
+	return action == ROW_OTHER_LIMITS ? ROW_OTHER_LIMITS : ROW_STOP;
+}
+
 static void
-scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, TimestampTz now,
+scan_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, TimestampTz now,
 				 ClaimScan *result)
 {
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "defer claimed row",
@@ -158,12 +202,13 @@ scan_ready_queue(Batch *new_batch, const ReadyQueueChoice *choice, int max, Time
 		CHECK_FOR_INTERRUPTS();
 		key.run_at = DatumGetTimestampTz(slot_getattr(scan.slot, JOB_RUN_AT, &isnull));
 		key.id = DatumGetInt64(slot_getattr(scan.slot, JOB_ID, &isnull));
-		if (key.run_at <= now && new_batch->njobs < max && new_batch->bytes <= CLAIM_BYTES &&
-			ndone <= CLAIM_OTHER_ROWS && nlocked <= CLAIM_LOCKED_ROWS)
+		if (key.run_at <= now && ndone <= CLAIM_OTHER_ROWS && nlocked <= CLAIM_LOCKED_ROWS &&
+			(result->in_order ||
+			 (new_batch->njobs < max && new_batch->bytes <= CLAIM_BYTES)))
 		{
 			MemoryContext context = MemoryContextSwitchTo(row_context);
 
-			action = claim_row(new_batch, scan.slot, &choice->scopes, now, &result->needs);
+			action = scan_row(new_batch, scan.slot, choice, max, key.id, now, result);
 			MemoryContextSwitchTo(context);
 			MemoryContextReset(row_context);
 		}
@@ -192,6 +237,7 @@ begin_group(Batch *new_batch, int64 group, bool rated, bool counted)
 {
 	new_batch->charges[new_batch->ngroups] = (FairCharge) {group != 0, false, 0};
 	new_batch->rated[new_batch->ngroups] = rated;
+	new_batch->ordered[new_batch->ngroups] = false;
 	new_batch->counted[new_batch->ngroups] = counted;
 	new_batch->groups[new_batch->ngroups++] = group;
 }
@@ -205,6 +251,10 @@ claim_job(Batch *new_batch, const Job *wanted)
 {
 	const TimestampTz now = GetCurrentTimestamp();
 	TupleTableSlot *slot = table_slot_create(job_table()->rel, NULL);
+	ReadyQueueChoice queue = {
+		.owner = wanted->owner, .priority = wanted->priority, .limits_key = wanted->limits_key,
+		.scopes = wanted->scopes
+	};
 	ItemPointerData tid;
 	LimitScopes needs;
 	bool		isnull;
@@ -214,7 +264,14 @@ claim_job(Batch *new_batch, const Job *wanted)
 	if (job_tid(wanted->id, &tid, slot) &&
 		DatumGetTimestampTz(slot_getattr(slot, JOB_RUN_AT, &isnull)) <= now &&
 		DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) == wanted->limits_key)
-		taken = claim_row(new_batch, slot, &wanted->scopes, now, &needs) == ROW_CLAIMED;
+	{
+		ScanAction	action = claim_row(new_batch, slot, &wanted->scopes, false, now, &needs);
+
+		if (action == ROW_IN_ORDER)
+			action = claim_in_order(new_batch, slot, &queue, new_batch->njobs + 1, wanted->id,
+									now, &needs);
+		taken = action == ROW_CLAIMED;
+	}
 	ExecDropSingleTupleTableSlot(slot);
 	return taken;
 }
@@ -230,7 +287,7 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
 {
 	const int	before = new_batch->njobs;
 	ReadyQueueChoice from;
-	ClaimScan	result = {READY_KEY_NONE, READY_KEY_NONE, false, false};
+	ClaimScan	result = {.stopped = READY_KEY_NONE, .postponed = READY_KEY_NONE};
 	bool		resumed;
 	ReadyKey	next;
 
@@ -250,6 +307,10 @@ claim_ready_queue(Batch *new_batch, ReadyQueueChoice *choice, int max, Timestamp
 	from = *choice;
 	resumed = resume_behind_locked(&from, now);
 	scan_ready_queue(new_batch, &from, max, now, &result);
+	choice->behind = from.behind;
+	choice->behind_order = from.behind_order;
+	choice->behind_until = from.behind_until;
+	choice->pause_after = from.pause_after;
 	next = ready_key_before(result.postponed, result.stopped) ? result.postponed : result.stopped;
 	if (resumed)
 		next = choice->min_key;

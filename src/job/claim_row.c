@@ -39,11 +39,11 @@ limits_by_settings(const Job *job)
 }
 
 /*
- * Read what a job needs places under, by the settings as they are, from its row;
- * returns its limits_key by them.
+ * Read what a job needs places under, by the settings as they are, from its row, and the
+ * order_scope that it should have; returns its limits_key by them.
  */
 static int64
-needs_of_row(const Job *job, TupleTableSlot *slot, LimitScopes *needs)
+needs_of_row(const Job *job, TupleTableSlot *slot, LimitScopes *needs, int32 *order)
 {
 	const JobLimits *limits = limits_by_settings(job);
 	bool		isnull;
@@ -51,6 +51,7 @@ needs_of_row(const Job *job, TupleTableSlot *slot, LimitScopes *needs)
 	const		text *group = isnull ? NULL : DatumGetTextPP(value);
 	int32		endpoint_id = 0;
 
+	*order = isnull ? 0 : limits->order_scope;
 	if (LIMITS_KEY_IS_DELIVERY(limits->kinds))
 	{
 		value = slot_getattr(slot, JOB_ARGS, &isnull);
@@ -60,6 +61,16 @@ needs_of_row(const Job *job, TupleTableSlot *slot, LimitScopes *needs)
 																				  &isnull)));
 	}
 	return settings_scopes_of_job(limits, group, endpoint_id, needs);
+}
+
+/* Read the order_scope that a row has */
+static int32
+order_of_row(TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		scope = slot_getattr(slot, JOB_ORDER_SCOPE, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(scope);
 }
 
 /* A job that was not begun in time ends here */
@@ -75,9 +86,12 @@ discard_row(ItemPointer tid, TupleTableSlot *slot)
 	return ROW_DONE;
 }
 
-/* A job that has a limit by now goes into the ready queue of that limit */
+/*
+ * A job that has a limit by now goes into the ready queue of that limit, and one whose group
+ * has an order gets a place in it
+ */
 static ScanAction
-move_row(ItemPointer tid, TupleTableSlot *slot, const LimitScopes *needs, int64 limits_key)
+move_row(ItemPointer tid, TupleTableSlot *slot)
 {
 	Job			job;
 
@@ -85,11 +99,10 @@ move_row(ItemPointer tid, TupleTableSlot *slot, const LimitScopes *needs, int64 
 	if (!job_set_claim_at(tid, slot, 0, NULL))
 		return ROW_LOCKED;
 	CommandCounterIncrement();
-	job.limits_key = limits_key;
-	job.scopes = *needs;
+	settings_set_limits(&job);
 	job_update(&job);
 	xact_notify_job(&job);
-	return ROW_DONE;
+	return ROW_MOVED;
 }
 
 /* Copy a row that carries our claim now into the batch */
@@ -114,22 +127,30 @@ add_to_batch(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has)
  * not copied before that.
  */
 ScanAction
-claim_row(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has, TimestampTz now,
-		  LimitScopes *needs)
+claim_row(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has, bool in_order,
+		  TimestampTz now, LimitScopes *needs)
 {
 	ItemPointerData tid = slot->tts_tid;
 	Job			job;
 	int64		limits_key;
+	int32		order;
 
 	job_peek(&job, slot);
 	if (job.claim != 0)
 		return ROW_CLAIMED_BEFORE;
 	if (job.discard_at != NO_TIME && job.discard_at <= now && job.attempt == 0)
 		return discard_row(&tid, slot);
-	limits_key = needs_of_row(&job, slot, needs);
+	limits_key = needs_of_row(&job, slot, needs, &order);
 	if (!limit_scopes_cover(has, needs))
-		return limits_key != job.limits_key ? move_row(&tid, slot, needs, limits_key) :
+		return limits_key != job.limits_key ? move_row(&tid, slot) :
 			ROW_OTHER_LIMITS;
+	if (order != 0)
+	{
+		if (order != order_of_row(slot))
+			return move_row(&tid, slot);
+		if (!in_order)
+			return ROW_IN_ORDER;
+	}
 	if (job.suspect >= SUSPECT_ALONE && my_worker != NULL)
 	{
 		/* alone in its batch, and only if that is possible now */

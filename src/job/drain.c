@@ -102,6 +102,16 @@ find_ready(const Drain *drain, int64 *ids)
 						  " AND j.kind OPERATOR(pg_catalog.=) ANY ('{f,p,c}'::pg_catalog.\"char\"[])"
 						  " AND ($3 IS NULL OR j.queue OPERATOR(pg_catalog.=) $3)"
 						  " AND j.id OPERATOR(pg_catalog.<>) ALL ($4)"
+						  " AND (j.order_scope IS NULL OR NOT EXISTS (SELECT FROM defer.job b"
+						  " WHERE b.order_scope OPERATOR(pg_catalog.=) j.order_scope"
+						  " AND b.group_key COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) j.group_key COLLATE pg_catalog.\"C\""
+						  " AND (COALESCE(b.rerun_of, b.id), b.id) OPERATOR(pg_catalog.<) (COALESCE(j.rerun_of, j.id), j.id)"
+						  " AND (b.claim IS NULL OR NOT EXISTS (SELECT FROM defer.job_history h"
+						  " WHERE h.id OPERATOR(pg_catalog.=) b.id)))"
+						  " AND NOT EXISTS (SELECT FROM defer.group_hold o"
+						  " WHERE o.kind OPERATOR(pg_catalog.=) CASE WHEN j.order_scope OPERATOR(pg_catalog.>) 0 THEN 'q' ELSE 'f' END::\"char\""
+						  " AND o.id OPERATOR(pg_catalog.=) pg_catalog.abs(j.order_scope)"
+						  " AND o.group_key OPERATOR(pg_catalog.=) j.group_key))"
 						  " ORDER BY j.priority, j.run_at, j.id LIMIT $5",
 						  lengthof(types), types, values, nulls, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)

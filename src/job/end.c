@@ -16,6 +16,7 @@
  *	- it is added to the statistics at commit (shmem/statistics.c);
  *	- runs of its schedule that were held back are looked at (schedule/runs.c);
  *	- the job that waits behind it, with its key, may begin (job/behind.c);
+ *	- those after it in the order of its group may, or are held (config/group_hold.c);
  *	- it is counted, when its row is deleted (table/rollup.c).
  */
 #include "postgres.h"
@@ -29,6 +30,7 @@
 
 #include "base/job.h"
 #include "base/job_state.h"
+#include "config/group_hold.h"
 #include "job/behind.h"
 #include "job/dependents.h"
 #include "job/end.h"
@@ -52,6 +54,8 @@ record_end(const Job *job, char state, int32 attempt, TimestampTz started_at, Js
 
 	if (job->followed_by != 0)
 		behind_release(job->followed_by, job->id);
+	if (job->order_scope != 0)
+		group_order_end(job, state);
 	xact_notify_final(job->id);
 	dependents_end(job, state);
 	if (state == STATE_FAILED)

@@ -6,8 +6,9 @@
  * job's row stays, and is deleted with the next claim: a process that finds a
  * claimed row without a worker looks into the history first.  Where the row
  * must go at once it goes in that transaction: a job with a key, which may be
- * enqueued again from then on, and the run of a schedule, for which the next
- * one may be waiting.
+ * enqueued again from then on, the run of a schedule, for which the next
+ * one may be waiting, and a job of a group with an order, of which the next is looked
+ * for among the rows that are left.
  *
  * Everything else comes after the job's transaction has been rolled back, in a
  * transaction of our own, which leaves the row either free for the next
@@ -57,7 +58,8 @@ BatchJobState
 finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
 {
 	int32		attempt = job->job.attempt + 1;
-	bool		now = job->job.key != NULL || job->job.schedule_id != 0;
+	bool		now = job->job.key != NULL || job->job.schedule_id != 0 ||
+		job->job.order_scope != 0;
 	bool		snapshot = now || COMPAT_INSERT_NEEDS_SNAPSHOT;
 	bool		deleted = false;
 

@@ -44,8 +44,10 @@ static struct
 static void
 give_back(const TakenJob *job, TimestampTz now)
 {
-	const ReadyQueueChoice queue = {job->owner, job->priority, job->limits_key, job->scopes,
-		job->key};
+	const ReadyQueueChoice queue = {
+		.owner = job->owner, .priority = job->priority, .limits_key = job->limits_key,
+		.scopes = job->scopes, .min_key = job->key
+	};
 	TimestampTz next_due = DT_NOEND;
 
 	lease_remove(MyDatabaseId, job->job_id, job->claim_id);

@@ -36,6 +36,7 @@ typedef struct StolenGroup
 	int			n;				/* jobs */
 	bool		held;			/* its place is ours, or it needs none */
 	bool		fair;			/* what it uses is charged */
+	bool		ordered;		/* taken whole, or not at all */
 } StolenGroup;
 
 /* The theft in progress; one at a time */
@@ -100,12 +101,16 @@ move_place(WorkerSlot *source, int index)
 	BatchGroup *group = &source->groups[index];
 	LimitScopes scopes = scopes_of_group(index);
 
+	if (group->ordered &&
+		(!source->holds_places || group->broken || group->left != stolen->n))
+		return false;
 	if (!source->holds_places)
 		stolen->held = limits_reserve(MyDatabaseId, &scopes, LIMITS_OF_GROUP);
 	else if (group->left == stolen->n || limits_reserve(MyDatabaseId, &scopes, LIMITS_OF_GROUP))
 	{
 		group->left -= stolen->n;
 		stolen->held = true;
+		group->broken = group->ordered; /* what comes back is not begun here */
 	}
 	return stolen->held;
 }
@@ -150,7 +155,7 @@ begin_with(WorkerSlot *slot)
 		steal.groups[i] = (StolenGroup)
 	{
 		slot->groups[i].group, 0, false,
-			slot->groups[i].charge.fair
+			slot->groups[i].charge.fair, slot->groups[i].ordered
 	};
 	steal.n = 0;
 }
@@ -359,6 +364,8 @@ take_over_row(Batch *new_batch, int64 id, int64 source_claim, int group)
 static void
 take_jobs(Batch *new_batch, const Job *free_job)
 {
+	bool		missing[READY_CLAIM_MAX] = {false};
+
 	if (free_job != NULL)
 	{
 		(void) claim_job(new_batch, free_job);
@@ -376,10 +383,18 @@ take_jobs(Batch *new_batch, const Job *free_job)
 		new_batch->charges[i] = (FairCharge) {steal.groups[i].fair, false, 0};
 		new_batch->rated[i] = true;
 		new_batch->counted[i] = false;
+		new_batch->ordered[i] = steal.groups[i].ordered;
 	}
 	new_batch->ngroups = steal.ngroups;
 	for (int i = steal.n - 1; i >= 0; i--)
-		(void) take_over_row(new_batch, steal.ids[i], steal.claim_id, steal.group_of[i]);
+	{
+		int			group = steal.group_of[i];
+
+		/* none after one of the order that was not to be had */
+		if (!missing[group] &&
+			!take_over_row(new_batch, steal.ids[i], steal.claim_id, group))
+			missing[group] = steal.groups[group].ordered;
+	}
 }
 
 /* The batch has the places that were taken for its jobs; the others are not needed */
@@ -470,7 +485,7 @@ batch_take_job(const Job *job)
 	steal.scopes.group = 0;
 	steal.n = 0;
 	steal.ngroups = 1;
-	steal.groups[0] = (StolenGroup) {job->scopes.group, 1, false, job->scopes.group != 0};
+	steal.groups[0] = (StolenGroup) {job->scopes.group, 1, false, job->scopes.group != 0, false};
 	steal.reserved = steal.groups[0].held = reserved_try_enter(job->scopes.queue_id) &&
 		limits_reserve(MyDatabaseId, &job->scopes, LIMITS_ALL);
 	if (steal.reserved && take_marked(job))

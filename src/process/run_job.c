@@ -323,6 +323,7 @@ bool
 run_job(BatchJob *job, int index, MemoryContext scratch)
 {
 	volatile bool ran = true;
+	volatile bool succeeded = false;
 	TimestampTz started_at;
 
 	MemoryContextReset(scratch);
@@ -337,6 +338,7 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 	PG_TRY();
 	{
 		ran = run_in_transaction(job, index, started_at);
+		succeeded = true;
 		job_timer_disarm();
 		session_between_jobs();
 	}
@@ -370,7 +372,7 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 	job_log_end();
 	steps_forget();
 	memset(&current_job, 0, sizeof(current_job));
-	batch_end_job();
+	batch_end_job(succeeded);
 	debug_query_string = NULL;
 	return ran;
 }

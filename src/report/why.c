@@ -74,7 +74,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 	found = run_plan(&plan, "SELECT j.owner, j.function, j.queue, j.limits_key, j.run_at, j.claim IS NOT NULL,"
 					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits, j.group_key, e.name,"
 					 " CASE WHEN e.paused_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN e.paused_until END,"
-					 " CASE WHEN e.id IS NOT NULL THEN j.args END FROM defer.job j"
+					 " CASE WHEN e.id IS NOT NULL THEN j.args END, COALESCE(j.order_scope, 0) FROM defer.job j"
 					 " LEFT JOIN defer.endpoint e ON j.kind OPERATOR(pg_catalog.=) ANY (ARRAY['h', 's', 'e']::\"char\"[])"
 					 " AND e.name OPERATOR(pg_catalog.=) (j.args OPERATOR(pg_catalog.->>) 'endpoint')"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
@@ -117,6 +117,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 			job->paused_until = NO_TIME;
 		args = SPI_getbinval(tuple, desc, 18, &isnull);
 		job->endpoint_id = isnull ? 0 : settings_limited_endpoint(DatumGetJsonbP(args), job->owner);
+		job->order_scope = DatumGetInt32(SPI_getbinval(tuple, desc, 19, &isnull));
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
@@ -199,6 +200,43 @@ why_step(const WaitingJob *job)
 	SPI_finish();
 	own_sql_end(&own);
 	return sentence != NULL ? sentence : pstrdup("a step waits");
+}
+
+void
+why_order(const WaitingJob *job, OrderFacts *facts)
+{
+	static SPIPlanPtr plan = NULL;
+	OwnSql		own;
+
+	memset(facts, 0, sizeof(OrderFacts));
+	own_sql_begin(&own);
+	SPI_connect();
+	if (run_plan(&plan, "SELECT h.job_id, h.owner, b.id, b.owner, b.run_at FROM defer.job j"
+				 " LEFT JOIN LATERAL (SELECT o.job_id, o.owner FROM defer.group_hold o"
+				 " WHERE o.kind OPERATOR(pg_catalog.=) CASE WHEN j.order_scope OPERATOR(pg_catalog.>) 0 THEN 'q' ELSE 'f' END::\"char\""
+				 " AND o.id OPERATOR(pg_catalog.=) pg_catalog.abs(j.order_scope) AND o.group_key OPERATOR(pg_catalog.=) j.group_key"
+				 " ORDER BY o.at, o.job_id LIMIT 1) h ON true"
+				 " LEFT JOIN LATERAL (SELECT f.id, f.owner, f.run_at FROM defer.job f"
+				 " WHERE f.order_scope OPERATOR(pg_catalog.=) j.order_scope"
+				 " AND f.group_key COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) j.group_key COLLATE pg_catalog.\"C\""
+				 " AND (COALESCE(f.rerun_of, f.id), f.id) OPERATOR(pg_catalog.<) (COALESCE(j.rerun_of, j.id), j.id)"
+				 " AND (f.claim IS NULL OR NOT EXISTS (SELECT FROM defer.job_history i WHERE i.id OPERATOR(pg_catalog.=) f.id))"
+				 " ORDER BY COALESCE(f.rerun_of, f.id), f.id LIMIT 1) b ON true"
+				 " WHERE j.id OPERATOR(pg_catalog.=) $1", job->id, true) > 0)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		/* NULL is 0 */
+		facts->held_by = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
+		facts->held_owner = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
+		facts->first = DatumGetInt64(SPI_getbinval(tuple, desc, 3, &isnull));
+		facts->first_owner = DatumGetObjectId(SPI_getbinval(tuple, desc, 4, &isnull));
+		facts->first_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 5, &isnull));
+	}
+	SPI_finish();
+	own_sql_end(&own);
 }
 
 int64

@@ -26,6 +26,7 @@ typedef struct WaitingJob
 	int64		behind;			/* the job with its key that it waits for; 0:
 								 * none */
 	char		waits;			/* WAITS_... of base/job.h */
+	int32		order_scope;	/* as in struct Job */
 	TransactionId writer;		/* xmin of its row */
 	TransactionId locker;		/* xmax of its row */
 	char	   *error;			/* of its last attempt, NULL: none */
@@ -64,6 +65,19 @@ extern char *why_comes_after(const WaitingJob *job);
 
 /* report/why.c: what the step waits for that it has come to, as a sentence */
 extern char *why_step(const WaitingJob *job);
+
+/* report/why.c: what a job waits for that is not the first in the order of its group */
+typedef struct OrderFacts
+{
+	int64		held_by;		/* a job that has failed, and holds the group;
+								 * 0: none */
+	Oid			held_owner;
+	int64		first;			/* the first job before it; 0: none */
+	Oid			first_owner;
+	TimestampTz first_at;		/* its run_at */
+} OrderFacts;
+
+extern void why_order(const WaitingJob *job, OrderFacts *facts);
 
 /* report/why.c: the run of its schedule that a held run waits for; 0: it has just ended */
 extern int64 why_run_before(const WaitingJob *job);

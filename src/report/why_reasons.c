@@ -22,6 +22,7 @@
 #include "base/guc_delivery.h"
 #include "base/job.h"
 #include "base/role_check.h"
+#include "base/roles.h"
 #include "config/endpoint_settings.h"
 #include "config/group_settings.h"
 #include "config/settings_cache.h"
@@ -189,6 +190,39 @@ pause_reasons(Reasons *found, const WaitingJob *job, const Groups *groups)
 		case OWNER_SUPERUSER:
 			break;
 	}
+}
+
+/* ------------------------------------------------------------------------
+ * Order
+ * ------------------------------------------------------------------------ */
+
+static char *
+job_of(int64 id, Oid owner)
+{
+	return role_may_see(owner) ? psprintf("job " INT64_FORMAT, id) : pstrdup("a job of another role");
+}
+
+/* The jobs before it in the order of its group */
+static void
+order_reasons(Reasons *found, const WaitingJob *job)
+{
+	OrderFacts	facts;
+	char	   *where;
+
+	if (job->order_scope == 0)
+		return;
+	where = job->order_scope > 0 ? psprintf("in queue \"%s\"", job->queue) :
+		psprintf("of function %s", job->function);
+	why_order(job, &facts);
+	if (facts.held_by != 0)
+		add(found, "order", DT_NOEND,
+			psprintf("group \"%s\" %s is held, because %s has failed: see defer.release_group()",
+					 job->group_key, where, job_of(facts.held_by, facts.held_owner)));
+	if (facts.first != 0)
+		add(found, "order",
+			facts.first_at > GetCurrentTimestamp() ? facts.first_at : DT_NOEND,
+			psprintf("%s is before it in group \"%s\" %s", job_of(facts.first, facts.first_owner),
+					 job->group_key, where));
 }
 
 /* ------------------------------------------------------------------------
@@ -493,6 +527,8 @@ why_find(Reasons *found, const WaitingJob *job)
 		(job->task && lease_has(MyDatabaseId, job->id, false)))
 		return;
 	time_reasons(found, job);
+	if (!enough(found) && !job->claimed)
+		order_reasons(found, job);
 	if (!enough(found))
 	{
 		find_groups(job, &groups);

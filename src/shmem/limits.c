@@ -167,6 +167,8 @@ use_limit(ReadyDatabase *database, const LimitTag *tag, const LimitSlot *parent)
 		slot->limit = LIMIT_UNKNOWN;
 		slot->group_limit = LIMIT_NONE;
 		slot->weight = 0;
+		slot->strict = false;
+		slot->order_changes = 0;
 		slot->group_overrides = slot->cancel = slot->stale = slot->unused = false;
 		dlist_init(&slot->blocked);
 		rate_init(slot, parent != NULL);

@@ -39,6 +39,8 @@ typedef struct LimitValue
 								 * group */
 	bool		group_overrides;	/* some groups have limits of their own */
 	bool		cancel;
+	bool		strict;			/* of a function or queue: jobs of each group
+								 * run in order, so one at a time */
 	double		weight;			/* of a group; 0: none was set */
 	Rate		rate;			/* of a group the interval may be -1:
 								 * inherited */
@@ -118,6 +120,14 @@ extern bool limits_may_cancel(Oid database, const LimitScopes *scopes);
  * the job that is about to be claimed with it would be cancelled, too.
  */
 extern bool limits_cancel_at_limit(Oid database, const LimitScopes *scopes);
+
+/*
+ * The first job in the order of a group may be another one: ready queues that wait for it
+ * are looked at again.  Call it after the commit.  True: see limits_release().
+ */
+extern bool limits_order_changed(Oid database, char kind, int32 id, int64 group);
+extern bool limits_orders_changed(Oid database);	/* of all groups */
+extern bool limits_orders_changed(Oid database);	/* of all groups */
 
 /* ------------------------------------------------------------------------
  * Rates: rates.c

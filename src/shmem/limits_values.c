@@ -170,10 +170,12 @@ limit_loaded(Oid database, const LimitValue *value)
 		const Rate	old = slot->group_rate;
 		bool		groups = value->group == 0 &&
 			(slot->limit == LIMIT_UNKNOWN || slot->group_limit != value->group_limit ||
+		 slot->strict != value->strict ||
 		 old.interval != value->group_rate.interval || old.burst != value->group_rate.burst);
 
 		slot->limit = value->limit;
 		slot->group_limit = value->group_limit;
+		slot->strict = value->strict;
 		slot->group_overrides = value->group_overrides;
 		slot->cancel = value->cancel;
 		slot->weight = value->weight;
@@ -184,4 +186,41 @@ limit_loaded(Oid database, const LimitValue *value)
 			(void) ready_place_blocked(slot);
 	}
 	LWLockRelease(shared->ready_lock);
+}
+
+bool
+limits_order_changed(Oid database, char kind, int32 id, int64 group)
+{
+	LimitSlot  *slot;
+	bool		waited = false;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	slot = limit_slot(database, kind, id, group);
+	if (slot != NULL)
+	{
+		slot->order_changes++;
+		waited = ready_place_blocked(slot);
+	}
+	LWLockRelease(shared->ready_lock);
+	return waited;
+}
+
+bool
+limits_orders_changed(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	LimitSlot  *slot;
+	bool		waited = false;
+
+	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, limits_table());
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.database != database || slot->tag.group == 0)
+			continue;
+		slot->order_changes++;
+		waited = ready_place_blocked(slot) || waited;
+	}
+	LWLockRelease(shared->ready_lock);
+	return waited;
 }

@@ -450,7 +450,7 @@ ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 		slot->retry_at = chosen->taken == 0 && chosen->pause_after && chosen->next.run_at <= now ?
 			now + READY_RETRY_DELAY : 0;
 		slot->nclaims--;
-		ready_place(slot, now);
+		ready_place_claimed(slot, chosen, now);
 		if (chosen->planned > 0)
 			claim->next_token = Min(claim->next_token, ready_queue_opening(slot));
 		ready_queue_release(slot);

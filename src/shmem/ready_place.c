@@ -2,7 +2,9 @@
  * ready_place.c
  *		Where a ready queue stands: among those of its bundle that may be claimed,
  *		among those that are due later, or at a limit of its group that has no
- *		capacity.  One whose limit has no token is due when that has.
+ *		capacity.  One whose limit has no token is due when that has.  One whose group
+ *		has an order waits at its limit for the first job, if that is not to be had
+ *		here.
  *
  * So a claim looks at the first of each heap and at nothing that has to wait.  Two
  * things change without a call for each queue: time passes (ready_place_due() before
@@ -136,6 +138,35 @@ place_at_limit(ReadyQueue *slot)
 	return true;
 }
 
+/*
+ * Put a queue that is due where it waits for the first job in the order of its group, which
+ * is another queue's, or not due; false: it does not, or that may have changed.
+ */
+static bool
+place_behind(ReadyQueue *slot, TimestampTz now)
+{
+	LimitSlot  *limit;
+
+	if (!slot->behind)
+		return false;
+	limit = limit_of_order(slot->bundle->limits, slot->groups);
+	if (limit == NULL || limit->order_changes != slot->behind_changes ||
+		slot->behind_until <= now)
+	{
+		slot->behind = false;
+		return false;
+	}
+	add_to_blocked(slot, limit);
+	if (slot->behind_until != DT_NOEND)
+		place_later(slot, slot->behind_until);
+	else
+	{
+		slot->place = PLACE_BLOCKED;
+		dlist_push_tail(&slot->bundle->role->parked, &slot->parked_node);
+	}
+	return true;
+}
+
 /* Put a queue that stands nowhere where it belongs */
 static void
 place(ReadyQueue *slot, TimestampTz now)
@@ -150,7 +181,7 @@ place(ReadyQueue *slot, TimestampTz now)
 	slot->due = Max(slot->min_key.run_at, slot->retry_at);
 	if (slot->due > now)
 		place_later(slot, slot->due);
-	else if (!place_at_limit(slot))
+	else if (!place_at_limit(slot) && !place_behind(slot, now))
 	{
 		slot->place = PLACE_READY;
 		if (slot->account != NULL && slot->account->nready == 0)
@@ -174,6 +205,16 @@ ready_place(ReadyQueue *slot, TimestampTz now)
 	place(slot, now);
 	if (account != NULL)
 		fair_ready(account, false);
+}
+
+void
+ready_place_claimed(ReadyQueue *slot, const ReadyQueueChoice *chosen, TimestampTz now)
+{
+	slot->behind = chosen->behind;
+	slot->behind_changes = chosen->order_changes;
+	slot->behind_order = chosen->behind_order;
+	slot->behind_until = chosen->behind_until;
+	ready_place(slot, now);
 }
 
 void

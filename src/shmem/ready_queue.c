@@ -250,6 +250,7 @@ join_bundle(ReadyQueue *slot, ReadyRole *role, const ReadyQueueChoice *queue)
 	if (bundle == NULL)
 		return false;
 	slot->place = PLACE_NONE;
+	slot->behind = false;
 	slot->bundle = bundle;
 	slot->group = queue->scopes.group;
 	if (!limits_attach_groups(role->database, bundle->limits, slot->group, slot->groups) ||
@@ -325,7 +326,9 @@ lower_queue(Oid database, const ReadyQueueChoice *queue, int64 count, TimestampT
 {
 	ReadyDatabase *db = ready_database(database);
 	ReadyQueue *slot = db != NULL ? ready_queue_slot(queue, database) : NULL;
+	LimitSlot  *order;
 	bool		lower;
+	bool		first;
 
 	if (db == NULL)
 		return NULL;			/* the scheduler reads all of them when it
@@ -338,7 +341,16 @@ lower_queue(Oid database, const ReadyQueueChoice *queue, int64 count, TimestampT
 		slot->min_key = queue->min_key;
 	if (slot->nclaims > 0 && ready_key_before(queue->min_key, slot->scan_min))
 		slot->scan_min = queue->min_key;
-	if (lower || slot->retry_at != 0)
+	/* a claim that is under way has not seen it, and may have to wait for it */
+	order = limit_of_order(slot->bundle->limits, slot->groups);
+	if (order != NULL && slot->nclaims > 0)
+		order->order_changes++;
+
+	/* jobs after the one that it waits for change nothing */
+	first = slot->behind && queue->first_order <= slot->behind_order;
+	if (first)
+		slot->behind = false;
+	if (lower || first || slot->retry_at != 0)
 	{
 		slot->retry_at = 0;
 		ready_place(slot, now);

@@ -52,11 +52,18 @@ typedef struct ReadyQueueChoice
 	FairCharge	charge;			/* what a claim was charged for it */
 	int			planned;		/* of a claim: it takes no more, as there are
 								 * no more tokens; 0: it has no rate */
+	int64		first_order;	/* of jobs that are added: job_order() of the
+								 * first; 0: not known */
+	uint32		order_changes;	/* of a claim: see LimitSlot */
 
 	/* what a claim has found, for ready_queue_scan_end() */
 	ReadyKey	next;			/* the first key that it did not deal with */
 	int			taken;			/* jobs */
 	bool		pause_after;	/* if none: leave the queue alone for a moment */
+	bool		behind;			/* the first job in the order of its group is
+								 * not to be had here, but: */
+	int64		behind_order;	/* job_order() of that */
+	TimestampTz behind_until;	/* when it is due; DT_NOEND: not known */
 } ReadyQueueChoice;
 
 /* Most queues that one claim takes jobs from */

@@ -78,6 +78,10 @@ typedef struct LimitSlot
 	int32		group_limit;	/* of a function or queue: the same for each
 								 * group that inherits it */
 	bool		group_overrides;	/* some groups do not */
+	bool		strict;			/* of a function or queue: one job of each
+								 * group at a time, the first of its order */
+	uint32		order_changes;	/* of a group: how often that first job may
+								 * have become another */
 	float4		weight;			/* of a group; 0: none was set */
 	bool		cancel;			/* jobs without capacity are cancelled */
 	bool		stale;			/* in its database's list of those to be read */
@@ -128,8 +132,10 @@ limit_tags(Oid database, const LimitScopes *scopes, bool of_group, LimitTag *tag
 static inline int32
 limit_of_group(const LimitSlot *slot, const LimitSlot *parent)
 {
-	return slot->limit != LIMIT_INHERITED ? slot->limit :
+	const int32 limit = slot->limit != LIMIT_INHERITED ? slot->limit :
 		parent->limit == LIMIT_UNKNOWN ? LIMIT_UNKNOWN : parent->group_limit;
+
+	return parent->strict && (limit > 1 || limit == LIMIT_NONE) ? 1 : limit;
 }
 
 /* The rate of a function or queue; of a group under "parent".  Its interval may be RATE_UNKNOWN */
@@ -320,6 +326,11 @@ typedef struct ReadyQueue
 	int64		ready;			/* jobs added less jobs taken: an estimate */
 	TimestampTz retry_at;		/* a claim met only locked rows: not before
 								 * then */
+	bool		behind;			/* a claim found that the first job in the
+								 * order of the group is not to be had here */
+	uint32		behind_changes; /* these: "order_changes" before it looked */
+	int64		behind_order;	/* the place of that job in the order */
+	TimestampTz behind_until;	/* it is due then; DT_NOEND: not known */
 	ReadyPlace	place;
 	bool		blocked;		/* in the "blocked" of a limit */
 	TimestampTz due;			/* in bundle->later: its key there */
@@ -352,9 +363,11 @@ extern bool ready_room_for_role(TimestampTz now);
 /*
  * ready_place.c: put a queue where it belongs by its minimum key and limits; or
  * nowhere.  Take those out of bundle->later that are due.  Put those where they
- * belong that a limit has blocked and does not any more; returns if there are any.
+ * belong that a limit has blocked and does not any more; returns if there are any.  After
+ * a claim: note what it has found out about the order of the group, and the first.
  */
 extern void ready_place(ReadyQueue *slot, TimestampTz now);
+extern void ready_place_claimed(ReadyQueue *slot, const ReadyQueueChoice *chosen, TimestampTz now);
 extern void ready_displace(ReadyQueue *slot);
 extern void ready_place_due(ReadyBundle *bundle, TimestampTz now);
 extern bool ready_place_blocked(LimitSlot *limit);
@@ -405,6 +418,16 @@ extern void fair_chosen(ReadyQueueChoice *chosen, Oid database, bool committed);
 extern TimestampTz ready_queue_opening(const ReadyQueue *slot);
 extern TimestampTz ready_bundle_opening(const ReadyBundle *bundle);
 
+/* The limit of a group whose jobs run in order, of these limits of its; NULL: they do not */
+static inline LimitSlot *
+limit_of_order(LimitSlot *const *limits, LimitSlot *const *groups)
+{
+	/* as settings_limits() has it: the queue's before the function's */
+	if (limits[1] != NULL && limits[1]->strict)
+		return groups[1];
+	return limits[0] != NULL && limits[0]->strict ? groups[0] : NULL;
+}
+
 static inline LimitScopes
 ready_queue_scopes(const ReadyQueue *slot)
 {
@@ -417,12 +440,17 @@ ready_queue_scopes(const ReadyQueue *slot)
 static inline void
 ready_queue_copy(const ReadyQueue *slot, ReadyQueueChoice *copy)
 {
+	const LimitSlot *order = limit_of_order(slot->bundle->limits, slot->groups);
+
 	copy->owner = slot->tag.owner;
 	copy->limits_key = slot->tag.limits_key;
 	copy->priority = slot->tag.priority;
 	copy->scopes = ready_queue_scopes(slot);
 	copy->min_key = slot->min_key;
 	copy->ready = slot->ready;
+	copy->first_order = 0;
+	copy->order_changes = order != NULL ? order->order_changes : 0;
+	copy->behind = false;
 }
 
 /* limits.c */

@@ -55,6 +55,9 @@ typedef struct BatchGroup
 	int32		left;			/* entries that wait or run */
 	FairCharge	charge;
 	bool		counted;		/* so are those of its entries that wait */
+	bool		ordered;		/* its jobs run in order: none after one that
+								 * has not succeeded, or was taken out */
+	bool		broken;			/* there is such a one */
 } BatchGroup;
 
 typedef struct WorkerSlot

@@ -30,6 +30,14 @@
 #define MAX_LIMITS	16
 #define MAX_FINALS	32
 #define MAX_SCHEDULED	16
+#define MAX_ORDERS	16
+
+typedef struct GroupOfLimit
+{
+	char		kind;
+	int32		id;
+	int64		group;
+} GroupOfLimit;
 
 static struct
 {
@@ -37,6 +45,7 @@ static struct
 	int			nlimits;		/* MAX_LIMITS + 1: more than there is room for */
 	int			nfinals;		/* likewise */
 	int			nscheduled;
+	int			norders;		/* MAX_ORDERS + 1: more than there is room for */
 	int			nbehind;		/* BEHIND_MAX + 1: more than there is room for */
 	bool		release;
 	bool		results;
@@ -51,6 +60,7 @@ static struct
 	int64		finals[MAX_FINALS];
 	int64		behind[BEHIND_MAX];
 	Oid			scheduled[MAX_SCHEDULED];
+	GroupOfLimit orders[MAX_ORDERS];
 }			pending;
 
 /* Nothing is pending */
@@ -58,7 +68,7 @@ static void
 pending_reset(void)
 {
 	pending.any = false;
-	pending.nlimits = pending.nfinals = pending.nscheduled = pending.nbehind = 0;
+	pending.nlimits = pending.nfinals = pending.nscheduled = pending.nbehind = pending.norders = 0;
 	pending.release = pending.installed = pending.rescan = pending.alert = pending.probe = false;
 	pending.results = pending.fan_out = false;
 	pending.rollup = 0;
@@ -99,6 +109,23 @@ xact_notify_group_limit(char kind, int32 id, int64 group)
 	const LimitChange change = {kind, id, 0, group, false};
 
 	note_limit(change);
+}
+
+void
+xact_notify_order(char kind, int32 id, int64 group)
+{
+	pending_begin();
+	for (int i = 0; i < Min(pending.norders, MAX_ORDERS); i++)
+	{
+		const GroupOfLimit *order = &pending.orders[i];
+
+		if (order->kind == kind && order->id == id && order->group == group)
+			return;
+	}
+	if (pending.norders < MAX_ORDERS)
+		pending.orders[pending.norders] = (GroupOfLimit) {kind, id, group};
+	if (pending.norders <= MAX_ORDERS)
+		pending.norders++;
 }
 
 void
@@ -287,6 +314,20 @@ commit_finals(void)
 		waiters_wake(MyDatabaseId, pending.finals[i]);
 }
 
+/* True: see limits_release() */
+static bool
+commit_orders(void)
+{
+	bool		waited = false;
+
+	if (pending.norders > MAX_ORDERS)
+		return limits_orders_changed(MyDatabaseId);
+	for (int i = 0; i < pending.norders; i++)
+		waited = limits_order_changed(MyDatabaseId, pending.orders[i].kind, pending.orders[i].id,
+									  pending.orders[i].group) || waited;
+	return waited;
+}
+
 /* The transaction is committed: nothing below may throw an error */
 static void
 pending_commit(void)
@@ -301,6 +342,8 @@ pending_commit(void)
 	if (pending.nlimits > 0)
 		wake = limits_changed(MyDatabaseId, pending.nlimits > MAX_LIMITS ? NULL : pending.limits,
 							  pending.nlimits);
+	if (commit_orders())
+		wake = true;
 	for (int i = 0; i < pending.nscheduled; i++)
 		scheduled_set_add(MyDatabaseId, pending.scheduled[i]);
 	xact_notify_jobs_commit(&next_due, &grow, &wake);

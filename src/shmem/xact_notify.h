@@ -24,6 +24,12 @@ extern void xact_notify_limit(char kind, int32 id, int32 limit, bool rated);
 /* The settings of a group of one have changed; "group" is as limits_group_hash() gives it */
 extern void xact_notify_group_limit(char kind, int32 id, int64 group);
 
+/*
+ * A job has ended that was in the order of a group, or it has left that: see
+ * limits_order_changed()
+ */
+extern void xact_notify_order(char kind, int32 id, int64 group);
+
 /* A schedule is due then */
 extern void xact_notify_schedule(TimestampTz next_run_at);
 

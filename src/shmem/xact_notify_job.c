@@ -38,6 +38,7 @@ typedef struct PendingQueue
 	LimitScopes scopes;
 	ReadyKey	min_key;
 	int64		count;
+	int64		first_order;	/* job_order() of the first of its group */
 } PendingQueue;
 
 /* Queues of a role for which there was no room above */
@@ -119,12 +120,13 @@ xact_notify_job(const Job *job)
 		*queue = (PendingQueue)
 		{
 			job->owner, job->priority, job->limits_key, job->scopes,
-				READY_KEY_NONE, 0
+				READY_KEY_NONE, 0, PG_INT64_MAX
 		};
 	}
 	pending.last = queue - pending.queues;
 	if (ready_key_before(key, queue->min_key))
 		queue->min_key = key;
+	queue->first_order = Min(queue->first_order, job_order(job));
 	queue->count++;
 }
 
@@ -187,8 +189,10 @@ xact_notify_jobs_commit(TimestampTz *next_due, bool *grow, bool *wake)
 	for (int i = 0; i < pending.nqueues; i++)
 	{
 		const PendingQueue *queue = &pending.queues[i];
-		const ReadyQueueChoice ready = {queue->owner, queue->priority, queue->limits_key,
-			queue->scopes, queue->min_key};
+		const ReadyQueueChoice ready = {
+			.owner = queue->owner, .priority = queue->priority, .limits_key = queue->limits_key,
+			.scopes = queue->scopes, .min_key = queue->min_key, .first_order = queue->first_order
+		};
 		ReadyAdded	added = ready_queue_add(MyDatabaseId, &ready, queue->count, now, next_due);
 
 		if (queue->min_key.run_at > now)

@@ -45,6 +45,7 @@ const char *const job_columns[JOB_NATTS] = {
 	[JOB_WAITS - 1] = "waits",
 	[JOB_NOT_BEFORE - 1] = "not_before",
 	[JOB_FAN_OUT_ID - 1] = "fan_out_id",
+	[JOB_ORDER_SCOPE - 1] = "order_scope",
 };
 
 const char *const history_columns[HIST_NATTS] = {
@@ -234,6 +235,7 @@ job_from_slot(Job *job, TupleTableSlot *slot)
 	job->waits = nulls[JOB_WAITS - 1] ? WAITS_NOTHING : DatumGetChar(values[JOB_WAITS - 1]);
 	job->not_before = nulls[JOB_NOT_BEFORE - 1] ? NO_TIME :
 		DatumGetTimestampTz(values[JOB_NOT_BEFORE - 1]);
+	job->order_scope = nulls[JOB_ORDER_SCOPE - 1] ? 0 : DatumGetInt32(values[JOB_ORDER_SCOPE - 1]);
 }
 
 void
@@ -281,6 +283,8 @@ job_to_slot(const Job *job, TupleTableSlot *slot)
 	values[JOB_WAITS - 1] = CharGetDatum(job->waits);
 	nulls[JOB_NOT_BEFORE - 1] = job->waits == WAITS_NOTHING && job->behind == 0;
 	values[JOB_NOT_BEFORE - 1] = TimestampTzGetDatum(job->not_before);
+	nulls[JOB_ORDER_SCOPE - 1] = job->order_scope == 0;
+	values[JOB_ORDER_SCOPE - 1] = Int32GetDatum(job->order_scope);
 	ExecStoreVirtualTuple(slot);
 }
 

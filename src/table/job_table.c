@@ -49,7 +49,7 @@ open_table(void)
 	table_check(rel, job_columns, JOB_NATTS);
 	opened.slot = table_slot_create(rel, NULL);
 	opened.nblocks = 0;
-	opened.pkey = opened.claim_index = NULL;
+	opened.pkey = opened.claim_index = opened.order_index = NULL;
 	opened.info = NULL;
 	opened.estate = NULL;
 	opened.rel = rel;
@@ -65,6 +65,12 @@ static void
 open_claim_index(void)
 {
 	opened.claim_index = index_open(catalog_oid(CAT_JOB_CLAIM_IDX), RowExclusiveLock);
+}
+
+static void
+open_order_index(void)
+{
+	opened.order_index = index_open(catalog_oid(CAT_JOB_ORDER_IDX), RowExclusiveLock);
 }
 
 /* Open all indexes, for new entries */
@@ -126,6 +132,14 @@ job_table_with_claim_index(void)
 }
 
 JobTable *
+job_table_with_order_index(void)
+{
+	if (job_table()->order_index == NULL)
+		open_for_transaction(open_order_index);
+	return &opened;
+}
+
+JobTable *
 job_table_with_indexes(void)
 {
 	if (job_table()->info == NULL)
@@ -149,6 +163,8 @@ job_table_close(void)
 		index_close(table.pkey, NoLock);
 	if (table.claim_index != NULL)
 		index_close(table.claim_index, NoLock);
+	if (table.order_index != NULL)
+		index_close(table.order_index, NoLock);
 	if (table.info != NULL)
 	{
 		ExecCloseIndices(table.info);

@@ -31,6 +31,7 @@ typedef struct JobTable
 	/* what is opened when it is needed */
 	Relation	pkey;
 	Relation	claim_index;
+	Relation	order_index;
 	EState	   *estate;			/* these: for new index entries */
 	ResultRelInfo *info;
 	Oid			key_index;
@@ -42,6 +43,7 @@ typedef struct JobTable
  */
 extern JobTable *job_table(void);
 extern JobTable *job_table_with_claim_index(void);
+extern JobTable *job_table_with_order_index(void);
 extern JobTable *job_table_with_indexes(void);
 extern void job_table_close(void);
 extern void job_table_init(void);	/* in _PG_init */

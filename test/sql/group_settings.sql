@@ -78,6 +78,40 @@ SELECT defer.reset_group('acme', function => 'work');
 SELECT defer.reset_group('acme', queue => 'group settings');
 SELECT count(*) FROM defer.groups WHERE name LIKE 'group%';
 
+-- Order
+SET ROLE group_settings_owner;
+SELECT defer.configure('work', group_order => 'loose');
+SELECT defer.configure('work', on_group_failure => 'hold');
+SELECT defer.configure('work', group_order => 'strict', on_group_failure => 'stop');
+SELECT defer.configure('work', group_order => 'strict', at_limit => 'cancel');
+SELECT defer.create_queue('order settings', on_group_failure => 'skip');
+SELECT defer.configure('work', group_order => 'strict', on_group_failure => 'hold');
+SELECT defer.configure('work', at_limit => 'cancel');
+SELECT defer.alter_queue('group settings', group_order => 'strict');
+SELECT name, group_order, on_group_failure FROM defer.settings WHERE group_order IS NOT NULL ORDER BY name;
+SELECT DISTINCT kind, concurrency, group_order FROM defer.groups WHERE name LIKE 'group%' ORDER BY kind;
+SELECT defer.release_group('acme', function => 'work'), defer.release_group('acme', queue => 'group settings');
+SELECT defer.release_group('acme');
+SELECT defer.release_group('acme', function => 'work', queue => 'group settings');
+SELECT defer.release_group('acme', queue => 'nothing');
+SET ROLE group_settings_other;
+SELECT defer.release_group('acme', function => 'work');
+SELECT defer.release_group('acme', queue => 'group settings');
+SET ROLE group_settings_owner;
+SELECT defer.configure('work', group_order => 'none');
+SELECT defer.alter_queue('group settings', group_order => 'none');
+SELECT name, group_order, on_group_failure FROM defer.settings WHERE group_order IS NOT NULL ORDER BY name;
+
+-- Groups without jobs are shown to the owner, with what was set for them
+SELECT defer.set_group('no jobs', queue => 'group settings', paused => true, reason => 'moves out');
+SELECT kind, group_key, queued, waiting, paused, reason FROM defer.groups WHERE group_key = 'no jobs';
+SET ROLE group_settings_other;
+SELECT count(*) FROM defer.groups WHERE group_key = 'no jobs';
+SET ROLE group_settings_owner;
+SELECT defer.enqueue('work', '["acme"]', delay => '1 hour') AS earlier \gset
+SELECT defer.enqueue('work', '["acme"]', group_key => 'waits', after => ARRAY[:earlier]) > 0 AS later;
+SELECT kind, scheduled, queued, waiting FROM defer.groups WHERE group_key = 'waits' ORDER BY kind;
+
 -- They go with the queue
 RESET ROLE;
 SELECT count(defer.cancel(j.id)) FROM defer.jobs j WHERE j.owner = 'group_settings_owner' AND j.finished_at IS NULL;

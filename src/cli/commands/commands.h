@@ -12,6 +12,7 @@ extern const Command command_cancel;
 extern const Command command_pause;
 extern const Command command_reschedule;
 extern const Command command_resume;
+extern const Command command_release;
 extern const Command command_trigger;
 
 /* mend.c */

@@ -1,7 +1,7 @@
 /*
  * control.c
  *		Commands that act on jobs that have not ended, and on schedules, functions and
- *		queues: cancel, reschedule, trigger, pause, resume.
+ *		queues: cancel, reschedule, trigger, pause, resume, release.
  *
  * A name finds the caller's own schedule first.  With --owner the schedule is
  * found by name and owner, and the function is called with its id.
@@ -284,4 +284,42 @@ const Command command_resume = {
 	"\nExamples:\n"
 	"  defer -d shop resume send_invoice\n"
 	"  defer -d shop resume --queue reports\n"
+};
+
+static int
+cmd_release(int argc, char **argv)
+{
+	static const Action of_function = {
+		.sql = "SELECT defer.release_group($2, function => $1)", .done = "released the group in function",
+		.nothing = "%s: the group is not held", .by_name = true
+	};
+	static const Action of_queue = {
+		.sql = "SELECT defer.release_group($2, queue => $1)", .done = "released the group in queue",
+		.nothing = "%s: the group is not held"
+	};
+	static bool queues = false;
+	static const char *group = NULL;
+	static const Option options[] = {
+		{"queue", 'Q', OPTION_FLAG, &queues},
+		{"group", 'g', OPTION_TEXT, &group},
+		{NULL}
+	};
+	const char *values[2];
+	int			count;
+
+	argv = options_parse(argc, argv, options, 1, -1, &count);
+	if (group == NULL)
+		report_usage_error("--group is needed");
+	values[1] = group;
+	return action_call(queues ? &of_queue : &of_function, count, argv, 2, values);
+}
+
+const Command command_release = {
+	"release", "--group=KEY NAME...", "Let a group go on that a failed job holds", cmd_release,
+	"\nOptions:\n"
+	"  -Q, --queue            the names are of queues, not functions\n"
+	"  -g, --group=KEY        the group of them\n"
+	"\nTo have the failed job done first, call rerun before.\n"
+	"\nExamples:\n"
+	"  defer -d shop release --queue --group 4711 shipments\n"
 };

@@ -46,7 +46,7 @@ _defer()
 	local host='' port='' user='' options=() i
 	local -r commands=(status top jobs job schedules backfill enqueue trigger cancel errors retry rerun
 		acknowledge reschedule pause
-		resume wait metrics dashboard help)
+		resume release wait metrics dashboard help)
 	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --error --fingerprint
 		--since --until --before)
 	local -r bulk=("${which[@]}" --everything --dry-run --yes)
@@ -122,6 +122,7 @@ _defer()
 	reschedule) options=(--at --delay "${bulk[@]}") ;;
 	pause) options=(--queue --group --schedule --owner --reason) ;;
 	resume) options=(--queue --group --schedule --owner) ;;
+	release) options=(--queue --group) ;;
 	wait) options=(--timeout --alone) ;;
 	metrics) options=(--groups) ;;
 	dashboard) options=(--http-port --listen --origin --login --token-file --read-only) ;;

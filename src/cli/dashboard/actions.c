@@ -71,6 +71,8 @@ static const Action actions[] = {
 	JOB("set_group($1, queue => $2, paused => true, reason => $3)"), "The group \"%n\" is paused: its jobs wait."},
 	{"/do/resume-group", {"group", "queue"}, JOB("set_group($1, queue => $2, paused => false)"),
 	"The group \"%n\" is resumed."},
+	{"/do/release-group", {"group", "queue"}, JOB("release_group($1, queue => $2)"),
+	"The group \"%n\" goes on.", "The group \"%n\" is not held."},
 	{"/do/cancel-jobs", {BULK_FIELDS, "force"},
 	ALL_JOBS("cancel_jobs", ", force => $9::text IS NOT NULL", "were cancelled, or are being stopped."), "%r"},
 	{"/do/rerun-jobs", {BULK_FIELDS}, ALL_JOBS("rerun_jobs", "", "were enqueued as copies."), "%r"},

@@ -69,12 +69,24 @@ page_queues(Page *page)
  * One queue
  * ------------------------------------------------------------------------ */
 
+/* Append that a failed job holds the group, NULL: one that the user may not see */
+static void
+held_by(Buffer *out, const char *job)
+{
+	buffer_add(out, "held, because ");
+	if (job != NULL)
+		html_add(out, "<a href=\"/job?id=%s\">job %s</a> has failed", job, job);
+	else
+		buffer_add(out, "a job of another role has failed");
+}
+
 static void
 group_row(Page *page, const PGresult *res, int i, const char *queue)
 {
 	Buffer	   *out = page->out;
 	const char *group = result_text(res, i, "group_key");
 	bool		paused = result_true(res, i, "paused");
+	bool		held = result_value(res, i, "held_since") != NULL;
 
 	buffer_add(out, "<tr><td><a href=\"/jobs?queue=");
 	html_url(out, queue);
@@ -86,14 +98,24 @@ group_row(Page *page, const PGresult *res, int i, const char *queue)
 	part_count_cell(page, res, i, "queued", "");
 	part_count_cell(page, res, i, "retrying", "is-retrying");
 	part_count_cell(page, res, i, "scheduled", "");
+	part_count_cell(page, res, i, "waiting", "");
 	part_seconds_cell(page, res, i, "oldest");
 	html_add(out, "<td class=\"num\">%s</td><td class=\"num\">%s</td>", result_text(res, i, "weight"),
 			 result_text(res, i, "percent"));
 	buffer_add(out, "<td class=\"cut\">");
 	if (paused)
 		html_state(out, "paused");
+	if (held)
+		held_by(out, result_value(res, i, "held_by"));
 	html_add(out, "%s%s</td><td class=\"actions\">", paused ? " " : "",
-			 result_text(res, i, paused ? "reason" : "waits"));
+			 paused ? result_text(res, i, "reason") : held ? "" : result_text(res, i, "waits"));
+	if (!dashboard.read_only && held)
+	{
+		part_form_begin(page, "release-group", "action", NULL, NULL);
+		part_hidden(page, "queue", queue);
+		part_hidden(page, "group", group);
+		buffer_add(out, "<button class=\"small\">Release</button></form>");
+	}
 	if (!dashboard.read_only)
 	{
 		part_form_begin(page, paused ? "resume-group" : "pause-group", "action", NULL, NULL);
@@ -117,7 +139,7 @@ pause_form(Page *page, const char *queue)
 			   "<button>Pause this group</button></form>\n");
 }
 
-/* Append the groups of a queue that have unfinished jobs, those with most first */
+/* Append the groups of a queue with unfinished jobs or settings, those with most first */
 static void
 show_groups(Page *page, const char *queue)
 {
@@ -125,20 +147,20 @@ show_groups(Page *page, const char *queue)
 		"WITH h AS (SELECT j.group_key, pg_catalog.min(j.id) AS head FROM defer.live_jobs j"
 		" WHERE j.queue = $1 AND j.group_key IS NOT NULL AND j.ready GROUP BY 1),"
 		" g AS MATERIALIZED (SELECT g.* FROM defer.groups g WHERE g.kind = 'queue' AND g.name = $1"
-		" ORDER BY g.paused DESC, g.queued DESC, g.group_key LIMIT 100)"
+		" ORDER BY g.paused DESC, g.held_since, g.queued DESC, g.group_key LIMIT 100)"
 		" SELECT g.*, pg_catalog.round((g.share * 100)::pg_catalog.numeric) || '%' AS percent,"
 		" pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - g.oldest_ready) AS oldest,"
 		" defer.waiting_for(h.head) AS waits FROM g LEFT JOIN h ON h.group_key = g.group_key"
-		" ORDER BY g.paused DESC, g.queued DESC, g.group_key";
+		" ORDER BY g.paused DESC, g.held_since, g.queued DESC, g.group_key";
 	static const char *const titles[] = {
-		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Oldest", "#Weight", "#Share", "Waits for", "",
+		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Waiting", "#Oldest", "#Weight", "#Share", "Waits for", "",
 		NULL
 	};
 	PGresult   *res = page_query(page, sql, 1, &queue);
 
 	buffer_add(page->out, "<section class=\"card\" aria-labelledby=\"h-groups\"><div class=\"head\"><h2 id=\"h-groups\">Groups</h2></div>\n");
 	if (result_good(res) && PQntuples(res) == 0)
-		part_empty(page, "No group has unfinished jobs in this queue.");
+		part_empty(page, "No group has unfinished jobs in this queue, or settings of its own.");
 	else if (result_good(res))
 	{
 		part_table_begin(page, titles, "groups");
@@ -159,7 +181,7 @@ page_queue(Page *page)
 {
 	static const char *const sql =
 		"SELECT s.owner, s.paused, s.concurrency, s.priority, s.group_by, s.group_concurrency, s.max_attempts,"
-		" s.rate, s.group_rate, s.reserved"
+		" s.rate, s.group_rate, s.group_order, s.on_group_failure, s.reserved"
 		" FROM defer.settings s WHERE s.kind = 'queue' AND s.name = $1";
 	static const struct
 	{
@@ -168,7 +190,8 @@ page_queue(Page *page)
 	}			facts[] = {
 		{"Owner", "owner"}, {"Limit", "concurrency"}, {"Priority", "priority"}, {"Attempts", "max_attempts"},
 		{"Groups by", "group_by"}, {"Limit of a group", "group_concurrency"}, {"Rate", "rate"},
-		{"Rate of a group", "group_rate"}, {"Reserved workers", "reserved"}
+		{"Rate of a group", "group_rate"}, {"Order in a group", "group_order"},
+		{"After a failed job", "on_group_failure"}, {"Reserved workers", "reserved"}
 	};
 	const char *name = request_query(page->request, "name");
 	Buffer	   *out = page->out;

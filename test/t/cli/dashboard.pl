@@ -232,6 +232,15 @@ is(get($dash, '/queue?name=gone')->{status}, 404, 'a queue that there is not');
 is(get($dash, '/queue')->{status}, 404, 'no queue');
 $node->safe_psql('postgres', "SELECT defer.cancel($member)");
 
+# a group that a failed job holds
+$node->safe_psql('postgres', q{CREATE FUNCTION unlucky() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'no luck'; END $$;
+	SELECT defer.create_queue('ordered', group_order => 'strict', on_group_failure => 'hold')});
+my $unlucky = $node->safe_psql('postgres', q{SELECT defer.enqueue('unlucky', queue => 'ordered', group_key => 'acme', max_attempts => 1)});
+until_ok($node, q{SELECT held_by IS NOT NULL FROM defer.groups WHERE kind = 'queue' AND name = 'ordered'}, 'a job of a group fails');
+like(get($dash, '/queue?name=ordered')->{content}, qr/Order in a group<\/dt><dd>strict<.*held, because <a href="\/job\?id=$unlucky">job $unlucky<\/a> has failed.*<button class="small">Release</s, 'it is shown as held');
+like(act($dash, 'release-group', queue => 'ordered', group => 'acme'), qr/The group &quot;acme&quot; goes on/, 'release it');
+like(act($dash, 'release-group', queue => 'ordered', group => 'acme'), qr/The group &quot;acme&quot; is not held/, 'once');
+
 # what a group waits for
 $node->safe_psql('postgres', q{SELECT defer.create_queue('narrow', group_concurrency => 1, rate => '1000/s');
 	SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});

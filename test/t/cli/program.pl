@@ -336,6 +336,15 @@ for my $kind ([ 'queue', 'side', '-Q' ], [ 'function', 'add' ])
 	is(sql($state), 'false none', "a group of a $what goes on");
 }
 defer_ok(1, 'a group of nothing', 'pause', '-Q', 'gone', '-g', 'acme');
+sql(q{SELECT defer.alter_queue('side', group_order => 'strict', on_group_failure => 'hold')});
+sql(q{INSERT INTO defer.group_hold SELECT 'q', id, 'acme', 0, 1, 'postgres'::regrole, now() FROM defer.queue WHERE name = 'side'});
+is(defer_ok(0, 'release', 'release', '-Q', 'side', '-g', 'acme'), "released the group in queue side\n", 'release a group of a queue');
+(undef, $err) = defer_ok(4, 'release again', 'release', '-Q', 'side', '--group', 'acme');
+like($err, qr/side: the group is not held/, 'release: not held');
+defer_ok(4, 'release', 'release', 'add', '-g', 'acme');
+(undef, $err) = defer_ok(3, 'no group', 'release', 'add');
+like($err, qr/--group is needed/, 'release: a group is needed');
+sql(q{SELECT defer.alter_queue('side', group_order => 'none')});
 
 # All jobs that pass a filter
 my @many = map { defer_json('enqueue', 'enqueue', 'add', "[$_]", '--queue', 'side', '--delay', '1 day', '--metadata', '{"tenant": 77}')->{id} } 1 .. 3;
