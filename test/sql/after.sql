@@ -122,7 +122,7 @@ SELECT defer.enqueue('work', '["x5"]', after => ARRAY[:x4]) AS x5 \gset
 INSERT INTO gate VALUES ('g');
 SELECT until(:x, 'failed'), until(:x1, 'cancelled'), until(:x2, 'cancelled'), until(:x3, 'succeeded');
 SELECT reason(:x1), reason(:x2);
-SELECT error FROM defer.jobs WHERE id = :x1 AND error = format('job %s, which it came after, failed', :x);
+SELECT error = format('job %s, which it came after, failed', :x) AS named FROM defer.jobs WHERE id = :x1;
 SELECT inputs FROM ran WHERE job = :x3;
 SELECT state FROM defer.jobs WHERE id IN (:x4, :x5);
 SELECT state, open, after_failure FROM defer.dependencies WHERE job_id IN (:x4, :x5) ORDER BY job_id;
