@@ -1,7 +1,7 @@
 /*
  * group_hold.c
  *		Groups with an order: jobs leave it; groups that are held because a job of theirs
- *		has failed are rows of defer.group_hold; defer.release_group().
+ *		has failed are rows of defer.group_hold (released in group_settings.c).
  *
  * The transaction that ends the job inserts the row, without a look at others, so it
  * waits for none.  A held group has a limit of 0, as a paused one has
@@ -9,23 +9,14 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "fmgr.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/job_state.h"
 #include "base/limits_key.h"
-#include "base/own_sql.h"
 #include "config/group_hold.h"
-#include "config/group_settings.h"
-#include "config/settings_changes.h"
 #include "shmem/xact_notify.h"
 #include "table/direct_insert.h"
-
-PG_FUNCTION_INFO_V1(defer_release_group);
 
 enum
 {
@@ -80,41 +71,4 @@ group_order_end(const Job *job, char state)
 	values[HOLD_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	direct_insert(catalog_oid(CAT_GROUP_HOLD), hold_columns, HOLD_NATTS, values, nulls);
 	xact_notify_group_limit(kind_of(job), id, hash_of(job));
-}
-
-void
-group_holds_delete(char kind, int32 id)
-{
-	Oid			types[] = {CHAROID, INT4OID};
-	Datum		values[] = {CharGetDatum(kind), Int32GetDatum(id)};
-
-	if (own_sql_run("DELETE FROM defer.group_hold h WHERE h.kind OPERATOR(pg_catalog.=) $1"
-					" AND h.id OPERATOR(pg_catalog.=) $2",
-					lengthof(types), types, values, NULL, SPI_OK_DELETE) > 0)
-		xact_notify_rescan();	/* the limits of all of them */
-}
-
-/* defer.release_group(group_key, function, queue) */
-Datum
-defer_release_group(PG_FUNCTION_ARGS)
-{
-	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
-	Datum		values[lengthof(types)];
-	GroupTarget target = group_target_read(fcinfo);
-	uint64		deleted;
-	OwnSql		own;
-
-	values[0] = CharGetDatum(target.kind);
-	values[1] = Int32GetDatum(target.id);
-	values[2] = PointerGetDatum(target.group_key);
-	own_sql_begin(&own);
-	SPI_connect();
-	deleted = own_sql_run("DELETE FROM defer.group_hold h WHERE h.kind OPERATOR(pg_catalog.=) $1"
-						  " AND h.id OPERATOR(pg_catalog.=) $2 AND h.group_key OPERATOR(pg_catalog.=) $3",
-						  lengthof(types), types, values, NULL, SPI_OK_DELETE);
-	SPI_finish();
-	own_sql_end(&own);
-	if (deleted > 0)
-		xact_notify_group_limit(target.kind, target.id, target.hash);
-	PG_RETURN_BOOL(deleted > 0);
 }

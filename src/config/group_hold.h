@@ -23,7 +23,7 @@ extern void group_order_end(const Job *job, char state);
 /* settings_limits.c: check whether one that fails does so, by the settings as they are */
 extern bool group_order_holds(const Job *job);
 
-/* Let all groups of a function or queue go on; in SPI, as its owner */
+/* group_settings.c: let all groups of a function or queue go on; in SPI, as its owner */
 extern void group_holds_delete(char kind, int32 id);
 
 #endif							/* GROUP_HOLD_H */

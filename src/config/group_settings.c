@@ -31,6 +31,7 @@
 
 PG_FUNCTION_INFO_V1(defer_set_group);
 PG_FUNCTION_INFO_V1(defer_reset_group);
+PG_FUNCTION_INFO_V1(defer_release_group);
 
 /* ------------------------------------------------------------------------
  * Arguments
@@ -334,5 +335,46 @@ defer_reset_group(PG_FUNCTION_ARGS)
 		changed(&target);
 	SPI_finish();
 	own_sql_end(&own);
+	PG_RETURN_BOOL(deleted > 0);
+}
+
+/* ------------------------------------------------------------------------
+ * Groups that a failed job holds
+ * ------------------------------------------------------------------------ */
+
+void
+group_holds_delete(char kind, int32 id)
+{
+	Oid			types[] = {CHAROID, INT4OID};
+	Datum		values[] = {CharGetDatum(kind), Int32GetDatum(id)};
+
+	if (own_sql_run("DELETE FROM defer.group_hold h WHERE h.kind OPERATOR(pg_catalog.=) $1"
+					" AND h.id OPERATOR(pg_catalog.=) $2",
+					lengthof(types), types, values, NULL, SPI_OK_DELETE) > 0)
+		xact_notify_rescan();	/* the limits of all of them */
+}
+
+/* defer.release_group(group_key, function, queue) */
+Datum
+defer_release_group(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
+	Datum		values[lengthof(types)];
+	GroupTarget target = group_target_read(fcinfo);
+	uint64		deleted;
+	OwnSql		own;
+
+	values[0] = CharGetDatum(target.kind);
+	values[1] = Int32GetDatum(target.id);
+	values[2] = PointerGetDatum(target.group_key);
+	own_sql_begin(&own);
+	SPI_connect();
+	deleted = own_sql_run("DELETE FROM defer.group_hold h WHERE h.kind OPERATOR(pg_catalog.=) $1"
+						  " AND h.id OPERATOR(pg_catalog.=) $2 AND h.group_key OPERATOR(pg_catalog.=) $3",
+						  lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	SPI_finish();
+	own_sql_end(&own);
+	if (deleted > 0)
+		xact_notify_group_limit(target.kind, target.id, target.hash);
 	PG_RETURN_BOOL(deleted > 0);
 }
