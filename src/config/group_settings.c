@@ -33,12 +33,25 @@ PG_FUNCTION_INFO_V1(defer_set_group);
 PG_FUNCTION_INFO_V1(defer_reset_group);
 PG_FUNCTION_INFO_V1(defer_release_group);
 
+/* A group of a function or queue */
+typedef struct GroupTarget
+{
+	char		kind;			/* 'f' or 'q' */
+	int32		id;
+	text	   *group_key;
+	int64		hash;
+} GroupTarget;
+
 /* ------------------------------------------------------------------------
  * Arguments
  * ------------------------------------------------------------------------ */
 
-GroupTarget
-group_target_read(FunctionCallInfo fcinfo)
+/*
+ * Read the arguments group_key, function and queue, in this order; the row of the function or
+ * queue is locked
+ */
+static GroupTarget
+read_target(FunctionCallInfo fcinfo)
 {
 	GroupTarget target;
 
@@ -285,7 +298,7 @@ defer_set_group(PG_FUNCTION_ARGS)
 		(void) rate_interval_of_text("rate", text_to_cstring(PG_GETARG_TEXT_PP(7)));
 	warn_if_not_preloaded();
 	memset(nulls, ' ', sizeof(nulls));
-	target = group_target_read(fcinfo);
+	target = read_target(fcinfo);
 	values[0] = CharGetDatum(target.kind);
 	values[1] = Int32GetDatum(target.id);
 	values[2] = PointerGetDatum(target.group_key);
@@ -319,7 +332,7 @@ defer_reset_group(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
 	Datum		values[lengthof(types)];
-	GroupTarget target = group_target_read(fcinfo);
+	GroupTarget target = read_target(fcinfo);
 	uint64		deleted;
 	OwnSql		own;
 
@@ -360,7 +373,7 @@ defer_release_group(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
 	Datum		values[lengthof(types)];
-	GroupTarget target = group_target_read(fcinfo);
+	GroupTarget target = read_target(fcinfo);
 	uint64		deleted;
 	OwnSql		own;
 

@@ -7,24 +7,7 @@
 
 #include "postgres.h"
 
-#include "fmgr.h"
-
 struct Job;
-
-/* A group of a function or queue */
-typedef struct GroupTarget
-{
-	char		kind;			/* 'f' or 'q' */
-	int32		id;
-	text	   *group_key;
-	int64		hash;
-} GroupTarget;
-
-/*
- * Read the arguments group_key, function and queue of a function, in this order.  The row of
- * the function or queue is locked; error if it is not the caller's.
- */
-extern GroupTarget group_target_read(FunctionCallInfo fcinfo);
 
 /* A group of a function or queue, as defer.set_group() has made it */
 typedef struct GroupSettings
