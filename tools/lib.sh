@@ -108,6 +108,9 @@ clean_up()
 		as_user "$BIN/pg_ctl" -D "${pidfile%/*}" -m immediate -w -t 30 stop \
 			>/dev/null 2>&1 </dev/null
 	done
+	for pidfile in "$WORK"/*.pid; do
+		[ ! -f "$pidfile" ] || kill "$(cat "$pidfile")" 2>/dev/null
+	done
 	cd / && rm -rf "$WORK"
 	WORK=
 }
