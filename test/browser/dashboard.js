@@ -31,7 +31,7 @@ async function until(what, condition) {
 	ok(false, what);
 }
 
-const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
+const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/errors", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
 
 async function open(browser, options) {
 	const context = await browser.newContext(options);
@@ -165,7 +165,7 @@ async function buttons(page) {
 	const later = sql("SELECT defer.enqueue('work', '[0]', delay => '1 hour')");
 	await press(page, "/job?id=" + later, "Run now", /ready to run/);
 	await until("it has run", () => sql(`SELECT state FROM defer.jobs WHERE id = ${later}`) === "succeeded");
-	await press(page, "/job?id=" + later, "Run again", /enqueued/);
+	await press(page, "/job?id=" + later, "Run again", /another run of job/);
 	ok(!page.url().endsWith("id=" + later), "one is led to the new job");
 	const cancel = sql("SELECT defer.enqueue('work', '[0]', delay => '1 hour')");
 	await press(page, "/job?id=" + cancel, "Cancel", /is cancelled/);
@@ -219,7 +219,7 @@ async function groups(page) {
 
 async function hostile(page) {
 	const id = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed'");
-	for (const path of ["/", "/jobs", "/jobs?state=failed", "/functions", "/job?id=" + id]) {
+	for (const path of ["/", "/jobs", "/jobs?state=failed", "/errors", "/functions", "/job?id=" + id]) {
 		await page.goto(origin + path);
 		await page.waitForFunction(() => window.performance.getEntriesByType("resource").some((e) => e.initiatorType === "fetch"));
 		ok(await page.evaluate(() => !window.hacked && document.querySelectorAll("main script, main img[src=x]").length === 0), path + ": nothing hostile came alive");

@@ -203,7 +203,7 @@ CALL state_is(:a, 'succeeded');
 SELECT defer.result(:a);
 RESET ROLE;
 -- nothing is left
-SELECT count(*) FROM defer.dependency WHERE ord < 0 AND open AND owner IN ('events_owner'::regrole, 'events_other'::regrole);
+CALL until($$SELECT count(*) = 0 FROM defer.dependency WHERE ord < 0 AND open AND owner IN ('events_owner'::regrole, 'events_other'::regrole)$$);
 
 DROP SCHEMA events CASCADE;
 DELETE FROM defer.event WHERE owner IN ('events_owner'::regrole, 'events_other'::regrole);

@@ -234,7 +234,7 @@ CALL outcome('waits_how', '["perhaps"]');
 -- nothing is left of what was waited for
 SELECT count(*) FROM defer.steps WHERE state = 'waiting' AND job_id IN (SELECT id FROM defer.jobs WHERE state = 'succeeded');
 RESET ROLE;
-SELECT count(*) FROM defer.dependency d WHERE d.ord < 0 AND (d.open OR d.child_id IN (SELECT id FROM defer.jobs WHERE state IN ('succeeded', 'cancelled')));
+CALL until($$SELECT count(*) = 0 FROM defer.dependency d WHERE d.ord < 0 AND (d.open OR d.child_id IN (SELECT id FROM defer.jobs WHERE state IN ('succeeded', 'cancelled')))$$);
 
 SELECT defer.cancel(:others);
 DROP SCHEMA waits CASCADE;
