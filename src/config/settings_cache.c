@@ -34,6 +34,7 @@
 #include "config/endpoint_settings.h"
 #include "config/settings_cache.h"
 #include "config/settings_changes.h"
+#include "shmem/databases.h"
 
 /* Columns of defer.function */
 enum
@@ -102,6 +103,7 @@ static MemoryContext retired_context = NULL;
 static bool stale = true;
 static uint64 generation = 1;
 static bool changed_here = false;	/* by this transaction */
+static uint32 limit_changes = 0;	/* that were heard of */
 static Oid	function_table = InvalidOid;
 static Oid	queue_table = InvalidOid;
 static Oid	endpoint_table = InvalidOid;
@@ -150,10 +152,31 @@ settings_subxact_callback(SubXactEvent event)
 		forget_rolled_back();
 }
 
+/*
+ * In processes of ours: a commit that changes limits and wakes them does so before the server
+ * tells them of the change
+ */
+static inline void
+hear_limit_changes(void)
+{
+	uint32		changes;
+
+	if (my_database == NULL)
+		return;
+	changes = pg_atomic_read_u32(&my_database->limit_changes);
+	if (changes == limit_changes)
+		return;
+	limit_changes = changes;
+	stale = true;
+	generation++;
+}
+
 static void
 prepare_cache(void)
 {
 	HASHCTL		control = {0};
+
+	hear_limit_changes();
 
 	defer_on_xact_event(settings_xact_callback);
 	defer_on_subxact_event(settings_subxact_callback);
@@ -185,6 +208,7 @@ settings_watch(void)
 uint64
 settings_generation(void)
 {
+	hear_limit_changes();
 	return generation;
 }
 

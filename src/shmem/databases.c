@@ -35,6 +35,7 @@ databases_shmem_init(void)
 	for (int i = 0; i < shared->ndatabase_slots; i++)
 	{
 		pg_atomic_init_u32(&database_slots[i].rollup, 0);
+		pg_atomic_init_u32(&database_slots[i].limit_changes, 0);
 		pg_atomic_init_u32(&database_slots[i].fan_out, 0);
 	}
 }

@@ -62,6 +62,9 @@ typedef struct DatabaseSlot
 	pg_atomic_uint32 rollup;	/* new counts, about; without a lock */
 	pg_atomic_uint32 fan_out;	/* 1: there are new counts of batches; without
 								 * a lock */
+	pg_atomic_uint32 limit_changes; /* grows when limits of functions, queues
+									 * or endpoints have changed; without a
+									 * lock */
 	bool		orphans;		/* a worker went without finalizing its batch */
 	int			nlost;			/* jobs that ran then, whose end is not
 								 * written */

@@ -314,6 +314,22 @@ commit_finals(void)
 		waiters_wake(MyDatabaseId, pending.finals[i]);
 }
 
+/*
+ * Processes that are woken by this commit must not go by the settings that they know:
+ * the server tells them of the change after its callbacks only.
+ */
+static void
+commit_limit_changes(void)
+{
+	DatabaseSlot *db;
+
+	LWLockAcquire(shared->workers_lock, LW_SHARED);
+	db = database_slot(MyDatabaseId, false);
+	if (db != NULL)
+		pg_atomic_fetch_add_u32(&db->limit_changes, 1);
+	LWLockRelease(shared->workers_lock);
+}
+
 /* True: see limits_release() */
 static bool
 commit_orders(void)
@@ -340,8 +356,11 @@ pending_commit(void)
 	if (xact_notify_jobs_left_out())
 		pending.rescan = true;
 	if (pending.nlimits > 0)
+	{
+		commit_limit_changes();
 		wake = limits_changed(MyDatabaseId, pending.nlimits > MAX_LIMITS ? NULL : pending.limits,
 							  pending.nlimits);
+	}
 	if (commit_orders())
 		wake = true;
 	for (int i = 0; i < pending.nscheduled; i++)
