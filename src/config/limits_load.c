@@ -196,7 +196,7 @@ load_some(LimitValue *values, int n)
 				" FROM defer.queue q"
 				" WHERE q.id OPERATOR(pg_catalog.=) ANY ($1)", 'q', values, n);
 	read_values("SELECT e.id, COALESCE(e.concurrency, -1), false, -1, false, e.rate, COALESCE(e.rate_burst, 1),"
-				" NULL::text, 1, false FROM defer.endpoint e WHERE e.id OPERATOR(pg_catalog.=) ANY ($1)",
+				" NULL::pg_catalog.text, 1, false FROM defer.endpoint e WHERE e.id OPERATOR(pg_catalog.=) ANY ($1)",
 				'e', values, n);
 	read_group_values('f', values, n);
 	read_group_values('q', values, n);

@@ -109,7 +109,7 @@ find_ready(const Drain *drain, int64 *ids)
 						  " AND (b.claim IS NULL OR NOT EXISTS (SELECT FROM defer.job_history h"
 						  " WHERE h.id OPERATOR(pg_catalog.=) b.id)))"
 						  " AND NOT EXISTS (SELECT FROM defer.group_hold o"
-						  " WHERE o.kind OPERATOR(pg_catalog.=) CASE WHEN j.order_scope OPERATOR(pg_catalog.>) 0 THEN 'q' ELSE 'f' END::\"char\""
+						  " WHERE o.kind OPERATOR(pg_catalog.=) CASE WHEN j.order_scope OPERATOR(pg_catalog.>) 0 THEN 'q' ELSE 'f' END::pg_catalog.\"char\""
 						  " AND o.id OPERATOR(pg_catalog.=) pg_catalog.abs(j.order_scope)"
 						  " AND o.group_key OPERATOR(pg_catalog.=) j.group_key))"
 						  " ORDER BY j.priority, j.run_at, j.id LIMIT $5",

@@ -75,7 +75,7 @@ read_job(int64 id, bool as_of_now, WaitingJob *job)
 					 " j.attempt, j.suspect, COALESCE(j.schedule_id, 0), j.xmax, j.error, j.xmin, COALESCE(j.behind, 0), j.waits, j.group_key, e.name,"
 					 " CASE WHEN e.paused_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN e.paused_until END,"
 					 " CASE WHEN e.id IS NOT NULL THEN j.args END, COALESCE(j.order_scope, 0) FROM defer.job j"
-					 " LEFT JOIN defer.endpoint e ON j.kind OPERATOR(pg_catalog.=) ANY (ARRAY['h', 's', 'e']::\"char\"[])"
+					 " LEFT JOIN defer.endpoint e ON j.kind OPERATOR(pg_catalog.=) ANY (ARRAY['h', 's', 'e']::pg_catalog.\"char\"[])"
 					 " AND e.name OPERATOR(pg_catalog.=) (j.args OPERATOR(pg_catalog.->>) 'endpoint')"
 					 " WHERE j.id OPERATOR(pg_catalog.=) $1 AND (j.claim IS NULL OR NOT EXISTS"
 					 " (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1))",
@@ -213,7 +213,7 @@ why_order(const WaitingJob *job, OrderFacts *facts)
 	SPI_connect();
 	if (run_plan(&plan, "SELECT h.job_id, h.owner, b.id, b.owner, b.run_at FROM defer.job j"
 				 " LEFT JOIN LATERAL (SELECT o.job_id, o.owner FROM defer.group_hold o"
-				 " WHERE o.kind OPERATOR(pg_catalog.=) CASE WHEN j.order_scope OPERATOR(pg_catalog.>) 0 THEN 'q' ELSE 'f' END::\"char\""
+				 " WHERE o.kind OPERATOR(pg_catalog.=) CASE WHEN j.order_scope OPERATOR(pg_catalog.>) 0 THEN 'q' ELSE 'f' END::pg_catalog.\"char\""
 				 " AND o.id OPERATOR(pg_catalog.=) pg_catalog.abs(j.order_scope) AND o.group_key OPERATOR(pg_catalog.=) j.group_key"
 				 " ORDER BY o.at, o.job_id LIMIT 1) h ON true"
 				 " LEFT JOIN LATERAL (SELECT f.id, f.owner, f.run_at FROM defer.job f"
