@@ -17,13 +17,13 @@ sql(q{
 	CREATE EXTENSION defer;
 	CREATE ROLE ann LOGIN; CREATE ROLE bea LOGIN;
 	GRANT USAGE ON SCHEMA defer TO ann, bea;
-	CREATE TABLE gate (name text, open boolean);
+	CREATE TABLE gate (name text, open boolean, most integer DEFAULT 0);
 	INSERT INTO gate VALUES ('ann', false), ('bea', true);
 	CREATE TABLE ran (id bigint, who text);
 	GRANT ALL ON gate, ran TO ann, bea;
 	CREATE FUNCTION work() RETURNS void LANGUAGE plpgsql AS $$
 	BEGIN
-		WHILE NOT (SELECT open FROM gate WHERE name = current_user) LOOP PERFORM pg_sleep(0.01); END LOOP;
+		WHILE NOT (SELECT open OR (SELECT count(*) < most FROM ran WHERE who = name) FROM gate WHERE name = current_user) LOOP PERFORM pg_sleep(0.01); END LOOP;
 		INSERT INTO ran VALUES (defer.current_job(), current_user);
 	END $$;
 	CREATE FUNCTION quick() RETURNS void LANGUAGE sql AS '';
@@ -52,10 +52,11 @@ sql(q{SET ROLE ann; SELECT defer.alter_cron('hourly', schedule => '0 * * * *', f
 # A crash, and it goes on where it was
 $node->stop('immediate');
 $node->start;
-sql(q{UPDATE gate SET open = true});
-until_ok($node, q{SELECT enqueued > 5 FROM defer.backfills}, 'it goes on after a crash');
+sql(q{UPDATE gate SET most = 10});
+until_ok($node, q{SELECT enqueued > 10 FROM defer.backfills}, 'it goes on after a crash');
 $node->stop('immediate');
 $node->start;
+sql(q{UPDATE gate SET open = true});
 until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.backfill) AND NOT EXISTS (SELECT FROM defer.job WHERE scheduled_for < '2026-02-01')}, 'through another one');
 is(sql(q{SELECT count(*), count(DISTINCT scheduled_for) FROM defer.jobs WHERE schedule = 'hourly' AND owner = 'ann' AND scheduled_for < '2026-02-01' AND state = 'succeeded'}), '50|50', 'each time has one run');
 is(sql(q{SELECT count(*), count(DISTINCT id) FROM ran WHERE who = 'ann'}), '50|50', 'that has run once');
