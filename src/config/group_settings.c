@@ -326,29 +326,34 @@ defer_set_group(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Delete the row of a group by an own statement; $1 to $3 name the group */
+static bool
+delete_row(const GroupTarget *target, const char *sql)
+{
+	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
+	Datum		values[] = {CharGetDatum(target->kind), Int32GetDatum(target->id),
+		PointerGetDatum(target->group_key)};
+
+	return own_sql_run(sql, lengthof(types), types, values, NULL, SPI_OK_DELETE) > 0;
+}
+
 /* defer.reset_group(group_key, function, queue) */
 Datum
 defer_reset_group(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
-	Datum		values[lengthof(types)];
 	GroupTarget target = read_target(fcinfo);
-	uint64		deleted;
+	bool		deleted;
 	OwnSql		own;
 
-	values[0] = CharGetDatum(target.kind);
-	values[1] = Int32GetDatum(target.id);
-	values[2] = PointerGetDatum(target.group_key);
 	own_sql_begin(&own);
 	SPI_connect();
-	deleted = own_sql_run("DELETE FROM defer.group_setting g WHERE g.kind OPERATOR(pg_catalog.=) $1"
-						  " AND g.id OPERATOR(pg_catalog.=) $2 AND g.group_key OPERATOR(pg_catalog.=) $3",
-						  lengthof(types), types, values, NULL, SPI_OK_DELETE);
-	if (deleted > 0)
+	deleted = delete_row(&target, "DELETE FROM defer.group_setting g WHERE g.kind OPERATOR(pg_catalog.=) $1"
+						 " AND g.id OPERATOR(pg_catalog.=) $2 AND g.group_key OPERATOR(pg_catalog.=) $3");
+	if (deleted)
 		changed(&target);
 	SPI_finish();
 	own_sql_end(&own);
-	PG_RETURN_BOOL(deleted > 0);
+	PG_RETURN_BOOL(deleted);
 }
 
 /* ------------------------------------------------------------------------
@@ -371,23 +376,17 @@ group_holds_delete(char kind, int32 id)
 Datum
 defer_release_group(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {CHAROID, INT4OID, TEXTOID};
-	Datum		values[lengthof(types)];
 	GroupTarget target = read_target(fcinfo);
-	uint64		deleted;
+	bool		deleted;
 	OwnSql		own;
 
-	values[0] = CharGetDatum(target.kind);
-	values[1] = Int32GetDatum(target.id);
-	values[2] = PointerGetDatum(target.group_key);
 	own_sql_begin(&own);
 	SPI_connect();
-	deleted = own_sql_run("DELETE FROM defer.group_hold h WHERE h.kind OPERATOR(pg_catalog.=) $1"
-						  " AND h.id OPERATOR(pg_catalog.=) $2 AND h.group_key OPERATOR(pg_catalog.=) $3",
-						  lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	deleted = delete_row(&target, "DELETE FROM defer.group_hold h WHERE h.kind OPERATOR(pg_catalog.=) $1"
+						 " AND h.id OPERATOR(pg_catalog.=) $2 AND h.group_key OPERATOR(pg_catalog.=) $3");
 	SPI_finish();
 	own_sql_end(&own);
-	if (deleted > 0)
+	if (deleted)
 		xact_notify_group_limit(target.kind, target.id, target.hash);
-	PG_RETURN_BOOL(deleted > 0);
+	PG_RETURN_BOOL(deleted);
 }

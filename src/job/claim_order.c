@@ -21,17 +21,7 @@
 #include "table/job_row.h"
 #include "table/job_table.h"
 #include "table/order_scan.h"
-
-/* Check whether a row is of the ready queue */
-static bool
-is_of_queue(TupleTableSlot *slot, const ReadyQueueChoice *queue)
-{
-	bool		isnull;
-
-	return DatumGetObjectId(slot_getattr(slot, JOB_OWNER, &isnull)) == queue->owner &&
-		DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull)) == queue->limits_key &&
-		DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull)) == queue->priority;
-}
+#include "table/ready_scan.h"
 
 /* Note that the ready queue waits for a job: until its time, or until something is changed */
 static void
@@ -64,7 +54,7 @@ next_row(Batch *new_batch, TupleTableSlot *slot, ReadyQueueChoice *queue, int64 
 		wait_behind(queue, slot, DT_NOEND);
 		return ROW_CLAIMED_BEFORE;
 	}
-	if (run_at > now || !is_of_queue(slot, queue) || (only != 0 && id != only))
+	if (run_at > now || !ready_scan_is_row_of(slot, queue) || (only != 0 && id != only))
 	{
 		wait_behind(queue, slot, run_at > now ? run_at : DT_NOEND);
 		return ROW_STOP;

@@ -3,8 +3,8 @@
  *		Mending failures: running a job again, as a copy (defer.rerun) or itself
  *		(defer.retry), and saying that it need not be (defer.acknowledge).
  *
- * A job and all of its reruns are a line.  Whoever wants another run of it locks the
- * row of the line in defer.rerun_line first, and looks whether the job that was made
+ * A job and all of its reruns are a line.  A session that wants another run of it locks
+ * the row of the line in defer.rerun_line first, and looks whether the job that was made
  * or taken on again last is unfinished or has succeeded: then there is nothing to do.
  * So a command that is given twice, by two sessions at the same time for one, runs a
  * job once.

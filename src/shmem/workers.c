@@ -269,7 +269,7 @@ workers_own_slot(TimestampTz *started_at)
 {
 	if (my_worker == NULL)
 		return -1;
-	*started_at = my_worker->job_started;	/* nobody else writes it */
+	*started_at = my_worker->job_started;	/* only this process writes it */
 	return (int) (my_worker - worker_slots);
 }
 

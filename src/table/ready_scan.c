@@ -84,8 +84,8 @@ ready_scan_close(ReadyScan *scan)
  * Many ready queues
  * ------------------------------------------------------------------------ */
 
-static bool
-is_row_of(TupleTableSlot *slot, const ReadyQueueChoice *queue)
+bool
+ready_scan_is_row_of(TupleTableSlot *slot, const ReadyQueueChoice *queue)
 {
 	bool		isnull;
 
@@ -152,7 +152,7 @@ read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueue
 		queue->ready++;
 	} while (queue->ready < COUNT_MAX &&
 			 index_getnext_slot(scan, ForwardScanDirection, slot) &&
-			 is_row_of(slot, queue));
+			 ready_scan_is_row_of(slot, queue));
 	return true;
 }
 

@@ -26,6 +26,9 @@ typedef struct ReadyScan
 extern void ready_scan_open(ReadyScan *scan, const ReadyQueueChoice *rq);
 extern void ready_scan_close(ReadyScan *scan);
 
+/* Check whether a row is of the ready queue */
+extern bool ready_scan_is_row_of(TupleTableSlot *slot, const ReadyQueueChoice *queue);
+
 /* Where a scan of many ready queues has come to */
 typedef struct ReadyCursor
 {

@@ -74,8 +74,9 @@ print_outcome(const BulkCommand *command, const PGresult *res)
 	}
 }
 
-bool
-bulk_is_meant(int count)
+/* Check whether options say which jobs, and not ids; exits if both do */
+static bool
+is_meant(int count)
 {
 	bool		given = job_filter_given() || bulk_options.everything;
 
@@ -84,8 +85,8 @@ bulk_is_meant(int count)
 	return count == 0;
 }
 
-int
-bulk_run(const BulkCommand *command, const char *const *more)
+static int
+run(const BulkCommand *command, int nmore, const char *const *more)
 {
 	PGconn	   *conn;
 	PGresult   *res;
@@ -97,8 +98,8 @@ bulk_run(const BulkCommand *command, const char *const *more)
 	conn = connect_or_exit();
 	job_filter_values(conn, values);
 	values[JOB_FILTER_N] = bulk_options.everything ? "true" : "false";
-	values[JOB_FILTER_N + 1] = more != NULL ? more[0] : NULL;
-	values[JOB_FILTER_N + 2] = more != NULL ? more[1] : NULL;
+	values[JOB_FILTER_N + 1] = nmore > 0 ? more[0] : NULL;
+	values[JOB_FILTER_N + 2] = nmore > 1 ? more[1] : NULL;
 	res = call(conn, command, true, values);
 	n = (long long) result_int64(res, 0, "matched");
 	if (!bulk_options.dry_run && n > 0)
@@ -119,4 +120,12 @@ bulk_run(const BulkCommand *command, const char *const *more)
 	PQclear(res);
 	PQfinish(conn);
 	return n > 0 ? CLI_OK : CLI_NOTHING_DONE;
+}
+
+int
+bulk_or_each(const BulkCommand *all, const Action *each, int count, char **ids, int nvalues,
+			 const char **values)
+{
+	return is_meant(count) ? run(all, nvalues - 1, values + 1) :
+		action_call(each, count, ids, nvalues, values);
 }

@@ -5,6 +5,7 @@
 #ifndef CLI_BULK_H
 #define CLI_BULK_H
 
+#include "commands/action.h"
 #include "commands/job_filter.h"
 
 typedef struct BulkCommand
@@ -33,13 +34,13 @@ extern BulkOptions bulk_options;
 	"      --dry-run          only say how many they are\n" \
 	"  -y, --yes              do not ask\n"
 
-/* Check whether options say which jobs, and not ids; exits if both do */
-extern bool bulk_is_meant(int count);
-
 /*
- * Count the jobs, ask, and deal with them; returns the exit code.  more: up to two
- * values, $16 and $17, for the call.
+ * Call "each" for the ids that were given, or else "all" for the jobs that options say: count
+ * them, ask, and deal with them.  Exits if both were given; returns the exit code.  values has
+ * room for the id, and behind it has up to two values, from $2 on for "each", $16 and $17 for
+ * "all".
  */
-extern int	bulk_run(const BulkCommand *command, const char *const *more);
+extern int	bulk_or_each(const BulkCommand *all, const Action *each, int count, char **ids,
+						 int nvalues, const char **values);
 
 #endif							/* CLI_BULK_H */

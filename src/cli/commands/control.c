@@ -38,13 +38,7 @@ cmd_cancel(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 0, -1, &count);
 	values[1] = force ? "true" : "false";
-	if (bulk_is_meant(count))
-	{
-		const char *more[] = {values[1], NULL};
-
-		return bulk_run(&all, more);
-	}
-	return action_call(&action, count, argv, 2, values);
+	return bulk_or_each(&all, &action, count, argv, 2, values);
 }
 
 const Command command_cancel = {
@@ -93,9 +87,7 @@ cmd_reschedule(int argc, char **argv)
 		report_usage_error("--at and --delay cannot be used together");
 	values[1] = at;
 	values[2] = delay;
-	if (bulk_is_meant(count))
-		return bulk_run(&all, values + 1);
-	return action_call(&action, count, argv, 3, values);
+	return bulk_or_each(&all, &action, count, argv, 3, values);
 }
 
 const Command command_reschedule = {

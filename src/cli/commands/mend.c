@@ -119,13 +119,7 @@ cmd_rerun(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 0, -1, &count);
 	values[1] = force ? "true" : "false";
-	if (bulk_is_meant(count))
-	{
-		const char *more[] = {values[1], NULL};
-
-		return bulk_run(&all, more);
-	}
-	return action_call(&action, count, argv, 2, values);
+	return bulk_or_each(&all, &action, count, argv, 2, values);
 }
 
 const Command command_rerun = {
@@ -165,13 +159,7 @@ cmd_retry(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 0, -1, &count);
 	values[1] = force ? "true" : "false";
-	if (bulk_is_meant(count))
-	{
-		const char *more[] = {values[1], NULL};
-
-		return bulk_run(&all, more);
-	}
-	return action_call(&action, count, argv, 2, values);
+	return bulk_or_each(&all, &action, count, argv, 2, values);
 }
 
 const Command command_retry = {
@@ -213,13 +201,7 @@ cmd_acknowledge(int argc, char **argv)
 
 	argv = options_parse(argc, argv, options, 0, -1, &count);
 	values[1] = note;
-	if (bulk_is_meant(count))
-	{
-		const char *more[] = {note, NULL};
-
-		return bulk_run(&all, more);
-	}
-	return action_call(&action, count, argv, 2, values);
+	return bulk_or_each(&all, &action, count, argv, 2, values);
 }
 
 const Command command_acknowledge = {
