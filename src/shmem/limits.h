@@ -127,7 +127,6 @@ extern bool limits_cancel_at_limit(Oid database, const LimitScopes *scopes);
  */
 extern bool limits_order_changed(Oid database, char kind, int32 id, int64 group);
 extern bool limits_orders_changed(Oid database);	/* of all groups */
-extern bool limits_orders_changed(Oid database);	/* of all groups */
 
 /* ------------------------------------------------------------------------
  * Rates: rates.c
