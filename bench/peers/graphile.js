@@ -2,7 +2,10 @@
 // stdout:
 //   migrate
 //   work N MODE       run until N jobs are done; MODE is fast or default
+//   empty N MODE      the same with a task that does nothing, until all are gone; answers with seconds
 //   start MODE TASK   run TASK in the background, until stop
+//   listen            run "probe" in the background, which notes when it is called, until stop
+//   times             these times: {n: seconds since 1970}
 //   stop
 // Connections come from PG* in the environment.  Jobs are added in SQL.
 import readline from "node:readline";
@@ -67,6 +70,27 @@ async function work(count, mode) {
   await started.stop();
 }
 
+let times = {};
+
+async function empty(count, mode) {
+  let called = 0;
+  let first;
+  const started = await begin(mode, {
+    work: async () => {
+      first ??= performance.now();
+      called++;
+    },
+  });
+  const left = async () =>
+    (await poolFor(2).query("SELECT EXISTS (SELECT FROM graphile_worker._private_jobs) AS some")).rows[0].some;
+
+  while (called < count || (await left())) await new Promise((resolve) => setTimeout(resolve, 5));
+  const seconds = (performance.now() - first) / 1000;
+
+  await started.stop();
+  return { jobs: called, seconds };
+}
+
 const commands = {
   migrate: () => runMigrations({ pgPool: poolFor(2), logger }),
   work: (count, mode) => work(Number(count), mode),
@@ -78,14 +102,27 @@ const commands = {
         ),
     });
   },
+  empty: (count, mode) => empty(Number(count), mode),
+  async listen() {
+    runner = await begin("default", {
+      probe: async (payload) => {
+        times[payload.n] = (performance.timeOrigin + performance.now()) / 1000;
+      },
+    });
+  },
+  times() {
+    const now = times;
+
+    times = {};
+    return { times: now };
+  },
   stop: () => runner.stop(),
 };
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const [command, ...rest] = line.split(" ");
   try {
-    await commands[command](...rest);
-    console.log(JSON.stringify({ ok: true }));
+    console.log(JSON.stringify({ ok: true, ...(await commands[command](...rest)) }));
   } catch (error) {
     console.log(JSON.stringify({ error: String(error.stack ?? error) }));
   }

@@ -2,16 +2,48 @@
 //   open                 install, and make the queue
 //   insert N BATCH       jobs 1 to N, so many a call; answers with the seconds
 //   work LOOPS BATCH     LOOPS loops fetch and complete BATCH jobs, until there are none
+//   drain LOOPS BATCH    the same without the work; answers with jobs and seconds
+//   one LOOPS BATCH      the same, but each job ends in a transaction of its own, with the work
 //   listen               call probe(n) for each job, as boss.work() does
 //   send N               one job
 //   empty                remove all jobs
 import readline from "node:readline";
 import pg from "pg";
-import PgBoss from "pg-boss";
+import { PgBoss } from "pg-boss";
 
 const queue = "work";
 let boss;
 let pool;
+
+async function loops(count, batch, end) {
+  const start = performance.now();
+  const loop = async () => {
+    for (let jobs = 0; ; ) {
+      const fetched = await boss.fetch(queue, { batchSize: Number(batch) });
+      if (fetched.length === 0) return jobs;
+      await end(fetched);
+      jobs += fetched.length;
+    }
+  };
+  const jobs = await Promise.all(Array.from({ length: Number(count) }, loop));
+
+  return { jobs: jobs.reduce((a, b) => a + b), seconds: (performance.now() - start) / 1000 };
+}
+
+async function inTransaction(job) {
+  const client = await pool.connect();
+  const db = { executeSql: (text, values) => client.query(text, values) };
+
+  await client.query("BEGIN");
+  await client.query({
+    name: "work",
+    text: "SELECT compute_product_recommendation($1)",
+    values: [job.data.user_id],
+  });
+  await boss.complete(queue, job.id, null, { db });
+  await client.query("COMMIT");
+  client.release();
+}
 
 const commands = {
   async open() {
@@ -33,28 +65,28 @@ const commands = {
     for (let first = 1; first <= Number(count); first += Number(batch)) {
       const jobs = [];
       for (let i = first; i <= Math.min(first + Number(batch) - 1, Number(count)); i++)
-        jobs.push({ name: queue, data: { user_id: i } });
-      await boss.insert(jobs);
+        jobs.push({ data: { user_id: i } });
+      await boss.insert(queue, jobs);
     }
     return { seconds: (performance.now() - start) / 1000 };
   },
-  async work(loops, batch) {
+  async work(count, batch) {
     const one = (job) =>
       pool.query({
         name: "work",
         text: "SELECT compute_product_recommendation($1)",
         values: [job.data.user_id],
       });
-    const loop = async () => {
-      for (;;) {
-        const jobs = await boss.fetch(queue, { batchSize: Number(batch) });
-        if (jobs.length === 0) return;
-        await Promise.all(jobs.map(one));
-        await boss.complete(queue, jobs.map((job) => job.id));
-      }
-    };
-    await Promise.all(Array.from({ length: Number(loops) }, loop));
+    await loops(count, batch, async (jobs) => {
+      await Promise.all(jobs.map(one));
+      await boss.complete(queue, jobs.map((job) => job.id));
+    });
   },
+  drain: (count, batch) => loops(count, batch, (jobs) => boss.complete(queue, jobs.map((job) => job.id))),
+  one: (count, batch) =>
+    loops(count, batch, async (jobs) => {
+      for (const job of jobs) await inTransaction(job);
+    }),
   async listen() {
     await boss.work(queue, ([job]) => pool.query("SELECT probe($1)", [job.data.n]));
   },
