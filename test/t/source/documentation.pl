@@ -1,5 +1,6 @@
 # The examples of README.md and doc/*.md: every ```sql block is run, in the order of the page,
-# in one session a page.  Errors must be those that the page shows in the block behind it, and
+# in one session a page.  Several pages are run at the same time, each on a server of its own,
+# because most of their time is waiting.  Errors must be those that the page shows in the block behind it, and
 # all that it shows there must come, in this order; numbers and times may differ.
 #
 # An HTML comment on the lines before a block says what a reader does not see:
@@ -24,14 +25,19 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
+# Jobs of tasks wait for workers outside of the server, which no page has
 my $later = q{
 DO $wait$
 BEGIN
 	FOR i IN 1..1800 LOOP
-		EXIT WHEN NOT EXISTS (SELECT FROM defer.jobs WHERE state IN ('queued', 'running', 'retrying'))
-			AND NOT EXISTS (SELECT FROM defer.alerts WHERE unsent > 0 AND group_window < '10 s');
+		IF NOT EXISTS (SELECT FROM defer.jobs j WHERE j.state IN ('queued', 'running', 'retrying')
+				AND NOT EXISTS (SELECT FROM defer.tasks t WHERE t.name = j.function))
+			AND NOT EXISTS (SELECT FROM defer.alerts WHERE unsent > 0 AND group_window < '10 s') THEN
+			RETURN;
+		END IF;
 		PERFORM pg_sleep(0.1);
 	END LOOP;
+	RAISE EXCEPTION 'jobs do not end, or alerts are not sent';
 END $wait$;
 };
 
@@ -180,17 +186,16 @@ sub filled_in
 	return $sql;
 }
 
-# Run the blocks of a page in a session; returns what psql wrote for each block, a hash of
-# [stdout, stderr] by line of the block, and all that it wrote outside of them on stderr
-sub run_blocks
+# Begin to run the blocks of a page in a session of psql; returns what page_faults() takes
+sub run_page
 {
-	my ($node, @blocks) = @_;
+	my ($name, $text, $extension) = @_;
+	my %run = (name => $name, blocks => [ blocks($text) ], node => page_server($name =~ s/\W/_/gr, $extension));
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/page';
 	my $script = "\\set QUIET on\n";
-	my (%written, $out, $err);
 
-	for my $block (@blocks)
+	for my $block (grep { !$_->{'not run'} } @{ $run{blocks} })
 	{
-		next if $block->{'not run'};
 		for my $part (qw(before sql after))
 		{
 			next if !defined $block->{$part};
@@ -201,27 +206,38 @@ sub run_blocks
 			$script .= "\\echo $mark\n\\warn $mark\n$sql\n\n";
 		}
 	}
-	$script = encode_utf8($script);
-	IPC::Run::run([ 'psql', '-X', '-d', $node->connstr('docs'), '-f', '-' ], '<', \$script, '>', \$out, '2>', \$err,
-		IPC::Run::timeout(900));
-	for my $stream ([ $out, 0 ], [ $err, 1 ])
-	{
-		my (undef, @parts) = split /^(?:psql:[^ ]*: )?\@\@\@ (\d+ \w+)\n/m, decode_utf8($stream->[0]);
+	append_to_file("$file.sql", encode_utf8($script));
+	$run{written} = [ "$file.out", "$file.err" ];
+	$run{psql} = IPC::Run::start([ 'psql', '-X', '-d', $run{node}->connstr('docs'), '-f', '-' ],
+		'<', "$file.sql", '>', "$file.out", '2>', "$file.err", IPC::Run::timeout(900));
+	return \%run;
+}
 
-		while (my ($where, $text) = splice(@parts, 0, 2)) { $written{$where}[ $stream->[1] ] = $text; }
+# What psql wrote for each part of a block: a hash of [stdout, stderr] by line and part
+sub written_by_block
+{
+	my ($run) = @_;
+	my %written;
+
+	for my $stream (0, 1)
+	{
+		my (undef, @parts) = split /^(?:psql:[^ ]*: )?\@\@\@ (\d+ \w+)\n/m, decode_utf8(slurp_file($run->{written}[$stream]));
+
+		while (my ($where, $text) = splice(@parts, 0, 2)) { $written{$where}[$stream] = $text; }
 	}
 	return %written;
 }
 
-# Check a page on a server of its own; returns a list of faults, "LINE: what"
+# Wait for the end of a page; returns a list of faults, "LINE: what"
 sub page_faults
 {
-	my ($node, $text) = @_;
-	my @blocks = blocks($text);
-	my %written = run_blocks($node, @blocks);
+	my ($run) = @_;
 	my @faults;
 
-	for my $block (@blocks)
+	$run->{psql}->finish;
+	my %written = written_by_block($run);
+
+	for my $block (@{ $run->{blocks} })
 	{
 		next if $block->{'not run'};
 		for my $part (qw(before after))
@@ -233,6 +249,7 @@ sub page_faults
 		note(encode_utf8("line $block->{line}, what was written:\n$out\n$err")) if @found;
 		push @faults, map { "$block->{line}: $_" } @found;
 	}
+	$run->{node}->stop('fast');
 	return @faults;
 }
 
@@ -258,7 +275,6 @@ start_receiver();
 
 # It finds what is broken: an example that raises an error, an error and an output that do not
 # come, a mark without a text
-my $node = page_server('broken', 1);
 my $broken = decode_utf8(<<'PAGE');
 ```sql
 SELECT 6 * 7 AS answer;
@@ -306,7 +322,7 @@ no SQL
      2
   ```
 PAGE
-is_deeply([ page_faults($node, $broken) ], [
+is_deeply([ page_faults(run_page('broken', $broken, 1)) ], [
 	'10: not shown: ERROR: function "no_such_function" does not exist',
 	'14: no such error: ERROR: it is not one',
 	'14: no such message: ERROR: it is not one',
@@ -314,20 +330,35 @@ is_deeply([ page_faults($node, $broken) ], [
 	'38, before: ERROR: division by zero' ], 'broken examples are found');
 eval { blocks("<!-- sql: not run: -->\n```sql\n```") };
 like($@, qr/a mark without a text: not run/, 'a mark needs a reason');
-$node->stop;
 
-for my $page ('README.md', sort glob('doc/*.md'))
+# The pages, the longest first, so that none of them is left alone at the end
+my $at_a_time = 6;
+my %text = map { $_ => decode_utf8(slurp_file($_)) } 'README.md', glob('doc/*.md');
+my @pages = sort { length $text{$b} <=> length $text{$a} } grep { blocks($text{$_}) } keys %text;
+my @running;
+
+while (@pages || @running)
 {
-	my $text = decode_utf8(slurp_file($page));
-	my @blocks = blocks($text);
-	next if !@blocks;
-	(my $name = $page) =~ s/\W/_/g;
+	if (@pages && @running < $at_a_time)
+	{
+		my $page = shift @pages;
 
-	$node = page_server($name, $page ne 'README.md');
-	my @faults = page_faults($node, $text);
-	is_deeply(\@faults, [], "$page: all examples run as shown") or diag(encode_utf8(join("\n", @faults)));
-	note("$page:$_->{line} is not run: $_->{'not run'}") for grep { $_->{'not run'} } @blocks;
-	$node->stop('fast');
+		push @running, run_page($page, $text{$page}, $page ne 'README.md');
+		next;
+	}
+	# Those that have ended leave first
+	my ($first) = grep { !$_->{psql}->pumpable } @running;
+
+	if (!$first)
+	{
+		usleep(50_000);
+		next;
+	}
+	@running = grep { $_ != $first } @running;
+	my @faults = page_faults($first);
+
+	is_deeply(\@faults, [], "$first->{name}: all examples run as shown") or diag(encode_utf8(join("\n", @faults)));
+	note("$first->{name}:$_->{line} is not run: $_->{'not run'}") for grep { $_->{'not run'} } @{ $first->{blocks} };
 }
 
 $receiver->signal('TERM');
