@@ -16,23 +16,8 @@
 #include "core/connect.h"
 #include "core/query.h"
 #include "core/report.h"
-#include "core/text.h"
 #include "commands/commands.h"
-
-/* A label of a sample, and the column of its value */
-typedef struct Label
-{
-	const char *name;
-	const char *column;
-} Label;
-
-typedef struct Metrics
-{
-	PGconn	   *conn;
-	Buffer	   *out;
-	Buffer	   *error;
-	bool		failed;
-} Metrics;
+#include "commands/metrics_format.h"
 
 /* By state, and those that wait by what for: read once */
 static const char *const live_sql =
@@ -135,91 +120,6 @@ static const char *const snapshot_sql =
 " UNION ALL SELECT NULL, r.xmin FROM pg_catalog.pg_replication_slots r WHERE r.xmin IS NOT NULL) x";
 
 /* ------------------------------------------------------------------------
- * The text format
- * ------------------------------------------------------------------------ */
-
-static void
-family(Metrics *metrics, const char *name, const char *type, const char *help)
-{
-	buffer_printf(metrics->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-/* Append a label's value, escaped as the format wants it; always UTF-8 */
-static void
-add_label_value(Buffer *out, const char *value)
-{
-	size_t		left = strlen(value);
-
-	while (left > 0)
-	{
-		uint32_t	code;
-		size_t		len = text_utf8_length(value, left, &code);
-
-		if (len == 0)
-		{
-			buffer_add(out, "\xef\xbf\xbd");
-			len = 1;
-		}
-		else if (code == '\n')
-			buffer_add(out, "\\n");
-		else if (code == '"' || code == '\\')
-			buffer_printf(out, "\\%c", (char) code);
-		else if (text_is_dangerous(code))
-			buffer_printf(out, "\\\\u%04x", (unsigned) code);
-		else
-			buffer_add_len(out, value, len);
-		value += len;
-		left -= len;
-	}
-}
-
-/*
- * Append a sample with the value of a column; NULL: no sample.  extra: a label
- * with a constant value, or NULL.
- */
-static void
-sample(Metrics *metrics, const char *name, const PGresult *res, int row, const Label *labels,
-	   const char *extra, const char *extra_value, const char *column)
-{
-	const char *value = result_value(res, row, column);
-	const char *separator = "{";
-
-	if (value == NULL)
-		return;
-	buffer_add(metrics->out, name);
-	for (; labels != NULL && labels->name != NULL; labels++)
-	{
-		buffer_printf(metrics->out, "%s%s=\"", separator, labels->name);
-		add_label_value(metrics->out, result_text(res, row, labels->column));
-		buffer_char(metrics->out, '"');
-		separator = ",";
-	}
-	if (extra != NULL)
-	{
-		buffer_printf(metrics->out, "%s%s=\"%s\"", separator, extra, extra_value);
-		separator = ",";
-	}
-	buffer_printf(metrics->out, "%s %s\n", separator[0] == ',' ? "}" : "", value);
-}
-
-/* Execute a query; NULL: it, or one before it, failed */
-static PGresult *
-ask(Metrics *metrics, const char *sql, int n, const char *const *values)
-{
-	PGresult   *res;
-
-	if (metrics->failed)
-		return NULL;
-	res = query_try(metrics->conn, sql, n, values);
-	if (PQresultStatus(res) == PGRES_TUPLES_OK)
-		return res;
-	result_error(metrics->error, metrics->conn, res);
-	PQclear(res);
-	metrics->failed = true;
-	return NULL;
-}
-
-/* ------------------------------------------------------------------------
  * Families
  * ------------------------------------------------------------------------ */
 
@@ -230,9 +130,9 @@ static void
 add_gauges(Metrics *metrics, const PGresult *res, const Label *labels, const char *name,
 		   const char *column, const char *help)
 {
-	family(metrics, name, "gauge", help);
+	metrics_family(metrics, name, "gauge", help);
 	for (int row = 0; row < PQntuples(res); row++)
-		sample(metrics, name, res, row, labels, NULL, NULL, column);
+		metrics_sample(metrics, name, res, row, labels, NULL, NULL, column);
 }
 
 static void
@@ -241,8 +141,8 @@ add_live_jobs(Metrics *metrics)
 	static const Label labels[] = {{"function", "function"}, {"queue", "queue"}, {"state", "state"}, {NULL}};
 	static const Label reasons[] = {{"function", "function"}, {"queue", "queue"}, {"reason", "waits_for"}, {NULL}};
 	static const Label queue_label[] = {{"queue", "queue"}, {NULL}};
-	PGresult   *jobs = ask(metrics, live_sql, 0, NULL);
-	PGresult   *queues = ask(metrics, oldest_sql, 0, NULL);
+	PGresult   *jobs = metrics_ask(metrics, live_sql, 0, NULL);
+	PGresult   *queues = metrics_ask(metrics, oldest_sql, 0, NULL);
 
 	if (!metrics->failed)
 	{
@@ -265,23 +165,23 @@ add_groups(Metrics *metrics, const char *n)
 {
 	static const Label labels[] = {{"queue", "queue"}, {"group", "group_key"}, {NULL}};
 	static const char *const states[] = {"waiting", "scheduled", "queued", "running", "retrying"};
-	PGresult   *res = ask(metrics, groups_sql, 1, &n);
+	PGresult   *res = metrics_ask(metrics, groups_sql, 1, &n);
 
 	if (res == NULL)
 		return;
-	family(metrics, "defer_groups", "gauge", "Groups that have unfinished jobs, those of each queue.");
-	sample(metrics, "defer_groups", res, 0, NULL, NULL, NULL, "groups");
-	family(metrics, "defer_group_jobs", "gauge",
-		   "Unfinished jobs of the groups that have most, by state and queue.");
+	metrics_family(metrics, "defer_groups", "gauge", "Groups that have unfinished jobs, those of each queue.");
+	metrics_sample(metrics, "defer_groups", res, 0, NULL, NULL, NULL, "groups");
+	metrics_family(metrics, "defer_group_jobs", "gauge",
+				   "Unfinished jobs of the groups that have most, by state and queue.");
 	for (int row = 0; row < PQntuples(res); row++)
 	{
 		for (size_t i = 0; i < lengthof(states); i++)
-			sample(metrics, "defer_group_jobs", res, row, labels, "state", states[i], states[i]);
+			metrics_sample(metrics, "defer_group_jobs", res, row, labels, "state", states[i], states[i]);
 	}
-	family(metrics, "defer_group_oldest_ready_seconds", "gauge",
-		   "Longest time that a ready job of the group has waited for a worker; 0 if none waits.");
+	metrics_family(metrics, "defer_group_oldest_ready_seconds", "gauge",
+				   "Longest time that a ready job of the group has waited for a worker; 0 if none waits.");
 	for (int row = 0; row < PQntuples(res) && result_value(res, row, "jobs") != NULL; row++)
-		sample(metrics, "defer_group_oldest_ready_seconds", res, row, labels, NULL, NULL, "seconds");
+		metrics_sample(metrics, "defer_group_oldest_ready_seconds", res, row, labels, NULL, NULL, "seconds");
 	add_gauges(metrics, res, labels, "defer_group_worker_share", "share",
 			   "Share of the worker time of the last minute, beside the other groups of the queue.");
 	PQclear(res);
@@ -292,18 +192,18 @@ static void
 add_counters(Metrics *metrics, const PGresult *res, const char *name, const char *help,
 			 const char *label, const char *const *columns, size_t n, size_t skip)
 {
-	family(metrics, name, "counter", help);
+	metrics_family(metrics, name, "counter", help);
 	for (int row = 0; row < PQntuples(res); row++)
 	{
 		for (size_t i = 0; i < n; i++)
-			sample(metrics, name, res, row, job_labels, label, columns[i] + skip, columns[i]);
+			metrics_sample(metrics, name, res, row, job_labels, label, columns[i] + skip, columns[i]);
 	}
 }
 
 static void
 add_histogram(Metrics *metrics, const char *what, const char *name, const char *help)
 {
-	PGresult   *res = ask(metrics, histogram_sql, 1, &what);
+	PGresult   *res = metrics_ask(metrics, histogram_sql, 1, &what);
 	char	   *bucket;
 	char	   *sum;
 	char	   *count;
@@ -314,14 +214,14 @@ add_histogram(Metrics *metrics, const char *what, const char *name, const char *
 	bucket = xprintf("%s_bucket", name);
 	sum = xprintf("%s_sum", name);
 	count = xprintf("%s_count", name);
-	family(metrics, name, "histogram", help);
+	metrics_family(metrics, name, "histogram", help);
 	for (int row = 0; row < PQntuples(res); row++)
 	{
-		sample(metrics, bucket, res, row, labels, NULL, NULL, "jobs");
+		metrics_sample(metrics, bucket, res, row, labels, NULL, NULL, "jobs");
 		if (!result_true(res, row, "last"))
 			continue;
-		sample(metrics, sum, res, row, job_labels, NULL, NULL, "seconds");
-		sample(metrics, count, res, row, job_labels, NULL, NULL, "jobs");
+		metrics_sample(metrics, sum, res, row, job_labels, NULL, NULL, "seconds");
+		metrics_sample(metrics, count, res, row, job_labels, NULL, NULL, "jobs");
 	}
 	free(bucket);
 	free(sum);
@@ -334,16 +234,16 @@ static void
 add_deliveries(Metrics *metrics, const char *const *states, size_t n)
 {
 	static const Label labels[] = {{"kind", "kind"}, {NULL}};
-	PGresult   *res = ask(metrics, deliveries_sql, 0, NULL);
+	PGresult   *res = metrics_ask(metrics, deliveries_sql, 0, NULL);
 
 	if (res == NULL)
 		return;
-	family(metrics, "defer_deliveries_ended_total", "counter",
-		   "Deliveries that have ended, by kind and state, since the start of the server.");
+	metrics_family(metrics, "defer_deliveries_ended_total", "counter",
+				   "Deliveries that have ended, by kind and state, since the start of the server.");
 	for (int row = 0; row < PQntuples(res); row++)
 	{
 		for (size_t i = 0; i < n; i++)
-			sample(metrics, "defer_deliveries_ended_total", res, row, labels, "state", states[i], states[i]);
+			metrics_sample(metrics, "defer_deliveries_ended_total", res, row, labels, "state", states[i], states[i]);
 	}
 	PQclear(res);
 }
@@ -356,7 +256,7 @@ add_ended_jobs(Metrics *metrics)
 		"attempts_failed", "attempts_timed_out", "attempts_crashed", "attempts_conflict", "attempts_snoozed",
 		"attempts_interrupted", "attempts_cancelled"
 	};
-	PGresult   *res = ask(metrics, counters_sql, 0, NULL);
+	PGresult   *res = metrics_ask(metrics, counters_sql, 0, NULL);
 
 	if (res == NULL)
 		return;
@@ -365,10 +265,10 @@ add_ended_jobs(Metrics *metrics)
 	add_counters(metrics, res, "defer_attempts_not_succeeded_total",
 				 "Attempts that did not succeed, by outcome, since the start of the server.",
 				 "outcome", attempts, lengthof(attempts), strlen("attempts_"));
-	family(metrics, "defer_ticks_skipped_total", "counter",
-		   "Times of schedules at which no job ran: skipped, or missed, since the start of the server.");
+	metrics_family(metrics, "defer_ticks_skipped_total", "counter",
+				   "Times of schedules at which no job ran: skipped, or missed, since the start of the server.");
 	for (int row = 0; row < PQntuples(res); row++)
-		sample(metrics, "defer_ticks_skipped_total", res, row, job_labels, NULL, NULL, "skipped_ticks");
+		metrics_sample(metrics, "defer_ticks_skipped_total", res, row, job_labels, NULL, NULL, "skipped_ticks");
 	PQclear(res);
 	add_deliveries(metrics, states, lengthof(states));
 	add_histogram(metrics, "duration", "defer_job_duration_seconds",
@@ -393,7 +293,7 @@ add_schedules(Metrics *metrics)
 		{"defer_schedule_next_run_timestamp_seconds", "next_run", "When it fires next."},
 		{"defer_schedule_late_seconds", "late", "For how long it should have fired already; 0 if it is not late."},
 	};
-	PGresult   *res = ask(metrics, schedules_sql, 0, NULL);
+	PGresult   *res = metrics_ask(metrics, schedules_sql, 0, NULL);
 
 	for (size_t i = 0; res != NULL && i < lengthof(gauges); i++)
 		add_gauges(metrics, res, labels, gauges[i].name, gauges[i].column, gauges[i].help);
@@ -404,36 +304,37 @@ static void
 add_server(Metrics *metrics)
 {
 	static const Label severity[] = {{"severity", "severity"}, {NULL}};
-	PGresult   *server = ask(metrics, server_sql, 0, NULL);
-	PGresult   *findings = ask(metrics, findings_sql, 0, NULL);
-	PGresult   *snapshot = ask(metrics, snapshot_sql, 0, NULL);
+	PGresult   *server = metrics_ask(metrics, server_sql, 0, NULL);
+	PGresult   *findings = metrics_ask(metrics, findings_sql, 0, NULL);
+	PGresult   *snapshot = metrics_ask(metrics, snapshot_sql, 0, NULL);
 
 	if (!metrics->failed)
 	{
-		family(metrics, "defer_info", "gauge", "Always 1; the version of the library is its label.");
-		buffer_add(metrics->out, "defer_info{version=\"");
-		add_label_value(metrics->out, result_text(server, 0, "version"));
+		metrics_family(metrics, "defer_info", "gauge", "Always 1; the version of the library is its label.");
+		metrics_sample_begin(metrics, "defer_info");
+		buffer_add(metrics->out, ",version=\"");
+		metrics_label_value(metrics, result_text(server, 0, "version"));
 		buffer_add(metrics->out, "\"} 1\n");
 		add_gauges(metrics, server, NULL, "defer_up", "up", "1 if jobs are run in this database.");
 		add_gauges(metrics, server, NULL, "defer_workers", "workers", "Workers on the whole server.");
 		add_gauges(metrics, server, NULL, "defer_workers_busy", "busy", "Workers that run a job.");
-		family(metrics, "defer_outside_workers", "gauge",
-			   "Workers of tasks that hold jobs or wait for them.");
-		sample(metrics, "defer_outside_workers", server, 0, NULL, NULL, NULL, "outside");
+		metrics_family(metrics, "defer_outside_workers", "gauge",
+					   "Workers of tasks that hold jobs or wait for them.");
+		metrics_sample(metrics, "defer_outside_workers", server, 0, NULL, NULL, NULL, "outside");
 		add_gauges(metrics, server, NULL, "defer_leases", "leases", "Jobs that these workers hold.");
-		family(metrics, "defer_workers_limit", "gauge", "The setting defer.max_workers.");
-		sample(metrics, "defer_workers_limit", server, 0, NULL, NULL, NULL, "max_workers");
-		family(metrics, "defer_worker_slots_exhausted", "gauge",
-			   "1 if a worker could not be started because max_worker_processes are in use.");
-		sample(metrics, "defer_worker_slots_exhausted", server, 0, NULL, NULL, NULL, "no_slots");
+		metrics_family(metrics, "defer_workers_limit", "gauge", "The setting defer.max_workers.");
+		metrics_sample(metrics, "defer_workers_limit", server, 0, NULL, NULL, NULL, "max_workers");
+		metrics_family(metrics, "defer_worker_slots_exhausted", "gauge",
+					   "1 if a worker could not be started because max_worker_processes are in use.");
+		metrics_sample(metrics, "defer_worker_slots_exhausted", server, 0, NULL, NULL, NULL, "no_slots");
 		add_gauges(metrics, findings, severity, "defer_findings", "findings",
 				   "Rows of defer.health, by severity.");
-		family(metrics, "defer_oldest_snapshot_seconds", "gauge",
-			   "Age of the oldest transaction that keeps deleted rows from being removed; 0 if there is none.");
-		sample(metrics, "defer_oldest_snapshot_seconds", snapshot, 0, NULL, NULL, NULL, "seconds");
-		family(metrics, "defer_oldest_snapshot_transactions", "gauge",
-			   "How many transactions have begun since the oldest snapshot was taken, replication slots included.");
-		sample(metrics, "defer_oldest_snapshot_transactions", snapshot, 0, NULL, NULL, NULL, "transactions");
+		metrics_family(metrics, "defer_oldest_snapshot_seconds", "gauge",
+					   "Age of the oldest transaction that keeps deleted rows from being removed; 0 if there is none.");
+		metrics_sample(metrics, "defer_oldest_snapshot_seconds", snapshot, 0, NULL, NULL, NULL, "seconds");
+		metrics_family(metrics, "defer_oldest_snapshot_transactions", "gauge",
+					   "How many transactions have begun since the oldest snapshot was taken, replication slots included.");
+		metrics_sample(metrics, "defer_oldest_snapshot_transactions", snapshot, 0, NULL, NULL, NULL, "transactions");
 	}
 	PQclear(server);
 	PQclear(findings);
@@ -447,15 +348,16 @@ add_server(Metrics *metrics)
 bool
 metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error)
 {
-	Metrics		metrics = {.conn = conn, .out = out, .error = error};
+	Metrics		metrics;
 
-	buffer_add(out, "");
+	if (!metrics_begin(&metrics, conn, out, error))
+		return false;
 	add_server(&metrics);
 	add_live_jobs(&metrics);
 	add_groups(&metrics, groups);
 	add_ended_jobs(&metrics);
 	add_schedules(&metrics);
-	return !metrics.failed;
+	return metrics_end(&metrics);
 }
 
 static int

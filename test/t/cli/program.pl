@@ -531,6 +531,16 @@ sql('SELECT defer.cancel(id) FROM defer.jobs WHERE state = \'scheduled\'');
 # Metrics
 # ----------------------------------------------------------------------------
 
+# Queries of doc/grafana.json, of its panels and variables
+sub grafana_expressions
+{
+	my $dashboard = JSON::PP->new->utf8->decode(slurp_file('doc/grafana.json'));
+
+	return (map { $_->{expr} } map { @{ $_->{targets} } } @{ $dashboard->{panels} }),
+		map { $_->{query}{query} =~ /^label_values\((.*), \w+\)$/ ? $1 : $_->{query}{query} }
+		grep { $_->{type} eq 'query' } @{ $dashboard->{templating}{list} };
+}
+
 $node->restart;
 $fan = defer_json('enqueue', 'enqueue', 'fan', '[50]')->{id};
 defer_ok(0, 'fan-out', 'wait', $fan);
@@ -540,7 +550,12 @@ my $after = sql("SELECT defer.enqueue('fan', '[1]', after => ARRAY[$held])");
 until_ok($node, q{SELECT sum(succeeded) >= 51 AND sum(failed) = 1 FROM defer.statistics}, 'counted');
 my $metrics = defer_ok(0, 'metrics', 'metrics');
 my %value;
-$value{$1} = $2 while $metrics =~ /^([a-z_]+(?:\{.*\})?) (\S+)$/mg;
+# each sample has the label "database", which is left out here
+for (grep { !/^#/ } split /\n/, $metrics)
+{
+	/^([a-z_]+)\{database="postgres",?(.*)\} (\S+)$/ or fail("metrics: $_ has no database"), next;
+	$value{ $2 eq '' ? $1 : "$1\{$2\}" } = $3;
+}
 is($value{'defer_up'}, 1, 'metrics: up');
 is($value{'defer_jobs{function="public.add(integer,integer)",queue="side",state="scheduled"}'}, 1, 'metrics: unfinished jobs');
 is($value{'defer_jobs{function="public.fan(integer)",queue="default",state="waiting"}'}, 1, 'metrics: a job that waits');
@@ -582,14 +597,14 @@ for my $case ([ [], 10 ], [ [ '--groups', '3' ], 3 ], [ [ '--groups', '0' ], 0 ]
 	my ($options, $n) = @$case;
 	my $text = defer_ok(0, "metrics @$options", 'metrics', @$options);
 
-	like($text, qr/^defer_groups 13$/m, "metrics @$options: all groups are counted");
-	is(scalar(() = $text =~ /^defer_group_jobs\{queue="side",group="[^{}]*",state="scheduled"\} [1-9]/mg), $n, "metrics @$options: $n groups");
+	like($text, qr/^defer_groups\{database="postgres"\} 13$/m, "metrics @$options: all groups are counted");
+	is(scalar(() = $text =~ /^defer_group_jobs\{database="postgres",queue="side",group="[^{}]*",state="scheduled"\} [1-9]/mg), $n, "metrics @$options: $n groups");
 	is(scalar(() = $text =~ /^defer_group_jobs\{/mg), 5 * $n, "metrics @$options: a series for each state");
 	is(scalar(() = $text =~ /^defer_group_oldest_ready_seconds\{.*\} 0$/mg), $n, "metrics @$options: nothing is ready");
 }
 $metrics = defer_ok(0, 'metrics', 'metrics', '--groups', '2');
-like($metrics, qr/^defer_group_jobs\{queue="side",group="a \\"\\\\",state="scheduled"\} 20$/m, 'metrics: the largest group, escaped');
-like($metrics, qr/^defer_group_jobs\{queue="side",group="g12",state="scheduled"\} 12$/m, 'metrics: the next one');
+like($metrics, qr/^defer_group_jobs\{database="postgres",queue="side",group="a \\"\\\\",state="scheduled"\} 20$/m, 'metrics: the largest group, escaped');
+like($metrics, qr/^defer_group_jobs\{database="postgres",queue="side",group="g12",state="scheduled"\} 12$/m, 'metrics: the next one');
 defer_ok(3, 'metrics of too many groups', 'metrics', '--groups', '1001');
 sql(q{SELECT count(defer.cancel(id)) FROM defer.live_jobs WHERE group_key IS NOT NULL});
 is($value{'defer_findings{severity="warning"}'}, sql(q{SELECT count(*) FROM defer.health WHERE severity = 'warning'}), 'metrics: findings');
@@ -597,10 +612,48 @@ is($value{'defer_schedule_active{schedule="nightly",role="' . sql('SELECT curren
 my $promtool = $ENV{PROMTOOL};	# see tools/promtool
 SKIP:
 {
-	skip 'there is no promtool (Debian package prometheus)', 1 unless $promtool && -x $promtool;
+	skip 'there is no promtool (Debian package prometheus)', 4 unless $promtool && -x $promtool;
 	my ($good_out, $good_err) = ('', '');
 	IPC::Run::run([ $promtool, 'check', 'metrics' ], '<', \$metrics, '>', \$good_out, '2>', \$good_err);
 	is("$?$good_out$good_err", '0', 'promtool accepts the metrics, and has nothing to remark');
+	for my $command ([ 'check', 'rules', 'doc/prometheus-rules.yml' ], [ 'test', 'rules', 'test/prometheus/rules.test.yml' ])
+	{
+		ok(IPC::Run::run([ $promtool, @$command ], '<', \undef, '>', \$good_out, '2>&1'), "promtool @$command") or diag $good_out;
+	}
+	# All expressions of the Grafana dashboard, as rules
+	my $rules = "groups: [{name: grafana, rules: [\n";
+	$rules .= '{record: "x", expr: ' . JSON::PP->new->allow_nonref->encode($_ =~ s/\$__rate_interval/5m/gr) . "},\n" for grafana_expressions();
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/grafana.yml';
+	append_to_file($file, "$rules]}]\n");
+	ok(IPC::Run::run([ $promtool, 'check', 'rules', $file ], '<', \undef, '>', \$good_out, '2>&1'), 'promtool accepts the expressions of the Grafana dashboard')
+		or diag $good_out;
+}
+# What the dashboard for Grafana and the rules for Prometheus name is there
+{
+	my %labels;
+	my @expressions = (grafana_expressions(), slurp_file('doc/prometheus-rules.yml') =~ /^ +expr: (.*?)^ +(?:for|labels):/msg);
+
+	for ($metrics =~ /^(\w+\{.*\}) \S+$/mg)
+	{
+		my ($name, $list) = /^(\w+)\{(.*)\}$/;
+		$labels{$name}{$_} = 1 for $list =~ /(?:^|,)(\w+)="/g;
+	}
+	cmp_ok(scalar @expressions, '>', 25, 'Grafana and Prometheus: there are expressions');
+	for my $expression (@expressions)
+	{
+		my @names = $expression =~ /\b(defer_[a-z_]+)/g;
+		my @wrong = grep { !$labels{$_} } @names;
+		my @wanted = grep { $_ ne 'instance' } map { split /[, ]+/ } $expression =~ /\b(?:by|on) \(([^)]*)\)/g;
+
+		isnt(scalar @names, 0, "a metric of defer: $expression");
+		is("@wrong", '', 'which the program writes');
+		for my $name (@names)
+		{
+			push @wanted, grep { $_ ne 'instance' } $1 =~ /(\w+)=/g while $expression =~ /\b$name\{(.*?)\}/g;
+			push @wrong, grep { !$labels{$name}{$_} } @wanted;
+		}
+		is("@wrong", '', 'with these labels');
+	}
 }
 sql("SELECT defer.cancel($held)");
 
