@@ -196,7 +196,8 @@ add_counters(Metrics *metrics, const PGresult *res, const char *name, const char
 	for (int row = 0; row < PQntuples(res); row++)
 	{
 		for (size_t i = 0; i < n; i++)
-			metrics_sample(metrics, name, res, row, job_labels, label, columns[i] + skip, columns[i]);
+			metrics_sample(metrics, name, res, row, job_labels, label, columns[i] + skip,
+						   columns[i]);
 	}
 }
 

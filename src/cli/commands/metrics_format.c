@@ -88,8 +88,9 @@ metrics_sample_begin(Metrics *metrics, const char *name)
  * with a constant value, or NULL.
  */
 void
-metrics_sample(Metrics *metrics, const char *name, const PGresult *res, int row, const Label *labels,
-			   const char *extra, const char *extra_value, const char *column)
+metrics_sample(Metrics *metrics, const char *name, const PGresult *res, int row,
+			   const Label *labels, const char *extra, const char *extra_value,
+			   const char *column)
 {
 	const char *value = result_value(res, row, column);
 
