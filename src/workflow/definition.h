@@ -69,4 +69,10 @@ extern void workflow_read(Jsonb *steps, Workflow *workflow, WorkflowPlace *place
 /* Have the message of an error say where it was found */
 extern void workflow_error(ErrorData *error, const WorkflowPlace *place);
 
+/*
+ * workflow/graph.c: put the steps in an order in which each is behind those that it comes
+ * after.  Error, with *place, if there is a circle.
+ */
+extern void workflow_put_in_order(Workflow *workflow, WorkflowPlace *place);
+
 #endif							/* WORKFLOW_DEFINITION_H */
