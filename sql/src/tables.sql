@@ -259,10 +259,12 @@ CREATE TABLE defer.workflow (
 	name		text NOT NULL,
 	args		jsonb,
 	retry_of	bigint,
+	parent_id	bigint,
 	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	CONSTRAINT workflow_pkey PRIMARY KEY (id)
 );
 COMMENT ON TABLE defer.workflow IS 'workflows, by their jobs; look at defer.workflows instead';
+COMMENT ON COLUMN defer.workflow.parent_id IS 'the job that has started it; that of a step, if it is one of another workflow';
 COMMENT ON COLUMN defer.workflow.retry_of IS 'the workflow that this is another run of: see defer.retry_workflow()';
 CREATE TABLE defer.workflow_step (
 	workflow_id	bigint NOT NULL,
@@ -283,12 +285,12 @@ CREATE INDEX workflow_step_job_idx ON defer.workflow_step (job_id);
 COMMENT ON TABLE defer.workflow_step IS 'steps of workflows; look at defer.workflow_steps instead';
 COMMENT ON COLUMN defer.workflow_step.owner IS 'of the workflow';
 COMMENT ON COLUMN defer.workflow_step.job_id IS 'its job, which is one of an earlier workflow if that has done the step';
-COMMENT ON COLUMN defer.workflow_step.function IS 'signature of its function, or the name of its task';
+COMMENT ON COLUMN defer.workflow_step.function IS 'signature of its function, or the name of its task; else defer.http, defer.email, defer.command or defer.workflow. With for_each, of its jobs';
 COMMENT ON COLUMN defer.workflow_step.after IS 'ord of the steps that have to end before';
 COMMENT ON COLUMN defer.workflow_step.on_failure IS 'f the workflow fails, s the steps after it are left out, r they are run all the same';
 COMMENT ON COLUMN defer.workflow_step.final IS 'no other step comes after it';
 COMMENT ON COLUMN defer.workflow_step.skipped IS 'its condition was not met: its job has succeeded without a run';
-COMMENT ON COLUMN defer.workflow_step.definition IS 'as it was given';
+COMMENT ON COLUMN defer.workflow_step.definition IS 'as it was given, with functions as signatures';
 
 -- Keys that count for a time after the enqueue, whatever has become of the job
 CREATE TABLE defer.key_hold (

@@ -281,7 +281,7 @@ CREATE VIEW defer.workflows WITH (security_barrier) AS
 SELECT w.id, w.name, pg_catalog.pg_get_userbyid(w.owner) AS owner,
 	CASE h.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
 		ELSE 'running' END AS state,
-	n.steps, n.unfinished, n.succeeded, n.skipped, n.failed, n.cancelled, w.created_at, h.finished_at, h.error, h.result, w.args, w.retry_of
+	n.steps, n.unfinished, n.succeeded, n.skipped, n.failed, n.cancelled, w.created_at, h.finished_at, h.error, h.result, w.args, w.retry_of, w.parent_id
   FROM defer.workflow w
  CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS steps, pg_catalog.count(*) FILTER (WHERE d.open) AS unfinished,
 			pg_catalog.count(*) FILTER (WHERE d.state = 's' AND NOT s.skipped) AS succeeded,
@@ -293,7 +293,7 @@ SELECT w.id, w.name, pg_catalog.pg_get_userbyid(w.owner) AS owner,
   LEFT JOIN LATERAL (SELECT x.state, x.finished_at, x.error, x.result FROM defer.job_history x WHERE x.id = w.id OFFSET 0) h ON true
  WHERE defer.may_see(w.owner);
 COMMENT ON VIEW defer.workflows IS
-	'workflows you may see, by defer.workflow(). id: also that of a job. state: running, succeeded, failed, cancelled. steps: how many there are; unfinished, succeeded, skipped (their condition was not met), failed (or discarded), cancelled (also those that were left out because of an earlier one): how many of them. error: the first step that has failed it, and why. result: an object with the results of the steps that no other comes after, NULL if they are larger than defer.max_payload together. retry_of: the workflow that this is another run of. A workflow is there as long as the history of its job';
+	'workflows you may see, by defer.workflow(). id: also that of a job. state: running, succeeded, failed, cancelled. steps: how many there are; unfinished, succeeded, skipped (their condition was not met), failed (or discarded), cancelled (also those that were left out because of an earlier one): how many of them. error: the first step that has failed it, and why. result: an object with the results of the steps that no other comes after, NULL if they are larger than defer.max_payload together. retry_of: the workflow that this is another run of. parent_id: the job that has started it; that of a step, if it is one of another workflow. A workflow is there as long as the history of its job';
 
 CREATE VIEW defer.workflow_steps WITH (security_barrier) AS
 SELECT s.workflow_id, s.ord, s.name, s.function, s.job_id,
@@ -303,13 +303,18 @@ SELECT s.workflow_id, s.ord, s.name, s.function, s.job_id,
 		ELSE COALESCE(j.state, CASE d.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded' ELSE 'gone' END)
 	END AS state,
 	j.started_at, j.finished_at, j.error, COALESCE(j.result, d.result) AS result, j.parent_id IS DISTINCT FROM s.workflow_id AND j.id IS NOT NULL AS kept,
-	s.definition
+	s.definition,
+	CASE WHEN s.function IN ('defer.http', 'defer.email', 'defer.command', 'defer.workflow') THEN pg_catalog.substr(s.function, 7) ELSE 'function' END AS kind,
+	COALESCE(pg_catalog.jsonb_typeof(s.definition -> 'for_each') <> 'null', false) AS for_each, n.jobs, n.unfinished_jobs
   FROM defer.workflow_step s
   LEFT JOIN defer.jobs j ON j.id = s.job_id
   LEFT JOIN defer.dependency d ON d.child_id = s.workflow_id AND d.ord = s.ord
+ CROSS JOIN LATERAL (SELECT COALESCE((SELECT pg_catalog.split_part(t.awaits, ' ', 1)::bigint FROM defer.step t
+				WHERE t.job_id = s.job_id AND t.name = 'jobs' AND (s.function = 'defer.workflow' OR s.definition ? 'for_each')), 0) AS jobs,
+			(SELECT pg_catalog.count(*) FROM defer.dependency o WHERE o.child_id = s.job_id AND o.open AND o.ord < 0) AS unfinished_jobs) n
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.workflow_steps IS
-	'steps of workflows you may see. ord: its place in the description. job_id: its job. after: the steps that it comes after, those of its references, too. state: that of its job; skipped: its condition was not met; gone: its history is. kept: an earlier run of the workflow has done it, see defer.retry_workflow(). definition: as it was given';
+	'steps of workflows you may see. ord: its place in the description. job_id: its job. after: the steps that it comes after, those of its references, too. state: that of its job; skipped: its condition was not met; gone: its history is. kept: an earlier run of the workflow has done it, see defer.retry_workflow(). definition: as it was given, with functions as signatures. kind: what it does, of function, http, email, command and workflow. for_each: it makes a job for each element of an array. jobs, unfinished_jobs: how many it has made, by for_each or as a workflow, once its own job has begun: their parent_id is job_id';
 
 CREATE VIEW defer.events WITH (security_barrier) AS
 SELECT pg_catalog.pg_get_userbyid(e.owner) AS owner, e.name, e.payload, e.at

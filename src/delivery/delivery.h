@@ -17,6 +17,7 @@
 
 #include "fmgr.h"
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 
 #include "base/compat.h"
 #include "base/job.h"
@@ -47,6 +48,28 @@ extern void delivery_check_mail_address(const char *address, const char *paramet
 
 extern const char *const delivery_http_schemes[];
 extern const char *const delivery_mail_schemes[];
+
+/* ------------------------------------------------------------------------
+ * delivery/sql.c: the arguments of a job, of those of defer.http() and defer.email(), of
+ * which the options are not looked at; errors as of these, but for the right to them
+ * ------------------------------------------------------------------------ */
+
+extern Jsonb *delivery_read_http(FunctionCallInfo fcinfo);
+extern Jsonb *delivery_read_email(FunctionCallInfo fcinfo);
+
+/* ------------------------------------------------------------------------
+ * delivery/object.c
+ * ------------------------------------------------------------------------ */
+
+/*
+ * The same of an object with their parameters as members: kind is JOB_HTTP or JOB_EMAIL.
+ * "sample": a member that is null is not known yet, and anything that could be right; then
+ * the arguments are good for nothing, and errors are what can be wrong already.  Also an
+ * error if the current role has no right to the function.  *field is, for example,
+ * "http.url" while an error would be about that value.
+ */
+extern Jsonb *delivery_of_object(char kind, const Jsonb *object, bool sample,
+								 const char **field);
 
 /* ------------------------------------------------------------------------
  * delivery/common.c

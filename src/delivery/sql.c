@@ -235,10 +235,9 @@ push_http_limits(JsonbBuilder *state, FunctionCallInfo fcinfo, const char *endpo
 	}
 }
 
-Datum
-defer_http(PG_FUNCTION_ARGS)
+Jsonb *
+delivery_read_http(FunctionCallInfo fcinfo)
 {
-	MemoryContext outer = begin_call("defer.http()");
 	JsonbBuilder state = {0};
 	char	   *method = http_method(fcinfo);
 	char	   *endpoint = args_text(fcinfo, HTTP_ENDPOINT);
@@ -261,9 +260,17 @@ defer_http(PG_FUNCTION_ARGS)
 		jsonb_push_json(&state, "headers", PG_GETARG_JSONB_P(HTTP_HEADERS));
 	}
 	push_http_limits(&state, fcinfo, endpoint);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
+}
+
+Datum
+defer_http(PG_FUNCTION_ARGS)
+{
+	MemoryContext outer = begin_call("defer.http()");
+
 	return end_call(outer,
 					enqueue_job(fcinfo, HTTP_OPTIONS, JOB_HTTP, HTTP_FUNCTION, InvalidOid,
-								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
+								delivery_read_http(fcinfo)));
 }
 
 /* ------------------------------------------------------------------------
@@ -415,10 +422,9 @@ check_mail_server(FunctionCallInfo fcinfo, const char *name)
 	return endpoint;
 }
 
-Datum
-defer_email(PG_FUNCTION_ARGS)
+Jsonb *
+delivery_read_email(FunctionCallInfo fcinfo)
 {
-	MemoryContext outer = begin_call("defer.email()");
 	JsonbBuilder state = {0};
 	char	   *name = args_text(fcinfo, MAIL_ENDPOINT);
 	Endpoint   *endpoint = check_mail_server(fcinfo, name);
@@ -444,9 +450,17 @@ defer_email(PG_FUNCTION_ARGS)
 	if (endpoint != NULL)
 		endpoint_push(&state, name, endpoint->owner, GetUserId());
 	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout", MAIL_DEFAULT_TIMEOUT);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
+}
+
+Datum
+defer_email(PG_FUNCTION_ARGS)
+{
+	MemoryContext outer = begin_call("defer.email()");
+
 	return end_call(outer,
 					enqueue_job(fcinfo, MAIL_OPTIONS, JOB_EMAIL, EMAIL_FUNCTION, InvalidOid,
-								JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL))));
+								delivery_read_email(fcinfo)));
 }
 
 /* ------------------------------------------------------------------------

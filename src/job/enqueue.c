@@ -128,6 +128,16 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	return id;
 }
 
+void
+enqueue_check_options(const JobTarget *target, Jsonb *args, FunctionCallInfo options)
+{
+	Job			job;
+	KeyRule		rule = {0};
+
+	begin_job(&job, target->kind, target->name, target->owner, args);
+	enqueue_options_read(options, 0, target->name, &job, &rule);
+}
+
 int64
 enqueue_step(const JobTarget *target, Jsonb *args, Jsonb *sample, FunctionCallInfo options,
 			 int64 workflow_id, After *after, bool prepare)

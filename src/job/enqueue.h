@@ -38,9 +38,16 @@ extern Datum defer_command(PG_FUNCTION_ARGS);
 extern void enqueue_resolve(const char *name, Jsonb **args, struct JobTarget *target);
 
 /*
- * Enqueue a step of a workflow for a function or task.  "sample": arguments that could be
- * its own, by which its group is found; "options" as of a call that has these only.  "after"
- * may be of no job; with "prepare" the scheduler is told of the job when they have ended.
+ * Check options of a call that has these only, as for a job of the current role with that
+ * target and these arguments; none is made.
+ */
+extern void enqueue_check_options(const struct JobTarget *target, Jsonb *args,
+								  FunctionCallInfo options);
+
+/*
+ * Enqueue a step of a workflow.  "sample": arguments that could be its own, by which its
+ * group is found; "options" as of a call that has these only.  "after" may be of no job;
+ * with "prepare" the scheduler is told of the job when they have ended.
  */
 extern int64 enqueue_step(const struct JobTarget *target, Jsonb *args, Jsonb *sample,
 						  FunctionCallInfo options, int64 workflow_id, struct After *after,

@@ -74,8 +74,27 @@ enqueue_object_numbers(const JsonbValue *value)
 	return PointerGetDatum(construct_array(ids, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+/* The strings of an array, or a single one, as text[] */
 static Datum
-option_of_value(const JsonbValue *value, Oid type)
+texts_of_value(const JsonbValue *value)
+{
+	const bool	is_array = value->type == jbvBinary &&
+		JsonContainerIsArray(value->val.binary.data);
+	JsonbContainer *array = is_array ? value->val.binary.data : NULL;
+	const int	n = array != NULL ? JsonContainerSize(array) : 1;
+	Datum	   *elements = palloc(Max(n, 1) * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+	{
+		const JsonbValue *element = array != NULL ? getIthJsonbValueFromContainer(array, i) : value;
+
+		elements[i] = CStringGetTextDatum(text_of_value(element, TEXTOID));
+	}
+	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+enqueue_object_value(const JsonbValue *value, Oid type)
 {
 	Datum		number;
 
@@ -85,6 +104,8 @@ option_of_value(const JsonbValue *value, Oid type)
 			return JsonbPGetDatum(JsonbValueToJsonb(unconstify(JsonbValue *, value)));
 		case TEXTOID:
 			return CStringGetTextDatum(text_of_value(value, type));
+		case TEXTARRAYOID:
+			return texts_of_value(value);
 		case INT8ARRAYOID:
 			return enqueue_object_numbers(value);
 		case INT8OID:			/* that fits into an integer */
@@ -114,7 +135,7 @@ enqueue_object_option(const JsonbValue *name, const JsonbValue *value, FunctionC
 		if (value->type == jbvNull)
 			return i;			/* as if it were left out */
 		*field = enqueue_options[i].name;
-		call->args[i].value = option_of_value(value, enqueue_options[i].type);
+		call->args[i].value = enqueue_object_value(value, enqueue_options[i].type);
 		call->args[i].isnull = false;
 		*field = NULL;
 		return i;

@@ -17,6 +17,12 @@
 extern int	enqueue_object_option(const JsonbValue *name, const JsonbValue *value,
 								  FunctionCallInfo call, const char **field);
 
+/*
+ * A value as one of that type, which an option or a parameter has; error if it is none.  A
+ * string is also an array of one.
+ */
+extern Datum enqueue_object_value(const JsonbValue *value, Oid type);
+
 /* The numbers of an array, as bigint[] */
 extern Datum enqueue_object_numbers(const JsonbValue *value);
 

@@ -307,8 +307,7 @@ run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
 	session_before_job();
 	job_timer_arm(&policy);
 	push_context(&callback, &job->job);
-	result = execute_job(&job->job);
-	steps_check_end();
+	result = steps_end(execute_job(&job->job));
 	session_after_job();
 	pop_context(&callback);
 	MemoryContextSwitchTo(context);

@@ -21,6 +21,7 @@
 #include "job/dependents.h"
 #include "job/enqueue.h"
 #include "shmem/dependents.h"
+#include "steps/all.h"
 #include "steps/pass.h"
 #include "steps/wait.h"
 #include "table/dependency_table.h"
@@ -38,8 +39,7 @@ enum
  * Waiting
  * ------------------------------------------------------------------------ */
 
-/* Commit that a new step waits for jobs that this transaction has enqueued; as pass_wait() */
-pg_noreturn static void
+void
 all_wait(PassStep *step, int n, const int64 *ids)
 {
 	bool	   *open = palloc(n * sizeof(bool));
@@ -102,12 +102,7 @@ collect(const PassStep *step, const Dependency *rows, int n)
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_ARRAY, NULL));
 }
 
-/*
- * In a later pass: wait on, or return the results of the jobs, in their order, as an array;
- * null for one that has none or did not succeed.  fail: raise an error if one did not.
- * Without "results" NULL is returned.
- */
-static Jsonb *
+Jsonb *
 all_results(PassStep *step, bool fail, bool results)
 {
 	Dependency *rows;
@@ -133,8 +128,7 @@ all_results(PassStep *step, bool fail, bool results)
  * The step
  * ------------------------------------------------------------------------ */
 
-/* The arguments of a job by an element of an array: a single value is the only one */
-static Jsonb *
+Jsonb *
 all_args(JsonbValue *element)
 {
 	JsonbBuilder state = {0};

@@ -49,6 +49,9 @@ static struct
 	uint64		begun_in;		/* transactions_ended then */
 	ErrorData  *misuse;			/* or that it waits: it must not go on */
 	bool		waits;			/* that is committed */
+	bool		has_result;		/* the job gets this, in place of what the
+								 * procedure returns */
+	Jsonb	   *result;
 }			pass;
 
 static uint64 transactions_ended = 0;
@@ -454,18 +457,28 @@ pass_keep_value(FunctionCallInfo fcinfo, char kind, Jsonb *value)
  * ------------------------------------------------------------------------ */
 
 void
-steps_check_end(void)
+pass_set_result(Jsonb *result)
+{
+	pass.has_result = true;
+	pass.result = result == NULL ? NULL :
+		memcpy(MemoryContextAlloc(pass.context, VARSIZE(result)), result, VARSIZE(result));
+}
+
+Jsonb *
+steps_end(Jsonb *result)
 {
 	if (!current_job.has_pass)
-		return;
+		return result;
 	check_no_misuse();
 	if (pass.begun != NULL)
 		misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 			   psprintf("step \"%s\" has begun and was not ended", pass.begun->step.name),
 			   NULL, "CALL defer.end_step() before the procedure ends.");
-	if (pass.values == NIL)
-		return;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	write_values();
-	PopActiveSnapshot();
+	if (pass.values != NIL)
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		write_values();
+		PopActiveSnapshot();
+	}
+	return pass.has_result ? pass.result : result;
 }

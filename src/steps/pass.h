@@ -55,6 +55,9 @@ pg_noreturn extern void pass_wait(PassStep *step, char waits, TimestampTz until)
 /* The only INOUT parameter of a procedure, as CALL wants it; NULL is SQL's NULL */
 extern Datum pass_return_jsonb(FunctionCallInfo fcinfo, Jsonb *value);
 
+/* Have the job this as its result, in place of what the procedure returns; NULL: none */
+extern void pass_set_result(Jsonb *result);
+
 /* defer.begin_step(): returns true if the step is to be done; defer.end_step() */
 extern bool pass_begin_step(FunctionCallInfo fcinfo);
 extern void pass_end_step(FunctionCallInfo fcinfo, Jsonb *result);

@@ -5,11 +5,13 @@
 #ifndef STEPS_H
 #define STEPS_H
 
+#include "utils/jsonb.h"
+
 /*
- * The job's code has come to its end, in its transaction: error if it has misused
- * steps, whatever it has caught.
+ * The job's code has come to its end, in its transaction, with that result: error if it
+ * has misused steps, whatever it has caught.  Returns the result of the job.
  */
-extern void steps_check_end(void);
+extern Jsonb *steps_end(Jsonb *result);
 
 /* Check whether a wait is committed: then the job's row is not ours any more */
 extern bool steps_waits(void);

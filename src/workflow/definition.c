@@ -25,7 +25,9 @@
 #include "workflow/definition.h"
 #include "workflow/inputs.h"
 
-#define FIELDS	"name, function, args, after, if, on_failure, run_at, delay, queue, priority, discard_after, metadata, max_attempts, initial_interval, multiplier, max_interval, randomization, max_duration, group_key, when_done"
+#define FIELDS	"name, function, http, email, command, workflow, args, after, if, for_each, on_failure, run_at, delay, queue, priority, discard_after, metadata, max_attempts, initial_interval, multiplier, max_interval, randomization, max_duration, group_key, when_done"
+
+#define KINDS	"function, http, email, command and workflow"
 
 /* A step by its name */
 typedef struct NameEntry
@@ -106,28 +108,19 @@ note_reference(const char *reference, void *arg)
 	WorkflowStep *step = arg;
 	char	   *name = inputs_step(reference);
 
+	if (strcmp(name, WORKFLOW_ITEM) == 0 && step->items != NULL)
+		return NULL;
+	step->prepare = true;
+	step->references = lappend(step->references, pstrdup(reference));
 	if (strcmp(name, WORKFLOW_ARGS) != 0)
 		step->names = lappend(step->names, name);
 	return NULL;
 }
 
-static void
-read_args(JsonbValue *value, WorkflowStep *step)
+Jsonb *
+workflow_note_references(WorkflowStep *step, Jsonb *json, bool *any)
 {
-	bool		any;
-
-	if (value->type != jbvBinary || (JsonContainerIsObject(value->val.binary.data) &&
-									 inputs_reference(value->val.binary.data, true) != NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the value must be an array or an object of arguments"),
-				 errhint("Each of them can be a reference, such as {\"$input\": \"step.path\"}.")));
-	step->args = JsonbValueToJsonb(value);
-	step->sample = inputs_fill(step->args, note_reference, step, &any);
-	if (any)
-		step->prepare = true;
-	else
-		step->sample = step->args;
+	return inputs_fill(json, note_reference, step, any);
 }
 
 /* A reference, which may have one of two other members */
@@ -148,8 +141,7 @@ read_condition(const JsonbValue *value, WorkflowStep *step)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the value is not a condition"),
 				 errhint("Write {\"$input\": \"step.path\"}, which holds unless that is false or null, or {\"$input\": \"step.path\", \"equals\": 7}, or \"differs\".")));
-	(void) note_reference(reference, step);
-	step->prepare = true;
+	step->condition = reference;
 }
 
 static bool
@@ -178,12 +170,88 @@ read_option(const JsonbValue *name, const JsonbValue *value, WorkflowStep *step,
 }
 
 static void
-read_member(const JsonbValue *name, JsonbValue *value, WorkflowStep *step, WorkflowPlace *place)
+set_kind(WorkflowStep *step, WorkflowKind kind)
 {
-	static const char *const fields[] = {"name", "function", "args", "after", "if", "on_failure"};
+	if (step->kind != WORKFLOW_NO_KIND)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the step does something else, too"),
+				 errhint("A step has one of " KINDS ".")));
+	step->kind = kind;
+}
+
+/* Fields of a step, and what they say that it does */
+typedef struct Field
+{
+	const char *name;
+	void		(*read) (const JsonbValue *value, WorkflowStep *step);
+	WorkflowKind kind;
+} Field;
+
+static void
+read_nothing(const JsonbValue *value, WorkflowStep *step)
+{
+}
+
+static void
+read_args(const JsonbValue *value, WorkflowStep *step)
+{
+	step->args = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+}
+
+static void
+read_items(const JsonbValue *value, WorkflowStep *step)
+{
+	JsonbContainer *container = value->type == jbvBinary ? value->val.binary.data : NULL;
+
+	if (container == NULL || (JsonContainerIsObject(container) &&
+							  inputs_reference(container, true) == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the value must be an array"),
+				 errhint("Or a reference to one, such as {\"$input\": \"step.path\"}.")));
+	step->items = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+}
+
+static void
+read_failure(const JsonbValue *value, WorkflowStep *step)
+{
+	step->on_failure = read_on_failure(read_string(value));
+}
+
+static void
+read_text(const JsonbValue *value, WorkflowStep *step)
+{
+	step->text = read_string(value);
+}
+
+static void
+read_object(const JsonbValue *value, WorkflowStep *step)
+{
+	if (value->type != jbvBinary)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 step->kind == WORKFLOW_WORKFLOW_STEP ?
+				 errmsg("the value must be an array of steps") :
+				 errmsg("the value must be an object with the parameters of the delivery")));
+	step->object = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+}
+
+static const Field fields[] = {
+	{"name", read_nothing}, {"args", read_args}, {"after", read_after}, {"if", read_condition},
+	{"for_each", read_items}, {"on_failure", read_failure},
+	{"function", read_text, WORKFLOW_FUNCTION_STEP}, {"http", read_object, WORKFLOW_HTTP_STEP},
+	{"email", read_object, WORKFLOW_EMAIL_STEP}, {"command", read_text, WORKFLOW_COMMAND_STEP},
+	{"workflow", read_object, WORKFLOW_WORKFLOW_STEP}
+};
+
+static void
+read_member(const JsonbValue *name, const JsonbValue *value, WorkflowStep *step,
+			WorkflowPlace *place)
+{
 	int			field = 0;
 
-	while (field < lengthof(fields) && !jsonb_is_text(name, fields[field]))
+	while (field < lengthof(fields) && !jsonb_is_text(name, fields[field].name))
 		field++;
 	if (field == lengthof(fields))
 	{
@@ -192,25 +260,10 @@ read_member(const JsonbValue *name, JsonbValue *value, WorkflowStep *step, Workf
 	}
 	if (value->type == jbvNull)
 		return;					/* as if it were left out */
-	place->field = fields[field];
-	switch (field)
-	{
-		case 1:
-			step->target.name = read_string(value);
-			break;
-		case 2:
-			read_args(value, step);
-			break;
-		case 3:
-			read_after(value, step);
-			break;
-		case 4:
-			read_condition(value, step);
-			break;
-		case 5:
-			step->on_failure = read_on_failure(read_string(value));
-			break;
-	}
+	place->field = fields[field].name;
+	if (fields[field].kind != WORKFLOW_NO_KIND)
+		set_kind(step, fields[field].kind);
+	fields[field].read(value, step);
 	place->field = NULL;
 }
 
@@ -230,17 +283,29 @@ read_name(JsonbContainer *object, WorkflowStep *step, WorkflowPlace *place)
 	place->field = "name";
 	step->name = read_string(name);
 	args_check_name("step", step->name, STEP_NAME_MAX);
-	if (strchr(step->name, '.') != NULL || strcmp(step->name, WORKFLOW_ARGS) == 0)
+	if (strchr(step->name, '.') != NULL || strcmp(step->name, WORKFLOW_ARGS) == 0 ||
+		strcmp(step->name, WORKFLOW_ITEM) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" cannot be the name of a step", step->name),
-				 errhint("A name contains no \".\", and \"args\" are the arguments of the workflow.")));
+				 errhint("A name contains no \".\"; \"args\" are the arguments of the workflow, and \"item\" is the element of \"for_each\".")));
 	place->field = NULL;
 	place->name = step->name;
 }
 
+/* The element of "for_each" has no part in the condition */
 static void
-read_step(JsonbValue *object, WorkflowStep *step, WorkflowPlace *place)
+note_condition(WorkflowStep *step)
+{
+	Jsonb	   *items = step->items;
+
+	step->items = NULL;
+	(void) note_reference(step->condition, step);
+	step->items = items;
+}
+
+void
+workflow_read_step(JsonbValue *object, WorkflowStep *step, WorkflowPlace *place)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -267,26 +332,14 @@ read_step(JsonbValue *object, WorkflowStep *step, WorkflowPlace *place)
 		(void) JsonbIteratorNext(&iterator, &value, true);
 		read_member(&name, &value, step, place);
 	}
-	if (step->target.name == NULL)
+	if (step->kind == WORKFLOW_NO_KIND)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the step has no \"function\"")));
-}
-
-/* Look up the function, and copy what the step needs of it */
-static void
-resolve(WorkflowStep *step)
-{
-	JobTarget	found;
-	Jsonb	   *args = step->sample;
-
-	enqueue_resolve(step->target.name, &args, &found);
-	step->target = found;
-	step->target.name = pstrdup(found.name);
-	step->target.function = NULL;
-	if (step->args == step->sample)
-		step->args = args;
-	step->sample = args;
+				 errmsg("the step has no \"function\""),
+				 errhint("A step has one of " KINDS ".")));
+	if (step->condition != NULL)
+		note_condition(step);
+	workflow_resolve(step, place);
 }
 
 /* ------------------------------------------------------------------------
@@ -334,6 +387,8 @@ find_earlier(HTAB *names, Workflow *workflow, WorkflowStep *step)
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("there is no step \"%s\", which it comes after",
 							enqueue_object_shown(name, strlen(name))),
+					 strcmp(name, WORKFLOW_ITEM) == 0 ?
+					 errhint("\"item\" is the element of \"for_each\", in \"args\", \"http\" and \"email\" of that step.") :
 					 errhint("\"after\" and \"$input\" name steps of the same workflow.")));
 		while (i < step->nafter && step->after[i] != entry->ord)
 			i++;
@@ -370,7 +425,9 @@ workflow_read(Jsonb *steps, Workflow *workflow, WorkflowPlace *place)
 
 		step->ord = i + 1;
 		at(place, step);
-		read_step(getIthJsonbValueFromContainer(&steps->root, i), step, place);
+		workflow_read_step(getIthJsonbValueFromContainer(&steps->root, i), step, place);
+		if (step->items != NULL || step->kind == WORKFLOW_WORKFLOW_STEP)
+			workflow_wrap(step, place);
 		add_name(names, step);
 	}
 	for (int i = 0; i < workflow->n; i++)
@@ -379,12 +436,18 @@ workflow_read(Jsonb *steps, Workflow *workflow, WorkflowPlace *place)
 		find_earlier(names, workflow, &workflow->steps[i]);
 	}
 	workflow_put_in_order(workflow, place);
-	for (int i = 0; i < workflow->n; i++)
-	{
-		at(place, &workflow->steps[i]);
-		resolve(&workflow->steps[i]);
-	}
 	place->ord = 0;
+}
+
+Jsonb *
+workflow_definitions(const Workflow *workflow)
+{
+	JsonbBuilder state = {0};
+
+	(void) jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < workflow->n; i++)
+		jsonb_push_element(&state, workflow->steps[i].definition);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_ARRAY, NULL));
 }
 
 void

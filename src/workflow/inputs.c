@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "base/compat.h"
+#include "base/jsonb_util.h"
 #include "workflow/inputs.h"
 
 #define INPUT	"$input"
@@ -39,6 +40,12 @@ inputs_reference(JsonbContainer *object, bool alone)
 				 errmsg("an object with \"$input\" has other members"),
 				 errhint("It stands for the value that it names, as in {\"$input\": \"step.path\"}.")));
 	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+Jsonb *
+inputs_make(const char *reference)
+{
+	return jsonb_object_of_text(INPUT, reference);
 }
 
 char *

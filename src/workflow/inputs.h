@@ -26,4 +26,7 @@ extern Jsonb *inputs_follow(Jsonb *result, const char *reference);
 /* The reference of an object that is one; NULL: it is none.  Error if it is malformed */
 extern char *inputs_reference(JsonbContainer *object, bool alone);
 
+/* An object that is that reference */
+extern Jsonb *inputs_make(const char *reference);
+
 #endif							/* WORKFLOW_INPUTS_H */

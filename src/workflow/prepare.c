@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/elog.h"
 #include "utils/fmgrprotos.h"
@@ -21,6 +22,7 @@
 #include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "base/subtransaction.h"
+#include "delivery/delivery.h"
 #include "job/dependents.h"
 #include "job/end.h"
 #include "job/enqueue_options.h"
@@ -87,9 +89,9 @@ look_up(const char *reference, void *arg)
 	if (query(strcmp(name, WORKFLOW_ARGS) == 0 ?
 			  "SELECT w.args FROM defer.workflow w WHERE w.id OPERATOR(pg_catalog.=) $1"
 			  " AND $2 IS NOT NULL AND $3 IS NOT NULL" :
-			  "SELECT COALESCE(h.result, d.result) FROM defer.workflow_step s"
-			  " LEFT JOIN defer.dependency d ON d.child_id OPERATOR(pg_catalog.=) $2"
-			  " AND d.parent_id OPERATOR(pg_catalog.=) s.job_id"
+			  "SELECT COALESCE(h.result, (SELECT d.result FROM defer.dependency d"
+			  " WHERE d.child_id OPERATOR(pg_catalog.=) $2"
+			  " AND d.parent_id OPERATOR(pg_catalog.=) s.job_id)) FROM defer.workflow_step s"
 			  " LEFT JOIN LATERAL (SELECT x.result FROM defer.job_history x"
 			  " WHERE x.id OPERATOR(pg_catalog.=) s.job_id OFFSET 0) h ON true"
 			  " WHERE s.workflow_id OPERATOR(pg_catalog.=) $1 AND s.name OPERATOR(pg_catalog.=) $3",
@@ -166,6 +168,32 @@ skip_step(Job *job)
 	end_job(job, STATE_SUCCEEDED, NO_TIME, NULL, NULL, NULL);
 }
 
+/* Read a delivery again when its references are filled in, with the rights of its owner */
+static Jsonb *
+delivery_args(const Job *job, const Jsonb *object)
+{
+	const char *field = NULL;
+	Oid			user;
+	int			security_context;
+	Jsonb	   *args;
+
+	GetUserIdAndSecContext(&user, &security_context);
+	SetUserIdAndSecContext(job->owner, security_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	args = delivery_of_object(job->kind, object, false, &field);
+	SetUserIdAndSecContext(user, security_context);
+	return args;
+}
+
+static void
+fill_in(Job *job)
+{
+	bool		any;
+	Jsonb	   *filled = inputs_fill(job->args, look_up, job, &any);
+
+	job->args = any && kind_is_delivery(job->kind) ? delivery_args(job, filled) : filled;
+}
+
 static void
 prepare_step(Job *job)
 {
@@ -177,7 +205,7 @@ prepare_step(Job *job)
 		return;
 	}
 	if (job->args != NULL)
-		job->args = inputs_fill(job->args, look_up, job, NULL);
+		fill_in(job);
 	check_size(job->args);
 	if (job->group_key == NULL)
 		job->group_key = enqueue_options_group(job);

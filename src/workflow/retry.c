@@ -95,14 +95,13 @@ read_workflow(Old *old, MemoryContext context)
 	return true;
 }
 
-/* The function of a step is that which it had, whatever search_path is now */
+/* Their functions are signatures, whatever search_path is now */
 static void
 read_steps(Old *old, MemoryContext context)
 {
 	Oid			type = INT8OID;
 	Datum		id = Int64GetDatum(old->id);
-	uint64		n = own_sql_run("SELECT s.job_id, d.state OPERATOR(pg_catalog.=) 's', s.definition"
-								" OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('function', s.function), s.skipped"
+	uint64		n = own_sql_run("SELECT s.job_id, d.state OPERATOR(pg_catalog.=) 's', s.definition, s.skipped"
 								" FROM defer.workflow_step s LEFT JOIN defer.dependency d"
 								" ON d.child_id OPERATOR(pg_catalog.=) s.workflow_id"
 								" AND d.ord OPERATOR(pg_catalog.=) s.ord"

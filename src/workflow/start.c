@@ -25,6 +25,7 @@
 #include "base/job_state.h"
 #include "base/own_sql.h"
 #include "job/after.h"
+#include "job/current_job.h"
 #include "job/enqueue.h"
 #include "job/enqueue_object.h"
 #include "job/enqueue_options.h"
@@ -99,16 +100,18 @@ await_step(const WorkflowStep *step, int64 id)
 static void
 insert_workflow(const Workflow *workflow, int64 id, Oid owner, Jsonb *args, int64 retry_of)
 {
-	Oid			types[] = {INT8OID, OIDOID, TEXTOID, JSONBOID, INT8OID};
+	Oid			types[] = {INT8OID, OIDOID, TEXTOID, JSONBOID, INT8OID, INT8OID};
+	const int64 parent_id = current_job.job != NULL ? current_job.job->id : 0;
 	Datum		values[] = {Int64GetDatum(id), ObjectIdGetDatum(owner),
-		CStringGetTextDatum(workflow->name), PointerGetDatum(args), Int64GetDatum(retry_of)
+		CStringGetTextDatum(workflow->name), PointerGetDatum(args), Int64GetDatum(retry_of),
+		Int64GetDatum(parent_id)
 	};
 	const char	nulls[] = {' ', ' ', ' ', args == NULL ? 'n' : ' ', retry_of == 0 ? 'n' : ' ',
-		'\0'
+		parent_id == 0 ? 'n' : ' ', '\0'
 	};
 
-	(void) own_sql_run("INSERT INTO defer.workflow (id, owner, name, args, retry_of)"
-					   " VALUES ($1, $2, $3, $4, $5)",
+	(void) own_sql_run("INSERT INTO defer.workflow (id, owner, name, args, retry_of, parent_id)"
+					   " VALUES ($1, $2, $3, $4, $5, $6)",
 					   lengthof(types), types, values, nulls, SPI_OK_INSERT);
 }
 
@@ -132,7 +135,7 @@ insert_step(const WorkflowStep *step, int64 id, Oid owner)
 	Datum		values[] = {
 		Int64GetDatum(id), Int32GetDatum(step->ord), ObjectIdGetDatum(owner),
 		CStringGetTextDatum(step->name), Int64GetDatum(step->job_id),
-		CStringGetTextDatum(step->target.name), array_of_ints(step->after, step->nafter),
+		CStringGetTextDatum(step->function), array_of_ints(step->after, step->nafter),
 		CharGetDatum(step->on_failure), BoolGetDatum(step->final),
 		PointerGetDatum(step->definition), BoolGetDatum(step->skipped)
 	};

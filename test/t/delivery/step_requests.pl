@@ -52,6 +52,25 @@ like(outcome('asks', url('/status/404')), qr/^failed\|job \d+, which the step wa
 like(outcome('asks', url('/status/404') . ", 'return'"), qr/^succeeded\|404/, 'or is returned');
 is(outcome('forms', url('/status/201')), "succeeded|201|status 201\n", 'each form in each arity');
 like(outcome('asks', url('/status/200'), extra_params => [ '-U', 'app' ]), qr/^failed\|permission denied for function http$/, 'a right to requests is needed');
+
+# Steps of a workflow that are requests
+my $url = $http->url('/status/200?body=');
+my $workflow = $node->safe_psql('postgres', qq{
+	SELECT defer.workflow('requests', jsonb_build_array(
+		'{"name": "first", "http": {"method": "GET", "url": "${url}5"}}'::jsonb,
+		'{"name": "second", "http": {"method": "POST", "url": {"\$input": "args.url"}, "body": {"n": {"\$input": "first.body"}}}}'::jsonb,
+		'{"name": "each", "http": {"method": "GET", "url": {"\$input": "item.url"}, "headers": {"X-Tag": {"\$input": "first.body"}}}, "for_each": {"\$input": "args.all"}}'::jsonb,
+		'{"name": "wrong", "http": {"method": "GET", "url": {"\$input": "second.body"}}, "on_failure": "skip"}'::jsonb),
+		'{"url": "${url}6", "all": [{"url": "${url}7"}, {"url": "${url}8"}]}')});
+until_ok($node, "SELECT state <> 'running' FROM defer.workflows WHERE id = $workflow", 'a workflow of requests ends');
+is($node->safe_psql('postgres', "SELECT state, error FROM defer.workflows WHERE id = $workflow"), 'succeeded|', 'well');
+is($node->safe_psql('postgres', "SELECT jsonb_path_query_array(result, '\$[*].body') FROM defer.workflow_steps WHERE workflow_id = $workflow AND name = 'each'"),
+	'["7", "8"]', 'answers in the order of the elements');
+is($node->safe_psql('postgres', "SELECT error FROM defer.workflow_steps WHERE workflow_id = $workflow AND name = 'wrong'"),
+	'"url" is not a URL', 'what a reference comes to is checked');
+is((grep { ($_->{body} // '') =~ /^\{"n": "5"\}$/ } $http->requests), 1, 'a result in the body');
+is((grep { ($_->{headers}{'x-tag'} // '') eq '5' } $http->requests), 2, 'and in a header');
+
 is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.dependency WHERE open'), '0', 'nothing is left');
 
 $node->stop;
