@@ -15,6 +15,24 @@ extern const Command command_resume;
 extern const Command command_release;
 extern const Command command_trigger;
 
+/* cron.c */
+extern const Command command_alter_cron;
+extern const Command command_cron;
+extern const Command command_unschedule;
+
+/* configure.c */
+extern const Command command_alter_queue;
+extern const Command command_configure;
+extern const Command command_create_queue;
+extern const Command command_drop_queue;
+extern const Command command_reset_group;
+extern const Command command_set_group;
+
+/* lists.c */
+extern const Command command_functions;
+extern const Command command_groups;
+extern const Command command_queues;
+
 /* mend.c */
 extern const Command command_acknowledge;
 extern const Command command_errors;

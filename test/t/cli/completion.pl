@@ -1,4 +1,4 @@
-# Completion in bash and zsh: names of databases are data, and nothing in them is run
+# Completion in bash and zsh: names from the server are data, and nothing in them is run
 # by the shell; the options are those that the help has; the man page has them, too.
 use strict;
 use warnings;
@@ -83,14 +83,56 @@ for my $typed ('$', '$(', '\\$\\(', '"$(', q{'$(}, '`', '"`', '*', '\\*')
 is_deeply([ replies('defer', '-h', '$(id>pwned)', '-U', '`id>pwned`', '-d', '') ] && left_behind(), '', 'options in front are data, too');
 
 # ------------------------------------------------------------------------
+# Names of schedules, queues, functions, groups
+# ------------------------------------------------------------------------
+
+$node->safe_psql('shop', q{
+	CREATE EXTENSION defer;
+	CREATE FUNCTION work(a int) RETURNS void LANGUAGE sql AS '';
+	CREATE FUNCTION tidy() RETURNS void LANGUAGE sql AS '';
+	SELECT defer.cron('tidy', '@daily', name => 'nightly');
+	SELECT defer.cron_command('vacuum', '@daily', 'VACUUM');
+	SELECT defer.cron('tidy', '@daily', name => $$x'$(id>pwned)$$);
+	SELECT defer.create_queue('mails'), defer.create_queue('$(id>pwned)');
+	SELECT defer.configure('work', queue => 'mails');
+	SELECT defer.set_group('acme', queue => 'mails', weight => 2), defer.set_group('`id>pwned`', queue => 'mails', weight => 2)});
+my @functions = qw(public.tidy public.work tidy work);
+my @queues = ('$(id>pwned)', 'default', 'mails');
+my @schedules = ('nightly', 'vacuum', q{x'$(id>pwned)});
+my @groups = ('`id>pwned`', 'acme');
+
+for my $case (
+	[ \@schedules, 'trigger' ], [ \@schedules, 'schedules' ], [ \@schedules, 'alter-cron', 'nightly' ], [ \@schedules, 'unschedule' ],
+	[ \@schedules, 'backfill' ], [ \@schedules, 'pause', '-S' ], [ \@schedules, 'resume', '--schedule' ], [ \@schedules, 'jobs', '--schedule' ],
+	[ \@schedules, 'pause', '-S', 'nightly' ], [ [], 'pause', '-S', '--reason' ], [ [], 'alter-cron', '--schedule' ],
+	[ \@queues, 'queues' ], [ \@queues, 'alter-queue' ], [ \@queues, 'drop-queue' ], [ \@queues, 'pause', '-Q' ], [ \@queues, 'release', '--queue' ],
+	[ \@queues, 'jobs', '--queue' ], [ \@queues, 'enqueue', 'work', '-Q' ], [ \@queues, 'set-group', 'acme', '--queue', '=' ],
+	[ \@functions, 'functions' ], [ \@functions, 'configure' ], [ \@functions, 'configure', '--reset' ], [ \@functions, 'enqueue' ],
+	[ \@functions, 'cron' ], [ \@functions, 'pause' ], [ \@functions, 'jobs', '-f' ], [ \@functions, 'cancel', '--function' ],
+	[ [], 'cron', '-c' ], [ [], 'enqueue', 'work' ], [ [], 'cancel', '-f' ], [ [], 'configure', '--rate' ], [ [], 'create-queue' ],
+	[ \@groups, 'groups' ], [ \@groups, 'set-group' ], [ \@groups, 'jobs', '-g' ], [ \@groups, 'reset-group', 'acme' ])
+{
+	my ($wanted, @words) = @$case;
+
+	is_deeply([ sort map { word_of($_) } replies('defer', '-d', 'shop', @words, '') ], $wanted, "@words: names");
+	is(left_behind(), '', "@words: nothing was run");
+}
+is_deeply([ replies('defer', '--dbname', '=', 'shop', 'trigger', 'n') ], ['nightly'], 'the beginning of a name, in the database of --dbname');
+is_deeply([ replies('defer', '-d', 'postgres', 'trigger', '') ], [], 'none in a database without the extension');
+is_deeply([ replies('defer', '-d', '$(id>pwned)', 'trigger', '') ], [], 'none in a database whose name the shell would read');
+is_deeply([ replies('defer', 'cron', '-z', 'Europe/Par') ], [ 'Europe/Paris' ], 'time zones');
+is(left_behind(), '', 'nothing was run');
+
+# ------------------------------------------------------------------------
 # Options and commands
 # ------------------------------------------------------------------------
 
 my $help = `defer --help`;
 my ($list) = $help =~ /\nCommands:\n(.*?)\n\n/s;
-my @commands = $list =~ /^  (\w+)/mg;
+my @commands = $list =~ /^  ([\w-]+)/mg;
 my $zsh_source = slurp_file($zsh);
-my %arrays = (global => ' ', $zsh_source =~ /^(which|bulk)=\((.*?)\)\n/msg);
+my ($zsh_cases) = $zsh_source =~ /\ncase \$state in\n(.*)/s;
+my %arrays = (global => ' ', $zsh_source =~ /^(which|bulk|settings|schedule_options)=\((.*?)\)\n/msg);
 my $man = slurp_file("$top/doc/defer.1") =~ s/\\-/-/gr;
 
 cmp_ok(scalar @commands, '>', 10, 'the help lists commands');
@@ -100,7 +142,7 @@ for my $command (grep { $_ ne 'help' } @commands)
 {
 	my ($own) = `defer $command --help` =~ /^(.*)\nOptions of all commands/s;
 	my %wanted;
-	my ($case) = $zsh_source =~ /\n\t(?:[\w |]+\| )?\Q$command\E(?: \| \w+)*\)(.*?);;/s;
+	my ($case) = $zsh_cases =~ /\n\t(?:[\w |-]+\| )?\Q$command\E(?: \| [\w-]+)*\)(.*?);;/s;
 
 	$wanted{$_} = 1 for $own =~ /^ +(?:-\w, )?(--[\w-]+)/mg, $own =~ /, (--[\w-]+)=/g;
 	1 while ($case // '') =~ /\$(\w+)/ && $arrays{$1} && $case =~ s/\$(\w+)/$arrays{$1}/;

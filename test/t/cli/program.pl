@@ -78,7 +78,8 @@ $node->safe_psql('postgres', q{
 # Help, usage, connections
 # ----------------------------------------------------------------------------
 
-my @commands = qw(status top jobs job schedules backfill enqueue trigger cancel errors retry rerun acknowledge reschedule pause resume wait metrics);
+my @commands = qw(status top jobs job functions queues groups schedules cron alter-cron unschedule configure
+	create-queue alter-queue drop-queue set-group reset-group release errors retry acknowledge backfill enqueue trigger cancel rerun reschedule pause resume wait metrics);
 
 like(defer_ok(0, 'help', '--help'), qr/Commands:.*enqueue.*Exit codes/s, 'help lists commands');
 like(defer_ok(0, 'version', '--version'), qr/^defer \d+\.\d+/, 'version');
@@ -97,6 +98,10 @@ for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['j
 	['pause', '-Q', '-S', 'x'], ['cancel', '1x'], ['cancel'], ['cancel', '1', '--state', 'queued'], ['rerun', '1', '--dry-run'],
 	['rerun', '1', '--everything'], ['retry'], ['retry', '1', '--fingerprint', 'x'], ['acknowledge', '--note', 'x'], ['errors', 'x'], ['cancel', '--queue', 'side', '--state', 'a;b', '--yes'], ['jobs', '--owner', 'app'],
 	['pause', '-S', '-g', 'acme', 'x'], ['pause', '--reason', 'why', 'add'], ['resume', '--reason', 'why', '-S', 'nightly'],
+	['cron', 'tick'], ['cron', '--command', 'SELECT 1', '@daily'], ['cron', '--command', 'SELECT 1', '@daily', '--name', 'x', '--allow-direct', 'yes'],
+	['alter-cron', 'nightly'], ['alter-cron', '--jitter', '1 s'], ['configure', 'add'], ['configure', 'add', '--concurrency', 'x'],
+	['alter-queue', 'side'], ['drop-queue'], ['set-group', 'acme', '--weight', '2'], ['set-group', 'acme', '--queue', 'side'],
+	['set-group', 'acme', '--queue', 'side', '--function', 'add', '--weight', '2'], ['reset-group', 'acme'], ['functions', 'a', 'b'],
 	['backfill', 'nightly'], ['backfill', '--since', '2026-01-01'])
 {
 	my ($out, $err) = defer_ok(3, "wrong: @$wrong", @$wrong);
@@ -478,6 +483,76 @@ like(defer_ok(0, 'schedules of several roles', 'schedules'), qr/^NAME +ROLE.*\nb
 sql(q{SELECT defer.unschedule(id) FROM defer.schedules WHERE name = 'only'});
 
 # ----------------------------------------------------------------------------
+# Making and changing schedules, settings of functions, queues and groups; lists
+# ----------------------------------------------------------------------------
+
+sub schedule { return sql("SELECT schedule, timezone, overlap, jitter, queue, function, command, active FROM defer.schedules WHERE name = '$_[0]'"); }
+like(defer_ok(0, 'cron', 'cron', 'tick', '0 4 * * 1', '--name', 'made', '-z', 'Asia/Tokyo', '--overlap=queue'), qr/^\d+\n$/, 'cron writes the id');
+is(schedule('made'), '0 4 * * 1|Asia/Tokyo|queue|00:00:00||public.tick()||t', 'cron: the schedule');
+is(defer_json('cron', 'cron', 'tick', '0 5 * * 1', '--name', 'made', '--active=no')->[0]{id},
+	sql(q{SELECT id FROM defer.schedules WHERE name = 'made'}), 'cron: anew, as JSON');
+is(schedule('made'), '0 5 * * 1|UTC|skip|00:00:00||public.tick()||f', 'cron: all options are set anew');
+defer_ok(0, 'cron --command', 'cron', '-c', q{SELECT 'it''s'}, '@daily', '--name', 'statement');
+is(schedule('statement'), q{@daily|UTC|skip|00:00:00||defer.command|SELECT 'it''s'|t}, 'cron --command: the schedule');
+(undef, $err) = defer_ok(1, 'cron: refused', 'cron', 'tick', '61 * * * *', '--name', 'bad');
+like($err, qr/invalid schedule "61 \* \* \* \*"/, 'cron: why it is refused');
+is((defer_ok(0, 'alter-cron', 'alter-cron', 'made', 'statement', '--jitter', '5 min', '-Q', 'side'))[0],
+	"changed schedule made\nchanged schedule statement\n", 'alter-cron says what it has done');
+is(schedule('made'), '0 5 * * 1|UTC|skip|00:05:00|side|public.tick()||f', 'alter-cron changes what is given only');
+defer_ok(0, 'alter-cron --sql', 'alter-cron', 'statement', '--sql', 'SELECT 2', '--schedule', '@hourly', '--owner', sql('SELECT current_user'));
+is(schedule('statement'), '@hourly|UTC|skip|00:05:00|side|defer.command|SELECT 2|t', 'alter-cron with --owner');
+defer_ok(1, 'alter-cron of one that is not there', 'alter-cron', 'gone', '--jitter', '1 s');
+defer_ok(4, '... with --owner', 'alter-cron', 'gone', '--jitter', '1 s', '--owner', 'nobody');
+defer_ok(0, 'unschedule', 'unschedule', 'made', 'statement');
+defer_ok(4, 'unschedule of one that is gone', 'unschedule', 'made');
+defer_ok(4, '... with --owner', 'unschedule', 'made', '--owner', 'nobody');
+is(sql(q{SELECT count(*) FROM defer.schedules WHERE name IN ('made', 'statement', 'bad')}), 0, 'unschedule: they are gone');
+
+defer_ok(0, 'create-queue', 'create-queue', 'q1', 'q2', '--concurrency', '3', '--priority', '-5');
+defer_ok(0, 'alter-queue', 'alter-queue', 'q1', '--rate', '10/minute', '--max-interval', '2 h');
+is(sql(q{SELECT string_agg(concat_ws(' ', queue, concurrency, priority, rate, max_interval), ', ' ORDER BY queue) FROM defer.queues WHERE queue LIKE 'q_'}),
+	'q1 3 -5 10/minute 02:00:00, q2 3 -5', 'queues: made and changed');
+defer_ok(0, 'alter-queue --reset', 'alter-queue', 'q1', '--reset');
+is(sql(q{SELECT num_nulls(concurrency, priority, rate, max_interval) FROM defer.queues WHERE queue = 'q1'}), 4, 'alter-queue --reset');
+defer_ok(1, 'create-queue of one that is there', 'create-queue', 'q1');
+defer_ok(0, 'configure', 'configure', 'add', 'fan', '--queue', 'q2', '--max-attempts', '7', '--multiplier', '1.5', '--at-limit', 'cancel', '--concurrency', '9');
+is(sql(q{SELECT string_agg(concat_ws(' ', function, queue, max_attempts, multiplier, at_limit, concurrency), ', ' ORDER BY function)
+	FROM defer.functions WHERE queue = 'q2'}), 'public.add(integer,integer) q2 7 1.5 cancel 9, public.fan(integer) q2 7 1.5 cancel 9', 'configure: settings');
+like((defer_ok(1, 'configure: refused', 'configure', 'nothing', '--concurrency', '1'))[1], qr/nothing: function "nothing" does not exist/, 'configure: why');
+defer_ok(0, 'set-group', 'set-group', 'mine', 'blue', '--queue', 'q1', '--concurrency', 'none', '--weight', '2.5');
+defer_ok(0, 'set-group of a function', 'set-group', 'mine', '--function', 'add', '--concurrency', '4', '--rate', '1/s');
+is(sql(q{SELECT string_agg(concat_ws(' ', group_key, name, concurrency, rate, weight), ', ' ORDER BY group_key, name) FROM defer.groups WHERE group_key IN ('mine', 'blue')}),
+	'blue q1 2.5, mine public.add(integer,integer) 4 1/s 1, mine q1 2.5', 'set-group: settings');
+
+# the lists
+my %list = (functions => 'function', queues => 'queue', groups => 'group_key');
+for my $command (sort keys %list)
+{
+	my $document = defer_json($command, $command);
+
+	is(join(',', map { $_->{ $list{$command} } } @{ $document->{$command} }),
+		sql("SELECT string_agg($list{$command}, ',' ORDER BY $list{$command} COLLATE \"C\") FROM defer.$command"), "$command --json has all");
+	(my $text) = defer_ok(0, $command, $command);
+	like($text, qr/^(?:FUNCTION|QUEUE|GROUP) .*LIMIT .*QUEUED .*OLDEST READY\n/, "$command: a table");
+	is(scalar(split /\n/, $text), 1 + @{ $document->{$command} }, "$command: a line each");
+	like((defer_ok(4, "$command gone", $command, 'gone'))[1], qr/there is no .*"gone"/, "$command: one that is not there");
+}
+for my $name ('add', 'public.add', 'public.add(integer,integer)')
+{
+	like((defer_ok(0, "functions $name", 'functions', $name))[0],
+		qr/^function +public\.add\(integer,integer\)\nqueue +q2\n.*^concurrency +9\n.*^max_attempts +7\n/ms, "functions $name: its settings");
+}
+is(defer_json('queues q2', 'queues', 'q2')->{queues}[0]{concurrency}, 3, 'queues q2: its settings');
+is(scalar(() = (defer_ok(0, 'groups mine', 'groups', 'mine'))[0] =~ /^group_key +mine$/mg), 2, 'groups mine: of the function and of the queue');
+defer_ok(0, 'reset-group', 'reset-group', 'mine', '--function', 'add');
+is((defer_ok(4, 'reset-group', 'reset-group', 'mine', 'red', 'blue', '-Q', 'q1'))[0], "reset group mine\nreset group blue\n", 'reset-group: one has no settings');
+is(sql(q{SELECT count(*) FROM defer.groups WHERE group_key IN ('mine', 'blue')}), 0, 'reset-group: nothing is left');
+defer_ok(1, 'drop-queue of one in use', 'drop-queue', 'q2');
+defer_ok(0, 'configure --reset', 'configure', 'add', 'fan', '--reset');
+defer_ok(0, 'drop-queue', 'drop-queue', 'q1', 'q2');
+defer_ok(4, 'drop-queue of one that is gone', 'drop-queue', 'q1');
+
+# ----------------------------------------------------------------------------
 # Hostile text
 # ----------------------------------------------------------------------------
 
@@ -504,7 +579,8 @@ my $held = sql(qq{SELECT defer.enqueue('add', '[1]', delay => '1 day', queue => 
 defer_ok(5, 'hostile job', 'wait', $bad, '-q');
 defer_ok(0, 'hostile result', 'wait', $good);
 for my $command ([ 'status' ], [ 'top', '-n', '1' ], [ 'jobs' ], [ 'job', $bad ], [ 'job', $good ], [ 'schedules' ],
-	[ 'schedules', "${mild}schedule" ], [ 'wait', $bad ], [ 'wait', $good ], [ 'metrics' ], [ 'enqueue', $evil ],
+	[ 'schedules', "${mild}schedule" ], [ 'functions' ], [ 'queues' ], [ 'queues', "${mild}queue" ], [ 'groups' ], [ 'functions', $evil ],
+	[ 'cron', $evil, $evil ], [ 'alter-cron', $evil, '--sql', $evil ], [ 'configure', $evil, '--reset' ], [ 'set-group', $evil, '-Q', $evil, '--rate', $evil ], [ 'wait', $bad ], [ 'wait', $good ], [ 'metrics' ], [ 'enqueue', $evil ],
 	[ 'trigger', "$evil-gone" ], [ 'pause', '-Q', "${mild}queue" ], [ 'resume', '-Q', "${mild}queue" ],
 	[ 'jobs', '-f', $evil ], [ $evil ], [ 'status', "--$evil" ], [ 'status', $evil ], [ 'jobs', '-n', $evil ],
 	[ 'status', '-d', "dbname='" . ($evil =~ s/(['\\])/\\$1/gr) . "'" ])
