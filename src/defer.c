@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "base/citus.h"
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/wait_events.h"
@@ -72,6 +73,7 @@ _PG_init(void)
 		return;
 
 	guc_define();
+	citus_init();
 	xact_notify_init();
 	statistics_init();
 	job_table_init();

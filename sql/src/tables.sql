@@ -9,10 +9,13 @@
 CREATE TABLE defer.installation (
 	id			uuid NOT NULL PRIMARY KEY,
 	database	oid NOT NULL,
-	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now()
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	node		integer
 );
 COMMENT ON TABLE defer.installation IS
 	'identity of this installation; not dumped, so that a restored copy is recognised';
+COMMENT ON COLUMN defer.installation.node IS
+	'its number as a node of Citus; a server with another one is a copy of it. NULL: no node, or the coordinator';
 
 CREATE TABLE defer.origin (
 	id			uuid NOT NULL PRIMARY KEY

@@ -29,6 +29,7 @@
 
 #include "base/callbacks.h"
 #include "base/catalog.h"
+#include "base/citus.h"
 #include "base/table_check.h"
 
 PG_FUNCTION_INFO_V1(defer_owner_only);
@@ -141,15 +142,28 @@ catalog_owner(void)
 }
 
 /*
+ * Check whether the database is the node of Citus that a row of defer.installation says,
+ * if it says one: a standby can become another node than its primary is.
+ */
+static bool
+is_node(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		node = heap_getattr(tuple, 4, desc, &isnull);
+
+	return isnull || !citus_here() || DatumGetInt32(node) == citus_node();
+}
+
+/*
  * Check whether the database is the one that the data were made in.  It is not
  * after a restore (other UUID in "origin"), as a template copy (other OID of
- * the database), or if a subscription has copied the row of another
- * installation beside ours.
+ * the database), as a node of Citus that was made of a standby of another one, or if
+ * a subscription has copied the row of another installation beside ours.
  */
 bool
 catalog_is_active(void)
 {
-	static const char *const installation_columns[] = {"id", "database"};
+	static const char *const installation_columns[] = {"id", "database", "created_at", "node"};
 	static const char *const origin_columns[] = {"id"};
 	Relation	relation;
 	SysScanDesc scan;
@@ -169,7 +183,8 @@ catalog_is_active(void)
 		Datum		database = heap_getattr(tuple, 2, RelationGetDescr(relation), &isnull);
 
 		id = *DatumGetUUIDP(uuid);
-		active = ++ninstallations == 1 && DatumGetObjectId(database) == MyDatabaseId;
+		active = ++ninstallations == 1 && DatumGetObjectId(database) == MyDatabaseId &&
+			is_node(tuple, RelationGetDescr(relation));
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);

@@ -11,7 +11,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -26,6 +25,7 @@
 #include "table/fan_out_count.h"
 #include "table/fan_out_table.h"
 #include "table/history_table.h"
+#include "table/job_insert.h"
 #include "table/job_table.h"
 #include "job/after.h"
 #include "job/current_job.h"
@@ -341,7 +341,7 @@ after_prepare(After *after, Job *job, const KeyRule *rule)
 	{
 		/* it ends before it has had a row */
 		if (job->id == 0)
-			job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+			job->id = job_new_id();
 		fan_out_enqueued(job);
 		job_end(job, STATE_CANCELLED, 0, NO_TIME, NULL, NULL, why);
 		insert_rows(after->rows, after->n, job->id, false);

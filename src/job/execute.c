@@ -36,11 +36,13 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "base/citus.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "function/function.h"
 #include "job/batch.h"
 #include "job/command.h"
+#include "job/distributed.h"
 #include "job/execute.h"
 #include "job/result.h"
 
@@ -61,6 +63,23 @@ typedef struct Call
  * Statements
  * ------------------------------------------------------------------------ */
 
+/* Check for a statement that ends no transaction, and needs none of its own */
+static bool
+may_run_in_block(const RawStmt *stmt)
+{
+	switch (nodeTag(stmt->stmt))
+	{
+		case T_SelectStmt:
+		case T_InsertStmt:
+		case T_UpdateStmt:
+		case T_DeleteStmt:
+		case T_MergeStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
 void
 execute_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *types, int nparams,
 				  DestReceiver *receiver, QueryCompletion *completion)
@@ -71,6 +90,8 @@ execute_statement(RawStmt *stmt, const char *sql, ParamListInfo params, Oid *typ
 	Portal		portal;
 	bool		snapshot = false;
 
+	if (citus_loaded && may_run_in_block(stmt))
+		distributed_begin_block();
 	if (analyze_requires_snapshot(stmt))
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -162,6 +183,8 @@ call_directly(const Call *call)
 				return NULL;
 		}
 	}
+	if (citus_loaded)
+		distributed_begin_block();
 	function_fmgr_info(call->entry, &function);
 	fmgr_info_set_expr(call_expression(call, collation), &function);
 	InitFunctionCallInfoData(*fcinfo, &function, call->nargs, collation, NULL, NULL);

@@ -16,7 +16,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -26,7 +25,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
-#include "base/catalog.h"
 #include "base/compat.h"
 #include "base/own_sql.h"
 #include "job/after.h"
@@ -168,7 +166,7 @@ enqueue(Callback *callback, const Job *of)
 	KeyRule		rule = {0};
 	After		after;
 
-	callback->job.id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+	callback->job.id = job_new_id();
 	if (of != NULL)
 		count_batch(callback, of);
 	set_after(callback, &after);

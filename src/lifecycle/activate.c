@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -30,11 +31,13 @@
 #include "utils/guc.h"
 
 #include "base/catalog.h"
+#include "base/citus.h"
 #include "base/own_sql.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "table/event_table.h"
 #include "table/rollup.h"
+#include "lifecycle/lifecycle.h"
 
 PG_FUNCTION_INFO_V1(defer_activate);
 PG_FUNCTION_INFO_V1(defer_note_restore);
@@ -120,6 +123,23 @@ adopt_data(void)
 					" WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
 					SPI_OK_INSERT);
 	own_sql_execute("INSERT INTO defer.origin (id) SELECT i.id FROM defer.installation i", SPI_OK_INSERT);
+}
+
+void
+installation_note_node(void)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(citus_node())};
+	OwnSql		own;
+
+	if (citus_node() == 0)
+		return;
+	own_sql_begin(&own);
+	SPI_connect();
+	(void) own_sql_run("UPDATE defer.installation SET node = $1 WHERE node IS NULL",
+					   lengthof(types), types, values, NULL, SPI_OK_UPDATE);
+	SPI_finish();
+	own_sql_end(&own);
 }
 
 Datum

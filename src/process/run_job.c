@@ -28,6 +28,7 @@
 
 #include "pure/retry_policy.h"
 #include "base/callbacks.h"
+#include "base/citus.h"
 #include "base/guc.h"
 #include "base/guc_job.h"
 #include "base/role_check.h"
@@ -44,6 +45,7 @@
 #include "job/batch.h"
 #include "job/finish.h"
 #include "job/current_job.h"
+#include "job/distributed.h"
 #include "job/execute.h"
 #include "job/job_log.h"
 #include "job/session.h"
@@ -304,6 +306,8 @@ run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
 	store_begin(&job->job, &policy);
 	current_job.job = &job->job;
 	job_log_begin();
+	if (citus_loaded)
+		distributed_before_job();
 	session_before_job();
 	job_timer_arm(&policy);
 	push_context(&callback, &job->job);
@@ -312,7 +316,7 @@ run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
 	pop_context(&callback);
 	MemoryContextSwitchTo(context);
 	state = finish_success(job, running_since, result);
-	CommitTransactionCommand();
+	distributed_commit();
 	job->state = state;
 	running = NULL;
 	return true;

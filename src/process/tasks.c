@@ -40,6 +40,7 @@
 #include "alert/alert.h"
 #include "bulk/bulk.h"
 #include "schedule/backfill.h"
+#include "lifecycle/lifecycle.h"
 #include "process/process.h"
 #include "process/tasks.h"
 #include "workflow/workflow.h"
@@ -65,6 +66,7 @@ task_load(TimestampTz now)
 	scheduler_check_database();
 	ready_queues_open(MyDatabaseId);
 	own_transaction_begin();
+	installation_note_node();
 	schedule_load_set();
 	workflow_prepare_init();
 	dependents_load();

@@ -5,12 +5,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
 #include "base/job_state.h"
 #include "shmem/xact_notify.h"
 #include "table/job_insert.h"
@@ -44,7 +42,7 @@ record_tick(const Schedule *s, TimestampTz tick, char state, const char *sqlstat
 	char	   *ignored_error;
 
 	if (schedule_make_job(s, tick, &job, &ignored_state, &ignored_error))
-		job.id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+		job.id = job_new_id();
 	job.scheduled_for = tick;
 	job_end_tick(&job, state, sqlstate, message);
 }

@@ -7,12 +7,10 @@
 #include "access/htup.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "base/job_state.h"
@@ -20,6 +18,7 @@
 #include "shmem/scheduled_set.h"
 #include "function/direct_call_check.h"
 #include "function/function.h"
+#include "table/job_insert.h"
 #include "table/schedule_result.h"
 #include "config/queue_access.h"
 #include "config/setting_values.h"
@@ -286,7 +285,7 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 	return true;
 
 cannot_run:
-	job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+	job->id = job_new_id();
 	if (job->queue == NULL)
 		job->queue = cstring_to_text(s->queue != NULL ? s->queue : DEFAULT_QUEUE);
 	return false;

@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/citus.h"
 #include "base/job_kind.h"
 #include "config/quota.h"
 #include "shmem/xact_notify.h"
@@ -202,6 +203,18 @@ schedule_signature_changed(const Schedule *s)
 		direct_call_changed(entry->oid);
 }
 
+/* Each node of Citus would fire a schedule once */
+static void
+check_coordinator(void)
+{
+	if (citus_node() == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("node %d of Citus fires no schedules", citus_node()),
+			 errhint("Make the schedule on the coordinator. What its run enqueues for rows of a distributed table runs on the nodes that have them.")));
+}
+
 /* See schedule/schedule.h */
 int64
 schedule_make(Schedule *s, bool named, bool quiet)
@@ -210,6 +223,7 @@ schedule_make(Schedule *s, bool named, bool quiet)
 
 	schedule_parse(s->schedule, &cron);
 	schedule_check_name(s->name);
+	check_coordinator();
 	for (int i = 0; i < 3; i++)
 	{
 		Schedule	before;

@@ -37,6 +37,7 @@
 #include "function/function.h"
 #include "schedule/schedule.h"
 #include "base/catalog.h"
+#include "base/citus.h"
 
 /* Schedules in a transaction, and in one turn of the scheduler */
 #define BATCH_ROWS		100
@@ -331,11 +332,14 @@ schedule_run_due(TimestampTz now, bool own_transactions)
 
 	due.n = due.next = 0;
 	begin(own_transactions);
-	more = catalog_is_active();
+	more = catalog_is_active() && citus_node() == 0;
 	end(own_transactions);
 	if (!more)
 	{
-		/* a copy: nothing fires until activate() */
+		/*
+		 * a copy: nothing fires until activate(); or a node of Citus: it is
+		 * the coordinator that has schedules
+		 */
 		MemoryContextSwitchTo(context);
 		MemoryContextDelete(scratch);
 		return DT_NOEND;

@@ -13,17 +13,41 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/citus.h"
 #include "base/compat.h"
 #include "shmem/xact_notify_job.h"
 #include "table/job_insert.h"
 #include "table/job_table.h"
+
+/* Make of a number of this node one that no other node gives out */
+static int64
+id_on_node(int64 number)
+{
+	const int64 node = citus_node();
+
+	if (node == 0)
+		return number;
+	if (number >= CITUS_NODE_IDS || node >= PG_INT64_MAX / CITUS_NODE_IDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED),
+				 errmsg("node %d of Citus has no ids of jobs left", (int) node)));
+	return node * CITUS_NODE_IDS + number;
+}
+
+int64
+job_new_id(void)
+{
+	const int64 number = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+
+	return citus_loaded ? id_on_node(number) : number;
+}
 
 /* Set what a new row has */
 static void
 begin_row(Job *job)
 {
 	if (job->id == 0)
-		job->id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+		job->id = job_new_id();
 	if (job->enqueued_at == 0)
 		job->enqueued_at = GetCurrentTimestamp();
 	job->claim = 0;

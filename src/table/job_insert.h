@@ -16,6 +16,9 @@ typedef struct KeyHolder
 	bool		claimed;
 } KeyHolder;
 
+/* A number for a new job: of a sequence, and on a node of Citus of that node's range */
+extern int64 job_new_id(void);
+
 /*
  * Insert a job, and call xact_notify_job().  claim is set here, id and
  * enqueued_at if they are 0.  The first is for jobs without a key and returns

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -20,7 +19,6 @@
 #include "utils/memutils.h"
 
 #include "base/args.h"
-#include "base/catalog.h"
 #include "base/guc_job.h"
 #include "base/job_state.h"
 #include "base/own_sql.h"
@@ -32,6 +30,7 @@
 #include "shmem/dependents.h"
 #include "shmem/preload.h"
 #include "table/dependency_table.h"
+#include "table/job_insert.h"
 #include "workflow/workflow.h"
 
 PG_FUNCTION_INFO_V1(defer_workflow);
@@ -167,7 +166,7 @@ insert_rows(const Workflow *workflow, int64 id, Jsonb *args, int64 retry_of)
 int64
 workflow_start(Workflow *workflow, Jsonb *args, text *key, int64 retry_of, WorkflowPlace *place)
 {
-	int64		id = nextval_internal(catalog_oid(CAT_JOB_ID_SEQ), false);
+	int64		id = job_new_id();
 
 	if (!enqueue_workflow(&id, workflow->name, key))
 		return id;

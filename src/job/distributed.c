@@ -1,0 +1,53 @@
+/*
+ * distributed.c
+ *		Jobs in a database that is a node of Citus.
+ *
+ * Citus sends what a statement has to do on other nodes there, and has it committed
+ * with the transaction here only if that is a transaction block: without one each node
+ * commits by itself, and a job that fails afterwards has left its writes there.  A
+ * worker calls functions outside of any block, and of any query, so it opens one.  The
+ * other nodes then prepare, and commit after the commit here is on disk: it is always
+ * flushed.  Procedures, and commands that run in no block, have the blocks that Citus
+ * opens for them.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "base/citus.h"
+#include "job/distributed.h"
+#include "shmem/workers.h"
+
+void
+distributed_before_job(void)
+{
+	if (!citus_here() || synchronous_commit != SYNCHRONOUS_COMMIT_OFF)
+		return;
+
+	/* for the session: the transactions of procedures, too */
+	SetConfigOption("synchronous_commit", "on", PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+void
+distributed_begin_block(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (my_worker == NULL || !citus_here() || IsTransactionBlock())
+		return;
+	BeginTransactionBlock();
+	CommitTransactionCommand();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(context);
+	(void) citus_commit_in_two_phases();
+}
+
+void
+distributed_commit(void)
+{
+	if (IsTransactionBlock())
+		(void) EndTransactionBlock(false);
+	CommitTransactionCommand();
+}

@@ -1,0 +1,80 @@
+# A database that is a node of Citus, as its tables say.  Citus itself is not here (see
+# tools/check-citus): what it has in pg_catalog is made by hand.
+use strict;
+use warnings;
+
+use DeferTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# that is how a server that has loaded Citus is known
+my $node = new_server('main', q{citus.node_conninfo = ''});
+my $range = 100_000_000_000_000;
+
+sub become
+{
+	my ($group) = @_;
+
+	$node->safe_psql('postgres', qq{SET allow_system_table_mods = on;
+		UPDATE pg_catalog.pg_dist_local_group SET groupid = $group;
+		ALTER TABLE pg_catalog.pg_dist_local_group SET (fillfactor = 50)});	# tells all sessions
+	return;
+}
+
+sub refused
+{
+	my ($sql, $message, $what) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', $sql);
+
+	ok($status != 0 && $err =~ $message, $what) or diag("$out$err");
+	return;
+}
+
+# Without the tables of Citus the database is no node
+$node->safe_psql('postgres', q{CREATE EXTENSION defer;
+	SELECT defer.cron_command('every', '* * * * * *', 'SELECT 1', overlap => 'allow')});
+until_ok($node, q{SELECT count(*) > 0 FROM defer.jobs WHERE schedule = 'every' AND state = 'succeeded'},
+	'without Citus in the database it does as ever');
+$node->safe_psql('postgres', q{SET allow_system_table_mods = on;
+	CREATE TABLE pg_catalog.pg_dist_local_group (groupid int NOT NULL PRIMARY KEY);
+	INSERT INTO pg_catalog.pg_dist_local_group VALUES (0)});
+my $seen = $node->safe_psql('postgres', q{SELECT max(id) FROM defer.jobs});
+until_ok($node, qq{SELECT count(*) > 0 FROM defer.jobs WHERE id > $seen AND id < $range AND state = 'succeeded'},
+	'on the coordinator schedules fire, and ids are as they were');
+is($node->safe_psql('postgres', q{SELECT node IS NULL FROM defer.installation}), 't', 'it is not remembered');
+
+# Node 3
+become(3);
+my $id = $node->safe_psql('postgres', q{SELECT defer.command('SELECT 1')});
+is(int($id / $range), 3, "the node's ids begin with its number");
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.await(} . $id . ')'), '1', 'the job runs');
+is($node->safe_psql('postgres', q{SELECT min(id) / } . $range . q{ FROM defer.enqueue_many('pg_catalog.pg_client_encoding', '[{}]')}),
+	'3', 'so do those of many');
+refused(q{SELECT defer.cron_command('more', '* * * * * *', 'SELECT 1')}, qr/node 3 of Citus fires no schedules/,
+	'no schedule can be made');
+is($node->safe_psql('postgres', q{SELECT defer.run_schedules(now() + interval '1 minute') IS NULL}), 't',
+	'those that are there do not fire');
+is($node->safe_psql('postgres', qq{SELECT count(*) FROM defer.jobs WHERE schedule IS NOT NULL AND id > $range}), '0',
+	'none has');
+$node->restart;
+until_ok($node, q{SELECT node = 3 FROM defer.installation}, 'the node is remembered');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health WHERE severity = 'error'}), '0', 'nothing is wrong');
+
+# A standby of it was made node 4, or it was added to another cluster
+become(4);
+until_ok($node, q{SELECT EXISTS (SELECT FROM defer.health WHERE finding LIKE '%restored or copied%')},
+	'another node is a copy');
+$node->restart;
+$id = $node->safe_psql('postgres', q{SELECT defer.command('SELECT 1')});
+$node->safe_psql('postgres', q{SELECT defer.activate()});
+until_ok($node, qq{SELECT state = 'succeeded' FROM defer.jobs WHERE id = $id}, 'it works after activate()');
+until_ok($node, q{SELECT node = 4 FROM defer.installation}, 'as the node that it is now');
+
+# The numbers of a node come to an end
+become(2_000_000_000);
+$node->safe_psql('postgres', q{UPDATE defer.installation SET node = NULL});
+refused(q{SELECT defer.command('SELECT 1')}, qr/node 2000000000 of Citus has no ids of jobs left/,
+	'there are no ids beyond');
+$node->stop;
+done_testing();
