@@ -21,9 +21,6 @@
 #include "base/callbacks.h"
 #include "base/citus.h"
 
-/* What Citus calls its sessions on other nodes */
-#define INTERNAL_SESSION	"citus_internal gpid="
-
 bool		citus_loaded = false;
 
 static Oid	local_group = InvalidOid;	/* pg_dist_local_group */
@@ -112,10 +109,4 @@ citus_commit_in_two_phases(void)
 		return false;
 	use_two_phases();
 	return true;
-}
-
-bool
-citus_session_is_internal(void)
-{
-	return strncmp(application_name, INTERNAL_SESSION, strlen(INTERNAL_SESSION)) == 0;
 }

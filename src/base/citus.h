@@ -32,7 +32,4 @@ citus_node_of_job(int64 id)
  */
 extern bool citus_commit_in_two_phases(void);
 
-/* Check for a session that another node has opened to run a part of a statement */
-extern bool citus_session_is_internal(void);
-
 #endif							/* DEFER_CITUS_H */

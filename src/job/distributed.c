@@ -18,11 +18,14 @@
 
 #include "base/citus.h"
 #include "job/distributed.h"
-#include "shmem/workers.h"
+
+/* This process is a worker: it has no session that is in a transaction of its own */
+static bool in_worker = false;
 
 void
 distributed_before_job(void)
 {
+	in_worker = true;
 	if (!citus_here() || synchronous_commit != SYNCHRONOUS_COMMIT_OFF)
 		return;
 
@@ -35,7 +38,7 @@ distributed_begin_block(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 
-	if (my_worker == NULL || !citus_here() || IsTransactionBlock())
+	if (!in_worker || !citus_here() || IsTransactionBlock())
 		return;
 	BeginTransactionBlock();
 	CommitTransactionCommand();

@@ -126,7 +126,7 @@ adopt_data(void)
 }
 
 void
-installation_note_node(void)
+activate_note_node(void)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(citus_node())};

@@ -25,7 +25,7 @@ extern void restore_detect_done(void);
  * lifecycle/activate.c: in the scheduler, in a transaction, remember which node of Citus
  * the database is, once it is one
  */
-extern void installation_note_node(void);
+extern void activate_note_node(void);
 
 /*
  * lifecycle/database_ddl.c: in _PG_init.  Processes leave a database before DDL on

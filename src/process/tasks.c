@@ -66,7 +66,7 @@ task_load(TimestampTz now)
 	scheduler_check_database();
 	ready_queues_open(MyDatabaseId);
 	own_transaction_begin();
-	installation_note_node();
+	activate_note_node();
 	schedule_load_set();
 	workflow_prepare_init();
 	dependents_load();
