@@ -50,50 +50,55 @@ CREATE FUNCTION defer.cancel_jobs(states text[] DEFAULT NULL, function text DEFA
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		args jsonb DEFAULT NULL, key text DEFAULT NULL, owner text DEFAULT NULL,
 		force boolean DEFAULT false, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cancel_jobs';
-COMMENT ON FUNCTION defer.cancel_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, boolean, boolean, boolean) IS
+COMMENT ON FUNCTION defer.cancel_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, jsonb, text, text, boolean, boolean, boolean) IS
 	'cancels all unfinished jobs that you may manage and that pass the filters of defer.find_jobs(), as defer.cancel() does. matched: how many there are; done: how many were cancelled; the others are left as they are, such as running ones without force. Up to 10000 in your transaction; of more, the set is stored, and the job job_id of yours cancels them part by part after your commit, can be cancelled itself, and has the counts as its result. dry_run only counts. Errors: no filter, unless everything; a state in which no job can be cancelled; too many commands of yours in progress';
 
 CREATE FUNCTION defer.rerun_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		args jsonb DEFAULT NULL, key text DEFAULT NULL, owner text DEFAULT NULL,
 		force boolean DEFAULT false, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_rerun_jobs';
-COMMENT ON FUNCTION defer.rerun_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, boolean, boolean, boolean) IS
+COMMENT ON FUNCTION defer.rerun_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, jsonb, text, text, boolean, boolean, boolean) IS
 	'enqueues a copy of each finished job that you may manage and that passes the filters of defer.find_jobs(), as defer.rerun() does. Jobs that were run again already are left alone, unless force; so are those that cannot be run. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs()';
 
 CREATE FUNCTION defer.retry_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		args jsonb DEFAULT NULL, key text DEFAULT NULL, owner text DEFAULT NULL,
 		force boolean DEFAULT false, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_retry_jobs';
-COMMENT ON FUNCTION defer.retry_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, boolean, boolean, boolean) IS
+COMMENT ON FUNCTION defer.retry_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, jsonb, text, text, boolean, boolean, boolean) IS
 	'takes on again all failed jobs that you may manage, about which nothing was done and that pass the filters of defer.find_jobs(), as defer.retry() does; force: also those that were run again or acknowledged. Jobs that cannot be run, or whose key another job has, are left alone. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs()';
 
 CREATE FUNCTION defer.acknowledge_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		args jsonb DEFAULT NULL, key text DEFAULT NULL, owner text DEFAULT NULL,
 		note text DEFAULT NULL, dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_acknowledge_jobs';
-COMMENT ON FUNCTION defer.acknowledge_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, text, boolean, boolean) IS
+COMMENT ON FUNCTION defer.acknowledge_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, jsonb, text, text, text, boolean, boolean) IS
 	'notes for all failed jobs that you may manage, about which nothing was done and that pass the filters of defer.find_jobs(), that you know of the failure, as defer.acknowledge() does. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs(); also if note has more than 1000 bytes';
 
 CREATE FUNCTION defer.reschedule_jobs(states text[] DEFAULT NULL, function text DEFAULT NULL, queue text DEFAULT NULL,
 		parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
 		error text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 		before bigint DEFAULT NULL, group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
+		args jsonb DEFAULT NULL, key text DEFAULT NULL, owner text DEFAULT NULL,
 		run_at timestamptz DEFAULT pg_catalog.now(), dry_run boolean DEFAULT false, everything boolean DEFAULT false,
 		OUT matched bigint, OUT done bigint, OUT job_id bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_reschedule_jobs';
-COMMENT ON FUNCTION defer.reschedule_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, timestamptz, boolean, boolean) IS
+COMMENT ON FUNCTION defer.reschedule_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, text, text, jsonb, text, text, timestamptz, boolean, boolean) IS
 	'moves all waiting jobs that you may manage and that pass the filters of defer.find_jobs() to run_at, as defer.reschedule() does. Jobs that run, or would be discarded before run_at, are left alone. matched, done, job_id, dry_run, everything, errors: as of defer.cancel_jobs(); also if run_at is not finite';
 
 CREATE PROCEDURE defer.run_bulk(bulk bigint, OUT matched bigint, OUT done bigint, OUT left_alone bigint)

@@ -429,6 +429,17 @@ SELECT pg_catalog.date_trunc('hour', h.finished_at, 'UTC'), h.owner, h.function,
 COMMENT ON VIEW defer.job_counts IS
 	'finished jobs of all roles, counted by hour of finish, owner, function and queue, in several rows each';
 
+CREATE VIEW defer.job_hours WITH (security_barrier) AS
+SELECT c.hour, pg_catalog.pg_get_userbyid(c.owner) AS owner, c.function, c.queue,
+	pg_catalog.sum(c.succeeded)::bigint AS succeeded, pg_catalog.sum(c.failed)::bigint AS failed,
+	pg_catalog.sum(c.cancelled)::bigint AS cancelled, pg_catalog.sum(c.discarded)::bigint AS discarded,
+	defer.sum_durations(c.durations) AS durations
+  FROM defer.job_counts c
+ WHERE defer.may_see(c.owner)
+ GROUP BY c.hour, c.owner, c.function, c.queue;
+COMMENT ON VIEW defer.job_hours IS
+	'finished jobs you may see, by the hour in which they ended, owner, function and queue: exact, at once, and as long as the history. durations: of those that have begun, for defer.sum_durations() and defer.duration_percentile()';
+
 CREATE VIEW defer.statistics WITH (security_barrier) AS
 SELECT pg_catalog.pg_get_userbyid(s.owner) AS owner, s.function, s.queue, s.succeeded, s.failed, s.cancelled, s.discarded, s.skipped_ticks,
 	s.attempts_failed, s.attempts_timed_out, s.attempts_crashed, s.attempts_conflict, s.attempts_snoozed,

@@ -42,7 +42,7 @@
 
 /* Parameters after the filters */
 #define ARG_GROUP_KEY	10
-#define ARG_REST		12
+#define ARG_REST		15
 
 PG_FUNCTION_INFO_V1(defer_cancel_jobs);
 PG_FUNCTION_INFO_V1(defer_rerun_jobs);
@@ -229,7 +229,7 @@ bulk_command(FunctionCallInfo fcinfo, const BulkOrder *order, int last)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-/* One that has the parameters filters, group_key, fingerprint, force, dry_run, everything */
+/* One that has the parameters filters, group_key .. owner, force, dry_run, everything */
 static Datum
 command_with_force(FunctionCallInfo fcinfo, BulkAction action)
 {
@@ -257,7 +257,7 @@ defer_retry_jobs(PG_FUNCTION_ARGS)
 	return command_with_force(fcinfo, BULK_RETRY);
 }
 
-/* defer.acknowledge_jobs(filters, group_key, fingerprint, note, dry_run, everything) */
+/* defer.acknowledge_jobs(filters, group_key .. owner, note, dry_run, everything) */
 Datum
 defer_acknowledge_jobs(PG_FUNCTION_ARGS)
 {
@@ -268,7 +268,7 @@ defer_acknowledge_jobs(PG_FUNCTION_ARGS)
 	return bulk_command(fcinfo, &order, ARG_REST + 1);
 }
 
-/* defer.reschedule_jobs(filters, group_key, fingerprint, run_at, dry_run, everything) */
+/* defer.reschedule_jobs(filters, group_key .. owner, run_at, dry_run, everything) */
 Datum
 defer_reschedule_jobs(PG_FUNCTION_ARGS)
 {

@@ -63,7 +63,7 @@ enum
 {
 	ARG_STATES, ARG_FUNCTION, ARG_QUEUE, ARG_PARENT_ID, ARG_SCHEDULE_ID, ARG_METADATA,
 	ARG_ERROR, ARG_SINCE, ARG_UNTIL, ARG_BEFORE, ARG_N,
-	ARG_GROUP_KEY, ARG_FINGERPRINT,
+	ARG_GROUP_KEY, ARG_FINGERPRINT, ARG_ARGS, ARG_KEY, ARG_OWNER,
 	ARG_RUNNING,				/* ids of the jobs that run now */
 	ARG_FIRST, ARG_LAST,		/* only ids of this range, both ends included */
 	NARGS
@@ -72,7 +72,7 @@ enum
 static Oid	arg_types[NARGS] = {
 	TEXTARRAYOID, TEXTOID, TEXTOID, INT8OID, INT8OID, JSONBOID,
 	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID,
-	TEXTOID, TEXTOID,
+	TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID,
 	INT8ARRAYOID,
 	INT8OID, INT8OID
 };
@@ -104,7 +104,7 @@ struct JobSearch
 
 /* State of an unfinished job; as in the view defer.jobs */
 static const char *const live_state =
-"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($14) THEN 'running'"
+"CASE WHEN j.claim IS NOT NULL AND j.id OPERATOR(pg_catalog.=) ANY ($17) THEN 'running'"
 " WHEN j.waits IS NOT NULL AND j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'waiting'"
 " WHEN j.attempt OPERATOR(pg_catalog.>) 0 OR j.conflicts OPERATOR(pg_catalog.>) 0 THEN 'retrying'"
 " WHEN j.run_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp() THEN 'scheduled'"
@@ -129,7 +129,7 @@ execute(JobSearch *search, const char *sql)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
 }
 
-/* The ids of the jobs that run at this moment, as $14 */
+/* The ids of the jobs that run at this moment, as $17 */
 static void
 look_who_runs(JobSearch *search)
 {
@@ -168,9 +168,22 @@ add_conditions(StringInfo sql, const JobSearch *search)
 	if (given(search, ARG_FINGERPRINT))
 		appendStringInfoString(sql, " AND j.error IS NOT NULL AND"
 							   " defer.error_fingerprint(j.function, j.sqlstate, j.error) OPERATOR(pg_catalog.=) $13");
+	if (given(search, ARG_ARGS))
+	{
+		appendStringInfoString(sql, " AND (j.args OPERATOR(pg_catalog.@>) $14");
+		if (JB_ROOT_IS_SCALAR(DatumGetJsonbP(search->values[ARG_ARGS])))
+			appendStringInfoString(sql, " OR pg_catalog.jsonb_path_exists(j.args, '$.* ? (@ == $v)',"
+								   " pg_catalog.jsonb_build_object('v', $14), true)");
+		appendStringInfoChar(sql, ')');
+	}
+	if (given(search, ARG_KEY))
+		appendStringInfoString(sql, " AND j.key OPERATOR(pg_catalog.=) $15");
+	if (given(search, ARG_OWNER))
+		appendStringInfoString(sql, " AND j.owner OPERATOR(pg_catalog.=) "
+							   "(SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) $16)");
 	appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.<) $10");
 	if (search->ranged)
-		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $15");
+		appendStringInfoString(sql, " AND j.id OPERATOR(pg_catalog.>=) $18");
 }
 
 static char *
@@ -221,7 +234,7 @@ page_statement(const JobSearch *search, bool live, bool ended)
 		if (given(search, ARG_UNTIL))
 			appendStringInfoString(&sql, " AND j.finished_at OPERATOR(pg_catalog.<) $9");
 		if (search->ranged)
-			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $16");
+			appendStringInfoString(&sql, " AND j.id OPERATOR(pg_catalog.<=) $19");
 		appendStringInfoString(&sql, " ORDER BY j.id DESC LIMIT $11)");
 	}
 	appendStringInfoString(&sql, ") u ORDER BY u.id DESC LIMIT $11");
@@ -412,8 +425,8 @@ job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSearchRole allowed)
 	memset(search->nulls, 'n', sizeof(search->nulls));
 	for (int i = 0; i < NARGS; i++)
 	{
-		int			arg = i < ARG_N ? i : i == ARG_GROUP_KEY ? group_arg :
-			i == ARG_FINGERPRINT ? group_arg + 1 : -1;
+		int			arg = i < ARG_N ? i : i >= ARG_GROUP_KEY && i < ARG_RUNNING ?
+			group_arg + i - ARG_GROUP_KEY : -1;
 
 		if (arg < 0 || PG_ARGISNULL(arg))
 			continue;
@@ -465,6 +478,10 @@ job_search_filters(const JobSearch *search)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not be empty", "metadata")));
+	if (given(search, ARG_ARGS) && JB_ROOT_COUNT(DatumGetJsonbP(search->values[ARG_ARGS])) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be empty", "args")));
 	if (given(search, ARG_FINGERPRINT) &&
 		VARSIZE_ANY_EXHDR(DatumGetTextPP(search->values[ARG_FINGERPRINT])) == 0)
 		ereport(ERROR,

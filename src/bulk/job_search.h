@@ -14,9 +14,8 @@ typedef bool (*JobSearchRole) (Oid owner);
 
 /*
  * Read the filters of a function whose first parameters are those of
- * defer.find_jobs() up to "before"; group_key is the argument group_arg, fingerprint the
- * one after it.  Error if
- * one is not valid.  In the current memory context, with the arguments.
+ * defer.find_jobs() up to "before"; group_key is the argument group_arg, and the filters
+ * after it follow.  Error if one is not valid.  In the current memory context, with the arguments.
  */
 extern JobSearch *job_search_begin(FunctionCallInfo fcinfo, int group_arg, JobSearchRole allowed);
 

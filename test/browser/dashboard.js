@@ -8,7 +8,10 @@
 
 const { chromium } = require("playwright-core");
 const { execFileSync } = require("child_process");
+const fs = require("fs");
 const http = require("http");
+
+const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const [url, command, shots] = process.argv.slice(2);
 const origin = new URL(url).origin;
@@ -103,6 +106,15 @@ function cutPlaceholders() {
 	}).map((e) => e.placeholder);
 }
 
+// What axe-core finds wrong with a page: rules, and the first elements that break each
+async function accessibility(page) {
+	await page.evaluate(axe);
+	return page.evaluate(async () => {
+		const result = await window.axe.run(document, { preload: false });
+		return result.violations.map((v) => v.id + ": " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 120)).join(" "));
+	});
+}
+
 async function everyPage(page, jobs) {
 	for (const path of pages.concat(jobs)) {
 		await page.goto(origin + path);
@@ -114,6 +126,8 @@ async function everyPage(page, jobs) {
 		ok(unnamed.length === 0, path + ": everything has a name: " + unnamed.join(" "));
 		const low = await page.evaluate(lowContrast);
 		ok(low.length === 0, path + ": contrast: " + low.join("; "));
+		const wrong = await accessibility(page);
+		ok(wrong.length === 0, path + ": axe: " + wrong.join("; "));
 		const cut = await page.evaluate(cutPlaceholders);
 		ok(cut.length === 0, path + ": placeholders fit: " + cut.join("; "));
 		if (page.shotName === "light") {
@@ -193,6 +207,10 @@ async function buttons(page) {
 async function many(page) {
 	sql("SELECT defer.enqueue('work', '[0]', metadata => '{\"many\": true}', delay => '1 hour') FROM generate_series(1, 3)");
 	await page.goto(origin + "/jobs?metadata=" + encodeURIComponent('{"many": true}'));
+	await Promise.all([page.waitForNavigation(), page.getByRole("link", { name: /^Reschedule jobs/ }).click()]);
+	await page.getByLabel(/New time/).fill("2100-01-01T08:00");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Move them" }).click()]);
+	ok(/3 of 3 jobs were moved/.test(await page.locator(".message").first().textContent()), "all are moved");
 	await Promise.all([page.waitForNavigation(), page.getByRole("link", { name: /^Cancel jobs/ }).click()]);
 	ok(await page.locator("#bulk-count").textContent() === "3", "it says how many they are");
 	await page.getByLabel("also stop those that run").check();
@@ -257,12 +275,15 @@ async function keyboard(page) {
 	ok(await page.evaluate(() => document.activeElement.className) === "skip", "the first stop skips the menu");
 	await page.keyboard.press("Enter");
 	ok(await page.evaluate(() => document.activeElement.id) === "main", "to the content");
-	await page.locator("#f-state").selectOption("failed");
-	await page.locator("#f-state").press("Tab");
+	await page.locator(".tabs a", { hasText: "failed" }).focus();
 	await page.keyboard.press("Enter");
 	await page.waitForURL("**state=failed**");
-	ok(page.url() === origin + "/jobs?state=failed", "empty filters are not in the address: " + page.url());
-	ok(await page.locator("#f-state").inputValue() === "failed", "the filter is filled in");
+	ok(/failed/.test(await page.locator(".tabs a[aria-current]").textContent()), "the tab is chosen");
+	await page.locator("#f-function").fill("work");
+	await page.keyboard.press("Enter");
+	await page.waitForURL("**function=work**");
+	ok(page.url() === origin + "/jobs?state=failed&function=work", "empty filters are not in the address: " + page.url());
+	ok(await page.locator("#f-function").inputValue() === "work", "the filter is filled in");
 }
 
 async function typing(page) {
@@ -297,7 +318,7 @@ async function typing(page) {
 		await typing(page);
 		ok(page.problems.length === 0, "no errors: " + page.problems.join("; "));
 		await crossOrigin(page, page.context());
-		for (const [name, options] of [["dark", { colorScheme: "dark", viewport: { width: 1360, height: 900 } }], ["phone", { viewport: { width: 375, height: 740 } }],
+		for (const [name, options] of [["dark", { colorScheme: "dark", viewport: { width: 1360, height: 900 } }], ["phone", { viewport: { width: 390, height: 844 } }],
 			["plain", { javaScriptEnabled: false, viewport: { width: 1024, height: 800 } }]]) {
 			const other = await open(browser, options);
 			other.shotName = name;

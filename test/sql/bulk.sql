@@ -75,7 +75,10 @@ SELECT * FROM defer.rerun_jobs(states => '{cancelled}', dry_run => true);
 SELECT min(id) + 3 AS fourth FROM defer.jobs WHERE function = 'bulk_test.bulk_other(integer)' \gset
 SELECT * FROM defer.cancel_jobs(function => 'bulk_test.bulk_other(integer)', before => :fourth);
 SELECT defer.enqueue('bulk_other', '[6]', delay => '1 day', group_key => 'acme') > 0 AS made;
-SELECT * FROM defer.cancel_jobs(group_key => 'acme');
+SELECT * FROM defer.cancel_jobs(group_key => 'acme', args => '7');
+SELECT * FROM defer.cancel_jobs(group_key => 'acme', key => 'none');
+SELECT * FROM defer.cancel_jobs(args => '{}', owner => 'bulk_alice');
+SELECT * FROM defer.cancel_jobs(group_key => 'acme', args => '6', owner => 'bulk_alice');
 RESET ROLE;
 
 -- Wrong calls

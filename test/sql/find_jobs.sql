@@ -49,6 +49,21 @@ SELECT j.args FROM defer.jobs j WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs(e
 SELECT count(*) FROM defer.find_jobs(error => 'DF901');
 SELECT count(*) FROM defer.find_jobs('{succeeded}', error => 'DF901');
 SELECT count(*) FROM defer.find_jobs(metadata => '{"n": 1}');
+SELECT j.args FROM defer.jobs j WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs(args => '15'))) ORDER BY j.id DESC;
+SELECT count(*) FROM defer.find_jobs('{failed}', args => '[15]');
+SELECT count(*) FROM defer.find_jobs('{failed}', args => '{"n": 15}');
+SELECT count(*) FROM defer.find_jobs(owner => 'find_alice', parent_id => :parent);
+SELECT count(*) FROM defer.find_jobs(owner => 'find_bob');
+SELECT count(*) FROM defer.find_jobs(owner => 'nobody');
+BEGIN;
+SELECT defer.enqueue('find.child', '[1]', key => 'the key') AS keyed \gset
+SELECT f = :keyed AS ok FROM defer.find_jobs(key => 'the key') f;
+SELECT count(*) FROM defer.find_jobs(key => 'the key', args => '2');
+SELECT defer.enqueue('find.child', '{"n": 77}') AS named \gset
+SELECT f = :named AS ok FROM defer.find_jobs(args => '77') f;
+SELECT f = :named AS ok FROM defer.find_jobs(args => '{"n": 77}') f;
+SELECT count(*) FROM defer.find_jobs(args => '"n"');
+ROLLBACK;
 SELECT f = :later AS ok FROM defer.find_jobs('{scheduled}') f;
 SELECT f = :later AS ok FROM defer.find_jobs('{scheduled,running}', function => 'find.later()') f;
 SELECT f = :cancelled AS ok FROM defer.find_jobs('{cancelled}') f;
@@ -75,6 +90,9 @@ SELECT function, queue, succeeded, failed, cancelled, discarded, attempts_failed
        (SELECT sum(d) FROM unnest(durations) d) AS durations, (SELECT sum(d) FROM unnest(delays) d) AS delays,
        duration_seconds > 0 AS took
   FROM defer.statistics WHERE function LIKE 'find.%' ORDER BY 1;
+SELECT function, queue, owner, sum(succeeded) AS succeeded, sum(failed) AS failed, sum(cancelled) AS cancelled,
+       defer.duration_percentile(defer.sum_durations(durations), 0.5) IS NOT NULL AS took
+  FROM defer.job_hours WHERE function LIKE 'find.%' GROUP BY 1, 2, 3 ORDER BY 1;
 SELECT cardinality(durations) - cardinality(defer.statistics_bounds()) AS one_more FROM defer.statistics LIMIT 1;
 
 -- Of others nothing is to be seen
@@ -82,6 +100,7 @@ SET ROLE find_bob;
 SELECT count(*) FROM defer.find_jobs();
 SELECT count(*) FROM defer.child_states(:parent);
 SELECT count(*) FROM defer.statistics;
+SELECT count(*) FROM defer.job_hours;
 CREATE FUNCTION find.bobs() RETURNS void LANGUAGE sql AS 'SELECT';
 SELECT defer.enqueue('find.bobs', delay => '1 day') AS bobs \gset
 SELECT f = :bobs AS ok FROM defer.find_jobs() f;

@@ -45,9 +45,9 @@ call(PGconn *conn, const BulkCommand *command, bool dry_run, const char **values
 							  " FILTER (WHERE b.job_id IS NOT NULL)), '[]') AS jobs,"
 							  " pg_catalog.array_to_string(pg_catalog.array_agg(b.job_id), ' ') AS list"
 							  " FROM " JOB_FILTER_FROM " CROSS JOIN LATERAL defer.%s" JOB_FILTER_ARGUMENTS
-							  ", everything => $15::pg_catalog.bool, dry_run => %s) b"
+							  ", everything => $17::pg_catalog.bool, dry_run => %s) b"
 							  " WHERE $11::pg_catalog.text IS NULL"
-							  " AND pg_catalog.concat($16::pg_catalog.text, $17::pg_catalog.text) IS NOT NULL",
+							  " AND pg_catalog.concat($18::pg_catalog.text, $19::pg_catalog.text) IS NOT NULL",
 							  command->call, dry_run ? "true" : "false");
 	PGresult   *res = query_run(conn, sql, NVALUES, values);
 

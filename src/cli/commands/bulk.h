@@ -37,7 +37,7 @@ extern BulkOptions bulk_options;
 /*
  * Call "each" for the ids that were given, or else "all" for the jobs that options say: count
  * them, ask, and deal with them.  Exits if both were given; returns the exit code.  values has
- * room for the id, and behind it has up to two values, from $2 on for "each", $16 and $17 for
+ * room for the id, and behind it has up to two values, from $2 on for "each", $18 and $19 for
  * "all".
  */
 extern int	bulk_or_each(const BulkCommand *all, const Action *each, int count, char **ids,

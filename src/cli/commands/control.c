@@ -25,7 +25,7 @@ cmd_cancel(int argc, char **argv)
 		{NULL}
 	};
 	static const BulkCommand all = {
-		"cancel_jobs(force => $16::pg_catalog.bool, ", "Cancel %lld jobs?", "cancelled %lld of %lld jobs"
+		"cancel_jobs(force => $18::pg_catalog.bool, ", "Cancel %lld jobs?", "cancelled %lld of %lld jobs"
 	};
 	static const Action action = {
 		.sql = "SELECT defer.cancel($1::pg_catalog.int8, force => $2::pg_catalog.bool)",
@@ -68,8 +68,8 @@ cmd_reschedule(int argc, char **argv)
 		{NULL}
 	};
 	static const BulkCommand all = {
-		"reschedule_jobs(run_at => COALESCE($16::pg_catalog.timestamptz,"
-		" pg_catalog.now() + COALESCE($17::pg_catalog.interval, '0')), ",
+		"reschedule_jobs(run_at => COALESCE($18::pg_catalog.timestamptz,"
+		" pg_catalog.now() + COALESCE($19::pg_catalog.interval, '0')), ",
 		"Move %lld jobs?", "rescheduled %lld of %lld jobs"
 	};
 	static const Action action = {

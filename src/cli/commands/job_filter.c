@@ -119,8 +119,6 @@ job_filter_values(PGconn *conn, const char **values)
 {
 	const JobFilter *f = &job_filter;
 
-	if (f->owner != NULL && f->schedule == NULL)
-		report_usage_error("--owner goes with --schedule");
 	values[0] = state_array();
 	values[1] = find_signatures(conn);
 	values[2] = f->queue;
@@ -135,4 +133,6 @@ job_filter_values(PGconn *conn, const char **values)
 	values[11] = f->owner;
 	values[12] = f->group;
 	values[13] = f->fingerprint;
+	values[14] = f->args;
+	values[15] = f->key;
 }

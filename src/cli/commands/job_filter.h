@@ -22,6 +22,8 @@ typedef struct JobFilter
 	const char *metadata;
 	const char *error;
 	const char *fingerprint;
+	const char *args;
+	const char *key;
 	const char *since;
 	const char *until;
 	const char *before;
@@ -39,6 +41,8 @@ extern JobFilter job_filter;
 	{"owner", 0, OPTION_TEXT, &job_filter.owner}, \
 	{"parent", 'P', OPTION_NUMBER, &job_filter.parent}, \
 	{"metadata", 'm', OPTION_TEXT, &job_filter.metadata}, \
+	{"args", 'a', OPTION_TEXT, &job_filter.args}, \
+	{"key", 'k', OPTION_TEXT, &job_filter.key}, \
 	{"error", 'e', OPTION_TEXT, &job_filter.error}, \
 	{"fingerprint", 0, OPTION_TEXT, &job_filter.fingerprint}, \
 	{"since", 0, OPTION_TEXT, &job_filter.since}, \
@@ -53,9 +57,11 @@ extern JobFilter job_filter;
 	"  -Q, --queue=NAME\n" \
 	"  -g, --group=NAME       in this group\n" \
 	"  -S, --schedule=NAME    runs of the schedules of that name\n" \
-	"      --owner=ROLE       of this role only, as several can have one of that name\n" \
+	"      --owner=ROLE       jobs of this role\n" \
 	"  -P, --parent=ID        jobs that this one enqueued\n" \
-	"  -m, --metadata=JSON    that contain this\n" \
+	"  -m, --metadata=JSON    with metadata that contain this\n" \
+	"  -a, --args=JSON        with arguments that contain this, or one of which is this\n" \
+	"  -k, --key=KEY          with this key\n" \
 	"  -e, --error=TEXT       with this text in their error, or this SQLSTATE\n" \
 	"      --fingerprint=HEX  with an error that defer errors shows with it\n" \
 	"      --since=TIME       ended since then, or enqueued if they have not ended: a time,\n" \
@@ -67,7 +73,7 @@ extern JobFilter job_filter;
  * and schedules: the function is called for each of them.
  */
 #define JOB_FILTER_LIMIT	10	/* $11: for the caller to set */
-#define JOB_FILTER_N		14
+#define JOB_FILTER_N		16
 
 #define JOB_FILTER_FROM \
 	"(SELECT pg_catalog.unnest($2::pg_catalog.text[]) AS function" \
@@ -80,7 +86,8 @@ extern JobFilter job_filter;
 	" function => s.function, queue => $3, schedule_id => c.id," \
 	" parent_id => $5::pg_catalog.int8, metadata => $6::pg_catalog.jsonb, error => $7," \
 	" since => $8::pg_catalog.timestamptz, until => $9::pg_catalog.timestamptz," \
-	" before => $10::pg_catalog.int8, group_key => $13, fingerprint => $14"
+	" before => $10::pg_catalog.int8, group_key => $13, fingerprint => $14," \
+	" args => $15::pg_catalog.jsonb, key => $16, owner => $12"
 
 /* Report whether any of the options was given */
 extern bool job_filter_given(void);

@@ -27,7 +27,7 @@ static const Option options[] = {
 	{NULL}
 };
 
-/* $1 to $14 are the filters; the newest jobs that pass them */
+/* $1 to $16 are the filters; the newest jobs that pass them */
 #define FOUND_SQL \
 	"WITH wanted AS MATERIALIZED (SELECT f.id" \
 	" FROM " JOB_FILTER_FROM \

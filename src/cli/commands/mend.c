@@ -112,7 +112,7 @@ cmd_rerun(int argc, char **argv)
 		{NULL}
 	};
 	static const BulkCommand all = {
-		"rerun_jobs(force => $16::pg_catalog.bool, ", "Run %lld jobs again?", "enqueued copies of %lld of %lld jobs"
+		"rerun_jobs(force => $18::pg_catalog.bool, ", "Run %lld jobs again?", "enqueued copies of %lld of %lld jobs"
 	};
 	const char *values[2];
 	int			count;
@@ -152,7 +152,7 @@ cmd_retry(int argc, char **argv)
 		{NULL}
 	};
 	static const BulkCommand all = {
-		"retry_jobs(force => $16::pg_catalog.bool, ", "Retry %lld jobs?", "retries %lld of %lld jobs"
+		"retry_jobs(force => $18::pg_catalog.bool, ", "Retry %lld jobs?", "retries %lld of %lld jobs"
 	};
 	const char *values[2];
 	int			count;
@@ -193,7 +193,7 @@ cmd_acknowledge(int argc, char **argv)
 		{NULL}
 	};
 	static const BulkCommand all = {
-		"acknowledge_jobs(note => $16, ", "Acknowledge the failures of %lld jobs?",
+		"acknowledge_jobs(note => $18, ", "Acknowledge the failures of %lld jobs?",
 		"acknowledged %lld of %lld jobs"
 	};
 	const char *values[2];

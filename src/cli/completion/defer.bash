@@ -77,7 +77,8 @@ _defer()
 	local -r commands=(status top jobs job functions queues groups schedules cron alter-cron unschedule backfill
 		enqueue trigger cancel errors retry rerun acknowledge reschedule pause resume release configure
 		create-queue alter-queue drop-queue set-group reset-group wait metrics dashboard help)
-	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --error --fingerprint
+	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --args --key --error
+		--fingerprint
 		--since --until --before)
 	local -r settings=(--priority --max-attempts --initial-interval --multiplier --max-interval --randomization
 		--concurrency --max-duration --discard-after --group-by --group-concurrency --rate --rate-burst

@@ -12,7 +12,7 @@
 /* One that stores the ids of a million jobs takes seconds */
 #define ACTION_TIMEOUT	"'30s'"
 
-#define MAX_FIELDS	9
+#define MAX_FIELDS	14
 
 typedef struct Action
 {
@@ -74,12 +74,13 @@ static const Action actions[] = {
 	{"/do/release-group", {"group", "queue"}, JOB("release_group($1, queue => $2)"),
 	"The group \"%n\" goes on.", "The group \"%n\" is not held."},
 	{"/do/cancel-jobs", {BULK_FIELDS, "force"},
-	ALL_JOBS("cancel_jobs", ", force => $9::text IS NOT NULL", "were cancelled, or are being stopped."), "%r"},
+	ALL_JOBS("cancel_jobs", ", force => $14::text IS NOT NULL", "were cancelled, or are being stopped."), "%r"},
 	{"/do/rerun-jobs", {BULK_FIELDS}, ALL_JOBS("rerun_jobs", "", "were enqueued as copies."), "%r"},
 	{"/do/retry-jobs", {BULK_FIELDS}, ALL_JOBS("retry_jobs", "", "are taken on again."), "%r"},
 	{"/do/acknowledge-jobs", {BULK_FIELDS, "note"},
-	ALL_JOBS("acknowledge_jobs", ", note => $9", "were acknowledged."), "%r"},
-	{"/do/run-jobs-now", {BULK_FIELDS}, ALL_JOBS("reschedule_jobs", "", "are ready to run."), "%r"},
+	ALL_JOBS("acknowledge_jobs", ", note => $14", "were acknowledged."), "%r"},
+	{"/do/reschedule-jobs", {BULK_FIELDS, "run_at"},
+	ALL_JOBS("reschedule_jobs", ", run_at => COALESCE($14::timestamptz, pg_catalog.now())", "were moved."), "%r"},
 };
 
 /* Report whether a path leads to a page of this dashboard, not elsewhere */

@@ -36,7 +36,7 @@ typedef struct BulkAction
 
 static const BulkAction bulk_actions[] = {
 	{"cancel", "Cancel jobs", "cancel-jobs", COUNT("cancel_jobs"), "Cancel them", false},
-	{"run-now", "Run jobs now", "run-jobs-now", COUNT("reschedule_jobs"), "Run them now", false},
+	{"reschedule", "Reschedule jobs", "reschedule-jobs", COUNT("reschedule_jobs"), "Move them", false},
 	{"retry", "Retry failed jobs", "retry-jobs", COUNT("retry_jobs"), "Retry them", true, true},
 	{"acknowledge", "Acknowledge failures", "acknowledge-jobs", COUNT("acknowledge_jobs"), "Acknowledge them", true, true},
 	{"rerun", "Run jobs again", "rerun-jobs", COUNT("rerun_jobs"), "Run them again", true},
@@ -157,6 +157,9 @@ show_form(Page *page, const BulkAction *action)
 		buffer_add(out, "<label class=\"check\"><input type=\"checkbox\" name=\"force\" value=\"1\"> also stop those that run</label>");
 	if (strcmp(action->name, "acknowledge") == 0)
 		buffer_add(out, "<label>Note <input name=\"note\" maxlength=\"1000\"></label>");
+	if (strcmp(action->name, "reschedule") == 0)
+		html_add(out, "<label>New time in %s, empty: now <input type=\"datetime-local\" name=\"run_at\" step=\"1\"></label>",
+				 page->zone);
 	html_add(out, "<button class=\"%s\">%s</button></form>\n",
 			 strcmp(action->name, "cancel") == 0 ? "danger" : "primary", action->button);
 }

@@ -29,7 +29,7 @@ error_cells(Page *page, const PGresult *res, int row)
 	html_url(out, function);
 	buffer_add(out, "\">");
 	html_function(out, function);
-	html_add(out, "</a></td><td class=\"is-bad\"><code>%s</code> %s <a href=\"/job?id=%s\">job %s</a></td>",
+	html_add(out, "</a></td><td><span class=\"is-bad\"><code>%s</code> %s</span><br><a class=\"small\" href=\"/job?id=%s\">last: job %s</a></td>",
 			 result_text(res, row, "sqlstate"), result_text(res, row, "error"), id, id);
 	part_count_cell(page, res, row, "failed", "is-bad");
 	part_count_cell(page, res, row, "retrying", "");

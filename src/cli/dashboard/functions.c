@@ -10,6 +10,7 @@
 #include "dashboard/chart.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
+#include "dashboard/series.h"
 
 #define SPARK_BARS	24
 
@@ -105,7 +106,7 @@ function_row(Page *page, const PGresult *res, int i)
 }
 
 static const char *const function_titles[] = {
-	"Function", "Last 24 hours", "#Running", "#Queued", "#Retrying", "#Succeeded", "#Failed", "#Average", "#95 %", "", NULL
+	"Function", "Last 24 hours", "#Running", "#Queued", "#Retrying", "#Succeeded", "#Failed", "#Average", "#95 % within", "Actions", NULL
 };
 
 /* /functions: all functions */
@@ -182,6 +183,7 @@ page_function(Page *page)
 	buffer_add(out, "</section>\n");
 	PQclear(res);
 
+	series_card(page, signature, NULL);
 	function_settings(page, signature);
 	part_failures(page, signature, 10);
 }

@@ -1,45 +1,39 @@
 /*
  * overview.c
- *		The overview: what runs and waits, findings, throughput, failures.
+ *		The overview: what runs and waits, findings, charts, failures.
  */
 #include "dashboard/pages.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "dashboard/chart.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
+#include "dashboard/series.h"
 
-#define MAX_BARS	100
-
-typedef struct Range
+/* Append a finding: what can be done on a page of this dashboard, or the hint */
+static void
+finding(Page *page, const char *text, const char *hint)
 {
-	const char *name;
-	const char *label;
-	double		seconds;
-	int			bars;
-} Range;
+	static const char *const failed = " failed for good";
+	Buffer	   *out = page->out;
+	const char *end = strstr(text, failed);
+	const char *of = strstr(text, " of ");
 
-static const Range ranges[] = {
-	{"10min", "10 minutes", 600, 60},
-	{"1h", "1 hour", 3600, 60},
-	{"6h", "6 hours", 6 * 3600, 72},
-	{"24h", "24 hours", 86400, 72},
-	{"7d", "7 days", 7 * 86400, 84},
-};
-
-static const Range *
-chosen_range(Page *page)
-{
-	const char *name = request_query(page->request, "range");
-
-	for (size_t i = 0; name != NULL && i < lengthof(ranges); i++)
+	html_add(out, "<div><p>%s</p><p class=\"quiet\">", text);
+	if (end != NULL && of != NULL && of + 4 < end)
 	{
-		if (strcmp(ranges[i].name, name) == 0)
-			return &ranges[i];
+		char	   *function = xprintf("%.*s", (int) (end - of - 4), of + 4);
+
+		buffer_add(out, "<a href=\"/errors\">Retry or acknowledge them by error</a>, or look at <a href=\"/jobs?state=failed&amp;function=");
+		html_url(out, function);
+		buffer_add(out, "\">the jobs</a>");
+		free(function);
 	}
-	return &ranges[1];
+	else
+		html_text(out, hint);
+	buffer_add(out, "</p></div></li>\n");
 }
 
 static void
@@ -65,8 +59,7 @@ overview_health(Page *page)
 		{
 			html_add(page->out, "<li class=\"%s\">", result_text(res, i, "severity"));
 			html_state(page->out, result_text(res, i, "severity"));
-			html_add(page->out, "<div><p>%s</p><p class=\"quiet\">%s</p></div></li>\n",
-					 result_text(res, i, "finding"), result_text(res, i, "hint"));
+			finding(page, result_text(res, i, "finding"), result_text(res, i, "hint"));
 		}
 		buffer_add(page->out, "</ul>\n");
 	}
@@ -144,30 +137,20 @@ overview_now(Page *page)
 	PQclear(res);
 }
 
-static void
-range_links(Page *page, const Range *range)
-{
-	buffer_add(page->out, "<nav class=\"ranges\" aria-label=\"Time shown\">");
-	for (size_t i = 0; i < lengthof(ranges); i++)
-		html_add(page->out, "<a href=\"/?range=%s\"%s>%s</a>", ranges[i].name,
-				 &ranges[i] == range ? " aria-current=true" : "", ranges[i].label);
-	buffer_add(page->out, "</nav>");
-}
-
-/* Append the busiest functions; the first row is all functions together */
+/* Append the busiest functions */
 static void
 overview_functions(Page *page, const PGresult *res)
 {
-	static const char *const titles[] = {"Function", "#Succeeded", "#Failed", "#Average", "#95 %", NULL};
+	static const char *const titles[] = {"Function", "#Succeeded", "#Failed", "#Average", "#95 % within", NULL};
 	Buffer	   *out = page->out;
 
 	buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-top\"><h2 id=\"h-top\">Busiest functions</h2>\n");
-	if (PQntuples(res) <= 1)
+	if (PQntuples(res) == 0)
 		part_empty(page, "No job ended in this time.");
 	else
 	{
 		part_table_begin(page, titles, "busiest");
-		for (int i = 1; i < PQntuples(res); i++)
+		for (int i = 0; i < PQntuples(res); i++)
 		{
 			const char *name = result_text(res, i, "function");
 
@@ -188,84 +171,9 @@ overview_functions(Page *page, const PGresult *res)
 	buffer_add(out, "</section>\n");
 }
 
-/* What ended in the chosen range, by step */
-typedef struct Throughput
-{
-	const Range *range;
-	double		step;			/* seconds of a bar */
-	double		start;			/* of the first bar, seconds since 1970 */
-	char		since[40];		/* the same as text */
-	double		good[MAX_BARS];
-	double		bad[MAX_BARS];
-	double		succeeded;		/* sums */
-	double		failed;
-	bool		estimated;
-} Throughput;
-
-/* Count what ended; false: the query failed */
-static bool
-read_throughput(Page *page, Throughput *t)
-{
-	static const char *const sql =
-		"SELECT * FROM defer.throughput(pg_catalog.to_timestamp($1::float8), $2 * interval '1 second', $3::integer)";
-	char		width[40];
-	char		bars[20];
-	const char *values[] = {t->since, width, bars};
-	PGresult   *res;
-	bool		good;
-
-	t->range = chosen_range(page);
-	t->step = t->range->seconds / t->range->bars;
-
-	/* whole steps, so that bars keep their places */
-	t->start = (floor(page->now / t->step) + 1) * t->step - t->range->seconds;
-	snprintf(t->since, sizeof(t->since), "%.0f", t->start);
-	snprintf(width, sizeof(width), "%.0f", t->step);
-	snprintf(bars, sizeof(bars), "%d", t->range->bars);
-	res = page_query(page, sql, lengthof(values), values);
-	good = result_good(res);
-	for (int i = 0; i < PQntuples(res) && i < t->range->bars; i++)
-	{
-		t->succeeded += t->good[i] = result_number(res, i, "succeeded");
-		t->failed += t->bad[i] = result_number(res, i, "failed");
-		t->estimated = result_true(res, i, "estimated");
-	}
-	PQclear(res);
-	return good;
-}
-
-/* Append the line under the chart; all: the row of all functions together */
+/* Append what ended in the time of the charts, by function */
 static void
-throughput_legend(Page *page, const Throughput *t, const PGresult *all)
-{
-	Buffer	   *out = page->out;
-	int			last = t->range->bars - 1;
-
-	buffer_add(out, "<p class=\"legend\"><span class=\"key good\"></span><strong>");
-	html_count_about(out, t->succeeded, t->estimated);
-	buffer_add(out, "</strong> succeeded <span class=\"key bad\"></span><strong>");
-	html_count_about(out, t->failed, t->estimated);
-	buffer_add(out, "</strong> failed");
-	if (t->succeeded + t->failed > 0 && result_good(all) && PQntuples(all) > 0)
-	{
-		/* the last two bars, of which the last has just begun */
-		double		passed = fmax(1, page->now - (t->start + (last - 1) * t->step));
-		double		ended = t->good[last - 1] + t->bad[last - 1] + t->good[last] + t->bad[last];
-
-		buffer_add(out, " <span class=\"quiet\">\xc2\xb7</span> <strong>");
-		html_count(out, ended / passed);
-		buffer_add(out, "</strong>/s now <span class=\"quiet\">\xc2\xb7</span> average <strong>");
-		html_seconds(out, result_number(all, 0, "avg"));
-		buffer_add(out, "</strong>, 95 % within <strong>");
-		html_seconds(out, result_number(all, 0, "p95"));
-		buffer_add(out, "</strong>");
-	}
-	buffer_add(out, "</p>\n");
-}
-
-/* Append what ended: a bar for each step, and by function */
-static void
-overview_ended(Page *page)
+overview_busiest(Page *page)
 {
 	static const char *const functions_sql =
 		"WITH h AS MATERIALIZED (SELECT function, state, weight, pg_catalog.date_part('epoch', finished_at - started_at) AS took"
@@ -273,22 +181,13 @@ overview_ended(Page *page)
 		" SELECT function, pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS good,"
 		" pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS bad, pg_catalog.avg(took) AS avg,"
 		" pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY took) AS p95, pg_catalog.max(weight) > 1 AS estimated"
-		" FROM h GROUP BY GROUPING SETS ((), (function)) ORDER BY function IS NOT NULL, pg_catalog.sum(weight) DESC LIMIT 9";
-	Throughput	t = {0};
-	bool		good = read_throughput(page, &t);
-	const char *values[] = {t.since};
-	Buffer	   *out = page->out;
-	PGresult   *functions = page_query(page, functions_sql, 1, values);
+		" FROM h GROUP BY function ORDER BY pg_catalog.sum(weight) DESC LIMIT 8";
+	char		since[40];
+	const char *values[] = {since};
+	PGresult   *functions;
 
-	buffer_add(out, "<section class=\"card throughput\" aria-labelledby=\"h-throughput\"><div class=\"head\"><h2 id=\"h-throughput\">Throughput</h2>");
-	range_links(page, t.range);
-	buffer_add(out, "</div>\n");
-	if (good)
-	{
-		chart_bars(out, t.good, t.bad, t.range->bars, t.start, t.step, "Jobs that ended, over time");
-		throughput_legend(page, &t, functions);
-	}
-	buffer_add(out, "</section>\n");
+	snprintf(since, sizeof(since), "%.0f", series_since(page));
+	functions = page_query(page, functions_sql, 1, values);
 	overview_functions(page, functions);
 	PQclear(functions);
 }
@@ -300,6 +199,7 @@ page_overview(Page *page)
 	buffer_add(page->out, "<h1 class=\"spoken\">Overview</h1>\n");
 	overview_now(page);
 	overview_health(page);
-	overview_ended(page);
+	series_card(page, NULL, NULL);
+	overview_busiest(page);
 	part_failures(page, NULL, 8);
 }

@@ -74,7 +74,7 @@ show_message(Buffer *out, Session *session)
 
 /* Write the content of a page, which may be longer than its frame can wait for */
 static void
-write_content(Page *page, const Route *route, Buffer *content, char *zone, size_t zone_size)
+write_content(Page *page, const Route *route, Buffer *content)
 {
 	Buffer	   *out = page->out;
 	PGresult   *res;
@@ -84,7 +84,7 @@ write_content(Page *page, const Route *route, Buffer *content, char *zone, size_
 	res = page_query(page, "SELECT pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()) AS now,"
 					 " pg_catalog.current_setting('TimeZone') AS zone", 0, NULL);
 	page->now = result_number(res, 0, "now");
-	snprintf(zone, zone_size, "%s", result_text(res, 0, "zone"));
+	snprintf(page->zone, sizeof(page->zone), "%s", result_text(res, 0, "zone"));
 	PQclear(res);
 	route->write(page);
 	page->out = out;
@@ -98,7 +98,6 @@ page_write(Page *page)
 	Buffer		content = {0};
 	const Route *route = route_find(page->request->path);
 	bool		whole = !page->request->fragment;
-	char		zone[100];
 
 	if (route == NULL)
 	{
@@ -106,7 +105,7 @@ page_write(Page *page)
 		page_write_error(out, page->session, "Not found", "There is no such page.");
 		return;
 	}
-	write_content(page, route, &content, zone, sizeof(zone));
+	write_content(page, route, &content);
 	if (whole)
 	{
 		frame_begin(out, page->session, route, page->title[0] != '\0' ? page->title : route->title);
@@ -125,9 +124,9 @@ page_write(Page *page)
 	buffer_add(out, content.data);
 	buffer_free(&content);
 	if (whole)
-		html_add(out, "</div>\n<footer><span>defer %s</span> <span>times are in the time zone %s, in charts in yours</span>"
+		html_add(out, "</div>\n<footer><span>defer %s</span> <span>times are in the time zone %s</span>"
 				 " <span>this page took %.0f ms</span></footer>\n</main>\n</body>\n</html>\n",
-				 DEFER_VERSION, zone, 1000 * (clock_seconds() - page->begun));
+				 DEFER_VERSION, page->zone, 1000 * (clock_seconds() - page->begun));
 }
 
 /* Write an error page; session NULL: without the frame */

@@ -131,7 +131,7 @@ part_count_cell(Page *page, const PGresult *res, int row, const char *column, co
 void
 part_table_begin(Page *page, const char *const *titles, const char *class)
 {
-	html_add(page->out, "<div class=\"scroll\"><table class=\"%s\"><thead><tr>", class);
+	html_add(page->out, "<div class=\"scroll\" tabindex=\"0\"><table class=\"%s\"><thead><tr>", class);
 	for (; *titles != NULL; titles++)
 	{
 		bool		number = (*titles)[0] == '#';

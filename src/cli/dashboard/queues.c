@@ -9,6 +9,7 @@
 #include "dashboard/dashboard.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
+#include "dashboard/series.h"
 
 /* /queues: all queues */
 void
@@ -23,7 +24,7 @@ page_queues(Page *page)
 		" pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - pg_catalog.min(run_at) FILTER (WHERE ready)) AS oldest FROM defer.live_sample() GROUP BY 1)"
 		" SELECT s.name, s.owner, s.paused, s.concurrency, s.priority, l.*, e.succeeded, e.failed, e.waited, (SELECT pg_catalog.max(weight) > 1 FROM h) AS estimated"
 		" FROM defer.settings s LEFT JOIN e ON e.queue = s.name LEFT JOIN l ON l.queue = s.name WHERE s.kind = 'queue' ORDER BY s.name <> 'default', s.name LIMIT 300";
-	static const char *const titles[] = {"Queue", "Owner", "#Limit", "#Priority", "#Running", "#Queued", "#Retrying", "#Scheduled", "#Oldest", "#Succeeded", "#Failed", "#Waited", "", NULL};
+	static const char *const titles[] = {"Queue", "Owner", "#Limit", "#Priority", "#Running", "#Queued", "#Retrying", "#Scheduled", "#Oldest", "#Succeeded", "#Failed", "#Waited", "Actions", NULL};
 	PGresult   *res = page_query(page, sql, 0, NULL);
 	Buffer	   *out = page->out;
 
@@ -153,7 +154,7 @@ show_groups(Page *page, const char *queue)
 		" defer.waiting_for(h.head) AS waits FROM g LEFT JOIN h ON h.group_key = g.group_key"
 		" ORDER BY g.paused DESC, g.held_since, g.queued DESC, g.group_key";
 	static const char *const titles[] = {
-		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Waiting", "#Oldest", "#Weight", "#Share", "Waits for", "",
+		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Waiting", "#Oldest", "#Weight", "#Share", "Waits for", "Actions",
 		NULL
 	};
 	PGresult   *res = page_query(page, sql, 1, &queue);
@@ -222,5 +223,6 @@ page_queue(Page *page)
 	}
 	buffer_add(out, "</dl></section>\n");
 	PQclear(res);
+	series_card(page, NULL, name);
 	show_groups(page, name);
 }

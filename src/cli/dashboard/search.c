@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "dashboard/bulk.h"
+#include "dashboard/filter.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
 
@@ -43,7 +44,13 @@ enum
 	PARENT,						/* $8 */
 	SIGNATURE,					/* $9: the function, exactly */
 	GROUP_KEY,					/* $10 */
-	SCHEDULE,					/* $11: id; where the server has an index only */
+	ARGS,						/* $11: contained in them */
+	KEY,						/* $12 */
+	OWNER,						/* $13 */
+	ENDED_SINCE,				/* $14; of unfinished jobs, enqueued */
+	ENDED_UNTIL,				/* $15 */
+	NSCANNED,					/* parameters of a search in windows */
+	SCHEDULE = NSCANNED,		/* $16: id; where the server has an index only */
 	NVALUES
 };
 
@@ -52,7 +59,12 @@ enum
 	" AND ($5::text IS NULL OR j.queue = $5)" \
 	" AND ($6::text IS NULL OR j.sqlstate = $6 OR pg_catalog.strpos(pg_catalog.lower(j.error), pg_catalog.lower($6)) > 0)" \
 	" AND ($7::jsonb IS NULL OR j.metadata @> $7::jsonb) AND ($8::bigint IS NULL OR j.parent_id = $8)" \
-	" AND ($10::text IS NULL OR j.group_key = $10)"
+	" AND ($10::text IS NULL OR j.group_key = $10) AND ($11::jsonb IS NULL OR j.args @> $11::jsonb" \
+	" OR (pg_catalog.jsonb_typeof($11::jsonb) NOT IN ('array', 'object')" \
+	" AND pg_catalog.jsonb_path_exists(j.args, '$.* ? (@ == $v)', pg_catalog.jsonb_build_object('v', $11::jsonb), true)))" \
+	" AND ($12::text IS NULL OR j.key = $12) AND ($13::text IS NULL OR j.owner = $13)" \
+	" AND ($14::timestamptz IS NULL OR COALESCE(j.finished_at, j.enqueued_at) >= $14::timestamptz)" \
+	" AND ($15::timestamptz IS NULL OR COALESCE(j.finished_at, j.enqueued_at) < $15::timestamptz)"
 
 typedef struct Search
 {
@@ -91,10 +103,9 @@ job_row(Page *page, const PGresult *res, int row)
 	if (result_value(res, row, "progress") != NULL)
 		html_add(out, " <progress max=\"1\" value=\"%s\">%.0f %%</progress>", result_text(res, row, "progress"),
 				 100 * result_number(res, row, "progress"));
+	html_add(out, "</td><td class=\"cut\"><code>%s</code>", result_text(res, row, "args"));
 	if (failed && result_value(res, row, "error") != NULL)
-		html_add(out, "</td><td class=\"cut is-bad\">%s", result_text(res, row, "error"));
-	else
-		html_add(out, "</td><td class=\"cut\"><code>%s</code>", result_text(res, row, "args"));
+		html_add(out, "<span class=\"is-bad\">%s</span>", result_text(res, row, "error"));
 	html_add(out, "</td><td>%s", result_text(res, row, "queue"));
 	if (result_value(res, row, "group_key") != NULL)
 		html_add(out, " <span class=\"tag\">%s</span>", result_text(res, row, "group_key"));
@@ -112,7 +123,7 @@ static void
 show_rows(Page *page, const PGresult *res, Search *search)
 {
 	static const char *const titles[] = {
-		"#Id", "Function", "State", "Arguments, or error", "Queue", "#Attempt", "#Duration", "When", NULL
+		"#Id", "Function", "State", "Arguments, and error", "Queue", "#Attempt", "#Duration", "When", NULL
 	};
 
 	for (int i = 0; i < PQntuples(res) && search->found < PAGE_ROWS; i++)
@@ -127,98 +138,8 @@ show_rows(Page *page, const PGresult *res, Search *search)
 }
 
 /* ------------------------------------------------------------------------
- * The filter
+ * The range of ids
  * ------------------------------------------------------------------------ */
-
-/* Append the names to choose from: functions with statistics or settings */
-static void
-known_functions(Page *page)
-{
-	PGresult   *res = page_query(page, "SELECT s.function FROM defer.statistics s WHERE s.function <> ''"
-								 " UNION SELECT t.name FROM defer.settings t WHERE t.kind = 'function' ORDER BY 1 LIMIT 200", 0, NULL);
-
-	buffer_add(page->out, "<datalist id=\"functions\">");
-	for (int i = 0; i < PQntuples(res); i++)
-		html_add(page->out, "<option value=\"%s\"></option>", result_text(res, i, "function"));
-	buffer_add(page->out, "</datalist>");
-	PQclear(res);
-}
-
-/* A text field of the form */
-typedef struct FilterField
-{
-	const char *name;
-	const char *label;
-	const char *placeholder;
-	const char *title;
-	bool		always;			/* also where the address does not have it */
-} FilterField;
-
-static void
-filter_field(Page *page, const FilterField *field)
-{
-	const char *value = request_query(page->request, field->name);
-	bool		function = strcmp(field->name, "function") == 0;
-
-	if (value == NULL && !field->always)
-		return;
-	html_add(page->out, "<div><label for=\"f-%s\">%s</label><input id=\"f-%s\" name=\"%s\" value=\"%s\" placeholder=\"%s\" title=\"%s\" spellcheck=\"false\"%s>",
-			 field->name, field->label, field->name, field->name, value, field->placeholder,
-			 field->title,
-			 function ? " list=functions" : "");
-	if (function)
-		known_functions(page);
-	buffer_add(page->out, "</div>\n");
-}
-
-static void
-filter_form(Page *page)
-{
-	static const FilterField fields[] = {
-		{"function", "Function", "part of name", "A part of the name, or the whole signature", true},
-		{"queue", "Queue", "", "The whole name", true},
-		{"group", "Group", "", "The whole name", true},
-		{"error", "Error", "part of text", "A part of the message, or the SQLSTATE", true},
-		{"metadata", "Metadata", "{\"key\": 1}", "JSON that the metadata contains", true},
-		{"since", "Enqueued since", "-1 hour", "A time, or how long ago: -1 hour", true},
-		{"until", "and until", "-5 min", "A time, or how long ago: -5 min", true},
-		{"parent", "Parent", "", "The id of the job that enqueued it", false},
-		{"schedule", "Schedule (id)", "", "The id of the schedule", false},
-	};
-	const char *state = request_query(page->request, "state");
-	Buffer	   *out = page->out;
-
-	buffer_add(out, "<form method=\"get\" action=\"/jobs\" class=\"filters card\" role=\"search\" aria-label=\"Filter jobs\">\n");
-	buffer_add(out, "<div><label for=\"f-state\">State</label><select id=\"f-state\" name=\"state\"><option value=\"\">any</option>");
-	for (int i = PARTS_STATES - 1; i >= 0; i--)
-		html_add(out, "<option%s>%s</option>",
-				 state != NULL && strcmp(state, parts_states[i]) == 0 ? " selected" : "", parts_states[i]);
-	buffer_add(out, "</select></div>\n");
-	for (size_t i = 0; i < lengthof(fields); i++)
-		filter_field(page, &fields[i]);
-	buffer_add(out, "<div class=\"buttons\"><button class=\"primary\">Filter</button> <a class=\"button\" href=\"/jobs\">Clear</a></div>\n</form>\n");
-	buffer_add(out, "<form method=\"get\" action=\"/job\" class=\"jump\" role=\"search\" aria-label=\"Go to a job\"><label for=\"jump\">Job</label>"
-			   "<input id=\"jump\" name=\"id\" inputmode=\"numeric\" pattern=\"[0-9]+\" required size=\"10\" placeholder=\"id\"><button>Go</button></form>\n");
-}
-
-/* Return a pattern for ILIKE that contains a text; allocated, NULL stays NULL */
-static char *
-pattern(const char *part)
-{
-	Buffer		out = {0};
-
-	if (part == NULL)
-		return NULL;
-	buffer_char(&out, '%');
-	for (; *part != '\0'; part++)
-	{
-		if (strchr("\\%_", *part) != NULL)
-			buffer_char(&out, '\\');
-		buffer_char(&out, *part);
-	}
-	buffer_char(&out, '%');
-	return out.data;
-}
 
 /* Set an id to the only column of a row; no row, or NULL: it stays as it is */
 static bool
@@ -265,12 +186,13 @@ read_range(Page *page, Search *search)
 {
 	/* each is converted, so that errors show whatever is searched then */
 	static const char *const check_sql =
-		"SELECT $1::bigint AS before, $2::bigint AS parent, $3::bigint AS schedule, $4::jsonb AS metadata";
+		"SELECT $1::bigint AS before, $2::bigint AS parent, $3::bigint AS schedule, $4::jsonb AS metadata,"
+		" $5::jsonb AS args, $6::timestamptz AS ended_since, $7::timestamptz AS ended_until";
 	const char *since = request_query(page->request, "since");
 	const char *until = request_query(page->request, "until");
 	const char *values[] = {
 		request_query(page->request, "before"), search->values[PARENT], search->values[SCHEDULE],
-		search->values[METADATA]
+		search->values[METADATA], search->values[ARGS], search->values[ENDED_SINCE], search->values[ENDED_UNTIL]
 	};
 	PGresult   *res = page_query(page, check_sql, lengthof(values), values);
 	int64_t		parent = result_int64(res, 0, "parent");
@@ -293,6 +215,14 @@ read_range(Page *page, Search *search)
 	{
 		id = search->below;
 		good = id_of_time(page, until, &id);
+		if (id < search->below)
+			search->below = id;
+	}
+	if (good && search->values[ENDED_UNTIL] != NULL)
+	{
+		/* what ended before was enqueued before */
+		id = search->below;
+		good = id_of_time(page, search->values[ENDED_UNTIL], &id);
 		if (id < search->below)
 			search->below = id;
 	}
@@ -334,7 +264,7 @@ search_windows(Page *page, Search *search)
 		snprintf(search->below_text, sizeof(search->below_text), "%lld", (long long) below);
 		snprintf(search->from_text, sizeof(search->from_text), "%lld", (long long) from);
 		res = page_query(page, "SELECT " JOB_COLUMNS " FROM defer.jobs j WHERE j.id < $1::bigint AND j.id >= $2::bigint AND"
-						 JOB_FILTER " ORDER BY j.id DESC LIMIT 51", SCHEDULE, search->values);
+						 JOB_FILTER " ORDER BY j.id DESC LIMIT 51", NSCANNED, search->values);
 		if (!result_good(res))
 		{
 			PQclear(res);
@@ -370,7 +300,9 @@ search_indexed(Page *page, Search *search)
 	static const char *const sql =
 		"WITH i AS MATERIALIZED (SELECT f.id FROM defer.find_jobs("
 		"states => CASE WHEN $3::text IS NOT NULL THEN ARRAY[$3] END, function => $9, queue => $5, error => $6,"
-		" metadata => $7::jsonb, parent_id => $8::bigint, schedule_id => $11::bigint, group_key => $10,"
+		" metadata => $7::jsonb, parent_id => $8::bigint, schedule_id => $16::bigint, group_key => $10,"
+		" args => $11::jsonb, key => $12, owner => $13,"
+		" since => $14::timestamptz, until => $15::timestamptz,"
 		" before => $1::bigint, n => CASE WHEN $4::text IS NOT NULL AND $9::text IS NULL THEN 1000 ELSE 50 END) f (id)),"
 		" c AS (SELECT pg_catalog.count(*) AS looked, pg_catalog.min(i.id) AS lowest FROM i)"
 		" SELECT " JOB_COLUMNS ", c.looked, c.lowest FROM c"
@@ -407,18 +339,8 @@ page_link(Page *page, int64_t before, const char *label, const char *id)
 {
 	Buffer	   *out = page->out;
 
-	html_add(out, "<a class=\"button\" rel=\"next\" id=\"%s\" href=\"/jobs?", id);
-	for (int i = 0; i < page->request->nquery; i++)
-	{
-		const Field *field = &page->request->query[i];
-
-		if (strcmp(field->name, "before") == 0 || field->value[0] == '\0')
-			continue;
-		html_url(out, field->name);
-		buffer_char(out, '=');
-		html_url(out, field->value);
-		buffer_add(out, "&amp;");
-	}
+	html_add(out, "<a class=\"button\" rel=\"next\" id=\"%s\" href=\"", id);
+	filter_address(out, page->request, "before");
 	html_add(out, "before=%lld\">%s</a>", (long long) before, label);
 }
 
@@ -452,7 +374,7 @@ page_jobs(Page *page)
 {
 	Request    *request = page->request;
 	const char *function = request_query(request, "function");
-	char	   *function_pattern = pattern(function);
+	char	   *function_pattern = filter_pattern(function);
 	Search		search = {0};
 
 	search.values[BELOW] = search.below_text;
@@ -465,14 +387,22 @@ page_jobs(Page *page)
 	search.values[PARENT] = request_query(request, "parent");
 	search.values[GROUP_KEY] = request_query(request, "group");
 	search.values[SCHEDULE] = request_query(request, "schedule");
+	search.values[ARGS] = request_query(request, "args");
+	search.values[KEY] = request_query(request, "key");
+	search.values[OWNER] = request_query(request, "owner");
+	search.values[ENDED_SINCE] = request_query(request, "ended_since");
+	search.values[ENDED_UNTIL] = request_query(request, "ended_until");
 
 	/* a whole signature, or the name of a delivery */
 	if (function != NULL && (strchr(function, '(') != NULL || strncmp(function, "defer.", 6) == 0))
 		search.values[SIGNATURE] = function;
 	for (int i = STATE; i < NVALUES; i++)
 		search.filtered |= search.values[i] != NULL;
-	buffer_add(page->out, "<h1>Jobs</h1>\n");
+	buffer_add(page->out, "<div class=\"title\"><h1>Jobs</h1>"
+			   "<form method=\"get\" action=\"/job\" class=\"jump\" role=\"search\" aria-label=\"Go to a job\"><label for=\"jump\">Job</label>"
+			   "<input id=\"jump\" name=\"id\" inputmode=\"numeric\" pattern=\"[0-9]+\" required size=\"10\" placeholder=\"id\"><button>Go</button></form></div>\n");
 	filter_form(page);
+	filter_tabs(page);
 	buffer_add(page->out, "<section class=\"card\" aria-label=\"Jobs found\">\n");
 	if (read_range(page, &search))
 	{

@@ -113,7 +113,7 @@ my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs'
 	'/jobs?state=succeeded', '/jobs?state=running', '/errors', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
 	'/jobs?since=-1+hour', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
 	'/queue?name=default', '/queue?name=%3C%2Ftd%3Equeue', '/bulk?do=cancel&state=scheduled', '/bulk?do=rerun&metadata=%7B%22%3Cu%3E%22%3A+%22%3C%2Fcode%3E%22%7D',
-	'/bulk?do=run-now&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
+	'/bulk?do=reschedule&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
 for my $path (@pages)
 {
 	$answer = get($dash, $path);
@@ -132,7 +132,7 @@ like(get($dash, "/job?id=$failed")->{content}, qr/&lt;b&gt;said&lt;\/b&gt; 1/, '
 like(get($dash, '/jobs?state=scheduled')->{content}, qr/&lt;script&gt;alert\((<wbr>)?&#39;name&#39;\)/, 'function');
 like(get($dash, '/jobs?function=%22%3E%3Cscript%3E')->{content}, qr/value="&quot;&gt;&lt;script&gt;"/, 'filter');
 like(get($dash, '/jobs?state=%27;DROP')->{content}, qr/unrecognized job state/, 'a state that there is not');
-for my $bad ('metadata=%7B', 'since=bogus', 'until=bogus', 'parent=x', 'before=x', 'schedule=x', 'state=bogus', 'parent=99999999999999999999')
+for my $bad ('metadata=%7B', 'args=%7B', 'since=bogus', 'until=bogus', 'ended_since=bogus', 'parent=x', 'before=x', 'schedule=x', 'state=bogus', 'parent=99999999999999999999')
 {
 	$answer = get($dash, "/jobs?$bad");
 	is($answer->{status}, 200, "$bad: a page");
@@ -145,6 +145,34 @@ like(get($dash, "/job?id=$grouped")->{content}, qr/<dt>Group<\/dt><dd><a href="\
 like(get($dash, "/job?id=$grouped")->{content}, qr/Waits for<\/h2>.*<dt>run_at<\/dt><dd>its time has not come <span/s, 'why it waits');
 unlike(get($dash, "/job?id=$failed")->{content}, qr/Waits for/, 'nothing of a job that has ended');
 like(get($dash, '/jobs?group=%3Cb%3E%26acme')->{content}, qr/href="\/job\?id=$grouped".*<span class="tag">&lt;b&gt;&amp;acme<\/span>/s, 'jobs of a group');
+like(get($dash, '/jobs?args=%5B1%5D')->{content}, qr/href="\/job\?id=$failed"/, 'jobs by arguments');
+unlike(get($dash, '/jobs?args=2')->{content}, qr/href="\/job\?id=/, 'none with others');
+for my $state ('', '&state=failed')
+{
+	like(get($dash, "/jobs?key=%3Ckey%3E&args=1$state")->{content}, qr/href="\/job\?id=$failed"/, "by key$state");
+	unlike(get($dash, "/jobs?key=key$state")->{content}, qr/href="\/job\?id=/, "the whole key$state");
+	unlike(get($dash, "/jobs?owner=dash_user$state")->{content}, qr/href="\/job\?id=/, "by owner$state");
+}
+like(get($dash, '/jobs')->{content}, qr/href="\/jobs\?state=failed">failed <span class="n">1<.*state=succeeded">succeeded <span class="n">21</s, 'a tab for each state');
+like(get($dash, '/jobs?queue=default&state=failed')->{content},
+	qr/href="\/jobs\?queue=default&amp;state=failed" aria-current=true>failed <span class="n">1<.*queue=default&amp;state=running">|running <span class="n zero">0</s, 'of a queue');
+
+# charts: of all, of a function, of a queue; each step leads to its jobs
+my $charts = get($dash, '/?range=24h')->{content};
+like($charts, qr/<strong>21<\/strong> succeeded.*<strong>1<\/strong> failed.*half within <strong>.*Failures.*Backlog/s, 'charts of all jobs');
+like($charts, qr/<title>[-0-9]+ [0-9:]+\+00: 21 succeeded, 1 failed<\/title>|<title>[^<]*: \d+ succeeded, 1 failed<\/title>/, 'what a step says');
+like(get($dash, '/function?name=public.work(integer)')->{content}, qr/<strong>20<\/strong> succeeded.*<strong>1<\/strong> failed/s, 'of a function');
+like(get($dash, '/function?name=public.slow()')->{content}, qr/<strong>0<\/strong> succeeded.*No job ended in this time/s, 'of one that has not run');
+like(get($dash, '/queue?name=default&range=7d')->{content}, qr/\/queue\?name=default&amp;range=6h.*<strong>21<\/strong> succeeded/s, 'of a queue');
+my ($step) = get($dash, '/function?name=public.work(integer)&range=24h')->{content} =~ /class="step" tabindex="-1" href="([^"]*state=failed[^"]*)"/;
+$step =~ s/&amp;/&/g;
+like($step, qr/^\/jobs\?function=public\.work.*ended_since=.*ended_until=/, 'where a step leads');
+like(get($dash, $step)->{content}, qr/do=retry&amp;[^"]*ended_until.*href="\/job\?id=$failed"/s, 'to its jobs, and what can be done with all of them');
+unlike(get($dash, "$_")->{content}, qr/href="\/job\?id=\d/, "$_: none") for '/jobs?ended_until=2000-01-01', '/jobs?ended_since=2100-01-01&state=failed';
+like(get($dash, '/jobs?ended_since=2000-01-01&ended_until=2100-01-01')->{content}, qr/href="\/job\?id=$failed"/, 'all that ended');
+like(get($dash, '/bulk?do=rerun&state=failed&ended_since=2000-01-01')->{content}, qr/bulk-count">1</, 'counted');
+like(get($dash, '/bulk?do=rerun&state=failed&ended_since=2100-01-01')->{content}, qr/bulk-count">0</, 'and others not');
+unlike(get($dash, '/jobs?key=x')->{content}, qr/<span class="n/, 'no counts where they would take long');
 like(get($dash, '/jobs?group=%3Cb%3E%26acme&state=scheduled')->{content}, qr/href="\/job\?id=$grouped"/, 'by index');
 unlike(get($dash, '/jobs?group=acme')->{content}, qr/href="\/job\?id=/, 'none of another');
 $node->safe_psql('postgres', "SELECT defer.cancel($grouped)");
@@ -248,6 +276,7 @@ until_ok($node, q{SELECT running = 1 FROM defer.groups WHERE kind = 'queue' AND 
 $node->safe_psql('postgres', q{SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});
 until_ok($node, q{SELECT waiting_for LIKE 'concurrency%' FROM defer.jobs WHERE queue = 'narrow' AND state = 'queued'}, 'the other waits');
 like(get($dash, '/queue?name=narrow')->{content}, qr/Limit of a group<\/dt><dd>1<.*<td class="num">1<\/td>.*concurrency/s, 'and the page says for what');
+like(get($dash, '/queue?name=narrow')->{content}, qr/: 1 waited<\/title>/, 'the backlog has it');
 like(get($dash, '/queue?name=narrow')->{content}, qr/Rate<\/dt><dd>1000\/s</, 'and what rate there is');
 
 # --- all jobs that a filter shows
@@ -259,10 +288,10 @@ my $filter = 'queue=%3C%2Ftd%3Emany&metadata=%7B%22tenant%22%3A7%7D&function=wor
 my %fields = (queue => '</td>many', metadata => '{"tenant":7}', function => 'WOR');
 
 unlike(get($dash, '/jobs')->{content}, qr/\/bulk\?/, 'no filter: nothing to act on');
-like(get($dash, "/jobs?$filter")->{content}, qr/\/bulk\?do=cancel.*\/bulk\?do=run-now.*\/bulk\?do=rerun/s, 'a filter: all that pass');
-unlike(get($dash, "/jobs?$filter&state=failed")->{content}, qr/\/bulk\?do=(cancel|run-now)/, 'those that have ended cannot be cancelled');
+like(get($dash, "/jobs?$filter")->{content}, qr/\/bulk\?do=cancel.*\/bulk\?do=reschedule.*\/bulk\?do=rerun/s, 'a filter: all that pass');
+unlike(get($dash, "/jobs?$filter&state=failed")->{content}, qr/\/bulk\?do=(cancel|reschedule)/, 'those that have ended cannot be cancelled');
 like(get($dash, "/jobs?$filter&state=running")->{content}, qr/\/bulk\?do=cancel/, 'those that run can');
-unlike(get($dash, "/jobs?$filter&state=running")->{content}, qr/\/bulk\?do=(rerun|run-now)/, 'and nothing else');
+unlike(get($dash, "/jobs?$filter&state=running")->{content}, qr/\/bulk\?do=(rerun|reschedule)/, 'and nothing else');
 like(get($dash, "/jobs?$filter&since=-1+hour")->{content}, qr/clear the times/, 'not with a time, which is another one there');
 like(get($dash, "/bulk?do=cancel&$filter")->{content}, qr/id="bulk-count">3<\/strong> jobs that you may manage pass/, 'it says how many');
 is($node->safe_psql('postgres', "SELECT count(*) FROM defer.jobs WHERE state = 'scheduled' AND metadata = '{\"tenant\": 7}'"), '3', 'a GET does nothing');
@@ -276,8 +305,11 @@ like(get($dash, '/bulk?do=cancel&function=gone')->{content}, qr/bulk-count">0</,
 unlike(get($dash, '/bulk?do=cancel&function=gone')->{content}, qr/do\/cancel-jobs/, 'none: no button');
 like(get($dash, '/bulk?do=cancel')->{content}, qr/needs a filter/, 'no filter');
 like(act($dash, 'cancel-jobs'), qr/needs a filter/, 'nor when it is sent');
-like(act($dash, 'run-jobs-now', %fields, state => 'running'), qr/0 of 0 jobs/, 'a state that does not go with it');
-like(act($dash, 'run-jobs-now', %fields), qr/3 of 3 jobs are ready to run/, 'run them now');
+like(act($dash, 'reschedule-jobs', %fields, state => 'running'), qr/0 of 0 jobs/, 'a state that does not go with it');
+like(act($dash, 'reschedule-jobs', %fields, run_at => '2100-01-01T00:00'), qr/3 of 3 jobs were moved/, 'to another time');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.jobs WHERE metadata = '{"tenant": 7}' AND run_at = '2100-01-01'}), '3', 'which is that of the zone of the page');
+like(act($dash, 'reschedule-jobs', %fields, run_at => 'bogus'), qr/invalid input syntax/, 'to no time');
+like(act($dash, 'reschedule-jobs', %fields), qr/3 of 3 jobs were moved/, 'to now');
 until_ok($node, q{SELECT count(*) = 3 FROM defer.jobs WHERE state = 'succeeded' AND metadata = '{"tenant": 7}'}, 'they have run');
 like(act($dash, 'rerun-jobs', %fields), qr/3 of 3 jobs were enqueued as copies/, 'run them again');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.jobs WHERE rerun_of = ANY (ARRAY[' . join(',', @many) . '])'), '3', 'copies');

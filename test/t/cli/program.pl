@@ -96,7 +96,7 @@ for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['j
 	['top', '--interval', '1 parsec'], ['status', '--json=x'], ['status', '--color=pink'],
 	['reschedule', '1', '--at', 'now', '--delay', '1s'], ['enqueue', 'add', '[1]', '--timeout', '1s'],
 	['pause', '-Q', '-S', 'x'], ['cancel', '1x'], ['cancel'], ['cancel', '1', '--state', 'queued'], ['rerun', '1', '--dry-run'],
-	['rerun', '1', '--everything'], ['retry'], ['retry', '1', '--fingerprint', 'x'], ['acknowledge', '--note', 'x'], ['errors', 'x'], ['cancel', '--queue', 'side', '--state', 'a;b', '--yes'], ['jobs', '--owner', 'app'],
+	['rerun', '1', '--everything'], ['retry'], ['retry', '1', '--fingerprint', 'x'], ['acknowledge', '--note', 'x'], ['errors', 'x'], ['cancel', '--queue', 'side', '--state', 'a;b', '--yes'],
 	['pause', '-S', '-g', 'acme', 'x'], ['pause', '--reason', 'why', 'add'], ['resume', '--reason', 'why', '-S', 'nightly'],
 	['cron', 'tick'], ['cron', '--command', 'SELECT 1', '@daily'], ['cron', '--command', 'SELECT 1', '@daily', '--name', 'x', '--allow-direct', 'yes'],
 	['alter-cron', 'nightly'], ['alter-cron', '--jitter', '1 s'], ['configure', 'add'], ['configure', 'add', '--concurrency', 'x'],

@@ -1,6 +1,5 @@
 // What the pages do without this is enough to read and to act.  This adds: live
-// updates while the page is seen, local times in charts, a question before what
-// cannot be undone.
+// updates while the page is seen, a question before what cannot be undone.
 (function () {
 	"use strict";
 
@@ -88,19 +87,6 @@
 		if (had && a.querySelector("button")) { a.querySelector("button").focus(); }
 	}
 
-	// ---- Times in charts: where the reader is
-
-	function localTimes(root) {
-		root.querySelectorAll("text[data-time]").forEach(function (text) {
-			var t = new Date(text.getAttribute("data-time"));
-			var old = text.textContent;
-			var options = /[A-Z]/.test(old) ? { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false }
-				: { hour: "2-digit", minute: "2-digit", hour12: false };
-			if (/\d\d:\d\d:\d\d$/.test(old)) { options.second = "2-digit"; }
-			text.textContent = t.toLocaleString([], options);
-		});
-	}
-
 	// ---- Live
 
 	function selecting() {
@@ -136,7 +122,6 @@
 			return answer.text();
 		}).then(function (text) {
 			var fresh = new DOMParser().parseFromString("<div id=\"content\">" + text + "</div>", "text/html").getElementById("content");
-			localTimes(fresh);
 			if (!selecting()) {
 				say(fresh);
 				morph(content, fresh);
@@ -188,7 +173,6 @@
 	}
 
 	if (content) {
-		localTimes(content);
 		document.getElementById("live").hidden = false;
 		document.getElementById("live-button").addEventListener("click", function () {
 			state.on = !state.on;
