@@ -254,7 +254,8 @@ range_links(Page *page, const Range *range)
 
 /* Open one chart: its heading, with a link to its jobs in a state; NULL: of all states */
 static void
-panel_begin(Page *page, const Series *series, const char *title, const char *unit, const char *state)
+panel_begin(Page *page, const Series *series, const char *title, const char *unit,
+			const char *state)
 {
 	Buffer	   *out = page->out;
 
