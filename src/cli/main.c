@@ -25,6 +25,7 @@ static const Command *const commands[] = {
 	&command_top,
 	&command_jobs,
 	&command_job,
+	&command_workflow,
 	&command_functions,
 	&command_queues,
 	&command_groups,

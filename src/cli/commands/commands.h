@@ -49,5 +49,6 @@ extern const Command command_schedules;
 extern const Command command_status;
 extern const Command command_top;
 extern const Command command_wait;
+extern const Command command_workflow;
 
 #endif							/* CLI_COMMANDS_H */

@@ -14,9 +14,8 @@
 #include "core/terminal.h"
 #include "core/text.h"
 #include "commands/job_logs.h"
+#include "commands/job_parts.h"
 #include "commands/show.h"
-
-#define LABEL_WIDTH 15
 
 #define JOB_SQL \
 	"SELECT " SHOW_JOB_COLUMNS " FROM defer.jobs j WHERE j.id = $1::pg_catalog.int8"
@@ -37,25 +36,6 @@
 #define CHILDREN_SQL \
 	"SELECT c.state, c.jobs FROM defer.child_states($1::pg_catalog.int8) c"
 
-#define AFTER_SQL \
-	"SELECT d.after_id, d.batch, d.after_failure," \
-	" CASE WHEN NOT d.batch THEN COALESCE(d.state, j.state) WHEN d.open THEN 'unfinished' ELSE 'done' END AS state," \
-	" j.function, d.open" \
-	" FROM defer.dependencies d LEFT JOIN defer.jobs j ON j.id = d.after_id" \
-	" WHERE d.job_id = $1::pg_catalog.int8 ORDER BY d.ord LIMIT 100"
-
-#define BEFORE_SQL \
-	"SELECT d.job_id, j.function, j.state FROM defer.dependencies d JOIN defer.jobs j ON j.id = d.job_id" \
-	" WHERE d.after_id = $1::pg_catalog.int8 AND d.open ORDER BY d.job_id LIMIT 100"
-
-#define STEPS_SQL \
-	"SELECT s.name, s.kind, s.state, s.result, s.started_at, s.finished_at," \
-	" EXTRACT(epoch FROM s.finished_at - s.started_at)::pg_catalog.float8 AS duration" \
-	" FROM defer.steps s WHERE s.job_id = $1::pg_catalog.int8 ORDER BY s.started_at, s.ord"
-#define BATCH_SQL \
-	"SELECT b.jobs, b.unfinished, b.succeeded, b.failed, b.cancelled, b.discarded, b.done, b.deep" \
-	" FROM defer.batches b WHERE b.job_id = $1::pg_catalog.int8"
-
 #define PARENT_SQL(id) \
 	"SELECT p.id, p.function, p.state FROM defer.jobs p WHERE p.id = " id
 
@@ -64,42 +44,12 @@ static const char *const document_sql =
 JSON_ROWS(WHY_SQL) " AS waits_for, "
 JSON_ROWS(ATTEMPTS_SQL) " AS attempts, "
 JSON_ROWS(LOGS_SQL) " AS logs, "
-JSON_ROWS(AFTER_SQL) " AS after, "
-JSON_ROWS(STEPS_SQL) " AS steps, "
-JSON_ROW(BATCH_SQL) " AS batch, "
+JSON_ROWS(JOB_AFTER_SQL) " AS after, "
+JSON_ROWS(JOB_STEPS_SQL) " AS steps, "
+JSON_ROW(JOB_BATCH_SQL) " AS batch, "
 JSON_ROW(PARENT_SQL("j.parent_id")) " AS parent,"
 " (SELECT COALESCE(pg_catalog.json_object_agg(s.state, s.jobs), '{}') FROM (" CHILDREN_SQL ") s) AS children"
 " FROM (" JOB_SQL ") j) job";
-
-static void
-label(const char *name)
-{
-	printf("%s%s%s%*s", terminal_colour(COLOUR_BOLD), name, terminal_colour(COLOUR_PLAIN),
-		   LABEL_WIDTH - (int) strlen(name), "");
-}
-
-/* Print a labelled line, or block of lines; nothing for NULL and "" */
-static void
-field(const char *name, const char *value, TextMode mode)
-{
-	Buffer		text = {0};
-	Buffer		out = {0};
-
-	if (value == NULL || value[0] == '\0')
-		return;
-	text_escape(&text, value, mode);
-	text_indent(&out, text.data, LABEL_WIDTH);
-	label(name);
-	printf("%s\n", out.data);
-	buffer_free(&text);
-	buffer_free(&out);
-}
-
-static void
-print_state(const char *state)
-{
-	printf("%s%s%s", terminal_colour(terminal_state_colour(state)), state, terminal_colour(COLOUR_PLAIN));
-}
 
 static void
 print_head(const PGresult *job, const PGresult *parent)
@@ -107,46 +57,46 @@ print_head(const PGresult *job, const PGresult *parent)
 	const char *state = result_text(job, 0, "state");
 	Buffer		line = {0};
 
-	label("job");
-	print_state(state);
+	show_label("job");
+	show_state(state);
 	printf(" %s\n", result_text(job, 0, "id"));
-	field("function", result_value(job, 0, "function"), TEXT_LINE);
-	field("arguments", result_value(job, 0, "args"), TEXT_BLOCK);
-	field("result", result_value(job, 0, "result"), TEXT_BLOCK);
+	show_field("function", result_value(job, 0, "function"), TEXT_LINE);
+	show_field("arguments", result_value(job, 0, "args"), TEXT_BLOCK);
+	show_field("result", result_value(job, 0, "result"), TEXT_BLOCK);
 	if (result_value(job, 0, "error") != NULL)
 	{
 		buffer_printf(&line, "%s: %s", result_text(job, 0, "sqlstate"), result_text(job, 0, "error"));
-		field(strcmp(state, "succeeded") == 0 ? "earlier error" : "error", line.data, TEXT_BLOCK);
+		show_field(strcmp(state, "succeeded") == 0 ? "earlier error" : "error", line.data, TEXT_BLOCK);
 	}
 	if (result_value(job, 0, "progress") != NULL)
 	{
 		buffer_reset(&line);
 		show_progress(&line, result_number(job, 0, "progress"), 30);
-		field("progress", line.data, TEXT_LINE);
+		show_field("progress", line.data, TEXT_LINE);
 	}
 	buffer_reset(&line);
 	buffer_printf(&line, "%s of %s", result_text(job, 0, "attempt"), result_text(job, 0, "max_attempts"));
-	field("attempts", line.data, TEXT_LINE);
-	field("role", result_value(job, 0, "owner"), TEXT_LINE);
+	show_field("attempts", line.data, TEXT_LINE);
+	show_field("role", result_value(job, 0, "owner"), TEXT_LINE);
 	buffer_reset(&line);
 	buffer_printf(&line, "%s, priority %s", result_text(job, 0, "queue"), result_text(job, 0, "priority"));
-	field("queue", line.data, TEXT_LINE);
-	field("key", result_value(job, 0, "key"), TEXT_LINE);
-	field("waits for", result_value(job, 0, "behind"), TEXT_LINE);
-	field("group", result_value(job, 0, "group_key"), TEXT_LINE);
-	field("metadata", result_value(job, 0, "metadata"), TEXT_BLOCK);
-	field("schedule", result_value(job, 0, "schedule"), TEXT_LINE);
-	field("process", result_value(job, 0, "pid"), TEXT_LINE);
+	show_field("queue", line.data, TEXT_LINE);
+	show_field("key", result_value(job, 0, "key"), TEXT_LINE);
+	show_field("waits for", result_value(job, 0, "behind"), TEXT_LINE);
+	show_field("group", result_value(job, 0, "group_key"), TEXT_LINE);
+	show_field("metadata", result_value(job, 0, "metadata"), TEXT_BLOCK);
+	show_field("schedule", result_value(job, 0, "schedule"), TEXT_LINE);
+	show_field("process", result_value(job, 0, "pid"), TEXT_LINE);
 	if (parent != NULL && PQntuples(parent) > 0)
 	{
 		buffer_reset(&line);
 		buffer_printf(&line, "%s %s (%s)", result_text(parent, 0, "id"), result_text(parent, 0, "function"),
 					  result_text(parent, 0, "state"));
-		field("parent", line.data, TEXT_LINE);
+		show_field("parent", line.data, TEXT_LINE);
 	}
 	else
-		field("parent", result_value(job, 0, "parent_id"), TEXT_LINE);
-	field("rerun of", result_value(job, 0, "rerun_of"), TEXT_LINE);
+		show_field("parent", result_value(job, 0, "parent_id"), TEXT_LINE);
+	show_field("rerun of", result_value(job, 0, "rerun_of"), TEXT_LINE);
 	buffer_free(&line);
 }
 
@@ -166,7 +116,7 @@ print_why(PGconn *conn, const char *id)
 			buffer_add(&line, ", until ");
 			format_time(&line, result_text(res, row, "until"), NULL);
 		}
-		field(row == 0 ? "waits for" : " ", line.data, TEXT_LINE);
+		show_field(row == 0 ? "waits for" : " ", line.data, TEXT_LINE);
 		buffer_free(&line);
 	}
 	PQclear(res);
@@ -256,53 +206,20 @@ print_time_line(const PGresult *job, const PGresult *attempts)
 }
 
 static void
-print_steps(PGconn *conn, const char *id)
-{
-	static const Column columns[] = {
-		{"STEP", COLUMN_TEXT, 12, 0}, {"KIND", COLUMN_TEXT, 0, 0}, {"STATE", COLUMN_STATE, 0, 0},
-		{"STARTED", COLUMN_TEXT, 0, 0}, {"TOOK", COLUMN_TEXT, 0, 0}, {"RESULT", COLUMN_TEXT, 20, 0},
-	};
-	PGresult   *steps = query_run(conn, STEPS_SQL, 1, &id);
-	Table		table;
-
-	if (PQntuples(steps) > 0)
-	{
-		table_init(&table, columns, lengthof(columns));
-		for (int row = 0; row < PQntuples(steps); row++)
-		{
-			Buffer		cell = {0};
-
-			table_cell(&table, result_text(steps, row, "name"));
-			table_cell(&table, result_text(steps, row, "kind"));
-			table_cell(&table, result_text(steps, row, "state"));
-			format_time_exact(&cell, result_text(steps, row, "started_at"));
-			table_cell(&table, cell.data);
-			table_cell_seconds(&table, steps, row, "duration");
-			table_cell(&table, result_value(steps, row, "result"));
-			buffer_free(&cell);
-		}
-		printf("\n");
-		table_print(&table);
-		table_free(&table);
-	}
-	PQclear(steps);
-}
-
-static void
 print_attempts(const PGresult *attempts)
 {
 	for (int row = 0; row < PQntuples(attempts); row++)
 	{
 		printf("\n%sattempt %s%s: ", terminal_colour(COLOUR_BOLD),
 			   result_text(attempts, row, "attempt"), terminal_colour(COLOUR_PLAIN));
-		print_state(result_text(attempts, row, "outcome"));
+		show_state(result_text(attempts, row, "outcome"));
 		printf("\n");
-		field("  sqlstate", result_value(attempts, row, "sqlstate"), TEXT_LINE);
-		field("  message", result_value(attempts, row, "message"), TEXT_BLOCK);
-		field("  detail", result_value(attempts, row, "detail"), TEXT_BLOCK);
-		field("  hint", result_value(attempts, row, "hint"), TEXT_BLOCK);
-		field("  context", result_value(attempts, row, "context"), TEXT_BLOCK);
-		field("  next", result_value(attempts, row, "retry_at"), TEXT_LINE);
+		show_field("  sqlstate", result_value(attempts, row, "sqlstate"), TEXT_LINE);
+		show_field("  message", result_value(attempts, row, "message"), TEXT_BLOCK);
+		show_field("  detail", result_value(attempts, row, "detail"), TEXT_BLOCK);
+		show_field("  hint", result_value(attempts, row, "hint"), TEXT_BLOCK);
+		show_field("  context", result_value(attempts, row, "context"), TEXT_BLOCK);
+		show_field("  next", result_value(attempts, row, "retry_at"), TEXT_LINE);
 	}
 }
 
@@ -316,7 +233,7 @@ print_children(const PGresult *children, const char *id)
 	for (int row = 0; row < PQntuples(children); row++)
 		total += result_number(children, row, "jobs");
 	printf("\n");
-	label("children");
+	show_label("children");
 	printf("%.0f:", total);
 	for (int row = 0; row < PQntuples(children); row++)
 	{
@@ -326,56 +243,6 @@ print_children(const PGresult *children, const char *id)
 			   terminal_colour(terminal_state_colour(state)), state, terminal_colour(COLOUR_PLAIN));
 	}
 	printf("  %s(defer jobs --parent %s)%s\n", terminal_colour(COLOUR_DIM), id, terminal_colour(COLOUR_PLAIN));
-}
-
-/* What it comes after, and what waits for it: at most a hundred of each */
-static void
-print_after(PGconn *conn, const char *id)
-{
-	PGresult   *after = query_run(conn, AFTER_SQL, 1, &id);
-	PGresult   *before = query_run(conn, BEFORE_SQL, 1, &id);
-
-	for (int row = 0; row < PQntuples(after); row++)
-	{
-		bool		open = strcmp(result_text(after, row, "open"), "t") == 0;
-		const char *state = result_value(after, row, "state");
-
-		printf("%s", row == 0 ? "\n" : "");
-		label(row == 0 ? "after" : "");
-		printf("%s%s %s ", strcmp(result_text(after, row, "batch"), "t") == 0 ? "the batch of " : "",
-			   result_text(after, row, "after_id"), result_text(after, row, "function"));
-		print_state(state != NULL ? state : "gone");
-		printf("%s\n", !open ? "" : strcmp(result_text(after, row, "after_failure"), "hold") == 0 &&
-			   state != NULL && strcmp(state, "failed") == 0 ? " (held)" : " (waits)");
-	}
-	for (int row = 0; row < PQntuples(before); row++)
-	{
-		printf("%s", row == 0 ? "\n" : "");
-		label(row == 0 ? "before" : "");
-		printf("%s %s ", result_text(before, row, "job_id"), result_text(before, row, "function"));
-		print_state(result_text(before, row, "state"));
-		printf("\n");
-	}
-	PQclear(after);
-	PQclear(before);
-}
-
-/* How far its batch is, if a job waits for that */
-static void
-print_batch(PGconn *conn, const char *id)
-{
-	PGresult   *batch = query_run(conn, BATCH_SQL, 1, &id);
-
-	if (PQntuples(batch) > 0)
-	{
-		printf("\n");
-		label("batch");
-		printf("%s jobs%s: %s unfinished, %s succeeded, %s failed, %s cancelled, %s discarded\n",
-			   result_text(batch, 0, "jobs"), strcmp(result_text(batch, 0, "deep"), "t") == 0 ? ", with theirs" : "",
-			   result_text(batch, 0, "unfinished"), result_text(batch, 0, "succeeded"), result_text(batch, 0, "failed"),
-			   result_text(batch, 0, "cancelled"), result_text(batch, 0, "discarded"));
-	}
-	PQclear(batch);
 }
 
 static void
@@ -393,9 +260,9 @@ print_job(PGconn *conn, const PGresult *job, const char *id)
 	if (result_value(job, 0, "finished_at") == NULL)
 		print_why(conn, id);
 	print_time_line(job, attempts);
-	print_steps(conn, id);
-	print_after(conn, id);
-	print_batch(conn, id);
+	job_print_steps(conn, id);
+	job_print_after(conn, id);
+	job_print_batch(conn, id);
 	print_children(children, id);
 	print_attempts(attempts);
 	job_logs_print(logs);

@@ -1,6 +1,6 @@
 /*
  * show.c
- *		What several commands show: queues, running jobs, lists of jobs.
+ *		What several commands show: labelled lines, queues, running jobs, lists of jobs.
  */
 #include "commands/show.h"
 
@@ -8,6 +8,41 @@
 
 #include "core/format.h"
 #include "core/query.h"
+#include "core/terminal.h"
+
+#define LABEL_WIDTH 15
+
+/* Print the beginning of a labelled line */
+void
+show_label(const char *name)
+{
+	printf("%s%s%s%*s", terminal_colour(COLOUR_BOLD), name, terminal_colour(COLOUR_PLAIN),
+		   LABEL_WIDTH - (int) strlen(name), "");
+}
+
+/* Print a labelled line, or block of lines; nothing for NULL and "" */
+void
+show_field(const char *name, const char *value, TextMode mode)
+{
+	Buffer		text = {0};
+	Buffer		out = {0};
+
+	if (value == NULL || value[0] == '\0')
+		return;
+	text_escape(&text, value, mode);
+	text_indent(&out, text.data, LABEL_WIDTH);
+	show_label(name);
+	printf("%s\n", out.data);
+	buffer_free(&text);
+	buffer_free(&out);
+}
+
+/* Print a state in its colour */
+void
+show_state(const char *state)
+{
+	printf("%s%s%s", terminal_colour(terminal_state_colour(state)), state, terminal_colour(COLOUR_PLAIN));
+}
 
 /* Fill a table of the queues that SHOW_QUEUES_SQL has found */
 void

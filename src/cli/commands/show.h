@@ -1,11 +1,12 @@
 /*
  * show.h
- *		What several commands show: queues, running jobs, lists of jobs.
+ *		What several commands show: labelled lines, queues, running jobs, lists of jobs.
  */
 #ifndef CLI_SHOW_H
 #define CLI_SHOW_H
 
 #include "core/table.h"
+#include "core/text.h"
 
 #define SHOW_QUEUES_SQL \
 	"SELECT q.queue, q.paused, q.concurrency, q.queued, q.running, q.retrying," \
@@ -31,6 +32,9 @@
 	" j.max_attempts, j.result, j.error, j.sqlstate, j.key, j.group_key, j.metadata," \
 	" j.parent_id, j.rerun_of, j.schedule, j.scheduled_for, j.discard_at, j.progress, j.pid, j.behind"
 
+extern void show_label(const char *name);
+extern void show_field(const char *name, const char *value, TextMode mode);
+extern void show_state(const char *state);
 extern void show_progress(Buffer *out, double fraction, int width);
 extern void show_queues(Table *table, const PGresult *res);
 extern void show_running(Table *table, const PGresult *res);

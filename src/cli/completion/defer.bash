@@ -74,7 +74,7 @@ _defer()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word option='' command='' before=''
 	local host='' port='' user='' database='' kind='' expected='' options=() i
-	local -r commands=(status top jobs job functions queues groups schedules cron alter-cron unschedule backfill
+	local -r commands=(status top jobs job workflow functions queues groups schedules cron alter-cron unschedule backfill
 		enqueue trigger cancel errors retry rerun acknowledge reschedule pause resume release configure
 		create-queue alter-queue drop-queue set-group reset-group wait metrics dashboard help)
 	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --args --key --error
@@ -196,6 +196,7 @@ _defer()
 	status) options=(--check) ;;
 	top) options=(--interval --iterations --batch) ;;
 	job) options=(--follow) ;;
+	workflow) options=(--limit --name) ;;
 	jobs) options=("${which[@]}" --limit) ;;
 	schedules | trigger | unschedule) options=(--owner) ;;
 	cron) options=(--name --command "${schedule[@]}") ;;
@@ -220,6 +221,7 @@ _defer()
 	metrics) options=(--groups) ;;
 	dashboard) options=(--http-port --listen --origin --login --token-file --read-only) ;;
 	esac
+	[[ $cur == -* || $command != workflow ]] || _defer_reply "$cur" list
 	[[ $cur != -* && -n $command && $command != help ]] || _defer_reply "$cur" "${options[@]}" "${global[@]}"
 }
 complete -F _defer defer

@@ -70,6 +70,7 @@ for my $option ([ '-d' ], [ '--dbname' ], [ '--dbname', '=' ])
 }
 is_deeply([ replies('defer', '-d', 'sh') ], ['shop'], 'the beginning of a name');
 is_deeply([ replies('defer', '-h', $node->host, '-p', $node->port, '-d', 'sh') ], ['shop'], 'with options in front');
+is_deeply([ replies('defer', 'workflow', 'l') ], ['list'], 'the list of workflows');
 is_deeply([ replies('defer', '--dbname', '=') ], [ replies('defer', '-d', '') ], 'behind =');
 for my $typed ('$', '$(', '\\$\\(', '"$(', q{'$(}, '`', '"`', '*', '\\*')
 {

@@ -212,7 +212,7 @@ like(defer_ok(0, 'group', 'jobs', '-g', 'acme'), qr/ GROUP .*\n.* acme /, 'jobs:
 unlike(defer_ok(0, 'no group', 'jobs', '--state', 'failed'), qr/ GROUP /, 'jobs: none where there is no group');
 $node->safe_psql('postgres', qq{INSERT INTO defer.step (job_id, name, owner, ord, kind, result, started_at, finished_at)
 	SELECT $later, 'book', owner, 1, 's', '"booked"', '2026-01-02 03:04:05+00', '2026-01-02 03:04:07+00' FROM defer.job WHERE id = $later});
-like(defer_ok(0, 'steps', 'job', $later), qr/^STEP +KIND +STATE.*\nbook +step +done +\S+.* 2.0 s +"booked"$/m, 'job: its steps');
+like(defer_ok(0, 'steps', 'job', $later), qr/^STEP +KIND +STATE +TRY.*\nbook +step +done +1 +\S+.* 2.0 s +"booked"$/m, 'job: its steps');
 is(defer_json('steps', 'job', $later)->{steps}[0]{result}, 'booked', 'job: its steps, in JSON');
 like(defer_ok(0, 'group', 'job', $later), qr/^group +acme$/m, 'job: its group');
 like(defer_ok(0, 'why', 'job', $later), qr/^waits for +run_at: its time has not come, until [^\n]+$/m, 'job: why it waits');
@@ -237,6 +237,58 @@ is(join(',', @seen), sql("SELECT string_agg(id::text, ',' ORDER BY id DESC) FROM
 	'pages: each job once, the newest first');
 like(defer_ok(0, 'jobs', 'jobs', '--state', 'failed'), qr/^ *JOB +STATE.*\n *$failed +failed +public\.boom\(text\) +\["try"\] .*no: try\n$/,
 	'jobs: a table');
+
+# ----------------------------------------------------------------------------
+# Workflows and procedures with steps
+# ----------------------------------------------------------------------------
+
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION says(what jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT what';
+	CREATE SEQUENCE tries;
+	CREATE FUNCTION second_time() RETURNS text LANGUAGE plpgsql AS $$
+	BEGIN
+		IF nextval('public.tries') = 1 THEN RAISE 'not yet'; END IF;
+		RETURN 'now';
+	END $$;
+	CREATE PROCEDURE waits() LANGUAGE plpgsql AS $$
+	BEGIN
+		CALL defer.step('first', 'public.says', '[1]');
+		CALL defer.step('twice', 'public.second_time');
+		CALL defer.wait_event('decision', 'decided', '7 days');
+	END $$});
+my $flow = sql(q{SELECT defer.workflow('order', '[
+	{"name": "reserve", "function": "says", "args": [{"item": 3}]},
+	{"name": "charge", "function": "says", "args": ["paid"], "after": ["reserve"]},
+	{"name": "gift", "function": "says", "args": [1], "after": ["reserve"], "if": {"$input": "args.gift"}, "on_failure": "skip"},
+	{"name": "ship", "function": "says", "args": [2], "after": ["charge", "gift"], "delay": "1 day"},
+	{"name": "stamp", "function": "boom", "args": ["stamp"]}]', '{"gift": false}')});
+until_ok($node, "SELECT string_agg(state, ',' ORDER BY ord) = 'succeeded,succeeded,skipped,scheduled,failed' FROM defer.workflow_steps WHERE workflow_id = $flow",
+	'a workflow as far as it comes');
+my $flow_text = defer_ok(0, 'workflow', 'workflow', $flow);
+my %step_jobs = map { $_->{name} => $_->{job_id} } @{ defer_json('workflow', 'workflow', $flow)->{graph} };
+like($flow_text, qr/^workflow +running $flow\nname +order\nrole +\w+\narguments +\{"gift": false\}\nstarted +\S.*\nfor +\S.*\nsteps +5: 1 unfinished, 2 succeeded, 1 skipped, 1 failed, 0 cancelled$/m,
+	'workflow: its head');
+like($flow_text, qr/^STEP +STATE +JOB +FUNCTION +ALSO AFTER +TOOK +RESULT\nreserve +succeeded +$step_jobs{reserve} .*\{"item": 3\}\n├─ charge +succeeded .*"paid"\n└─ gift +skipped .*\n   └─ ship +scheduled +$step_jobs{ship} +\S+ +charge.*\nstamp +failed .* no: stamp\n\z/m,
+	'workflow: its graph');
+is_deeply(defer_json('workflow', 'workflow', $flow)->{graph}[3]{after}, [ 'charge', 'gift' ], 'workflow: its graph, in JSON');
+like(defer_ok(0, 'workflows', 'workflow', 'list'), qr/^WORKFLOW +STATE +NAME .*\n *$flow +running +order +\w+ +5 +4 +1 /, 'workflow list');
+is(defer_json('workflows', 'workflow', 'list')->{workflows}[0]{id}, $flow, 'workflow list, in JSON');
+is(scalar @{ defer_json('workflows', 'workflow', 'list', '--name', 'others')->{workflows} }, 0, 'workflow list --name');
+defer_ok(4, 'no such workflow', 'workflow', $fan);
+defer_ok(3, 'not an id', 'workflow', 'order');
+defer_ok(3, 'an option of the list', 'workflow', $flow, '--limit', '3');
+my $ship = defer_ok(0, 'step of a workflow', 'job', $step_jobs{ship});
+like($ship, qr/^after +$step_jobs{charge} public\.says\(jsonb\) succeeded\n +$step_jobs{gift} public\.says\(jsonb\) succeeded$/m, 'job: what it comes after');
+like($ship, qr/^before +$flow .* \w+$/m, 'job: what comes after it');
+sql("SELECT defer.cancel_workflow($flow)");
+my $procedure = sql(q{SELECT defer.enqueue('waits', initial_interval => '10 ms')});
+until_ok($node, "SELECT EXISTS (SELECT FROM defer.steps WHERE job_id = $procedure AND state = 'waiting')", 'a procedure waits in a step');
+my $steps_text = defer_ok(0, 'steps', 'job', $procedure);
+like($steps_text, qr/^first +step +done +1 .* 1\ntwice +step +done +2 .*"now"\ndecision +wait_event +waiting +1 .* waits for event decided, at most until \S.*$/m, 'job: attempts of its steps, and what it waits for');
+is(join(',', map { $_->{attempts} } @{ defer_json('steps', 'job', $procedure)->{steps} }), '1,2,1', 'job: attempts of its steps, in JSON');
+sql("SELECT defer.signal($procedure, 'decided')");
+until_ok($node, "SELECT count(*) = 2 FROM defer.jobs WHERE id IN ($procedure, $flow) AND finished_at IS NOT NULL AND state IN ('succeeded', 'cancelled')", 'both end');
+like(defer_ok(0, 'steps', 'job', $procedure), qr/^decision +wait_event +done +1 /m, 'job: its last step');
 
 # ----------------------------------------------------------------------------
 # Control
