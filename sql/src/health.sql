@@ -3,8 +3,28 @@
  *		The view of what is wrong, and what to do about it.
  */
 
+-- Open failures are not all read: the index goes from function to function, up to 100 of a
+-- role, and up to 1000 failures of each are counted.  What one role has hides nothing of another.
 CREATE VIEW defer.health WITH (security_barrier) AS
-WITH server AS MATERIALIZED (
+WITH RECURSIVE failing AS (
+	(SELECT f.owner, f.function COLLATE pg_catalog."C" AS function, 1 AS n, defer.may_see(f.owner) AS seen
+	   FROM defer.failure f WHERE f.closed IS NULL
+	  ORDER BY f.owner, f.function COLLATE pg_catalog."C" LIMIT 1)
+	UNION ALL
+	SELECT x.owner, x.function, x.n, defer.may_see(x.owner)
+	  FROM failing k CROSS JOIN LATERAL (
+		(SELECT f.owner, f.function COLLATE pg_catalog."C" AS function,
+				CASE WHEN f.owner = k.owner THEN k.n + 1 ELSE 1 END AS n
+		   FROM defer.failure f
+		  WHERE k.seen AND k.n < 100 AND f.closed IS NULL
+			AND (f.owner, f.function COLLATE pg_catalog."C") > (k.owner, k.function)
+		  ORDER BY f.owner, f.function COLLATE pg_catalog."C" LIMIT 1)
+		UNION ALL
+		(SELECT f.owner, f.function COLLATE pg_catalog."C", 1
+		   FROM defer.failure f
+		  WHERE NOT (k.seen AND k.n < 100) AND f.closed IS NULL AND f.owner > k.owner
+		  ORDER BY f.owner, f.function COLLATE pg_catalog."C" LIMIT 1)) x
+), server AS MATERIALIZED (
 	SELECT s.*, s.preloaded AND s.enabled AND s.active AND NOT s.recovery AS working
 	  FROM defer.server_state() s
 ), live AS MATERIALIZED (
@@ -129,17 +149,27 @@ SELECT 'warning', pg_catalog.format('schedule "%s" of role %s waits for its run 
    AND defer.may_see(s.owner)
 UNION ALL
 SELECT 'warning', pg_catalog.format('%s of %s failed for good during the last day',
-		CASE pg_catalog.count(*) WHEN 1 THEN '1 job' ELSE pg_catalog.count(*) || ' jobs' END, f.function),
+		CASE WHEN pg_catalog.max(c.jobs) = 1000 THEN pg_catalog.sum(c.jobs) || ' jobs or more'
+			WHEN pg_catalog.sum(c.jobs) = 1 THEN '1 job' ELSE pg_catalog.sum(c.jobs) || ' jobs' END, f.function),
 	pg_catalog.format('See defer.errors. When the cause is mended: SELECT * FROM defer.retry_jobs(function => %L);'
 		' or, if nothing is to be done: SELECT * FROM defer.acknowledge_jobs(function => %L);', f.function, f.function)
-  FROM defer.failure f
- WHERE f.closed IS NULL AND f.failed_at > pg_catalog.statement_timestamp() - interval '1 day' AND defer.may_see(f.owner)
+  FROM failing f
+ CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS jobs
+		  FROM (SELECT FROM defer.failure i
+				 WHERE i.closed IS NULL AND i.owner = f.owner AND i.function COLLATE pg_catalog."C" = f.function
+				   AND i.failed_at > pg_catalog.statement_timestamp() - interval '1 day' LIMIT 1000) i) c
+ WHERE f.seen AND c.jobs > 0
  GROUP BY f.function
 UNION ALL
-SELECT 'warning', pg_catalog.format('%s jobs of %s are being retried: %s', e.retrying, e.function, e.error),
-	'They fail for good when all of their attempts have failed. See defer.errors, and defer.attempts of job ' || e.last_job_id || '.'
-  FROM defer.errors e
- WHERE e.retrying >= 10
+SELECT 'warning', pg_catalog.format('%s jobs of %s are being retried: %s', e.retrying, e.function, defer.error_pattern(l.error)),
+	'They fail for good when all of their attempts have failed. See defer.errors, and defer.attempts of job ' || e.last_id || '.'
+  FROM (SELECT j.function, pg_catalog.count(*) AS retrying, pg_catalog.max(j.id) AS last_id
+		  FROM defer.job j
+		 WHERE j.sqlstate IS NOT NULL AND j.attempt > 0 AND defer.may_see(j.owner)
+		   AND (j.claim IS NULL OR NOT defer.has_ended(j.id))
+		 GROUP BY j.function, defer.error_fingerprint(j.function, j.sqlstate, j.error)
+		HAVING pg_catalog.count(*) >= 10) e
+  LEFT JOIN defer.job l ON l.id = e.last_id
 UNION ALL
 SELECT 'warning', pg_catalog.format('jobs of %s wait for a rerun of one that has not succeeded: %s', h.function,
 		CASE pg_catalog.count(*) WHEN 10000 THEN '10000 or more' ELSE pg_catalog.count(*)::text END),

@@ -384,7 +384,8 @@ CREATE TABLE defer.failure (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX failure_line_idx ON defer.failure (line_id);
 CREATE INDEX failure_job_idx ON defer.failure (job_id);
-CREATE INDEX failure_open_idx ON defer.failure (failed_at) WHERE closed IS NULL;
+-- Read a function at a time, by defer.health
+CREATE INDEX failure_open_idx ON defer.failure (owner, (function COLLATE pg_catalog."C"), failed_at) WHERE closed IS NULL;
 COMMENT ON TABLE defer.failure IS 'jobs that have failed for good, and what was done about it; look at defer.failures instead';
 COMMENT ON COLUMN defer.failure.line_id IS 'the job, or the first one of its line of reruns';
 COMMENT ON COLUMN defer.failure.fingerprint IS 'what errors of the same function that are alike have in common: see defer.error_fingerprint()';
@@ -811,6 +812,7 @@ CREATE TABLE defer.alert (
 	recovered		boolean NOT NULL,
 	show_args		boolean NOT NULL,
 	schedules		boolean NOT NULL,
+	retries			integer,
 	backlog			interval,
 	workers			boolean NOT NULL,
 	last_sent_at	timestamptz,
@@ -821,6 +823,7 @@ CREATE TABLE defer.alert (
 );
 COMMENT ON TABLE defer.alert IS 'rules for alerts; look at defer.alerts instead';
 COMMENT ON COLUMN defer.alert.endpoint_owner IS 'owner of the endpoint when it was named: a role that takes the name later gets nothing';
+COMMENT ON COLUMN defer.alert.retries IS 'tells of jobs whose attempt of this number has failed and is not the last; NULL: does not';
 COMMENT ON COLUMN defer.alert.function IS 'signature, or defer.http and the like; NULL: all';
 
 -- Events of the next message: written in the transaction that ends a job, deleted in the
@@ -836,7 +839,7 @@ CREATE TABLE defer.alert_event (
 CREATE INDEX alert_event_idx ON defer.alert_event (alert_id, at);
 COMMENT ON TABLE defer.alert_event IS 'events that are in no message yet';
 COMMENT ON COLUMN defer.alert_event.kind IS
-	'final state as in defer.job_history, or k tick that did not run, b backlog, w no worker, r recovered';
+	'final state as in defer.job_history, or t retried, k tick that did not run, b backlog, w no worker, r recovered';
 
 CREATE TABLE defer.alert_failing (
 	alert_id	integer NOT NULL,

@@ -390,7 +390,7 @@ COMMENT ON VIEW defer.endpoints IS
 
 CREATE VIEW defer.alerts WITH (security_barrier) AS
 SELECT a.name, pg_catalog.pg_get_userbyid(a.owner) AS owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,
-	a.show_args, a.schedules, a.backlog, a.workers, a.created_at, a.last_sent_at,
+	a.show_args, a.schedules, a.backlog, a.workers, a.retries, a.created_at, a.last_sent_at,
 	(SELECT pg_catalog.count(*) FROM defer.alert_event e WHERE e.alert_id = a.id) AS unsent,
 	ARRAY(SELECT DISTINCT f.subject FROM defer.alert_failing f WHERE f.alert_id = a.id ORDER BY f.subject) AS failing
   FROM defer.alert a

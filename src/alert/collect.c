@@ -127,8 +127,8 @@ read_samples(const AlertRule *rule)
 	List	   *list = NIL;
 	uint64		n;
 
-	n = own_sql_run("SELECT v.job_id, v.kind, v.subject, pg_catalog.left(h.args::pg_catalog.text, 1000), h.error,"
-					" h.sqlstate, h.attempt,"
+	n = own_sql_run("SELECT v.job_id, v.kind, v.subject, pg_catalog.left(COALESCE(h.args, w.args)::pg_catalog.text, 1000),"
+					" COALESCE(h.error, w.error), COALESCE(h.sqlstate, w.sqlstate), COALESCE(h.attempt, w.attempt),"
 					" EXTRACT(epoch FROM (h.finished_at OPERATOR(pg_catalog.-) h.started_at))::pg_catalog.float8"
 					" FROM (SELECT e.job_id, e.kind, e.subject, e.at FROM defer.alert_event e"
 					"  WHERE e.alert_id OPERATOR(pg_catalog.=) $1 AND e.job_id IS NOT NULL"
@@ -136,7 +136,8 @@ read_samples(const AlertRule *rule)
 					" LEFT JOIN LATERAL (SELECT j.* FROM defer.job_history j WHERE j.id OPERATOR(pg_catalog.=) v.job_id"
 					"  AND j.finished_at OPERATOR(pg_catalog.>=) (v.at OPERATOR(pg_catalog.-) '1 hour'::pg_catalog.interval)"
 					"  AND j.finished_at OPERATOR(pg_catalog.<=) (v.at OPERATOR(pg_catalog.+) '1 hour'::pg_catalog.interval)) h"
-					" ON true ORDER BY v.at, v.job_id",
+					" ON true LEFT JOIN defer.job w ON w.id OPERATOR(pg_catalog.=) v.job_id"
+					" AND v.kind OPERATOR(pg_catalog.=) 't' ORDER BY v.at, v.job_id",
 					1, &type, &id, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)
 	{

@@ -56,6 +56,8 @@ kind_words(char kind)
 			return "was discarded";
 		case EVENT_SKIPPED:
 			return "did not run on schedule";
+		case EVENT_RETRIED:
+			return "is being retried";
 		default:
 			return "";
 	}
@@ -65,7 +67,8 @@ static const char *
 kind_words_many(char kind)
 {
 	return kind == STATE_CANCELLED ? "were cancelled" :
-		kind == STATE_DISCARDED ? "were discarded" : kind_words(kind);
+		kind == STATE_DISCARDED ? "were discarded" :
+		kind == EVENT_RETRIED ? "are being retried" : kind_words(kind);
 }
 
 static const char *
@@ -75,6 +78,8 @@ kind_name(char kind)
 	{
 		case EVENT_SKIPPED:
 			return "skipped";
+		case EVENT_RETRIED:
+			return "retried";
 		case EVENT_BACKLOG:
 			return "backlog";
 		case EVENT_WORKERS:

@@ -155,5 +155,9 @@ job_attempt_end(const Job *job, int32 attempt, TimestampTz started_at, const cha
 				const ErrorData *error, TimestampTz retry_at)
 {
 	attempt_insert(job, attempt, started_at, outcome, error, retry_at);
+	if (retry_at != NO_TIME && (strcmp(outcome, "failed") == 0 || strcmp(outcome, "timed_out") == 0 ||
+								strcmp(outcome, "crashed") == 0) &&
+		alert_event_wanted(EVENT_RETRIED))
+		alert_event_record_retry(job, attempt, error->message != NULL ? error->message : outcome);
 	statistics_attempt_ended(job, outcome);
 }

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -26,6 +27,9 @@
 #include "table/alert_event.h"
 #include "table/alert_rules.h"
 #include "table/direct_insert.h"
+
+/* Length of the error of a retried job (bytes) */
+#define MESSAGE_MAX	300
 
 /* Columns of defer.alert_event */
 enum
@@ -171,6 +175,36 @@ alert_event_record(const Job *job, char state, TimestampTz started_at)
 				record_success(rule, subject, job->id);
 			else if (kind != '\0')
 				mark_failing(rule, subject);
+		}
+	}
+}
+
+void
+alert_event_record_retry(const Job *job, int32 attempt, const char *error)
+{
+	char	   *function;
+	const char *subject;
+	char	   *message;
+	ListCell   *owner_cell;
+	ListCell   *cell;
+
+	if (is_alert(job))
+		return;
+	function = text_to_cstring(job->function);
+	subject = subject_of(job, function);
+	message = pnstrdup(error, pg_mbcliplen(error, strlen(error), MESSAGE_MAX));
+	foreach(owner_cell, alert_owners_who_see(job->owner))
+	{
+		AlertOwner *group = lfirst(owner_cell);
+
+		foreach(cell, group->rules)
+		{
+			AlertRule  *rule = lfirst(cell);
+
+			if (rule->retries != attempt || !is_about(rule, function))
+				continue;
+			alert_event_insert(rule->id, EVENT_RETRIED, subject, job->id, message);
+			mark_failing(rule, subject);
 		}
 	}
 }

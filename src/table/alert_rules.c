@@ -38,7 +38,7 @@
 enum
 {
 	AL_ID = 1, AL_NAME, AL_OWNER, AL_ENDPOINT, AL_RECIPIENTS, AL_FUNCTION, AL_STATES,
-	AL_GROUP_WINDOW, AL_RECOVERED, AL_SHOW_ARGS, AL_SCHEDULES
+	AL_GROUP_WINDOW, AL_RECOVERED, AL_SHOW_ARGS, AL_SCHEDULES, AL_RETRIES
 };
 
 static const char *const rule_columns[] = {
@@ -53,6 +53,7 @@ static const char *const rule_columns[] = {
 	[AL_RECOVERED - 1] = "recovered",
 	[AL_SHOW_ARGS - 1] = "show_args",
 	[AL_SCHEDULES - 1] = "schedules",
+	[AL_RETRIES - 1] = "retries",
 };
 
 /* Of defer.alert_failing */
@@ -104,6 +105,8 @@ alert_state_bit(char state)
 			return 4;
 		case STATE_DISCARDED:
 			return 8;
+		case EVENT_RETRIED:
+			return 16;
 	}
 	return 0;
 }
@@ -316,8 +319,12 @@ add_rule(HeapTuple tuple, TupleDesc desc)
 	rule->states = Max(alert_states_of_array(heap_getattr(tuple, AL_STATES, desc, &isnull)), 0);
 	rule->recovered = DatumGetBool(heap_getattr(tuple, AL_RECOVERED, desc, &isnull));
 	rule->schedules = DatumGetBool(heap_getattr(tuple, AL_SCHEDULES, desc, &isnull));
+	value = heap_getattr(tuple, AL_RETRIES, desc, &isnull);
+	rule->retries = isnull ? 0 : DatumGetInt32(value);
 	group->rules = lappend(group->rules, rule);
 	group->wanted |= rule->states;
+	if (rule->retries > 0)
+		group->wanted |= alert_state_bit(EVENT_RETRIED);
 	if (rule->schedules)
 		group->wanted |= alert_state_bit(STATE_FAILED) | alert_state_bit(STATE_CANCELLED) |
 			alert_state_bit(STATE_DISCARDED);

@@ -29,6 +29,7 @@ typedef struct AlertRule
 	int			states;			/* bits: see alert_state_bit() */
 	bool		schedules;
 	bool		recovered;
+	int32		retries;		/* the attempt that is told of; 0: none */
 	char	   *function;		/* NULL: all */
 } AlertRule;
 

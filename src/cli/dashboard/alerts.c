@@ -25,7 +25,8 @@ page_alerts(Page *page)
 		" CASE WHEN a.function IS NOT NULL THEN 'of ' || a.function END,"
 		" CASE WHEN a.recovered THEN 'recovered' END, CASE WHEN a.schedules THEN 'schedules' END,"
 		" CASE WHEN a.backlog IS NOT NULL THEN 'backlog over ' || a.backlog END,"
-		" CASE WHEN a.workers THEN 'workers' END) AS about,"
+		" CASE WHEN a.workers THEN 'workers' END,"
+		" CASE WHEN a.retries IS NOT NULL THEN 'retries after attempt ' || a.retries END) AS about,"
 		" COALESCE(a.endpoint, pg_catalog.array_to_string(a.recipients, ', ')) AS target, a.group_window"
 		" FROM defer.alerts a ORDER BY a.name, a.owner::text LIMIT 200";
 	static const char *const titles[] = {

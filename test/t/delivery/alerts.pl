@@ -260,5 +260,45 @@ until_ok($node, q{SELECT count(*) = 101 FROM defer.jobs WHERE metadata ->> 'aler
 	OR (metadata ->> 'alert' = 'ben' AND args ->> 'body' LIKE '%succeeded%')}, 'two roles: each success is told, too, once for each alert');
 ok($node->wait_for_log(qr/conditions of alert "ann\d+" could not be checked: not this one/), 'two roles: the log says which could not be checked');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.alerts WHERE owner = 'ann' AND failing <> '{}'}), '0', 'two roles: nothing is recorded of those');
+
+# Retries are told before they are used up, once for each job, to those who may see it; and
+# that they are over
+$node->safe_psql('postgres', qq{
+CREATE TABLE mended (); GRANT SELECT ON mended TO public;
+CREATE FUNCTION shaky() RETURNS integer LANGUAGE plpgsql AS
+  'BEGIN IF NOT EXISTS (SELECT FROM mended) THEN RAISE EXCEPTION ''no route to host''; END IF; RETURN 1; END';
+CREATE FUNCTION steady() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+SELECT defer.configure('shaky', max_attempts => 1000, initial_interval => '100 ms', multiplier => 1);
+CREATE ROLE one LOGIN; CREATE ROLE two LOGIN;
+GRANT USAGE ON SCHEMA defer TO one, two;
+GRANT EXECUTE ON FUNCTION defer.http, defer.alert TO one, two;
+SELECT defer.endpoint(e, 'http', '@{[ $http->url('/record') ]}?' || e), defer.grant_endpoint(e, e) FROM unnest('{one,two}'::text[]) e;
+SET ROLE one;
+SELECT defer.alert('retries', 'one', on_states => '{}', retries => 2, group_window => '1 s');
+SELECT count(defer.enqueue('shaky')) FROM generate_series(1, 30);
+SELECT defer.enqueue('steady');
+SET ROLE two;
+SELECT defer.alert('retries', 'two', on_states => '{}', retries => 3, group_window => '1 s');
+SELECT count(defer.enqueue('shaky')) FROM generate_series(1, 5)});
+until_ok($node, q{SELECT bool_and(EXISTS (SELECT FROM defer.jobs j WHERE j.owner = a.owner AND j.function LIKE '%shaky%' AND j.attempt >= 5)
+	AND a.unsent = 0) FROM defer.alerts a WHERE name = 'retries'}, 'retries: they are told while the jobs are retried');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT failing::text, ' ') FROM defer.alerts WHERE name = 'retries'}), '{public.shaky()}', 'retries: the function is failing');
+$node->safe_psql('postgres', 'INSERT INTO mended DEFAULT VALUES');
+until_ok($node, q{SELECT bool_and(failing = '{}' AND unsent = 0) FROM defer.alerts WHERE name = 'retries'}, 'retries: over');
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.live_jobs WHERE owner IN ('one', 'two'))}, 'retries: all messages are sent');
+for my $case ([ one => 30, 2 ], [ two => 5, 3 ])
+{
+	my ($role, $jobs, $attempt) = @$case;
+	my (@firing, @over);
+
+	push @{ $_->{status} eq 'firing' ? \@firing : \@over }, $_ for messages($role);
+	my $sum = 0;
+	$sum += $_->{count} for map { @{ $_->{events} } } @firing;
+	is($sum, $jobs, "retries of $role: each job once, and none of another role");
+	is_deeply([ map { "$_->{subject} $_->{event}: $_->{message}" } @{ $firing[0]{events} } ], ['public.shaky() retried: no route to host'], "retries of $role: what and why");
+	like($firing[0]{text}, qr/^(?:\d+ jobs are|a job is) being retried in database postgres$/, "retries of $role: the headline");
+	cmp_ok($firing[0]{samples}[0]{attempts} // $attempt, '>=', $attempt, "retries of $role: from the attempt on that it names");
+	is($over[0]{events}[0]{subject}, 'public.shaky()', "retries of $role: the recovery");
+}
 $node->stop;
 done_testing();

@@ -149,5 +149,33 @@ $node->safe_psql('postgres', q{
 until_ok($node, q{SELECT count(*) = 0 FROM defer.job_rollup WHERE function = 'public.bad()'}, 'retention');
 isnt($node->safe_psql('postgres', 'SELECT count(*) FROM defer.job_rollup'), '0', 'the others stay');
 
+# defer.health does not read all open failures, and what one role has hides nothing of others
+$node->safe_psql('postgres', q{
+	SET session_replication_role = replica;
+	INSERT INTO defer.failure (line_id, job_id, owner, function, fingerprint, failed_at)
+	SELECT i, i, CASE i % 2 WHEN 0 THEN 'ann' ELSE 'bob' END::regrole, 'public.f' || i % 7 || '()', (i % 50)::text, now() - i * interval '0.2 s'
+	  FROM generate_series(1, 200000) i
+	UNION ALL
+	SELECT i, i, 'ann'::regrole, 'public.a' || to_char(i, 'FM000') || '()', i::text, now() - interval '1 minute' FROM generate_series(1, 150) i
+	UNION ALL
+	SELECT i, i, 'bob'::regrole, 'public.old()', i::text, now() - interval '2 days' FROM generate_series(1, 10) i
+	UNION ALL
+	SELECT 1, 1, 'bob'::regrole, 'public.z()', '0', now();
+	VACUUM ANALYZE defer.failure});
+my $plan = $node->safe_psql('postgres', 'EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, COSTS OFF) SELECT * FROM defer.health');
+my ($hit) = $plan =~ /^  Buffers: shared hit=(\d+)/m;
+my ($read) = $plan =~ /^  Buffers: shared .*?read=(\d+)/m;
+# all of them are some 4,000 pages
+cmp_ok($hit + ($read // 0), '<', 2500, 'health of 200,000 open failures') or diag $plan;
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE finding ~ '^1 job of public.a\d+\(\) failed'),
+	count(*) FILTER (WHERE finding ~ '^1000 jobs or more of public.f\d\(\) failed'), count(*) FILTER (WHERE finding ~ '^1 job of public.z\(\) failed'),
+	count(*) FILTER (WHERE finding ~ 'public.old') FROM defer.health}), '100|7|1|0', 'health: of each role up to 100 functions, what failed during the last day');
+is($node->safe_psql('postgres', q{SET ROLE bob; SELECT count(*) FILTER (WHERE finding ~ 'public.a'), count(*) FILTER (WHERE finding ~ 'public.[fz]')
+	FROM defer.health}), '0|8', 'health: of the roles that one may see');
+$node->safe_psql('postgres', q{
+	SET session_replication_role = replica;
+	UPDATE defer.failure SET closed = 'a'});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health WHERE finding LIKE '%for good%'}), '0', 'health: nothing of what was dealt with');
+
 $node->stop;
 done_testing();
