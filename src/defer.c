@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "base/call_hint.h"
 #include "base/citus.h"
 #include "base/compat.h"
 #include "base/guc.h"
@@ -74,6 +75,7 @@ _PG_init(void)
 
 	guc_define();
 	citus_init();
+	call_hint_init();
 	xact_notify_init();
 	statistics_init();
 	job_table_init();

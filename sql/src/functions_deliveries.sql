@@ -11,8 +11,8 @@
 CREATE FUNCTION defer.endpoint(name text, kind text, url text DEFAULT NULL, headers jsonb DEFAULT NULL,
 							   username text DEFAULT NULL, password text DEFAULT NULL,
 							   secret text DEFAULT NULL, sender text DEFAULT NULL,
-							   concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
-							   rate_burst integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+							   concurrency bigint DEFAULT NULL, rate text DEFAULT NULL,
+							   rate_burst bigint DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_endpoint';
 COMMENT ON FUNCTION defer.endpoint IS
 	'makes an endpoint, an address with its credentials, or changes the one of yours of that name: what is given; NULL leaves as is. kind: http, slack or email. url: http(s)://, of a Slack webhook, or smtp(s)://. headers, username and password (HTTP: Basic), secret (HTTP: requests are signed with it as Standard Webhooks has it), sender (e-mail: From). concurrency: deliveries to it under way at the same time, of all roles; rate: deliveries to it that begin, such as 100/minute or none, with rate_burst at once; reset takes these three back, but for those that are given. Jobs carry the name only, and nobody can read the rest back. Takes effect when you commit';

@@ -93,3 +93,7 @@ CREATE FUNCTION defer.when_done(function text, args jsonb DEFAULT NULL, on_state
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_when_done';
 COMMENT ON FUNCTION defer.when_done IS
 	'enqueues a job of the function that begins when a job and its batch, all jobs that it enqueues, have ended, and returns its id. of: that job; NULL: the one that this is called in. Each call enqueues one. on_states: the states, of succeeded, failed, cancelled and discarded, of that job, not of its batch, in which it runs; in others it is cancelled; NULL: all. deep: the jobs that the jobs of the batch enqueue belong to it, and so on. Retries are the same job; reruns, runs of schedules and jobs of defer.when_done() do not belong to a batch. Inside it defer.batch() has the counts. Called inside the job, it holds if that job''s transaction commits. A job of another session must not have begun, and does not begin before you commit, or must have ended; with deep it must not have begun. Errors: as of defer.enqueue(); no such job of yours; it is running; a state is unknown; outside a job without of; with deep, if the job has enqueued others or ended; deep is not as in an earlier call for that job';
+CREATE FUNCTION defer.when_done(function varchar, args json, on_states text[] DEFAULT NULL,
+								of bigint DEFAULT NULL, deep boolean DEFAULT false) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_when_done_json';
+COMMENT ON FUNCTION defer.when_done(varchar, json, text[], bigint, boolean) IS 'the same with args as json';

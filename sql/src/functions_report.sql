@@ -106,11 +106,11 @@ CREATE FUNCTION defer.find_jobs(states text[] DEFAULT NULL, function text DEFAUL
 								parent_id bigint DEFAULT NULL, schedule_id bigint DEFAULT NULL,
 								metadata jsonb DEFAULT NULL, error text DEFAULT NULL,
 								since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
-								before bigint DEFAULT NULL, n integer DEFAULT 50,
+								before bigint DEFAULT NULL, n bigint DEFAULT 50,
 								group_key text DEFAULT NULL, fingerprint text DEFAULT NULL,
 								args jsonb DEFAULT NULL, key text DEFAULT NULL, owner text DEFAULT NULL) RETURNS SETOF bigint
 	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 50 AS 'MODULE_PATHNAME', 'defer_find_jobs';
-COMMENT ON FUNCTION defer.find_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, integer, text, text, jsonb, text, text) IS
+COMMENT ON FUNCTION defer.find_jobs(text[], text, text, bigint, bigint, jsonb, text, timestamptz, timestamptz, bigint, bigint, text, text, jsonb, text, text) IS
 	'ids of the newest n (0 to 10000) jobs you may see that are like that, the newest first; before: with smaller ids than that, the next page. function: a signature as in defer.jobs. metadata, args: contain that, or, of a number or a string, one of the arguments is that. key, owner: have that key, belong to the role of that name. error: has that text in it, or that SQLSTATE. fingerprint: has an error of that fingerprint, see defer.errors. since, until: finished at or after and before, or, if unfinished, enqueued. Quick with a long history unless metadata, args, key, owner, queue, group_key or a time alone leave few jobs of many. Errors: no such state, n out of range';
 
 CREATE FUNCTION defer.error_pattern(error text) RETURNS text

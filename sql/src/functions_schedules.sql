@@ -7,55 +7,55 @@ CREATE FUNCTION defer.cron(function text, schedule text, name text DEFAULT NULL,
 						timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
 						catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
 						jitter interval DEFAULT '0', active boolean DEFAULT NULL,
-						queue text DEFAULT NULL, priority integer DEFAULT NULL,
+						queue text DEFAULT NULL, priority bigint DEFAULT NULL,
 						allow_direct boolean DEFAULT false,
 						group_key text DEFAULT NULL,
 						starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-						max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+						max_runs bigint DEFAULT NULL, pause_after_failures bigint DEFAULT NULL,
 						when_done text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron';
-COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, timestamptz, timestamptz, integer, integer, text) IS
+COMMENT ON FUNCTION defer.cron(text, text, text, text, text, text, interval, interval, boolean, text, bigint, boolean, text, timestamptz, timestamptz, bigint, bigint, text) IS
 	'makes a schedule of a function without parameters, or changes the one of yours that has that name (NULL: the function''s), and returns its id. schedule: five fields as in cron(8), six with seconds in front, @daily and the like, or every <interval>. timezone: IANA name. overlap, when the last run has not ended: skip, queue, allow or replace. catch_up, after down-time: none, one or all of the ticks missed, no further back than catch_up_window. jitter: its runs begin up to so much later, at most a day, each by the same time, which the server chooses. active: NULL leaves a schedule that is there as it is, and a new one is active. queue, priority: NULL as the function''s settings say. group_key: group of its jobs. allow_direct: the function may also be called and enqueued. starts_at, ends_at: no times of the schedule before the one, nor at the other or later; NULL or infinite: no bound. max_runs: it is paused when so many of its times have started a run; NULL or 0: no bound. pause_after_failures: it is paused when so many of its runs in a row have failed; NULL or 0: never. when_done: a function without parameters that is run as by defer.when_done() after each run. A NOTICE says in English when it fires. Errors: the function is not there, has parameters or may not be executed by you; schedule, zone, queue or another value is not valid. Takes effect when you commit';
 
 CREATE FUNCTION defer.cron_command(name text, schedule text, sql text,
 								timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
 								catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
 								jitter interval DEFAULT '0', active boolean DEFAULT NULL,
-								queue text DEFAULT NULL, priority integer DEFAULT NULL,
+								queue text DEFAULT NULL, priority bigint DEFAULT NULL,
 								group_key text DEFAULT NULL,
 								starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-								max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+								max_runs bigint DEFAULT NULL, pause_after_failures bigint DEFAULT NULL,
 						when_done text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron_command';
-COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, integer, text, timestamptz, timestamptz, integer, integer, text) IS
+COMMENT ON FUNCTION defer.cron_command(text, text, text, text, text, text, interval, interval, boolean, text, bigint, text, timestamptz, timestamptz, bigint, bigint, text) IS
 	'makes or changes a schedule of yours that runs one SQL statement as defer.command() does, and returns its id. Options and errors as of defer.cron(). Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
 								 overlap text DEFAULT NULL, catch_up text DEFAULT NULL,
 								 catch_up_window interval DEFAULT NULL, jitter interval DEFAULT NULL,
 								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
-								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
+								 priority bigint DEFAULT NULL, allow_direct boolean DEFAULT NULL,
 								 function text DEFAULT NULL, sql text DEFAULT NULL,
 								 group_key text DEFAULT NULL,
 								 starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+								 max_runs bigint DEFAULT NULL, pause_after_failures bigint DEFAULT NULL,
 						when_done text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron';
-COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer, text) IS
+COMMENT ON FUNCTION defer.alter_cron(text, text, text, text, text, interval, interval, boolean, text, bigint, boolean, text, text, text, timestamptz, timestamptz, bigint, bigint, text) IS
 	'changes what is given of a schedule, yours or of a role that you are a member of; NULL leaves as is. Options and errors as of defer.cron(); function, or sql, changes what it runs, which only roles that may SET ROLE to its owner can. starts_at => ''-infinity'', ends_at => ''infinity'', max_runs => 0, pause_after_failures => 0 and when_done => '''' remove them. Jobs already enqueued are not affected. Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(id bigint, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
 								 overlap text DEFAULT NULL, catch_up text DEFAULT NULL,
 								 catch_up_window interval DEFAULT NULL, jitter interval DEFAULT NULL,
 								 active boolean DEFAULT NULL, queue text DEFAULT NULL,
-								 priority integer DEFAULT NULL, allow_direct boolean DEFAULT NULL,
+								 priority bigint DEFAULT NULL, allow_direct boolean DEFAULT NULL,
 								 function text DEFAULT NULL, sql text DEFAULT NULL,
 								 group_key text DEFAULT NULL,
 								 starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-								 max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+								 max_runs bigint DEFAULT NULL, pause_after_failures bigint DEFAULT NULL,
 						when_done text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_cron_by_id';
-COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, integer, boolean, text, text, text, timestamptz, timestamptz, integer, integer, text) IS
+COMMENT ON FUNCTION defer.alter_cron(bigint, text, text, text, text, interval, interval, boolean, text, bigint, boolean, text, text, text, timestamptz, timestamptz, bigint, bigint, text) IS
 	'changes the schedule with an id (see defer.schedules), whatever its name; else as defer.alter_cron() by name';
 
 CREATE FUNCTION defer.pause_cron(name text, reason text DEFAULT NULL) RETURNS void
@@ -89,17 +89,17 @@ COMMENT ON FUNCTION defer.unschedule(bigint) IS
 	'removes the schedule with an id (see defer.schedules), whatever its name; else as defer.unschedule() by name';
 
 CREATE FUNCTION defer.backfill(name text, since timestamptz, until timestamptz, overlap text DEFAULT 'queue',
-							   rate text DEFAULT NULL, priority integer DEFAULT NULL,
+							   rate text DEFAULT NULL, priority bigint DEFAULT NULL,
 							   dry_run boolean DEFAULT false) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_backfill';
-COMMENT ON FUNCTION defer.backfill(text, timestamptz, timestamptz, text, text, integer, boolean) IS
+COMMENT ON FUNCTION defer.backfill(text, timestamptz, timestamptz, text, text, bigint, boolean) IS
 	'has a schedule run for its times from since on and before until, which is not in the future, by the schedule as it is now and without jitter, and returns how many runs there will be. Times that have a run in defer.jobs are left out, so no further back than defer.retention tells; times at which it was skipped or missed are not. overlap: queue, one after the other and when no run of the schedule is unfinished, or allow, up to 100 at a time. rate, such as 10/minute: the runs become due no more often, evenly spaced; NULL without limit. The schedule itself goes on as ever, and the runs are its owner''s jobs, enqueued some at a time after you commit: see defer.backfills and defer.cancel_backfill(). priority: NULL as of the schedule. dry_run only counts. Errors: no such schedule that you may manage; since is not before until, or one of them is not valid; more than 100000 times; the owner has 10 backfills in progress';
 
 CREATE FUNCTION defer.backfill(id bigint, since timestamptz, until timestamptz, overlap text DEFAULT 'queue',
-							   rate text DEFAULT NULL, priority integer DEFAULT NULL,
+							   rate text DEFAULT NULL, priority bigint DEFAULT NULL,
 							   dry_run boolean DEFAULT false) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_backfill_by_id';
-COMMENT ON FUNCTION defer.backfill(bigint, timestamptz, timestamptz, text, text, integer, boolean) IS
+COMMENT ON FUNCTION defer.backfill(bigint, timestamptz, timestamptz, text, text, bigint, boolean) IS
 	'has the schedule with an id (see defer.schedules) run for times that are past; else as defer.backfill() by name';
 
 CREATE FUNCTION defer.cancel_backfill(id bigint) RETURNS boolean
@@ -127,17 +127,17 @@ COMMENT ON FUNCTION defer.import_pg_cron(boolean) IS
 	'makes a schedule of each job of pg_cron in this database: your own, as a superuser all. One that was imported before is changed in place, and stays active or not. What is imported is what pg_cron runs; note says where that is not what the text says, and how to get what was meant, or why a job was not imported, which never stops the others. deactivate: switch the jobs off in pg_cron; with false they go on there, and new schedules are not active here. Errors: pg_cron is not installed here, or you may not read its jobs or switch them off. Takes effect when you commit';
 
 CREATE FUNCTION defer.cron_next(schedule text, timezone text DEFAULT 'UTC',
-								after timestamptz DEFAULT pg_catalog.now(), n integer DEFAULT 5)
+								after timestamptz DEFAULT pg_catalog.now(), n bigint DEFAULT 5)
 	RETURNS SETOF timestamptz
 	LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'defer_cron_next';
-COMMENT ON FUNCTION defer.cron_next(text, text, timestamptz, integer) IS
+COMMENT ON FUNCTION defer.cron_next(text, text, timestamptz, bigint) IS
 	'the next n (0 to 100000) times of a schedule after an instant, without jitter; less if it fires no more before the year 10000. Errors: schedule or zone is not valid';
 
 CREATE FUNCTION defer.cron_previous(schedule text, timezone text DEFAULT 'UTC',
-									before timestamptz DEFAULT pg_catalog.now(), n integer DEFAULT 5)
+									before timestamptz DEFAULT pg_catalog.now(), n bigint DEFAULT 5)
 	RETURNS SETOF timestamptz
 	LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'defer_cron_previous';
-COMMENT ON FUNCTION defer.cron_previous(text, text, timestamptz, integer) IS
+COMMENT ON FUNCTION defer.cron_previous(text, text, timestamptz, bigint) IS
 	'the last n (0 to 100000) times of a schedule before an instant, without jitter, the latest first; less if it did not fire before in the years from 1 on. Errors: schedule or zone is not valid';
 
 CREATE FUNCTION defer.cron_describe(schedule text) RETURNS text

@@ -3,15 +3,15 @@
  *		Settings of functions and queues.
  */
 
-CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority integer DEFAULT NULL,
-								max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority bigint DEFAULT NULL,
+								max_attempts bigint DEFAULT NULL, initial_interval interval DEFAULT NULL,
 								multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-								randomization double precision DEFAULT NULL, concurrency integer DEFAULT NULL,
+								randomization double precision DEFAULT NULL, concurrency bigint DEFAULT NULL,
 								at_limit text DEFAULT NULL, max_duration interval DEFAULT NULL,
 								discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
-								group_concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
-								rate_burst integer DEFAULT NULL, group_rate text DEFAULT NULL,
-								group_rate_burst integer DEFAULT NULL, group_order text DEFAULT NULL,
+								group_concurrency bigint DEFAULT NULL, rate text DEFAULT NULL,
+								rate_burst bigint DEFAULT NULL, group_rate text DEFAULT NULL,
+								group_rate_burst bigint DEFAULT NULL, group_order text DEFAULT NULL,
 								on_group_failure text DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
 COMMENT ON FUNCTION defer.configure IS
@@ -27,33 +27,33 @@ CREATE FUNCTION defer.resume(function text) RETURNS void
 COMMENT ON FUNCTION defer.resume(text) IS
 	'lets the jobs of a function that you own go on after defer.pause(), when you commit; no error if it is not paused';
 
-CREATE FUNCTION defer.create_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
-								   max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+CREATE FUNCTION defer.create_queue(name text, concurrency bigint DEFAULT NULL, priority bigint DEFAULT NULL,
+								   max_attempts bigint DEFAULT NULL, initial_interval interval DEFAULT NULL,
 								   multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
 								   randomization double precision DEFAULT NULL,
 								   max_duration interval DEFAULT NULL,
 								   discard_after interval DEFAULT NULL,
 								   group_by text DEFAULT NULL,
-								   group_concurrency integer DEFAULT NULL,
-								   rate text DEFAULT NULL, rate_burst integer DEFAULT NULL,
-								   group_rate text DEFAULT NULL, group_rate_burst integer DEFAULT NULL,
+								   group_concurrency bigint DEFAULT NULL,
+								   rate text DEFAULT NULL, rate_burst bigint DEFAULT NULL,
+								   group_rate text DEFAULT NULL, group_rate_burst bigint DEFAULT NULL,
 								   group_order text DEFAULT NULL, on_group_failure text DEFAULT NULL,
-								   reserved integer DEFAULT NULL) RETURNS void
+								   reserved bigint DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
 COMMENT ON FUNCTION defer.create_queue IS
 	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. reserved: so many of defer.max_workers are kept for its jobs; only for superusers. Error if there is a queue of that name. Takes effect when you commit';
 
-CREATE FUNCTION defer.alter_queue(name text, concurrency integer DEFAULT NULL, priority integer DEFAULT NULL,
-								  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+CREATE FUNCTION defer.alter_queue(name text, concurrency bigint DEFAULT NULL, priority bigint DEFAULT NULL,
+								  max_attempts bigint DEFAULT NULL, initial_interval interval DEFAULT NULL,
 								  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
 								  randomization double precision DEFAULT NULL,
 								  max_duration interval DEFAULT NULL,
 								  discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
-								  group_concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
-								  rate_burst integer DEFAULT NULL, group_rate text DEFAULT NULL,
-								  group_rate_burst integer DEFAULT NULL,
+								  group_concurrency bigint DEFAULT NULL, rate text DEFAULT NULL,
+								  rate_burst bigint DEFAULT NULL, group_rate text DEFAULT NULL,
+								  group_rate_burst bigint DEFAULT NULL,
 								  group_order text DEFAULT NULL, on_group_failure text DEFAULT NULL,
-								  reserved integer DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								  reserved bigint DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
 COMMENT ON FUNCTION defer.alter_queue IS
 	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';

@@ -79,10 +79,16 @@ CREATE FUNCTION defer.emit(event text, payload jsonb DEFAULT NULL, of text DEFAU
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_emit';
 COMMENT ON FUNCTION defer.emit(text, jsonb, text) IS
 	'an event of yours, or of the role "of" where that has granted it: steps that wait for it go on, and those that come to it within defer.event_retention do not wait, when you have committed. The first of a name counts: false, and nothing is done, if there is one. Waits for a transaction that has emitted the same event and is not committed. The name has 1 to 200 bytes. Error if you have no right to it, or the payload is larger than defer.max_payload';
+CREATE FUNCTION defer.emit(event varchar, payload json, of text DEFAULT NULL) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_emit_json';
+COMMENT ON FUNCTION defer.emit(varchar, json, text) IS 'the same with the payload as json';
 CREATE FUNCTION defer.signal(job_id bigint, name text, payload jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_signal';
 COMMENT ON FUNCTION defer.signal(bigint, text, jsonb) IS
 	'a signal to a job that you may manage: one defer.wait_event() of that name consumes it, now or later, and the next one the next signal, when you have committed. Error if there is no such job, if it has ended, or if the payload is larger than defer.max_payload';
+CREATE FUNCTION defer.signal(job_id bigint, name varchar, payload json) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_signal_json';
+COMMENT ON FUNCTION defer.signal(bigint, varchar, json) IS 'the same with the payload as json';
 CREATE FUNCTION defer.grant_event(prefix text, role text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_grant_event';
 COMMENT ON FUNCTION defer.grant_event(text, text) IS

@@ -3,15 +3,15 @@
  *		Tasks, and the calls of workers outside of the server.
  */
 
-CREATE FUNCTION defer.create_task(name text, queue text DEFAULT NULL, priority integer DEFAULT NULL,
-								  max_attempts integer DEFAULT NULL, initial_interval interval DEFAULT NULL,
+CREATE FUNCTION defer.create_task(name text, queue text DEFAULT NULL, priority bigint DEFAULT NULL,
+								  max_attempts bigint DEFAULT NULL, initial_interval interval DEFAULT NULL,
 								  multiplier double precision DEFAULT NULL, max_interval interval DEFAULT NULL,
-								  randomization double precision DEFAULT NULL, concurrency integer DEFAULT NULL,
+								  randomization double precision DEFAULT NULL, concurrency bigint DEFAULT NULL,
 								  at_limit text DEFAULT NULL, max_duration interval DEFAULT NULL,
 								  discard_after interval DEFAULT NULL, group_by text DEFAULT NULL,
-								  group_concurrency integer DEFAULT NULL, rate text DEFAULT NULL,
-								  rate_burst integer DEFAULT NULL, group_rate text DEFAULT NULL,
-								  group_rate_burst integer DEFAULT NULL, group_order text DEFAULT NULL,
+								  group_concurrency bigint DEFAULT NULL, rate text DEFAULT NULL,
+								  rate_burst bigint DEFAULT NULL, group_rate text DEFAULT NULL,
+								  group_rate_burst bigint DEFAULT NULL, group_order text DEFAULT NULL,
 								  on_group_failure text DEFAULT NULL, schema jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_task';
 COMMENT ON FUNCTION defer.create_task IS
@@ -47,7 +47,7 @@ CREATE FUNCTION defer.revoke_tasks(role text) RETURNS void
 COMMENT ON FUNCTION defer.revoke_tasks(text) IS
 	'takes back what defer.grant_tasks() gave; tasks that the role has made stay. No error if there is nothing to take. Takes effect when you commit';
 
-CREATE FUNCTION defer.take(tasks text[] DEFAULT NULL, queues text[] DEFAULT NULL, n integer DEFAULT 1,
+CREATE FUNCTION defer.take(tasks text[] DEFAULT NULL, queues text[] DEFAULT NULL, n bigint DEFAULT 1,
 						   lease interval DEFAULT '5 minutes', worker text DEFAULT NULL,
 						   OUT id bigint, OUT token uuid, OUT task text, OUT args jsonb, OUT attempt integer,
 						   OUT max_attempts integer, OUT metadata jsonb, OUT group_key text,

@@ -7,6 +7,9 @@ CREATE FUNCTION defer.workflow(name text, steps jsonb, args jsonb DEFAULT NULL, 
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_workflow';
 COMMENT ON FUNCTION defer.workflow(text, jsonb, jsonb, text) IS
 	'starts a workflow of the current role when you commit, and returns its id, which is that of a job: it ends when all of its steps have ended, and can be awaited, cancelled, and named in after. steps: an array of objects with name, one of function, http and email (an object with the parameters of defer.http() or defer.email()), command (a statement) and workflow (steps) and, if wanted, args, after (names of steps; ids of other jobs), if, on_failure and options of defer.enqueue(). {"$input": "step.path"} in args stands for that part of the result of an earlier step, and {"$input": "args.path"} for one of args; in http and email, too. for_each: an array, or such an object: a job for each element, which is {"$input": "item"}; the step ends when they have, and their results in order are its result. if: such an object, which may have "equals" or "differs", too: where it does not hold the step is skipped. on_failure: fail (the default), skip or run. key: while a workflow of yours with that key is unfinished its id is returned, and nothing is started. All is checked before anything is written. Errors name the step: as of defer.enqueue(); no name, two of a name, an unknown name, a circle, an unknown field';
+CREATE FUNCTION defer.workflow(name varchar, steps json, args json DEFAULT NULL, key text DEFAULT NULL) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_workflow_json';
+COMMENT ON FUNCTION defer.workflow(varchar, json, json, text) IS 'the same with steps and args as json';
 
 CREATE FUNCTION defer.cancel_workflow(id bigint) RETURNS boolean
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cancel_workflow';

@@ -193,3 +193,29 @@ jsonb_object_of_text(const char *key, const char *text)
 	jsonb_push_text(&state, key, text);
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
+
+/* In a copy of the call, because the executor keeps constant arguments in the call itself */
+Datum
+jsonb_call(FunctionCallInfo fcinfo, PGFunction function, const int *json, int njson)
+{
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	Datum		result;
+
+	memcpy(call, fcinfo, SizeForFunctionCallInfo(fcinfo->nargs));
+	for (int i = 0; i < njson; i++)
+	{
+		NullableDatum *arg = &call->args[json[i]];
+
+		if (!arg->isnull)
+			arg->value = DirectFunctionCall1(jsonb_in,
+											 CStringGetDatum(TextDatumGetCString(arg->value)));
+	}
+	result = function(call);
+	for (int i = 0; i < njson; i++)
+	{
+		if (!call->args[json[i]].isnull)
+			pfree(DatumGetPointer(call->args[json[i]].value));
+	}
+	fcinfo->isnull = call->isnull;
+	return result;
+}

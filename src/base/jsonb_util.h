@@ -1,10 +1,11 @@
 /*
  * jsonb_util.h
- *		Reading and writing the members of a JSON object.
+ *		Reading and writing the members of a JSON object; jsonb in place of json.
  */
 #ifndef DEFER_JSONB_UTIL_H
 #define DEFER_JSONB_UTIL_H
 
+#include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
@@ -36,5 +37,11 @@ extern void jsonb_push_element(JsonbBuilder *state, Jsonb *json);
 
 /* An object with one string */
 extern Jsonb *jsonb_object_of_text(const char *key, const char *text);
+
+/*
+ * Call a function with jsonb in place of the arguments that are json, whose numbers are
+ * given: functions that take json are a way to those that take jsonb.
+ */
+extern Datum jsonb_call(FunctionCallInfo fcinfo, PGFunction function, const int *json, int njson);
 
 #endif							/* DEFER_JSONB_UTIL_H */

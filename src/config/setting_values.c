@@ -144,36 +144,6 @@ check_value(const SettingColumn *column, Datum value)
 	}
 }
 
-bool
-setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int first)
-{
-	bool		any = false;
-
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		if (PG_ARGISNULL(first + i))
-			continue;
-		check_value(&table->columns[i], PG_GETARG_DATUM(first + i));
-		any = true;
-	}
-	return any;
-}
-
-int
-setting_argument(const SettingTable *table, int first, const char *name)
-{
-	int			i = 0;
-
-	while (strcmp(table->columns[i].name, name) != 0)
-		i++;
-	Assert(i < table->ncolumns);
-	return first + i;
-}
-
-/* ------------------------------------------------------------------------
- * Writing
- * ------------------------------------------------------------------------ */
-
 static Oid
 column_type(SettingType type)
 {
@@ -201,6 +171,44 @@ column_type(SettingType type)
 	}
 	pg_unreachable();
 }
+
+Datum
+setting_value(const SettingColumn *column, FunctionCallInfo fcinfo, int n)
+{
+	if (column_type(column->type) == INT4OID)
+		return Int32GetDatum(args_int32(fcinfo, n, column->name));
+	return PG_GETARG_DATUM(n);
+}
+
+bool
+setting_values_check(const SettingTable *table, FunctionCallInfo fcinfo, int first)
+{
+	bool		any = false;
+
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (PG_ARGISNULL(first + i))
+			continue;
+		check_value(&table->columns[i], setting_value(&table->columns[i], fcinfo, first + i));
+		any = true;
+	}
+	return any;
+}
+
+int
+setting_argument(const SettingTable *table, int first, const char *name)
+{
+	int			i = 0;
+
+	while (strcmp(table->columns[i].name, name) != 0)
+		i++;
+	Assert(i < table->ncolumns);
+	return first + i;
+}
+
+/* ------------------------------------------------------------------------
+ * Writing
+ * ------------------------------------------------------------------------ */
 
 /*
  * Read what a statement has returned of a row: its limit, whether it has a rate and an
@@ -306,7 +314,7 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 		int			n = NFIXED + i;
 
 		types[n] = column_type(table->columns[i].type);
-		values[n] = given ? PG_GETARG_DATUM(first + i) : (Datum) 0;
+		values[n] = given ? setting_value(&table->columns[i], fcinfo, first + i) : (Datum) 0;
 		nulls[n] = given ? ' ' : 'n';
 		appendStringInfo(&sql, ", %s = CASE WHEN $2 THEN $%d ELSE COALESCE($%d, t.%s) END",
 						 column, n + 1, n + 1, column);

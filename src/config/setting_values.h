@@ -58,6 +58,12 @@ typedef struct SettingRow
 } SettingRow;
 
 /*
+ * The value of a setting that argument n gives, of the type of its column: parameters
+ * are bigint where the column is an integer.  Error if it does not fit.
+ */
+extern Datum setting_value(const SettingColumn *column, FunctionCallInfo fcinfo, int n);
+
+/*
  * Check the arguments first .. first + ncolumns - 1.  Return true if any of
  * them is given
  */

@@ -64,7 +64,8 @@ endpoint_limits_write(const char *name, FunctionCallInfo fcinfo, int first, bool
 
 	for (int i = 0; i < ENDPOINT_LIMITS; i++)
 	{
-		values[2 + i] = PG_ARGISNULL(first + i) ? (Datum) 0 : PG_GETARG_DATUM(first + i);
+		values[2 + i] = PG_ARGISNULL(first + i) ? (Datum) 0 :
+			setting_value(&limit_columns[i], fcinfo, first + i);
 		nulls[2 + i] = PG_ARGISNULL(first + i) ? 'n' : ' ';
 	}
 	values[5] = endpoint_settings(name)->id != 0 ? (Datum) 0 :

@@ -6,9 +6,8 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 
+#include "base/jsonb_util.h"
 #include "job/enqueue.h"
 #include "job/enqueue_options.h"
 
@@ -21,36 +20,13 @@ PG_FUNCTION_INFO_V1(defer_command_json);
 #define AFTER_ARGS	2
 #define AFTER_SQL	1
 
-/*
- * Call a function with jsonb in place of json: the option metadata and, if it has such
- * a one, argument 1.  "first" is the number of the first option.  In a copy of the call,
- * because the executor keeps constant arguments in the call itself.
- */
+/* "first" is the number of the first option; argument 1 is json if there are two in front */
 static Datum
 call_with_jsonb(FunctionCallInfo fcinfo, PGFunction function, int first)
 {
-	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
-	int			json[] = {first + OPTION_METADATA, 1};
-	int			njson = first == AFTER_ARGS ? 2 : 1;
-	Datum		result;
+	const int	json[] = {first + OPTION_METADATA, 1};
 
-	memcpy(call, fcinfo, SizeForFunctionCallInfo(fcinfo->nargs));
-	for (int i = 0; i < njson; i++)
-	{
-		NullableDatum *arg = &call->args[json[i]];
-
-		if (!arg->isnull)
-			arg->value = DirectFunctionCall1(jsonb_in,
-											 CStringGetDatum(TextDatumGetCString(arg->value)));
-	}
-	result = function(call);
-	for (int i = 0; i < njson; i++)
-	{
-		if (!call->args[json[i]].isnull)
-			pfree(DatumGetPointer(call->args[json[i]].value));
-	}
-	fcinfo->isnull = call->isnull;
-	return result;
+	return jsonb_call(fcinfo, function, json, first == AFTER_ARGS ? 2 : 1);
 }
 
 Datum

@@ -26,6 +26,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "job/after.h"
 #include "job/control.h"
@@ -41,6 +42,7 @@
 #include "table/job_row.h"
 
 PG_FUNCTION_INFO_V1(defer_when_done);
+PG_FUNCTION_INFO_V1(defer_when_done_json);
 PG_FUNCTION_INFO_V1(defer_batch);
 
 /* Arguments of defer.when_done() */
@@ -363,4 +365,13 @@ defer_batch(PG_FUNCTION_ARGS)
 	SPI_finish();
 	own_sql_end(&own);
 	return (Datum) 0;
+}
+
+/* The same with json */
+Datum
+defer_when_done_json(PG_FUNCTION_ARGS)
+{
+	const int	json[] = {1};
+
+	return jsonb_call(fcinfo, defer_when_done, json, lengthof(json));
 }

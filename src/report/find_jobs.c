@@ -8,6 +8,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 
+#include "base/args.h"
 #include "base/roles.h"
 #include "bulk/job_search.h"
 
@@ -31,7 +32,7 @@ static Found *
 find_jobs(FunctionCallInfo fcinfo)
 {
 	Found	   *found = palloc(sizeof(Found));
-	int			wanted = PG_ARGISNULL(ARG_N) ? 50 : PG_GETARG_INT32(ARG_N);
+	int			wanted = PG_ARGISNULL(ARG_N) ? 50 : args_int32(fcinfo, ARG_N, "n");
 
 	if (wanted < 0 || wanted > MAX_FOUND)
 		ereport(ERROR,

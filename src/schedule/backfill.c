@@ -241,7 +241,7 @@ read_backfill(FunctionCallInfo fcinfo, Backfill *b)
 		b->rate = PG_GETARG_TEXT_PP(ARG_RATE);
 	b->has_priority = !PG_ARGISNULL(ARG_PRIORITY);
 	if (b->has_priority)
-		b->priority = PG_GETARG_INT32(ARG_PRIORITY);
+		b->priority = args_int32(fcinfo, ARG_PRIORITY, "priority");
 }
 
 /* Backfill a schedule that the caller may manage */

@@ -240,7 +240,7 @@ schedule_read_options(FunctionCallInfo fcinfo, int first, Schedule *s)
 	if (!PG_ARGISNULL(first + 7))
 	{
 		s->has_priority = true;
-		s->priority = PG_GETARG_INT32(first + 7);
+		s->priority = args_int32(fcinfo, first + 7, "priority");
 	}
 }
 
@@ -256,7 +256,7 @@ schedule_read_group(FunctionCallInfo fcinfo, int n, Schedule *s)
 static int32
 count_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	int32		count = PG_GETARG_INT32(n);
+	int32		count = args_int32(fcinfo, n, name);
 
 	if (count < 0)
 		ereport(ERROR,

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "schedule/schedule.h"
 
 PG_FUNCTION_INFO_V1(defer_cron_next);
@@ -39,7 +40,7 @@ schedule_times(FunctionCallInfo fcinfo, bool forward, const char *start)
 	{
 		MemoryContext old;
 		TimestampTz at = PG_GETARG_TIMESTAMPTZ(2);
-		int32		n = PG_GETARG_INT32(3);
+		int32		n = args_int32(fcinfo, 3, "n");
 		pg_tz	   *zone;
 
 		if (TIMESTAMP_NOT_FINITE(at))

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "base/guc_job.h"
+#include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "job/after.h"
@@ -34,6 +35,8 @@
 PG_FUNCTION_INFO_V1(defer_wait_for_event);
 PG_FUNCTION_INFO_V1(defer_emit);
 PG_FUNCTION_INFO_V1(defer_signal);
+PG_FUNCTION_INFO_V1(defer_emit_json);
+PG_FUNCTION_INFO_V1(defer_signal_json);
 PG_FUNCTION_INFO_V1(defer_grant_event);
 PG_FUNCTION_INFO_V1(defer_revoke_event);
 
@@ -295,4 +298,22 @@ defer_revoke_event(PG_FUNCTION_ARGS)
 				 " AND prefix OPERATOR(pg_catalog.=) $2 AND grantee OPERATOR(pg_catalog.=) $3",
 				 SPI_OK_DELETE);
 	PG_RETURN_VOID();
+}
+
+/* The same with json */
+Datum
+defer_emit_json(PG_FUNCTION_ARGS)
+{
+	const int	json[] = {1};
+
+	return jsonb_call(fcinfo, defer_emit, json, lengthof(json));
+}
+
+/* The same with json */
+Datum
+defer_signal_json(PG_FUNCTION_ARGS)
+{
+	const int	json[] = {2};
+
+	return jsonb_call(fcinfo, defer_signal, json, lengthof(json));
 }

@@ -354,7 +354,7 @@ read_n(FunctionCallInfo fcinfo)
 	int32		n;
 
 	require_argument(fcinfo, 2, "n");
-	n = PG_GETARG_INT32(2);
+	n = args_int32(fcinfo, 2, "n");
 	if (n < 1 || n > TAKE_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -21,6 +21,7 @@
 #include "base/args.h"
 #include "base/guc_job.h"
 #include "base/job_state.h"
+#include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "job/after.h"
 #include "job/current_job.h"
@@ -34,6 +35,7 @@
 #include "workflow/workflow.h"
 
 PG_FUNCTION_INFO_V1(defer_workflow);
+PG_FUNCTION_INFO_V1(defer_workflow_json);
 
 /* Arguments of defer.workflow() */
 enum
@@ -244,4 +246,13 @@ defer_workflow(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);
 	PG_RETURN_INT64(id);
+}
+
+/* The same with json */
+Datum
+defer_workflow_json(PG_FUNCTION_ARGS)
+{
+	const int	json[] = {1, 2};
+
+	return jsonb_call(fcinfo, defer_workflow, json, lengthof(json));
 }

@@ -75,7 +75,33 @@ SELECT defer.enqueue('f', '"\u0000"'::json);
 SELECT defer.enqueue('f', '[1]'::json, metadata => '[1]');
 SELECT defer.enqueue_many('f', '{}'::json);
 
--- Numbers of another size: the value has to fit
+-- An event, a signal, a workflow, what comes after a job
+BEGIN;
+SELECT defer.emit('drivers', '{"e": 1}'::json);
+SELECT payload FROM defer.events WHERE name = 'drivers';
+SELECT defer.workflow('drivers', '[{"name": "s", "function": "drivers_test.f", "args": [6, "x"]}]'::json, '7'::json) > 0 AS started;
+SELECT defer.when_done('f', '[8]'::json, of => defer.enqueue('f', '[7]', delay => '1 h')) AS id \gset done_
+SELECT args FROM defer.jobs WHERE id = :done_id;
+ROLLBACK;
+SELECT defer.signal(0, 'drivers', '{"e": 1}'::json);
+
+-- Numbers of another size: the value has to fit.  Smaller ones are parameters of functions
+-- behind views
+SELECT p.oid::regprocedure AS takes_no_bigint
+  FROM pg_proc p
+ WHERE p.pronamespace = 'defer'::regnamespace AND p.proargtypes::oid[] && ARRAY['int2'::regtype, 'int4'::regtype]::oid[]
+ ORDER BY 1;
+SELECT defer.configure('f', max_attempts => 3::bigint, priority => -7::bigint);
+SELECT max_attempts, priority FROM defer.functions WHERE function LIKE 'drivers_test.f(%';
+SELECT defer.configure('f', concurrency => 2147483648);
+SELECT defer.create_queue('drivers', rate => '1/s', rate_burst => 2147483648);
+SELECT defer.cron_command('drivers', '@daily', 'SELECT 1', priority => -2147483649);
+SELECT defer.cron_command('drivers', '@daily', 'SELECT 1', max_runs => 2147483648);
+SELECT count(*) FROM defer.cron_next('@daily', n => 2::bigint);
+SELECT defer.cron_next('@daily', n => 2147483648);
+SELECT defer.find_jobs(n => 2147483648);
+SELECT defer.take(n => 2147483648);
+SELECT defer.endpoint('drivers', 'http', 'http://192.0.2.1', concurrency => 2147483648);
 CREATE FUNCTION numbers(small smallint, whole integer, exact numeric, short real) RETURNS void LANGUAGE sql AS 'SELECT';
 CREATE FUNCTION sized(x smallint) RETURNS void LANGUAGE sql AS 'SELECT';
 CREATE FUNCTION sized(x integer) RETURNS void LANGUAGE sql AS 'SELECT';

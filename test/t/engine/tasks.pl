@@ -230,8 +230,31 @@ cmp_ok($greedy, '<', 64, 'it has not got all');
 my @modest = take('remote', 10, '5 min', 'modest');
 cmp_ok(scalar @modest, '>', 0, 'another role gets some');
 
-# A copy has none of the leases
+# What a token is of can be found out by none who has not taken it, though it works on the task,
+# too: another's job, one that there is not, and a wrong token are told alike
 my ($modest_id, $modest_token) = split /\|/, $modest[0];
+my @of_token = map { "defer.$_" } q{complete(ID, TOKEN, '{}')}, 'complete_many(ARRAY[ID], ARRAY[TOKEN])', q{fail(ID, TOKEN, 'no')}, 'release(ID, TOKEN)',
+  'heartbeat(ID, TOKEN)', 'heartbeat_many(ARRAY[ID], ARRAY[TOKEN])', q{log(ID, TOKEN, 'no')}, 'as_job(ID, TOKEN)', 'lease_state(ID, TOKEN)';
+
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'defer'::regnamespace AND proargtypes::oid[] && ARRAY['uuid', 'uuid[]']::regtype[]::oid[]}),
+	scalar(@of_token), 'these are all functions that take a token');
+
+sub answers
+{
+	my ($role, $id, $token) = @_;
+	my $calls = join("\n", 'SET ROLE ' . $role . ';', map { 'SELECT ' . ($_ =~ s/ID/$id/r =~ s/TOKEN/uuid '$token'/r) . ';' } @of_token);
+	my ($rc, $out, $err) = $node->psql('postgres', $calls, on_error_stop => 0);
+
+	return "$out$err" =~ s/\b$id\b/ID/gr;
+}
+my $of_none = answers('greedy', 0, '00000000-0000-0000-0000-000000000000');
+
+is(() = $of_none =~ /ERROR:  job ID is not held with this token/g, 8, 'a job that there is not');
+is(answers('greedy', $modest_id, $modest_token), $of_none, "another's, with its token");
+is(answers('greedy', $modest_id, '00000000-0000-0000-0000-000000000000'), $of_none, 'and with a wrong one');
+is($node->safe_psql('postgres', "SET ROLE modest; SELECT defer.lease_state($modest_id, '$modest_token')"), 'held', 'it is held as before');
+
+# A copy has none of the leases
 $late->quit;
 $node->safe_psql('postgres', 'CHECKPOINT');
 $node->safe_psql('template1', 'CREATE DATABASE copied TEMPLATE postgres');
