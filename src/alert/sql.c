@@ -140,7 +140,7 @@ check_alert(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"backlog\" must be at least 1 second")));
-	if (!PG_ARGISNULL(ARG_RETRIES) && PG_GETARG_INT32(ARG_RETRIES) < 1)
+	if (!PG_ARGISNULL(ARG_RETRIES) && args_int32(fcinfo, ARG_RETRIES, "retries") < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"retries\" must be at least 1")));
@@ -176,7 +176,7 @@ Datum
 defer_alert(PG_FUNCTION_ARGS)
 {
 	Oid			types[ARG_N + 2] = {TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INTERVALOID,
-		TEXTARRAYOID, BOOLOID, BOOLOID, BOOLOID, INTERVALOID, BOOLOID, INT4OID, REGROLEOID,
+		TEXTARRAYOID, BOOLOID, BOOLOID, BOOLOID, INTERVALOID, BOOLOID, INT8OID, REGROLEOID,
 		REGROLEOID
 	};
 	Datum		values[ARG_N + 2];

@@ -154,7 +154,7 @@ $hers{anycompatible} = $hers{'"any"'};
 $hers{'character varying'} = $hers{text};
 $hers{json} = $hers{jsonb};
 $hers{$_} = ['5000'] for qw(priority max_attempts follow_redirects max_response concurrency group_concurrency rate_burst group_rate_burst reserved max_runs
-	pause_after_failures n);    # numbers, no ids
+	pause_after_failures retries n);    # numbers, no ids
 
 # and what is plain
 sub plain
