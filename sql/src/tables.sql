@@ -682,8 +682,9 @@ CREATE TABLE defer.schedule (
 CREATE INDEX schedule_due_idx ON defer.schedule (next_run_at) WHERE active AND last_error IS NULL;
 CREATE INDEX schedule_function_idx ON defer.schedule (function);
 COMMENT ON TABLE defer.schedule IS 'schedules; look at defer.schedules instead';
-COMMENT ON COLUMN defer.schedule.function IS 'signature of the function, or defer.command';
+COMMENT ON COLUMN defer.schedule.function IS 'signature of the function, or defer.command or defer.workflow';
 COMMENT ON COLUMN defer.schedule.function_owner IS 'its owner when the schedule was made or changed, as in defer.job; NULL for commands';
+COMMENT ON COLUMN defer.schedule.command IS 'the statement of a command; steps and args of a workflow, as JSON';
 COMMENT ON COLUMN defer.schedule.queue IS 'NULL: as the settings of the function say';
 COMMENT ON COLUMN defer.schedule.priority IS 'NULL: as the settings of the function or the queue say';
 COMMENT ON COLUMN defer.schedule.group_key IS 'group of its jobs; NULL: none';

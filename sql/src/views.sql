@@ -363,13 +363,14 @@ SELECT s.id, s.name, s.function, s.schedule, defer.schedule_description(s.schedu
 		  WHERE (s.ends_at IS NULL OR n.at < s.ends_at)
 			AND (s.max_runs IS NULL OR n.place <= s.max_runs - s.runs))
 	END AS next_runs,
-	s.command, s.catch_up_window, s.jitter, s.queue, s.priority, s.group_key, s.last_error, s.created_at,
+	CASE WHEN s.kind = 'c' THEN s.command END AS command, s.catch_up_window, s.jitter, s.queue, s.priority, s.group_key, s.last_error, s.created_at,
 	s.starts_at, s.ends_at, s.max_runs, s.runs, s.pause_after_failures, s.failures,
-	s.paused_at, s.paused_by, s.pause_reason, s.when_done
+	s.paused_at, s.paused_by, s.pause_reason, s.when_done,
+	CASE WHEN s.kind = 'w' THEN s.command::jsonb END AS workflow
   FROM defer.schedule s
  WHERE defer.may_see(s.owner);
 COMMENT ON VIEW defer.schedules IS
-	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not. runs: how many its times have started. failures: failed runs in a row, counted if pause_after_failures is set. paused_at, paused_by, pause_reason: since when it is not active, by whom (NULL: by defer, as it has ended or its runs have failed) and why. when_done: the function that is run when a run and all jobs that it has enqueued have ended';
+	'the schedules you may see. description: in English. last_state: state of the last run''s job. next_run_at: with the schedule''s jitter. next_runs: the next five times, without jitter; NULL when the schedule is not active. last_error: why it does not go on, if it does not. runs: how many its times have started. failures: failed runs in a row, counted if pause_after_failures is set. paused_at, paused_by, pause_reason: since when it is not active, by whom (NULL: by defer, as it has ended or its runs have failed) and why. when_done: the function that is run when a run and all jobs that it has enqueued have ended. workflow: an object with the steps, as "workflow", and args of a schedule of defer.cron_workflow()';
 
 CREATE VIEW defer.endpoints WITH (security_barrier) AS
 SELECT e.name, e.kind, defer.endpoint_address(e.url) AS address,

@@ -27,6 +27,7 @@
 #include "job/end.h"
 #include "job/when_done.h"
 #include "schedule/schedule.h"
+#include "workflow/workflow.h"
 
 static char *
 text_value(Datum value, bool isnull)
@@ -221,6 +222,42 @@ check_task(const Schedule *s, const char **sqlstate, char **error)
 	return true;
 }
 
+/* Have the job start the workflow of the schedule */
+static void
+make_workflow_run(const Schedule *s, Job *job)
+{
+	job->kind = JOB_PROCEDURE;
+	job->function = cstring_to_text(WORKFLOW_RUN_STEP);
+	job->function_owner = function_by_signature(WORKFLOW_RUN_STEP)->owner;
+	job->args = workflow_run_args(s->name, s->command);
+}
+
+/* Check that its function is still there, and whose it was; false: why it cannot run */
+static bool
+check_function(const Schedule *s, Job *job, const char **sqlstate, char **error)
+{
+	FunctionEntry *entry = function_by_signature(s->function);
+
+	if (entry == NULL)
+	{
+		*sqlstate = "42883";
+		*error = psprintf("function %s does not exist", s->function);
+		return false;
+	}
+	if (!function_owner_accepted(entry->owner, s->function_owner, s->owner))
+	{
+		*sqlstate = "42501";
+		*error = psprintf("function %s has another owner than when the schedule was made",
+						  s->function);
+		return false;
+	}
+	job->kind = entry->kind;
+	/* one that was dropped and made again is not in the set */
+	if (!s->allow_direct)
+		scheduled_set_add(MyDatabaseId, entry->oid);
+	return true;
+}
+
 bool
 schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqlstate, char **error)
 {
@@ -239,35 +276,17 @@ schedule_make_job(const Schedule *s, TimestampTz at, Job *job, const char **sqls
 	job->discard_at = NO_TIME;
 	if (s->pause_after_failures > 0)
 		job->options = schedule_result_option();
-	if (s->kind == JOB_COMMAND)
+	if (s->kind == JOB_WORKFLOW)
+		make_workflow_run(s, job);
+	else if (s->kind == JOB_COMMAND)
 		job->args = jsonb_object_of_text("sql", s->command);
 	else if (s->kind == JOB_TASK)
 	{
 		if (!check_task(s, sqlstate, error))
 			goto cannot_run;
 	}
-	else
-	{
-		FunctionEntry *entry = function_by_signature(s->function);
-
-		if (entry == NULL)
-		{
-			*sqlstate = "42883";
-			*error = psprintf("function %s does not exist", s->function);
-			goto cannot_run;
-		}
-		if (!function_owner_accepted(entry->owner, s->function_owner, s->owner))
-		{
-			*sqlstate = "42501";
-			*error = psprintf("function %s has another owner than when the schedule was made",
-							  s->function);
-			goto cannot_run;
-		}
-		job->kind = entry->kind;
-		/* one that was dropped and made again is not in the set */
-		if (!s->allow_direct)
-			scheduled_set_add(MyDatabaseId, entry->oid);
-	}
+	else if (!check_function(s, job, sqlstate, error))
+		goto cannot_run;
 	apply_settings(s, job, &queue);
 	if (!queue->found)
 	{

@@ -196,7 +196,7 @@ schedule_signature_changed(const Schedule *s)
 {
 	FunctionEntry *entry;
 
-	if (s->kind == JOB_COMMAND)
+	if (s->kind == JOB_COMMAND || s->kind == JOB_WORKFLOW)
 		return;
 	entry = function_by_signature(s->function);
 	if (entry != NULL)

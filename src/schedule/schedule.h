@@ -26,9 +26,11 @@ typedef struct Schedule
 	char	   *name;
 	Oid			owner;
 	char		kind;			/* JOB_... */
-	char	   *function;		/* signature, or COMMAND_FUNCTION */
+	char	   *function;		/* signature, or COMMAND_FUNCTION,
+								 * WORKFLOW_FUNCTION */
 	Oid			function_owner; /* when it was named; InvalidOid: a command */
-	char	   *command;		/* NULL unless kind is JOB_COMMAND */
+	char	   *command;		/* of JOB_COMMAND its statement, of
+								 * JOB_WORKFLOW its description; else NULL */
 	char	   *schedule;
 	char	   *timezone;
 	char	   *overlap;

@@ -27,10 +27,12 @@
 #include "table/job_insert.h"
 #include "job/current_job.h"
 #include "job/command.h"
+#include "workflow/workflow.h"
 #include "schedule/schedule.h"
 
 PG_FUNCTION_INFO_V1(defer_cron);
 PG_FUNCTION_INFO_V1(defer_cron_command);
+PG_FUNCTION_INFO_V1(defer_cron_workflow);
 PG_FUNCTION_INFO_V1(defer_alter_cron);
 PG_FUNCTION_INFO_V1(defer_alter_cron_by_id);
 PG_FUNCTION_INFO_V1(defer_unschedule);
@@ -56,7 +58,7 @@ matches(const Schedule *s, const char *name, bool by_function)
 
 	if (!by_function)
 		return strcmp(s->name, name) == 0;
-	if (s->kind == JOB_COMMAND)
+	if (s->kind == JOB_COMMAND || s->kind == JOB_WORKFLOW)
 		return false;
 	for (; *base != '\0' && (quoted || *base != '.'); base++)
 	{
@@ -242,6 +244,40 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	schedule_read_group(fcinfo, 11, &s);
 	schedule_read_bounds(fcinfo, 12, &s);
 	schedule_read_when_done(fcinfo, 16, &s);
+	warn_if_not_preloaded();
+	PG_RETURN_INT64(schedule_make(&s, true, false));
+}
+
+/*
+ * defer.cron_workflow(name, schedule, steps, args, timezone, overlap, catch_up,
+ * catch_up_window, jitter, active, queue, priority, group_key, starts_at, ends_at, max_runs,
+ * pause_after_failures, when_done)
+ */
+Datum
+defer_cron_workflow(PG_FUNCTION_ARGS)
+{
+	Schedule	s;
+	Jsonb	   *args = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+
+	PreventCommandIfReadOnly("defer.cron_workflow()");
+	schedule_default_options(&s);
+	s.kind = JOB_WORKFLOW;
+	s.function = WORKFLOW_FUNCTION;
+	s.name = args_required_text(fcinfo, 0, "name");
+	args_check_name("workflow", s.name, WORKFLOW_NAME_MAX);
+	s.schedule = args_required_text(fcinfo, 1, "schedule");
+	require_argument(fcinfo, 2, "steps");
+	if (args != NULL && !JB_ROOT_IS_OBJECT(args))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"args\" must be a JSON object"),
+				 errhint("The time of a run is added to it, as \"scheduled_for\".")));
+	s.command = workflow_description(workflow_check(PG_GETARG_JSONB_P(2)), args);
+	s.allow_direct = true;		/* what it runs starts other workflows, too */
+	schedule_read_options(fcinfo, 4, &s);
+	schedule_read_group(fcinfo, 12, &s);
+	schedule_read_bounds(fcinfo, 13, &s);
+	schedule_read_when_done(fcinfo, 17, &s);
 	warn_if_not_preloaded();
 	PG_RETURN_INT64(schedule_make(&s, true, false));
 }

@@ -113,6 +113,12 @@ extern void workflow_read_step(JsonbValue *object, WorkflowStep *step, WorkflowP
  */
 extern Jsonb *workflow_note_references(WorkflowStep *step, Jsonb *json, bool *any);
 
+/*
+ * Read steps and check all of them.  Returns them with functions as signatures.  The place of
+ * an error is in its message.
+ */
+extern Jsonb *workflow_check(Jsonb *steps);
+
 /* The steps as an array, with functions as signatures: they can be read again */
 extern Jsonb *workflow_definitions(const Workflow *workflow);
 

@@ -200,9 +200,8 @@ resolve_command(WorkflowStep *step, WorkflowPlace *place)
 	step->args = step->sample = jsonb_object_of_text("sql", step->text);
 }
 
-/* Read the steps of a workflow within one.  The place of an error in it is in the message */
-static Jsonb *
-check_inner(Jsonb *steps)
+Jsonb *
+workflow_check(Jsonb *steps)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile WorkflowPlace place = {0};
@@ -235,7 +234,7 @@ resolve_workflow(WorkflowStep *step, WorkflowPlace *place)
 	bool		any;
 
 	place->field = "workflow";
-	set_member(step, object_of("workflow", check_inner(step->object)));
+	set_member(step, object_of("workflow", workflow_check(step->object)));
 	place->field = NULL;
 	for (int i = 0; i < OPTION_N; i++)
 	{

@@ -8,9 +8,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
 
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
@@ -28,11 +31,19 @@ PG_FUNCTION_INFO_V1(defer_run_step);
 /* The name of the step in which the procedure waits */
 #define STEP	"jobs"
 
+/* The step that a workflow is which no other one contains */
+#define WHOLE	"workflow"
+
+/* What a workflow that a schedule starts finds in its args */
+#define SCHEDULED_FOR	"scheduled_for"
+
 /* What the procedure was given */
 typedef struct Run
 {
 	WorkflowStep step;
 	Workflow	workflow;		/* of a step that is one */
+	Jsonb	   *args;			/* of a workflow that no other one contains;
+								 * NULL: none */
 	Jsonb	   *inputs;			/* what references stand for, by these */
 	Jsonb	   *items;			/* an array; NULL: there is one job */
 	int			index;			/* of the element that it has come to */
@@ -90,6 +101,7 @@ read_run(const Jsonb *argument, Run *run, WorkflowPlace *place)
 
 	memset(run, 0, sizeof(Run));
 	run->inputs = jsonb_read_json(argument, "inputs");
+	run->args = jsonb_read_json(argument, "args");
 	if (find_items(argument, &value) != NULL)
 	{
 		run->items = JsonbValueToJsonb(&value);
@@ -103,9 +115,60 @@ read_run(const Jsonb *argument, Run *run, WorkflowPlace *place)
 	workflow_read_step(&value, &run->step, place);
 	if (run->step.kind == WORKFLOW_WORKFLOW_STEP)
 	{
-		run->workflow.name = run->step.name;
+		run->workflow.name = jsonb_read_text(argument, "name");
+		if (run->workflow.name == NULL)
+			run->workflow.name = run->step.name;
 		workflow_read(run->step.object, &run->workflow, place);
 	}
+}
+
+/* ------------------------------------------------------------------------
+ * Writing
+ * ------------------------------------------------------------------------ */
+
+static Jsonb *
+object_of(const char *name, Jsonb *value, const char *other, Jsonb *other_value)
+{
+	JsonbBuilder state = {0};
+
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	jsonb_push_json(&state, name, value);
+	if (other_value != NULL)
+		jsonb_push_json(&state, other, other_value);
+	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
+}
+
+char *
+workflow_description(Jsonb *steps, Jsonb *args)
+{
+	Jsonb	   *object = object_of("workflow", steps, "args", args);
+
+	return JsonbToCString(NULL, &object->root, VARSIZE(object));
+}
+
+/* As a step that is a workflow; what looks like references in args is data */
+Jsonb *
+workflow_run_args(const char *name, const char *description)
+{
+	Jsonb	   *object;
+	Jsonb	   *args;
+	JsonbBuilder state = {0};
+	Jsonb	   *step;
+
+	object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(description)));
+	args = jsonb_read_json(object, "args");
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	jsonb_push_text(&state, "name", WHOLE);
+	jsonb_push_json(&state, "workflow", jsonb_read_json(object, "workflow"));
+	step = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
+	memset(&state, 0, sizeof(state));
+	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	jsonb_push_text(&state, "name", name);
+	jsonb_push_text(&state, "definition", JsonbToCString(NULL, &step->root, VARSIZE(step)));
+	if (args != NULL)
+		jsonb_push_json(&state, "args", args);
+	return object_of("step", JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL)), NULL,
+					 NULL);
 }
 
 /* ------------------------------------------------------------------------
@@ -148,10 +211,28 @@ enqueue_function(Run *run, FunctionCallInfo options)
 	return enqueue_by_name(run->step.text, args, options, 0);
 }
 
+/* The args of a run of a schedule, with the time that it is for */
+static Jsonb *
+args_of_run(Jsonb *args)
+{
+	char		time[MAXDATELEN + 1];
+	Jsonb	   *object;
+
+	if (current_job.job->scheduled_for == NO_TIME)
+		return args;
+	(void) JsonEncodeDateTime(time, TimestampTzGetDatum(current_job.job->scheduled_for),
+							  TIMESTAMPTZOID, NULL);
+	object = jsonb_object_of_text(SCHEDULED_FOR, time);
+	return args == NULL ? object :
+		DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(object),
+										   JsonbPGetDatum(args)));
+}
+
 static int64
 enqueue_workflow_of(Run *run, WorkflowPlace *place)
 {
-	Jsonb	   *args = run->step.args != NULL ? fill(run, run->step.args) : run->item;
+	Jsonb	   *args = run->step.args != NULL ? fill(run, run->step.args) :
+		run->item != NULL ? run->item : args_of_run(run->args);
 
 	for (int i = 0; i < run->workflow.n; i++)
 		run->workflow.steps[i].job_id = 0;

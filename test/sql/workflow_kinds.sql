@@ -219,6 +219,49 @@ SELECT defer.enqueue('defer.run_step', '[{"definition": "[]"}]', max_attempts =>
 CALL until(format('SELECT count(*) = 2 FROM defer.jobs WHERE id IN (%s, %s) AND state = ''failed''', :one, :two));
 SELECT error FROM defer.jobs WHERE id IN (:one, :two) ORDER BY id;
 
+--
+-- On a schedule
+--
+SET timezone = 'UTC';
+SELECT defer.cron_workflow('kinds.nightly', '0 3 * * *', '[
+  {"name": "when", "function": "returns", "args": [{"$input": "args.scheduled_for"}]},
+  {"name": "each", "function": "work", "args": [{"$input": "item"}, {"$input": "args.n"}], "for_each": ["x", "y"], "after": ["when"]}]',
+  '{"n": 7, "odd": {"$input": "when"}}', active => false, pause_after_failures => 1) > 0 AS made;
+SELECT name, function, active, overlap, command, workflow -> 'workflow' -> 1 ->> 'function' AS step, workflow -> 'args' AS args, last_error FROM defer.schedules WHERE name = 'kinds.nightly';
+SELECT defer.backfill('kinds.nightly', '2026-03-01', '2026-03-03');
+CALL until('SELECT count(*) = 2 FROM defer.workflows WHERE name = ''kinds.nightly'' AND state = ''succeeded''');
+SELECT owner, args - 'scheduled_for' AS args, (args ->> 'scheduled_for')::timestamptz AS scheduled_for, result, parent_id IS NOT NULL AS parent FROM defer.workflows WHERE name = 'kinds.nightly' ORDER BY id;
+CALL until('SELECT count(*) = 2 FROM defer.jobs WHERE function = ''defer.run_step(jsonb)'' AND scheduled_for IS NOT NULL AND state = ''succeeded''');
+SELECT scheduled_for, result FROM defer.jobs WHERE function = 'defer.run_step(jsonb)' AND scheduled_for IS NOT NULL ORDER BY id;
+-- a run by hand, in other sessions' search_path; a workflow that fails fails the run
+SET search_path = public;
+SELECT defer.trigger('kinds.nightly') AS run \gset
+SET search_path = kinds, public;
+CALL until(format('SELECT state = ''succeeded'' FROM defer.jobs WHERE id = %s', :run));
+SELECT args ? 'scheduled_for' AS time FROM defer.workflows WHERE parent_id = :run;
+SELECT defer.cron_workflow('kinds.nightly', '0 3 * * *', '[{"name": "a", "function": "work", "args": ["bad nightly"]}]') > 0 AS changed;
+SELECT defer.trigger('kinds.nightly') AS run \gset
+CALL until(format('SELECT state = ''failed'' FROM defer.jobs WHERE id = %s', :run));
+SELECT regexp_replace(error, 'job \d+', 'job N') AS error FROM defer.jobs WHERE id = :run;
+SELECT active, workflow FROM defer.schedules WHERE name = 'kinds.nightly';
+-- to cancel a run is to cancel the workflow
+SELECT defer.cron_workflow('kinds.nightly', '0 3 * * *', '[{"name": "a", "function": "work", "args": ["gate never"]}]') > 0 AS changed;
+SELECT defer.trigger('kinds.nightly') AS run \gset
+CALL until(format('SELECT count(*) = 1 FROM defer.workflows w JOIN defer.workflow_steps s ON s.workflow_id = w.id WHERE w.parent_id = %s AND s.state = ''running''', :run));
+SELECT state FROM defer.jobs WHERE id = :run;
+SELECT defer.cancel(:run);
+CALL until(format('SELECT state = ''cancelled'' FROM defer.workflows WHERE parent_id = %s', :run));
+CALL until('SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE state NOT IN (''succeeded'', ''failed'', ''cancelled''))');
+-- it may become something else, and back
+SELECT defer.alter_cron('kinds.nightly', sql => 'SELECT 1');
+SELECT function, command, workflow FROM defer.schedules WHERE name = 'kinds.nightly';
+SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', '[{"name": "a", "function": "double", "args": ["x"]}]')$$);
+SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', '[]')$$), error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', NULL)$$);
+SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', '[{"name": "a", "function": "work"}]', '[1]')$$);
+SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * *', '[{"name": "a", "function": "work"}]')$$);
+SELECT count(*) FROM defer.schedules WHERE name = 'kinds';
+SELECT defer.unschedule('kinds.nightly');
+
 RESET ROLE;
 CALL until('SELECT NOT EXISTS (SELECT FROM defer.job j JOIN defer.workflow w USING (id) WHERE w.owner = ''kind_poor''::regrole)');
 SELECT count(*) FROM defer.dependency WHERE open AND owner = 'kind_owner'::regrole;
