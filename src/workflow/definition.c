@@ -34,6 +34,8 @@ typedef struct NameEntry
 {
 	char		name[STEP_NAME_MAX + 1];
 	int			ord;
+	int			later;			/* the last step that was found to come after
+								 * it: ord */
 } NameEntry;
 
 /* ------------------------------------------------------------------------
@@ -366,6 +368,7 @@ add_name(HTAB *names, const WorkflowStep *step)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("there are two steps of that name")));
 	entry->ord = step->ord;
+	entry->later = 0;
 }
 
 /* Find the steps that one comes after */
@@ -380,7 +383,6 @@ find_earlier(HTAB *names, Workflow *workflow, WorkflowStep *step)
 		char	   *name = lfirst(cell);
 		NameEntry  *entry = strlen(name) > STEP_NAME_MAX ? NULL :
 			hash_search(names, name, HASH_FIND, NULL);
-		int			i = 0;
 
 		if (entry == NULL)
 			ereport(ERROR,
@@ -390,10 +392,9 @@ find_earlier(HTAB *names, Workflow *workflow, WorkflowStep *step)
 					 strcmp(name, WORKFLOW_ITEM) == 0 ?
 					 errhint("\"item\" is the element of \"for_each\", in \"args\", \"http\" and \"email\" of that step.") :
 					 errhint("\"after\" and \"$input\" name steps of the same workflow.")));
-		while (i < step->nafter && step->after[i] != entry->ord)
-			i++;
-		if (i == step->nafter)
+		if (entry->later != step->ord)
 			step->after[step->nafter++] = entry->ord;
+		entry->later = step->ord;
 		workflow->steps[entry->ord - 1].final = false;
 	}
 }

@@ -31,6 +31,7 @@
 #include "table/job_by_id.h"
 #include "workflow/definition.h"
 #include "workflow/inputs.h"
+#include "workflow/results.h"
 #include "workflow/workflow.h"
 
 /* End a job that waits, without a run */
@@ -76,35 +77,10 @@ json_column(int number, MemoryContext context)
  * Steps
  * ------------------------------------------------------------------------ */
 
-/* The result of a step is in the history, or kept with the dependency */
-static Jsonb *
-look_up(const char *reference, void *arg)
-{
-	const Job  *job = arg;
-	MemoryContext context = CurrentMemoryContext;
-	char	   *name = inputs_step(reference);
-	Jsonb	   *result = NULL;
-
-	SPI_connect();
-	if (query(strcmp(name, WORKFLOW_ARGS) == 0 ?
-			  "SELECT w.args FROM defer.workflow w WHERE w.id OPERATOR(pg_catalog.=) $1"
-			  " AND $2 IS NOT NULL AND $3 IS NOT NULL" :
-			  "SELECT COALESCE(h.result, (SELECT d.result FROM defer.dependency d"
-			  " WHERE d.child_id OPERATOR(pg_catalog.=) $2"
-			  " AND d.parent_id OPERATOR(pg_catalog.=) s.job_id)) FROM defer.workflow_step s"
-			  " LEFT JOIN LATERAL (SELECT x.result FROM defer.job_history x"
-			  " WHERE x.id OPERATOR(pg_catalog.=) s.job_id OFFSET 0) h ON true"
-			  " WHERE s.workflow_id OPERATOR(pg_catalog.=) $1 AND s.name OPERATOR(pg_catalog.=) $3",
-			  job->parent_id, job->id, name) > 0)
-		result = json_column(1, context);
-	SPI_finish();
-	return inputs_follow(result, reference);
-}
-
 static bool
-is_met(Jsonb *condition, Job *job)
+is_met(Jsonb *condition, StepResults *results)
 {
-	Jsonb	   *value = look_up(inputs_reference(&condition->root, false), job);
+	Jsonb	   *value = results_look_up(inputs_reference(&condition->root, false), results);
 	bool		equals = true;
 	JsonbValue *other = getKeyJsonValueFromContainer(&condition->root, "equals", 6, NULL);
 	JsonbValue	scalar;
@@ -186,10 +162,10 @@ delivery_args(const Job *job, const Jsonb *object)
 }
 
 static void
-fill_in(Job *job)
+fill_in(Job *job, StepResults *results)
 {
 	bool		any;
-	Jsonb	   *filled = inputs_fill(job->args, look_up, job, &any);
+	Jsonb	   *filled = inputs_fill(job->args, results_look_up, results, &any);
 
 	job->args = any && kind_is_delivery(job->kind) ? delivery_args(job, filled) : filled;
 }
@@ -198,14 +174,15 @@ static void
 prepare_step(Job *job)
 {
 	Jsonb	   *condition = read_condition(job);
+	StepResults *results = results_of_step(job, job->args, condition);
 
-	if (condition != NULL && !is_met(condition, job))
+	if (condition != NULL && !is_met(condition, results))
 	{
 		skip_step(job);
 		return;
 	}
 	if (job->args != NULL)
-		fill_in(job);
+		fill_in(job, results);
 	check_size(job->args);
 	if (job->group_key == NULL)
 		job->group_key = enqueue_options_group(job);
@@ -229,14 +206,6 @@ static const char *const failed_sql =
 " WHERE e.child_id OPERATOR(pg_catalog.=) $1 AND e.ord OPERATOR(pg_catalog.=) ANY (s.after)"
 " AND e.state OPERATOR(pg_catalog.<>) 's'))"
 " ORDER BY s.ord LIMIT 1";
-
-/* An object with the results of the steps that no other comes after */
-static const char *const result_sql =
-"SELECT pg_catalog.jsonb_object_agg(s.name, COALESCE(h.result, d.result)) FROM defer.workflow_step s"
-" JOIN defer.dependency d ON d.child_id OPERATOR(pg_catalog.=) $1 AND d.ord OPERATOR(pg_catalog.=) s.ord"
-" LEFT JOIN LATERAL (SELECT x.result FROM defer.job_history x"
-" WHERE x.id OPERATOR(pg_catalog.=) s.job_id OFFSET 0) h ON true"
-" WHERE s.workflow_id OPERATOR(pg_catalog.=) $1 AND s.final AND $2 IS NOT NULL AND $3 IS NOT NULL";
 
 /* "workflow "x": step "load" failed: division by zero"; NULL: the workflow has not failed */
 static char *
@@ -284,20 +253,10 @@ read_failure(const Job *job, char **sqlstate)
 static void
 end_workflow(Job *job)
 {
-	MemoryContext context = CurrentMemoryContext;
 	char	   *sqlstate = NULL;
 	char	   *error = read_failure(job, &sqlstate);
-	Jsonb	   *result = NULL;
+	Jsonb	   *result = error == NULL ? results_of_workflow(job->id) : NULL;
 
-	if (error == NULL)
-	{
-		SPI_connect();
-		(void) query(result_sql, job->id, 0, "");
-		result = json_column(1, context);
-		SPI_finish();
-		if (result != NULL && VARSIZE(result) > (Size) defer_max_payload * 1024)
-			result = NULL;
-	}
 	end_job(job, error != NULL ? STATE_FAILED : STATE_SUCCEEDED, job->enqueued_at, result, sqlstate,
 			error);
 }
