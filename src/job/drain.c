@@ -33,6 +33,7 @@
 #include "job/current_job.h"
 #include "job/end.h"
 #include "job/execute.h"
+#include "job/fan_out_task.h"
 #include "job/finish.h"
 #include "job/job_log.h"
 #include "shmem/preload.h"
@@ -284,7 +285,7 @@ defer_drain(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(context);
 	while (more && ran < max)
 	{
-		more = run_some(&drain, max, &ran);
+		more = run_some(&drain, max, &ran) || (ran < max && fan_out_end_own());
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(drain.context);

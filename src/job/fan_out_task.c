@@ -13,10 +13,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/job_state.h"
@@ -25,6 +27,7 @@
 #include "shmem/dependents.h"
 #include "job/dependents.h"
 #include "job/fan_out_task.h"
+#include "table/fan_out_count.h"
 
 /* In one transaction: counts that are added up, batches that end, jobs that wait for one */
 #define ADD_UP_MAX		10000
@@ -124,4 +127,103 @@ fan_out_maintain(TimestampTz now)
 	own_sql_end(&own);
 	own_transaction_end();
 	return more || n == END_MAX ? now : DT_NOEND;
+}
+
+/* ------------------------------------------------------------------------
+ * Batches of the transaction under way, for defer.drain()
+ *
+ * Of a batch that this transaction has begun, all counts are in this process, and no
+ * other session can see its row.  They are added to the row here, and not written at
+ * commit any more: for the scheduler it is a batch that is over.  Batches that others
+ * may see are left to the scheduler, which would have to wait for their rows.
+ * ------------------------------------------------------------------------ */
+
+/* As add_up_sql, but of one count that is in no row */
+static const char *const add_sql =
+"WITH RECURSIVE outwards AS (SELECT $1 AS id, $2 AS closed UNION ALL SELECT f.outer_id, false"
+" FROM outwards o CROSS JOIN LATERAL (SELECT x.outer_id FROM defer.fan_out x"
+" WHERE x.id OPERATOR(pg_catalog.=) o.id AND x.outer_id IS NOT NULL OFFSET 0) f)"
+" UPDATE defer.fan_out u SET closed = u.closed OR o.closed, jobs = u.jobs OPERATOR(pg_catalog.+) $3,"
+" succeeded = u.succeeded OPERATOR(pg_catalog.+) $4, failed = u.failed OPERATOR(pg_catalog.+) $5,"
+" cancelled = u.cancelled OPERATOR(pg_catalog.+) $6, discarded = u.discarded OPERATOR(pg_catalog.+) $7"
+" FROM outwards o WHERE u.id OPERATOR(pg_catalog.=) o.id RETURNING u.id";
+
+static const char *const done_sql =
+"UPDATE defer.fan_out u SET done = true WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.closed AND NOT u.done"
+" AND u.jobs OPERATOR(pg_catalog.=) (u.succeeded OPERATOR(pg_catalog.+) u.failed"
+" OPERATOR(pg_catalog.+) u.cancelled OPERATOR(pg_catalog.+) u.discarded)";
+
+/* Add counts to the rows of a batch and of those around it; appends their ids to *ids */
+static int
+add_own(const FanOutCount *count, int64 **ids, int n)
+{
+	Oid			types[3 + JOB_ENDS] = {
+		INT8OID, BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID
+	};
+	Datum		values[3 + JOB_ENDS];
+	int			nrows;
+
+	values[0] = Int64GetDatum(count->id);
+	values[1] = BoolGetDatum(count->closed);
+	values[2] = Int64GetDatum(count->jobs);
+	for (int i = 0; i < JOB_ENDS; i++)
+		values[3 + i] = Int64GetDatum(count->ended[i]);
+	nrows = (int) own_sql_run(add_sql, lengthof(values), types, values, NULL,
+							  SPI_OK_UPDATE_RETURNING);
+	*ids = repalloc(*ids, (n + nrows + 1) * sizeof(int64));
+	for (int i = 0; i < nrows; i++)
+	{
+		bool		isnull;
+
+		(*ids)[n++] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+												  1, &isnull));
+	}
+	return n;
+}
+
+/* Let the jobs that wait for the end of a batch begin; locked ones are left to the scheduler */
+static void
+release_own(int64 id)
+{
+	EndedJob	ended = {.id = -id, .line = -id, .state = STATE_SUCCEEDED};
+	bool		busy = false;
+
+	if (!dependents_ending(-id))
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	while (dependents_settle(&ended, SETTLE_MAX, &busy))
+		CHECK_FOR_INTERRUPTS();
+	PopActiveSnapshot();
+	if (busy)
+		dependents_tell(-id, false);
+	CommandCounterIncrement();
+}
+
+bool
+fan_out_end_own(void)
+{
+	FanOutCount *counts;
+	int			ncounts = fan_out_take(&counts);
+	int64	   *ids = palloc(sizeof(int64));
+	Oid			type = INT8OID;
+	int			n = 0;
+	int			ndone = 0;
+	OwnSql		own;
+
+	own_sql_begin(&own);
+	SPI_connect();
+	for (int i = 0; i < ncounts; i++)
+		n = add_own(&counts[i], &ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		id = Int64GetDatum(ids[i]);
+
+		if (own_sql_run(done_sql, 1, &type, &id, NULL, SPI_OK_UPDATE) > 0)
+			ids[ndone++] = ids[i];
+	}
+	SPI_finish();
+	own_sql_end(&own);
+	for (int i = 0; i < ndone; i++)
+		release_own(ids[i]);
+	return ndone > 0;
 }

@@ -1,6 +1,6 @@
 /*
  * fan_out_task.h
- *		The scheduler's part in batches: job/fan_out_task.c.
+ *		Adding up the counts of batches, and their end: job/fan_out_task.c.
  */
 #ifndef FAN_OUT_TASK_H
 #define FAN_OUT_TASK_H
@@ -12,5 +12,12 @@
  * for batches which are over.  Returns when to go on; DT_NOEND: when there are more.
  */
 extern TimestampTz fan_out_maintain(TimestampTz now);
+
+/*
+ * For defer.drain(): end the batches that the transaction under way has begun, and whose
+ * jobs have all ended in it: jobs that wait for them may begin.  Returns whether there
+ * was one.
+ */
+extern bool fan_out_end_own(void);
 
 #endif							/* FAN_OUT_TASK_H */

@@ -289,6 +289,70 @@ write_notes(void)
 	}
 }
 
+/* Check that nobody else knows of a batch, nor of those in which it is counted, too */
+static bool
+is_uncommitted(int64 id)
+{
+	FanOut		fan_out;
+
+	if (!fan_out_find(id, &fan_out) || !fan_out.uncommitted)
+		return false;
+	while (fan_out.outer_id != 0)
+	{
+		if (!fan_out_read(fan_out.outer_id, &fan_out) || !fan_out.uncommitted)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_empty(const Note *note)
+{
+	Note		nothing = {.id = note->id, .level = note->level};
+
+	return memcmp(note, &nothing, sizeof(Note)) == 0;
+}
+
+/*
+ * What is taken is noted once more, with the opposite sign, at this level: an abort of it
+ * takes back both.
+ */
+int
+fan_out_take(FanOutCount **taken)
+{
+	const int	nnotes = counts.n;
+	Note	   *notes = palloc_extended(Max(nnotes, 1) * sizeof(Note), MCXT_ALLOC_HUGE);
+	int			n = 0;
+
+	if (nnotes > 0)
+		memcpy(notes, counts.notes, nnotes * sizeof(Note));
+	qsort(notes, nnotes, sizeof(Note), compare_notes);
+	*taken = palloc_extended(Max(nnotes, 1) * sizeof(FanOutCount), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < nnotes; i++)
+	{
+		Note	   *back;
+
+		notes[i].level = 0;
+		if (i + 1 < nnotes && notes[i + 1].id == notes[i].id)
+		{
+			add_note(&notes[i + 1], &notes[i]);
+			continue;
+		}
+		if (is_empty(&notes[i]) || !is_uncommitted(notes[i].id))
+			continue;
+		back = note_of(notes[i].id);
+		back->jobs -= notes[i].jobs;
+		for (int j = 0; j < JOB_ENDS; j++)
+			back->ended[j] -= notes[i].ended[j];
+		(*taken)[n].id = notes[i].id;
+		(*taken)[n].closed = notes[i].closed;
+		(*taken)[n].jobs = notes[i].jobs;
+		memcpy((*taken)[n++].ended, notes[i].ended, sizeof(notes[i].ended));
+	}
+	pfree(notes);
+	return n;
+}
+
 static void
 before_commit(void)
 {

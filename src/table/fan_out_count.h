@@ -10,7 +10,18 @@
 
 #include "postgres.h"
 
+#include "base/job_state.h"
+
 struct Job;
+
+/* What the transaction under way has counted of a batch */
+typedef struct FanOutCount
+{
+	int64		id;
+	bool		closed;
+	int64		jobs;
+	int64		ended[JOB_ENDS];
+} FanOutCount;
 
 extern void fan_out_count_init(void);	/* in _PG_init */
 
@@ -37,6 +48,14 @@ extern int64 fan_out_first_id(int64 id);
 
 /* The batch, one with "deep", that jobs which the job enqueues are counted in; 0: none */
 extern int64 fan_out_of_children(const struct Job *job);
+
+/*
+ * Take what this transaction has counted of batches that it has made itself, so that no
+ * other session knows them: the caller adds it to their rows.  Returns how many batches
+ * that are; *taken is palloc'd.  If the subtransaction aborts, it is as if it had not
+ * been taken.
+ */
+extern int	fan_out_take(FanOutCount **taken);
 
 /* A row of defer.fan_out was inserted */
 extern void fan_out_forget(int64 id);

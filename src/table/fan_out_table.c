@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "access/xact.h"
+#include "executor/tuptable.h"
 #include "utils/fmgroids.h"
 
 #include "base/catalog.h"
@@ -59,6 +62,16 @@ fan_out_insert(const FanOut *fan_out)
 
 static const DirectTable fan_out_table = {CAT_FAN_OUT, fan_out_columns, FAN_OUT_NATTS};
 
+/* Check whether the transaction under way has written this version of a row */
+static bool
+is_own_version(TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull);
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
 bool
 fan_out_read(int64 id, FanOut *fan_out)
 {
@@ -81,6 +94,7 @@ fan_out_read(int64 id, FanOut *fan_out)
 		fan_out->outer_id = scan.slot->tts_isnull[FAN_OUT_OUTER_ID - 1] ? 0 :
 			DatumGetInt64(values[FAN_OUT_OUTER_ID - 1]);
 		fan_out->done = DatumGetBool(values[FAN_OUT_DONE - 1]);
+		fan_out->uncommitted = is_own_version(scan.slot);
 	}
 	direct_scan_close(&scan);
 	return found;

@@ -20,6 +20,7 @@ typedef struct FanOut
 	int64		outer_id;		/* a batch in which all this is counted, too;
 								 * 0: none */
 	bool		done;			/* all have ended */
+	bool		uncommitted;	/* the transaction under way has made it */
 } FanOut;
 
 extern void fan_out_insert(const FanOut *fan_out);

@@ -136,6 +136,63 @@ SELECT nightly();
 ROLLBACK TO direct;
 ROLLBACK;
 
+-- batches that have begun in the transaction end in it: callbacks run, and see the counts
+CREATE FUNCTION fan(n int) RETURNS void LANGUAGE sql AS $$
+	SELECT defer.enqueue('drain.work', jsonb_build_array('part ' || i)) FROM generate_series(1, n) i;
+	SELECT defer.enqueue('drain.broken', max_attempts => 1) $$;
+CREATE FUNCTION broken() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$;
+CREATE FUNCTION told() RETURNS text LANGUAGE sql AS $$
+	SELECT drain.work(string_agg(b.state || ' ' || b.jobs, ', ' ORDER BY b.state)) FROM defer.batch() b $$;
+CREATE FUNCTION nested(n int) RETURNS void LANGUAGE sql AS $$
+	SELECT defer.when_done('drain.told', deep => true);
+	SELECT defer.enqueue('drain.fan', '[2]', when_done => 'drain.told') FROM generate_series(1, n) $$;
+BEGIN;
+SELECT defer.enqueue('fan', '[3]', when_done => 'drain.told') AS fan \gset
+SELECT defer.drain(max => 4);
+SELECT count(*) FROM ran WHERE what LIKE '%succeeded%';
+SAVEPOINT before;
+SELECT defer.drain();
+SELECT what FROM ran ORDER BY n;
+SELECT done, jobs, unfinished, succeeded, failed FROM defer.batches WHERE job_id = :fan;
+-- what a subtransaction has counted is undone with it, and no more
+ROLLBACK TO before;
+SELECT done, jobs FROM defer.batches WHERE job_id = :fan;
+SELECT defer.drain();
+SELECT what FROM ran WHERE what LIKE '%succeeded%';
+ROLLBACK;
+BEGIN;
+SELECT defer.enqueue('nested', '[2]') AS nested \gset
+SELECT defer.drain();
+SELECT what, count(*) FROM ran WHERE what LIKE '%succeeded%' GROUP BY what ORDER BY what;
+SELECT done, jobs, succeeded, failed FROM defer.batches WHERE job_id = :nested;
+ROLLBACK;
+-- one with a job that may not begin yet does not end
+BEGIN;
+CREATE FUNCTION later() RETURNS bigint LANGUAGE sql AS $$ SELECT defer.enqueue('drain.work', '["tomorrow"]', delay => '1 day') $$;
+SELECT defer.enqueue('later', when_done => 'drain.told') AS later \gset
+SELECT defer.drain();
+SELECT done, unfinished FROM defer.batches WHERE job_id = :later;
+SELECT defer.drain(as_of => now() + interval '2 days');
+SELECT what FROM ran ORDER BY n;
+ROLLBACK;
+-- committed: the scheduler counts nothing twice, and the callback has run once
+TRUNCATE ran;
+BEGIN;
+SELECT defer.enqueue('fan', '[2]', when_done => 'drain.told') AS fan \gset
+SELECT defer.drain();
+COMMIT;
+RESET ROLE;
+DO $$ BEGIN
+	FOR i IN 1..1800 LOOP
+		EXIT WHEN NOT EXISTS (SELECT FROM defer.fan_out_delta);
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END $$;
+SET ROLE drain_owner;
+SELECT what, count(*) FROM ran WHERE what LIKE '%succeeded%' GROUP BY what;
+SELECT done, jobs, unfinished, succeeded, failed FROM defer.batches WHERE job_id = :fan;
+TRUNCATE ran;
+
 -- one role's jobs are not another's
 BEGIN;
 SELECT defer.enqueue('work', '["the owner''s"]') IS NOT NULL AS enqueued;
