@@ -24,6 +24,7 @@
 #include "base/job_kind.h"
 #include "base/job_state.h"
 #include "shmem/dependents.h"
+#include "shmem/dependents_counts.h"
 #include "table/dependency_table.h"
 #include "table/fan_out_count.h"
 #include "table/job_by_id.h"

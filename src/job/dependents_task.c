@@ -23,6 +23,8 @@
 #include "base/own_transaction.h"
 #include "base/timer.h"
 #include "shmem/dependents.h"
+#include "shmem/dependents_counts.h"
+#include "shmem/dependents_told.h"
 #include "table/dependency_table.h"
 #include "table/event_table.h"
 #include "job/after.h"

@@ -42,7 +42,7 @@
 #include "base/timer.h"
 #include "base/wait_events.h"
 #include "shmem/databases.h"
-#include "shmem/dependents.h"
+#include "shmem/dependents_counts.h"
 #include "shmem/scheduler_wake.h"
 #include "shmem/senders.h"
 #include "shmem/workers.h"

@@ -15,7 +15,8 @@
 #include "port/atomics.h"
 
 #include "shmem/process_slot.h"
-#include "shmem/dependents.h"
+#include "shmem/dependents_counts.h"
+#include "shmem/dependents_told.h"
 #include "shmem/scheduled_set.h"
 
 /* Jobs without a known end that are remembered by id */
@@ -83,11 +84,13 @@ typedef struct DatabaseSlot
 	TimestampTz next_wake;		/* the scheduler sleeps until then at most */
 	ScheduledSet scheduled_set;
 
-	/* shmem/dependents.c */
+	/* shmem/dependents_told.c */
 	bool		dependents_all; /* the scheduler is to look at all of them */
 	bool		dependents_clean;	/* ... and to delete old ones */
 	int			dependents_ntold;	/* ... at these */
 	DependentsTold dependents_told[DEPENDENTS_TOLD];
+
+	/* shmem/dependents_counts.c */
 	bool		dependents_loaded;	/* under dependents_lock: the counters are
 									 * complete */
 	uint32		dependents_generation;	/* changes when they are made anew */

@@ -1,16 +1,11 @@
 /*
  * dependents.c
- *		Jobs that come after other jobs: see dependents.h.
+ *		Jobs that come after other jobs, in a transaction: see dependents.h.
  *
- * A dependency is open until the job that it awaits has ended.  For each database
- * there are two counters of open dependencies for the awaited job's id modulo their
- * number: "opening" of those that are not committed, and one of the others, which each
- * scheduler makes anew when it starts.  A transaction counts its dependencies before
- * they are visible, puts them from the one to the other after that, and takes them off
- * after they are visibly closed.  Who reads "opening" first, and sees that nothing was
- * taken off meanwhile (dependents_version), finds each that is visible.  A counter may
- * be too high, which costs a look into the table: where transactions were prepared, or
- * it was made anew meanwhile.  test/model/counters.pml is a model of this.
+ * A dependency is open until the job that it awaits has ended.  A transaction counts its
+ * dependencies before they are visible, as "opening", puts them to those that are
+ * committed after that, and takes them off after they are visibly closed
+ * (shmem/dependents_counts.c).
  *
  * No transaction waits for another one.  So two things could be missed.
  *
@@ -45,8 +40,9 @@
 
 #include "base/callbacks.h"
 #include "shmem/databases.h"
-#include "shmem/scheduler_wake.h"
 #include "shmem/dependents.h"
+#include "shmem/dependents_counts.h"
+#include "shmem/dependents_told.h"
 #include "shmem/shmem.h"
 
 #define STAMP_CELLS	4096
@@ -69,8 +65,6 @@ typedef struct Dependents
 	pg_atomic_uint64 published; /* the last stamp of that kind */
 	pg_atomic_uint32 flight;	/* sum over the cells */
 	uint64		ended_all;		/* more jobs have ended than are known by id */
-	uint32		generation;		/* of counters, of all databases */
-	uint32		slots;			/* databases that were given one */
 	StampCell	cells[STAMP_CELLS];
 } Dependents;
 
@@ -147,68 +141,6 @@ next_stamp(void)
 	return pg_atomic_add_fetch_u64(&dependents->clock, 1);
 }
 
-void
-dependents_slot_init(DatabaseSlot *slot)
-{
-	pg_atomic_init_u32(&slot->dependents_version, 0);
-	for (int i = 0; i < DEPENDENTS_CELLS; i++)
-	{
-		pg_atomic_init_u32(&slot->dependents[i], 0);
-		pg_atomic_init_u32(&slot->dependents_opening[i], 0);
-	}
-	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
-	slot->dependents_since = ++dependents->slots;
-	LWLockRelease(shared->dependents_lock);
-}
-
-/* This database's slot, without a lock: it is used while it is this database's */
-static DatabaseSlot *
-my_slot(void)
-{
-	static int	known = -1;
-
-	if (my_database != NULL)
-		return my_database->database == MyDatabaseId ? my_database : NULL;
-	if (known >= 0 && database_slots[known].database == MyDatabaseId)
-		return &database_slots[known];
-	known = -1;
-	for (int i = 0; i < shared->ndatabase_slots; i++)
-	{
-		if (database_slots[i].database == MyDatabaseId)
-			known = i;
-	}
-	return known >= 0 ? &database_slots[known] : NULL;
-}
-
-/*
- * Keys of events have no counters: very many of them are awaited, for long, and
- * jobs that end would look for each other's in vain.
- */
-static bool
-is_counted(int64 id)
-{
-	return !awaited_is_event(id);
-}
-
-/* Check whether all that is committed is counted */
-static bool
-is_loaded(const DatabaseSlot *slot)
-{
-	return slot->dependents_loaded && slot->dependents_prepared == 0;
-}
-
-static pg_atomic_uint32 *
-counter(DatabaseSlot *slot, int64 id)
-{
-	return &slot->dependents[(uint64) id % DEPENDENTS_CELLS];
-}
-
-static pg_atomic_uint32 *
-opening_counter(DatabaseSlot *slot, int64 id)
-{
-	return &slot->dependents_opening[(uint64) id % DEPENDENTS_CELLS];
-}
-
 /* ------------------------------------------------------------------------
  * Notes of the transaction
  * ------------------------------------------------------------------------ */
@@ -268,7 +200,7 @@ static void
 end_opening(const Note *note)
 {
 	if (note->opening > 0 && pending.slot->dependents_since == pending.since)
-		pg_atomic_fetch_sub_u32(opening_counter(pending.slot, note->id), note->opening);
+		pg_atomic_fetch_sub_u32(dependents_opening(pending.slot, note->id), note->opening);
 }
 
 /* Take back what the transaction has already counted; under dependents_lock */
@@ -330,11 +262,11 @@ dependents_opened(int64 awaits_id)
 	DatabaseSlot *slot;
 	Note	   *note;
 
-	if (shared == NULL || !is_counted(awaits_id))
+	if (shared == NULL || !dependents_counts(awaits_id))
 		return;
 	note = note_of(awaits_id);
 	note->opened++;
-	slot = my_slot();
+	slot = dependents_slot();
 	if (slot == NULL)
 		return;
 	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
@@ -346,7 +278,7 @@ dependents_opened(int64 awaits_id)
 	if (pending.slot == slot && pending.since == slot->dependents_since)
 	{
 		note->opening++;
-		pg_atomic_fetch_add_u32(opening_counter(slot, awaits_id), 1);
+		pg_atomic_fetch_add_u32(dependents_opening(slot, awaits_id), 1);
 	}
 	LWLockRelease(shared->dependents_lock);
 }
@@ -362,31 +294,6 @@ dependents_cancel(void)
  * Ending
  * ------------------------------------------------------------------------ */
 
-bool
-dependents_may_have(int64 id)
-{
-	DatabaseSlot *slot;
-	uint32		version;
-
-	if (shared == NULL || !is_counted(id))
-		return true;
-	slot = my_slot();
-	if (slot == NULL)
-		return true;
-	version = pg_atomic_read_u32(&slot->dependents_version);
-	pg_read_barrier();
-	if (!is_loaded(slot))
-		return true;
-	pg_read_barrier();
-	if (pg_atomic_read_u32(opening_counter(slot, id)) != 0)
-		return true;
-	pg_read_barrier();			/* what is not there any more is in this one */
-	if (pg_atomic_read_u32(counter(slot, id)) != 0)
-		return true;
-	pg_read_barrier();
-	return pg_atomic_read_u32(&slot->dependents_version) != version;
-}
-
 /* Before the first look into the table */
 static void
 note_start(void)
@@ -396,7 +303,7 @@ note_start(void)
 	begin_pending();
 	if (pending.start != 0)
 		return;
-	slot = my_slot();
+	slot = dependents_slot();
 	pending.start = pg_atomic_read_u64(&dependents->clock);
 	pending.generation = slot != NULL ? slot->dependents_generation : 0;
 	pg_memory_barrier();
@@ -422,16 +329,16 @@ dependents_closed(int64 awaits_id)
 	Note	   *note;
 	uint32		generation;
 
-	if (shared == NULL || !is_counted(awaits_id))
+	if (shared == NULL || !dependents_counts(awaits_id))
 		return;
-	slot = my_slot();
+	slot = dependents_slot();
 	if (slot == NULL)
 		return;
 
 	/* if it may not have been counted it is not taken off */
 	generation = slot->dependents_generation;
 	pg_read_barrier();
-	if (!is_loaded(slot))
+	if (!dependents_loaded(slot))
 		return;
 	note = note_of(awaits_id);
 	if (note->closed == 0)
@@ -473,12 +380,12 @@ commit_note(const Note *note, DatabaseSlot *slot)
 	uint64		stamp;
 
 	if (note->opened > 0 && slot != NULL)
-		pg_atomic_fetch_add_u32(counter(slot, note->id), note->opened);
+		pg_atomic_fetch_add_u32(dependents_counter(slot, note->id), note->opened);
 	end_opening(note);
 	if (note->closed > 0 && slot != NULL && note->closed_generation == slot->dependents_generation)
 	{
 		pg_atomic_fetch_add_u32(&slot->dependents_version, 1);
-		pg_atomic_fetch_sub_u32(counter(slot, note->id), note->closed);
+		pg_atomic_fetch_sub_u32(dependents_counter(slot, note->id), note->closed);
 	}
 	if (note->flight == 0)
 		return;
@@ -510,7 +417,7 @@ commit_children(void)
 static void
 commit_ends(void)
 {
-	DatabaseSlot *slot = my_slot();
+	DatabaseSlot *slot = dependents_slot();
 	uint32		flight;
 
 	/* counters that were made anew meanwhile may have been found too low */
@@ -543,47 +450,12 @@ commit_ends(void)
 	LWLockRelease(shared->dependents_lock);
 }
 
-/* Add to what the scheduler was told */
-static void
-tell_scheduler(void)
-{
-	DatabaseSlot *slot;
-	bool		news = false;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	slot = database_slot(MyDatabaseId, false);
-	if (slot != NULL)
-	{
-		news = slot->dependents_ntold == 0 && !slot->dependents_all;
-		if (pending.ntold > DEPENDENTS_TOLD)
-			slot->dependents_all = true;
-		for (int i = 0; !slot->dependents_all && i < pending.ntold; i++)
-		{
-			bool		known = false;
-
-			for (int j = 0; j < slot->dependents_ntold && !known; j++)
-				known = slot->dependents_told[j].id == pending.told[i].id &&
-					slot->dependents_told[j].waits == pending.told[i].waits;
-			if (known)
-				continue;
-			if (slot->dependents_ntold == DEPENDENTS_TOLD)
-				slot->dependents_all = true;
-			else
-				slot->dependents_told[slot->dependents_ntold++] = pending.told[i];
-		}
-		/* if it has not taken what it was told before it was woken for that */
-		if (news)
-			database_wake_scheduler_locked(slot);
-	}
-	LWLockRelease(shared->workers_lock);
-}
-
 static void
 commit_pending(void)
 {
 	if (pending.nnotes > 0 || pending.nchildren > 0)
 	{
-		DatabaseSlot *slot = my_slot();
+		DatabaseSlot *slot = dependents_slot();
 
 		LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
 		for (int i = 0; i < pending.nnotes; i++)
@@ -594,7 +466,7 @@ commit_pending(void)
 	if (pending.nended > 0)
 		commit_ends();
 	if (pending.ntold > 0)
-		tell_scheduler();
+		dependents_tell_scheduler(pending.told, pending.ntold);
 }
 
 /*
@@ -605,10 +477,11 @@ commit_pending(void)
 static void
 prepare_pending(void)
 {
-	DatabaseSlot *slot = my_slot();
+	DatabaseSlot *slot = dependents_slot();
 
 	for (int i = 0; i < pending.nnotes && slot != NULL; i++)
-		pg_atomic_fetch_add_u32(counter(slot, pending.notes[i].id), pending.notes[i].opened);
+		pg_atomic_fetch_add_u32(dependents_counter(slot, pending.notes[i].id),
+								pending.notes[i].opened);
 	undo_notes(0);
 }
 
@@ -659,88 +532,4 @@ dependents_init(void)
 {
 	defer_on_xact_event(dependents_xact_callback);
 	defer_on_subxact_event(dependents_subxact_callback);
-}
-
-/* ------------------------------------------------------------------------
- * The scheduler
- * ------------------------------------------------------------------------ */
-
-int
-dependents_take(DependentsTold *told, bool *all, bool *clean)
-{
-	int			n;
-
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	n = my_database->dependents_ntold;
-	memcpy(told, my_database->dependents_told, n * sizeof(DependentsTold));
-	*all = my_database->dependents_all;
-	*clean = my_database->dependents_clean;
-	my_database->dependents_ntold = 0;
-	my_database->dependents_all = my_database->dependents_clean = false;
-	LWLockRelease(shared->workers_lock);
-	return n;
-}
-
-void
-dependents_look_at_all(bool clean)
-{
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_database->dependents_all = true;
-	my_database->dependents_clean = my_database->dependents_clean || clean;
-	database_wake_scheduler_locked(my_database);
-	LWLockRelease(shared->workers_lock);
-}
-
-/* Until the counters are loaded every job that ends looks into the table */
-void
-dependents_load_begin(void)
-{
-	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
-	my_database->dependents_loaded = false;
-	pg_write_barrier();
-	my_database->dependents_generation = ++dependents->generation;
-	pg_atomic_fetch_add_u32(&my_database->dependents_version, 1);
-	for (int i = 0; i < DEPENDENTS_CELLS; i++)
-		pg_atomic_write_u32(&my_database->dependents[i], 0);
-	LWLockRelease(shared->dependents_lock);
-}
-
-void
-dependents_load_count(int64 awaits_id)
-{
-	if (is_counted(awaits_id))
-		pg_atomic_fetch_add_u32(counter(my_database, awaits_id), 1);
-}
-
-void
-dependents_load_end(void)
-{
-	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
-	my_database->dependents_loaded = true;
-	LWLockRelease(shared->dependents_lock);
-}
-
-void
-dependents_prepared_begin(void)
-{
-	DatabaseSlot *slot = my_slot();
-
-	if (slot == NULL)
-		return;
-	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
-	slot->dependents_prepared++;
-	LWLockRelease(shared->dependents_lock);
-}
-
-void
-dependents_prepared_end(bool committed)
-{
-	DatabaseSlot *slot = my_slot();
-
-	if (slot == NULL)
-		return;
-	LWLockAcquire(shared->dependents_lock, LW_EXCLUSIVE);
-	slot->dependents_loaded = slot->dependents_loaded && !committed;
-	slot->dependents_prepared = Max(slot->dependents_prepared - 1, 0);
-	LWLockRelease(shared->dependents_lock);
 }

@@ -56,6 +56,10 @@ typedef struct SharedState
 	bool		restored;		/* from a base backup, and not all databases
 								 * know it yet */
 
+	/* under dependents_lock */
+	uint32		dependents_generation;	/* of counters, of all databases */
+	uint32		dependents_slots;	/* databases that were given one */
+
 	pg_atomic_uint32 nscheduled;	/* not 0: some database's scheduled_set
 									 * has bits */
 } SharedState;

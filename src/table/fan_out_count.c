@@ -32,7 +32,7 @@
 #include "base/compat.h"
 #include "base/job.h"
 #include "base/job_state.h"
-#include "shmem/dependents.h"
+#include "shmem/dependents_counts.h"
 #include "shmem/xact_notify.h"
 #include "table/direct_insert.h"
 #include "table/fan_out_count.h"

@@ -13,7 +13,7 @@
 #include "utils/fmgroids.h"
 
 #include "base/catalog.h"
-#include "shmem/dependents.h"
+#include "shmem/dependents_counts.h"
 #include "table/direct_insert.h"
 #include "table/direct_scan.h"
 #include "table/fan_out_table.h"

@@ -30,7 +30,7 @@
 #include "base/guc.h"
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
-#include "shmem/dependents.h"
+#include "shmem/dependents_told.h"
 #include "table/failure_table.h"
 #include "table/rerun_line.h"
 #include "table/rollup.h"
