@@ -203,6 +203,72 @@ async function buttons(page) {
 	await press(page, "/queues", "Resume", /queue "default" is resumed/);
 }
 
+// Fill in fields by their labels, press a button, and wait for what the page says
+async function send(page, fields, name, says) {
+	for (const [label, value] of Object.entries(fields)) { await page.getByLabel(label, { exact: true }).last().fill(value); }
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name, exact: true }).click()]);
+	const message = await page.locator(".message").first().textContent();
+	ok(says.test(message), `${name}: "${message}"`);
+}
+
+// A schedule is made, changed, run for the past and deleted
+async function schedule(page) {
+	await page.goto(origin + "/schedules");
+	await Promise.all([page.waitForNavigation(), page.getByRole("link", { name: /^New schedule/ }).click()]);
+	await send(page, { Name: "hourly", When: "bogus", "or one SQL statement": "SELECT 1" }, "Make it", /bogus|invalid/);
+	ok(await page.getByLabel("or one SQL statement").inputValue() === "SELECT 1", "what was typed stays");
+	await send(page, { When: "0 * * * *" }, "Make it", /schedule "hourly" is made/);
+	await send(page, { "Pause after failures in a row": "3" }, "Save", /schedule "hourly" is changed/);
+	await page.getByLabel("From", { exact: true }).fill("2026-01-01");
+	await page.getByLabel("Before", { exact: true }).fill("2026-01-02");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Count the runs" }).click()]);
+	ok(await page.locator("#backfill-count").textContent() === "24", "the runs of a backfill are counted");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Run 24 times" }).click()]);
+	await until("they run", async () => await page.locator("table.runs .is-succeeded").count() === 24);
+	if (shots) { await page.screenshot({ path: `${shots}/schedule-runs.png`, fullPage: true }); }
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Delete" }).click()]);
+	ok(/"hourly" is deleted/.test(await page.locator(".message").first().textContent()), "and deleted");
+}
+
+// Settings of a function, a queue and a group; the zone
+async function settings(page) {
+	await page.goto(origin + "/function?name=public.work(integer)");
+	await page.locator("summary", { hasText: "Change" }).click();
+	if (shots) { await page.screenshot({ path: `${shots}/function-settings.png`, fullPage: true }); }
+	await send(page, { Rate: "1000/s", Attempts: "4" }, "Save", /settings of "public.work\(integer\)" are changed/);
+	ok(/1000\/s/.test(await page.locator("dl.facts").last().textContent()), "and shown");
+	await page.goto(origin + "/queues");
+	await send(page, { "New queue": "bulk" }, "Make it", /queue "bulk" is made/);
+	await page.goto(origin + "/queue?name=bulk");
+	await page.locator("summary", { hasText: "Change" }).click();
+	await send(page, { "Jobs at the same time": "2" }, "Save", /settings of "bulk" are changed/);
+	await page.locator("summary", { hasText: "Settings of one group" }).click();
+	await page.locator("#group-group").fill("acme");
+	await page.locator("#group-weight").fill("2");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Set them" }).click()]);
+	ok(/group "acme" are changed/.test(await page.locator(".message").first().textContent()), "settings of a group");
+	await press(page, "/queue?name=bulk", "Reset", /no settings of its own/);
+	await press(page, "/queue?name=bulk", "Delete", /queue "bulk" is deleted/);
+	await page.locator("summary", { hasText: "time zone" }).click();
+	await send(page, { "Time zone": "Asia/Tokyo" }, "Use it", /time zone Asia\/Tokyo/);
+	await page.locator("summary", { hasText: "Asia/Tokyo" }).click();
+	await send(page, { "Time zone": "" }, "Use it", /Times are in the time zone/);
+}
+
+// What a job says is seen while it runs; a step of a chart leads to its jobs
+async function liveLog(page) {
+	const id = sql("SELECT defer.enqueue('talks')");
+	await page.goto(origin + "/job?id=" + id);
+	await until("what a running job says is there", async () => /page 1 of 2/.test(await page.locator("#content").textContent()));
+	ok(/running/.test(await page.locator("#job-state").textContent()), "while it runs");
+	sql("INSERT INTO told VALUES (1)");
+	await until("and so is the rest", async () => /page 2 of 2/.test(await page.locator("#content").textContent()));
+	await page.goto(origin + "/function?name=public.work(integer)");
+	const step = page.locator(".panel a.step").first();
+	await Promise.all([page.waitForNavigation(), step.dispatchEvent("click")]);
+	ok(/ended_since=/.test(page.url()) && await page.locator("table.jobs tbody tr").count() > 0, "a step of a chart leads to its jobs");
+}
+
 // All jobs that a filter shows: count, then act
 async function many(page) {
 	sql("SELECT defer.enqueue('work', '[0]', metadata => '{\"many\": true}', delay => '1 hour') FROM generate_series(1, 3)");
@@ -227,12 +293,14 @@ async function groups(page) {
 	await page.goto(origin + "/queues");
 	await Promise.all([page.waitForNavigation(), page.getByRole("link", { name: "tenants", exact: true }).click()]);
 	ok(await page.locator("table.groups tbody tr").count() === 3, "the groups of a queue");
-	await page.getByLabel("Group", { exact: true }).fill("acme");
+	await page.locator("#g-group").fill("acme");
 	await page.getByLabel("Reason").fill("invoice not paid");
 	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Pause this group" }).click()]);
 	ok(/invoice not paid/.test(await page.locator("table.groups").textContent()), "why a group is paused");
 	if (shots) { await page.screenshot({ path: `${shots}/queue-paused.png`, fullPage: true }); }
-	await press(page, "/queue?name=tenants", "Resume", /group "acme" is resumed/);
+	await page.goto(origin + "/queue?name=tenants");
+	await Promise.all([page.waitForNavigation(), page.locator("table.groups").getByRole("button", { name: "Resume" }).click()]);
+	ok(/group "acme" is resumed/.test(await page.locator(".message").first().textContent()), "it goes on");
 }
 
 async function hostile(page) {
@@ -306,11 +374,14 @@ async function typing(page) {
 		ok(true, "the address with the token logs in");
 		const fan = sql("SELECT min(id) FROM defer.jobs WHERE function LIKE '%slow_parent%'");
 		const bad = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed'");
-		const jobs = ["/job?id=" + fan, "/tree?id=" + fan, "/job?id=" + bad, "/function?name=public.work(integer)", "/queue?name=tenants", "/jobs?function=work&state=succeeded", "/bulk?do=rerun&function=work&state=succeeded", "/bulk?do=cancel&queue=tenants"];
+		const jobs = ["/job?id=" + fan, "/tree?id=" + fan, "/job?id=" + bad, "/function?name=public.work(integer)", "/queue?name=tenants", "/schedule?id=1", "/schedule?id=1&from=2026-01-01&to=2026-02-01", "/new-schedule", "/jobs?function=work&state=succeeded", "/bulk?do=rerun&function=work&state=succeeded", "/bulk?do=cancel&queue=tenants"];
 		await everyPage(page, jobs);
 		await buttons(page);
 		await many(page);
 		await groups(page);
+		await schedule(page);
+		await settings(page);
+		await liveLog(page);
 		await hostile(page);
 		await liveFanOut(page);
 		await liveState(page);

@@ -5,6 +5,12 @@ CREATE FUNCTION slow_child(n int) RETURNS int LANGUAGE sql AS 'SELECT n FROM pg_
 CREATE FUNCTION slow_parent() RETURNS bigint LANGUAGE sql AS
   'SELECT count(defer.enqueue(''slow_child'', jsonb_build_array(i))) FROM generate_series(1, 30) i';
 CREATE FUNCTION forever() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(3600)';
+CREATE TABLE told (n int);
+CREATE FUNCTION talks() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+  RAISE NOTICE 'page 1 of 2';
+  WHILE NOT EXISTS (SELECT FROM told) LOOP PERFORM pg_sleep(0.05); END LOOP;
+  RAISE NOTICE 'page 2 of 2';
+END $$;
 CREATE FUNCTION "<script>window.hacked=1</script>"() RETURNS void LANGUAGE plpgsql AS
   $$ BEGIN RAISE EXCEPTION '<img src=x onerror="window.hacked=1"> %', E'\x1b[31m \u202e'
      USING DETAIL = '</pre><script>window.hacked=1</script>', HINT = '"><svg onload=window.hacked=1>'; END $$;

@@ -254,7 +254,7 @@ chart_lines(Buffer *out, const ChartAxis *axis, const double *low, const double 
 		if (!isnan(high[i]) && high[i] > top)
 			top = high[i];
 	}
-	top = round_up_seconds(top);
+	top = top > 0 ? round_up_seconds(top) : 1;
 	chart_begin(out, axis, top, true, title);
 	for (int i = 0; i < axis->n; i++)
 	{

@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "dashboard/chart.h"
+#include "dashboard/groups.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
 #include "dashboard/series.h"
+#include "dashboard/settings.h"
 
 #define SPARK_BARS	24
 
@@ -132,23 +134,6 @@ page_functions(Page *page)
 	PQclear(res);
 }
 
-static void
-function_settings(Page *page, const char *signature)
-{
-	Buffer	   *out = page->out;
-	PGresult   *res = page_query(page, "SELECT k.key, k.value FROM defer.settings s CROSS JOIN LATERAL pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(s) - ARRAY['kind', 'name', 'paused']) k"
-								 " WHERE s.kind = 'function' AND s.name = $1 AND k.value IS NOT NULL", 1, &signature);
-
-	if (result_good(res) && PQntuples(res) > 0)
-	{
-		buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-settings\"><h2 id=\"h-settings\">Settings</h2><dl class=\"facts\">\n");
-		for (int i = 0; i < PQntuples(res); i++)
-			html_add(out, "<div><dt>%s</dt><dd>%s</dd></div>\n", result_text(res, i, "key"), result_text(res, i, "value"));
-		buffer_add(out, "</dl></section>\n");
-	}
-	PQclear(res);
-}
-
 /* /function: one function, named by its signature */
 void
 page_function(Page *page)
@@ -184,6 +169,7 @@ page_function(Page *page)
 	PQclear(res);
 
 	series_card(page, signature, NULL);
-	function_settings(page, signature);
+	groups_card(page, "function", signature);
+	settings_card(page, "function", signature);
 	part_failures(page, signature, 10);
 }

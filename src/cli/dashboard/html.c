@@ -17,15 +17,11 @@
 #include "core/format.h"
 #include "core/text.h"
 
+/* Append a value, without what is markup */
 static void
-escape(Buffer *out, const char *value, TextMode mode)
+escape_markup(Buffer *out, const char *value)
 {
-	Buffer		text = {0};
-
-	if (value == NULL || value[0] == '\0')
-		return;
-	text_escape(&text, value, mode);
-	for (const char *c = text.data; *c != '\0'; c++)
+	for (const char *c = value; *c != '\0'; c++)
 	{
 		switch (*c)
 		{
@@ -48,7 +44,25 @@ escape(Buffer *out, const char *value, TextMode mode)
 				buffer_char(out, *c);
 		}
 	}
+}
+
+static void
+escape(Buffer *out, const char *value, TextMode mode)
+{
+	Buffer		text = {0};
+
+	if (value == NULL || value[0] == '\0')
+		return;
+	text_escape(&text, value, mode);
+	escape_markup(out, text.data);
 	buffer_free(&text);
+}
+
+/* Append the value of a field, which comes back as it is: also control characters */
+void
+html_field(Buffer *out, const char *value)
+{
+	escape_markup(out, value);
 }
 
 /* Append a value, for text and for quoted attributes; NULL is "" */

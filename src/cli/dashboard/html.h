@@ -8,6 +8,7 @@
 #include "core/buffer.h"
 
 extern void html_text(Buffer *out, const char *value);
+extern void html_field(Buffer *out, const char *value);
 extern void html_block(Buffer *out, const char *value);
 extern void html_add(Buffer *out, const char *format,...) CLI_PRINTF(2, 3);
 extern void html_url(Buffer *out, const char *value);

@@ -10,6 +10,7 @@
 #include "dashboard/assets.h"
 #include "dashboard/dashboard.h"
 #include "dashboard/html.h"
+#include "dashboard/parts.h"
 #include "dashboard/routes.h"
 
 static void
@@ -77,17 +78,30 @@ static void
 write_content(Page *page, const Route *route, Buffer *content)
 {
 	Buffer	   *out = page->out;
+	const char *zone = page->session->zone[0] != '\0' ? page->session->zone : NULL;
 	PGresult   *res;
 
 	buffer_add(content, "");
 	page->out = content;
 	res = page_query(page, "SELECT pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()) AS now,"
-					 " pg_catalog.current_setting('TimeZone') AS zone", 0, NULL);
+					 " pg_catalog.set_config('TimeZone', COALESCE($1, pg_catalog.current_setting('TimeZone')), false) AS zone",
+					 1, &zone);
 	page->now = result_number(res, 0, "now");
 	snprintf(page->zone, sizeof(page->zone), "%s", result_text(res, 0, "zone"));
 	PQclear(res);
 	route->write(page);
 	page->out = out;
+}
+
+/* Append the name of the zone of all times, and the form that chooses another */
+static void
+zone_form(Page *page)
+{
+	html_add(page->out, "<details><summary>Times are in the time zone %s</summary>", page->zone);
+	part_form_begin(page, "zone", "inline", NULL, NULL);
+	html_add(page->out, "<label for=\"zone\">Time zone</label><input id=\"zone\" name=\"zone\" value=\"%s\" list=\"zones\" maxlength=\"60\" spellcheck=\"false\">"
+			 "<datalist id=\"zones\"></datalist><button>Use it</button> <span class=\"quiet\">Empty: that of the role or the server.</span></form></details>",
+			 page->session->zone);
 }
 
 /* Write the page of the request's path, or only the part that changes */
@@ -124,9 +138,12 @@ page_write(Page *page)
 	buffer_add(out, content.data);
 	buffer_free(&content);
 	if (whole)
-		html_add(out, "</div>\n<footer><span>defer %s</span> <span>times are in the time zone %s</span>"
-				 " <span>this page took %.0f ms</span></footer>\n</main>\n</body>\n</html>\n",
-				 DEFER_VERSION, page->zone, 1000 * (clock_seconds() - page->begun));
+	{
+		html_add(out, "</div>\n<footer><span>defer %s</span> <span>this page took %.0f ms</span> ",
+				 DEFER_VERSION, 1000 * (clock_seconds() - page->begun));
+		zone_form(page);
+		buffer_add(out, "</footer>\n</main>\n</body>\n</html>\n");
+	}
 }
 
 /* Write an error page; session NULL: without the frame */

@@ -23,6 +23,8 @@ const Route routes[] = {
 	{"/bulk", "Many jobs", page_bulk, "/jobs"},
 	{"/tree", "Fan-out", page_tree, "/jobs"},
 	{"/function", "Function", page_function, "/functions"},
+	{"/schedule", "Schedule", page_schedule, "/schedules"},
+	{"/new-schedule", "New schedule", page_new_schedule, "/schedules"},
 	{"/queue", "Queue", page_queue, "/queues"},
 	{NULL}
 };

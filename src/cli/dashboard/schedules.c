@@ -13,33 +13,7 @@
 #include "dashboard/dashboard.h"
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
-
-/* Append the times of an array of timestamps, as the server writes it */
-static void
-next_times(Page *page, const char *array)
-{
-	const char *at = array;
-
-	if (at[0] != '{' || at[1] == '}')
-		return;
-	buffer_add(page->out, "<details open><summary>Next five times</summary><ol class=\"times\">\n");
-	for (at++; *at != '\0' && *at != '}';)
-	{
-		char	   *time;
-		size_t		len;
-
-		at += strspn(at, "\",");
-		len = strcspn(at, "\",}");
-		time = xprintf("%.*s", (int) len, at);
-		buffer_add(page->out, "<li>");
-		html_clock(page->out, time, page->now);
-		buffer_add(page->out, "</li>");
-		free(time);
-		at += len;
-		at += *at == '"';
-	}
-	buffer_add(page->out, "</ol></details>\n");
-}
+#include "dashboard/schedule.h"
 
 static void
 card_head(Page *page, const PGresult *res, int i)
@@ -50,8 +24,8 @@ card_head(Page *page, const PGresult *res, int i)
 	char	   *question = xprintf("Run the schedule \"%s\" of %s now?", result_text(res, i, "name"),
 								   result_text(res, i, "owner"));
 
-	html_add(out, "<article class=\"card schedule%s\" id=\"schedule-%s\"><div class=\"head\"><h2>%s</h2>",
-			 active ? "" : " inactive", id, result_text(res, i, "name"));
+	html_add(out, "<article class=\"card schedule%s\" id=\"schedule-%s\"><div class=\"head\"><h2><a href=\"/schedule?id=%s\">%s</a></h2>",
+			 active ? "" : " inactive", id, id, result_text(res, i, "name"));
 	if (!active)
 		html_state(out, "paused");
 	if (result_value(res, i, "last_state") != NULL)
@@ -65,8 +39,8 @@ card_head(Page *page, const PGresult *res, int i)
 }
 
 /* Append who has paused it, when and why; or a form to pause it with a reason */
-static void
-show_pause(Page *page, const PGresult *res, int i)
+void
+schedule_pause(Page *page, const PGresult *res, int i)
 {
 	Buffer	   *out = page->out;
 
@@ -108,11 +82,13 @@ schedule_card(Page *page, const PGresult *res, int i)
 	html_add(out, " <span class=\"quiet\">as %s</span></p>\n", result_text(res, i, "owner"));
 	if (result_value(res, i, "last_error") != NULL)
 		html_add(out, "<p class=\"message bad\">%s</p>\n", result_text(res, i, "last_error"));
-	show_pause(page, res, i);
+	schedule_pause(page, res, i);
 	buffer_add(out, "<dl class=\"facts\"><div><dt>Last run</dt><dd>");
 	html_time(out, result_value(res, i, "last_run_at"), page->now);
 	html_add(out, " <a class=\"small\" href=\"/jobs?schedule=%s\">Runs</a></dd></div>\n<div><dt>Next</dt><dd>",
 			 result_text(res, i, "id"));
+	if (result_value(res, i, "next_clock") != NULL)
+		html_add(out, "%s<br>", result_text(res, i, "next_clock"));
 	html_time(out, result_value(res, i, "next_run_at"), page->now);
 	html_add(out, "</dd></div>\n<div><dt>If the last still runs</dt><dd>%s</dd></div>\n"
 			 "<div><dt>After downtime</dt><dd>%s</dd></div></dl>\n",
@@ -123,7 +99,6 @@ schedule_card(Page *page, const PGresult *res, int i)
 		part_job_links(page, result_text(res, i, "last_jobs"));
 		buffer_add(out, "</div>\n");
 	}
-	next_times(page, result_text(res, i, "next_runs"));
 	buffer_add(out, "</article>\n");
 }
 
@@ -135,15 +110,19 @@ page_schedules(Page *page)
 	static const char *const sql =
 		"WITH s AS MATERIALIZED (SELECT s.*, pg_catalog.row_number() OVER (ORDER BY s.name, s.owner::text, s.id) AS place"
 		" FROM defer.schedules s ORDER BY place LIMIT 200)"
-		" SELECT s.*, CASE WHEN s.place <= 20 AND s.last_run_at IS NOT NULL THEN"
+		" SELECT s.*, pg_catalog.to_char(s.next_run_at AT TIME ZONE s.timezone, 'Dy YYYY-MM-DD HH24:MI:SS') AS next_clock,"
+		" CASE WHEN s.place <= 20 THEN"
 		" (SELECT pg_catalog.string_agg(j.id || ':' || j.state, ' ' ORDER BY j.id DESC) FROM defer.jobs j"
 		" WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs(schedule_id => s.id, n => 6)))) END AS last_jobs"
 		" FROM s ORDER BY s.place";
 	PGresult   *res = page_query(page, sql, 0, NULL);
 
-	buffer_add(page->out, "<h1>Schedules</h1>\n");
+	buffer_add(page->out, "<div class=\"title\"><h1>Schedules</h1>");
+	if (!dashboard.read_only)
+		buffer_add(page->out, "<div class=\"actions\"><a class=\"button\" href=\"/new-schedule\">New schedule\xe2\x80\xa6</a></div>");
+	buffer_add(page->out, "</div>\n");
 	if (result_good(res) && PQntuples(res) == 0)
-		part_empty(page, "There are no schedules: defer.cron() makes one.");
+		part_empty(page, "There are no schedules.");
 	else if (result_good(res))
 	{
 		buffer_add(page->out, "<div class=\"cards\">\n");

@@ -134,7 +134,7 @@ answer_post(struct MHD_Connection *connection, Request *request, Session *sessio
 		answer_set_cookie(answer, NULL);
 		answer_redirect(answer, "/login");
 	}
-	else if (dashboard.read_only)
+	else if (dashboard.read_only && strcmp(request->path, "/do/zone") != 0)
 		answer_refuse(answer, MHD_HTTP_FORBIDDEN, "Read-only", "This dashboard was started with --read-only.");
 	else
 		with_session(session, request, answer, true);

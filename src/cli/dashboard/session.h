@@ -28,6 +28,7 @@ typedef struct Session
 	bool		closed;			/* freed with its last reference */
 	pthread_mutex_t mutex;		/* protects the fields below */
 	PGconn	   *conn;			/* NULL: not connected */
+	char		zone[64];		/* of all times; "": that of the connection */
 	char		message[400];	/* result of the last action, shown once */
 	bool		message_bad;
 } Session;

@@ -112,6 +112,7 @@ ok($dash->{csrf}, 'forms have a token');
 my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs', '/jobs?state=failed', '/jobs?state=scheduled',
 	'/jobs?state=succeeded', '/jobs?state=running', '/errors', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
 	'/jobs?since=-1+hour', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
+	"/schedule?id=$tick", '/new-schedule', '/new-schedule?name=%22%3E%3Cscript%3E&command=%3C%2Ftextarea%3E%3Cscript%3E',
 	'/queue?name=default', '/queue?name=%3C%2Ftd%3Equeue', '/bulk?do=cancel&state=scheduled', '/bulk?do=rerun&metadata=%7B%22%3Cu%3E%22%3A+%22%3C%2Fcode%3E%22%7D',
 	'/bulk?do=reschedule&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
 for my $path (@pages)
@@ -265,7 +266,7 @@ $node->safe_psql('postgres', q{CREATE FUNCTION unlucky() RETURNS void LANGUAGE p
 	SELECT defer.create_queue('ordered', group_order => 'strict', on_group_failure => 'hold')});
 my $unlucky = $node->safe_psql('postgres', q{SELECT defer.enqueue('unlucky', queue => 'ordered', group_key => 'acme', max_attempts => 1)});
 until_ok($node, q{SELECT held_by IS NOT NULL FROM defer.groups WHERE kind = 'queue' AND name = 'ordered'}, 'a job of a group fails');
-like(get($dash, '/queue?name=ordered')->{content}, qr/Order in a group<\/dt><dd>strict<.*held, because <a href="\/job\?id=$unlucky">job $unlucky<\/a> has failed.*<button class="small">Release</s, 'it is shown as held');
+like(get($dash, '/queue?name=ordered')->{content}, qr/held, because <a href="\/job\?id=$unlucky">job $unlucky<\/a> has failed.*<button class="small">Release<.*Order in a group<\/dt><dd>strict</s, 'it is shown as held');
 like(act($dash, 'release-group', queue => 'ordered', group => 'acme'), qr/The group &quot;acme&quot; goes on/, 'release it');
 like(act($dash, 'release-group', queue => 'ordered', group => 'acme'), qr/The group &quot;acme&quot; is not held/, 'once');
 
@@ -275,9 +276,92 @@ $node->safe_psql('postgres', q{SELECT defer.create_queue('narrow', group_concurr
 until_ok($node, q{SELECT running = 1 FROM defer.groups WHERE kind = 'queue' AND name = 'narrow'}, 'one of a group runs');
 $node->safe_psql('postgres', q{SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});
 until_ok($node, q{SELECT waiting_for LIKE 'concurrency%' FROM defer.jobs WHERE queue = 'narrow' AND state = 'queued'}, 'the other waits');
-like(get($dash, '/queue?name=narrow')->{content}, qr/Limit of a group<\/dt><dd>1<.*<td class="num">1<\/td>.*concurrency/s, 'and the page says for what');
+like(get($dash, '/queue?name=narrow')->{content}, qr/<td class="num">1<\/td>.*concurrency.*Jobs of a group<\/dt><dd>1</s, 'and the page says for what');
 like(get($dash, '/queue?name=narrow')->{content}, qr/: 1 waited<\/title>/, 'the backlog has it');
 like(get($dash, '/queue?name=narrow')->{content}, qr/Rate<\/dt><dd>1000\/s</, 'and what rate there is');
+
+
+# --- a schedule: its page, made, changed, run for the past, deleted
+
+my %options = (overlap => 'queue', catch_up => 'one', catch_up_window => '2 days', jitter => '0', queue => '', priority => '3', group_key => '<g>',
+	starts_at => '2030-01-01 08:00', ends_at => '', max_runs => '5', pause_after_failures => '', when_done => '');
+my $made = post($dash, '/do/new-schedule', { name => '<b>made', schedule => '*/5 * * * *', command => "SELECT 1,\r\n'</textarea>'",
+	timezone => 'Europe/Paris', %options, csrf => $dash->{csrf}, back => '/new-schedule' })->{headers}{location};
+like($made, qr/^\/schedule\?id=\d+$/, 'a new schedule: to its page');
+my ($made_id) = $made =~ /(\d+)/;
+is($node->safe_psql('postgres', "SELECT name, schedule, command, timezone, overlap, catch_up_window, priority, group_key, starts_at AT TIME ZONE 'UTC', max_runs, ends_at IS NULL
+	FROM defer.schedules WHERE id = $made_id"), "<b>made|*/5 * * * *|SELECT 1,\n'</textarea>'|Europe/Paris|queue|2 days|3|<g>|2030-01-01 08:00:00|5|t", 'as it was wanted');
+like(get($dash, $made)->{content}, qr/The schedule &quot;&lt;b&gt;made&quot; is made.*Next times <span class="quiet">in Europe\/Paris.*Tue 2030-01-01 09:00:00 .*It has not run yet.*&lt;\/textarea&gt;/s, 'its page');
+my $again = post($dash, '/do/new-schedule', { name => '<b>made', schedule => '@daily', command => 'SELECT 2', back => '/new-schedule', csrf => $dash->{csrf} })->{headers}{location};
+like($again, qr/^\/new-schedule\?name=%3Cb%3Emade&schedule=%40daily/, 'none twice: back to the form');
+like(get($dash, $again)->{content}, qr/No schedule was made.*value="&lt;b&gt;made".*SELECT 2<\/textarea>/s, 'which has what was typed');
+like(act($dash, 'new-schedule', name => 'both', schedule => '@daily', command => 'SELECT 2', function => 'tick'), qr/No schedule was made/, 'a function and a statement');
+like(act($dash, 'new-schedule', name => 'bad', schedule => 'bogus', command => 'SELECT 2'), qr/message bad/, 'what the server says');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.schedules}), '2', 'nothing was made');
+my %now = (id => $made_id, schedule => '*/5 * * * *', timezone => 'Europe/Paris', %options, starts_at => '', max_runs => '', command => "SELECT 1,\r\n'</textarea>'");
+like(act($dash, 'alter-schedule', %now, schedule => '0 4 * * *', pause_after_failures => '3'), qr/The schedule &quot;&lt;b&gt;made&quot; is changed/, 'change it');
+is($node->safe_psql('postgres', "SELECT schedule, starts_at, max_runs, pause_after_failures, priority, command FROM defer.schedules WHERE id = $made_id"),
+	"0 4 * * *|||3|3|SELECT 1,\n'</textarea>'", 'what was emptied is no more, and the rest as it was');
+like(act($dash, 'alter-schedule', %now, id => 999999), qr/There is no such schedule/, 'one that there is not');
+my $bad_form = post($dash, '/do/alter-schedule', { %now, schedule => 'bogus<', back => $made, csrf => $dash->{csrf} })->{headers}{location};
+like(get($dash, $bad_form)->{content}, qr/message bad.*value="bogus&lt;"/s, 'what is not valid stays in the form');
+my $past = '&from=2026-01-01&to=2026-01-04&order=allow';
+like(get($dash, "$made$past")->{content}, qr/id="backfill-count">3<.*do\/backfill/s, 'a backfill is counted');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.backfills'), '0', 'a GET does nothing');
+like(get($dash, "$made&from=bogus&to=2026-01-04")->{content}, qr/The server said/, 'a time that there is not');
+like(act($dash, 'backfill', id => $made_id, from => '2026-01-01', to => '2026-01-04', order => 'allow'), qr/Runs of &quot;&lt;b&gt;made&quot; that will be enqueued: 3/, 'and run');
+until_ok($node, "SELECT count(*) = 3 FROM defer.find_jobs('{succeeded,failed}', schedule_id => $made_id)", 'it has run');
+like(get($dash, $made)->{content}, qr/Runs<\/h2>.*class="durations".*2026-01-03 03:00:00/s, 'its runs');
+like(act($dash, 'cancel-backfill', id => 1), qr/There is no such backfill/, 'it is over');
+like(act($dash, 'unschedule', id => $made_id), qr/The schedule &quot;&lt;b&gt;made&quot; is deleted/, 'deleted');
+is(get($dash, $made)->{status}, 404, 'it is no more');
+is(get($dash, $_)->{status}, 404, "$_: no schedule") for '/schedule', '/schedule?id=x';
+
+# --- settings of functions, queues and groups
+
+my $work = 'public.work(integer)';
+my $settings = q{FROM defer.settings WHERE name =};
+my ($in_form) = get($dash, "/function?name=$work")->{content} =~ /(<form[^>]*do\/configure".*?<\/form>)/s;
+my @columns = split /\n/, $node->safe_psql('postgres', q{SELECT attname FROM pg_attribute WHERE attrelid = 'defer.settings'::regclass AND attnum > 0
+	AND attname NOT IN ('kind', 'name', 'owner', 'granted', 'paused', 'reserved')});
+like($in_form, qr/name="$_"/, "$_ can be set") for @columns;
+like(act($dash, 'configure', name => $work, max_attempts => '1', concurrency => '3', rate => '100/s', queue => '</td>queue', initial_interval => '5 s'),
+	qr/The settings of &quot;public\.work\(integer\)&quot; are changed/, 'settings of a function');
+is($node->safe_psql('postgres', "SELECT max_attempts, concurrency, rate, queue, initial_interval $settings '$work'"), '1|3|100/s|</td>queue|00:00:05', 'they are set');
+like(get($dash, "/function?name=$work")->{content}, qr/<dt>Rate<\/dt><dd>100\/s<.*name="concurrency" value="3"/s, 'and shown');
+act($dash, 'configure', name => $work, max_attempts => '1', concurrency => '4', initial_interval => '00:00:05');
+is($node->safe_psql('postgres', "SELECT max_attempts, concurrency, rate, queue, initial_interval $settings '$work'"), '1|4|||00:00:05', 'what was emptied is taken back');
+like(act($dash, 'configure', name => $work, max_attempts => 'many'), qr/invalid input syntax/, 'no number');
+like(act($dash, 'configure', name => $work, max_attempts => '0'), qr/message bad/, 'out of range');
+act($dash, 'configure', name => $work, max_attempts => '1');
+like(act($dash, 'configure', name => 'public.tick()', max_duration => '5 min'), qr/are changed/, 'of a function that had none');
+like(act($dash, 'configure', name => 'gone()', max_attempts => '1'), qr/does not exist/, 'of one that there is not');
+like(act($dash, 'new-queue', name => '<i>new'), qr/The queue &quot;&lt;i&gt;new&quot; is made/, 'a new queue');
+like(act($dash, 'new-queue', name => '<i>new'), qr/already exists/, 'once');
+like(act($dash, 'alter-queue', name => '<i>new', group_by => 'metadata.tenant', group_order => 'strict', reserved => '1'), qr/are changed/, 'its settings');
+is($node->safe_psql('postgres', "SELECT group_by, group_order, reserved $settings '<i>new'"), 'metadata.tenant|strict|1', 'they are set');
+act($dash, 'alter-queue', name => '<i>new', group_by => 'metadata.tenant');
+is($node->safe_psql('postgres', "SELECT group_by, group_order, reserved $settings '<i>new'"), 'metadata.tenant||', 'and taken back');
+like(act($dash, 'set-group', queue => '<i>new', group => 'acme', weight => '2', concurrency => 'none', rate => '5/s'), qr/The settings of the group &quot;acme&quot; are changed/, 'of a group');
+is($node->safe_psql('postgres', q{SELECT weight, concurrency, rate FROM defer.groups WHERE name = '<i>new'}), '2||5/s', 'they are set');
+like(get($dash, '/queue?name=%3Ci%3Enew')->{content}, qr/do\/reset-group/, 'and can be taken back');
+like(act($dash, 'reset-group', queue => '<i>new', group => 'acme'), qr/has no settings of its own/, 'they are');
+like(act($dash, 'set-group', function => $work, group => 'blue', weight => '3'), qr/are changed/, 'of a group of a function');
+like(get($dash, "/function?name=$work")->{content}, qr/Groups<\/h2>.*>blue<\/a>.*do\/pause-group.*name="function" value="public\.work\(integer\)"/s, 'which shows it');
+act($dash, 'reset-group', function => $work, group => 'blue');
+like(act($dash, 'drop-queue', name => '<i>new'), qr/The queue &quot;&lt;i&gt;new&quot; is deleted/, 'delete a queue');
+
+# --- one zone for all times, chosen by the user
+
+like(act($dash, 'zone', zone => 'Asia/Tokyo'), qr/Times are in the time zone Asia\/Tokyo/, 'another zone');
+like(get($dash, '/')->{content}, qr/<title>[-0-9]+ [0-9:]+\+09: .*Times are in the time zone Asia\/Tokyo/s, 'in charts, too');
+my $noon = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', delay => '1 day', key => 'noon')});
+act($dash, 'reschedule-jobs', key => 'noon', run_at => '2100-01-01T12:00');
+is($node->safe_psql('postgres', "SELECT run_at AT TIME ZONE 'UTC' FROM defer.jobs WHERE id = $noon"), '2100-01-01 03:00:00', 'and in forms');
+$node->safe_psql('postgres', "SELECT defer.cancel($noon)");
+like(act($dash, 'zone', zone => '"><script>'), qr/invalid value/, 'a zone that there is not');
+like(get($dash, '/workers')->{content}, qr/time zone Asia\/Tokyo/, 'it stays');
+like(act($dash, 'zone', zone => ''), qr/Times are in the time zone (?!Asia)/, 'that of the server again');
 
 # --- all jobs that a filter shows
 
@@ -430,11 +514,14 @@ stop_dashboard($dash);
 $dash = dashboard([ '--read-only' ]);
 login($dash, token => $dash->{token});
 is(post($dash, '/do/trigger', { id => $tick, csrf => $dash->{csrf} })->{status}, 403, 'read-only: no action');
-for my $path ('/jobs', '/jobs?queue=default', "/job?id=$failed", '/functions', '/schedules', '/queues', '/queue?name=default')
+for my $path ('/jobs', '/jobs?queue=default', "/job?id=$failed", '/functions', '/function?name=public.work(integer)', '/schedules', "/schedule?id=$tick",
+	'/queues', '/queue?name=default')
 {
-	unlike(get($dash, $path)->{content}, qr/action="\/do\/|\/bulk\?/, "read-only: $path has no buttons");
+	unlike(get($dash, $path)->{content}, qr/action="\/do\/(?!zone)|\/bulk\?|new-schedule/, "read-only: $path has no buttons");
 }
 is(get($dash, '/bulk?do=cancel&state=scheduled')->{status}, 404, 'read-only: nor the page that asks');
+is(get($dash, '/new-schedule')->{status}, 404, 'read-only: nor that for a new schedule');
+like(act($dash, 'zone', zone => 'UTC'), qr/time zone UTC/, 'read-only: a zone can be chosen');
 stop_dashboard($dash);
 
 # --- whose rights
@@ -444,6 +531,8 @@ login($dash, token => $dash->{token});
 unlike(get($dash, '/jobs')->{content}, qr/href="\/job\?id/, 'a role without jobs sees none');
 is(get($dash, "/job?id=$failed")->{status}, 404, 'nor one by its id');
 like(act($dash, 'pause-function', name => 'public.work(integer)'), qr/message bad/, 'nor may it pause');
+like(act($dash, 'configure', name => 'public.work(integer)', max_attempts => '2'), qr/message bad/, 'nor change settings');
+like(act($dash, 'unschedule', id => $tick), qr/There is no such schedule/, 'nor delete a schedule');
 stop_dashboard($dash);
 
 # --- with passwords

@@ -166,6 +166,14 @@
 		if (login.hasAttribute("data-send")) { login.submit(); }
 	}
 
+	// zones to choose from, that of the browser first
+	var zones = document.getElementById("zones");
+	if (zones && window.Intl && Intl.supportedValuesOf) {
+		[Intl.DateTimeFormat().resolvedOptions().timeZone, "UTC"].concat(Intl.supportedValuesOf("timeZone")).forEach(function (name) {
+			zones.appendChild(document.createElement("option")).value = name;
+		});
+	}
+
 	// on a narrow screen the menu scrolls: to the page that is open
 	var here = document.querySelector("nav a[aria-current]");
 	if (here && here.closest("nav").scrollWidth > here.closest("nav").clientWidth) {
