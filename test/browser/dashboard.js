@@ -260,7 +260,7 @@ async function liveLog(page) {
 	const id = sql("SELECT defer.enqueue('talks')");
 	await page.goto(origin + "/job?id=" + id);
 	await until("what a running job says is there", async () => /page 1 of 2/.test(await page.locator("#content").textContent()));
-	ok(/running/.test(await page.locator("#job-state").textContent()), "while it runs");
+	await until("while it runs", async () => /running/.test(await page.locator("#job-state").textContent()));
 	sql("INSERT INTO told VALUES (1)");
 	await until("and so is the rest", async () => /page 2 of 2/.test(await page.locator("#content").textContent()));
 	await page.goto(origin + "/function?name=public.work(integer)");
@@ -304,7 +304,7 @@ async function groups(page) {
 }
 
 async function hostile(page) {
-	const id = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed'");
+	const id = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed' AND function LIKE '%hacked%'");
 	for (const path of ["/", "/jobs", "/jobs?state=failed", "/errors", "/functions", "/job?id=" + id]) {
 		await page.goto(origin + path);
 		await page.waitForFunction(() => window.performance.getEntriesByType("resource").some((e) => e.initiatorType === "fetch"));

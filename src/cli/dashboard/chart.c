@@ -70,7 +70,9 @@ short_count(Buffer *out, double value)
 static double
 round_up_seconds(double value)
 {
-	static const double steps[] = {1, 2, 4, 6, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400};
+	static const double steps[] = {
+		1, 2, 4, 6, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400
+	};
 	double		unit;
 
 	if (value < 1)
@@ -234,7 +236,8 @@ line(Buffer *out, const ChartAxis *axis, const double *values, double top, const
 			open = false;
 			continue;
 		}
-		buffer_printf(out, "%c%.1f %.1f", open ? 'L' : 'M', middle(axis, i) - (alone ? 1.5 : 0), height_of(values[i], top));
+		buffer_printf(out, "%c%.1f %.1f", open ? 'L' : 'M', middle(axis, i) - (alone ? 1.5 : 0),
+					  height_of(values[i], top));
 		if (alone)
 			buffer_add(out, "h3");
 		open = true;

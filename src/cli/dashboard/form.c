@@ -45,7 +45,8 @@ form_field(Page *page, const char *form, const FormField *field, const PGresult 
 	if (field->kind == FORM_CHECK)
 	{
 		html_add(out, "<div class=\"wide\"><label class=\"check\"><input type=\"checkbox\" name=\"%s\" value=\"true\"%s> %s</label></div>\n",
-				 field->name, strcmp(value, "t") == 0 || strcmp(value, "true") == 0 ? " checked" : "", field->label);
+				 field->name, strcmp(value, "t") == 0 || strcmp(value, "true") == 0 ? " checked" : "",
+				 field->label);
 		return;
 	}
 	html_add(out, "<div%s><label for=\"%s-%s\">%s</label>", field->kind == FORM_LINES ? " class=\"wide\"" : "",

@@ -27,7 +27,9 @@ typedef struct FormField
 	bool		required;
 } FormField;
 
-extern void form_field(Page *page, const char *form, const FormField *field, const PGresult *values);
-extern void form_fields(Page *page, const char *form, const FormField *fields, const PGresult *values);
+extern void form_field(Page *page, const char *form, const FormField *field,
+					   const PGresult *values);
+extern void form_fields(Page *page, const char *form, const FormField *fields,
+						const PGresult *values);
 
 #endif							/* DASHBOARD_FORM_H */

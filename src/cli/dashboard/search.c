@@ -192,7 +192,8 @@ read_range(Page *page, Search *search)
 	const char *until = request_query(page->request, "until");
 	const char *values[] = {
 		request_query(page->request, "before"), search->values[PARENT], search->values[SCHEDULE],
-		search->values[METADATA], search->values[ARGS], search->values[ENDED_SINCE], search->values[ENDED_UNTIL]
+		search->values[METADATA], search->values[ARGS], search->values[ENDED_SINCE],
+		search->values[ENDED_UNTIL]
 	};
 	PGresult   *res = page_query(page, check_sql, lengthof(values), values);
 	int64_t		parent = result_int64(res, 0, "parent");

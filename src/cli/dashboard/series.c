@@ -141,7 +141,9 @@ read_series(Page *page, const Series *series)
 	char		since[40];
 	char		step[40];
 	char		steps[12];
-	const char *values[] = {since, step, steps, series->function, series->queue, series->range->label_format};
+	const char *values[] = {
+		since, step, steps, series->function, series->queue, series->range->label_format
+	};
 	bool		timed_out;
 	PGresult   *sample;
 	PGresult   *found;
@@ -156,7 +158,8 @@ read_series(Page *page, const Series *series)
 	if (!result_good(sample) || series->function == NULL ||
 		!result_true(sample, PQntuples(sample) - 1, "estimated"))
 		return sample;
-	found = page_query_within(page, FOUND_TIMEOUT, SERIES_SQL(FOUND_SQL, ROWS_SQL), lengthof(values), values);
+	found = page_query_within(page, FOUND_TIMEOUT, SERIES_SQL(FOUND_SQL, ROWS_SQL),
+							  lengthof(values), values);
 	page->timed_out = timed_out;	/* the sample is shown instead */
 	if (result_good(found) &&
 		result_int64(found, PQntuples(found) - 1, "rows") < strtoll(FOUND_JOBS, NULL, 10))

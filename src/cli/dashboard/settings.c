@@ -63,7 +63,8 @@ show_values(Page *page, const FormField *fields, const PGresult *res, int *shown
 
 /* Append a heading, and fields below it */
 static void
-part(Page *page, const char *title, const FormField *fields, const FormField *more, const PGresult *res)
+part(Page *page, const char *title, const FormField *fields, const FormField *more,
+	 const PGresult *res)
 {
 	html_add(page->out, "<fieldset><legend>%s</legend><div class=\"fields\">\n", title);
 	form_fields(page, "set", fields, res);
