@@ -34,13 +34,13 @@ CREATE FUNCTION defer.cron_workflow(name text, schedule text, steps jsonb, args 
 								timezone text DEFAULT 'UTC', overlap text DEFAULT 'skip',
 								catch_up text DEFAULT 'one', catch_up_window interval DEFAULT '1 day',
 								jitter interval DEFAULT '0', active boolean DEFAULT NULL,
-								queue text DEFAULT NULL, priority integer DEFAULT NULL,
+								queue text DEFAULT NULL, priority bigint DEFAULT NULL,
 								group_key text DEFAULT NULL,
 								starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
-								max_runs integer DEFAULT NULL, pause_after_failures integer DEFAULT NULL,
+								max_runs bigint DEFAULT NULL, pause_after_failures bigint DEFAULT NULL,
 						when_done text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_cron_workflow';
-COMMENT ON FUNCTION defer.cron_workflow(text, text, jsonb, jsonb, text, text, text, interval, interval, boolean, text, integer, text, timestamptz, timestamptz, integer, integer, text) IS
+COMMENT ON FUNCTION defer.cron_workflow(text, text, jsonb, jsonb, text, text, text, interval, interval, boolean, text, bigint, text, timestamptz, timestamptz, bigint, bigint, text) IS
 	'makes or changes a schedule of yours that starts a workflow, and returns its id. steps, args: as of defer.workflow(), and checked as it does; args is an object, to which "scheduled_for", the time of the run, is added. The workflow has the schedule''s name. A run is a job that starts it and ends as it does, without a worker meanwhile: queue, priority and group_key are those of that job, and cancelling it cancels the workflow. Options and errors as of defer.cron() and defer.workflow(). Takes effect when you commit';
 
 CREATE FUNCTION defer.alter_cron(name text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
