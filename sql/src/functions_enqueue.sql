@@ -45,6 +45,19 @@ CREATE FUNCTION defer.later(function text) RETURNS bigint
 COMMENT ON FUNCTION defer.later(text) IS
 	'the same for a function without arguments';
 
+CREATE FUNCTION defer.later_after(after bigint[], function text, VARIADIC args "any") RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later_after';
+COMMENT ON FUNCTION defer.later_after(bigint[], text, "any") IS
+	'enqueues a job as defer.later() does, to begin when the jobs with these ids, which are yours, have ended: SELECT defer.later_after(ARRAY[id], ''send_invoice'', 42). If one of them does not succeed it is cancelled; for other rules use defer.enqueue()';
+CREATE FUNCTION defer.later_after(after bigint[], function text, VARIADIC args text[]) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later_after_text';
+COMMENT ON FUNCTION defer.later_after(bigint[], text, text[]) IS
+	'the same for arguments that are all text or of no type, as of defer.later()';
+CREATE FUNCTION defer.later_after(after bigint[], function text) RETURNS bigint
+	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_later_after';
+COMMENT ON FUNCTION defer.later_after(bigint[], text) IS
+	'the same for a function without arguments';
+
 CREATE FUNCTION defer.command(sql text,
 	--@enqueue_options@
 	) RETURNS bigint

@@ -66,6 +66,12 @@ extern void job_look(int64 id, JobLook *look);
  */
 extern bool inputs_kept_result(int64 id, Jsonb **result);
 
+/*
+ * Error if a job that is to be run again is a step of a workflow that has never been
+ * prepared: its arguments may have references, which only the scheduler fills in.
+ */
+extern void inputs_check_prepared(const struct Job *job);
+
 /* "job 17, which it came after, failed" */
 extern char *after_reason(int64 id, char state);
 

@@ -47,6 +47,8 @@ PG_FUNCTION_INFO_V1(defer_enqueue_one);
 PG_FUNCTION_INFO_V1(defer_last_enqueue);
 PG_FUNCTION_INFO_V1(defer_later);
 PG_FUNCTION_INFO_V1(defer_later_text);
+PG_FUNCTION_INFO_V1(defer_later_after);
+PG_FUNCTION_INFO_V1(defer_later_after_text);
 PG_FUNCTION_INFO_V1(defer_command);
 
 /* What the last enqueue of the transaction has come to, for defer.last_enqueue() */
@@ -330,55 +332,60 @@ defer_command(PG_FUNCTION_ARGS)
  * defer.later(): typed arguments
  * ------------------------------------------------------------------------ */
 
+/* "options": as of a call that has these only; NULL: none */
 static int64
-enqueue_typed(text *function, int nargs, const Datum *values, const bool *nulls, const Oid *types)
+enqueue_typed(text *function, int nargs, const Datum *values, const bool *nulls, const Oid *types,
+			  FunctionCallInfo options)
 {
 	FunctionEntry *entry = function_resolve_types(text_to_cstring(function), nargs, types);
 	Jsonb	   *args = function_args_from_values(entry, nargs, values, nulls, types);
 
 	(void) function_check_args(entry, args, true);
 	check_not_scheduled(entry);
-	return enqueue_job(NULL, -1, entry->kind, entry->signature, entry->owner, args);
+	return enqueue_job(options, options == NULL ? -1 : 0, entry->kind, entry->signature,
+					   entry->owner, args);
 }
 
-Datum
-defer_later(PG_FUNCTION_ARGS)
+/* Arguments of any types, from "first" on */
+static int64
+enqueue_later(FunctionCallInfo fcinfo, int first, const char *command, FunctionCallInfo options)
 {
-	int			nargs = PG_NARGS() - 1;
+	int			nargs = PG_NARGS() - first;
 	Oid			types[FUNC_MAX_ARGS];
 	Datum		values[FUNC_MAX_ARGS];
 	bool		nulls[FUNC_MAX_ARGS];
 	MemoryContext context;
 	int64		id;
 
-	PreventCommandIfReadOnly("defer.later()");
-	require_argument(fcinfo, 0, "function");
+	PreventCommandIfReadOnly(command);
+	require_argument(fcinfo, first - 1, "function");
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("defer.later() takes a VARIADIC array of text only"),
+				 errmsg("%s takes a VARIADIC array of text only", command),
 				 errhint("Use defer.enqueue() with to_jsonb(array).")));
 	warn_if_not_preloaded();
 	context = begin_call();
 	for (int i = 0; i < nargs; i++)
 	{
-		types[i] = get_fn_expr_argtype(fcinfo->flinfo, i + 1);
+		types[i] = get_fn_expr_argtype(fcinfo->flinfo, first + i);
 		if (!OidIsValid(types[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
 					 errmsg("could not determine the type of argument %d", i + 1),
 					 errhint("Use defer.enqueue().")));
-		values[i] = PG_GETARG_DATUM(i + 1);
-		nulls[i] = PG_ARGISNULL(i + 1);
+		values[i] = PG_GETARG_DATUM(first + i);
+		nulls[i] = PG_ARGISNULL(first + i);
 	}
-	id = enqueue_typed(PG_GETARG_TEXT_PP(0), nargs, values, nulls, types);
+	id = enqueue_typed(PG_GETARG_TEXT_PP(first - 1), nargs, values, nulls, types, options);
 	end_call(context);
-	PG_RETURN_INT64(id);
+	return id;
 }
 
-/* Arguments that are text, as literals without a type */
-Datum
-defer_later_text(PG_FUNCTION_ARGS)
+/* Arguments that are text, as literals without a type: the array is argument "first" */
+static int64
+enqueue_later_text(FunctionCallInfo fcinfo, int first, const char *command,
+				   FunctionCallInfo options)
 {
 	Oid			types[FUNC_MAX_ARGS];
 	Datum	   *values;
@@ -387,12 +394,12 @@ defer_later_text(PG_FUNCTION_ARGS)
 	int			nargs;
 	int64		id;
 
-	PreventCommandIfReadOnly("defer.later()");
-	require_argument(fcinfo, 0, "function");
-	require_argument(fcinfo, 1, "args");
+	PreventCommandIfReadOnly(command);
+	require_argument(fcinfo, first - 1, "function");
+	require_argument(fcinfo, first, "args");
 	warn_if_not_preloaded();
 	context = begin_call();
-	args_text_array(PG_GETARG_DATUM(1), &values, &nulls, &nargs);
+	args_text_array(PG_GETARG_DATUM(first), &values, &nulls, &nargs);
 	if (nargs > FUNC_MAX_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_TOO_MANY_ARGUMENTS),
@@ -403,7 +410,49 @@ defer_later_text(PG_FUNCTION_ARGS)
 		if (!nulls[i])
 			values[i] = CStringGetDatum(TextDatumGetCString(values[i]));
 	}
-	id = enqueue_typed(PG_GETARG_TEXT_PP(0), nargs, values, nulls, types);
+	id = enqueue_typed(PG_GETARG_TEXT_PP(first - 1), nargs, values, nulls, types, options);
 	end_call(context);
-	PG_RETURN_INT64(id);
+	return id;
+}
+
+Datum
+defer_later(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_later(fcinfo, 1, "defer.later()", NULL));
+}
+
+Datum
+defer_later_text(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_later_text(fcinfo, 1, "defer.later()", NULL));
+}
+
+/* Options of which "after", argument 0, is the only one */
+static void
+only_after(FunctionCallInfo fcinfo, FunctionCallInfo options)
+{
+	require_argument(fcinfo, 0, "after");
+	InitFunctionCallInfoData(*options, NULL, OPTION_N, InvalidOid, NULL, NULL);
+	for (int i = 0; i < OPTION_N; i++)
+		options->args[i].isnull = i != OPTION_AFTER;
+	options->args[OPTION_AFTER].value = PG_GETARG_DATUM(0);
+}
+
+/* defer.later_after(after, function, VARIADIC args) */
+Datum
+defer_later_after(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(options, OPTION_N);
+
+	only_after(fcinfo, options);
+	PG_RETURN_INT64(enqueue_later(fcinfo, 2, "defer.later_after()", options));
+}
+
+Datum
+defer_later_after_text(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(options, OPTION_N);
+
+	only_after(fcinfo, options);
+	PG_RETURN_INT64(enqueue_later_text(fcinfo, 2, "defer.later_after()", options));
 }

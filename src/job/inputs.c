@@ -100,6 +100,40 @@ defer_result(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(result);
 }
 
+void
+inputs_check_prepared(const Job *job)
+{
+	Oid			type = INT8OID;
+	Datum		id = Int64GetDatum(job->id);
+	MemoryContext context = CurrentMemoryContext;
+	OwnSql		own;
+	char	   *name = NULL;
+
+	if (job->parent_id == 0)
+		return;
+	own_sql_begin(&own);
+	SPI_connect();
+	if (own_sql_run("SELECT s.name FROM defer.workflow_step s WHERE s.job_id OPERATOR(pg_catalog.=) $1"
+					" AND (s.definition OPERATOR(pg_catalog.?) 'if'"
+					" OR pg_catalog.strpos(s.definition::pg_catalog.text, '\"$input\"') OPERATOR(pg_catalog.>) 0)"
+					" AND NOT EXISTS (SELECT FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) $1"
+					" AND (j.waits IS NULL OR j.waits OPERATOR(pg_catalog.<>) 'p'))"
+					" AND NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1"
+					" AND h.attempt OPERATOR(pg_catalog.>) 0)",
+					1, &type, &id, NULL, SPI_OK_SELECT) > 0)
+		name = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0],
+														 SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	own_sql_end(&own);
+	if (name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("job " INT64_FORMAT " is step \"%s\" of a workflow and has not begun",
+						job->id, name),
+				 errdetail("It has a condition, or refers to results of other steps."),
+				 errhint("Use defer.retry_workflow(" INT64_FORMAT ").", job->parent_id)));
+}
+
 /* defer.inputs() */
 Datum
 defer_inputs(PG_FUNCTION_ARGS)

@@ -82,6 +82,7 @@ check_can_run(const Job *job)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("job " INT64_FORMAT " is a workflow", job->id),
 				 errhint("Use defer.retry_workflow().")));
+	inputs_check_prepared(job);
 	if (owner == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

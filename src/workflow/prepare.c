@@ -20,7 +20,6 @@
 #include "base/job_kind.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
-#include "base/own_sql.h"
 #include "base/subtransaction.h"
 #include "delivery/delivery.h"
 #include "job/dependents.h"

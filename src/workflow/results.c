@@ -18,12 +18,12 @@
 #include "base/guc_job.h"
 #include "base/job.h"
 #include "base/jsonb_util.h"
-#include "base/own_sql.h"
 #include "table/history_table.h"
 #include "table/step_table.h"
 #include "workflow/definition.h"
 #include "workflow/inputs.h"
 #include "workflow/results.h"
+#include "workflow/workflow.h"
 
 /* Most bytes of results that are read for one step */
 #define READ_MAX	(64 * 1024 * 1024)

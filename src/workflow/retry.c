@@ -16,7 +16,6 @@
 #include "base/args.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
-#include "base/own_sql.h"
 #include "base/roles.h"
 #include "job/control.h"
 #include "shmem/preload.h"

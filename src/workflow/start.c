@@ -22,7 +22,6 @@
 #include "base/guc_job.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
-#include "base/own_sql.h"
 #include "job/after.h"
 #include "job/current_job.h"
 #include "job/enqueue.h"

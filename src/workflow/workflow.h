@@ -7,6 +7,7 @@
 
 #include "utils/jsonb.h"
 
+#include "base/own_sql.h"
 #include "workflow/definition.h"
 
 /*

@@ -224,6 +224,21 @@ ROLLBACK;
 INSERT INTO gate VALUES ('all');
 SELECT until(:r2, 'succeeded');
 
+-- Typed arguments
+DELETE FROM gate;
+CREATE FUNCTION sum_of(a int DEFAULT 1, b numeric DEFAULT 2) RETURNS numeric LANGUAGE sql AS 'SELECT a + b';
+SELECT defer.enqueue('gated', '["first"]') AS f \gset
+SELECT defer.later_after(ARRAY[:f], 'sum_of', 3::bigint, 1.5) AS l1, defer.later_after(ARRAY[:f], 'sum_of', '4', '2') AS l2,
+  defer.later_after(ARRAY[:f], 'sum_of') AS l3, defer.later_after(ARRAY[:f], 'sum_of', VARIADIC ARRAY['5']) AS l4, defer.later_after('{}', 'sum_of', 6) AS l5 \gset
+SELECT until(:l5, 'succeeded');
+SELECT state, args, waiting_for IS NOT NULL AS waits FROM defer.jobs WHERE id IN (:l1, :l2, :l3, :l4) ORDER BY id;
+INSERT INTO gate VALUES ('all');
+SELECT until(id, 'succeeded') FROM unnest(ARRAY[:l1, :l2, :l3, :l4]::bigint[]) id;
+SELECT result FROM defer.jobs WHERE id IN (:l1, :l2, :l3, :l4, :l5) ORDER BY id;
+SELECT error_of($$ SELECT defer.later_after(NULL, 'sum_of', 1) $$);
+SELECT error_of($$ SELECT defer.later_after('{0}', 'sum_of', 1) $$);
+SELECT error_of($$ SELECT defer.later_after('{}', 'sum_of', 1, 2, 3) $$);
+
 -- Bad input: nothing is enqueued
 SELECT count(*) AS before FROM defer.jobs \gset
 SELECT error_of($$ SELECT defer.enqueue('work', '["z"]', after => ARRAY[0]) $$);

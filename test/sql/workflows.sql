@@ -189,6 +189,15 @@ SELECT state, succeeded, skipped FROM defer.workflows WHERE id = :skip;
 SELECT error_of(format('SELECT defer.retry_workflow(%s, from_step => ''x'')', :id));
 SELECT regexp_replace(error_of(format('SELECT defer.rerun(%s)', :id)), '\d+ ', 'N ');
 
+-- a step by itself: not if it has not begun, and refers to others
+SELECT job_id AS latest FROM defer.workflow_steps WHERE workflow_id = :fails AND name = 'latest' \gset
+SELECT job_id AS later FROM defer.workflow_steps WHERE workflow_id = :fails AND name = 'later' \gset
+SELECT regexp_replace(error_of(format('SELECT defer.rerun(%s)', :latest)), '\d+ ', 'N ');
+SELECT regexp_replace(error_of(format('SELECT defer.retry(%s)', :latest)), '\d+ ', 'N ');
+SELECT defer.rerun(:later) AS rerun \gset
+CALL until(format('SELECT state = ''succeeded'' FROM defer.jobs WHERE id = %s', :rerun));
+SELECT args, result FROM defer.jobs WHERE id = :rerun;
+
 --
 -- Cancelled, with all of its steps
 --

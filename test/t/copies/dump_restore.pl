@@ -27,7 +27,12 @@ $node->safe_psql('original', q{
 	CREATE FUNCTION fail() RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE 'said'; RAISE EXCEPTION 'no'; END$$;
 	SELECT defer.configure('work', max_attempts => 5, priority => 3, group_by => 'arg');
 	SELECT defer.create_queue('special', concurrency => 2, group_by => 'metadata.tenant');
-	SELECT defer.grant_queue('special', 'app')});
+	SELECT defer.grant_queue('special', 'app');
+	CREATE TABLE parts (what text);
+	GRANT INSERT, SELECT ON parts TO app;
+	CREATE FUNCTION part(what text) RETURNS text LANGUAGE sql AS 'INSERT INTO public.parts VALUES (what) RETURNING what';
+	CREATE FUNCTION parked(what text) RETURNS text LANGUAGE sql AS 'INSERT INTO public.parts VALUES (what) RETURNING what';
+	SELECT defer.pause('parked')});
 
 # History of two days in partitions as the scheduler makes them, unless it has made them already
 $node->safe_psql('original', q{
@@ -57,15 +62,29 @@ $node->safe_psql('original', q{
 	SELECT defer.enqueue('work', '["waited"]', delay => '1 day', queue => 'special'),
 		defer.enqueue('work', '["soon"]', delay => '2 hours', key => 'k', metadata => '{"m": 1}');
 	SELECT defer.cron('tick', 'every 1 second', name => 'each second', group_key => 'acme')});
+# A workflow on its way: what it comes after has ended, waits, and has made jobs
+$node->safe_psql('original', q{
+	SET ROLE app;
+	SELECT defer.workflow('dumped', '[
+		{"name": "done", "function": "part", "args": ["done"]},
+		{"name": "waits", "function": "part", "args": ["waits"], "after": ["done"], "delay": "1 day"},
+		{"name": "later", "function": "part", "args": [{"$input": "done"}], "after": ["waits"]},
+		{"name": "each", "function": "parked", "for_each": ["x", "y"]},
+		{"name": "inner", "workflow": [{"name": "i", "function": "parked", "args": ["i"]}, {"name": "j", "function": "part", "args": [{"$input": "i"}]}]},
+		{"name": "last", "function": "part", "args": ["last"], "after": ["later", "each", "inner"]}]');
+	SELECT defer.cron_workflow('yearly', '0 0 1 1 *', '[{"name": "a", "function": "part", "args": ["yearly"]}]')});
+ok($node->poll_query_until('original', q{
+	SELECT count(*) FILTER (WHERE s.state = 'succeeded') = 1 AND sum(jobs) = 3 FROM defer.workflow_steps s JOIN defer.workflows w ON w.id = s.workflow_id
+	 WHERE w.name = 'dumped'}), 'a workflow on its way');
 ok($node->poll_query_until('original', q{SELECT count(*) >= 2 FROM ran WHERE arg = 'tick'}), 'the schedule fires');
 $node->safe_psql('original', q{ALTER SYSTEM SET defer.enabled = off; SELECT pg_reload_conf()});
 ok($node->poll_query_until('original', q{
-	SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE state IN ('running', 'queued'))
+	SELECT NOT EXISTS (SELECT FROM defer.jobs WHERE state IN ('running', 'queued') AND function NOT LIKE '%parked%')
 	   AND NOT EXISTS (SELECT FROM defer.health WHERE severity = 'error')}), 'all quiet');
 
 # Make what waits due, as if time had passed: the copies must not run it
 $node->safe_psql('original', q{
-	UPDATE defer.job SET run_at = now() - interval '1 minute'});
+	UPDATE defer.job SET run_at = now() - interval '1 minute' WHERE waits IS NULL});
 # A role that is gone when the dump is made: its number is another role's elsewhere
 $node->safe_psql('original', q{
 	CREATE ROLE leaver LOGIN;
@@ -97,6 +116,7 @@ my $schedules = $node->safe_psql('original', 'SELECT id, name, function, schedul
 my $settings = $node->safe_psql('original', q{
 	SELECT function, max_attempts, priority, group_by FROM defer.functions WHERE max_attempts IS NOT NULL
 	UNION ALL SELECT queue, NULL, NULL, group_by FROM defer.queues});
+my $steps = $node->safe_psql('original', 'SELECT * FROM defer.workflow_steps ORDER BY workflow_id, ord');
 my $ran = $node->safe_psql('original', 'SELECT count(*) FROM ran');
 
 $node->safe_psql('postgres', 'CREATE DATABASE template_copy TEMPLATE original');
@@ -128,6 +148,7 @@ for my $copy (@copies)
 	is($node->safe_psql($copy, 'SELECT * FROM defer.logs ORDER BY 1, 2, 3'), $logs, "$copy: the same messages");
 	is($node->safe_psql($copy, 'SELECT id, name, function, schedule, owner, active, group_key FROM defer.schedules'),
 		$schedules, "$copy: the same schedules");
+	is($node->safe_psql($copy, 'SELECT * FROM defer.workflow_steps ORDER BY workflow_id, ord'), $steps, "$copy: the same steps of workflows");
 	is($node->safe_psql($copy, q{
 		SELECT function, max_attempts, priority, group_by FROM defer.functions WHERE max_attempts IS NOT NULL
 	UNION ALL SELECT queue, NULL, NULL, group_by FROM defer.queues}),
@@ -146,6 +167,12 @@ for my $copy (@copies)
 	ok($node->poll_query_until($copy, q{
 		SELECT count(*) = 3 FROM ran WHERE arg IN ('waited', 'soon', 'new')}), "$copy: active, its jobs run");
 	ok($node->poll_query_until($copy, "SELECT count(*) >= $ran + 5 FROM ran"), "$copy: its schedule fires");
+	$node->safe_psql($copy, q{SELECT defer.resume('parked')});
+	ok($node->poll_query_until($copy, q{SELECT count(*) = 2 FROM defer.workflows WHERE state = 'succeeded' AND unfinished = 0}), "$copy: the workflow ends");
+	is($node->safe_psql($copy, q{SELECT string_agg(what, ' ' ORDER BY what COLLATE "C") FROM parts}), 'done done i i last waits x y',
+		"$copy: each of its steps once");
+	$node->safe_psql($copy, q{SET ROLE app; SELECT defer.trigger('yearly')});
+	ok($node->poll_query_until($copy, q{SELECT count(*) = 1 FROM parts WHERE what = 'yearly'}), "$copy: the schedule of a workflow starts it");
 	is($node->safe_psql($copy, q{SET ROLE app; SELECT outcome FROM defer.enqueue_one('work', '["held"]', key => 'held')}), 'kept',
 		"$copy: a key counts as long as it did");
 	is($node->safe_psql($copy, q{SELECT count(*), count(DISTINCT arg) FROM ran WHERE arg <> 'tick'}), '4|4',
