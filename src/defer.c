@@ -28,6 +28,7 @@
 #include "function/direct_call_check.h"
 #include "table/fan_out_count.h"
 #include "table/job_table.h"
+#include "job/distributed.h"
 #include "job/enqueue.h"
 #include "job/lease.h"
 #include "lifecycle/lifecycle.h"
@@ -80,6 +81,7 @@ _PG_init(void)
 	statistics_init();
 	job_table_init();
 	enqueue_init();
+	distributed_enqueue_init();
 	dependents_init();
 	fan_out_count_init();
 	lease_init();				/* behind it: what this writes before a commit

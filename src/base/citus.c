@@ -21,6 +21,9 @@
 #include "base/callbacks.h"
 #include "base/citus.h"
 
+/* pg_dist_partition.repmodel of a table of which each node has a copy */
+#define REFERENCE_TABLE	't'
+
 bool		citus_loaded = false;
 
 static Oid	local_group = InvalidOid;	/* pg_dist_local_group */
@@ -92,6 +95,39 @@ citus_node(void)
 	if (OidIsValid(local_group))
 		node = found;
 	return found;
+}
+
+bool
+citus_distributes(Oid table)
+{
+	Oid			catalog = get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE);
+	AttrNumber	key;
+	AttrNumber	model;
+	Relation	relation;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		distributes = false;
+
+	if (!OidIsValid(catalog))
+		return false;
+	key = get_attnum(catalog, "logicalrelid");
+	model = get_attnum(catalog, "repmodel");
+	relation = table_open(catalog, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = systable_beginscan(relation, InvalidOid, false, snapshot, 0, NULL);
+	while (!distributes && (tuple = systable_getnext(scan)) != NULL)
+	{
+		TupleDesc	desc = RelationGetDescr(relation);
+		bool		isnull;
+
+		distributes = DatumGetObjectId(heap_getattr(tuple, key, desc, &isnull)) == table &&
+			DatumGetChar(heap_getattr(tuple, model, desc, &isnull)) != REFERENCE_TABLE;
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, AccessShareLock);
+	return distributes;
 }
 
 bool

@@ -16,6 +16,9 @@ extern void citus_init(void);	/* in _PG_init */
 extern bool citus_here(void);
 extern int32 citus_node(void);
 
+/* Check whether rows of a table are on several nodes, or on another one; not for copies on all */
+extern bool citus_distributes(Oid table);
+
 /* Numbers of jobs of a node: node * this + the number that the sequence gives */
 #define CITUS_NODE_IDS	INT64CONST(100000000000000)
 
@@ -31,5 +34,8 @@ citus_node_of_job(int64 id)
  * that is one only.  False: this version of Citus does not let us.
  */
 extern bool citus_commit_in_two_phases(void);
+
+/* What Citus calls its sessions on other nodes begins so */
+#define CITUS_INTERNAL_SESSION	"citus_internal gpid="
 
 #endif							/* DEFER_CITUS_H */

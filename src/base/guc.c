@@ -3,8 +3,8 @@
  *		The settings in postgresql.conf.
  *
  * The first two size shared memory and need a restart.  The others are read
- * again on reload; none can be changed in a session, because the processes
- * that obey them are not the session's.
+ * again on reload; but for one none can be changed in a session, because the
+ * processes that obey them are not the session's.
  */
 #include "postgres.h"
 
@@ -32,6 +32,7 @@ int			defer_max_crashes = 3;
 int			defer_log_level = WARNING;
 int			defer_max_payload = 1024;
 bool		defer_run_superuser_jobs = true;
+char	   *defer_distributed_job = NULL;
 int			defer_max_deliveries = TRANSFERS_MAX;
 int			defer_max_objects_per_role;
 char	   *defer_smtp_url = NULL;
@@ -161,6 +162,15 @@ guc_define(void)
 							NULL,
 							&defer_max_crashes, 3, 1, 1000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	/* the only one that is of a session */
+	DefineCustomStringVariable("defer.distributed_job",
+							   "The job that has sent a statement to this node of Citus.",
+							   "Set by defer, with SET LOCAL; 0: a session has sent it.",
+							   &defer_distributed_job, "",
+							   PGC_USERSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
+							   NULL, NULL, NULL);
 	DefineCustomEnumVariable("defer.log_level",
 							 "Sets from which level on the messages of jobs go to the server's log.",
 							 "All of notice and above are kept in defer.logs, whatever this is. Errors are those of failed attempts.",

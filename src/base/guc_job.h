@@ -6,6 +6,8 @@
 #define DEFER_GUC_JOB_H
 
 extern bool defer_synchronous_commit;
+extern char *defer_distributed_job; /* the only one of a session: see
+									 * job/distributed.c */
 extern int	defer_max_crashes;
 extern int	defer_log_level;	/* an elevel */
 extern int	defer_max_payload;	/* kB */

@@ -19,13 +19,13 @@
 #include "base/citus.h"
 #include "job/distributed.h"
 
-/* This process is a worker: it has no session that is in a transaction of its own */
-static bool in_worker = false;
+/* The job that this process runs as a worker; 0: it is none, and a user's session */
+static int64 running = 0;
 
 void
-distributed_before_job(void)
+distributed_before_job(int64 job_id)
 {
-	in_worker = true;
+	running = job_id;
 	if (!citus_here() || synchronous_commit != SYNCHRONOUS_COMMIT_OFF)
 		return;
 
@@ -33,12 +33,18 @@ distributed_before_job(void)
 	SetConfigOption("synchronous_commit", "on", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
+int64
+distributed_job(void)
+{
+	return running;
+}
+
 void
 distributed_begin_block(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 
-	if (!in_worker || !citus_here() || IsTransactionBlock())
+	if (running == 0 || !citus_here() || IsTransactionBlock())
 		return;
 	BeginTransactionBlock();
 	CommitTransactionCommand();

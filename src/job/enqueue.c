@@ -24,9 +24,11 @@
 
 #include "base/args.h"
 #include "base/callbacks.h"
+#include "base/citus.h"
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
 #include "job/after.h"
+#include "job/distributed.h"
 #include "job/enqueue.h"
 #include "job/enqueue_options.h"
 #include "job/held.h"
@@ -86,7 +88,11 @@ static void
 set_parent(Job *job)
 {
 	if (current_job.job == NULL)
+	{
+		if (citus_loaded)
+			job->parent_id = distributed_sender();
 		return;
+	}
 	job->parent_id = current_job.job->id;
 	job->fan_out_id = fan_out_of_children(current_job.job);
 }

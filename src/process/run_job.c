@@ -307,7 +307,7 @@ run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
 	current_job.job = &job->job;
 	job_log_begin();
 	if (citus_loaded)
-		distributed_before_job();
+		distributed_before_job(job->job.id);
 	session_before_job();
 	job_timer_arm(&policy);
 	push_context(&callback, &job->job);

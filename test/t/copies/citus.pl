@@ -71,6 +71,39 @@ $node->safe_psql('postgres', q{SELECT defer.activate()});
 until_ok($node, qq{SELECT state = 'succeeded' FROM defer.jobs WHERE id = $id}, 'it works after activate()');
 until_ok($node, q{SELECT node = 4 FROM defer.installation}, 'as the node that it is now');
 
+# A part of a statement that another node has sent
+my $part = q{SET application_name = 'citus_internal gpid=20000000017'; };
+my $rows = q{SELECT defer.command('SELECT 1') FROM generate_series(1, 2)};
+
+refused($part . $rows, qr/in a transaction block or in a job only/, 'a part that is not committed with the others');
+refused($part . "BEGIN; $rows; COMMIT", qr/in a transaction block or in a job only/, 'nor is it in a block that nobody has prepared');
+is($node->safe_psql('postgres', $part . q{SELECT defer.command('SELECT 1') > 0}), 't', 'a call without rows');
+is($node->safe_psql('postgres', qq{$part CREATE TABLE made AS SELECT 1::bigint AS id; INSERT INTO made $rows; SELECT count(*) FROM made}), '3',
+	'a statement that writes');
+is($node->safe_psql('postgres', qq{$part BEGIN; SET LOCAL defer.distributed_job = '200000000000005';
+	SELECT defer.command('SELECT 1') AS id FROM made LIMIT 1 \\gset
+	COMMIT; SELECT parent_id FROM defer.jobs WHERE id = :id}), '200000000000005', 'a part that is, of a job of node 2');
+is($node->safe_psql('postgres', qq{$part BEGIN; SET LOCAL defer.distributed_job = '$id';
+	SELECT defer.command('SELECT 1') AS id FROM made LIMIT 1 \\gset
+	COMMIT; SELECT parent_id IS NULL FROM defer.jobs WHERE id = :id}), 't', 'no job of this node gets children so');
+
+# Before a statement is sent, the transaction writes on the table
+$node->safe_psql('postgres', q{SET allow_system_table_mods = on;
+	CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass, partmethod "char", partkey text, colocationid int, repmodel "char");
+	CREATE TABLE spread (id int); CREATE TABLE copied (id int); INSERT INTO spread VALUES (1), (2); INSERT INTO copied VALUES (1);
+	CREATE ROLE reader; GRANT USAGE ON SCHEMA defer TO reader; GRANT SELECT ON spread, copied TO reader;
+	INSERT INTO pg_catalog.pg_dist_partition VALUES ('spread', 'h', NULL, 1, 's'), ('copied', 'n', NULL, 2, 't')});
+refused(q{SET ROLE reader; BEGIN; SELECT defer.command('SELECT 1') FROM spread}, qr/permission denied to enqueue for rows of distributed table "spread"/,
+	'a role that may only read');
+is($node->safe_psql('postgres', q{SET ROLE reader; BEGIN; SELECT count(*), current_setting('defer.distributed_job', true) FROM spread;
+	SELECT count(defer.command('SELECT 1')), current_setting('defer.distributed_job', true) FROM copied; COMMIT}), "2|\n1|",
+	'it may read, and enqueue for rows that each node has');
+is($node->safe_psql('postgres', q{BEGIN; SELECT count(defer.command('SELECT 1')) FROM spread; SELECT current_setting('defer.distributed_job'); COMMIT;
+	SELECT count(*), current_setting('defer.distributed_job') FROM spread}), "2\n0\n2|", 'the setting goes out, and no row is deleted');
+$id = $node->safe_psql('postgres', q{SELECT defer.command($$SELECT current_setting('defer.distributed_job'), count(defer.command('SELECT 1')) FROM spread$$)});
+until_ok($node, qq{SELECT state = 'succeeded' FROM defer.jobs WHERE id = $id}, 'a job enqueues for them');
+is($node->safe_psql('postgres', qq{SELECT count(*) FROM defer.jobs WHERE parent_id = $id}), '2', 'its own are its children');
+
 # The numbers of a node come to an end
 become(2_000_000_000);
 $node->safe_psql('postgres', q{UPDATE defer.installation SET node = NULL});
