@@ -106,9 +106,18 @@ write_schedule(Schedule *s)
 	return true;
 }
 
+/* Check whether the function could be called directly until now, and not any more */
+static bool
+ends_direct_calls(const Schedule *s, const Schedule *before)
+{
+	if (s->kind == JOB_COMMAND || s->kind == JOB_WORKFLOW || s->allow_direct)
+		return false;
+	return before == NULL || before->allow_direct || strcmp(s->function, before->function) != 0;
+}
+
 /* Announce the schedule in English, for its author */
 static void
-announce(const Schedule *s, const ScheduleClock *clock)
+announce(const Schedule *s, const Schedule *before, const ScheduleClock *clock)
 {
 	char		description[CRON_DESCRIPTION_MAX];
 
@@ -116,7 +125,10 @@ announce(const Schedule *s, const ScheduleClock *clock)
 	ereport(NOTICE,
 			(errmsg("schedule \"%s\": %s, %s", s->name, description, s->timezone),
 			 s->active ? errdetail("Next time: %s.", timestamptz_to_str(s->next_tick)) :
-			 errdetail("It is not active.")));
+			 errdetail("It is not active."),
+			 ends_direct_calls(s, before) ?
+			 errhint("Direct calls of %s are errors from now on: use defer.trigger(), or allow_direct => true.",
+					 s->function) : 0));
 }
 
 /*
@@ -186,7 +198,7 @@ schedule_save(Schedule *s, const Schedule *before, bool quiet)
 	if (s->active)
 		xact_notify_schedule(s->next_run_at);
 	if (!quiet)
-		announce(s, &clock);
+		announce(s, before, &clock);
 	return true;
 }
 

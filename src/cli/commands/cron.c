@@ -89,8 +89,9 @@ cmd_cron(int argc, char **argv)
 
 const Command command_cron = {
 	"cron", "FUNCTION|SQL SCHEDULE [options]", "Make a schedule, or make it anew", cmd_cron,
-	"\nWrites the id of the schedule; its times are in a notice. Options that are not given are\n"
-	"those of a new schedule, also if there is one of that name: alter-cron changes single ones.\n"
+	"\nWrites the id of the schedule; a notice has its next time. An option that is\n"
+	"not given has its default, also if there is a schedule of that name already:\n"
+	"alter-cron changes single options.\n"
 	"\nOptions:\n"
 	"      --name=NAME        its name (the function's)\n"
 	"  -c, --command          an SQL statement instead of a function; --name is needed\n"

@@ -25,13 +25,17 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-# Jobs of tasks wait for workers outside of the server, which no page has
+# Jobs of tasks wait for workers outside of the server, which no page has.  The scheduler ends
+# batches some time after their jobs have ended
 my $later = q{
 DO $wait$
 BEGIN
 	FOR i IN 1..1800 LOOP
 		IF NOT EXISTS (SELECT FROM defer.jobs j WHERE j.state IN ('queued', 'running', 'retrying')
 				AND NOT EXISTS (SELECT FROM defer.tasks t WHERE t.name = j.function))
+			AND NOT EXISTS (SELECT FROM defer.batches b JOIN defer.jobs j ON j.id = b.job_id
+				WHERE NOT b.done AND j.finished_at IS NOT NULL
+				AND NOT EXISTS (SELECT FROM defer.jobs c WHERE c.parent_id = b.job_id AND c.finished_at IS NULL))
 			AND NOT EXISTS (SELECT FROM defer.alerts WHERE unsent > 0 AND group_window < '10 s') THEN
 			RETURN;
 		END IF;
