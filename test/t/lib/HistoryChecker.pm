@@ -176,17 +176,19 @@ sub assertions
 			q{SELECT c.id, h.state FROM cancelled c JOIN defer.job_history h USING (id) WHERE h.state <> 'c'} ],
 		[ 'each effect once for each success, and none otherwise',
 			q{SELECT h.id, h.function, h.state, h.attempt, count(e.job)
-				FROM defer.job_history h LEFT JOIN effect e ON e.job = h.id WHERE h.function <> 'defer.http'
+				FROM defer.job_history h LEFT JOIN effect e ON e.job = h.id
+			   WHERE h.function NOT IN ('defer.http', 'defer.workflow', 'defer.run_step(jsonb)')
+				 AND NOT EXISTS (SELECT FROM defer.workflow_step s WHERE s.job_id = h.id AND s.skipped)
 			   GROUP BY 1, 2, 3, 4 HAVING count(e.job) <> (h.state = 's')::int} ],
 		[ 'no effect of nothing',
 			'SELECT e.job FROM effect e WHERE NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id = e.job)' ],
 		[ 'none is a child of a job that did not succeed',
 			q{SELECT c.id, c.parent_id FROM defer.job_history c JOIN defer.job_history p ON p.id = c.parent_id
-			   WHERE p.state <> 's' AND NOT EXISTS (SELECT FROM defer.step s WHERE s.job_id = p.id)} ],
+			   WHERE p.state <> 's' AND p.function <> 'defer.workflow' AND NOT EXISTS (SELECT FROM defer.step s WHERE s.job_id = p.id)} ],
 		[ 'each began after those that it comes after had ended',
 			q{SELECT c.id, d.parent_id, d.state, d.open FROM defer.job_history c JOIN defer.dependency d ON d.child_id = c.id
 				LEFT JOIN defer.job_history p ON p.id = d.parent_id
-			   WHERE c.started_at IS NOT NULL AND c.rerun_of IS NULL AND d.parent_id > 0
+			   WHERE c.started_at IS NOT NULL AND c.rerun_of IS NULL AND d.parent_id > 0 AND c.function <> 'defer.workflow'
 				 AND (d.open OR d.state IS DISTINCT FROM p.state OR p.finished_at > c.started_at
 					OR (d.after_failure <> 'r' AND p.state <> 's'))} ],
 		[ 'those behind one that did not succeed are cancelled, and no others for that',
@@ -219,6 +221,8 @@ sub assertions
 			q{SELECT h.id, h.state, h.attempt, h.function, count(a.job_id) FROM defer.job_history h
 				LEFT JOIN defer.attempt a ON a.job_id = h.id AND a.outcome IN ('failed', 'timed_out', 'crashed', 'cancelled', 'lost')
 				 AND NOT (a.outcome = 'crashed' AND h.function = 'defer.http')
+			   WHERE h.function <> 'defer.workflow'
+				 AND NOT EXISTS (SELECT FROM defer.workflow_step s WHERE s.job_id = h.id AND s.skipped)
 			   GROUP BY 1, 2, 3, 4 HAVING h.attempt - (h.state = 's')::int <> count(a.job_id)
 				-- a mark begins to count anew
 				AND NOT (h.attempt - (h.state = 's')::int < count(a.job_id) AND EXISTS (SELECT FROM defer.step s WHERE s.job_id = h.id))} ],
@@ -281,7 +285,7 @@ sub assertions
 	# step_effect has what a procedure has written before a step, and in it
 	push @list, [ 'what is written before a step, and in it, is there once with its mark, and not without',
 		q{SELECT * FROM (SELECT s.job_id, s.name AS step, s.kind FROM defer.step s
-				JOIN defer.job_history h ON h.id = s.job_id WHERE h.rerun_of IS NULL) s
+				JOIN defer.job_history h ON h.id = s.job_id WHERE h.rerun_of IS NULL AND h.function <> 'defer.run_step(jsonb)') s
 			FULL JOIN (SELECT e.job AS job_id, e.step, count(*) FILTER (WHERE NOT e.inside) AS before,
 				count(*) FILTER (WHERE e.inside) AS inside FROM step_effect e GROUP BY 1, 2) e USING (job_id, step)
 			LEFT JOIN defer.job_history h ON h.id = job_id
@@ -315,6 +319,29 @@ sub assertions
 		  OR s.kind = 'e' AND s.result IS NULL AND s.finished_at < s.until} ]
 	  if $option{steps};
 
+	push @list, [ 'each workflow has ended as its steps have',
+		q{SELECT w.id, h.state, x.* FROM defer.workflow w LEFT JOIN defer.job_history h ON h.id = w.id
+			CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE d.child_id IS NULL OR d.open) AS open,
+				count(*) FILTER (WHERE d.state <> 's' AND s.on_failure = 'f' AND NOT (d.state = 'c' AND EXISTS
+					(SELECT FROM defer.dependency e WHERE e.child_id = w.id AND e.ord = ANY (s.after) AND e.state <> 's'))) AS failed
+				FROM defer.workflow_step s LEFT JOIN defer.dependency d ON d.child_id = s.workflow_id AND d.ord = s.ord
+			   WHERE s.workflow_id = w.id) x
+		   WHERE h.id IS NULL OR x.open > 0 OR h.state NOT IN ('s', 'f', 'c') OR h.state <> 'c' AND (h.state = 's') <> (x.failed = 0)} ],
+	  [ 'and each step is as its job',
+		q{SELECT s.workflow_id, s.name, s.job_id, d.state, h.state FROM defer.workflow_step s
+			JOIN defer.dependency d ON d.child_id = s.workflow_id AND d.ord = s.ord
+			LEFT JOIN defer.job_history h ON h.id = s.job_id WHERE d.state IS DISTINCT FROM h.state} ],
+	  [ 'none was begun twice for one step, and each element of an array has its job',
+		q{SELECT t.job_id, t.awaits, count(c.id) FROM defer.step t
+			JOIN defer.job_history h ON h.id = t.job_id AND h.function = 'defer.run_step(jsonb)'
+			LEFT JOIN defer.job_history c ON c.parent_id = t.job_id AND c.rerun_of IS NULL
+		   GROUP BY 1, 2 HAVING count(c.id) <> COALESCE(split_part(t.awaits, ' ', 1)::int, 0)} ],
+	  [ 'the results of these are in its order',
+		q{SELECT h.id, h.result FROM defer.job_history h JOIN defer.workflow_step s ON s.job_id = h.id
+		   WHERE h.state = 's' AND NOT s.skipped AND h.function = 'defer.run_step(jsonb)' AND s.function <> 'defer.workflow'
+			 AND h.result <> (SELECT jsonb_agg(c.result ORDER BY c.id) FROM defer.job_history c WHERE c.parent_id = h.id AND c.rerun_of IS NULL)} ]
+	  if $option{workflows};
+
 	# When an attempt that a crash has ended had begun is not known
 	push @list, [ "no two attempts of s_rate begin within $option{interval}",
 		qq{SELECT * FROM (SELECT b.*, lag(b.at) OVER (ORDER BY b.at) AS before,
@@ -340,7 +367,7 @@ sub assertions
 # Jobs that were not woken, or are about to be
 my $WAITS_IN_VAIN = q{
 	SELECT j.id, 'what it comes after has ended' AS why FROM defer.job j
-	 WHERE j.claim IS NULL AND j.waits IN ('j', 'w') AND NOT EXISTS (SELECT FROM defer.dependency d WHERE d.child_id = j.id AND d.open)
+	 WHERE j.claim IS NULL AND j.waits IN ('j', 'w', 'p') AND NOT EXISTS (SELECT FROM defer.dependency d WHERE d.child_id = j.id AND d.open)
 	UNION ALL
 	SELECT d.child_id, 'job ' || h.id || ' has ended' FROM defer.dependency d JOIN defer.job_history h ON h.id = d.awaits_id
 	 WHERE d.open AND d.state IS NULL
@@ -384,6 +411,7 @@ sub crashes_of_ours
 #   fan_out => 1  effect.what is the number of a job's children
 #   callbacks => 1  so many, modulo 3, are to begin after these
 #   steps => 1    jobs are procedures of StressFlow
+#   workflows => 1    jobs are steps of workflows
 #   interval => ''  so far apart attempts at s_rate are to begin
 #   ticks => []   functions that are scheduled each second, catching up all
 #   crashes => 1  jobs were meant to crash the server

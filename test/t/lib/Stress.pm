@@ -146,6 +146,8 @@ sub enqueue_statement
 {
 	return delivery_statement() if rand() < 0.1 && $peer;
 
+	return flow_workflow() if rand() < 0.06;
+
 	my $options = '';
 	my $n = one_of(1, 1, 1, 1, 5, 50, 300);
 	my $job = one_of(
@@ -457,9 +459,11 @@ sub check
 	# it is sent while the checker waits
 	$node->safe_psql('postgres', "SELECT defer.http('POST', '" . $peer->url('/record') . "', 'the last one', delay => '2 s')") if $peer;
 	my $worker = client_start($node, flow_last_worker());
-	history_ok($node, \@files, max_attempts => 8, fan_out => 1, callbacks => 1, steps => 1, interval => '10 ms', ticks => ['s_tick'],
+	history_ok($node, \@files, max_attempts => 8, fan_out => 1, callbacks => 1, steps => 1, workflows => 1, interval => '10 ms', ticks => ['s_tick'],
 		log_from => $log_from, $peer ? (deliveries => $peer) : ());
 	clients_stop($worker);
+	note('workflows: ' . $node->safe_psql('postgres', q{SELECT string_agg(state || ' ' || n, ', ' ORDER BY state)
+		FROM (SELECT state, count(*) AS n FROM defer.workflows GROUP BY 1) w}));
 	unlike(slurp_log($node, $log_from), qr/limit exceeded/, 'no limit of a group is exceeded');
 	$node->safe_psql('stress_other', 'CREATE EXTENSION IF NOT EXISTS defer');
 	settled($node, 'the other database: each job ends', 'stress_other');

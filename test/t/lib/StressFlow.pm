@@ -1,4 +1,4 @@
-# Of the stress test: procedures with steps, events, groups with limits and rates, and
+# Of the stress test: procedures with steps, workflows, events, groups with limits and rates, and
 # workers outside of the server.
 #
 # A procedure writes a row into step_effect before each of its steps, and the function
@@ -9,7 +9,7 @@ use warnings;
 
 use Exporter 'import';
 
-our @EXPORT = qw(flow_setup flow_job flow_statement flow_last_worker);
+our @EXPORT = qw(flow_setup flow_job flow_statement flow_workflow flow_last_worker);
 
 # Steps of the procedures that this client has enqueued, whose events it emits
 my @numbers;
@@ -98,6 +98,41 @@ sub flow_job
 	return "'s_steps', '[$number, " . (1 + any(6)) . "]'";
 }
 
+# A step of a workflow, which may come after earlier ones
+sub workflow_step
+{
+	my ($i, $deep) = @_;
+	my @does = (
+		'"function": "s_work"', '"function": "s_work"',
+		'"function": "s_sleep", "args": [' . rand(0.05) . ']',
+		'"function": "s_flaky", "args": [{"$input": "args.p"}]',
+		'"function": "s_flaky", "for_each": {"$input": "args.list"}',
+		'"function": "s_sleep", "args": [{"$input": "item"}], "for_each": [0.01, 0, 0.02]',
+		'"command": "INSERT INTO effect VALUES (defer.current_job())"');
+	my @more;
+
+	push @does, '"args": {"$input": "args"}, "workflow": ' . workflow_steps(1 + any(3), $deep + 1) if $deep < 2;
+	push @more, '"after": [' . join(', ', map { qq{"s$_"} } grep { rand() < 0.4 } 1 .. $i - 1) . ']' if rand() < 0.7;
+	push @more, '"on_failure": "' . one_of(qw(fail skip run)) . '"' if rand() < 0.5;
+	push @more, '"if": {"$input": "args.' . one_of(qw(yes no)) . '"}' if rand() < 0.2;
+	push @more, '"delay": "' . any(300) . ' ms"' if rand() < 0.1;
+	return '{' . join(', ', qq{"name": "s$i"}, one_of(@does), @more) . '}';
+}
+
+sub workflow_steps
+{
+	my ($n, $deep) = @_;
+
+	return '[' . join(', ', map { workflow_step($_, $deep) } 1 .. $n) . ']';
+}
+
+sub flow_workflow
+{
+	my $args = '{"p": ' . rand(0.4) . ', "list": [0.1, 0.3, ' . rand(0.4) . '], "yes": true, "no": false}';
+
+	return "SELECT 'ack ' || defer.workflow('stress', '" . workflow_steps(1 + any(6), 0) . "', '$args') FROM generate_series(1, " . (1 + any(3)) . ');';
+}
+
 # Take jobs of the task, and then what a worker may do with them; in held they are its own
 sub worker_statements
 {
@@ -136,6 +171,9 @@ sub flow_statement
 		  . "WHERE s.state = 'waiting' AND s.kind = 'wait_event' AND s.job_id % 3 = " . any(3) . ';',
 		"SELECT 'ack ' || defer.rerun(s.job_id, from_step => s.name) FROM (SELECT * FROM defer.steps s JOIN defer.jobs j ON j.id = s.job_id "
 		  . 'WHERE j.finished_at IS NOT NULL ORDER BY s.job_id DESC OFFSET ' . any(20) . ' LIMIT 1) s;',
+		"SELECT 'ack ' || defer.retry_workflow(w.id, '" . one_of(qw(failed failed_and_later all)) . "') FROM (SELECT * FROM defer.workflows "
+		  . "WHERE state = 'failed' ORDER BY id DESC OFFSET " . any(10) . ' LIMIT 1) w;',
+		"SELECT defer.cancel_workflow(w.id) FROM (SELECT * FROM defer.workflows WHERE state = 'running' ORDER BY id DESC OFFSET " . any(10) . ' LIMIT 1) w;',
 		"SELECT defer.set_group('" . any(3) . "', \"function\" => 's_group', paused => true); SELECT pg_sleep(" . rand(0.3) . '); '
 		  . "SELECT defer.reset_group(i::text, \"function\" => 's_group') FROM generate_series(0, 2) i;",
 		"SELECT defer.configure('s_rate', rate => '" . one_of(qw(100/s 50/s)) . "');",
