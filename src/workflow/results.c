@@ -25,8 +25,8 @@
 #include "workflow/results.h"
 #include "workflow/workflow.h"
 
-/* Most bytes of results that are read for one step */
-#define READ_MAX	(64 * 1024 * 1024)
+/* Most kilobytes of results that are read for one step, unless one may be larger */
+#define READ_MAX	(64 * 1024)
 
 /* A step, or the args of the workflow, by the name in references */
 typedef struct ResultEntry
@@ -193,11 +193,11 @@ read_entry(StepResults *results, ResultEntry *entry)
 	entry->read = true;
 	if (entry->result != NULL)
 		results->size += VARSIZE(entry->result);
-	if (results->size > READ_MAX)
+	if (results->size > (Size) Max(READ_MAX, defer_max_payload) * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the results that the step refers to are larger than %d MB together",
-						READ_MAX / (1024 * 1024))));
+						Max(READ_MAX, defer_max_payload) / 1024)));
 }
 
 Jsonb *

@@ -83,5 +83,23 @@ until_ok($node, 'SELECT NOT EXISTS (SELECT FROM defer.job)', 'with all that is i
 is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.dependency WHERE open'), '0', 'nothing waits');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.workflow_steps s JOIN defer.dependency d ON d.child_id = s.workflow_id AND d.ord = s.ord
 	JOIN defer.job_history h ON h.id = s.job_id WHERE d.state IS DISTINCT FROM h.state}), '0', 'each state is that of its job');
+
+# What a role's workflows have the scheduler of all roles read is bounded, and others have turns
+$node->safe_psql('postgres', q{
+	CREATE ROLE other LOGIN;
+	GRANT USAGE ON SCHEMA defer TO other;
+	GRANT INSERT ON effect TO other;
+	CREATE FUNCTION large(n int) RETURNS text LANGUAGE sql AS $$SELECT repeat(chr(65 + n % 26), 1000000)$$});
+my $greedy = $node->safe_psql('postgres', q{SELECT defer.workflow('greedy', (SELECT jsonb_agg(jsonb_build_object('name', 'l' || i, 'function', 'large', 'args', jsonb_build_array(i)))
+	|| jsonb_build_object('name', 'all', 'function', 'work', 'args', jsonb_build_array('all', jsonb_agg(jsonb_build_object('$input', 'l' || i || '.no'))))
+	|| jsonb_build_object('name', 'part', 'function', 'work', 'args', jsonb_build_array('part', jsonb_agg(jsonb_build_object('$input', 'l1.no'))))
+	FROM generate_series(1, 70) i))}, @as);
+my $small = $node->safe_psql('postgres', q{SELECT defer.workflow('small', '[{"name": "a", "function": "work", "args": ["small"]}, {"name": "b", "function": "work", "args": ["b", {"$input": "a"}]}]')}, extra_params => [ '-U', 'other' ]);
+my $wide = $node->safe_psql('postgres', q{SELECT defer.workflow('wide', '[{"name": "a", "function": "large", "args": [1]}, {"name": "b", "function": "large", "args": [2]}]')}, @as);
+until_ok($node, "SELECT count(*) = 3 FROM defer.workflows WHERE id IN ($greedy, $small, $wide) AND state <> 'running' AND unfinished = 0", 'workflows with large results end');
+is($node->safe_psql('postgres', "SELECT state, error FROM defer.workflow_steps WHERE workflow_id = $greedy AND name IN ('all', 'part') ORDER BY name"),
+	"failed|the results that the step refers to are larger than 64 MB together\nsucceeded|", 'a step is not prepared with all too much');
+is($node->safe_psql('postgres', "SELECT state, result FROM defer.workflows WHERE id IN ($small, $wide) ORDER BY id"), qq{succeeded|{"b": "small"}\nsucceeded|},
+	'the other role has its results; those that do not fit are none of the workflow');
 $node->stop;
 done_testing();
