@@ -77,7 +77,7 @@ CREATE FUNCTION defer.fail(id bigint, token uuid, message text, sqlstate text DE
 						   retry boolean DEFAULT true, retry_in interval DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_fail';
 COMMENT ON FUNCTION defer.fail(bigint, uuid, text, text, text, boolean, interval) IS
-	'ends the attempt at a job that you have taken as failed, when you commit. It is tried again by its retry policy, or in retry_in; with retry => false, or after the last attempt, it has failed. sqlstate: five characters, P0001 by itself. A job that was cancelled is cancelled then. Errors as of defer.complete(), but for DF031';
+	'ends the attempt at a job that you have taken as failed, when you commit. It is tried again by its retry policy, or in retry_in; with retry => false, or after the last attempt, it has failed. sqlstate: five characters, P0001 by itself; with 40001 or 40P01, a conflict with other transactions, and without retry_in it is tried again at once, and uses no attempt, the first five times. A job that was cancelled is cancelled then. Errors as of defer.complete(), but for DF031';
 
 CREATE FUNCTION defer.release(id bigint, token uuid, delay interval DEFAULT '0') RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_release';

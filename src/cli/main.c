@@ -29,6 +29,7 @@ static const Command *const commands[] = {
 	&command_functions,
 	&command_queues,
 	&command_groups,
+	&command_workers,
 	&command_schedules,
 	&command_cron,
 	&command_alter_cron,

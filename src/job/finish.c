@@ -348,6 +348,8 @@ finish_remote(Job *job, TimestampTz started_at, const DeliveryEnd *end)
 	report_failure(job, job->attempt + 1, &result, &error);
 	if (result.counts)
 		job->attempt++;
+	if (strcmp(result.outcome, "conflict") == 0)
+		job->conflicts++;
 	if (end->outcome != DELIVERY_RELEASED)
 	{
 		job->sqlstate = cstring_to_text(sqlstate);

@@ -20,11 +20,12 @@
 /* Retries after a conflict that are not attempts */
 #define MAX_CONFLICTS	5
 
+/* Check for a conflict with other transactions, and that it may be retried at once */
 static bool
-is_conflict(const ErrorData *error)
+is_conflict(const Job *job, int sqlerrcode)
 {
-	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+	return (sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+			sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) && job->conflicts < MAX_CONFLICTS;
 }
 
 /* Set what follows one more failed attempt: the next one, or the job's failure */
@@ -78,7 +79,7 @@ retry_classify_failure(const Job *job, const JobPolicy *policy, FailureKind kind
 				result.counts = true;
 				result.state = STATE_FAILED;
 			}
-			else if (is_conflict(error) && job->conflicts < MAX_CONFLICTS)
+			else if (is_conflict(job, error->sqlerrcode))
 			{
 				result.outcome = "conflict";
 				result.retry_at = now;
@@ -102,6 +103,12 @@ retry_classify_delivery(const Job *job, const JobPolicy *policy, const DeliveryE
 			elog(ERROR, "a success is not classified here");
 			break;
 		case DELIVERY_RETRY:
+			if (end->wait < 0 && is_conflict(job, end->sqlerrcode))
+			{
+				result.outcome = "conflict";
+				result.retry_at = now;
+				break;
+			}
 			if (end->timed_out)
 				result.outcome = "timed_out";
 			retry_or_fail(job, policy, now, &result);

@@ -342,7 +342,8 @@ defer_lease_state(PG_FUNCTION_ARGS)
 		PG_RETURN_TEXT_P(cstring_to_text("held"));
 	outcome = outcome_of_attempt(id, token);
 	if (outcome != NULL)
-		PG_RETURN_TEXT_P(cstring_to_text(strcmp(outcome, "timed_out") == 0 ? "lost" : outcome));
+		PG_RETURN_TEXT_P(cstring_to_text(strcmp(outcome, "timed_out") == 0 ? "lost" :
+										 strcmp(outcome, "conflict") == 0 ? "failed" : outcome));
 	if (history_read(id, &row) && row.has_token &&
 		memcmp(&row.token, token, sizeof(pg_uuid_t)) == 0 && row.state == STATE_SUCCEEDED)
 		PG_RETURN_TEXT_P(cstring_to_text("completed"));

@@ -76,6 +76,19 @@ public class Jdbc {
 			run(c, "SELECT defer.enqueue(?, ?::jsonb)", "app.send_invoice", "[1]");
 			c.rollback();
 			ok(before.equals(run(c, "SELECT count(*) FROM defer.jobs")), "a rollback takes the job back", before);
+			c.rollback();
+			c.createStatement().execute("INSERT INTO app.effect VALUES ('lost')");
+			Savepoint savepoint = c.setSavepoint();
+			refused(c, "is not held with this token", "a job that is not held", "SELECT defer.complete(0, gen_random_uuid())");
+			c.rollback(savepoint);
+			try {
+				c.commit();
+				ok(false, "whoever has lost a job cannot commit, whatever a savepoint has caught", "it has");
+			} catch (SQLException error) {
+				ok(error.getMessage().contains("cannot be committed"), "whoever has lost a job cannot commit, whatever a savepoint has caught", error);
+			}
+			c.rollback();
+			ok(Long.valueOf(0).equals(run(c, "SELECT count(*) FROM app.effect")), "and nothing of it is left", c);
 		}
 		System.out.println("1.." + count);
 	}

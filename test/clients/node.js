@@ -18,6 +18,17 @@ async function refused(call, part, name) {
 	}
 }
 
+const effect = "INSERT INTO app.effect VALUES ('lost')";
+const lost = 'SELECT defer.complete(0, gen_random_uuid()) AS v';
+
+// A transaction that does not hold the job it wants to end cannot commit what it has written, though the driver's savepoint
+// has caught the error: transaction() executes "effect", and "lost" in a savepoint, and commits
+async function fenced(run, transaction) {
+	await refused(transaction, 'cannot be committed', 'whoever has lost a job cannot commit, whatever a savepoint has caught');
+	const seen = await run('SELECT count(*)::int AS v FROM app.effect', []);
+	ok(seen === 0, 'and nothing of it is left', seen);
+}
+
 // run(SQL, values) is the first value of the first row
 async function common(run, rollback) {
 	let id = await run('SELECT defer.enqueue($1, $2) AS v', ['app.send_invoice', { invoice_id: 42 }]);
@@ -69,6 +80,18 @@ async function withPg() {
 		client.release();
 	};
 
+	await fenced(run, async () => {
+		const client = await pool.connect();
+		try {
+			await client.query('BEGIN');
+			await client.query(effect);
+			await client.query('SAVEPOINT s');
+			await client.query(lost).catch(() => client.query('ROLLBACK TO s'));
+			await client.query('COMMIT');
+		} finally {
+			client.release(true);
+		}
+	});
 	await common(run, rollback);
 	const two = ['a@example.com', 'b@example.com'];
 	await refused(() => run("SELECT defer.email($1, 's', 'b', endpoint => 'mail') AS v", [two]), 'the text of an array',
@@ -90,6 +113,10 @@ async function withKnex() {
 		return [sql.replace(/\$(\d)/g, (_, n) => { given.push(values[n - 1]); return '?'; }), given];
 	};
 
+	await fenced(async (sql) => (await knex.raw(sql)).rows[0].v, () => knex.transaction(async (trx) => {
+		await trx.raw(effect);
+		await trx.transaction((nested) => nested.raw(lost)).catch(() => {});
+	}));
 	await common(async (sql, values) => (await knex.raw(...numbered(sql, values))).rows[0].v, async (sql, values) => {
 		await knex.transaction(async (trx) => {
 			await trx.raw(...numbered(sql, values));
@@ -109,6 +136,10 @@ async function withDrizzle() {
 	const db = drizzle(pool);
 	const query = (text, values) => sql.join(text.split(/\$(\d)/).map((part, i) => i % 2 ? sql.param(values[part - 1]) : sql.raw(part)));
 
+	await fenced(async (text) => (await db.execute(sql.raw(text))).rows[0].v, () => db.transaction(async (tx) => {
+		await tx.execute(sql.raw(effect));
+		await tx.transaction((nested) => nested.execute(sql.raw(lost))).catch(() => {});
+	}));
 	await common(async (text, values) => (await db.execute(query(text, values))).rows[0].v, async (text, values) => {
 		await db.transaction(async (tx) => {
 			await tx.execute(query(text, values));

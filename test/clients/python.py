@@ -31,6 +31,17 @@ def refused(call, part, name):
         ok(part in str(error), name, str(error))
 
 
+EFFECT, LOST = "INSERT INTO app.effect VALUES ('lost')", "SELECT defer.complete(0, gen_random_uuid())"
+EFFECTS = "SELECT count(*) FROM app.effect"
+
+
+def fenced(run, transaction):
+    """A transaction that does not hold the job it wants to end cannot commit what it has written, though the driver's
+    savepoint has caught the error: transaction() executes EFFECT, and LOST in a savepoint, and commits."""
+    refused(transaction, "cannot be committed", "whoever has lost a job cannot commit, whatever a savepoint has caught")
+    is_(run(EFFECTS, []), 0, "and nothing of it is left")
+
+
 def common(run, in_transaction, as_json):
     """What holds for all: run(SQL, values) returns the first value of the first row, and
     commits; in_transaction(SQL, values) rolls back; as_json makes a parameter of a value.
@@ -99,6 +110,30 @@ def dbapi(driver):
             cursor.execute(sql, values)
         connection.rollback()
 
+    def transaction():
+        """As psycopg2 has no wrapper, by statements; psycopg's own."""
+        if driver == "psycopg":
+            with connection.transaction():
+                connection.execute(EFFECT)
+                try:
+                    with connection.transaction():
+                        connection.execute(LOST)
+                except psycopg.Error:
+                    pass
+            return
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(EFFECT)
+                cursor.execute("SAVEPOINT s")
+                try:
+                    cursor.execute(LOST)
+                except psycopg2.Error:
+                    cursor.execute("ROLLBACK TO s")
+            connection.commit()
+        finally:
+            connection.rollback()
+
+    fenced(run, transaction)
     for name, kind in json_kinds.items():
         common(run, in_transaction, kind)
         print(f"# that was {name}")
@@ -144,12 +179,25 @@ async def with_asyncpg():
                                  "Subject", "Text", LATER) > 0, "one recipient")
     ok(await connection.fetchval("SELECT defer.email($1::text[], $2, $3, endpoint => 'mail', run_at => $4)",
                                  ["a@example.com", "b@example.com"], "Subject", "Text", LATER) > 0, "a list of recipients")
+    try:
+        async with connection.transaction():
+            await connection.execute(EFFECT)
+            try:
+                async with connection.transaction():
+                    await connection.execute(LOST)
+            except asyncpg.PostgresError:
+                pass
+        ok(False, "a transaction that has lost its job is refused")
+    except asyncpg.PostgresError as error:
+        ok("cannot be committed" in str(error), "a transaction that has lost its job is refused", error)
+    is_(await connection.fetchval(EFFECTS), 0, "and nothing of it is left")
     await connection.close()
 
 
 def with_sqlalchemy():
     from sqlalchemy import JSON, cast, create_engine, func, select, text
     from sqlalchemy.dialects.postgresql import JSONB
+    from sqlalchemy.exc import DBAPIError
     engine = create_engine(URL)
 
     def numbered(sql, values):
@@ -166,6 +214,16 @@ def with_sqlalchemy():
             connection.execute(*numbered(sql, values))
             transaction.rollback()
 
+    def fencing():
+        with engine.begin() as connection:
+            connection.execute(text(EFFECT))
+            try:
+                with connection.begin_nested():
+                    connection.execute(text(LOST))
+            except DBAPIError:
+                pass
+
+    fenced(run, fencing)
     common(run, in_transaction, json.dumps)
     with engine.begin() as connection:
         for kind in (JSONB, JSON):
@@ -182,7 +240,7 @@ def with_django():
         "ENGINE": "django.db.backends.postgresql", "NAME": parts.path[1:], "USER": parts.username,
         "HOST": parts.hostname, "PORT": parts.port, "DISABLE_SERVER_SIDE_CURSORS": True}})
     django.setup()
-    from django.db import connection, models, transaction
+    from django.db import DatabaseError, connection, models, transaction
 
     class Job(models.Model):
         id = models.BigIntegerField(primary_key=True)
@@ -206,6 +264,16 @@ def with_django():
             cursor.execute(sql, values)
             transaction.set_rollback(True)
 
+    def fencing():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(EFFECT)
+            try:
+                with transaction.atomic():
+                    cursor.execute(LOST)
+            except DatabaseError:
+                pass
+
+    fenced(run, fencing)
     common(run, in_transaction, json.dumps)
     id_ = run("SELECT defer.enqueue('app.send_invoice', %s, run_at => %s)", [json.dumps([5]), LATER])
     is_((Job.objects.get(pk=id_).state, Job.objects.get(pk=id_).args), ("scheduled", [5]), "a model of defer.jobs")

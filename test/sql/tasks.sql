@@ -149,6 +149,12 @@ SELECT defer.complete(:first, :'taken_token');
 SELECT token, attempt FROM take_soon('{tasks resize}') \gset second_
 SELECT :'second_token' <> :'taken_token' AS new_token, :second_attempt AS attempt;
 
+-- A conflict with other transactions uses no attempt, and waits for nothing
+SELECT defer.fail(:first, :'second_token', 'could not serialize', sqlstate => '40001');
+SELECT defer.lease_state(:first, :'second_token');
+SELECT token, attempt FROM take_soon('{tasks resize}') \gset second_
+SELECT :second_attempt AS attempt;
+
 -- Complete: undone by ROLLBACK TO, and with the transaction
 BEGIN;
 SAVEPOINT s;

@@ -19,7 +19,8 @@ export function connection() {
 
 	if (!rest.connectionString && !rest.host && process.env.DATABASE_URL)
 		rest.connectionString = process.env.DATABASE_URL;
-	return { keepAlive: true, connectionTimeoutMillis: 10000, ...rest };
+	// a connection that was cut is noticed within half a minute
+	return { keepAlive: true, keepAliveInitialDelayMillis: 10000, connectionTimeoutMillis: 10000, ...rest };
 }
 
 /** The pool of the application: short statements only, so that none waits for another for long. */
@@ -30,6 +31,14 @@ export function applicationPool() {
 		pool.on('error', () => {});
 	}
 	return pool;
+}
+
+/** A connection of its own, made as those of the pool are; null: how to make one cannot be told. */
+export function ownClient() {
+	const options = settings.pool ? settings.pool.options : connection();
+
+	// (a pool hides its password from enumeration)
+	return options ? new pg.Client({ application_name: 'defer-await', ...options, password: options.password }) : null;
 }
 
 /** End the pool that this package has made, not one of yours. */

@@ -53,6 +53,9 @@ export const LOST = 'DF030';
 export const CANCELLED = 'DF031';
 export const ENDED = 'DF032';
 
+/** Is it worth trying again at once? Nothing was done, because another transaction was. */
+export const isConflict = (error) => ['40001', '40P01'].includes(error?.code);
+
 /** Is it worth trying again with another connection? */
 export function connectionLost(error) {
 	const code = error?.code;

@@ -1,5 +1,5 @@
 // Look at jobs, control them, and wait for their end.
-import { applicationPool } from './database.js';
+import { applicationPool, ownClient } from './database.js';
 import { storage } from './context.js';
 import { DeferError, ExecutionFailed, connectionLost } from './errors.js';
 import { enqueueAtOnce, target } from './functions.js';
@@ -38,31 +38,99 @@ export const rescheduleExecution = (id, when = '0', { client } = {}) =>
 /** A new job with the arguments and options of another. */
 export const reRunExecution = async (id, { client } = {}) => ({ id: String(await rerun([id], client)) });
 
-// All jobs that this process waits for are looked at by one statement
+// All jobs that this process waits for. One connection waits for all of them, by defer.await_any(); a job that comes
+// later has it begin anew. Where that cannot be, as behind a pooler, they are looked at now and then.
 const waiting = new Map();
+const MOST = 10000;			// of one call of await_any
+const WAIT_SECONDS = 30;	// of one call
+const LOOK = `SELECT id, state, result, error, sqlstate FROM defer.jobs
+	WHERE id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]) AND state OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.text[])`;
+const CANCELED = '57014';
+const NO_JOB = '42704';		// its transaction has not committed
+
 let watching = false;
+let waiter = null;			// the client that waits, or false: there cannot be one
+let waits = false;
+let interrupting = false;
+
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+async function connectWaiter() {
+	const client = ownClient();
+
+	if (!client)
+		return false;
+	client.on('error', () => {});
+	client.on('end', () => { if (waiter === client) waiter = null; });
+	await client.connect();
+	const { rows: [{ pid }] } = await client.query('SELECT pg_catalog.pg_backend_pid() AS pid');
+
+	// behind a pooler the session is not ours, and what is to be interrupted may be another's
+	if (pid === client.processID)
+		return client;
+	await client.end();
+	return false;
+}
+
+/** Wait until a job has ended, or another one is waited for; or for some milliseconds. */
+async function waitForOne(ms) {
+	waiter ??= await connectWaiter();
+	if (!waiter)
+		return pause(ms);
+	const client = waiter;
+
+	client.ref?.();
+	waits = true;
+	try {
+		await client.query(`CALL defer.await_any($1::pg_catalog.int8[], '${WAIT_SECONDS} seconds')`, [[...waiting.keys()].slice(0, MOST)]);
+	} catch (error) {
+		if (error.code === CANCELED)
+			return;
+		if (error.code === NO_JOB)
+			return pause(ms);
+		waiter = connectionLost(error) ? null : false;
+		client.end().catch(() => {});
+		await pause(ms);
+	} finally {
+		waits = false;
+		client.unref?.();
+	}
+}
+
+/** Have the call that waits begin anew. A cancel that comes before the call does nothing, so it is repeated. */
+async function interrupt() {
+	if (interrupting || !waits)
+		return;
+	interrupting = true;
+	try {
+		for (const client = waiter; waits && client === waiter; await pause(100))
+			await applicationPool().query('SELECT pg_catalog.pg_cancel_backend($1::pg_catalog.int4)', [client.processID]);
+	} finally {
+		interrupting = false;
+	}
+}
 
 async function watch() {
-	let pause = 20;
+	let ms = 20;
 
 	watching = true;
 	while (waiting.size > 0) {
-		await new Promise((resolve) => { setTimeout(resolve, pause); });
 		try {
-			const { rows } = await applicationPool().query(
-				'SELECT id, state, result, error, sqlstate FROM defer.jobs '
-				+ 'WHERE id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]) '
-				+ 'AND state OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.text[])', [[...waiting.keys()], ENDED]);
+			const { rows } = await applicationPool().query(LOOK, [[...waiting.keys()], ENDED]);
 
 			for (const row of rows)
 				waiting.get(String(row.id))?.resolve(row);
-			pause = rows.length > 0 ? 20 : Math.min(pause * 1.5, 500);
+			ms = rows.length > 0 ? 20 : Math.min(ms * 1.5, 500);
+			// those that were resolved leave
+			await pause(0);
+			if (waiting.size > 0)
+				await waitForOne(ms);
 		} catch (error) {
 			if (!connectionLost(error)) {
 				for (const { reject } of waiting.values())
 					reject(error);
 			}
-			pause = 500;
+			await pause(500);
 		}
 	}
 	watching = false;
@@ -76,10 +144,17 @@ async function ended(id, timeout) {
 			timer = setTimeout(() => reject(new ExecutionFailed(`job ${id} has not ended in ${timeout} ms`,
 				{ id, state: 'unfinished', code: 'DF012' })), timeout);
 		}
-	}).finally(() => { waiting.delete(id); clearTimeout(timer); });
+	}).finally(() => {
+		waiting.delete(id);
+		clearTimeout(timer);
+		if (waiting.size === 0)
+			interrupt().catch(() => {});
+	});
 
 	if (!watching)
 		watch();
+	else
+		interrupt().catch(() => {});
 	return end;
 }
 

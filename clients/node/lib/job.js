@@ -38,6 +38,7 @@ export class Job {
 		this.token = row.token;
 		this.row = row;
 		this.waiting = 0;
+		this.heard = performance.now();		// of the server, about the lease
 		if (row.seconds_left !== null && row.seconds_left < 1e6) {
 			this.#deadline = setTimeout(() => this.abort(new LeaseLost('the job takes longer than its maxDuration')),
 				row.seconds_left * 1000);
@@ -73,8 +74,12 @@ export class Job {
 
 	/** Tell the handler that it should stop; the reason is an error. */
 	abort(reason) {
-		if (!this.#abort.signal.aborted)
-			this.#abort.abort(reason);
+		if (this.#abort.signal.aborted)
+			return;
+		this.#abort.abort(reason);
+		// nothing can be committed any more: a statement that waits, such as on a connection that was cut, waits for nothing
+		if (reason instanceof LeaseLost)
+			this.#transaction?.then((client) => client.connection?.stream?.destroy(), () => {});
 	}
 
 	/** The handler waits for another job, or does not any more. */

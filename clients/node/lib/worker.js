@@ -6,7 +6,7 @@
 import pg from 'pg';
 import { hostname } from 'node:os';
 import { Control, connection } from './database.js';
-import { Cancelled, connectionLost, ENDED, LeaseLost, Stopping } from './errors.js';
+import { Cancelled, connectionLost, ENDED, isConflict, LeaseLost, Stopping } from './errors.js';
 import { declareAll } from './declare.js';
 import { Endings } from './endings.js';
 import { interval } from './options.js';
@@ -21,7 +21,7 @@ const ABANDON_AFTER = 30000;	// a handler that does not stop when it has to
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 export class Worker {
-	#running = new Map();
+	#running = new Map();		// Job → promise of its end; two can be of one job, the first of which has lost its lease
 	#abandoned = 0;
 	#stopping = false;
 	#killed = false;
@@ -56,11 +56,11 @@ export class Worker {
 				// The answer to the first one was lost, and it had worked
 				if (lost && error.code === ENDED)
 					return { rows: [] };
-				if (!connectionLost(error) || this.#killed)
+				if ((!connectionLost(error) && !isConflict(error)) || this.#killed)
 					throw error;
-				lost = true;
+				lost ||= connectionLost(error);
 				if (wait >= 800)
-					this.log.warn(`no connection: ${error.message}`);
+					this.log.warn(`again in ${wait} ms: ${error.message}`);
 				await pause(wait);
 			}
 		}
@@ -129,7 +129,7 @@ export class Worker {
 		const { concurrency } = this.options;
 		let waiting = 0;
 
-		for (const { job } of this.#running.values())
+		for (const job of this.#running.keys())
 			waiting += job.waiting > 0 ? 1 : 0;
 		return concurrency - this.#running.size + Math.min(waiting, concurrency * WAITING_FACTOR);
 	}
@@ -159,7 +159,7 @@ export class Worker {
 			const job = new Job(this, row);
 
 			if (this.#stopping)
-				this.#running.set(job.id, { job, done: job.release('0').catch(() => {}).then(() => this.#running.delete(job.id)) });
+				this.#running.set(job, job.release('0').catch(() => {}).then(() => this.#running.delete(job)));
 			else
 				this.#start(job);
 		}
@@ -169,7 +169,7 @@ export class Worker {
 	#start(job) {
 		const began = performance.now();
 		const done = job.run(this.functions.get(job.row.task)).then((word) => {
-			if (this.#running.delete(job.id)) {
+			if (this.#running.delete(job)) {
 				const level = word === 'succeeded' ? 'info' : 'warn';
 
 				this.log[level](`job ${job.id} ${job.row.task}, attempt ${job.row.attempt}: ${word}, ${Math.round(performance.now() - began)} ms`);
@@ -178,15 +178,14 @@ export class Worker {
 			this.slotChanged();
 		});
 
-		this.#running.set(job.id, { job, done });
+		this.#running.set(job, done);
 	}
 
 	// A handler that goes on though its job is not the worker's any more: its place is given to another
 	#abandonLater(job) {
 		setTimeout(() => {
-			if (this.#running.get(job.id)?.job !== job)
+			if (!this.#running.delete(job))
 				return;
-			this.#running.delete(job.id);
 			this.#abandoned++;
 			this.log.error(`job ${job.id} ${job.row.task}: its handler does not stop; its place is given to another`);
 			job.rollback();
@@ -198,25 +197,40 @@ export class Worker {
 		}, ABANDON_AFTER).unref();
 	}
 
-	async #heartbeat() {
-		const jobs = [...this.#running.values()].map(({ job }) => job);
+	// The server has ended the leases of jobs of which it has not heard for so long, whether it can be asked or not
+	#loseLeases(jobs) {
+		for (const job of jobs) {
+			if (performance.now() - job.heard < this.options.lease * 1000 || job.context.signal.aborted)
+				continue;
+			this.#abandonLater(job);
+			job.abort(new LeaseLost('the server was not heard of for as long as the lease of the job'));
+		}
+	}
 
+	async #heartbeat() {
+		const jobs = [...this.#running.keys()];
+		const now = performance.now();
+
+		this.#loseLeases(jobs);
 		if (jobs.length === 0 || this.#beating)
 			return;
 		this.#beating = true;
 		try {
-			const { rows } = await this.control.query('SELECT id, answer FROM defer.heartbeat_many($1::pg_catalog.int8[], $2::pg_catalog.uuid[])',
+			const { rows } = await this.control.query('SELECT answer FROM defer.heartbeat_many($1::pg_catalog.int8[], $2::pg_catalog.uuid[])',
 				[jobs.map(({ id }) => id), jobs.map(({ token }) => token)], this.options.lease * 1000 / 2);
 
-			for (const { id, answer } of rows) {
-				const running = this.#running.get(String(id));
+			// in the order of the jobs
+			rows.forEach(({ answer }, i) => {
+				const job = jobs[i];
 
-				if (answer === 'go on' || !running)
-					continue;
-				if (!running.job.context.signal.aborted)
-					this.#abandonLater(running.job);
-				running.job.abort(answer === 'cancel' ? new Cancelled() : new LeaseLost());
-			}
+				if (answer !== 'lost')
+					job.heard = now;
+				if (answer === 'go on')
+					return;
+				if (!job.context.signal.aborted)
+					this.#abandonLater(job);
+				job.abort(answer === 'cancel' ? new Cancelled() : new LeaseLost());
+			});
 		} catch (error) {
 			this.log.warn(`heartbeat: ${error.message}`);
 		} finally {
@@ -242,7 +256,7 @@ export class Worker {
 			this.#kill = resolve;
 			setTimeout(resolve, this.options.grace * 1000).unref();
 		}).then(() => true);
-		const all = Promise.all([...this.#running.values()].map(({ done }) => done)).then(() => false);
+		const all = Promise.all(this.#running.values()).then(() => false);
 
 		if (await Promise.race([all, late]))
 			await this.#giveBack();
@@ -253,13 +267,13 @@ export class Worker {
 	}
 
 	async #giveBack() {
-		const jobs = [...this.#running.values()].map(({ job }) => job);
+		const jobs = [...this.#running.keys()];
 
 		this.log.warn(`${jobs.length} jobs do not end in time: they are given back`);
 		this.#killed = true;
 		for (const job of jobs) {
 			job.abort(new Stopping());
-			this.#running.delete(job.id);
+			this.#running.delete(job);
 			this.#abandoned++;
 		}
 		await Promise.race([pause(5000), Promise.allSettled(jobs.map(async (job) => {

@@ -173,6 +173,16 @@ test('handlers that wait for other jobs leave their place', options, async () =>
 	await assert.rejects(awaitResult(delay(add, '1 hour'), { timeout: 50 })(1, 2), { code: 'DF012' });
 });
 
+test('one connection waits for all jobs', direct, async () => {
+	const late = awaitResult(delay(add, '1 hour'))(1, 2).catch((error) => error);
+
+	await until(`SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'defer-await'
+		AND query LIKE 'CALL defer.await_any%' AND state = 'active'`);
+	assert.deepEqual(await awaitResult(add)(3, 4), { sum: 7 });
+	await cancelExecution(await value("SELECT max(id) FROM defer.jobs WHERE function = 'add' AND state = 'scheduled'"));
+	assert.equal((await late).state, 'cancelled');
+});
+
 test('a job that is cancelled tells its handler, and leaves nothing', options, async () => {
 	const { id } = await patient();
 

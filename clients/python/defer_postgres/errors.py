@@ -2,6 +2,7 @@
 import psycopg
 
 LOST, CANCELLED, ENDED = 'DF030', 'DF031', 'DF032'      # SQLSTATEs of tokens
+CONFLICTS = ('40001', '40P01')      # with other transactions: nothing was done
 
 
 class DeferError(Exception):

@@ -1,22 +1,41 @@
 """One job that a worker has taken: what the task sees of it, and its end."""
 import asyncio
 import inspect
+import os
+import socket
 import threading
 import time
 import traceback
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 
 from .context import running
-from .errors import CANCELLED, ENDED, LOST, DeferError, Fail, Release, Stop, connection_lost
+from .errors import CANCELLED, CONFLICTS, ENDED, LOST, DeferError, Fail, Release, Stop, connection_lost
 from .options import convert
 
 COMPLETE = 'SELECT defer.complete(%s::pg_catalog.int8, %s::pg_catalog.uuid, %s::pg_catalog.jsonb)'
 AS_JOB = 'SELECT defer.as_job(%s::pg_catalog.int8, %s::pg_catalog.uuid)'
 RELEASE = 'SELECT defer.release(%s::pg_catalog.int8, %s::pg_catalog.uuid, %s::pg_catalog.interval)'
 LONGEST_PAUSE = 5
+# A connection that was cut is noticed within half a minute; what the dsn says counts
+CONNECT = {'application_name': 'defer-worker', 'connect_timeout': '10', 'keepalives_idle': '10', 'keepalives_interval': '5',
+           'keepalives_count': '4', 'tcp_user_timeout': '30000'}
+
+
+def connect(dsn, **options):
+    return psycopg.connect(make_conninfo(**{**CONNECT, **conninfo_to_dict(dsn)}), **options)
+
+
+def cut(conn):
+    """Break a connection off, from another thread: what waits for its answer gets an error."""
+    try:
+        with socket.socket(fileno=os.dup(conn.pgconn.socket)) as its:
+            its.shutdown(socket.SHUT_RDWR)
+    except (OSError, psycopg.Error):
+        pass        # it has gone
 
 
 class Job:
@@ -26,6 +45,7 @@ class Job:
         self.id, self.token, self.task, self.args, self.attempt, self.max_attempts, self.metadata, self.group_key, self.deadline = row
         self.stopping = threading.Event()       # cancelled, lost or given back: stop then
         self.cancelled = False
+        self.heard = time.monotonic()           # of the server, about the lease
         self._worker, self._conn, self._aconn, self._given = worker, None, None, False
 
     # ---- for the task
@@ -46,7 +66,7 @@ class Job:
         if self._conn or self._given:
             raise DeferError('the job has another transaction')
         if self._aconn is None:
-            self._aconn = await psycopg.AsyncConnection.connect(self._worker.dsn, application_name='defer-worker')
+            self._aconn = await psycopg.AsyncConnection.connect(make_conninfo(**{**CONNECT, **conninfo_to_dict(self._worker.dsn)}))
             await self._aconn.execute(AS_JOB, [self.id, self.token])
         return self._aconn
 
@@ -76,6 +96,16 @@ class Job:
 
     # ---- for the worker
 
+    def lose(self):
+        """The job is not the worker's any more: a statement that waits, such as on a connection that was cut, waits for
+        nothing, as nothing can be committed."""
+        if self.stopping.is_set():
+            return
+        self.stopping.set()
+        for conn in (self._conn, self._aconn):
+            if conn is not None and not conn.closed:
+                cut(conn)
+
     def run(self, function):
         """Run the task and end the job; never raises. Returns the word for the log."""
         running.set(self)
@@ -87,8 +117,9 @@ class Job:
                     self._succeed(self._call(function))
                 return 'succeeded'
             finally:
-                if self._conn is not None:
-                    self._worker.give_back(self._conn)
+                conn, self._conn = self._conn, None
+                if conn is not None:
+                    self._worker.give_back(conn)
         except BaseException as error:      # pylint: disable=broad-except
             return self._failed(error)
 
@@ -186,8 +217,8 @@ class Job:
                 # the answer to the first one was lost, and it had worked
                 if lost and error.sqlstate == ENDED:
                     return None
-                if not connection_lost(error):
+                if not connection_lost(error) and error.sqlstate not in CONFLICTS:
                     raise
-                lost = True
+                lost = lost or connection_lost(error)
                 time.sleep(wait)
                 wait = min(2 * wait, LONGEST_PAUSE)

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from .declare import declare
 from .errors import connection_lost
-from .job import RELEASE, Job
+from .job import RELEASE, Job, connect, cut
 
 log = logging.getLogger('defer_postgres')
 LONGEST_PAUSE = 1.0     # between two looks for jobs
@@ -24,18 +24,29 @@ class _Connection:
     """A connection in autocommit that is made when it is needed, and anew after it has broken; for one thread at a time."""
 
     def __init__(self, dsn):
-        self._dsn, self._lock, self._conn = dsn, threading.Lock(), None
+        self._dsn, self._lock, self._conn, self._end = dsn, threading.Lock(), None, None
 
-    def execute(self, sql, values, fetch):
+    def execute(self, sql, values, fetch, timeout=30):
+        """timeout: if there is no answer for so long, the connection has been cut"""
         with self._lock:
             if self._conn is None or self._conn.closed:
-                self._conn = psycopg.connect(self._dsn, autocommit=True, application_name='defer-worker', connect_timeout=10)
+                self._conn = connect(self._dsn, autocommit=True)
+            self._end = time.monotonic() + timeout
             try:
                 return fetch(self._conn.execute(sql, values))
             except psycopg.Error as error:
                 if connection_lost(error):
                     self._conn.close()
                 raise
+            finally:
+                self._end = None
+
+    def check(self):
+        """Break a connection off that does not answer, from another thread."""
+        end, conn = self._end, self._conn
+        if end is not None and time.monotonic() > end and not conn.closed:
+            log.warning('no answer of the server: the connection is given up')
+            cut(conn)
 
     def cancel(self):
         """End the statement that is under way, from another thread."""
@@ -57,7 +68,7 @@ class Worker:
         self.name = name or f'{socket.gethostname()}:{os.getpid()}'[-63:]
         self._control, self._heart, self._taking = _Connection(dsn), _Connection(dsn), _Connection(dsn)
         self._idle = []         # connections of transactions that have ended
-        self._jobs, self._changed = {}, threading.Condition()
+        self._jobs, self._changed = set(), threading.Condition()
         self._stopping = threading.Event()
         self._taken_all = threading.Event()     # the loop has ended
         self._over = threading.Event()
@@ -80,7 +91,7 @@ class Worker:
                 conn = self._idle.pop()
                 if not conn.closed:
                     return conn
-        return psycopg.connect(self.dsn, application_name='defer-worker')
+        return connect(self.dsn)
 
     def give_back(self, conn):
         """What is not committed is rolled back."""
@@ -98,7 +109,7 @@ class Worker:
         wait = 0.1
         while True:
             try:
-                with psycopg.connect(self.dsn, autocommit=True, application_name='defer-worker') as conn:
+                with connect(self.dsn, autocommit=True) as conn:
                     return declare(conn, self.tasks, app, version, prune)
             except psycopg.Error as error:
                 if not connection_lost(error) or self._stopping.is_set():
@@ -126,6 +137,7 @@ class Worker:
     def run(self, once=False):
         """Until stop(), or with once until there is no job left. Returns the number of jobs that were given back."""
         threading.Thread(target=self._beat, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
         log.info('worker %s: %s; %d at once', self.name, ', '.join(self.tasks), self.concurrency)
         pause = 0.02
         while not self._stopping.is_set():
@@ -164,7 +176,7 @@ class Worker:
         for row in rows:
             job = Job(self, row)
             with self._changed:
-                self._jobs[job.id] = job
+                self._jobs.add(job)
             threading.Thread(target=self._run, args=[job], daemon=True).start()
         return len(rows)
 
@@ -172,7 +184,7 @@ class Worker:
         """Until there may be jobs; a place that becomes free meanwhile is no reason to look again."""
         try:
             self._taking.execute("CALL defer.wait_for_work(%s::pg_catalog.text[], '1 minute', %s::pg_catalog.text[])",
-                                 [list(self.tasks), self.queues], lambda cursor: None)
+                                 [list(self.tasks), self.queues], lambda cursor: None, 90)
         except psycopg.Error as error:
             if not self._stopping.is_set():
                 log.warning('wait_for_work: %s', error)
@@ -184,25 +196,37 @@ class Worker:
         log.log(logging.INFO if word == 'succeeded' else logging.WARNING, 'job %s %s, attempt %s: %s, %.0f ms',
                 job.id, job.task, job.attempt, word, (time.monotonic() - begun) * 1000)
         with self._changed:
-            self._jobs.pop(job.id, None)
+            self._jobs.discard(job)
             self._changed.notify_all()
+
+    def _watch(self):
+        while not self._over.wait(min(1, self.lease / 4)):
+            for connection in (self._control, self._heart, self._taking):
+                connection.check()
 
     def _beat(self):
         while not self._over.wait(self.lease / 3):
             with self._changed:
-                jobs = list(self._jobs.values())
+                jobs = list(self._jobs)
             if not jobs:
                 continue
+            begun = time.monotonic()
             try:
                 answers = self._heart.execute(
-                    'SELECT id, answer FROM defer.heartbeat_many(%s::pg_catalog.int8[], %s::pg_catalog.uuid[])',
-                    [[job.id for job in jobs], [job.token for job in jobs]], lambda cursor: dict(cursor.fetchall()))
+                    'SELECT answer FROM defer.heartbeat_many(%s::pg_catalog.int8[], %s::pg_catalog.uuid[])',
+                    [[job.id for job in jobs], [job.token for job in jobs]], lambda cursor: [row[0] for row in cursor.fetchall()],
+                    self.lease / 2)
             except psycopg.Error as error:
                 log.warning('heartbeat: %s', error)
-                continue
-            for job in jobs:
-                if answers.get(job.id) in ('cancel', 'lost'):
-                    job.cancelled = answers[job.id] == 'cancel'
+                answers = [None] * len(jobs)
+            for job, answer in zip(jobs, answers):      # in the order of the jobs
+                if answer in ('go on', 'cancel'):
+                    job.heard = begun
+                # the server has ended leases of which it has not heard for so long, whether it can be asked or not
+                if answer == 'lost' or time.monotonic() - job.heard > self.lease:
+                    job.lose()
+                elif answer == 'cancel':
+                    job.cancelled = True
                     job.stopping.set()
 
     def _drain(self):
@@ -211,7 +235,7 @@ class Worker:
         with self._changed:
             while self._jobs and time.monotonic() < end:
                 self._changed.wait(end - time.monotonic())
-            left = list(self._jobs.values())
+            left = list(self._jobs)
         for job in left:
             job.stopping.set()
             try:

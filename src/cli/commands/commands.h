@@ -32,6 +32,7 @@ extern const Command command_set_group;
 extern const Command command_functions;
 extern const Command command_groups;
 extern const Command command_queues;
+extern const Command command_workers;
 
 /* mend.c */
 extern const Command command_acknowledge;

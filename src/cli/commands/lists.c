@@ -1,6 +1,6 @@
 /*
  * lists.c
- *		defer functions, queues, groups: lists of them with their settings and counts,
+ *		defer functions, queues, groups, workers: lists of them with their settings and counts,
  *		or one in detail.
  */
 #include "commands/commands.h"
@@ -63,6 +63,15 @@ typedef struct List
 	" CASE WHEN g.held_since IS NOT NULL THEN 'held' WHEN g.paused THEN 'paused' END AS state" \
 	" FROM defer.groups g WHERE $1::pg_catalog.text IS NULL OR g.group_key = $1" \
 	" ORDER BY g.group_key, g.kind, g.name"
+
+/* Workers of tasks: processes outside of the server */
+#define WORKERS_SQL \
+	"SELECT COALESCE(w.name, '(no name)') AS name, w.role::pg_catalog.text, w.host," \
+	" pg_catalog.array_to_string(w.tasks, ', ') AS tasks, w.leases, w.pid, w.since, w.last_seen," \
+	" " SECONDS("pg_catalog.clock_timestamp() - w.since") " AS since_seconds," \
+	" " SECONDS("pg_catalog.clock_timestamp() - w.last_seen") " AS last_seen_seconds" \
+	" FROM defer.workers w WHERE w.kind = 'outside' AND ($1::pg_catalog.text IS NULL OR w.name = $1)" \
+	" ORDER BY w.name, w.role, w.since"
 
 #define DOCUMENT(key, sql) "SELECT pg_catalog.json_build_object('" key "', " JSON_ROWS(sql) ") AS document"
 
@@ -253,4 +262,33 @@ const Command command_groups = {
 	"\nExamples:\n"
 	"  defer -d shop groups\n"
 	"  defer -d shop groups acme\n"
+};
+
+static int
+cmd_workers(int argc, char **argv)
+{
+	static const Column columns[] = {
+		{"WORKER", COLUMN_TEXT, 12, 0}, {"ROLE", COLUMN_TEXT, 6, 3}, {"HOST", COLUMN_TEXT, 8, 2},
+		{"TASKS", COLUMN_TEXT, 12, 0}, {"JOBS", COLUMN_NUMBER, 0, 0}, {"SINCE", COLUMN_NUMBER, 0, 1},
+		{"LAST SEEN", COLUMN_NUMBER, 0, 0},
+	};
+	static const char *const cells[] = {
+		"name", "role", "host", "tasks", "leases", "since_seconds", "last_seen_seconds"
+	};
+	static const List list = {
+		WORKERS_SQL, DOCUMENT("workers", WORKERS_SQL),
+		"there is no worker \"%s\" that holds jobs of tasks or waits for them",
+		columns, cells, lengthof(columns)
+	};
+
+	return show_list(&list, argc, argv);
+}
+
+const Command command_workers = {
+	"workers", "[NAME]", "Workers of tasks, outside of the server", cmd_workers,
+	"\nThose that hold jobs of tasks, or wait for them: whose tasks they are, how many jobs they hold,\n"
+	"when one of their calls was about these. For workers of the server see defer top.\n"
+	"\nExamples:\n"
+	"  defer -d shop workers\n"
+	"  defer -d shop workers --json | jq '.workers[] | select(.last_seen_seconds > 60)'\n"
 };

@@ -74,7 +74,7 @@ _defer()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word option='' command='' before=''
 	local host='' port='' user='' database='' kind='' expected='' options=() i
-	local -r commands=(status top jobs job workflow functions queues groups schedules cron alter-cron unschedule backfill
+	local -r commands=(status top jobs job workflow functions queues groups workers schedules cron alter-cron unschedule backfill
 		enqueue trigger cancel errors retry rerun acknowledge reschedule pause resume release configure
 		create-queue alter-queue drop-queue set-group reset-group wait metrics dashboard help)
 	local -r which=(--state --function --queue --group --schedule --owner --parent --metadata --args --key --error

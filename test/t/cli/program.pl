@@ -78,7 +78,7 @@ $node->safe_psql('postgres', q{
 # Help, usage, connections
 # ----------------------------------------------------------------------------
 
-my @commands = qw(status top jobs job functions queues groups schedules cron alter-cron unschedule configure
+my @commands = qw(status top jobs job functions queues groups workers schedules cron alter-cron unschedule configure
 	create-queue alter-queue drop-queue set-group reset-group release errors retry acknowledge backfill enqueue trigger cancel rerun reschedule pause resume wait metrics);
 
 like(defer_ok(0, 'help', '--help'), qr/Commands:.*enqueue.*Exit codes/s, 'help lists commands');
@@ -600,6 +600,16 @@ defer_ok(0, 'reset-group', 'reset-group', 'mine', '--function', 'add');
 is((defer_ok(4, 'reset-group', 'reset-group', 'mine', 'red', 'blue', '-Q', 'q1'))[0], "reset group mine\nreset group blue\n", 'reset-group: one has no settings');
 is(sql(q{SELECT count(*) FROM defer.groups WHERE group_key IN ('mine', 'blue')}), 0, 'reset-group: nothing is left');
 defer_ok(1, 'drop-queue of one in use', 'drop-queue', 'q2');
+
+# tasks, and their workers outside of the server
+sql(q{SELECT defer.create_task('outside task'); SELECT defer.enqueue('outside task', '[1]')});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.take('{outside task}', lease => '1 hour', worker => 'host one')}, 'a worker takes a job');
+like((defer_ok(0, 'workers', 'workers'))[0], qr/^WORKER +ROLE .*TASKS +JOBS .*LAST SEEN\nhost one +\w+ +\S+ +outside task +1 [^\n]*\n\z/, 'workers: a table');
+is(defer_json('workers host one', 'workers', 'host one')->{workers}[0]{leases}, 1, 'workers: as JSON');
+like((defer_ok(0, 'workers host one', 'workers', 'host one'))[0], qr/^tasks +outside task$/m, 'workers: all about one');
+like((defer_ok(4, 'workers gone', 'workers', 'gone'))[1], qr/there is no worker "gone"/, 'workers: one that is not there');
+like((defer_ok(0, 'functions', 'functions'))[0], qr/^outside task .* 1 /m, 'a task is among the functions');
+sql(q{SELECT defer.cancel(id, force => true) FROM defer.jobs WHERE function = 'outside task'});
 defer_ok(0, 'configure --reset', 'configure', 'add', 'fan', '--reset');
 defer_ok(0, 'drop-queue', 'drop-queue', 'q1', 'q2');
 defer_ok(4, 'drop-queue of one that is gone', 'drop-queue', 'q1');
@@ -631,7 +641,7 @@ my $held = sql(qq{SELECT defer.enqueue('add', '[1]', delay => '1 day', queue => 
 defer_ok(5, 'hostile job', 'wait', $bad, '-q');
 defer_ok(0, 'hostile result', 'wait', $good);
 for my $command ([ 'status' ], [ 'top', '-n', '1' ], [ 'jobs' ], [ 'job', $bad ], [ 'job', $good ], [ 'schedules' ],
-	[ 'schedules', "${mild}schedule" ], [ 'functions' ], [ 'queues' ], [ 'queues', "${mild}queue" ], [ 'groups' ], [ 'functions', $evil ],
+	[ 'schedules', "${mild}schedule" ], [ 'functions' ], [ 'workers' ], [ 'queues' ], [ 'queues', "${mild}queue" ], [ 'groups' ], [ 'functions', $evil ],
 	[ 'cron', $evil, $evil ], [ 'alter-cron', $evil, '--sql', $evil ], [ 'configure', $evil, '--reset' ], [ 'set-group', $evil, '-Q', $evil, '--rate', $evil ], [ 'wait', $bad ], [ 'wait', $good ], [ 'metrics' ], [ 'enqueue', $evil ],
 	[ 'trigger', "$evil-gone" ], [ 'pause', '-Q', "${mild}queue" ], [ 'resume', '-Q', "${mild}queue" ],
 	[ 'jobs', '-f', $evil ], [ $evil ], [ 'status', "--$evil" ], [ 'status', $evil ], [ 'jobs', '-n', $evil ],

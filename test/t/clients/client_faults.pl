@@ -1,5 +1,6 @@
 # Workers of clients/ among faults: they are killed, hang beyond their leases, lose their
-# connections; sessions are terminated, the server crashes and stops.  Each effect is committed
+# connections; their network is cut, also after it has carried a COMMIT to the server; sessions
+# are terminated, the server crashes and stops.  Each effect is committed
 # once, and nothing is lost or left.  With DEFER_CHECK_CLIENTS only, which tools/check-clients sets.
 use strict;
 use warnings;
@@ -26,14 +27,20 @@ diag("$_: $missing{$_}") for grep { $missing{$_} } sort keys %missing;
 
 my $node = new_server('main', q{defer.max_workers = 2
 defer.retention = 0
-max_connections = 80});
+max_connections = 120});
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my (@workers, @files);
 
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION defer;
 	CREATE TABLE effect (job bigint)});
-local $ENV{DATABASE_URL} = NodeClient::url($node);
+
+# They connect through a proxy whose connections can be cut
+my $proxy = IPC::Run::start([ '/usr/bin/python3', 'test/servers/cut_proxy.py', "$folder/proxy", $node->host . '/.s.PGSQL.' . $node->port ], '<', '/dev/null');
+
+select(undef, undef, undef, 0.05) until -e "$folder/proxy";
+my ($proxy_port, $proxy_pid) = split ' ', slurp_file("$folder/proxy");
+local $ENV{DATABASE_URL} = "postgresql://postgres\@127.0.0.1:$proxy_port/postgres";
 
 # A worker that is started again when it ends, until the file "stop" is there
 sub start_worker
@@ -78,6 +85,16 @@ for my $i (0 .. 3)
 }
 load_ends('workers that are killed', $client);
 
+$client = load_begins('a network that is cut');
+for (1 .. 3)
+{
+	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM effect');
+
+	kill('USR1', $proxy_pid);
+	until_ok($node, "SELECT count(*) > $before + 20 FROM effect", 'they connect again');
+}
+load_ends('a network that is cut', $client);
+
 $client = load_begins('sessions that are terminated');
 for (1 .. 5)
 {
@@ -109,6 +126,7 @@ for my $mode (qw(fast immediate))
 append_to_file("$folder/stop", '');
 kill('TERM', slurp_file("$folder/$_.pid")) for @names;
 $_->finish for @workers;
+$proxy->kill_kill(grace => 1);
 history_ok($node, \@files, what => 'all', max_attempts => 100);
 is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM defer.attempts WHERE outcome = 'lost'}), 't', 'some leases were lost');
 my $log = join '', map { slurp_file("$folder/$_.log") } @names;
