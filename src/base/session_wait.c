@@ -4,7 +4,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "executor/spi.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "postmaster/interrupt.h"
@@ -16,6 +19,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/client.h"
 #include "base/compat.h"
 #include "base/session_wait.h"
@@ -34,6 +38,36 @@ session_wait_check(FunctionCallInfo fcinfo, const char *what)
 				 errmsg("cannot wait for %s in a transaction block", what),
 				 errdetail("It commits, so that it holds no snapshot while it waits."),
 				 errhint("CALL it by itself, in autocommit mode: not behind BEGIN, in a function, or in a block with EXCEPTION.")));
+}
+
+MemoryContext
+session_wait_open(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	/* the memory of SPI outlives a transaction */
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	return context;
+}
+
+Datum
+session_wait_close(FunctionCallInfo fcinfo, MemoryContext context, Datum *values, bool *nulls)
+{
+	TupleDesc	desc;
+
+	SPI_commit();
+	SPI_finish();
+	MemoryContextSwitchTo(context);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+int64
+session_wait_timeout(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? -1 : setting_interval("timeout", PG_GETARG_INTERVAL_P(n));
 }
 
 void

@@ -17,6 +17,22 @@
 extern void session_wait_check(FunctionCallInfo fcinfo, const char *what);
 
 /*
+ * Begin to work in transactions of one's own: what is allocated from now on outlives them,
+ * until session_wait_close().  Returns the memory context of the call.
+ */
+extern MemoryContext session_wait_open(void);
+
+/*
+ * End that, and return the row of the procedure's outputs, whose values must be in the
+ * memory context of the call.  The caller's time begins now.
+ */
+extern Datum session_wait_close(FunctionCallInfo fcinfo, MemoryContext context, Datum *values,
+								bool *nulls);
+
+/* The argument "timeout" (microseconds); -1: none */
+extern int64 session_wait_timeout(FunctionCallInfo fcinfo, int n);
+
+/*
  * When a wait of so many microseconds, negative: without end, is over, on the monotonic
  * clock: no later than shortly before a time limit of the server.
  */

@@ -8,18 +8,17 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -147,20 +146,22 @@ wait_registered(AwaitAny *any, int64 end)
 	PG_END_TRY();
 }
 
-static Datum
-return_end(FunctionCallInfo fcinfo, int64 id, char state, Jsonb *result)
+/* Set the outputs; the result is copied into the memory context */
+static void
+set_outputs(const AwaitAny *any, MemoryContext context, Datum *values, bool *nulls)
 {
-	const int	number = job_end_number(state);
-	Datum		values[3];
-	bool		nulls[3] = {id == 0, number < 0, result == NULL};
-	TupleDesc	desc;
+	const Jsonb *result = any->ended != 0 ? any->outcome.result : NULL;
+	const int	number = job_end_number(any->ended != 0 ? any->outcome.state : '\0');
+	MemoryContext outer = MemoryContextSwitchTo(context);
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	values[0] = Int64GetDatum(id);
+	nulls[0] = any->ended == 0;
+	nulls[1] = number < 0;
+	nulls[2] = result == NULL;
+	values[0] = Int64GetDatum(any->ended);
 	values[1] = number < 0 ? (Datum) 0 : CStringGetTextDatum(job_end_name(number));
-	values[2] = PointerGetDatum(result);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	values[2] = result == NULL ? (Datum) 0 :
+		datumCopy(PointerGetDatum(result), false, -1);
+	MemoryContextSwitchTo(outer);
 }
 
 static void
@@ -177,32 +178,23 @@ check_no_job(void)
 Datum
 defer_await_any(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
+	MemoryContext context;
 	AwaitAny	any = {0};
-	int64		timeout = -1;
-	Jsonb	   *result = NULL;
+	int64		timeout;
+	Datum		values[3];
+	bool		nulls[3];
 
 	PreventCommandDuringRecovery("defer.await_any()");
 	check_no_job();
 	session_wait_check(fcinfo, "jobs");
 	await_check_served();
-	if (!PG_ARGISNULL(1))
-		timeout = setting_interval("timeout", PG_GETARG_INTERVAL_P(1));
+	timeout = session_wait_timeout(fcinfo, 1);
 
-	/* the memory of SPI outlives the transaction */
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	context = session_wait_open();
 	any.scratch = AllocSetContextCreate(CurrentMemoryContext, "defer await", ALLOCSET_DEFAULT_SIZES);
 	read_ids(fcinfo, &any);
 	SPI_commit();
 	wait_registered(&any, session_wait_end(timeout));
-	SPI_commit();				/* the caller's time begins now */
-	if (any.outcome.result != NULL && any.ended != 0)
-	{
-		result = MemoryContextAlloc(context, VARSIZE(any.outcome.result));
-		memcpy(result, any.outcome.result, VARSIZE(any.outcome.result));
-	}
-	SPI_finish();
-	MemoryContextSwitchTo(context);
-	return return_end(fcinfo, any.ended, any.ended != 0 ? any.outcome.state : '\0', result);
+	set_outputs(&any, context, values, nulls);
+	return session_wait_close(fcinfo, context, values, nulls);
 }

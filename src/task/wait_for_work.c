@@ -8,18 +8,14 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/backend_status.h"
 #include "utils/timestamp.h"
 
-#include "base/args.h"
 #include "base/catalog.h"
 #include "base/guc.h"
 #include "base/session_wait.h"
@@ -126,44 +122,27 @@ wait_registered(const ReadyTasks *tasks, const char *worker, int64 end)
 	return work;
 }
 
-static Datum
-return_work(FunctionCallInfo fcinfo, bool work)
-{
-	Datum		value = BoolGetDatum(work);
-	bool		null = false;
-	TupleDesc	desc;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), &value, &null));
-}
-
 /* defer.wait_for_work(tasks, timeout, queues, INOUT work, worker) */
 Datum
 defer_wait_for_work(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
-	int64		timeout = -1;
+	MemoryContext context;
+	int64		timeout;
 	ReadyTasks	tasks;
 	char	   *worker;
-	bool		work;
+	Datum		work;
+	bool		null = false;
 
 	task_check_loaded();
 	session_wait_check(fcinfo, "work");
 	check_served();
-	if (!PG_ARGISNULL(1))
-		timeout = setting_interval("timeout", PG_GETARG_INTERVAL_P(1));
+	timeout = session_wait_timeout(fcinfo, 1);
 
-	/* the memory of SPI outlives the transaction */
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	context = session_wait_open();
 	task_read_wanted(fcinfo, 0, 2, &tasks);
 	worker = task_read_worker(fcinfo, 4);
 	SPI_commit();
 	pgstat_report_xact_timestamp(0);
-	work = wait_registered(&tasks, worker, session_wait_end(timeout));
-	SPI_commit();				/* the caller's time begins now */
-	SPI_finish();
-	MemoryContextSwitchTo(context);
-	return return_work(fcinfo, work);
+	work = BoolGetDatum(wait_registered(&tasks, worker, session_wait_end(timeout)));
+	return session_wait_close(fcinfo, context, &work, &null);
 }

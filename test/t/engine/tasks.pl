@@ -302,6 +302,26 @@ until_ok($node, q{SELECT count(*) = 0 FROM defer.workers WHERE name = 'idle one'
 $node->safe_psql('postgres', "SELECT defer.complete($id, '$token')");
 is($node->safe_psql('postgres', $outside), '', 'one that holds nothing is not there');
 
+# An alert tells of a task that no worker takes, and that one does again: to the role whose jobs wait
+$node->safe_psql('postgres', q{
+	CREATE ROLE watchful LOGIN;
+	GRANT USAGE ON SCHEMA defer TO watchful;
+	GRANT EXECUTE ON FUNCTION defer.alert, defer.http TO watchful, modest;
+	SELECT defer.grant_task('alone', 'watchful', 'enqueue');
+	SELECT defer.endpoint('hook', 'http', 'http://192.0.2.1/');
+	SELECT defer.grant_endpoint('hook', 'public');
+	SET ROLE modest;
+	SELECT defer.alert('late', 'hook', on_states => '{}', backlog => '1 s');
+	SET ROLE watchful;
+	SELECT defer.alert('late', 'hook', on_states => '{}', backlog => '1 s', recovered => false);
+	SELECT defer.enqueue('alone')});
+until_ok($node, q{SELECT failing <> '{}' FROM defer.alerts WHERE owner = 'watchful'}, 'an alert tells of a task that no worker takes');
+is($node->safe_psql('postgres', q{SELECT failing FROM defer.alerts WHERE owner = 'modest'}), '{}', "not another role's");
+($taken) = take('alone', 1, '5 min', 'modest');
+until_ok($node, q{SELECT failing = '{}' FROM defer.alerts WHERE owner = 'watchful'}, 'until one does');
+($id, $token) = split /\|/, $taken;
+$node->safe_psql('postgres', "SELECT defer.complete($id, '$token')");
+
 # Rows of claims go with their last job
 $node->safe_psql('postgres', q{SELECT defer.complete_many(array_agg(t.id), array_agg(t.token)) FROM defer.take('{remote}', n => 5) t});
 until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.claim c WHERE c.token IS NOT NULL
