@@ -118,6 +118,7 @@ read_run(const Jsonb *argument, Run *run, WorkflowPlace *place)
 		run->workflow.name = jsonb_read_text(argument, "name");
 		if (run->workflow.name == NULL)
 			run->workflow.name = run->step.name;
+		args_check_name("workflow", run->workflow.name, WORKFLOW_NAME_MAX);
 		workflow_read(run->step.object, &run->workflow, place);
 	}
 }
@@ -260,7 +261,8 @@ enqueue_job_of(Run *run, WorkflowPlace *place)
 							   delivery_of_object(target->kind, fill(run, run->step.object), false,
 												  &place->field));
 		default:
-			elog(ERROR, "a step of that kind makes no jobs of its own");
+			malformed();		/* a step of another kind makes no jobs */
+			return 0;
 	}
 }
 

@@ -215,9 +215,11 @@ RESET ROLE;
 SET ROLE kind_owner;
 SELECT count(*) - :before AS written FROM defer.workflows;
 -- as a job of its own
-SELECT defer.enqueue('defer.run_step', '[{"definition": "[]"}]', max_attempts => 1) AS one, defer.enqueue('defer.run_step', '[{"definition": "{\"name\": 7}"}]', max_attempts => 1) AS two \gset
-CALL until(format('SELECT count(*) = 2 FROM defer.jobs WHERE id IN (%s, %s) AND state = ''failed''', :one, :two));
-SELECT error FROM defer.jobs WHERE id IN (:one, :two) ORDER BY id;
+SELECT array_agg(defer.enqueue('defer.run_step', jsonb_build_array(a), max_attempts => 1)) AS ids FROM (VALUES
+  ('{"definition": "[]"}'::jsonb), ('{"definition": "{\"name\": 7}"}'), ('{"definition": "{"}'), ('{"definition": "{\"name\": \"a\", \"command\": \"SELECT 1\"}"}'), ('[]'),
+  (jsonb_build_object('name', repeat('x', 201), 'definition', '{"name": "a", "workflow": [{"name": "b", "command": "SELECT 1"}]}'))) v (a) \gset
+CALL until(format('SELECT count(*) = 6 FROM defer.jobs WHERE id = ANY (%L) AND state = ''failed''', :'ids'));
+SELECT error FROM defer.jobs WHERE id = ANY (:'ids') ORDER BY id;
 
 --
 -- On a schedule
