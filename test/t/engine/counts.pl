@@ -165,8 +165,8 @@ $node->safe_psql('postgres', q{
 my $plan = $node->safe_psql('postgres', 'EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, COSTS OFF) SELECT * FROM defer.health');
 my ($hit) = $plan =~ /^  Buffers: shared hit=(\d+)/m;
 my ($read) = $plan =~ /^  Buffers: shared .*?read=(\d+)/m;
-# all of them are some 4,000 pages
-cmp_ok($hit + ($read // 0), '<', 2500, 'health of 200,000 open failures') or diag $plan;
+# to read all of them once is more than 4,000 pages; how many it is depends on the visibility map
+cmp_ok($hit + ($read // 0), '<', 3900, 'health of 200,000 open failures') or diag $plan;
 is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE finding ~ '^1 job of public.a\d+\(\) failed'),
 	count(*) FILTER (WHERE finding ~ '^1000 jobs or more of public.f\d\(\) failed'), count(*) FILTER (WHERE finding ~ '^1 job of public.z\(\) failed'),
 	count(*) FILTER (WHERE finding ~ 'public.old') FROM defer.health}), '100|7|1|0', 'health: of each role up to 100 functions, what failed during the last day');
