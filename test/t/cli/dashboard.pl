@@ -219,6 +219,18 @@ like(get($dash, '/jobs?state=running')->{content}, qr/href="\/job\?id=$slow"/, '
 like(get($dash, '/workers')->{content}, qr/href="\/job\?id=$slow"/, 'and in that of the workers');
 like(act($dash, 'stop', id => $slow), qr/Job $slow is being stopped/, 'stop');
 settled_but($node, 0);
+
+# A job of a task, which a worker outside of the server holds
+$node->safe_psql('postgres', q{SELECT defer.create_task('<b>task'); SELECT defer.enqueue('<b>task')});
+my $held = '';
+for (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
+{
+	last if $held = $node->safe_psql('postgres', q{SELECT format('%s, %L', id, token) FROM defer.take('{<b>task}', worker => '<i>one')});
+	select(undef, undef, undef, 0.01);
+}
+like(get($dash, '/functions')->{content}, qr/&lt;b&gt;task/, 'a task is among the functions');
+like(get($dash, '/workers')->{content}, qr/&lt;b&gt;task <span class="quiet">&lt;i&gt;one, jobs: 1</, 'the worker that holds it is among the workers');
+$node->safe_psql('postgres', "SELECT defer.complete($held)");
 like(act($dash, 'trigger', id => $tick), qr/A run of &quot;&lt;i&gt;tick&lt;\/i&gt;&quot; was enqueued: job \d+/, 'trigger');
 like(act($dash, 'pause-schedule', id => $tick), qr/The schedule &quot;&lt;i&gt;tick&lt;\/i&gt;&quot; is paused/, 'pause a schedule');
 is($node->safe_psql('postgres', 'SELECT active FROM defer.schedules'), 'f', 'it is');
