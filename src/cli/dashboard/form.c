@@ -49,7 +49,7 @@ form_field(Page *page, const char *form, const FormField *field, const PGresult 
 				 field->label);
 		return;
 	}
-	html_add(out, "<div%s><label for=\"%s-%s\">%s</label>", field->kind == FORM_LINES ? " class=\"wide\"" : "",
+	html_add(out, "<div class=%s><label for=\"%s-%s\">%s</label>", field->kind == FORM_LINES ? "wide" : "field",
 			 form, field->name, field->label);
 	if (field->kind == FORM_CHOICE)
 	{

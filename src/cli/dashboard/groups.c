@@ -11,6 +11,9 @@
 #include "dashboard/html.h"
 #include "dashboard/parts.h"
 
+/* Groups whose first job is asked in full why it does not begin */
+#define EXPLAINED	"20"
+
 /* Append that a failed job holds the group, NULL: one that the user may not see */
 static void
 held_by(Buffer *out, const char *job)
@@ -62,8 +65,12 @@ group_row(Page *page, const PGresult *res, int i, const char *kind, const char *
 		html_state(out, "paused");
 	if (held)
 		held_by(out, result_value(res, i, "held_by"));
-	html_add(out, "%s%s</td><td class=\"actions\">", paused ? " " : "",
-			 paused ? result_text(res, i, "reason") : held ? "" : result_text(res, i, "waits"));
+	if (paused)
+		html_add(out, " %s", result_text(res, i, "reason"));
+	else if (!held && result_value(res, i, "waits") != NULL)
+		html_add(out, "<a href=\"/job?id=%s\">job %s</a> %s", result_text(res, i, "head"), result_text(res, i, "head"),
+				 result_text(res, i, "waits"));
+	buffer_add(out, "</td><td class=\"actions\">");
 	if (held)
 		group_button(page, "release-group", kind, name, group, "Release");
 	group_button(page, paused ? "resume-group" : "pause-group", kind, name, group, paused ? "Resume" : "Pause");
@@ -108,16 +115,18 @@ groups_card(Page *page, const char *kind, const char *name)
 	static const char *const sql =
 		"WITH h AS (SELECT j.group_key, pg_catalog.min(j.id) AS head FROM defer.live_jobs j"
 		" WHERE CASE WHEN $1 = 'queue' THEN j.queue ELSE j.function END = $2 AND j.group_key IS NOT NULL AND j.ready GROUP BY 1),"
-		" g AS MATERIALIZED (SELECT g.* FROM defer.groups g WHERE g.kind = $1 AND g.name = $2"
+		" g AS MATERIALIZED (SELECT g.*, pg_catalog.row_number() OVER (ORDER BY g.paused DESC, g.held_since, g.queued DESC, g.group_key) AS place"
+		" FROM defer.groups g WHERE g.kind = $1 AND g.name = $2"
 		" ORDER BY g.paused DESC, g.held_since, g.queued DESC, g.group_key LIMIT 100)"
 		" SELECT g.*, pg_catalog.round((g.share * 100)::pg_catalog.numeric) || '%' AS percent,"
 		" pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - g.oldest_ready) AS oldest,"
-		" defer.waiting_for(h.head) AS waits,"
+		" CASE WHEN h.head IS NOT NULL AND g.place <= " EXPLAINED " THEN (SELECT w.reason || ': ' || w.detail FROM defer.why(h.head) w LIMIT 1)"
+		" ELSE defer.waiting_for(h.head) END AS waits, h.head,"
 		" g.paused OR g.reason IS NOT NULL OR g.weight <> 1"
 		" OR (g.concurrency IS DISTINCT FROM s.group_concurrency AND s.group_order IS DISTINCT FROM 'strict')"
 		" OR g.rate IS DISTINCT FROM s.group_rate AS own"
 		" FROM g LEFT JOIN defer.settings s ON s.kind = $1 AND s.name = $2 LEFT JOIN h ON h.group_key = g.group_key"
-		" ORDER BY g.paused DESC, g.held_since, g.queued DESC, g.group_key";
+		" ORDER BY g.place";
 	static const char *const titles[] = {
 		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Waiting", "#Oldest", "#Weight", "#Share", "Waits for", "Actions",
 		NULL

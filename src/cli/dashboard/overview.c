@@ -54,6 +54,7 @@ overview_health(Page *page)
 		buffer_add(page->out, "<p class=\"fine\"><span class=\"state is-succeeded\">Nothing.</span> Jobs and schedules run.</p>\n");
 	else
 	{
+		snprintf(page->title, sizeof(page->title), "(%d) Overview", PQntuples(res));
 		buffer_add(page->out, "<ul class=\"findings\">\n");
 		for (int i = 0; i < PQntuples(res); i++)
 		{

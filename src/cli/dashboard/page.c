@@ -112,6 +112,7 @@ page_write(Page *page)
 	Buffer		content = {0};
 	const Route *route = route_find(page->request->path);
 	bool		whole = !page->request->fragment;
+	const char *title;
 
 	if (route == NULL)
 	{
@@ -120,13 +121,15 @@ page_write(Page *page)
 		return;
 	}
 	write_content(page, route, &content);
+	title = page->title[0] != '\0' ? page->title : route->title;
 	if (whole)
 	{
-		frame_begin(out, page->session, route, page->title[0] != '\0' ? page->title : route->title);
+		frame_begin(out, page->session, route, title);
 		buffer_add(out, "<main id=\"main\" tabindex=\"-1\">\n");
 		show_message(out, page->session);
 		buffer_add(out, "<div id=\"content\">");
 	}
+	html_add(out, "<span id=\"page-title\" hidden>%s</span>\n", title);
 	if (page->timed_out)
 		buffer_add(out, "<p class=\"message bad\" role=\"alert\">A part of this page took too long and is left out.</p>\n");
 	if (page->problem.len > 0)

@@ -123,7 +123,8 @@ part_count_cell(Page *page, const PGresult *res, int row, const char *column, co
 	double		count = result_number(res, row, column);
 
 	html_add(page->out, "<td class=\"num %s\">", count > 0 ? class : "zero");
-	html_count_about(page->out, count, page->estimated);
+	/* those that run are always counted one by one */
+	html_count_about(page->out, count, page->estimated && strcmp(column, "running") != 0);
 	buffer_add(page->out, "</td>");
 }
 

@@ -21,7 +21,7 @@
 #define OPTION_FIELDS \
 	{"timezone", "Time zone", FORM_TEXT, "Europe/Paris"}, \
 	{"overlap", "If the last run has not ended", FORM_CHOICE, "skip,queue,allow,replace"}, \
-	{"catch_up", "After downtime", FORM_CHOICE, "none,one,all"}, \
+	{"catch_up", "After downtime", FORM_CHOICE, "one,none,all"}, \
 	{"catch_up_window", "No further back than", FORM_TEXT, "1 day"}, \
 	{"jitter", "Begin up to so much later", FORM_TEXT, "0"}, \
 	{"queue", "Queue", FORM_TEXT, "of the function"}, \

@@ -288,7 +288,7 @@ $node->safe_psql('postgres', q{SELECT defer.create_queue('narrow', group_concurr
 until_ok($node, q{SELECT running = 1 FROM defer.groups WHERE kind = 'queue' AND name = 'narrow'}, 'one of a group runs');
 $node->safe_psql('postgres', q{SELECT defer.enqueue('slow', queue => 'narrow', group_key => 'acme')});
 until_ok($node, q{SELECT waiting_for LIKE 'concurrency%' FROM defer.jobs WHERE queue = 'narrow' AND state = 'queued'}, 'the other waits');
-like(get($dash, '/queue?name=narrow')->{content}, qr/<td class="num">1<\/td>.*concurrency.*Jobs of a group<\/dt><dd>1</s, 'and the page says for what');
+like(get($dash, '/queue?name=narrow')->{content}, qr/<td class="num">1<\/td>.*<a href="\/job\?id=(\d+)">job \1<\/a> concurrency: 1 of 1 jobs of group &quot;acme&quot;.*Jobs of a group<\/dt><dd>1</s, 'and the page says for what');
 like(get($dash, '/queue?name=narrow')->{content}, qr/: 1 waited<\/title>/, 'the backlog has it');
 like(get($dash, '/queue?name=narrow')->{content}, qr/Rate<\/dt><dd>1000\/s</, 'and what rate there is');
 
@@ -437,7 +437,7 @@ my ($closed) = $errors =~ /account &quot;\*&quot; is &lt;b&gt;closed&lt;\/b&gt;$
 my ($silent) = $errors =~ /no answer about invoice #$in_row>36<$in_row name="fingerprint" value="([0-9a-f]{16})"/s;
 ok($closed && $silent && $closed ne $silent, 'two lines, of 35 and 36 jobs');
 is(scalar(() = $errors =~ /do\/retry-error/g), 2, 'with a button each');
-like(get($dash, '/')->{content}, qr/71 jobs of public\.pay\(integer\) failed for good/, 'they need attention');
+like(get($dash, '/')->{content}, qr/<title>\(\d+\) Overview .*71 jobs of public\.pay\(integer\) failed for good.*href="\/jobs\?state=failed&amp;function=public\.pay%28integer%29">the jobs/s, 'they need attention');
 $node->safe_psql('postgres', 'DELETE FROM broken');
 for my $again ('', ' again')
 {
@@ -449,6 +449,7 @@ for my $again ('', ' again')
 	settled_but($node, 0);
 	is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT invoice) FROM paid'), '71|71', "each has run once$again");
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health}), '0', "health is green$again");
+	like(get($dash, '/', 'X-Fragment' => 1)->{content}, qr/id="page-title" hidden>Overview</, "the title, too$again");
 	like(get($dash, '/')->{content}, qr/Nothing\.<\/span> Jobs and schedules run/, "nothing needs attention$again");
 }
 like(get($dash, '/errors')->{content}, qr/none has failed about which nothing was done/, 'no errors are left');

@@ -87,6 +87,18 @@
 		if (had && a.querySelector("button")) { a.querySelector("button").focus(); }
 	}
 
+	// ---- On a narrow screen a row of a table is a card: its cells have their titles
+
+	function labels(root) {
+		root.querySelectorAll("table:not(.jobs)").forEach(function (table) {
+			var titles = Array.prototype.map.call(table.tHead.rows[0].cells, function (cell) { return cell.textContent; });
+			table.classList.add("labelled");
+			table.querySelectorAll("tbody tr").forEach(function (row) {
+				Array.prototype.forEach.call(row.cells, function (cell, i) { cell.setAttribute("data-label", titles[i] || ""); });
+			});
+		});
+	}
+
 	// ---- Live
 
 	function selecting() {
@@ -122,10 +134,13 @@
 			return answer.text();
 		}).then(function (text) {
 			var fresh = new DOMParser().parseFromString("<div id=\"content\">" + text + "</div>", "text/html").getElementById("content");
+			labels(fresh);
 			if (!selecting()) {
 				say(fresh);
 				morph(content, fresh);
 			}
+			var title = document.getElementById("page-title");
+			if (title) { document.title = title.textContent + " \u00b7 defer"; }
 			state.failures = 0;
 			mark(state.on ? "Live" : "Paused", "updated each second; press to pause");
 		}).catch(function () {
@@ -181,6 +196,7 @@
 	}
 
 	if (content) {
+		labels(content);
 		document.getElementById("live").hidden = false;
 		document.getElementById("live-button").addEventListener("click", function () {
 			state.on = !state.on;
