@@ -153,13 +153,13 @@ static const Action actions[] = {
 	{"/do/zone", {"zone"}, "SELECT pg_catalog.set_config('TimeZone', $1, false), ''", "Times are in the time zone %r.",
 	.is_zone = true},
 	{"/do/cancel-jobs", {BULK_FIELDS, "force"},
-	ALL_JOBS("cancel_jobs", ", force => $14::text IS NOT NULL", "were cancelled, or are being stopped."), "%r"},
+	ALL_JOBS("cancel_jobs", ", force => $15::text IS NOT NULL", "were cancelled, or are being stopped."), "%r"},
 	{"/do/rerun-jobs", {BULK_FIELDS}, ALL_JOBS("rerun_jobs", "", "were enqueued as copies."), "%r"},
 	{"/do/retry-jobs", {BULK_FIELDS}, ALL_JOBS("retry_jobs", "", "are taken on again."), "%r"},
 	{"/do/acknowledge-jobs", {BULK_FIELDS, "note"},
-	ALL_JOBS("acknowledge_jobs", ", note => $14", "were acknowledged."), "%r"},
+	ALL_JOBS("acknowledge_jobs", ", note => $15", "were acknowledged."), "%r"},
 	{"/do/reschedule-jobs", {BULK_FIELDS, "run_at"},
-	ALL_JOBS("reschedule_jobs", ", run_at => COALESCE($14::timestamptz, pg_catalog.now())", "were moved."), "%r"},
+	ALL_JOBS("reschedule_jobs", ", run_at => COALESCE($15::timestamptz, pg_catalog.now())", "were moved."), "%r"},
 };
 
 /* Report whether a path leads to a page of this dashboard, not elsewhere */

@@ -7,10 +7,10 @@
 
 #include "dashboard/page.h"
 
-/* Fields of the filter, $1 to $13 of the statements; NULL passes all */
-#define BULK_NFIELDS	13
+/* Fields of the filter, $1 to $14 of the statements; NULL passes all */
+#define BULK_NFIELDS	14
 #define BULK_FIELDS		"state", "function", "queue", "group", "error", "metadata", "parent", "schedule", \
-	"args", "key", "owner", "ended_since", "ended_until"
+	"args", "key", "owner", "ended_since", "ended_until", "fingerprint"
 
 /* A whole signature, or the name of a delivery, and not a part of some names */
 #define BULK_WHOLE_NAME \
@@ -26,7 +26,7 @@
 	"states => CASE WHEN $1::text IS NOT NULL THEN ARRAY[$1] END, function => f.function, queue => $3," \
 	" group_key => $4, error => $5, metadata => $6::jsonb, parent_id => $7::bigint, schedule_id => $8::bigint," \
 	" args => $9::jsonb, key => $10, owner => $11," \
-	" since => $12::timestamptz, until => $13::timestamptz"
+	" since => $12::timestamptz, until => $13::timestamptz, fingerprint => $14"
 
 extern void bulk_links(Page *page);
 

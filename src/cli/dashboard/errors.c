@@ -17,6 +17,21 @@
 /* Milliseconds: it looks at all failures about which nothing was done */
 #define ERRORS_TIMEOUT	2000
 
+/* Append how many jobs there are in a state, with a link to them */
+static void
+count_link(Page *page, const PGresult *res, int row, const char *state)
+{
+	if (result_int64(res, row, state) == 0)
+	{
+		part_count_cell(page, res, row, state, "");
+		return;
+	}
+	html_add(page->out, "<td class=\"num\"><a href=\"/jobs?state=%s&amp;fingerprint=%s\">", state,
+			 result_text(res, row, "fingerprint"));
+	html_count(page->out, result_number(res, row, state));
+	buffer_add(page->out, "</a></td>");
+}
+
 /* Append the cells of one error */
 static void
 error_cells(Page *page, const PGresult *res, int row)
@@ -31,8 +46,8 @@ error_cells(Page *page, const PGresult *res, int row)
 	html_function(out, function);
 	html_add(out, "</a></td><td><span class=\"is-bad\"><code>%s</code> %s</span><br><a class=\"small\" href=\"/job?id=%s\">last: job %s</a></td>",
 			 result_text(res, row, "sqlstate"), result_text(res, row, "error"), id, id);
-	part_count_cell(page, res, row, "failed", "is-bad");
-	part_count_cell(page, res, row, "retrying", "");
+	count_link(page, res, row, "failed");
+	count_link(page, res, row, "retrying");
 	buffer_add(out, "<td>");
 	html_time(out, result_value(res, row, "first_at"), page->now);
 	buffer_add(out, "</td><td>");

@@ -16,7 +16,8 @@
 
 /* Fields of the address that are no filter of the counts */
 static const char *const uncounted[] = {
-	"group", "error", "metadata", "args", "key", "owner", "parent", "schedule", "since", "until", "ended_since", "ended_until"
+	"group", "error", "metadata", "args", "key", "owner", "parent", "schedule", "since", "until", "ended_since", "ended_until",
+	"fingerprint"
 };
 
 /* ------------------------------------------------------------------------
@@ -210,6 +211,7 @@ filter_form(Page *page)
 		{"metadata", "Metadata", "{\"key\": 1}", "JSON that the metadata contains", true},
 		{"since", "Enqueued since", "-1 hour", "A time, or how long ago: -1 hour", true},
 		{"until", "and until", "-5 min", "A time, or how long ago: -5 min", true},
+		{"fingerprint", "Fingerprint", "", "That of the error, on the page Errors", false},
 		{"ended_since", "Ended since", "", "A time: ended at it or later, or, if unfinished, enqueued", false},
 		{"ended_until", "and before", "", "A time: ended before, or, if unfinished, enqueued", false},
 		{"parent", "Parent", "", "The id of the job that enqueued it", false},

@@ -51,8 +51,11 @@ group_row(Page *page, const PGresult *res, int i, const char *kind, const char *
 	buffer_add(out, "&amp;group=");
 	html_url(out, group);
 	html_add(out, "\">%s</a></td>", group);
-	part_count_cell(page, res, i, "running", "is-running");
-	html_add(out, "<td class=\"num\">%s</td>", result_text(res, i, "concurrency"));
+	html_add(out, "<td class=\"num %s\">%s", result_number(res, i, "running") > 0 ? "is-running" : "zero",
+			 result_text(res, i, "running"));
+	if (result_value(res, i, "concurrency") != NULL)
+		html_add(out, "<span class=\"quiet\" title=\"its limit\">/%s</span>", result_text(res, i, "concurrency"));
+	buffer_add(out, "</td>");
 	part_count_cell(page, res, i, "queued", "");
 	part_count_cell(page, res, i, "retrying", "is-retrying");
 	part_count_cell(page, res, i, "scheduled", "");
@@ -128,7 +131,7 @@ groups_card(Page *page, const char *kind, const char *name)
 		" FROM g LEFT JOIN defer.settings s ON s.kind = $1 AND s.name = $2 LEFT JOIN h ON h.group_key = g.group_key"
 		" ORDER BY g.place";
 	static const char *const titles[] = {
-		"Group", "#Running", "#Limit", "#Queued", "#Retrying", "#Scheduled", "#Waiting", "#Oldest", "#Weight", "#Share", "Waits for", "Actions",
+		"Group", "#Running", "#Queued", "#Retrying", "#Scheduled", "#Waiting", "#Oldest", "#Weight", "#Share", "Waits for", "Actions",
 		NULL
 	};
 	const char *values[] = {kind, name};

@@ -51,6 +51,7 @@ enum
 	ENDED_UNTIL,				/* $15 */
 	NSCANNED,					/* parameters of a search in windows */
 	SCHEDULE = NSCANNED,		/* $16: id; where the server has an index only */
+	FINGERPRINT,				/* $17: of the error, likewise */
 	NVALUES
 };
 
@@ -245,7 +246,7 @@ is_indexed(const Search *search)
 
 	return (state != NULL && strcmp(state, "succeeded") != 0) || search->values[ERROR_TEXT] != NULL ||
 		search->values[PARENT] != NULL || search->values[SIGNATURE] != NULL ||
-		search->values[SCHEDULE] != NULL;
+		search->values[SCHEDULE] != NULL || search->values[FINGERPRINT] != NULL;
 }
 
 /* Search downwards, in windows of ids that grow, as long as a page may take */
@@ -303,7 +304,7 @@ search_indexed(Page *page, Search *search)
 		"states => CASE WHEN $3::text IS NOT NULL THEN ARRAY[$3] END, function => $9, queue => $5, error => $6,"
 		" metadata => $7::jsonb, parent_id => $8::bigint, schedule_id => $16::bigint, group_key => $10,"
 		" args => $11::jsonb, key => $12, owner => $13,"
-		" since => $14::timestamptz, until => $15::timestamptz,"
+		" since => $14::timestamptz, until => $15::timestamptz, fingerprint => $17,"
 		" before => $1::bigint, n => CASE WHEN $4::text IS NOT NULL AND $9::text IS NULL THEN 1000 ELSE 50 END) f (id)),"
 		" c AS (SELECT pg_catalog.count(*) AS looked, pg_catalog.min(i.id) AS lowest FROM i)"
 		" SELECT " JOB_COLUMNS ", c.looked, c.lowest FROM c"
@@ -391,6 +392,7 @@ page_jobs(Page *page)
 	search.values[ARGS] = request_query(request, "args");
 	search.values[KEY] = request_query(request, "key");
 	search.values[OWNER] = request_query(request, "owner");
+	search.values[FINGERPRINT] = request_query(request, "fingerprint");
 	search.values[ENDED_SINCE] = request_query(request, "ended_since");
 	search.values[ENDED_UNTIL] = request_query(request, "ended_until");
 

@@ -433,10 +433,14 @@ $node->safe_psql('postgres', q{
 settled_but($node, 0);
 my $errors = get($dash, '/errors')->{content};
 my $in_row = q{(?:(?!<tr>).)*};
-my ($closed) = $errors =~ /account &quot;\*&quot; is &lt;b&gt;closed&lt;\/b&gt;$in_row>35<$in_row name="fingerprint" value="([0-9a-f]{16})"/s;
-my ($silent) = $errors =~ /no answer about invoice #$in_row>36<$in_row name="fingerprint" value="([0-9a-f]{16})"/s;
+my ($closed) = $errors =~ /account &quot;\*&quot; is &lt;b&gt;closed&lt;\/b&gt;$in_row>35<\/a>$in_row name="fingerprint" value="([0-9a-f]{16})"/s;
+my ($silent) = $errors =~ /no answer about invoice #$in_row>36<\/a>$in_row name="fingerprint" value="([0-9a-f]{16})"/s;
 ok($closed && $silent && $closed ne $silent, 'two lines, of 35 and 36 jobs');
 is(scalar(() = $errors =~ /do\/retry-error/g), 2, 'with a button each');
+my ($to_jobs) = $errors =~ /href="(\/jobs\?state=failed&amp;fingerprint=$closed)">35</;
+$to_jobs =~ s/&amp;/&/;
+is(scalar(() = get($dash, $to_jobs)->{content} =~ /<tr><td class="num"><a href="\/job\?id=\d+">/g), 35, 'and a link to its jobs');
+like(get($dash, "/bulk?do=retry&state=failed&fingerprint=$closed")->{content}, qr/bulk-count">35</, 'which can be dealt with there, too');
 like(get($dash, '/')->{content}, qr/<title>\(\d+\) Overview .*71 jobs of public\.pay\(integer\) failed for good.*href="\/jobs\?state=failed&amp;function=public\.pay%28integer%29">the jobs/s, 'they need attention');
 $node->safe_psql('postgres', 'DELETE FROM broken');
 for my $again ('', ' again')
