@@ -58,9 +58,18 @@
 /* Rows of claims whose jobs have ended are deleted together, after this */
 #define CLAIMS_DELAY	(1000 * 1000)
 
+/*
+ * All tables are read for each COMMIT PREPARED, of which Citus has many: in a part of the
+ * time only, 1 / (1 + LOAD_PAUSE), but at least each second
+ */
+#define LOAD_PAUSE		10
+#define LOAD_PAUSE_MAX	USECS_PER_SEC
+
 static TimestampTz due[TASK_N]; /* when each task is; DT_NOEND: when told */
 static TimestampTz next_dependents = 0; /* TASK_DEPENDENTS, when told */
 static TimestampTz next_fan_out = 0;	/* TASK_FAN_OUT, likewise */
+static int64 next_load = 0;		/* TASK_LOAD, when told; of the monotonic
+								 * clock */
 
 /* ------------------------------------------------------------------------
  * The database
@@ -132,12 +141,15 @@ scheduler_detach(int code, Datum arg)
 static void
 take_requests(TimestampTz now)
 {
+	const int64 pause = next_load - monotonic_now();
 	bool		withdrawn;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	withdrawn = my_database->withdrawn;
 	my_database->called = false;
-	if (my_database->rescan)
+	if (my_database->rescan && pause > 0)
+		due[TASK_LOAD] = Min(due[TASK_LOAD], now + pause);
+	else if (my_database->rescan)
 	{
 		due[TASK_FAN_OUT] = now;
 		due[TASK_LOAD] = due[TASK_SCHEDULES] = due[TASK_RELEASE] = due[TASK_BACKFILL] = now;
@@ -287,6 +299,7 @@ defer_scheduler_main(Datum arg)
 	for (;;)
 	{
 		TimestampTz now;
+		int64		began;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -300,7 +313,11 @@ defer_scheduler_main(Datum arg)
 		{
 			if (due[i] > now)
 				continue;
+			began = monotonic_now();
 			due[i] = task_perform(i, now);
+			if (i == TASK_LOAD)
+				next_load = began + Min((monotonic_now() - began) * (LOAD_PAUSE + 1),
+										LOAD_PAUSE_MAX);
 			if (i == TASK_DEPENDENTS)
 				next_dependents = now + DEPENDENTS_DELAY;
 			if (i == TASK_FAN_OUT)
