@@ -137,19 +137,27 @@ scheduler_detach(int code, Datum arg)
 	slot_detach_scheduler();
 }
 
+/* Check whether all tables may be read again; if not, they are when the pause is over */
+static bool
+may_load(TimestampTz now)
+{
+	const int64 pause = next_load - monotonic_now();
+
+	if (pause > 0)
+		due[TASK_LOAD] = Min(due[TASK_LOAD], now + pause);
+	return pause <= 0;
+}
+
 /* What others want of us */
 static void
 take_requests(TimestampTz now)
 {
-	const int64 pause = next_load - monotonic_now();
 	bool		withdrawn;
 
 	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
 	withdrawn = my_database->withdrawn;
 	my_database->called = false;
-	if (my_database->rescan && pause > 0)
-		due[TASK_LOAD] = Min(due[TASK_LOAD], now + pause);
-	else if (my_database->rescan)
+	if (my_database->rescan && may_load(now))
 	{
 		due[TASK_FAN_OUT] = now;
 		due[TASK_LOAD] = due[TASK_SCHEDULES] = due[TASK_RELEASE] = due[TASK_BACKFILL] = now;
