@@ -54,6 +54,15 @@ compat_process_number(void)
 #endif
 }
 
+/* 19 hands the state of EXPLAIN to the planner and its hook: a parameter, an argument */
+#if PG_VERSION_NUM >= 190000
+#define COMPAT_PLANNER_PARAMETER	, struct ExplainState *explain
+#define COMPAT_PLANNER_ARGUMENT		, explain
+#else
+#define COMPAT_PLANNER_PARAMETER
+#define COMPAT_PLANNER_ARGUMENT
+#endif
+
 /* 18 made the bytes unsigned */
 static inline int
 compat_b64_encode(const void *bytes, int length, char *text, int room)

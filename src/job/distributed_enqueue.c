@@ -41,6 +41,7 @@
 
 #include "base/callbacks.h"
 #include "base/citus.h"
+#include "base/compat.h"
 #include "base/guc_job.h"
 #include "job/distributed.h"
 
@@ -89,12 +90,14 @@ may_enqueue(Query *query)
 }
 
 static PlannedStmt *
-mark_plan(Query *query, const char *sql, int options, ParamListInfo params)
+mark_plan(Query *query, const char *sql, int options,
+		  ParamListInfo params COMPAT_PLANNER_PARAMETER)
 {
 	const bool	marked = may_enqueue(query);	/* before planning, which
 												 * changes it */
-	PlannedStmt *plan = prev_planner != NULL ? prev_planner(query, sql, options, params) :
-		standard_planner(query, sql, options, params);
+	PlannedStmt *plan = prev_planner != NULL ?
+		prev_planner(query, sql, options, params COMPAT_PLANNER_ARGUMENT) :
+		standard_planner(query, sql, options, params COMPAT_PLANNER_ARGUMENT);
 
 	if (marked)
 		plan->jitFlags |= MAY_ENQUEUE;
