@@ -250,11 +250,11 @@ SELECT d.child_id AS job_id, pg_catalog.pg_get_userbyid(d.owner) AS owner, d.ord
 	CASE d.after_failure WHEN 'c' THEN 'cancel' WHEN 'h' THEN 'hold' ELSE 'run' END AS after_failure,
 	CASE d.state WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' WHEN 'd' THEN 'discarded'
 		WHEN 'g' THEN 'gone' END AS state,
-	d.open
+	d.open, d.awaits_id
   FROM defer.dependency d
  WHERE d.ord > 0 AND defer.may_see(d.owner);
 COMMENT ON VIEW defer.dependencies IS
-	'what jobs you may see come after. ord: the place in "after". after_id: the earlier job, or the rerun of it whose success counted. batch: it is the batch of that job, the jobs that it enqueues, that has to end. state: how that ended; NULL: it has not. open: the job still waits for it, because it has not ended, or is held because it did not succeed';
+	'what jobs you may see come after. ord: the place in "after". after_id: the earlier job, or the rerun of it whose success counted. batch: it is the batch of that job, the jobs that it enqueues, that has to end. state: how that ended; NULL: it has not. open: the job still waits for it, because it has not ended, or is held because it did not succeed. awaits_id: what it waits for, by index, if open: the first of the line of reruns of the job, or the negative id of the job whose batch it is';
 
 CREATE VIEW defer.batches WITH (security_barrier) AS
 SELECT f.id AS job_id, pg_catalog.pg_get_userbyid(f.owner) AS owner, f.deep, f.done, f.jobs,

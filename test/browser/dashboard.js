@@ -34,7 +34,7 @@ async function until(what, condition) {
 	ok(false, what);
 }
 
-const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/errors", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
+const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/errors", "/workflows", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
 
 async function open(browser, options) {
 	const context = await browser.newContext(options);
@@ -374,8 +374,10 @@ async function typing(page) {
 		await page.waitForURL(origin + "/");
 		ok(true, "the address with the token logs in");
 		const fan = sql("SELECT min(id) FROM defer.jobs WHERE function LIKE '%slow_parent%'");
-		const bad = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed'");
+		const bad = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed' AND function LIKE '%hacked%'");
 		const jobs = ["/job?id=" + fan, "/tree?id=" + fan, "/job?id=" + bad, "/function?name=public.work(integer)", "/queue?name=tenants", "/schedule?id=1", "/schedule?id=1&from=2026-01-01&to=2026-02-01", "/new-schedule", "/jobs?function=work&state=succeeded", "/bulk?do=rerun&function=work&state=succeeded", "/bulk?do=cancel&queue=tenants"];
+		jobs.push("/workflow?id=" + sql("SELECT min(id) FROM defer.workflows"), "/job?id=" + sql("SELECT min(job_id) FROM defer.steps"),
+			"/job?id=" + sql("SELECT min(job_id) FROM defer.batches"));
 		await everyPage(page, jobs);
 		await buttons(page);
 		await many(page);

@@ -31,5 +31,43 @@ DO $$ BEGIN
     PERFORM pg_sleep(0.1);
   END LOOP;
 END $$;
+CREATE FUNCTION says(what jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT what';
+CREATE FUNCTION fails() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'the warehouse does not answer'; END $$;
+CREATE FUNCTION done() RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE FUNCTION fan_out() RETURNS bigint LANGUAGE sql AS $$
+  SELECT count(defer.enqueue('public.says', '[1]', delay => CASE WHEN i > 6 THEN interval '1 day' END)) FROM generate_series(1, 9) i;
+  SELECT defer.when_done('public.done') $$;
+CREATE SEQUENCE tries;
+CREATE FUNCTION second_time() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  IF nextval('public.tries') = 1 THEN RAISE 'not yet'; END IF;
+  RETURN 'welcome, <b>customer 17</b>';
+END $$;
+CREATE PROCEDURE onboard() LANGUAGE plpgsql AS $$
+DECLARE result jsonb;
+BEGIN
+  CALL defer.step('welcome', 'public.second_time');
+  CALL defer.step_all('recommendations', 'public.says', '[1, 2, 3]', result);
+  CALL defer.sleep('settle', '300 milliseconds');
+  CALL defer.wait_event('decision', 'user 17 decided', '7 days');
+END $$;
+SELECT defer.workflow('weekly order of <b>customer 17</b>', '[
+  {"name": "reserve", "function": "says", "args": [{"item": 17, "of": "<script>window.hacked=1</script>"}]},
+  {"name": "charge the customer''s account", "function": "says", "args": ["paid"], "after": ["reserve"]},
+  {"name": "gift", "function": "says", "args": [1], "after": ["reserve"], "if": {"$input": "args.gift"}},
+  {"name": "weigh", "function": "fails", "after": ["reserve"], "max_attempts": 1, "on_failure": "skip"},
+  {"name": "ship", "function": "says", "args": [2], "after": ["charge the customer''s account", "gift"], "delay": "1 day"},
+  {"name": "tell the customer", "function": "says", "args": [3], "after": ["ship", "weigh"]},
+  {"name": "<img src=x onerror=window_hacked()>", "function": "says", "args": [4]}]', '{"gift": false, "customer": 17}');
+SELECT defer.enqueue('onboard', initial_interval => '100 ms');
+SELECT defer.enqueue('fan_out');
+DO $$ BEGIN
+  FOR i IN 1..600 LOOP
+    EXIT WHEN EXISTS (SELECT FROM defer.steps WHERE name = 'decision') AND EXISTS (SELECT FROM defer.batches WHERE succeeded = 6)
+      AND EXISTS (SELECT FROM defer.workflow_steps WHERE name = 'ship' AND state = 'scheduled');
+    COMMIT;
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END $$;
 SELECT defer.enqueue('forever', queue => 'tenants', group_key => g) FROM unnest('{acme,acme,"blue & son"}'::text[]) g;
 SELECT defer.enqueue('work', '[1]', queue => 'tenants', group_key => '<script>window.hacked=1</script>', delay => '1 day');

@@ -14,7 +14,8 @@
 /* The jobs that wait for the job, or for its batch */
 #define BEFORE_SQL \
 	"SELECT d.job_id, j.function, j.state FROM defer.dependencies d JOIN defer.jobs j ON j.id = d.job_id" \
-	" WHERE d.after_id = $1::pg_catalog.int8 AND d.open ORDER BY d.job_id LIMIT 100"
+	" WHERE d.open AND d.after_id = $1::pg_catalog.int8 AND d.awaits_id IN ($1::pg_catalog.int8, -$1::pg_catalog.int8," \
+	" (SELECT x.rerun_of FROM defer.jobs x WHERE x.id = $1::pg_catalog.int8)) ORDER BY d.job_id LIMIT 100"
 
 /* Append what a step waits for: a job, jobs, an event, a time */
 static void

@@ -77,6 +77,8 @@ job_buttons(Page *page, const PGresult *res, const char *id)
 	if (strcmp(result_text(res, 0, "failure"), "open") == 0)
 		part_button(page, "acknowledge", "id", id, "Acknowledge", "", "Is nothing to be done about this failure?");
 	part_button(page, "rerun", "id", id, "Run again", "", "Enqueue a new job like this one?");
+	if (strcmp(result_text(res, 0, "function"), "defer.workflow") == 0)
+		html_add(page->out, "<a class=\"button\" href=\"/workflow?id=%s\">Workflow</a>", id);
 	buffer_add(page->out, "</div>");
 }
 
@@ -204,46 +206,6 @@ job_time_line(Page *page, const PGresult *res, const PGresult *attempts)
 	buffer_add(out, "</ol></section>\n");
 }
 
-/* The steps of a procedure, as far as it has come */
-static void
-job_steps(Page *page, const char *id)
-{
-	PGresult   *res = page_query(page, "SELECT s.*, pg_catalog.date_part('epoch', s.finished_at - s.started_at) AS seconds"
-								 " FROM (SELECT * FROM defer.steps WHERE job_id = $1::bigint ORDER BY started_at DESC, ord DESC LIMIT 200) s"
-								 " ORDER BY s.started_at, s.ord", 1, &id);
-	Buffer	   *out = page->out;
-
-	if (result_good(res) && PQntuples(res) > 0)
-	{
-		buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-steps\"><h2 id=\"h-steps\">Steps</h2><ol class=\"timeline\">\n");
-		for (int i = 0; i < PQntuples(res); i++)
-		{
-			bool		done = strcmp(result_text(res, i, "state"), "done") == 0;
-
-			html_add(out, "<li class=\"is-%s\"><span class=\"what\">%s</span> ", done ? "succeeded" : "waiting",
-					 result_text(res, i, "name"));
-			html_state(out, done ? result_text(res, i, "kind") : "waiting");
-			buffer_add(out, " ");
-			html_clock_exact(out, result_text(res, i, "started_at"), page->now);
-			if (done)
-			{
-				buffer_add(out, " <span class=\"quiet\">");
-				html_seconds(out, result_number(res, i, "seconds"));
-				buffer_add(out, "</span>");
-			}
-			if (result_value(res, i, "result") != NULL)
-			{
-				buffer_add(out, " <code>");
-				html_block(out, result_text(res, i, "result"));
-				buffer_add(out, "</code>");
-			}
-			buffer_add(out, "</li>\n");
-		}
-		buffer_add(out, "</ol></section>\n");
-	}
-	PQclear(res);
-}
-
 static void
 job_attempts(Page *page, const PGresult *attempts)
 {
@@ -286,13 +248,25 @@ job_attempts(Page *page, const PGresult *attempts)
 	buffer_add(out, "</section>\n");
 }
 
+/* Append links to a job and to its function */
+static void
+link_job(Page *page, const char *id, const char *function)
+{
+	html_add(page->out, "<a href=\"/job?id=%s\">job %s</a> <a href=\"/function?name=", id, id);
+	html_url(page->out, function);
+	buffer_add(page->out, "\">");
+	html_function(page->out, function);
+	buffer_add(page->out, "</a> ");
+}
+
 /* The jobs that it comes after, or, with behind, those that wait for it */
 static void
 job_neighbours(Page *page, const char *id, const char *title, bool behind)
 {
 	PGresult   *res = page_query(page, behind ?
 								 "SELECT d.job_id AS id, j.function, j.state, false AS open, d.batch FROM defer.dependencies d"
-								 " JOIN defer.jobs j ON j.id = d.job_id WHERE d.after_id = $1::bigint AND d.open"
+								 " JOIN defer.jobs j ON j.id = d.job_id WHERE d.open AND d.after_id = $1::bigint"
+								 " AND d.awaits_id IN ($1::bigint, -$1::bigint, (SELECT x.rerun_of FROM defer.jobs x WHERE x.id = $1::bigint))"
 								 " ORDER BY d.job_id LIMIT 100" :
 								 "SELECT d.after_id AS id, j.function, COALESCE(d.state, CASE WHEN d.batch THEN 'waiting' END, j.state, 'gone') AS state,"
 								 " d.open, d.batch"
@@ -305,12 +279,36 @@ job_neighbours(Page *page, const char *id, const char *title, bool behind)
 		html_add(out, "<section class=\"card\"><h2>%s</h2><ul class=\"plain\">\n", title);
 		for (int i = 0; i < PQntuples(res); i++)
 		{
-			html_add(out, "<li>%s<a href=\"/job?id=%s\">job %s</a> %s ", behind || strcmp(result_text(res, i, "batch"), "t") != 0 ? "" :
-					 "the batch of ", result_text(res, i, "id"), result_text(res, i, "id"), result_text(res, i, "function"));
+			buffer_add(out, behind || !result_true(res, i, "batch") ? "<li>" : "<li><span class=\"quiet\">the batch of</span> ");
+			link_job(page, result_text(res, i, "id"), result_text(res, i, "function"));
 			html_state(out, result_text(res, i, "state"));
 			buffer_add(out, strcmp(result_text(res, i, "open"), "t") == 0 ? " <span class=\"quiet\">awaited</span></li>\n" : "</li>\n");
 		}
 		buffer_add(out, "</ul></section>\n");
+	}
+	PQclear(res);
+}
+
+/* The jobs that begin when the batch of a job is over */
+static void
+job_callbacks(Page *page, const char *id)
+{
+	PGresult   *res = page_query(page, "SELECT d.job_id, j.function, j.state FROM defer.dependencies d"
+								 " JOIN defer.jobs j ON j.id = d.job_id WHERE d.awaits_id = -$1::bigint ORDER BY d.job_id LIMIT 100",
+								 1, &id);
+	Buffer	   *out = page->out;
+
+	if (result_good(res) && PQntuples(res) > 0)
+	{
+		buffer_add(out, "<h3>Then</h3><ul class=\"plain\">\n");
+		for (int i = 0; i < PQntuples(res); i++)
+		{
+			buffer_add(out, "<li>");
+			link_job(page, result_text(res, i, "job_id"), result_text(res, i, "function"));
+			html_state(out, result_text(res, i, "state"));
+			buffer_add(out, "</li>\n");
+		}
+		buffer_add(out, "</ul>\n");
 	}
 	PQclear(res);
 }
@@ -339,7 +337,9 @@ job_batch(Page *page, const char *id)
 			html_text(out, result_text(res, 0, states[i]));
 			fact_end(page);
 		}
-		buffer_add(out, "</dl></section>\n");
+		buffer_add(out, "</dl>");
+		job_callbacks(page, id);
+		buffer_add(out, "</section>\n");
 	}
 	PQclear(res);
 }
@@ -465,7 +465,9 @@ page_job(Page *page)
 						  " FROM (SELECT * FROM defer.attempts WHERE job_id = $1::bigint ORDER BY finished_at DESC LIMIT 50) a"
 						  " ORDER BY a.finished_at", 1, &id);
 	job_title(page, res, id);
-	if (result_value(res, 0, "error") != NULL && strcmp(result_text(res, 0, "state"), "succeeded") != 0)
+	/* not that of an attempt before a step that has been completed since */
+	if (result_value(res, 0, "error") != NULL && strcmp(result_text(res, 0, "state"), "succeeded") != 0 &&
+		(result_value(res, 0, "finished_at") != NULL || result_number(res, 0, "attempt") > 0))
 	{
 		html_add(out, "<p class=\"message bad\"><code>%s</code> ", result_text(res, 0, "sqlstate"));
 		html_block(out, result_text(res, 0, "error"));

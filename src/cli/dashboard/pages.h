@@ -23,5 +23,7 @@ extern void page_schedule(Page *page);
 extern void page_schedules(Page *page);
 extern void page_tree(Page *page);
 extern void page_workers(Page *page);
+extern void page_workflow(Page *page);
+extern void page_workflows(Page *page);
 
 #endif							/* DASHBOARD_PAGES_H */

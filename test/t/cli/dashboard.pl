@@ -714,6 +714,59 @@ is(join(' ', @listed), $node->safe_psql('postgres', q{SELECT string_agg(id::text
 	'each of them once, on two pages');
 is(get($dash, "/job?id=$listed[-1]")->{status}, 200, 'one of them');
 like(get($dash, "/job?id=$listed[-1]")->{content}, qr/<title>Job $listed[-1] /, 'a title that tells tabs apart');
+
+# --- workflows, steps, batches
+
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION says(what jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT what';
+	CREATE FUNCTION fan_in() RETURNS void LANGUAGE sql AS 'SELECT';
+	CREATE FUNCTION fan_out() RETURNS bigint LANGUAGE sql AS $$
+		SELECT count(defer.enqueue('public.work', '[3]')) FROM generate_series(1, 3);
+		SELECT defer.when_done('public.fan_in') $$;
+	CREATE SEQUENCE tries;
+	CREATE FUNCTION second_time() RETURNS text LANGUAGE plpgsql AS $$
+	BEGIN
+		IF nextval('public.tries') = 1 THEN RAISE 'not yet'; END IF;
+		RETURN '<b>now</b>';
+	END $$;
+	CREATE PROCEDURE steps() LANGUAGE plpgsql AS $$
+	BEGIN
+		CALL defer.step('<i>twice</i>', 'public.second_time');
+		CALL defer.wait_event('decision', '<b>decided</b>', '7 days');
+	END $$});
+my $flow = $node->safe_psql('postgres', q{SELECT defer.workflow('<b>order</b>', '[
+	{"name": "<i>reserve</i>", "function": "says", "args": ["<b>said</b>"]},
+	{"name": "a name that is longer than its box", "function": "says", "args": [1], "after": ["<i>reserve</i>"]},
+	{"name": "ship", "function": "says", "args": [2], "after": ["<i>reserve</i>", "a name that is longer than its box"], "delay": "1 day"}]',
+	'{"note": "<u>"}')});
+my $procedure = $node->safe_psql('postgres', q{SELECT defer.enqueue('steps', initial_interval => '10 ms')});
+my $batch = $node->safe_psql('postgres', q{SELECT defer.enqueue('fan_out')});
+until_ok($node, "SELECT string_agg(state, ',' ORDER BY ord) = 'succeeded,succeeded,scheduled' FROM defer.workflow_steps WHERE workflow_id = $flow", 'a workflow under way');
+until_ok($node, "SELECT EXISTS (SELECT FROM defer.steps WHERE job_id = $procedure AND state = 'waiting')", 'a procedure that waits');
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE function = 'public.fan_in()'", 'a batch that is over');
+for my $path ('/workflows', '/workflows?before=1', '/workflows?before=x', "/workflow?id=$flow", "/job?id=$procedure", "/job?id=$batch", "/job?id=$flow")
+{
+	$answer = get($dash, $path);
+	is($answer->{status}, 200, "GET $path");
+	unlike($answer->{content}, qr/<(b>|i>|u>)/, "$path: nothing hostile");
+	unlike($answer->{content}, qr/The server said|took too long/, "$path: no error");
+	unlike($answer->{content}, qr/<[^<>]*\s(style|on\w+)=/, "$path: nothing inline");
+}
+like(get($dash, '/workflows')->{content}, qr/href="\/workflow\?id=$flow">$flow<.*is-running.*&lt;b&gt;order.* 2 of 3</s, 'the list of workflows');
+like(get($dash, '/workflows?before=1')->{content}, qr/There are no older workflows/, 'none before the first');
+my $graph = get($dash, "/workflow?id=$flow")->{content};
+like($graph, qr/<svg class="graph" width="620" height="50" .*(<path d="M[^"]*"\/>\s*){3}/s, 'the graph: three lines, and three levels of one box');
+like($graph, qr/class="at-succeeded"><title>&lt;i&gt;reserve&lt;\/i&gt;: succeeded<\/title>/, 'a box');
+like($graph, qr/<text [^>]*>a name that is lon\xe2\x80\xa6<\/text>/, 'a name is cut');
+like($graph, qr/<strong>ship<\/strong>.*is-scheduled.*&lt;i&gt;reserve&lt;\/i&gt;, a name that/s, 'the table of its steps');
+is(get($dash, "/workflow?id=$procedure")->{status}, 404, 'no workflow');
+is(get($dash, '/workflow?id=x')->{status}, 404, 'no id');
+like(get($dash, "/job?id=$flow")->{content}, qr/href="\/workflow\?id=$flow"/, 'from the job of a workflow to its graph');
+like(get($dash, "/job?id=$procedure")->{content}, qr/&lt;i&gt;twice&lt;\/i&gt;.*>2 attempts<.*&lt;b&gt;now.*<strong>decision<.*waits<.* for event &lt;b&gt;decided&lt;\/b&gt;, at most until <time/s,
+	'the steps of a procedure');
+like(get($dash, "/job?id=$batch")->{content}, qr/Batch of 3 jobs.*<h3>Then<.*fan_in.*<span class="state is-succeeded"/s, 'a batch, and what came after it');
+act($dash, 'cancel', id => $flow);
+until_ok($node, "SELECT state = 'cancelled' FROM defer.workflows WHERE id = $flow", 'a workflow is cancelled');
 stop_dashboard($dash);
 
 # --- what it says when it cannot begin
