@@ -14,6 +14,7 @@
 static void
 set_function(JobTarget *target, FunctionEntry *entry)
 {
+	function_warn_of_steps(entry);
 	target->kind = entry->kind;
 	target->name = entry->signature;
 	target->owner = entry->owner;

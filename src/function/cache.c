@@ -253,6 +253,7 @@ make_entry(HeapTuple tuple)
 	entry->kind = form->prokind == PROKIND_PROCEDURE ? JOB_PROCEDURE : JOB_FUNCTION;
 	entry->returns_set = form->proretset;
 	entry->strict = form->proisstrict;
+	entry->misplaced_steps = function_misplaced_steps(tuple);
 	entry->result_type = form->prorettype;
 	entry->nargs = form->pronargs;
 	entry->ndefaults = form->pronargdefaults;

@@ -21,6 +21,9 @@ typedef struct FunctionEntry
 	char		kind;			/* JOB_FUNCTION or JOB_PROCEDURE */
 	bool		returns_set;
 	bool		strict;
+	const char *misplaced_steps;	/* why steps that it has cannot be
+									 * committed; NULL: nothing is known of
+									 * that, or it was said */
 	Oid			result_type;
 	int			nargs;			/* input arguments */
 	int			ndefaults;		/* how many of the last have defaults */
@@ -52,6 +55,12 @@ extern FunctionEntry *function_resolve_name(const char *name, bool missing_ok);
 extern FunctionEntry *function_by_signature(const char *signature);
 
 /*
+ * Of a procedure whose stored signature is gone: the only one of its name, in its
+ * schema, that takes the arguments; NULL: there is none, or several
+ */
+extern FunctionEntry *function_successor(const char *signature, Jsonb *args);
+
+/*
  * Check whether a function, or task, of that owner is still one that the owner of a
  * job, or of a schedule, has asked for.  owner_then: its owner when it was named,
  * InvalidOid: not known.  A name that is free again can be taken by any role
@@ -79,6 +88,12 @@ extern Jsonb *conversion_to_jsonb(Datum value, Oid type);
 
 /* Check whether that number of arguments, or those names, fit the function */
 extern bool function_args_fit(const FunctionEntry *entry, Jsonb *args);
+
+/*
+ * function/fit.c: warn, once in a session, of a procedure whose text has steps
+ * that cannot be committed
+ */
+extern void function_warn_of_steps(FunctionEntry *entry);
 
 /* function/cache.c: functions by OID; NULL: there is no such function */
 extern FunctionEntry *function_entry(Oid function);
@@ -161,6 +176,7 @@ extern FuncDetailCode function_detail_by_types(List *name, int ntypes, const Oid
 
 /* fit.c: why a function cannot be run as a job; NULL: it can */
 extern const char *function_unfit(Form_pg_proc form);
+extern const char *function_misplaced_steps(HeapTuple tuple);
 extern bool function_is_fit(Oid function);
 extern void function_check_fit(Oid function);	/* an error that says why not */
 

@@ -33,6 +33,7 @@
 #include "utils/varlena.h"
 
 #include "base/compat.h"
+#include "base/job_kind.h"
 #include "function/function.h"
 
 /* Longest signature of a function that jobs run, in bytes: it is in indexes */
@@ -405,6 +406,27 @@ function_resolve_name(const char *name, bool missing_ok)
 	if (n > 1 && count_preferred(functions, n) != 1)
 		not_unique(name, functions, n);
 	return check_entry(functions[0], name);
+}
+
+FunctionEntry *
+function_successor(const char *signature, Jsonb *args)
+{
+	char	   *name = pnstrdup(signature, function_types_in(signature) - signature);
+	FunctionEntry *successor = NULL;
+	const Oid  *functions;
+	int			n = find_functions(name, ANY_TYPES, NULL, true, &functions);
+
+	for (int i = 0; i < n; i++)
+	{
+		FunctionEntry *entry = function_entry(functions[i]);
+
+		if (entry == NULL || entry->kind != JOB_PROCEDURE || !function_args_fit(entry, args))
+			continue;
+		if (successor != NULL)
+			return NULL;
+		successor = entry;
+	}
+	return successor;
 }
 
 FunctionEntry *

@@ -17,6 +17,9 @@ typedef struct CurrentJob
 	Oid			role;			/* of that worker */
 	bool		snooze;			/* defer.snooze was called ... */
 	int64		snooze_for;		/* ... microseconds */
+	int64		put_off;		/* it could not begin: no attempt is used, and
+								 * it is tried again so many microseconds
+								 * later; 0: no */
 	int			give_up;		/* SQLSTATE of the error that fails the job
 								 * for good; 0: none has been raised */
 	bool		has_pass;		/* it has called functions of steps */

@@ -347,6 +347,7 @@ enqueue_typed(text *function, int nargs, const Datum *values, const bool *nulls,
 	Jsonb	   *args = function_args_from_values(entry, nargs, values, nulls, types);
 
 	(void) function_check_args(entry, args, true);
+	function_warn_of_steps(entry);
 	check_not_scheduled(entry);
 	return enqueue_job(options, options == NULL ? -1 : 0, entry->kind, entry->signature,
 					   entry->owner, args);

@@ -35,6 +35,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "base/citus.h"
 #include "base/compat.h"
@@ -42,9 +43,14 @@
 #include "function/function.h"
 #include "job/batch.h"
 #include "job/command.h"
+#include "job/current_job.h"
 #include "job/distributed.h"
 #include "job/execute.h"
 #include "job/result.h"
+#include "table/step_table.h"
+
+/* For a procedure that is not there: microseconds until a job looks again */
+#define SUCCESSOR_DELAY		(60 * USECS_PER_SEC)
 
 /* A function and its arguments, on their own */
 typedef struct Call
@@ -316,12 +322,33 @@ execute_function(FunctionEntry *entry, Jsonb *args)
 	return call_directly(&call);
 }
 
+/*
+ * Of a procedure with steps whose parameters may have changed since: what is called
+ * now.  Error, which uses no attempt, if that is not known: the job comes back to it.
+ */
+static FunctionEntry *
+find_successor(const Job *job, const char *signature)
+{
+	FunctionEntry *entry = function_successor(signature, job->args);
+
+	if (entry != NULL)
+		return entry;
+	current_job.put_off = SUCCESSOR_DELAY;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("procedure %s does not exist", signature),
+			 errdetail("The job has done steps of it. None of that name, or several, take the arguments of the job."),
+			 errhint("Create it again. The job is tried once a minute, or after defer.reschedule(), and uses no attempt.")));
+}
+
 static Jsonb *
 run_function(const Job *job)
 {
 	char	   *signature = text_to_cstring(job->function);
 	FunctionEntry *entry = function_by_signature(signature);
 
+	if (entry == NULL && job->kind == JOB_PROCEDURE && step_any(job->id))
+		entry = find_successor(job, signature);
 	if (entry == NULL || entry->kind != job->kind)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),

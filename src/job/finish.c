@@ -258,12 +258,19 @@ finish_failed_row(Job *job, TimestampTz started_at, FailureKind kind, const Erro
 	error = error_to_keep(error);
 	result = retry_classify_failure(job, &policy, kind, error);
 	sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
+	job->suspect = 0;
+	if (result.outcome == NULL)
+	{
+		job->sqlstate = cstring_to_text(sqlstate);
+		job->error = cstring_to_text(error->message);
+		free_row(job, result.retry_at);
+		return;
+	}
 	job_attempt_end(job, attempt, started_at, result.outcome, error, result.retry_at);
 	if (result.counts)
 		job->attempt++;
 	if (strcmp(result.outcome, "conflict") == 0)
 		job->conflicts++;
-	job->suspect = 0;
 	if (strcmp(result.outcome, "snoozed") != 0)
 	{
 		job->sqlstate = cstring_to_text(sqlstate);

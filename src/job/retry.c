@@ -74,6 +74,11 @@ retry_classify_failure(const Job *job, const JobPolicy *policy, FailureKind kind
 				result.outcome = "snoozed";
 				result.retry_at = now + current_job.snooze_for;
 			}
+			else if (current_job.put_off > 0)
+			{
+				result.outcome = NULL;
+				result.retry_at = now + current_job.put_off;
+			}
 			else if (current_job.give_up != 0 && error->sqlerrcode == current_job.give_up)
 			{
 				result.counts = true;

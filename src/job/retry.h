@@ -13,7 +13,7 @@
 
 typedef struct AttemptResult
 {
-	const char *outcome;		/* of the attempt */
+	const char *outcome;		/* of the attempt; NULL: it has not begun */
 	bool		counts;			/* the attempt is used up */
 	char		state;			/* the job ends so; 0: it is tried again */
 	TimestampTz retry_at;

@@ -46,7 +46,6 @@
 #include "job/batch.h"
 #include "job/claim.h"
 #include "job/finish.h"
-#include "job/current_job.h"
 #include "job/execute.h"
 #include "job/job_log.h"
 #include "job/session.h"

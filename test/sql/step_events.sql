@@ -201,6 +201,46 @@ CALL state_is(:a, 'waiting');
 SELECT defer.emit('ordered', '"again"');
 CALL state_is(:a, 'succeeded');
 SELECT defer.result(:a);
+
+--
+-- A procedure that is replaced while jobs of it wait
+--
+CREATE PROCEDURE replaced(a int, INOUT answer jsonb DEFAULT NULL) LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO events.effect (what) VALUES ('first ' || a);
+  CALL defer.wait_event('wait', 'deployed ' || a, NULL, answer);
+END $$;
+SELECT defer.enqueue('replaced', '[1]') AS a, defer.enqueue('replaced', '{"a": 2}', max_attempts => 1) AS b \gset
+CALL state_is(:a, 'waiting');
+CALL state_is(:b, 'waiting');
+-- another signature: the only one of that name that takes the arguments
+DROP PROCEDURE replaced;
+CREATE PROCEDURE replaced(a bigint, b text DEFAULT 'new', INOUT answer jsonb DEFAULT NULL) LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO events.effect (what) VALUES (b || a);
+  CALL defer.wait_event('wait', 'deployed ' || a, NULL, answer);
+  answer := to_jsonb(b);
+END $$;
+CREATE PROCEDURE replaced(c int, d int, e int) LANGUAGE plpgsql AS 'BEGIN END';
+SELECT defer.emit('deployed 1');
+CALL state_is(:a, 'succeeded');
+SELECT defer.result(:a);
+-- none, or two: it waits for one, and no attempt is used
+CREATE PROCEDURE replaced(a numeric) LANGUAGE plpgsql AS 'BEGIN END';
+SELECT defer.emit('deployed 2');
+CALL until(format('SELECT error IS NOT NULL FROM defer.jobs WHERE id = %s', :b));
+SELECT state, attempt, error, run_at > now() AS later FROM defer.jobs WHERE id = :b;
+SELECT count(*) FROM defer.attempts WHERE job_id = :b;
+DROP PROCEDURE replaced(numeric);
+SELECT defer.reschedule(:b, now());
+CALL state_is(:b, 'succeeded');
+SELECT defer.result(:b), (SELECT string_agg(what, ', ' ORDER BY place) FROM effect WHERE what LIKE '%2') AS writes;
+-- a job that has done no step fails as ever
+SELECT defer.enqueue('replaced(int,int,int)', '[1, 2, 3]', max_attempts => 1, delay => '1 day') AS c \gset
+DROP PROCEDURE replaced(int, int, int);
+SELECT defer.reschedule(:c, now());
+CALL state_is(:c, 'failed');
+SELECT error FROM defer.jobs WHERE id = :c;
 RESET ROLE;
 -- nothing is left
 CALL until($$SELECT count(*) = 0 FROM defer.dependency WHERE ord < 0 AND open AND owner IN ('events_owner'::regrole, 'events_other'::regrole)$$);

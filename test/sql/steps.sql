@@ -240,6 +240,13 @@ BEGIN
   END IF;
   PERFORM defer.now('kind');
 END $$;
+-- Enqueueing warns of steps that cannot be committed, once in a session, where one can see it
+CREATE PROCEDURE no_steps() SECURITY DEFINER LANGUAGE plpgsql AS $$BEGIN PERFORM defer.log('nothing'); END$$;
+BEGIN;
+SELECT count(defer.enqueue('definer')) FROM generate_series(1, 2);
+SELECT defer.later('with_set') > 0 AS enqueued;
+SELECT defer.enqueue('in_sql') > 0 AND defer.enqueue('no_steps') > 0 AND defer.enqueue('below_definer') > 0 AS enqueued;
+ROLLBACK;
 TRUNCATE effect;
 CALL run('caught');
 CALL run('caught_begin');
