@@ -34,7 +34,7 @@ def memory():
 
 def versions(bench):
     found = []
-    for name in ("graphile-worker", "pg-boss"):
+    for name in ("graphile-worker", "pg-boss", "absurd-sdk", "@dbos-inc/dbos-sdk"):
         path = os.path.join(bench.peers or "", "node_modules", name, "package.json")
         if bench.peers and os.path.exists(path):
             with open(path, encoding="utf-8") as file:

@@ -1,10 +1,12 @@
-"""Jobs after others, batches and steps: what they cost, and the memory of a large batch."""
+"""Jobs after others, batches and steps: what they cost, and the memory of a large batch.  Absurd is
+there if its source is: ABSURD=folder."""
 import threading
 import time
 
 import pq
 import workload
 from server import anonymous_memory
+from . import take
 
 TITLE = "Batches, chains and steps"
 
@@ -14,6 +16,9 @@ LATE = "from the end of the last of them to the job that waits for all"
 GROWTH = "what a process's memory has grown by from the first to the last tenth of that time, the largest"
 PLAIN = "jobs, each a row"
 STEPS = "steps, ten in a procedure, each a row"
+ABSURD = "steps, ten in a task of Absurd, each a row"
+DBOS = "steps, ten in a workflow of DBOS, each a row"
+LOOPS = 32                         # tasks and workflows of the others at a time
 CHAIN = "a thousand jobs, each after the one before, for one of them"
 PICKUP = "one job, from enqueue to the end, by itself"
 
@@ -125,11 +130,49 @@ def pickup(bench, database, count):
                                " AND j.finished_at BETWEEN r.made_at AND r.made_at + interval '1 second'"))
 
 
+def absurd_steps(database, peer, count):
+    """Steps a second of Absurd, whose commits are asynchronous, too"""
+    with pq.Connection(database) as app:
+        app.run("SELECT count(*) FROM generate_series(0, {0} / 10 - 1) g,"
+                " absurd.spawn_task('steps', 'ten_steps', jsonb_build_object('first', g * 10))".format(count))
+        peer.ask(f"work {LOOPS}")
+        workload.wait_until(lambda: app.integer("SELECT count(*) FROM recommendation") >= count, "the tasks were done")
+        peer.ask("stop")
+        return workload.rate(app, count)
+
+
+def dbos_steps(database, peer, count):
+    """Steps a second of DBOS"""
+    peer.ask(f"work {count} {LOOPS}")
+    with pq.Connection(database) as app:
+        return workload.rate(app, count)
+
+
+def add_peers(bench, series):
+    """Steps of others, in a database of their own"""
+    database = bench.database("steps_peers")
+    peers = {DBOS: ("dbos.js", dbos_steps)}
+    if take.load(database, "absurd"):
+        peers[ABSURD] = ("absurd.js", absurd_steps)
+        with pq.Connection(database) as app:
+            app.run("SELECT absurd.create_queue('steps')")
+    for case, (script, steps) in peers.items():
+        with bench.peer(script, database, synchronous_commit="off") as peer:
+            if case == DBOS:
+                peer.ask("open")
+            for number in range(bench.rounds):
+                workload.fresh(bench, database)
+                series.add(case, steps(database, peer, bench.count(20000, 1000) // 10 * 10), "rows/s", number)
+    bench.server.drop(database)
+
+
 def run(bench, series):
     series.compare(WITH, WITHOUT, ("≥", 0.9))
     series.limit(LATE, "≤", 50)
     series.limit(GROWTH, "≤", 2)
     series.compare(STEPS, PLAIN, ("≥", 0.7))
+    series.compare(STEPS, ABSURD, ("≥", 10))
+    series.compare(STEPS, DBOS, ("≥", 10))
     series.compare(CHAIN, PICKUP, ("≤", 1.5))
     bench.server.restart()
     database = bench.database("steps")
@@ -154,3 +197,5 @@ def run(bench, series):
         series.add(PICKUP, pickup(bench, database, 200) * 1000, "ms", number)
         series.add(CHAIN, chain(bench, database, 1000) * 1000, "ms", number)
     bench.server.drop(database)
+    if bench.peers:
+        add_peers(bench, series)

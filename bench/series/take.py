@@ -34,18 +34,23 @@ def case(what, name):
     return f"{what}: {name}"
 
 
+def load(database, name):
+    """pgmq or Absurd, if its source is there: then true"""
+    variable, file = SOURCES[name]
+    path = os.path.join(os.environ.get(variable, ""), file)
+    if not os.environ.get(variable):
+        return False
+    with open(path, encoding="utf-8") as sql, pq.Connection(database, user="postgres") as admin:
+        admin.run(*([f"CREATE SCHEMA {name}"] if name == "pgmq" else []), sql.read(),
+                  f"GRANT ALL ON SCHEMA {name} TO app",
+                  f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO app",
+                  f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {name} TO app")
+    return True
+
+
 def install(database):
     """The queues that are there, ready for use"""
-    there = ["defer"]
-    for name, (variable, file) in SOURCES.items():
-        path = os.path.join(os.environ.get(variable, ""), file)
-        if os.environ.get(variable):
-            with open(path, encoding="utf-8") as sql, pq.Connection(database, user="postgres") as admin:
-                admin.run(*([f"CREATE SCHEMA {name}"] if name == "pgmq" else []), sql.read(),
-                          f"GRANT ALL ON SCHEMA {name} TO app",
-                          f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO app",
-                          f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {name} TO app")
-            there.append(name)
+    there = ["defer"] + [name for name in SOURCES if load(database, name)]
     with pq.Connection(database) as app:
         for name in there:
             app.run(CREATE[name])
