@@ -77,7 +77,7 @@ public class Jdbc {
 			c.rollback();
 			ok(before.equals(run(c, "SELECT count(*) FROM defer.jobs")), "a rollback takes the job back", before);
 			c.rollback();
-			c.createStatement().execute("INSERT INTO app.effect VALUES ('lost')");
+			c.createStatement().execute("INSERT INTO app.fenced VALUES ('lost')");
 			Savepoint savepoint = c.setSavepoint();
 			refused(c, "is not held with this token", "a job that is not held", "SELECT defer.complete(0, gen_random_uuid())");
 			c.rollback(savepoint);
@@ -88,7 +88,7 @@ public class Jdbc {
 				ok(error.getMessage().contains("cannot be committed"), "whoever has lost a job cannot commit, whatever a savepoint has caught", error);
 			}
 			c.rollback();
-			ok(Long.valueOf(0).equals(run(c, "SELECT count(*) FROM app.effect")), "and nothing of it is left", c);
+			ok(Long.valueOf(0).equals(run(c, "SELECT count(*) FROM app.fenced")), "and nothing of it is left", c);
 		}
 		System.out.println("1.." + count);
 	}

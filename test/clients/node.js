@@ -18,14 +18,14 @@ async function refused(call, part, name) {
 	}
 }
 
-const effect = "INSERT INTO app.effect VALUES ('lost')";
+const effect = "INSERT INTO app.fenced VALUES ('lost')";
 const lost = 'SELECT defer.complete(0, gen_random_uuid()) AS v';
 
 // A transaction that does not hold the job it wants to end cannot commit what it has written, though the driver's savepoint
 // has caught the error: transaction() executes "effect", and "lost" in a savepoint, and commits
 async function fenced(run, transaction) {
 	await refused(transaction, 'cannot be committed', 'whoever has lost a job cannot commit, whatever a savepoint has caught');
-	const seen = await run('SELECT count(*)::int AS v FROM app.effect', []);
+	const seen = await run('SELECT count(*)::int AS v FROM app.fenced', []);
 	ok(seen === 0, 'and nothing of it is left', seen);
 }
 

@@ -31,8 +31,8 @@ def refused(call, part, name):
         ok(part in str(error), name, str(error))
 
 
-EFFECT, LOST = "INSERT INTO app.effect VALUES ('lost')", "SELECT defer.complete(0, gen_random_uuid())"
-EFFECTS = "SELECT count(*) FROM app.effect"
+EFFECT, LOST = "INSERT INTO app.fenced VALUES ('lost')", "SELECT defer.complete(0, gen_random_uuid())"
+EFFECTS = "SELECT count(*) FROM app.fenced"
 
 
 def fenced(run, transaction):
