@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
@@ -37,6 +38,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/callbacks.h"
@@ -125,6 +127,25 @@ send_job(void)
 	AtEOXact_GUC(true, level);
 }
 
+/* Code of the table's owner, which a SELECT would not run, is not run with the rights of others */
+static void
+check_no_code(Oid table)
+{
+	Relation	relation = table_open(table, AccessShareLock);
+	const TriggerDesc *triggers = relation->trigdesc;
+	const bool	runs = relation->rd_rel->relhasrules ||
+		(triggers != NULL && (triggers->trig_delete_before_statement ||
+							  triggers->trig_delete_after_statement));
+
+	table_close(relation, NoLock);
+	if (runs)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot enqueue for rows of distributed table \"%s\", which has a rule or a trigger FOR EACH STATEMENT",
+						get_rel_name(table)),
+				 errhint("Drop the trigger for DELETE, or the rules.")));
+}
+
 /* Have the transaction end in two phases on all nodes with rows of the table */
 static void
 delete_nothing(Oid table)
@@ -140,6 +161,7 @@ delete_nothing(Oid table)
 						get_rel_name(table)),
 				 errdetail("The nodes that have the rows commit together only if the transaction may write on the table."),
 				 errhint("GRANT DELETE ON %s; no row is deleted.", name)));
+	check_no_code(table);
 
 	/*
 	 * over one connection to a node, without the lock against others that
@@ -148,6 +170,8 @@ delete_nothing(Oid table)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("citus.multi_shard_modify_mode", "sequential", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_execute(psprintf("DELETE FROM %s WHERE ctid OPERATOR(pg_catalog.=) '(0,0)'::pg_catalog.tid",

@@ -104,6 +104,11 @@ $id = $node->safe_psql('postgres', q{SELECT defer.command($$SELECT current_setti
 until_ok($node, qq{SELECT state = 'succeeded' FROM defer.jobs WHERE id = $id}, 'a job enqueues for them');
 is($node->safe_psql('postgres', qq{SELECT count(*) FROM defer.jobs WHERE parent_id = $id}), '2', 'its own are its children');
 
+$node->safe_psql('postgres', q{CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE $$trapped$$; END';
+	CREATE TRIGGER trap BEFORE DELETE ON spread FOR EACH STATEMENT EXECUTE FUNCTION trap()});
+refused(q{BEGIN; SELECT defer.command('SELECT 1') FROM spread}, qr/"spread", which has a rule or a trigger FOR EACH STATEMENT/,
+	'code of the table is not run by one who reads');
+
 # The numbers of a node come to an end
 become(2_000_000_000);
 $node->safe_psql('postgres', q{UPDATE defer.installation SET node = NULL});
