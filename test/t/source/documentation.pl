@@ -26,7 +26,8 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 # Jobs of tasks wait for workers outside of the server, which no page has.  The scheduler ends
-# batches some time after their jobs have ended
+# batches some time after their jobs have ended, and may begin what waits for them some time
+# after that
 my $later = q{
 DO $wait$
 BEGIN
@@ -36,6 +37,9 @@ BEGIN
 			AND NOT EXISTS (SELECT FROM defer.batches b JOIN defer.jobs j ON j.id = b.job_id
 				WHERE NOT b.done AND j.finished_at IS NOT NULL
 				AND NOT EXISTS (SELECT FROM defer.jobs c WHERE c.parent_id = b.job_id AND c.finished_at IS NULL))
+			AND NOT EXISTS (SELECT FROM defer.dependencies d WHERE d.open AND d.state IS NULL AND CASE WHEN d.batch
+				THEN EXISTS (SELECT FROM defer.batches b WHERE b.job_id = d.after_id AND b.done)
+				ELSE EXISTS (SELECT FROM defer.jobs j WHERE j.id = d.after_id AND j.finished_at IS NOT NULL) END)
 			AND NOT EXISTS (SELECT FROM defer.alerts WHERE unsent > 0 AND group_window < '10 s') THEN
 			RETURN;
 		END IF;
@@ -253,6 +257,8 @@ sub page_faults
 		note(encode_utf8("line $block->{line}, what was written:\n$out\n$err")) if @found;
 		push @faults, map { "$block->{line}: $_" } @found;
 	}
+	note("the last jobs:\n" . $run->{node}->safe_psql('docs', 'SELECT id, function, state, attempt, parent_id, error FROM defer.jobs ORDER BY id DESC LIMIT 40'))
+	  if @faults && $run->{node}->safe_psql('docs', "SELECT 1 FROM pg_extension WHERE extname = 'defer'") ne '';
 	$run->{node}->stop('fast');
 	return @faults;
 }
