@@ -20,6 +20,7 @@
 #include "base/wait_events.h"
 #include "config/function_identity.h"
 #include "shmem/begun_jobs.h"
+#include "shmem/caps.h"
 #include "shmem/dependents.h"
 #include "shmem/preload.h"
 #include "shmem/shmem.h"
@@ -83,6 +84,7 @@ _PG_init(void)
 	enqueue_init();
 	distributed_enqueue_init();
 	dependents_init();
+	caps_init();
 	fan_out_count_init();
 	lease_init();				/* behind it: what this writes before a commit
 								 * is counted there */

@@ -12,10 +12,11 @@ CREATE FUNCTION defer.configure(function text, queue text DEFAULT NULL, priority
 								group_concurrency bigint DEFAULT NULL, rate text DEFAULT NULL,
 								rate_burst bigint DEFAULT NULL, group_rate text DEFAULT NULL,
 								group_rate_burst bigint DEFAULT NULL, group_order text DEFAULT NULL,
-								on_group_failure text DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								on_group_failure text DEFAULT NULL, max_queued bigint DEFAULT NULL,
+								group_max_queued bigint DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_configure';
 COMMENT ON FUNCTION defer.configure IS
-	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time; rate, such as 100/minute, 5/10 s or none: attempts that begin, evenly spaced, of which rate_burst (1 to 100000, default 1) may begin at once; group_rate, group_rate_burst: of one group. group_order: strict, jobs of one group run one after the other in the order of their ids, for jobs enqueued or attempted later, or none; on_group_failure: skip goes on after a job that has failed for good, hold stops its group until defer.release_group(). Takes effect when you commit';
+	'changes settings of a function that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. queue, priority, discard_after and group_by hold for jobs enqueued later, the others for all. initial_interval, max_interval: pauses between attempts; randomization: 0 to 1; concurrency: jobs at the same time; at_limit: keep or cancel those over it; max_duration: of an attempt, 0 without limit; group_by: the parameter, or metadata.<name>, whose value is the group of a job that is given none; group_concurrency: jobs of one group at the same time; rate, such as 100/minute, 5/10 s or none: attempts that begin, evenly spaced, of which rate_burst (1 to 100000, default 1) may begin at once; group_rate, group_rate_burst: of one group. group_order: strict, jobs of one group run one after the other in the order of their ids, for jobs enqueued or attempted later, or none; on_group_failure: skip goes on after a job that has failed for good, hold stops its group until defer.release_group(). max_queued: unfinished jobs, one more is an error (DF040) of the call that enqueues it; group_max_queued: of one group. Takes effect when you commit';
 
 CREATE FUNCTION defer.pause(function text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_pause';
@@ -38,7 +39,8 @@ CREATE FUNCTION defer.create_queue(name text, concurrency bigint DEFAULT NULL, p
 								   rate text DEFAULT NULL, rate_burst bigint DEFAULT NULL,
 								   group_rate text DEFAULT NULL, group_rate_burst bigint DEFAULT NULL,
 								   group_order text DEFAULT NULL, on_group_failure text DEFAULT NULL,
-								   reserved bigint DEFAULT NULL) RETURNS void
+								   reserved bigint DEFAULT NULL, max_queued bigint DEFAULT NULL,
+								   group_max_queued bigint DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_queue';
 COMMENT ON FUNCTION defer.create_queue IS
 	'makes a queue of yours; others may put jobs into it after defer.grant_queue(). The name has 1 to 63 bytes. Settings as in defer.configure(), whose settings win over those of the queue; group_by may name a parameter that only some functions have, and jobs of the others are in no group by it. reserved: so many of defer.max_workers are kept for its jobs; only for superusers. Error if there is a queue of that name. Takes effect when you commit';
@@ -53,7 +55,8 @@ CREATE FUNCTION defer.alter_queue(name text, concurrency bigint DEFAULT NULL, pr
 								  rate_burst bigint DEFAULT NULL, group_rate text DEFAULT NULL,
 								  group_rate_burst bigint DEFAULT NULL,
 								  group_order text DEFAULT NULL, on_group_failure text DEFAULT NULL,
-								  reserved bigint DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
+								  reserved bigint DEFAULT NULL, max_queued bigint DEFAULT NULL,
+								  group_max_queued bigint DEFAULT NULL, reset boolean DEFAULT false) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_alter_queue';
 COMMENT ON FUNCTION defer.alter_queue IS
 	'changes settings of a queue that you own: those given; NULL leaves as is; reset => true takes all others back to their defaults. The queue "default" is for superusers and the owner of the database. Takes effect when you commit';

@@ -12,7 +12,8 @@ CREATE FUNCTION defer.create_task(name text, queue text DEFAULT NULL, priority b
 								  group_concurrency bigint DEFAULT NULL, rate text DEFAULT NULL,
 								  rate_burst bigint DEFAULT NULL, group_rate text DEFAULT NULL,
 								  group_rate_burst bigint DEFAULT NULL, group_order text DEFAULT NULL,
-								  on_group_failure text DEFAULT NULL, schema jsonb DEFAULT NULL) RETURNS void
+								  on_group_failure text DEFAULT NULL, max_queued bigint DEFAULT NULL,
+								  group_max_queued bigint DEFAULT NULL, schema jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_create_task';
 COMMENT ON FUNCTION defer.create_task IS
 	'makes a task of yours: a function that lives outside of the server, whose jobs workers take by defer.take(). defer.enqueue(), defer.cron(), defer.configure() and all others take its name, of 1 to 200 bytes, unique in the database; a function that search_path finds wins over it. Settings as in defer.configure(). group_by names a member of the arguments, or metadata.<name>. schema: JSON Schema that arguments are checked with at enqueue; keywords type, properties, required, enum and items. Errors: there is one of that name; you may not create tasks, see defer.grant_tasks(). Takes effect when you commit';

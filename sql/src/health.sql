@@ -122,6 +122,19 @@ SELECT 'warning', pg_catalog.format('a job of %s has been ready since %s, and %s
 HAVING pg_catalog.min(l.oldest) < pg_catalog.statement_timestamp() - interval '5 minutes'
    AND NOT (pg_catalog.bool_or(l.task) AND pg_catalog.sum(l.running) = 0)
 UNION ALL
+SELECT 'warning', pg_catalog.format('%s has as many unfinished jobs as it may have: %s, and %s enqueues were refused',
+		CASE c.kind WHEN 'queue' THEN pg_catalog.format('queue "%s"', c.name) ELSE c.kind || ' ' || c.name END,
+		c.max_queued, s.refused),
+	'More comes in than goes out: see why its jobs wait (defer.why), let them be done faster, or raise max_queued.'
+  FROM defer.settings c, LATERAL defer.cap_state(c.kind, c.name) s
+ WHERE c.max_queued IS NOT NULL AND s.unfinished >= c.max_queued
+UNION ALL
+SELECT 'warning', pg_catalog.format('%s has more groups with unfinished jobs than there is shared memory for: some of them share one group_max_queued',
+		CASE c.kind WHEN 'queue' THEN pg_catalog.format('queue "%s"', c.name) ELSE c.kind || ' ' || c.name END),
+	'Raise defer.shared_slots (now ' || pg_catalog.current_setting('defer.shared_slots') || ') and restart the server.'
+  FROM defer.settings c, LATERAL defer.cap_state(c.kind, c.name) s
+ WHERE c.group_max_queued IS NOT NULL AND s.together > 0
+UNION ALL
 SELECT 'info', pg_catalog.format('function %s is paused, jobs that wait: %s', l.function, pg_catalog.sum(l.waiting)),
 	pg_catalog.format('SELECT defer.resume(%L);', l.function)
   FROM live l WHERE l.function_paused AND l.waiting > 0 GROUP BY l.function

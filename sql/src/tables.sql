@@ -514,6 +514,9 @@ CREATE TABLE defer.function (
 	group_rate_burst	integer,
 	group_order			text,
 	on_group_failure	text,
+	max_queued			integer,
+	group_max_queued	integer,
+	cap					bigint,
 	CONSTRAINT function_pkey PRIMARY KEY (signature),
 	CONSTRAINT function_id_key UNIQUE (id),
 	CONSTRAINT function_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -541,6 +544,7 @@ COMMENT ON TABLE defer.function IS 'settings of functions and tasks, made by def
 COMMENT ON COLUMN defer.function.owner IS 'owner of the function: another role''s new function of that signature does not have these settings';
 COMMENT ON COLUMN defer.function.group_by IS 'what names the group of a job: a parameter of the function, or metadata.<name>';
 COMMENT ON COLUMN defer.function.group_overrides IS 'defer.group_setting has rows of the function';
+COMMENT ON COLUMN defer.function.cap IS 'the number under which jobs are counted for max_queued and group_max_queued: another one whenever one of the two is set that was not, or taken off';
 COMMENT ON COLUMN defer.function.missing_since IS 'when the scheduler first found that the function is gone; NULL: it is there';
 
 CREATE SEQUENCE defer.queue_id_seq AS integer MAXVALUE 1073741823 CYCLE;
@@ -570,6 +574,9 @@ CREATE TABLE defer.queue (
 	reserved			integer,
 	group_order			text,
 	on_group_failure	text,
+	max_queued			integer,
+	group_max_queued	integer,
+	cap					bigint,
 	CONSTRAINT queue_pkey PRIMARY KEY (name),
 	CONSTRAINT queue_id_key UNIQUE (id),
 	CONSTRAINT queue_id_check CHECK (id OPERATOR(pg_catalog.>=) 1 AND id OPERATOR(pg_catalog.<=) 1073741823)
@@ -577,6 +584,7 @@ CREATE TABLE defer.queue (
 COMMENT ON TABLE defer.queue IS 'queues other than "default", and the settings of "default" where it has any';
 COMMENT ON COLUMN defer.queue.group_by IS 'as in defer.function, of whatever function the job has';
 COMMENT ON COLUMN defer.queue.group_overrides IS 'defer.group_setting has rows of the queue';
+COMMENT ON COLUMN defer.queue.cap IS 'as in defer.function';
 COMMENT ON COLUMN defer.queue.reserved IS 'so many of defer.max_workers are kept for its jobs';
 COMMENT ON COLUMN defer.queue.granted IS 'roles that may use the queue besides its owner; 0 stands for everybody';
 

@@ -119,7 +119,7 @@ CREATE VIEW defer.settings WITH (security_barrier) AS
 SELECT 'function' AS kind, f.signature AS name, NULL::name AS owner, NULL::name[] AS granted, f.paused, f.queue, f.priority, f.max_attempts, f.initial_interval,
 	f.multiplier, f.max_interval, f.randomization, f.max_duration, f.discard_after, f.concurrency, f.at_limit,
 	f.group_by, f.group_concurrency, f.rate, f.rate_burst, f.group_rate, f.group_rate_burst, f.group_order, f.on_group_failure,
-	NULL::integer AS reserved
+	NULL::integer AS reserved, f.max_queued, f.group_max_queued
   FROM defer.function f WHERE defer.may_see(f.owner) OR defer.may_configure(f.signature)
 UNION ALL
 SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
@@ -129,7 +129,8 @@ SELECT 'queue', d.name, pg_catalog.pg_get_userbyid(q.owner),
 	END,
 	COALESCE(q.paused, false), NULL, q.priority, q.max_attempts, q.initial_interval,
 	q.multiplier, q.max_interval, q.randomization, q.max_duration, q.discard_after, q.concurrency, NULL, q.group_by, q.group_concurrency,
-	q.rate, q.rate_burst, q.group_rate, q.group_rate_burst, q.group_order, q.on_group_failure, q.reserved
+	q.rate, q.rate_burst, q.group_rate, q.group_rate_burst, q.group_order, q.on_group_failure, q.reserved,
+	q.max_queued, q.group_max_queued
   FROM (SELECT text 'default' AS name
 		UNION
 		SELECT v.name FROM defer.queue v
@@ -143,6 +144,11 @@ CREATE FUNCTION defer.next_token(kind text, name text, group_key text DEFAULT NU
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_next_token';
 COMMENT ON FUNCTION defer.next_token IS
 	'when the next attempt may begin by the rate of a function, queue or endpoint (kind) that you may put jobs under, or of a group of one of the first two; NULL: now, or it has no rate';
+
+CREATE FUNCTION defer.cap_state(kind text, name text, OUT unfinished integer, OUT refused bigint, OUT together integer) RETURNS record
+	LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'defer_cap_state';
+COMMENT ON FUNCTION defer.cap_state(text, text) IS
+	'jobs that are counted for max_queued or group_max_queued of a function or queue (kind) that you may put jobs into: unfinished ones of all roles, those of transactions that have not ended, too; refused: enqueues since the count began; together: jobs of groups that have found no room in shared memory, which are counted as one group. NULL: they are not counted yet';
 
 CREATE VIEW defer.tasks WITH (security_barrier) AS
 SELECT t.name, pg_catalog.pg_get_userbyid(t.owner) AS owner,
@@ -162,7 +168,7 @@ SELECT kind, name, group_key, COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.
 	COALESCE(l.running, 0) AS running, COALESCE(l.retrying, 0) AS retrying, COALESCE(l.waiting, 0) AS waiting,
 	l.oldest_ready,
 	CASE WHEN s.group_order = 'strict' THEN 1 ELSE NULLIF(COALESCE(g.concurrency, s.group_concurrency), -1) END AS concurrency,
-	NULLIF(COALESCE(g.rate, s.group_rate), 'none') AS rate,
+	NULLIF(COALESCE(g.rate, s.group_rate), 'none') AS rate, s.group_max_queued AS max_queued,
 	CASE WHEN COALESCE(g.rate, s.group_rate) IS NOT NULL THEN defer.next_token(kind, name, group_key) END AS next_token,
 	COALESCE(g.paused, false) AS paused, g.reason, COALESCE(g.weight, 1) AS weight,
 	CASE WHEN kind = 'queue' THEN defer.group_share(name, group_key) END AS share,
@@ -194,13 +200,13 @@ SELECT kind, name, group_key, COALESCE(l.scheduled, 0) AS scheduled, COALESCE(l.
 				UNION ALL
 				SELECT 'queue', 'q', q.id, q.name, defer.may_see(q.owner) FROM defer.queue q) c ON c.of = kind AND c.number = id)
 		g USING (kind, name, group_key)
-  LEFT JOIN (SELECT 'function' AS kind, f.signature AS name, f.group_concurrency, f.group_rate, f.group_order
+  LEFT JOIN (SELECT 'function' AS kind, f.signature AS name, f.group_concurrency, f.group_rate, f.group_order, f.group_max_queued
 		  FROM defer.function f
 		UNION ALL
-		SELECT 'queue', q.name, q.group_concurrency, q.group_rate, q.group_order FROM defer.queue q) s USING (kind, name)
+		SELECT 'queue', q.name, q.group_concurrency, q.group_rate, q.group_order, q.group_max_queued FROM defer.queue q) s USING (kind, name)
  WHERE l.queued IS NOT NULL OR g.mine;
 COMMENT ON VIEW defer.groups IS
-	'groups that have unfinished jobs of yours, and those with settings of their own that are yours or held, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying, waiting (for other jobs): jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; rate: attempts of it that begin, NULL without limit; next_token: when the next one may, NULL if now; paused, reason, weight: by defer.set_group(). share: of the worker time that jobs of your roles took in the last minute, beside those of other groups of the queue; queues without limits count as one; NULL: none, or not known. group_order: strict, its jobs run in the order of their ids. held_since, held_by: it waits for defer.release_group() since then, because that job has failed, NULL if you may not see that; NULL: it does not';
+	'groups that have unfinished jobs of yours, and those with settings of their own that are yours or held, by function and by queue: kind says which, name is that of the function or queue. scheduled, queued, running, retrying, waiting (for other jobs): jobs as of now. oldest_ready: since when the job waits that waits longest for a worker. concurrency: its jobs at the same time, NULL without limit; rate: attempts of it that begin, NULL without limit; max_queued: its unfinished jobs, NULL without limit; next_token: when the next one may, NULL if now; paused, reason, weight: by defer.set_group(). share: of the worker time that jobs of your roles took in the last minute, beside those of other groups of the queue; queues without limits count as one; NULL: none, or not known. group_order: strict, its jobs run in the order of their ids. held_since, held_by: it waits for defer.release_group() since then, because that job has failed, NULL if you may not see that; NULL: it does not';
 
 CREATE VIEW defer.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.started_at, a.finished_at, a.outcome, a.sqlstate, a.message, a.detail, a.hint, a.context, a.retry_at

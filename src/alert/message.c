@@ -18,7 +18,7 @@
 #include "base/job_kind.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
-#include "table/job_insert.h"
+#include "config/job_caps.h"
 #include "config/settings_cache.h"
 #include "delivery/delivery.h"
 #include "delivery/endpoint.h"
@@ -411,5 +411,6 @@ alert_message_enqueue(const AlertRule *rule, List *subjects, List *samples, bool
 	job.discard_at = NO_TIME;
 	job.metadata = alert_metadata(rule);
 	settings_set_limits(&job);
-	(void) job_insert(&job);
+	job.exceeds_caps = true;
+	(void) job_caps_insert(&job);
 }

@@ -11,7 +11,7 @@
 /* More than the library's files register; see list_full() */
 #define RELCACHE_MAX	12
 #define SYSCACHE_MAX	24
-#define XACT_MAX		16
+#define XACT_MAX		20
 
 static RelcacheChanged relcache_list[RELCACHE_MAX];
 static int	relcache_count = 0;

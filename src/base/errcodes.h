@@ -27,4 +27,7 @@
 #define ERRCODE_LEASE_CANCELLED	MAKE_SQLSTATE('D', 'F', '0', '3', '1')
 #define ERRCODE_LEASE_ENDED		MAKE_SQLSTATE('D', 'F', '0', '3', '2')
 
+/* Raised by what enqueues: max_queued of a function or queue is reached */
+#define ERRCODE_QUEUE_FULL		MAKE_SQLSTATE('D', 'F', '0', '4', '0')
+
 #endif							/* DEFER_ERRCODES_H */

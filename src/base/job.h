@@ -86,6 +86,11 @@ typedef struct Job
 	int32		order_scope;	/* the jobs of its group run in order under
 								 * this queue or, below 0, function; 0: they
 								 * do not */
+	bool		capped;			/* of a new one: there is a max_queued, by the
+								 * settings ... */
+	uint32		caps_generation;	/* ... of then: see shmem/caps.h */
+	bool		exceeds_caps;	/* of a new one: it is counted, and not
+								 * refused */
 } Job;
 
 /* The place of a job in the order of its group, before those of the same place by its id */

@@ -27,7 +27,8 @@ static const char *const names[DEFER_WAIT_EVENTS] = {
 	[DEFER_WAIT_AWAIT] = "DeferAwait",
 	[DEFER_WAIT_WORK] = "DeferWork",
 	[DEFER_WAIT_WITHDRAW] = "DeferWithdraw",
-	[DEFER_WAIT_TOKEN] = "DeferToken"
+	[DEFER_WAIT_TOKEN] = "DeferToken",
+	[DEFER_WAIT_CAP] = "DeferCap"
 };
 
 void

@@ -19,6 +19,8 @@ typedef enum DeferWaitEvent
 	DEFER_WAIT_WITHDRAW,		/* DDL on a database, for our processes to
 								 * leave it */
 	DEFER_WAIT_TOKEN,			/* a worker: for the token of its next job */
+	DEFER_WAIT_CAP,				/* an enqueue: for the session that counts the
+								 * jobs under its max_queued */
 	DEFER_WAIT_EVENTS
 } DeferWaitEvent;
 

@@ -121,7 +121,7 @@ insert_parts(int64 bulk_id, int *part, const int64 *ids, int n)
 
 /* Enqueue the job that deals with them; returns its id */
 static int64
-enqueue_run(FunctionCallInfo fcinfo, int64 bulk_id)
+enqueue_run(int64 bulk_id)
 {
 	FunctionEntry *entry = function_by_signature("defer.run_bulk(bigint)");
 	JsonbBuilder state = {0};
@@ -130,8 +130,8 @@ enqueue_run(FunctionCallInfo fcinfo, int64 bulk_id)
 		elog(ERROR, "procedure defer.run_bulk(bigint) does not exist");
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	jsonb_push_number(&state, "bulk", bulk_id);
-	return enqueue_job(fcinfo, -1, entry->kind, entry->signature, entry->owner,
-					   JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL)));
+	return enqueue_own_job(entry->kind, entry->signature, entry->owner,
+						   JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL)));
 }
 
 /* Note how many jobs there are, and which job deals with them */
@@ -188,7 +188,7 @@ run_command(FunctionCallInfo fcinfo, const BulkOrder *order, JobSearch *search, 
 	} while (n == DIRECT_MAX + 1);
 	if (bulk_id != 0)
 	{
-		outcome->job_id = enqueue_run(fcinfo, bulk_id);
+		outcome->job_id = enqueue_run(bulk_id);
 		finish_order(bulk_id, outcome);
 	}
 	MemoryContextDelete(page_context);

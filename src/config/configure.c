@@ -57,6 +57,8 @@ static const SettingColumn function_columns[] = {
 	{"group_rate_burst", SETTING_BURST},
 	{"group_order", SETTING_ORDER},
 	{"on_group_failure", SETTING_ON_FAILURE},
+	{"max_queued", SETTING_CAP},
+	{"group_max_queued", SETTING_CAP},
 };
 
 static const SettingTable function_table = {

@@ -61,10 +61,10 @@ static const SettingColumn queue_columns[] = {
 	{"group_order", SETTING_ORDER},
 	{"on_group_failure", SETTING_ON_FAILURE},
 	{"reserved", SETTING_RESERVED},
+	{"max_queued", SETTING_CAP},
+	{"group_max_queued", SETTING_CAP},
 };
 
-/* Of the parameters above */
-#define RESERVED_COLUMN (lengthof(queue_columns) - 1)
 
 static const SettingTable queue_table = {
 	.name = "queue",
@@ -176,7 +176,7 @@ defer_create_queue(PG_FUNCTION_ARGS)
 				 errhint("Change it with defer.alter_queue().")));
 	SPI_finish();
 	own_sql_end(&own);
-	if (!PG_ARGISNULL(1 + RESERVED_COLUMN))
+	if (!PG_ARGISNULL(setting_argument(&queue_table, 1, "reserved")))
 		xact_notify_rescan();
 	PG_RETURN_VOID();
 }
@@ -221,7 +221,7 @@ defer_alter_queue(PG_FUNCTION_ARGS)
 	int			reset_at = 1 + queue_table.ncolumns;
 	bool		reset = !PG_ARGISNULL(reset_at) && PG_GETARG_BOOL(reset_at);
 	text	   *name = queue_argument(fcinfo);
-	const bool	reserved = !PG_ARGISNULL(1 + RESERVED_COLUMN) ||
+	const bool	reserved = !PG_ARGISNULL(setting_argument(&queue_table, 1, "reserved")) ||
 		(reset && queue_settings(text_to_cstring(name))->reserved > 0);
 
 	queue_check_may_change(text_to_cstring(name), false);

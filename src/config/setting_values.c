@@ -28,6 +28,7 @@
 #include "config/rate_text.h"
 #include "config/setting_values.h"
 #include "config/settings_changes.h"
+#include "shmem/caps.h"
 #include "shmem/xact_notify.h"
 
 /* Parameters that every UPDATE has before those of the columns */
@@ -53,7 +54,7 @@ check_number(const SettingColumn *column, double value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be at least %d", column->name, (int) least),
-				 column->type == SETTING_CONCURRENCY ?
+				 column->type == SETTING_CONCURRENCY || column->type == SETTING_CAP ?
 				 errhint("To take the limit away use reset => true.") : 0));
 	if (column->type == SETTING_SHARE && value > 1)
 		ereport(ERROR,
@@ -111,6 +112,7 @@ check_value(const SettingColumn *column, Datum value)
 			break;				/* any */
 		case SETTING_COUNT:
 		case SETTING_CONCURRENCY:
+		case SETTING_CAP:
 			check_number(column, DatumGetInt32(value));
 			break;
 		case SETTING_FACTOR:
@@ -161,6 +163,7 @@ column_type(SettingType type)
 		case SETTING_CONCURRENCY:
 		case SETTING_BURST:
 		case SETTING_RESERVED:
+		case SETTING_CAP:
 			return INT4OID;
 		case SETTING_FACTOR:
 		case SETTING_SHARE:
@@ -210,9 +213,14 @@ setting_argument(const SettingTable *table, int first, const char *name)
  * Writing
  * ------------------------------------------------------------------------ */
 
+/* Which of max_queued and group_max_queued are set */
+#define CAPS_SET(row) \
+	"(" row ".max_queued IS NOT NULL)::integer" \
+	" OPERATOR(pg_catalog.+) (2 OPERATOR(pg_catalog.*) (" row ".group_max_queued IS NOT NULL)::integer)"
+
 /*
  * Read what a statement has returned of a row: its limit, whether it has a rate and an
- * order, and whether jobs over the limit are cancelled
+ * order, whether jobs over the limit are cancelled, and which caps it has
  */
 static void
 read_limit(SettingRow *row)
@@ -225,6 +233,7 @@ read_limit(SettingRow *row)
 	row->rated = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
 	row->strict = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
 	row->cancels = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	row->caps = DatumGetInt32(SPI_getbinval(tuple, desc, 5, &isnull));
 }
 
 /*
@@ -258,15 +267,45 @@ read_row(const SettingTable *table, text *key, SettingRow *row)
 	bool		isnull;
 	char	   *sql;
 
-	sql = psprintf("SELECT t.id FROM defer.%s t"
+	sql = psprintf("SELECT t.id, " CAPS_SET("t") " FROM defer.%s t"
 				   " WHERE t.%s OPERATOR(pg_catalog.=) $1 FOR UPDATE",
 				   table->name, table->key);
 	if (own_sql_run(sql, 1, &type, &value, NULL, SPI_OK_SELECT) == 0)
 		return false;
 	row->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 										  &isnull));
+	row->caps = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
+											&isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return true;
+}
+
+/*
+ * Give the caps a number that no count has yet, if they were not the ones that were set
+ * before: jobs were not counted under these until now
+ */
+static void
+number_caps(const SettingTable *table, text *key, const SettingRow *row)
+{
+	Oid			types[] = {TEXTOID, INT8OID};
+	Datum		values[] = {PointerGetDatum(key), (Datum) 0};
+	char		nulls[] = {' ', row->caps == 0 ? 'n' : ' ', '\0'};
+	uint64		number;
+
+	do
+	{
+		if (!pg_strong_random(&number, sizeof(number)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate a random number")));
+		number >>= 1;
+	} while (number == 0);
+	values[1] = Int64GetDatum((int64) number);
+	(void) own_sql_run(psprintf("UPDATE defer.%s t SET cap = $2"
+								" WHERE t.%s OPERATOR(pg_catalog.=) $1", table->name, table->key),
+					   lengthof(types), types, values, nulls, SPI_OK_UPDATE);
+	if (row->caps != 0)
+		caps_made((int64) number);
 }
 
 /* Raise an error if the row has settings that make no sense together */
@@ -294,10 +333,12 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 	Datum		values[NFIXED + MAX_COLUMNS];
 	char		nulls[NFIXED + MAX_COLUMNS];
 	StringInfoData sql;
+	int32		caps;
 
 	Assert(table->ncolumns <= MAX_COLUMNS);
 	if (!read_row(table, key, row))
 		return false;
+	caps = row->caps;
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = PointerGetDatum(key);
@@ -322,7 +363,7 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 	appendStringInfo(&sql, " WHERE t.%s OPERATOR(pg_catalog.=) $1"
 					 " RETURNING CASE WHEN t.paused THEN 0 ELSE COALESCE(t.concurrency, -1) END,"
 					 " t.rate IS NOT NULL OR t.group_rate IS NOT NULL,"
-					 " t.group_order IS NOT DISTINCT FROM 'strict', %s", table->key,
+					 " t.group_order IS NOT DISTINCT FROM 'strict', %s, " CAPS_SET("t"), table->key,
 					 table->limit_kind == 'f' ? "t.at_limit IS NOT DISTINCT FROM 'cancel'" :
 					 "false");
 	if (own_sql_run(sql.data, NFIXED + table->ncolumns, types, values, nulls,
@@ -333,6 +374,8 @@ setting_values_write(const SettingTable *table, text *key, FunctionCallInfo fcin
 	check_order(table, fcinfo, first, row);
 	if (!row->strict)
 		group_holds_delete(table->limit_kind, row->id);
+	if (row->caps != caps)
+		number_caps(table, key, row);
 
 	settings_invalidate();
 	xact_notify_limit(table->limit_kind, row->id, row->limit, row->rated);

@@ -27,7 +27,8 @@ typedef enum SettingType
 	SETTING_BURST,				/* integer, 1 to RATE_BURST_MAX */
 	SETTING_RESERVED,			/* integer, 0 or more; of queues */
 	SETTING_ORDER,				/* text: strict or none */
-	SETTING_ON_FAILURE			/* text: skip or hold */
+	SETTING_ON_FAILURE,			/* text: skip or hold */
+	SETTING_CAP					/* integer, 1 or more: max_queued */
 } SettingType;
 
 /* A column, which is the SQL function's parameter of that name, too */
@@ -55,6 +56,8 @@ typedef struct SettingRow
 	bool		rated;			/* it has a rate */
 	bool		strict;			/* group_order */
 	bool		cancels;		/* at_limit */
+	int32		caps;			/* 1: max_queued, 2: group_max_queued; their
+								 * sum */
 } SettingRow;
 
 /*

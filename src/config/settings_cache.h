@@ -16,6 +16,14 @@ typedef enum GroupOrder
 	GROUP_ORDER_HOLD			/* strict; it holds back those after it */
 } GroupOrder;
 
+/* max_queued and group_max_queued, and the number under which jobs are counted */
+typedef struct SettingCap
+{
+	int64		number;			/* 0: neither is set */
+	int32		max;			/* -1: no limit */
+	int32		group_max;
+} SettingCap;
+
 /* A row of defer.function.  A column that is NULL there is false in has_... */
 typedef struct FunctionSettings
 {
@@ -29,6 +37,7 @@ typedef struct FunctionSettings
 	char	   *rate;			/* NULL: no limit */
 	char	   *group_rate;		/* of each group; NULL: no limit */
 	GroupOrder	group_order;
+	SettingCap	cap;
 	bool		cancel_at_limit;
 	bool		paused;
 	bool		has_priority;
@@ -54,6 +63,7 @@ typedef struct QueueSettings
 	char	   *rate;			/* NULL: no limit */
 	char	   *group_rate;		/* of each group; NULL: no limit */
 	GroupOrder	group_order;
+	SettingCap	cap;
 	int32		reserved;		/* workers that are kept for it; 0: none */
 	bool		paused;
 	bool		has_priority;
@@ -76,6 +86,7 @@ typedef struct JobLimits
 	LimitScopes with;			/* of one with: "group" is to be set */
 	int64		kinds;			/* of LIMITS_KEY_KINDS */
 	int32		order_scope;	/* of a job with a group: see struct Job */
+	bool		capped;			/* there is a max_queued */
 } JobLimits;
 
 extern void settings_limits(const char *signature, const char *queue, JobLimits *limits);
@@ -87,7 +98,10 @@ extern void settings_limits(const char *signature, const char *queue, JobLimits 
 extern int64 settings_scopes_of_job(const JobLimits *limits, const text *group,
 									int32 endpoint_id, LimitScopes *scopes);
 
-/* Set limits_key, scopes and order_scope of a job by its function, queue, group and endpoint */
+/*
+ * Set limits_key, scopes and order_scope of a job by its function, queue, group and endpoint,
+ * and whether there is a max_queued
+ */
 extern void settings_set_limits(Job *job);
 
 /*

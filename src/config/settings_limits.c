@@ -12,6 +12,7 @@
 #include "base/limits_key.h"
 #include "config/endpoint_settings.h"
 #include "config/group_hold.h"
+#include "config/job_caps.h"
 #include "config/settings_cache.h"
 
 /*
@@ -49,6 +50,7 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 	/* the queue's order has all jobs of the function that it has, and others */
 	limits->order_scope = settings->group_order != GROUP_ORDER_NONE ? settings->id :
 		function_order ? -function_id : 0;
+	limits->capped = setting_cap_holds(&function->cap) || setting_cap_holds(&settings->cap);
 	limits->kinds = task ? LIMITS_KEY_TASK :
 		(name_is_delivery(signature) ? LIMITS_KEY_DELIVERY : 0) |
 		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
@@ -106,6 +108,7 @@ settings_set_limits(Job *job)
 	int32		order_scope;
 	int32		endpoint_id = 0;
 
+	job->caps_generation = caps_generation();
 	settings_limits(text_to_cstring(job->function), text_to_cstring(job->queue), &limits);
 	if (LIMITS_KEY_IS_DELIVERY(limits.kinds))
 		endpoint_id = settings_limited_endpoint(job->args, job->owner);
@@ -114,6 +117,7 @@ settings_set_limits(Job *job)
 	if (job->order_scope != 0 && job->order_scope != order_scope)
 		group_order_left(job);
 	job->order_scope = order_scope;
+	job->capped = limits.capped;
 }
 
 void

@@ -343,7 +343,7 @@ after_prepare(After *after, Job *job, const KeyRule *rule)
 		if (job->id == 0)
 			job->id = job_new_id();
 		fan_out_enqueued(job);
-		job_end(job, STATE_CANCELLED, 0, NO_TIME, NULL, NULL, why);
+		job_end_without_row(job, STATE_CANCELLED, NULL, why);
 		insert_rows(after->rows, after->n, job->id, false);
 		return false;
 	}

@@ -14,6 +14,7 @@
  *	- events are recorded for the alerts that want them (table/alert_event.c);
  *	- runs of schedules with pause_after_failures are noted (table/schedule_result.c);
  *	- it is added to the statistics at commit (shmem/statistics.c);
+ *	- its place under max_queued is free at commit (config/job_caps.c);
  *	- runs of its schedule that were held back are looked at (schedule/runs.c);
  *	- the job that waits behind it, with its key, may begin (job/behind.c);
  *	- those after it in the order of its group may, or are held (config/group_hold.c);
@@ -31,6 +32,7 @@
 #include "base/job.h"
 #include "base/job_state.h"
 #include "config/group_hold.h"
+#include "config/job_caps.h"
 #include "job/behind.h"
 #include "job/dependents.h"
 #include "job/end.h"
@@ -74,6 +76,7 @@ job_end_uncounted(const Job *job, char state, int32 attempt, TimestampTz started
 {
 	if (job->schedule_id != 0)
 		xact_notify_release();
+	job_caps_ended(job);
 	return record_end(job, state, attempt, started_at, result, sqlstate, error);
 }
 
@@ -94,7 +97,7 @@ job_end_discarded(const Job *job)
 }
 
 void
-job_end_tick(const Job *job, char state, const char *sqlstate, const char *error)
+job_end_without_row(const Job *job, char state, const char *sqlstate, const char *error)
 {
 	TimestampTz finished_at = record_end(job, state, 0, NO_TIME, NULL, sqlstate, error);
 

@@ -32,10 +32,11 @@ extern TimestampTz job_end_uncounted(const Job *job, char state, int32 attempt,
 									 const char *error);
 
 /*
- * Record a time of a schedule at which no job is made: "job" has an id, and never
- * had a row.  No run is over by that.
+ * Record a job that ends before it has had a row, such as a time of a schedule at which
+ * none is made; it has an id.  No run is over by that.
  */
-extern void job_end_tick(const Job *job, char state, const char *sqlstate, const char *error);
+extern void job_end_without_row(const Job *job, char state, const char *sqlstate,
+								const char *error);
 
 /*
  * End free jobs of a ready queue that are due, and delete their rows.  Locked

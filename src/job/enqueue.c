@@ -33,6 +33,7 @@
 #include "job/enqueue_options.h"
 #include "job/held.h"
 #include "job/key.h"
+#include "config/job_caps.h"
 #include "config/job_target.h"
 #include "job/when_done.h"
 #include "shmem/dependents.h"
@@ -40,7 +41,6 @@
 #include "function/direct_call_check.h"
 #include "function/function.h"
 #include "table/fan_out_count.h"
-#include "table/job_insert.h"
 #include "job/current_job.h"
 #include "job/command.h"
 
@@ -105,9 +105,10 @@ finish_new(FunctionCallInfo fcinfo, int first, const Job *job)
 		when_done_of_new(job, text_to_cstring(PG_GETARG_TEXT_PP(first + OPTION_WHEN_DONE)));
 }
 
-int64
-enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature,
-			Oid function_owner, Jsonb *args)
+/* exceeds_caps: it is never refused */
+static int64
+enqueue_new(FunctionCallInfo fcinfo, int first, char kind, const char *signature,
+			Oid function_owner, Jsonb *args, bool exceeds_caps)
 {
 	Job			job;
 	KeyRule		rule = {0};
@@ -117,6 +118,7 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 	bool		comes_after;
 
 	begin_job(&job, kind, signature, function_owner, args);
+	job.exceeds_caps = exceeds_caps;
 	set_parent(&job);
 	enqueue_options_read(fcinfo, first, signature, &job, &rule);
 	comes_after = after_read(fcinfo, first, &after);
@@ -124,7 +126,8 @@ enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature
 		id = job.id;			/* it has ended already */
 	else
 	{
-		id = job.key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
+		id = job.key != NULL ? key_enqueue(&job, &rule, &outcome) :
+			job_caps_insert(&job);
 		if (comes_after)
 			after_write(&after, id, outcome == ENQUEUE_CREATED);
 		if (outcome == ENQUEUE_CREATED || outcome == ENQUEUE_QUEUED_BEHIND)
@@ -147,6 +150,19 @@ enqueue_check_options(const JobTarget *target, Jsonb *args, FunctionCallInfo opt
 }
 
 int64
+enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *signature,
+			Oid function_owner, Jsonb *args)
+{
+	return enqueue_new(fcinfo, first, kind, signature, function_owner, args, false);
+}
+
+int64
+enqueue_own_job(char kind, const char *signature, Oid function_owner, Jsonb *args)
+{
+	return enqueue_new(NULL, -1, kind, signature, function_owner, args, true);
+}
+
+int64
 enqueue_step(const JobTarget *target, Jsonb *args, Jsonb *sample, FunctionCallInfo options,
 			 int64 workflow_id, After *after, bool prepare)
 {
@@ -166,7 +182,7 @@ enqueue_step(const JobTarget *target, Jsonb *args, Jsonb *sample, FunctionCallIn
 		job_hold(&job);
 	if (prepare)
 		job.waits = WAITS_PREPARE;
-	(void) job_insert(&job);
+	(void) job_caps_insert(&job);
 	after_write(after, job.id, true);
 	if (prepare && over)
 		dependents_tell(job.id, true);
@@ -190,7 +206,7 @@ enqueue_workflow(int64 *id, const char *name, text *key)
 	job.key = key;
 	job.waits = WAITS_PREPARE;
 	job_hold(&job);
-	*id = key != NULL ? key_enqueue(&job, &rule, &outcome) : job_insert(&job);
+	*id = key != NULL ? key_enqueue(&job, &rule, &outcome) : job_caps_insert(&job);
 	last_outcome = outcome;
 	if (outcome != ENQUEUE_CREATED)
 		return false;

@@ -21,6 +21,9 @@ struct JobTarget;
 extern int64 enqueue_job(FunctionCallInfo fcinfo, int first, char kind, const char *function,
 						 Oid function_owner, Jsonb *args);
 
+/* The same of a procedure of defer, without options; max_queued does not keep it out */
+extern int64 enqueue_own_job(char kind, const char *function, Oid function_owner, Jsonb *args);
+
 /*
  * The same of a function, procedure or task, by name; errors as of defer.enqueue().
  * Tell what that has come to, as text.

@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "config/job_caps.h"
 #include "job/batch.h"
 #include "job/behind.h"
 #include "job/held.h"
@@ -161,6 +162,7 @@ replace(Job *job, const Job *old, const KeyRule *rule)
 		job_hold(job);
 	}
 	job_update(job);
+	job_caps_moved(old, job);
 	xact_notify_job(job);
 	return job->id;
 }
@@ -187,8 +189,10 @@ int64
 key_enqueue(Job *job, const KeyRule *rule, EnqueueOutcome *outcome)
 {
 	const TimestampTz now = job->enqueued_at;
+	JobCaps		caps;
 	const bool	changes = rule->on_key == ON_KEY_REPLACE || rule->on_key == ON_KEY_DEBOUNCE;
 
+	job_caps_find(&caps, job);
 	lease_write_ends();			/* one of them may be of the job that has the
 								 * key */
 	for (;;)
@@ -210,6 +214,7 @@ key_enqueue(Job *job, const KeyRule *rule, EnqueueOutcome *outcome)
 		{
 			if (!settle_new(job, rule, now, &held_by))
 				return keep(job, rule, held_by, true, outcome);
+			job_caps_count(&caps, job);
 			*outcome = ENQUEUE_CREATED;
 			return job->id;
 		}
@@ -230,6 +235,7 @@ key_enqueue(Job *job, const KeyRule *rule, EnqueueOutcome *outcome)
 				if (held || key_hold_find(job, now, &held_by))
 					return keep(job, rule, holder.id, true, outcome);
 				behind_insert(job, &old);
+				job_caps_count(&caps, job);
 				if (rule->key_for > 0)
 					key_hold_set(job, now + rule->key_for);
 				*outcome = ENQUEUE_QUEUED_BEHIND;

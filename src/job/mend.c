@@ -46,6 +46,7 @@
 #include "table/failure_table.h"
 #include "table/fan_out_count.h"
 #include "table/history_table.h"
+#include "config/job_caps.h"
 #include "table/job_insert.h"
 #include "table/job_row.h"
 #include "table/rerun_line.h"
@@ -229,7 +230,8 @@ insert_copy(const Job *old)
 	job.group_key = old->group_key;
 	job.options = old->options;
 	settings_set_limits(&job);
-	(void) job_insert(&job);
+	job.exceeds_caps = true;
+	(void) job_caps_insert(&job);
 	after_copy(old->id, job.id, job.owner);
 	return job.id;
 }
@@ -295,17 +297,23 @@ static bool
 insert_again(Job *job, int64 *other)
 {
 	KeyHolder	holder;
+	JobCaps		caps;
 
+	job->exceeds_caps = true;
 	*other = find_same_run(job);
 	if (*other != 0)
 		return false;
 	if (job->key == NULL)
 	{
-		(void) job_insert(job);
+		(void) job_caps_insert(job);
 		return true;
 	}
+	job_caps_find(&caps, job);
 	if (job_insert_key(job, &holder))
+	{
+		job_caps_count(&caps, job);
 		return true;
+	}
 	*other = holder.id;
 	return false;
 }

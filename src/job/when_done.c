@@ -38,6 +38,7 @@
 #include "table/dependency_table.h"
 #include "table/fan_out_count.h"
 #include "table/fan_out_table.h"
+#include "config/job_caps.h"
 #include "table/job_insert.h"
 #include "table/job_row.h"
 
@@ -174,7 +175,7 @@ enqueue(Callback *callback, const Job *of)
 	set_after(callback, &after);
 	if (after_prepare(&after, &callback->job, &rule))
 	{
-		(void) job_insert(&callback->job);
+		(void) job_caps_insert(&callback->job);
 		after_write(&after, callback->job.id, true);
 	}
 	return callback->job.id;

@@ -33,6 +33,7 @@
 #include "base/catalog.h"
 #include "base/citus.h"
 #include "base/own_sql.h"
+#include "shmem/caps.h"
 #include "shmem/preload.h"
 #include "shmem/xact_notify.h"
 #include "table/event_table.h"
@@ -114,6 +115,7 @@ adopt_data(void)
 	end_unfinalized();
 	own_sql_execute("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
 	own_sql_execute("DELETE FROM defer.claim", SPI_OK_DELETE);
+	caps_forget_all();			/* a restore has written rows itself */
 	own_sql_execute("UPDATE defer.schedule SET next_tick = NULL, next_run_at = NULL", SPI_OK_UPDATE);
 	event_rekey();
 	own_sql_execute("DELETE FROM defer.installation", SPI_OK_DELETE);

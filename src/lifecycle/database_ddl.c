@@ -41,6 +41,7 @@
 #include "base/compat.h"
 #include "base/timer.h"
 #include "base/wait_events.h"
+#include "shmem/caps.h"
 #include "shmem/databases.h"
 #include "shmem/dependents_counts.h"
 #include "shmem/scheduler_wake.h"
@@ -402,6 +403,8 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
 		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+	bool		rollback_prepared = IsA(stmt, TransactionStmt) &&
+		((TransactionStmt *) stmt)->kind == TRANS_STMT_ROLLBACK_PREPARED;
 	bool		creates = IsA(stmt, CreateExtensionStmt);	/* CASCADE: perhaps
 															 * ours, too */
 	bool		alters = IsA(stmt, AlterDatabaseStmt);
@@ -433,6 +436,10 @@ ddl_process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	PG_END_TRY();
 	if (commit_prepared)
 		note_commit_prepared();
+	if (commit_prepared || rollback_prepared)
+		caps_doubt_all();
+	if (commit_prepared)
+		caps_changed();
 	if (creates && catalog_installed())
 		xact_notify_installed();
 	if (alters)

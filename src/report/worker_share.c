@@ -2,11 +2,14 @@
  * worker_share.c
  *		How workers are shared: what a group has had of their time and when a rate lets the
  *		next attempt begin, for the view defer.groups; how many are kept for a queue, for
- *		defer.health.  How many deliveries an endpoint has, for defer.endpoints.
+ *		defer.health.  How many deliveries an endpoint has, for defer.endpoints; how many
+ *		jobs are counted under max_queued, for defer.functions and defer.queues.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -15,6 +18,7 @@
 #include "base/limits_key.h"
 #include "base/roles.h"
 #include "config/endpoint_settings.h"
+#include "config/job_caps.h"
 #include "config/queue_access.h"
 #include "config/settings_cache.h"
 #include "delivery/endpoint.h"
@@ -23,6 +27,7 @@
 #include "shmem/reserved.h"
 #include "shmem/shmem.h"
 
+PG_FUNCTION_INFO_V1(defer_cap_state);
 PG_FUNCTION_INFO_V1(defer_group_share);
 PG_FUNCTION_INFO_V1(defer_next_token);
 PG_FUNCTION_INFO_V1(defer_reserved_workers);
@@ -147,4 +152,27 @@ defer_reserved_workers(PG_FUNCTION_ARGS)
 	const int32 queue_id = queue_settings(text_to_cstring(PG_GETARG_TEXT_PP(0)))->id;
 
 	PG_RETURN_INT32(reserved_granted(MyDatabaseId, queue_id));
+}
+
+/* defer.cap_state(kind, name) */
+Datum
+defer_cap_state(PG_FUNCTION_ARGS)
+{
+	char		kind = limit_kind(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	const char *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	TupleDesc	desc;
+	Datum		values[3] = {0};
+	bool		nulls[3];
+	CapState	state = {0};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if ((kind == 'f' || kind == 'q') && visible_id(kind, name) != 0)
+		job_caps_state(kind == 'f' ? &function_settings(name)->cap : &queue_settings(name)->cap,
+					   &state);
+	memset(nulls, !state.counted, sizeof(nulls));
+	values[0] = Int32GetDatum(state.count);
+	values[1] = Int64GetDatum(state.refused);
+	values[2] = Int32GetDatum(state.together);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -30,8 +30,9 @@
 /* With a rate, runs are enqueued so long before they are due (microseconds) */
 #define RATE_AHEAD		USECS_PER_SEC
 
-/* One is locked: look again */
+/* One is locked, or max_queued is reached: look again */
 #define LOCKED_DELAY	USECS_PER_SEC
+#define FULL_DELAY		(5 * USECS_PER_SEC)
 
 bool		backfill_expected = true;
 
@@ -242,24 +243,23 @@ rate_allows(BackfillRow *backfill, TimestampTz now, int room, TimestampTz *next)
 	return Min(room, rate_room(rate, backfill->used, now, now + RATE_AHEAD));
 }
 
-/* Enqueue the first n runs of a part */
-static void
+/* Enqueue the first n runs of a part, or fewer if max_queued is reached; returns how many */
+static int
 enqueue_runs(int64 id, BackfillRow *backfill, const Part *part, int n, TimestampTz now)
 {
 	const Rate *rate = &backfill->rate;
 
 	for (int i = 0; i < n; i++)
 	{
-		TimestampTz run_at = now;
+		TimestampTz run_at = rate->interval != 0 ? rate_next(rate, backfill->used, now) : now;
 
 		CHECK_FOR_INTERRUPTS();
+		if (!schedule_start_past(&backfill->schedule, part->times[i], run_at, backfill_option(id)))
+			return i;
 		if (rate->interval != 0)
-		{
-			run_at = rate_next(rate, backfill->used, now);
 			backfill->used = rate_take(rate, backfill->used, run_at);
-		}
-		schedule_start_past(&backfill->schedule, part->times[i], run_at, backfill_option(id));
 	}
+	return n;
 }
 
 /* Enqueue up to "most" runs of a backfill, in one transaction */
@@ -282,12 +282,12 @@ take_turn(Turn *turn, int most)
 			int			n = Min(rate_allows(&backfill, now, room, &turn->next), part.n);
 
 			if (n > 0)
-			{
-				enqueue_runs(turn->id, &backfill, &part, n, now);
-				write_progress(turn->id, &part, n, backfill.used);
-				turn->enqueued = n;
-				turn->more = true;
-			}
+				turn->enqueued = enqueue_runs(turn->id, &backfill, &part, n, now);
+			if (turn->enqueued > 0)
+				write_progress(turn->id, &part, turn->enqueued, backfill.used);
+			turn->more = n > 0 && turn->enqueued == n;
+			if (turn->enqueued < n)
+				turn->next = Min(turn->next, now + FULL_DELAY);
 		}
 	}
 

@@ -10,8 +10,9 @@
 #include "utils/timestamp.h"
 
 #include "base/job_state.h"
-#include "shmem/xact_notify.h"
+#include "config/job_caps.h"
 #include "table/job_insert.h"
+#include "shmem/xact_notify.h"
 #include "table/alert_event.h"
 #include "schedule/schedule.h"
 #include "job/end.h"
@@ -44,7 +45,7 @@ record_tick(const Schedule *s, TimestampTz tick, char state, const char *sqlstat
 	if (schedule_make_job(s, tick, &job, &ignored_state, &ignored_error))
 		job.id = job_new_id();
 	job.scheduled_for = tick;
-	job_end_tick(&job, state, sqlstate, message);
+	job_end_without_row(&job, state, sqlstate, message);
 }
 
 /* The job of a tick, by the rule for runs that overlap */
@@ -55,6 +56,7 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	const char *sqlstate;
 	char	   *error;
 	bool		hold = false;
+	const Schedule before = *s;
 
 	if (schedule_tick_has_job(s->id, tick))
 		return;
@@ -75,7 +77,7 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 	if (!schedule_make_job(s, now, &job, &sqlstate, &error))
 	{
 		job.scheduled_for = tick;
-		job_end_tick(&job, STATE_FAILED, sqlstate, error);
+		job_end_without_row(&job, STATE_FAILED, sqlstate, error);
 		schedule_when_done(s, &job);
 		return;
 	}
@@ -93,11 +95,17 @@ start_run(Schedule *s, TimestampTz tick, TimestampTz now)
 		job.run_at = DT_NOEND;
 		xact_notify_release();
 	}
-	(void) job_insert(&job);
-	schedule_when_done(s, &job);
+	if (job_caps_insert_if_room(&job))
+	{
+		schedule_when_done(s, &job);
+		return;
+	}
+	s->last_run_at = before.last_run_at;
+	s->runs = before.runs;
+	record_tick(s, tick, STATE_DISCARDED, NULL, "max_queued of its function or queue was reached");
 }
 
-void
+bool
 schedule_start_past(const Schedule *s, TimestampTz tick, TimestampTz run_at, Jsonb *options)
 {
 	Job			job;
@@ -105,18 +113,20 @@ schedule_start_past(const Schedule *s, TimestampTz tick, TimestampTz run_at, Jso
 	char	   *error;
 
 	if (schedule_tick_has_job(s->id, tick))
-		return;
+		return true;
 	if (!schedule_make_job(s, run_at, &job, &sqlstate, &error))
 	{
 		job.scheduled_for = tick;
-		job_end_tick(&job, STATE_FAILED, sqlstate, error);
+		job_end_without_row(&job, STATE_FAILED, sqlstate, error);
 		schedule_when_done(s, &job);
-		return;
+		return true;
 	}
 	job.scheduled_for = tick;
 	job.options = options;
-	(void) job_insert(&job);
+	if (!job_caps_insert_if_room(&job))
+		return false;
 	schedule_when_done(s, &job);
+	return true;
 }
 
 /* ------------------------------------------------------------------------

@@ -329,7 +329,11 @@ schedule_when_done(const Schedule *s, const Job *run)
 	after.has_priority = false;
 	after.pause_after_failures = 0;
 	if (schedule_make_job(&after, GetCurrentTimestamp(), &job, &sqlstate, &error))
+	{
+		/* the schedule goes on whatever waits under that function */
+		job.exceeds_caps = true;
 		when_done_of_job(run, &job);
+	}
 	else
-		job_end(&job, STATE_FAILED, 0, NO_TIME, NULL, sqlstate, error);
+		job_end_without_row(&job, STATE_FAILED, sqlstate, error);
 }

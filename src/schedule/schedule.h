@@ -104,8 +104,11 @@ extern void schedule_load_set(void);
 /* Bring one locked schedule up to date: fire its due ticks, and write it */
 extern void schedule_fire(Schedule *s, TimestampTz now);
 
-/* Enqueue the run for a time that is past, unless it has one, with these options */
-extern void schedule_start_past(const Schedule *s, TimestampTz tick, TimestampTz run_at,
+/*
+ * Enqueue the run for a time that is past, unless it has one, with these options; false:
+ * max_queued is reached
+ */
+extern bool schedule_start_past(const Schedule *s, TimestampTz tick, TimestampTz run_at,
 								Jsonb *options);
 
 /* Write its times and last_error, and note for alerts that it does not go on */

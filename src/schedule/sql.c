@@ -24,7 +24,7 @@
 #include "base/roles.h"
 #include "shmem/preload.h"
 #include "function/function.h"
-#include "table/job_insert.h"
+#include "config/job_caps.h"
 #include "job/current_job.h"
 #include "job/command.h"
 #include "workflow/workflow.h"
@@ -429,7 +429,7 @@ trigger_schedule(int64 id, const char *name)
 				 errhint("Put it right with defer.alter_cron().")));
 	if (current_job.job != NULL)
 		job.parent_id = current_job.job->id;
-	(void) job_insert(&job);
+	(void) job_caps_insert(&job);
 	schedule_when_done(&s, &job);
 	PG_RETURN_INT64(job.id);
 }

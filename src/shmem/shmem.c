@@ -9,6 +9,7 @@
 #include "storage/shmem.h"
 
 #include "shmem/alert_counter.h"
+#include "shmem/caps.h"
 #include "shmem/databases.h"
 #include "shmem/dependents.h"
 #include "shmem/leases.h"
@@ -34,6 +35,7 @@ defer_shmem_request(void)
 	size = add_size(size, MAXALIGN(waiters_shmem_size()));
 	size = add_size(size, work_waiters_shmem_size());
 	size = add_size(size, MAXALIGN(dependents_shmem_size()));
+	size = add_size(size, caps_shmem_size());
 	size = add_size(size, leases_shmem_size());
 	size = add_size(size, ready_queues_shmem_size());
 	size = add_size(size, reserved_shmem_size());
@@ -48,6 +50,7 @@ defer_shmem_request(void)
 	RequestNamedLWLockTranche("DeferWaiters", 1);
 	RequestNamedLWLockTranche("DeferWorkWaiters", 1);
 	RequestNamedLWLockTranche("DeferDependents", 1);
+	RequestNamedLWLockTranche("DeferCaps", 1);
 	RequestNamedLWLockTranche("DeferStatistics", 1);
 	RequestNamedLWLockTranche("DeferBatch", worker_slot_count() + max_worker_processes);
 }
@@ -69,6 +72,7 @@ defer_shmem_startup(void)
 		shared->waiters_lock = &GetNamedLWLockTranche("DeferWaiters")->lock;
 		shared->work_waiters_lock = &GetNamedLWLockTranche("DeferWorkWaiters")->lock;
 		shared->dependents_lock = &GetNamedLWLockTranche("DeferDependents")->lock;
+		shared->caps_lock = &GetNamedLWLockTranche("DeferCaps")->lock;
 		shared->statistics_lock = &GetNamedLWLockTranche("DeferStatistics")->lock;
 		shared->nworker_slots = worker_slot_count();
 		shared->ndatabase_slots = max_worker_processes;
@@ -81,6 +85,7 @@ defer_shmem_startup(void)
 	waiters_shmem_init();
 	work_waiters_shmem_init();
 	dependents_shmem_init();
+	caps_shmem_init();
 	leases_shmem_init();
 	ready_queues_shmem_init();
 	reserved_shmem_init();

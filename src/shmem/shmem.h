@@ -3,7 +3,7 @@
  *		What all processes of defer share.
  *
  * Each subject has a header and a file of its own: databases, workers, senders,
- * leases, waiters, work_waiters, dependents, ready_queue, limits, reserved,
+ * leases, waiters, work_waiters, dependents, caps, ready_queue, limits, reserved,
  * scheduled_set, statistics, alert_counter.  All of it can be rebuilt from the
  * tables (but statistics and alert counters, which begin anew): a scheduler does so
  * when it starts.  No pointer into a process' own memory is ever kept.
@@ -17,6 +17,7 @@
  *	waiters_lock	who waits for jobs
  *	work_waiters_lock	outside workers that wait for work
  *	dependents_lock	jobs that come after others
+ *	caps_lock		counts under max_queued
  *	statistics_lock	which counters there are
  *
  * None is held while anything else is waited for.
@@ -39,6 +40,7 @@ typedef struct SharedState
 	LWLock	   *waiters_lock;
 	LWLock	   *work_waiters_lock;
 	LWLock	   *dependents_lock;
+	LWLock	   *caps_lock;
 	LWLock	   *statistics_lock;
 	int			nworker_slots;
 	int			ndatabase_slots;	/* and sender slots */

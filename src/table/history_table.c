@@ -282,12 +282,10 @@ lock_partitions(void)
 	}
 }
 
-/* Look in all partitions, as of now; row may be NULL */
+/* Look in these partitions; row may be NULL */
 static bool
-search_history(int64 id, HistoryRow *row)
+search_partitions(List *partitions, int64 id, Snapshot snapshot, HistoryRow *row)
 {
-	List	   *partitions = lock_partitions();
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	bool		found = false;
 
 	/* the newest partitions come last by OID, and are the likely ones */
@@ -311,9 +309,26 @@ search_history(int64 id, HistoryRow *row)
 		}
 		table_close(rel, NoLock);
 	}
-	UnregisterSnapshot(snapshot);
 	list_free(partitions);
 	return found;
+}
+
+/* Look in all partitions, as of now; row may be NULL */
+static bool
+search_history(int64 id, HistoryRow *row)
+{
+	List	   *partitions = lock_partitions();
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = search_partitions(partitions, id, snapshot, row);
+
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+bool
+history_exists_in(int64 id, Snapshot snapshot)
+{
+	return search_partitions(lock_partitions(), id, snapshot, NULL);
 }
 
 bool

@@ -7,6 +7,7 @@
 
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
+#include "utils/snapshot.h"
 
 #include "base/job.h"
 
@@ -38,6 +39,7 @@ extern TimestampTz history_insert(const Job *job, char state, int32 attempt,
 extern Oid	history_id_index(Relation partition);
 
 extern bool history_exists(int64 id);	/* as of now */
+extern bool history_exists_in(int64 id, Snapshot snapshot);
 
 /* Check whether a job has ended whose row is still there: one with a claim may have */
 extern bool history_has_ended(const Job *job);

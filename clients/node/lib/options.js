@@ -23,6 +23,8 @@ const SETTINGS = {
 	rateBurst: ['rate_burst', 'integer'],
 	groupRate: ['group_rate', 'text'],
 	groupRateBurst: ['group_rate_burst', 'integer'],
+	maxQueued: ['max_queued', 'integer'],
+	groupMaxQueued: ['group_max_queued', 'integer'],
 };
 
 // Of defer.cron() alone: parameters of defer.cron()

@@ -9,7 +9,7 @@ SETTINGS = {
     'queue': 'text', 'priority': 'int4', 'max_attempts': 'int4', 'initial_interval': 'interval', 'multiplier': 'float8',
     'max_interval': 'interval', 'randomization': 'float8', 'concurrency': 'int4', 'at_limit': 'text', 'max_duration': 'interval',
     'discard_after': 'interval', 'group_by': 'text', 'group_concurrency': 'int4', 'rate': 'text', 'rate_burst': 'int4',
-    'group_rate': 'text', 'group_rate_burst': 'int4',
+    'group_rate': 'text', 'group_rate_burst': 'int4', 'max_queued': 'int4', 'group_max_queued': 'int4',
 }
 CRON = {
     'timezone': 'text', 'overlap': 'text', 'catch_up': 'text', 'catch_up_window': 'interval', 'jitter': 'interval',

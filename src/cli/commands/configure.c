@@ -36,6 +36,8 @@ static const NamedOption settings[] = {
 	{IN_BOTH, "group-rate-burst", 0, OPTION_NUMBER, "group_rate_burst", "int4"},
 	{IN_BOTH, "group-order", 0, OPTION_TEXT, "group_order", "text"},
 	{IN_BOTH, "on-group-failure", 0, OPTION_TEXT, "on_group_failure", "text"},
+	{IN_BOTH, "max-queued", 0, OPTION_NUMBER, "max_queued", "int4"},
+	{IN_BOTH, "group-max-queued", 0, OPTION_NUMBER, "group_max_queued", "int4"},
 	{IN_QUEUE, "reserved", 0, OPTION_NUMBER, "reserved", "int4"},
 	{IN_FUNCTION | IN_ALTER, "reset", 0, OPTION_FLAG, "reset", "bool"},
 	/* "concurrency" of a group may be 'none' */
@@ -57,7 +59,9 @@ static const NamedOption settings[] = {
 	"      --group-concurrency=N, --group-rate=RATE, --group-rate-burst=N\n" \
 	"                         the same for each group\n" \
 	"      --group-order=ORDER  strict: one job of a group at a time, in the order of ids; none\n" \
-	"      --on-group-failure=RULE  of a strict order: skip, hold\n"
+	"      --on-group-failure=RULE  of a strict order: skip, hold\n" \
+	"      --max-queued=N, --group-max-queued=N\n" \
+	"                         unfinished jobs, of all and of each group: one more is an error\n"
 
 #define RESET_HELP \
 	"      --reset            settings that are not given become the defaults again\n"

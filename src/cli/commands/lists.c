@@ -43,7 +43,8 @@ typedef struct List
 	of ".multiplier, " of ".max_interval::pg_catalog.text, " of ".randomization, " \
 	of ".max_duration::pg_catalog.text, " of ".discard_after::pg_catalog.text, " of ".group_by, " \
 	of ".group_concurrency, " of ".rate, " of ".rate_burst, " of ".group_rate, " of ".group_rate_burst, " \
-	of ".group_order, " of ".on_group_failure"
+	of ".group_order, " of ".on_group_failure, " of ".max_queued, " of ".group_max_queued, " \
+	of ".unfinished, " of ".refused"
 
 /* A function is named by its signature, or by its name with or without the schema */
 #define FUNCTIONS_SQL \
@@ -58,7 +59,7 @@ typedef struct List
 	" FROM defer.queues q WHERE $1::pg_catalog.text IS NULL OR q.queue = $1 ORDER BY q.queue"
 
 #define GROUPS_SQL \
-	"SELECT g.group_key, g.kind, g.name, " COUNTS("g") ", g.concurrency, g.rate, g.next_token, g.weight, g.share," \
+	"SELECT g.group_key, g.kind, g.name, " COUNTS("g") ", g.concurrency, g.rate, g.max_queued, g.next_token, g.weight, g.share," \
 	" g.reason, g.group_order, g.held_since, g.held_by," \
 	" CASE WHEN g.held_since IS NOT NULL THEN 'held' WHEN g.paused THEN 'paused' END AS state" \
 	" FROM defer.groups g WHERE $1::pg_catalog.text IS NULL OR g.group_key = $1" \

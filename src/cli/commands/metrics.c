@@ -31,6 +31,12 @@ static const char *const oldest_sql =
 "::pg_catalog.float8 AS seconds, q.paused::pg_catalog.int4 AS paused, q.concurrency"
 " FROM defer.live_queues q ORDER BY 1";
 
+/* A row for each function and queue that has max_queued or group_max_queued */
+static const char *const caps_sql =
+"SELECT s.kind, s.name, s.max_queued, c.unfinished, c.refused FROM defer.settings s,"
+" LATERAL defer.cap_state(s.kind, s.name) c"
+" WHERE s.max_queued IS NOT NULL OR s.group_max_queued IS NOT NULL ORDER BY 1, 2";
+
 /*
  * The $1 groups that have most unfinished jobs.  There can be as many groups as
  * tenants, and each makes series of its own, so only some are told.
@@ -157,6 +163,26 @@ add_live_jobs(Metrics *metrics)
 	}
 	PQclear(jobs);
 	PQclear(queues);
+}
+
+/* Append what max_queued of functions and queues allows, has and refuses */
+static void
+add_caps(Metrics *metrics)
+{
+	static const Label labels[] = {{"kind", "kind"}, {"name", "name"}, {NULL}};
+	PGresult   *res = metrics_ask(metrics, caps_sql, 0, NULL);
+
+	if (res == NULL)
+		return;
+	add_gauges(metrics, res, labels, "defer_max_queued", "max_queued",
+			   "Unfinished jobs that the function or queue may have.");
+	add_gauges(metrics, res, labels, "defer_counted_jobs", "unfinished",
+			   "Unfinished jobs that are counted for max_queued and group_max_queued.");
+	metrics_family(metrics, "defer_refused_enqueues_total", "counter",
+				   "Enqueues that were refused by max_queued or group_max_queued.");
+	for (int row = 0; row < PQntuples(res); row++)
+		metrics_sample(metrics, "defer_refused_enqueues_total", res, row, labels, NULL, NULL, "refused");
+	PQclear(res);
 }
 
 /* Append how many groups there are, and the "n" of them that have most unfinished jobs */
@@ -355,6 +381,7 @@ metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error)
 		return false;
 	add_server(&metrics);
 	add_live_jobs(&metrics);
+	add_caps(&metrics);
 	add_groups(&metrics, groups);
 	add_ended_jobs(&metrics);
 	add_schedules(&metrics);

@@ -82,7 +82,7 @@ _defer()
 		--since --until --before)
 	local -r settings=(--priority --max-attempts --initial-interval --multiplier --max-interval --randomization
 		--concurrency --max-duration --discard-after --group-by --group-concurrency --rate --rate-burst
-		--group-rate --group-rate-burst --group-order --on-group-failure)
+		--group-rate --group-rate-burst --group-order --on-group-failure --max-queued --group-max-queued)
 	local -r schedule=(--timezone --overlap --catch-up --catch-up-window --jitter --active --queue --priority
 		--allow-direct --group --starts-at --ends-at --max-runs --pause-after-failures --when-done)
 	local -r bulk=("${which[@]}" --everything --dry-run --yes)

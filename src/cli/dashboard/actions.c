@@ -60,12 +60,14 @@ typedef struct Action
 	" multiplier => $8::text::float8, max_interval => $9::text::interval, randomization => $10::text::float8," \
 	" max_duration => $11::text::interval, discard_after => $12::text::interval, group_by => $13," \
 	" group_concurrency => $14::text::integer, group_rate => $15, group_rate_burst => $16::text::integer," \
-	" group_order => $17, on_group_failure => $18," \
+	" group_order => $17, on_group_failure => $18, max_queued => $19::text::integer," \
+	" group_max_queued => $20::text::integer," \
 	" reset => EXISTS (SELECT FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(s)) k" \
 	" JOIN ROWS FROM (pg_catalog.unnest(ARRAY['priority', 'concurrency', 'rate', 'rate_burst', 'max_attempts'," \
 	" 'initial_interval', 'multiplier', 'max_interval', 'randomization', 'max_duration', 'discard_after', 'group_by'," \
-	" 'group_concurrency', 'group_rate', 'group_rate_burst', 'group_order', 'on_group_failure'" names "])," \
-	" pg_catalog.unnest(ARRAY[$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18" values "])) f (name, value)" \
+	" 'group_concurrency', 'group_rate', 'group_rate_burst', 'group_order', 'on_group_failure', 'max_queued'," \
+	" 'group_max_queued'" names "]), pg_catalog.unnest(ARRAY[$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13," \
+	" $14, $15, $16, $17, $18, $19, $20" values "])) f (name, value)" \
 	" ON f.name = k.key WHERE k.value IS NOT NULL AND f.value IS NULL)), $1" \
 	" FROM (VALUES ($1)) n (name) LEFT JOIN defer.settings s ON s.kind = '" kind "' AND s.name = n.name"
 
@@ -132,10 +134,10 @@ static const Action actions[] = {
 	"The schedule \"%n\" is made.",
 	"No schedule was made: give either a function or a statement, and a name that no schedule of yours has.", "/schedule?id=", .refill = true},
 	{"/do/configure", {"name", SETTINGS_FIELDS, "queue", "at_limit"},
-	SETTINGS("configure", "function", "queue => $19, at_limit => $20,", ", 'queue', 'at_limit'", ", $19, $20"),
+	SETTINGS("configure", "function", "queue => $21, at_limit => $22,", ", 'queue', 'at_limit'", ", $21, $22"),
 	"The settings of \"%n\" are changed.", .refill = true},
 	{"/do/alter-queue", {"name", SETTINGS_FIELDS, "reserved"},
-	SETTINGS("alter_queue", "queue", "reserved => NULLIF($19::text::integer, s.reserved),", ", 'reserved'", ", $19"),
+	SETTINGS("alter_queue", "queue", "reserved => NULLIF($21::text::integer, s.reserved),", ", 'reserved'", ", $21"),
 	"The settings of \"%n\" are changed.", .refill = true},
 	{"/do/new-queue", {"name"}, JOB("create_queue($1)"), "The queue \"%n\" is made."},
 	{"/do/drop-queue", {"name"}, JOB("drop_queue($1)"), "The queue \"%n\" is deleted.", "There is no queue \"%n\"."},

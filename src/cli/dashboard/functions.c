@@ -34,9 +34,9 @@
 	" pg_catalog.sum(s.weight) FILTER (WHERE s.state = 'retrying') AS retrying, pg_catalog.sum(s.weight) FILTER (WHERE s.state = 'scheduled') AS scheduled," \
 	" pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - pg_catalog.min(s.run_at) FILTER (WHERE s.ready)) AS oldest" \
 	" FROM defer.live_sample() s" name " GROUP BY 1),\n" \
-	" f AS (SELECT s.* FROM (SELECT name AS function, paused, concurrency, rate, max_attempts, queue, priority FROM defer.settings WHERE kind = 'function') s" name ")\n" \
+	" f AS (SELECT s.* FROM (SELECT name AS function, paused, concurrency, rate, max_queued, max_attempts, queue, priority FROM defer.settings WHERE kind = 'function') s" name ")\n" \
 	" SELECT * FROM (SELECT function, l.running, l.queued, l.retrying, l.scheduled, l.oldest, e.succeeded, e.failed, e.avg, e.p95, e.last, a.activity," \
-	" COALESCE(f.paused, false) AS paused, f.concurrency, f.rate, (SELECT pg_catalog.max(weight) > 1 FROM h) AS estimated" \
+	" COALESCE(f.paused, false) AS paused, f.concurrency, f.rate, f.max_queued, (SELECT pg_catalog.max(weight) > 1 FROM h) AS estimated" \
 	" FROM l FULL JOIN e USING (function) FULL JOIN a USING (function) FULL JOIN f USING (function)" \
 	" ORDER BY COALESCE(l.running, 0) + COALESCE(e.succeeded, 0) + COALESCE(e.failed, 0) DESC, function LIMIT 300) x" \
 	" ORDER BY function"
@@ -88,6 +88,8 @@ function_row(Page *page, const PGresult *res, int i)
 		html_add(out, " <span class=\"tag\" title=\"concurrency: at most so many at the same time\">max %s</span>", result_text(res, i, "concurrency"));
 	if (result_value(res, i, "rate") != NULL)
 		html_add(out, " <span class=\"tag\" title=\"rate: attempts begin no more often\">%s</span>", result_text(res, i, "rate"));
+	if (result_value(res, i, "max_queued") != NULL)
+		html_add(out, " <span class=\"tag\" title=\"max_queued: unfinished jobs, at most\">%s unfinished</span>", result_text(res, i, "max_queued"));
 	buffer_add(out, "</td><td>");
 	activity(res, i, good, bad);
 	chart_spark(out, good, bad, SPARK_BARS, "What ended in each of the last 24 hours");

@@ -28,6 +28,7 @@ static const FormField limit_fields[] = {
 	{"rate_burst", "of which at once", FORM_NUMBER, "1"},
 	{"max_duration", "Duration, at most", FORM_TEXT, "no limit"},
 	{"discard_after", "Discard after", FORM_TEXT, "never"},
+	{"max_queued", "Unfinished jobs", FORM_NUMBER, "no limit"},
 	{NULL}
 };
 static const FormField retry_fields[] = {
@@ -45,6 +46,14 @@ static const FormField group_fields[] = {
 	{"group_rate_burst", "of which at once", FORM_NUMBER, "1"},
 	{"group_order", "Order in a group", FORM_CHOICE, ",none,strict"},
 	{"on_group_failure", "After a failed job", FORM_CHOICE, ",skip,hold"},
+	{"group_max_queued", "Unfinished jobs of a group", FORM_NUMBER, "no limit"},
+	{NULL}
+};
+
+/* No settings, but what has become of them */
+static const FormField cap_values[] = {
+	{"unfinished", "Counted as unfinished", FORM_NUMBER, ""},
+	{"refused", "Refused", FORM_NUMBER, ""},
 	{NULL}
 };
 
@@ -94,7 +103,9 @@ void
 settings_card(Page *page, const char *kind, const char *name)
 {
 	static const char *const sql =
-		"SELECT s.*, NULLIF(pg_catalog.array_to_string(s.granted, ', '), '') AS open_to FROM defer.settings s WHERE s.kind = $1 AND s.name = $2";
+		"SELECT s.*, NULLIF(pg_catalog.array_to_string(s.granted, ', '), '') AS open_to, c.unfinished, c.refused"
+		" FROM defer.settings s LEFT JOIN LATERAL defer.cap_state(s.kind, s.name) c"
+		" ON s.max_queued IS NOT NULL OR s.group_max_queued IS NOT NULL WHERE s.kind = $1 AND s.name = $2";
 	const char *values[] = {kind, name};
 	bool		function = strcmp(kind, "function") == 0;
 	Buffer	   *out = page->out;
@@ -118,6 +129,7 @@ settings_card(Page *page, const char *kind, const char *name)
 		show_values(page, limit_fields, res, &shown);
 		show_values(page, retry_fields, res, &shown);
 		show_values(page, group_fields, res, &shown);
+		show_values(page, cap_values, res, &shown);
 		buffer_add(out, "</dl>\n");
 	}
 	if (shown == 0)

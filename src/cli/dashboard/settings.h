@@ -11,7 +11,8 @@
 #define SETTINGS_FIELDS \
 	"priority", "concurrency", "rate", "rate_burst", "max_attempts", "initial_interval", \
 	"multiplier", "max_interval", "randomization", "max_duration", "discard_after", "group_by", \
-	"group_concurrency", "group_rate", "group_rate_burst", "group_order", "on_group_failure"
+	"group_concurrency", "group_rate", "group_rate_burst", "group_order", "on_group_failure", \
+	"max_queued", "group_max_queued"
 
 extern void settings_card(Page *page, const char *kind, const char *name);
 
