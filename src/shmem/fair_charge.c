@@ -173,6 +173,18 @@ fair_choose(ReadyQueue *slot, ReadyQueueChoice *chosen)
 	fair_free_idle(account->queue);
 }
 
+void
+fair_choose_more(ReadyQueue *slot, ReadyQueueChoice *chosen, int jobs)
+{
+	FairAccount *account = slot->account;
+	VirtualAccount moved = account->virtual;
+	const double amount = jobs * account->mean / weight_of(slot->groups[0], slot->groups[1]);
+
+	virtual_begin(&moved, amount, &account->queue->virtual_time);
+	ready_move_account(account, &moved);
+	chosen->charge.amount += amount;
+}
+
 /* The account that a charge is held on; NULL: it is gone, with all of the role */
 static FairAccount *
 charged_account(const FairQueueTag *queue, int64 group)

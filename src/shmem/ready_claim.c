@@ -133,13 +133,6 @@ best_of_role(ReadyRole *role, const Wanted *wanted, ReadyQueue *best,
 	return best;
 }
 
-/* The tag of a queue's account, as it will be when it is chosen */
-static double
-fair_tag(const ReadyQueue *slot)
-{
-	return Max(slot->account->virtual.finish, slot->bundle->floor);
-}
-
 /*
  * The queue of the account that was served least in the fair queue of one that was found
  * to be the best by its age: another bundle, of a function with a limit, may have it.
@@ -164,77 +157,17 @@ fairest(ReadyQueue *best, const Wanted *wanted)
 			continue;
 		slot = ready_first(bundle, wanted->now, wanted->clock);
 		if (slot != NULL && slot->account != NULL && slot->account->queue == queue &&
-			fair_tag(slot) < fair_tag(best))
+			ready_fair_tag(slot) < ready_fair_tag(best))
 			best = slot;
 	}
 	return best;
 }
 
-/*
- * Take places under the limits of the queue's group, charge its account, and note that
- * it is in use.  "tokens": for jobs that may be claimed, if its limits have rates.
- */
-static void
-choose_queue(ReadyQueue *slot, int tokens, int max, TimestampTz now, ReadyQueueChoice *chosen)
-{
-	ready_queue_copy(slot, chosen);
-	chosen->next = READY_KEY_NONE;
-	chosen->taken = 0;
-	chosen->pause_after = true;
-	chosen->share = Min(fair_quantum(slot, max), tokens);
-	chosen->planned = tokens == PG_INT32_MAX ? 0 : chosen->share;
-	if (chosen->planned > 0)
-		rates_plan(slot, chosen->planned);
-	fair_choose(slot, chosen);
-	limits_take(slot->groups, 1);
-	slot->nclaims++;
-	dlist_move_tail(&slot->bundle->queues, &slot->node);
-	if (slot->retry_at != 0)
-		slot->retry_at = now + READY_RETRY_DELAY;	/* one process is enough
-													 * to try */
-}
-
-/*
- * Choose the first queue of a bundle, and if it is one of a group others after it,
- * until they hold about "max" jobs.  What is set aside is READY all the same.
- */
+/* Choose the first queue of a bundle, and others after it: see ready_choose.c */
 static ReadyClaim *
 choose(ReadyQueue *first, int max, const Wanted *wanted)
 {
-	ReadyBundle *bundle = first->bundle;
-	ReadyQueue *chosen[READY_CLAIM_MAX];
-	int64		jobs = 0;
-	bool		single = LIMITS_KEY_IS_OUTSIDE(bundle->tag.kinds) ||
-		(bundle->limits[0] != NULL && bundle->limits[0]->cancel);
-	int			n = 0;
-
-	limits_take(bundle->limits, 1);
-	for (ReadyQueue *slot = first; slot != NULL;
-		 slot = ready_first(bundle, wanted->now, wanted->clock))
-	{
-		ReadyQueueChoice *choice = &current.queues[n];
-
-		/* jobs of others do not wait in the batch for tokens of this one */
-		int			tokens = rates_room_of_queue(slot, n > 0);
-
-		if (tokens == 0 && n > 0)
-			break;
-		choose_queue(slot, Max(tokens, 1), max, wanted->now, choice);
-		chosen[n++] = slot;
-		jobs += Min(Max(slot->ready, 1), choice->share);
-		if (slot->account != NULL)
-			fair_ready(slot->account, true);
-		if (single || jobs >= max || n == READY_CLAIM_MAX)
-			break;
-		ready_displace(slot);	/* the next one is the first now */
-	}
-	for (int i = 0; i < n; i++)
-	{
-		ready_place(chosen[i], wanted->now);
-		if (chosen[i]->account != NULL)
-			fair_ready(chosen[i]->account, false);
-	}
-	current.nqueues = n;
+	ready_choose(first, max, wanted->now, wanted->clock, &current);
 	has_current = true;
 	return &current;
 }

@@ -2,7 +2,7 @@
  * ready_queue_slots.h
  *		The slots of ready queues and limits in shared memory, for the files of
  *		this folder that work on them: ready_database.c, ready_queue.c, ready_room.c,
- *		ready_place.c, ready_list.c, ready_claim.c, fair_queue.c, fair_charge.c,
+ *		ready_place.c, ready_list.c, ready_choose.c, ready_claim.c, fair_queue.c, fair_charge.c,
  *		limits.c, limits_capacity.c, limits_values.c, rates.c, rates_values.c.
  *
  * All of it is under ready_lock.  Slots are hash entries, which stay where they
@@ -380,6 +380,11 @@ extern void ready_set_count(ReadyQueue *slot, int64 ready);
 extern ReadyQueue *ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock);
 extern void ready_move_account(FairAccount *account, const VirtualAccount *moved);
 
+/* ready_choose.c: choose queues of a bundle for a claim.  The tag that a queue is chosen by */
+extern void ready_choose(ReadyQueue *first, int max, TimestampTz now, int64 clock,
+						 ReadyClaim *claim);
+extern double ready_fair_tag(const ReadyQueue *slot);
+
 /*
  * fair_queue.c: put a ready queue under the account of its group, if its role has jobs
  * of groups; false: there is no slot for one.  Take it out.  Free all of a role.
@@ -402,13 +407,14 @@ extern void fair_release(FairAccount *account); /* free what is not needed */
 /*
  * fair_charge.c.  A ready queue of the account comes to READY, or leaves.  Charge what
  * jobs use that run longer than expected; returns whether any does.  How many jobs of a
- * queue a claim may take.  Charge what is chosen; correct that after the claim.
+ * queue a claim may take.  Charge what is chosen, and more of it; correct that after the claim.
  */
 extern void fair_ready(FairAccount *account, bool ready);
 extern void fair_come(FairAccount *account);
 extern bool fair_charge_on(FairAccount *account, int64 clock);
 extern int	fair_quantum(const ReadyQueue *slot, int max);
 extern void fair_choose(ReadyQueue *slot, ReadyQueueChoice *chosen);
+extern void fair_choose_more(ReadyQueue *slot, ReadyQueueChoice *chosen, int jobs);
 extern void fair_chosen(ReadyQueueChoice *chosen, Oid database, bool committed);
 
 /*
@@ -478,7 +484,6 @@ extern bool limits_have_capacity_locked(LimitSlot *const *limits);
 extern LimitSlot *limits_first_full(LimitSlot *const *groups, LimitSlot *const *limits);
 extern void limits_take(LimitSlot *const *limits, int choosing);
 extern bool limits_give_back(Oid database, const LimitScopes *scopes, bool of_group, int choosing);
-
 extern void limits_chosen(Oid database, const LimitScopes *scopes, bool of_group);
 
 /* limits_capacity.c: see limits_may_cancel(), limits_cancel_at_limit() */
