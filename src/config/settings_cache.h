@@ -110,4 +110,10 @@ extern void settings_set_limits(Job *job);
  */
 extern void settings_set_scopes(Job *job);
 
+/*
+ * The same for the ready queue that a job stands for: none, if its limits have changed.  The
+ * claim moves it, and others of that key must not wait for limits that they are not under.
+ */
+extern void settings_set_queue_scopes(Job *job);
+
 #endif							/* DEFER_SETTINGS_CACHE_H */

@@ -134,6 +134,15 @@ settings_set_scopes(Job *job)
 	job->order_scope = order_scope;
 }
 
+void
+settings_set_queue_scopes(Job *job)
+{
+	settings_set_scopes(job);
+	if (LIMITS_KEY_IS_HASHED(job->limits_key) &&
+		limits_key_of(&job->scopes, job->limits_key & LIMITS_KEY_KINDS) != job->limits_key)
+		job->scopes = (LimitScopes) {0};
+}
+
 bool
 group_order_holds(const Job *job)
 {

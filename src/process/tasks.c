@@ -71,7 +71,7 @@ task_load(TimestampTz now)
 	workflow_prepare_init();
 	dependents_load();
 	reserved_load_all();
-	ready_search_all(now, settings_set_scopes);
+	ready_search_all(now, settings_set_queue_scopes);
 	own_transaction_end();
 	/* a restore may have brought jobs since: then they were not to be found */
 	scheduler_check_database();
@@ -81,7 +81,7 @@ task_load(TimestampTz now)
 static TimestampTz
 task_search(TimestampTz now)
 {
-	return ready_search(now, settings_set_scopes);
+	return ready_search(now, settings_set_queue_scopes);
 }
 
 static TimestampTz

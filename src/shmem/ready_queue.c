@@ -294,7 +294,7 @@ add_queue(ReadyDatabase *database, const ReadyQueueChoice *queue, TimestampTz no
 	queue_tag(&tag, database->database, queue);
 
 	/* limits that the caller has not looked up are for the search */
-	if (limit_scopes_known(&queue->scopes, queue->limits_key) &&
+	if ((queue->looked_up || limit_scopes_known(&queue->scopes, queue->limits_key)) &&
 		ready_room_for_queue(role, queue, !has_bundle(database->database, queue), now, evicted))
 		slot = hash_search(queue_table, &tag, HASH_ENTER_NULL, NULL);
 	if (slot != NULL && !join_bundle(slot, role, queue))

@@ -46,6 +46,8 @@ typedef struct ReadyQueueChoice
 	int64		limits_key;		/* see limits_key.h */
 	LimitScopes scopes;			/* its limits; of a key with LIMITS_KEY_HASHED
 								 * they have to be set */
+	bool		looked_up;		/* they are, though neither group nor endpoint
+								 * is among them: that was limited once */
 	ReadyKey	min_key;		/* no free job has a smaller key */
 	int64		ready;			/* free jobs, an estimate */
 	int			share;			/* of a claim's jobs at most so many of these */

@@ -452,6 +452,7 @@ ready_queue_copy(const ReadyQueue *slot, ReadyQueueChoice *copy)
 	copy->limits_key = slot->tag.limits_key;
 	copy->priority = slot->tag.priority;
 	copy->scopes = ready_queue_scopes(slot);
+	copy->looked_up = true;
 	copy->min_key = slot->min_key;
 	copy->ready = slot->ready;
 	copy->first_order = 0;

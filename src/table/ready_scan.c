@@ -131,8 +131,10 @@ read_queue(IndexScanDesc scan, TupleTableSlot *slot, TimestampTz now, ReadyQueue
 	queue->limits_key = DatumGetInt64(slot_getattr(slot, JOB_LIMITS_KEY, &isnull));
 	queue->priority = DatumGetInt32(slot_getattr(slot, JOB_PRIORITY, &isnull));
 	queue->scopes = limit_scopes_of_key(queue->limits_key);
+	queue->looked_up = false;
 	queue->min_key = READY_KEY_NONE;
 	queue->ready = 0;
+	queue->first_order = 0;
 	first->id = 0;
 	do
 	{
@@ -219,6 +221,7 @@ ready_scan_queues(ReadyCursor *cursor, bool one_role, int max, int max_of_role,
 			{
 				set_scopes(&first);
 				queue.scopes = first.scopes;
+				queue.looked_up = true;
 			}
 			ready_queue_found(MyDatabaseId, &queue, now);
 		}

@@ -182,5 +182,35 @@ until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $second", '
 $node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
 settled($node, 'all is done');
 no_place_is_left('at the end');
+
+# Jobs of one ready queue whose limits change before it is found again: one of them is paused,
+# one was under a limit that is gone
+$node->safe_psql('postgres', q{
+	SELECT defer.create_queue('still');
+	SELECT defer.create_queue('goes');
+	SELECT defer.configure('quick', group_concurrency => 1);
+	SELECT defer.endpoint('partner', 'http', 'http://127.0.0.1:1/', concurrency => 1)});
+$node->safe_psql('postgres', 'ALTER SYSTEM SET defer.enabled = off');
+$node->restart;
+my ($still, $goes, $sent) = split /\|/, $node->safe_psql('postgres', q{
+	SELECT defer.enqueue('quick', '{"tenant": "x"}', group_key => 'x', queue => 'still'),
+		defer.enqueue('quick', '{"tenant": "x"}', group_key => 'x', queue => 'goes'),
+		defer.http('POST', '', endpoint => 'partner', max_attempts => 1)});
+$node->safe_psql('postgres', q{
+	SELECT defer.pause_queue('still');
+	SELECT defer.endpoint('partner', 'http', reset => true)});
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET defer.enabled');
+$node->restart;
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $goes", 'one of a queue that is not paused runs');
+until_ok($node, "SELECT state = 'failed' FROM defer.jobs WHERE id = $sent", 'a delivery that was limited is begun');
+is($node->safe_psql('postgres', "SELECT started_at IS NULL FROM defer.jobs WHERE id = $still"), 't', 'the paused one is not');
+
+# Groups that wait for tokens of their function have all slots that the role may have
+$node->safe_psql('postgres', q{
+	SELECT defer.configure('nap', reset => true, rate => '1/hour');
+	SELECT count(defer.enqueue('nap', '{"tenant": "-"}', group_key => 'slot' || i)) FROM generate_series(1, 300) i});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.jobs WHERE group_key LIKE 'slot%' AND state = 'succeeded'}, 'one has the token');
+my $beside = $node->safe_psql('postgres', q{SELECT defer.enqueue('plain')});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $beside", 'a job of another function runs beside them');
 $node->stop;
 done_testing();
