@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
 /* Queues of a bundle that are looked at for one that no claim has chosen */
@@ -68,14 +69,22 @@ last_of_bundle(ReadyBundle *bundle)
 	}
 }
 
+/* Check whether the limits of a queue's function, queue and endpoint let jobs of it begin now */
+static bool
+has_capacity(const ReadyQueue *slot)
+{
+	return limits_have_capacity_locked(slot->bundle->limits) &&
+		rates_room(slot->bundle->limits, false) > 0;
+}
+
 /* Compare two queues of a role: true if the first one is missed less */
 static bool
 is_worse(const ReadyQueue *slot, const ReadyQueue *than)
 {
 	bool		ready = slot->place == PLACE_READY;
 	bool		than_ready = than->place == PLACE_READY;
-	bool		capacity = limits_have_capacity_locked(slot->bundle->limits);
-	bool		than_capacity = limits_have_capacity_locked(than->bundle->limits);
+	bool		capacity = has_capacity(slot);
+	bool		than_capacity = has_capacity(than);
 
 	if (ready != than_ready)
 		return !ready;
@@ -149,7 +158,7 @@ ready_room_for_queue(ReadyRole *role, const ReadyQueueChoice *queue, bool needs_
 	{
 		source = worst_queue(role, bundle);
 		if (source == NULL ||
-			(source->place == PLACE_READY && limits_have_capacity_locked(source->bundle->limits) &&
+			(source->place == PLACE_READY && has_capacity(source) &&
 			 (source->tag.priority < queue->priority ||
 			  (source->tag.priority == queue->priority &&
 			   ready_key_before(source->min_key, queue->min_key)))))
