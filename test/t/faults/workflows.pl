@@ -89,6 +89,7 @@ $node->safe_psql('postgres', q{
 	CREATE ROLE other LOGIN;
 	GRANT USAGE ON SCHEMA defer TO other;
 	GRANT INSERT ON effect TO other;
+	CREATE FUNCTION flags(n int) RETURNS jsonb LANGUAGE sql AS $$SELECT jsonb_agg(true) FROM generate_series(1, n)$$;
 	CREATE FUNCTION large(n int) RETURNS text LANGUAGE sql AS $$SELECT repeat(chr(65 + n % 26), 1000000)$$});
 my $greedy = $node->safe_psql('postgres', q{SELECT defer.workflow('greedy', (SELECT jsonb_agg(jsonb_build_object('name', 'l' || i, 'function', 'large', 'args', jsonb_build_array(i)))
 	|| jsonb_build_object('name', 'all', 'function', 'work', 'args', jsonb_build_array('all', jsonb_agg(jsonb_build_object('$input', 'l' || i || '.no'))))
@@ -99,6 +100,17 @@ my $wide = $node->safe_psql('postgres', q{SELECT defer.workflow('wide', '[{"name
 until_ok($node, "SELECT count(*) = 3 FROM defer.workflows WHERE id IN ($greedy, $small, $wide) AND state <> 'running' AND unfinished = 0", 'workflows with large results end');
 is($node->safe_psql('postgres', "SELECT state, error FROM defer.workflow_steps WHERE workflow_id = $greedy AND name IN ('all', 'part') ORDER BY name"),
 	"failed|the results that the step refers to are larger than 64 MB together\nsucceeded|", 'a step is not prepared with all too much');
+# ... and what it makes of them: a large result is not copied for each reference to it
+my $scheduler = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'defer scheduler' AND datname = 'postgres'});
+my $peak = sub { return -r "/proc/$scheduler/status" && slurp_file("/proc/$scheduler/status") =~ /^VmPeak:\s+(\d+)/m ? $1 : 0 };
+my $before = $peak->();
+my $often = $node->safe_psql('postgres', q{SELECT defer.workflow('often', jsonb_build_array(
+	jsonb_build_object('name', 'l', 'function', 'flags', 'args', jsonb_build_array(200000)),
+	jsonb_build_object('name', 'x', 'function', 'work', 'args', jsonb_build_array('x', (SELECT jsonb_agg('{"$input": "l"}'::jsonb) FROM generate_series(1, 100))))))}, @as);
+until_ok($node, "SELECT state = 'failed' FROM defer.workflows WHERE id = $often", 'a workflow with many references to a large result fails');
+is($node->safe_psql('postgres', "SELECT error FROM defer.workflow_steps WHERE workflow_id = $often AND name = 'x'"),
+	'arguments with the results of earlier steps are larger than 1024 kB', 'because the arguments of a step are too large');
+cmp_ok($peak->() - $before, '<', 200_000, 'and the scheduler has not made all the copies first');
 is($node->safe_psql('postgres', "SELECT state, result FROM defer.workflows WHERE id IN ($small, $wide) ORDER BY id"), qq{succeeded|{"b": "small"}\nsucceeded|},
 	'the other role has its results; those that do not fit are none of the workflow');
 $node->stop;
