@@ -20,6 +20,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "base/roles.h"
 #include "shmem/preload.h"
@@ -222,6 +223,17 @@ defer_cron(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(schedule_make(&s, !PG_ARGISNULL(2), false));
 }
 
+/* The scheduler of all roles reads what the schedule runs, and writes it into each job */
+static void
+check_size(const char *command)
+{
+	if (strlen(command) > (Size) defer_max_payload * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("what the schedule runs is larger than %d kB", defer_max_payload),
+				 errhint("Keep it in a function or a table, or raise defer.max_payload.")));
+}
+
 /*
  * defer.cron_command(name, schedule, sql, timezone, overlap, catch_up,
  * catch_up_window, jitter, active, queue, priority, group_key, starts_at,
@@ -239,6 +251,7 @@ defer_cron_command(PG_FUNCTION_ARGS)
 	s.name = args_required_text(fcinfo, 0, "name");
 	s.schedule = args_required_text(fcinfo, 1, "schedule");
 	s.command = args_required_text(fcinfo, 2, "sql");
+	check_size(s.command);
 	command_check(s.command);
 	schedule_read_options(fcinfo, 3, &s);
 	schedule_read_group(fcinfo, 11, &s);
@@ -273,6 +286,7 @@ defer_cron_workflow(PG_FUNCTION_ARGS)
 				 errmsg("\"args\" must be a JSON object"),
 				 errhint("The time of a run is added to it, as \"scheduled_for\".")));
 	s.command = workflow_description(workflow_check(PG_GETARG_JSONB_P(2)), args);
+	check_size(s.command);
 	s.allow_direct = true;		/* what it runs starts other workflows, too */
 	schedule_read_options(fcinfo, 4, &s);
 	schedule_read_group(fcinfo, 12, &s);
@@ -305,6 +319,7 @@ alter_work(FunctionCallInfo fcinfo, int function, int sql, Schedule *s)
 		s->function = COMMAND_FUNCTION;
 		s->function_owner = InvalidOid;
 		s->command = text_to_cstring(PG_GETARG_TEXT_PP(sql));
+		check_size(s->command);
 		command_check(s->command);
 		return;
 	}

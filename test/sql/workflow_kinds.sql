@@ -260,6 +260,7 @@ SELECT function, command, workflow FROM defer.schedules WHERE name = 'kinds.nigh
 SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', '[{"name": "a", "function": "double", "args": ["x"]}]')$$);
 SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', '[]')$$), error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', NULL)$$);
 SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', '[{"name": "a", "function": "work"}]', '[1]')$$);
+SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * * *', '[{"name": "a", "function": "work"}]', jsonb_build_object('x', repeat('x', 1024 * 1024)))$$);
 SELECT error_of($$SELECT defer.cron_workflow('kinds', '0 3 * *', '[{"name": "a", "function": "work"}]')$$);
 SELECT count(*) FROM defer.schedules WHERE name = 'kinds';
 SELECT defer.unschedule('kinds.nightly');
