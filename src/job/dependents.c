@@ -23,6 +23,7 @@
 
 #include "base/job_kind.h"
 #include "base/job_state.h"
+#include "base/timer.h"
 #include "shmem/dependents.h"
 #include "shmem/dependents_counts.h"
 #include "table/dependency_table.h"
@@ -248,22 +249,26 @@ settle_row(Dependency *row, const EndedJob *ended)
  * All of a job
  * ------------------------------------------------------------------------ */
 
-/* A part of the rows that await one id.  Returns how many were read */
+/* A part of the rows that await one id.  Returns how many were read; max: there may be more */
 static int
 settle_part(EndedJob *ended, int64 awaits_id, int max, bool *busy)
 {
 	Dependency *rows;
 	int			n = dependency_awaiting(awaits_id, ended->after, max, &rows);
+	bool		late = false;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && !late; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (concerns(&rows[i], ended) && !settle_row(&rows[i], ended))
 			*busy = true;
 		ended->after = rows[i].child_id;
+		/* to prepare a step of a workflow may take long */
+		late = ended->until != 0 && i + 1 < n && rows[i + 1].child_id != rows[i].child_id &&
+			monotonic_now() > ended->until;
 	}
 	pfree(rows);
-	return n;
+	return late ? max : n;
 }
 
 /*

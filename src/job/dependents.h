@@ -44,6 +44,8 @@ typedef struct EndedJob
 	int64		after;			/* later jobs up to this id are done */
 	int32		own_after;		/* its own up to this ord are */
 	bool		of_line;		/* those that are held are looked at now */
+	int64		until;			/* monotonic_now(): the rest is for another
+								 * time then; 0: all */
 } EndedJob;
 
 /*

@@ -411,8 +411,11 @@ treat(Errand *item, TimestampTz now)
 	if (item->waits)
 		busy = !dependents_check_waiting(item->ended.id);
 	else
+	{
+		item->ended.until = monotonic_now() + TURN_TIME;
 		more = dependents_settle(&item->ended, SETTLE_PART, &busy) ||
 			dependents_stop_own(&item->ended, STOP_PART, &busy);
+	}
 	own_transaction_end();
 	if (busy)
 	{

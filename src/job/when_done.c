@@ -23,6 +23,7 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "base/args.h"
 #include "base/compat.h"

@@ -115,7 +115,7 @@ SELECT defer.workflow('outer', '[
   {"name": "end", "function": "returns", "args": [{"$input": "one.b"}], "after": ["each"]}]') AS id \gset
 CALL ended(:id);
 SELECT * FROM steps(:id);
-SELECT w.name, w.state, w.args, w.result FROM defer.workflows w JOIN defer.workflow_steps s ON s.job_id = w.parent_id WHERE s.workflow_id = :id ORDER BY w.id;
+SELECT w.name, w.state, w.args, w.result FROM defer.workflows w JOIN defer.workflow_steps s ON s.job_id = w.parent_id WHERE s.workflow_id = :id ORDER BY w.name, w.args;
 SELECT definition -> 'workflow' -> 0 ->> 'function' AS inner FROM defer.workflow_steps WHERE workflow_id = :id AND name = 'each';
 SET search_path = public;
 SELECT defer.retry_workflow(:id, 'all') AS again \gset

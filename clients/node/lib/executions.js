@@ -63,11 +63,15 @@ async function connectWaiter() {
 	client.on('error', () => {});
 	client.on('end', () => { if (waiter === client) waiter = null; });
 	await client.connect();
-	const { rows: [{ pid }] } = await client.query('SELECT pg_catalog.pg_backend_pid() AS pid');
+	const { rows: [{ pid, since }] } = await client.query(`SELECT pid, backend_start::pg_catalog.text AS since
+		  FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()`);
 
 	// behind a pooler the session is not ours, and what is to be interrupted may be another's
-	if (pid === client.processID)
+	if (pid === client.processID) {
+		// the server gives the number of a process that has ended to another one
+		client.since = since;
 		return client;
+	}
 	await client.end();
 	return false;
 }
@@ -104,7 +108,9 @@ async function interrupt() {
 	interrupting = true;
 	try {
 		for (const client = waiter; waits && client === waiter; await pause(100))
-			await applicationPool().query('SELECT pg_catalog.pg_cancel_backend($1::pg_catalog.int4)', [client.processID]);
+			await applicationPool().query(`SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+				  WHERE pid OPERATOR(pg_catalog.=) $1::pg_catalog.int4
+					AND backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz`, [client.processID, client.since]);
 	} finally {
 		interrupting = false;
 	}

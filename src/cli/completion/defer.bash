@@ -40,7 +40,7 @@ _defer_query()
 	while IFS= read -r -d '' name || [[ -n $name ]]; do
 		names+=("$name")
 	done < <(PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-2} PGOPTIONS='-c search_path=pg_catalog -c statement_timeout=2s' \
-		psql -XAtq0 "${options[@]}" -c "$6" 2>/dev/null)
+		psql -XAtq0 "${options[@]}" <<<"$6" 2>/dev/null)
 	_defer_reply "$1" "${names[@]}"
 }
 
@@ -67,7 +67,14 @@ _defer_names()
 			WHERE function NOT LIKE '%\"%' ORDER BY 1"
 		;;
 	esac
-	_defer_query "$@" "$sql LIMIT 1000"
+	# only where the extension is: a schema of that name may be another role's, whose
+	# views would run what that role wants
+	[[ $kind == zones ]] || sql="SELECT \$statement\$$sql LIMIT 1000\$statement\$
+		FROM pg_extension e
+		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+			AND d.classid = 'pg_class'::regclass AND d.objid = to_regclass('defer.schedules')
+		WHERE e.extname = 'defer' \\gexec"
+	_defer_query "$@" "$sql"
 }
 
 _defer()

@@ -281,17 +281,19 @@ report(Page *page, const Action *action, const PGresult *res)
 
 /* Return the address of the form, filled in; without, if that is too long.  Allocated */
 static char *
-with_fields(const Request *request, const Action *action, const char *back)
+with_fields(Session *session, const Request *request, const Action *action, const char *back)
 {
 	Buffer		address = {0};
 
-	buffer_add(&address, back);
+	secret_token(session->typed);
+	buffer_printf(&address, "%s%ctyped=%s", back, strchr(back, '?') == NULL ? '?' : '&',
+				  session->typed);
 	for (int i = 0; action->fields[i] != NULL; i++)
 	{
 		/* what names the object is in the address */
 		if (i == 0 && strchr(back, '?') != NULL)
 			continue;
-		buffer_char(&address, strchr(address.data, '?') == NULL ? '?' : '&');
+		buffer_char(&address, '&');
 		buffer_add(&address, action->fields[i]);
 		buffer_char(&address, '=');
 		html_url(&address, request_form(request, action->fields[i]));
@@ -332,7 +334,7 @@ action_run(Page *page)
 	if (action->leads_to != NULL && good)
 		request->location = xprintf("%s%s", action->leads_to, PQgetvalue(res, 0, 0));
 	else if (action->refill && !good && is_own_path(back))
-		request->location = with_fields(request, action, back);
+		request->location = with_fields(page->session, request, action, back);
 	else
 		request->location = xstrdup(is_own_path(back) ? back : "/");
 	PQclear(res);

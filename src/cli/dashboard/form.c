@@ -2,8 +2,9 @@
  * form.c
  *		Fields of forms that change settings.
  *
- * A field is filled in with what the address has: an action that fails leads back
- * with what was typed.  Else it has the value of the column of its name.
+ * A field has the value of the column of its name.  An action that fails leads back to an
+ * address with what was typed, and a token, without which a link of somebody else could
+ * fill in what is then saved.
  */
 #include "dashboard/form.h"
 
@@ -31,15 +32,12 @@ choices(Buffer *out, const char *words, const char *value)
 	}
 }
 
-/* Append a field with its label; form: what ids of its fields begin with; values NULL: none */
-void
-form_field(Page *page, const char *form, const FormField *field, const PGresult *values)
+/* Append a field with its label; form: what ids of its fields begin with */
+static void
+append_field(Page *page, const char *form, const FormField *field, const char *value)
 {
 	Buffer	   *out = page->out;
-	const char *value = request_query(page->request, field->name);
 
-	if (value == NULL && values != NULL)
-		value = result_value(values, 0, field->name);
 	if (value == NULL)
 		value = "";
 	if (field->kind == FORM_CHECK)
@@ -78,10 +76,36 @@ form_field(Page *page, const char *form, const FormField *field, const PGresult 
 	buffer_add(out, "></div>\n");
 }
 
-/* Append fields; one without a name ends them */
+/* Check whether the last action has led here with what was typed */
+static bool
+is_refilled(const Page *page)
+{
+	const char *token = request_query(page->request, "typed");
+
+	return token != NULL && page->session->typed[0] != '\0' &&
+		secret_equal(page->session->typed, token);
+}
+
+void
+form_field(Page *page, const char *form, const FormField *field, const PGresult *values)
+{
+	const char *value = is_refilled(page) ? request_query(page->request, field->name) : NULL;
+
+	if (value == NULL && values != NULL)
+		value = result_value(values, 0, field->name);
+	append_field(page, form, field, value);
+}
+
 void
 form_fields(Page *page, const char *form, const FormField *fields, const PGresult *values)
 {
 	for (; fields->name != NULL; fields++)
 		form_field(page, form, fields, values);
+}
+
+void
+form_fields_of_address(Page *page, const char *form, const FormField *fields)
+{
+	for (; fields->name != NULL; fields++)
+		append_field(page, form, fields, request_query(page->request, fields->name));
 }

@@ -27,9 +27,15 @@ typedef struct FormField
 	bool		required;
 } FormField;
 
+/* Append a field; form: what ids of its fields begin with; values NULL: it is empty */
 extern void form_field(Page *page, const char *form, const FormField *field,
 					   const PGresult *values);
+
+/* Append fields; one without a name ends them */
 extern void form_fields(Page *page, const char *form, const FormField *fields,
 						const PGresult *values);
+
+/* The same in a form that only asks, and has what the address asks for */
+extern void form_fields_of_address(Page *page, const char *form, const FormField *fields);
 
 #endif							/* DASHBOARD_FORM_H */

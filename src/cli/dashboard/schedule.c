@@ -31,7 +31,7 @@
 	{"ends_at", "Ends", FORM_TIME, "2031-01-01 08:00"}, \
 	{"max_runs", "Runs, at most", FORM_NUMBER, "no limit"}, \
 	{"pause_after_failures", "Pause after failures in a row", FORM_NUMBER, "never"}, \
-	{"when_done", "Run when a run is done", FORM_TEXT, "function"}
+	{"when_done", "Run when a run is done", FORM_TEXT, "public.function"}
 
 /* ------------------------------------------------------------------------
  * Runs
@@ -212,7 +212,7 @@ show_backfill(Page *page, const char *id)
 		html_add(out, "<p class=\"quiet note\">Runs it for times that are past and have no run. Times are in %s; queue runs one after the other, allow several at a time.</p>\n",
 				 page->zone);
 		html_add(out, "<form method=\"get\" action=\"/schedule\" class=\"fields\"><input type=\"hidden\" name=\"id\" value=\"%s\">", id);
-		form_fields(page, "backfill", fields, NULL);
+		form_fields_of_address(page, "backfill", fields);
 		buffer_add(out, "<div class=\"buttons\"><button>Count the runs</button></div></form>\n");
 		backfill_count(page, id);
 	}
@@ -357,7 +357,7 @@ page_new_schedule(Page *page)
 	static const FormField fields[] = {
 		{"name", "Name", FORM_TEXT, "nightly", true},
 		{"schedule", "When", FORM_TEXT, "30 3 * * *", true},
-		{"function", "Function without parameters", FORM_TEXT, "send_invoices"},
+		{"function", "Function without parameters", FORM_TEXT, "public.send_invoices"},
 		OPTION_FIELDS,
 		{"command", "or one SQL statement", FORM_LINES, "SELECT send_invoice(42)"},
 		{"allow_direct", "The function may also be called and enqueued directly", FORM_CHECK, ""},

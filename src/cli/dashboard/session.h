@@ -29,6 +29,8 @@ typedef struct Session
 	pthread_mutex_t mutex;		/* protects the fields below */
 	PGconn	   *conn;			/* NULL: not connected */
 	char		zone[64];		/* of all times; "": that of the connection */
+	char		typed[SECRET_LEN + 1];	/* an address with this token fills in
+										 * forms; "": none */
 	char		message[400];	/* result of the last action, shown once */
 	bool		message_bad;
 } Session;

@@ -120,6 +120,14 @@ for my $case (
 }
 is_deeply([ replies('defer', '--dbname', '=', 'shop', 'trigger', 'n') ], ['nightly'], 'the beginning of a name, in the database of --dbname');
 is_deeply([ replies('defer', '-d', 'postgres', 'trigger', '') ], [], 'none in a database without the extension');
+# a schema of the same name, by which a role would run code as another one
+$node->safe_psql('postgres', 'CREATE DATABASE trap');
+$node->safe_psql('trap', q{CREATE SCHEMA defer; CREATE TABLE defer.caught (who name);
+	CREATE FUNCTION defer.catch() RETURNS text LANGUAGE sql AS 'INSERT INTO defer.caught VALUES (current_user) RETURNING ''trap''';
+	CREATE VIEW defer.schedules AS SELECT defer.catch() AS name;
+	CREATE VIEW defer.live_queues AS SELECT defer.catch() AS queue});
+is_deeply([ map { replies('defer', '-d', 'trap', $_, '') } qw(trigger queues) ], [], 'none of a schema that is not the extension\'s');
+is($node->safe_psql('trap', 'SELECT count(*) FROM defer.caught'), '0', 'which runs nothing');
 is_deeply([ replies('defer', '-d', '$(id>pwned)', 'trigger', '') ], [], 'none in a database whose name the shell would read');
 is_deeply([ replies('defer', 'cron', '-z', 'Europe/Par') ], [ 'Europe/Paris' ], 'time zones');
 is(left_behind(), '', 'nothing was run');

@@ -305,8 +305,9 @@ is($node->safe_psql('postgres', "SELECT name, schedule, command, timezone, overl
 	FROM defer.schedules WHERE id = $made_id"), "<b>made|*/5 * * * *|SELECT 1,\n'</textarea>'|Europe/Paris|queue|2 days|3|<g>|2030-01-01 08:00:00|5|t", 'as it was wanted');
 like(get($dash, $made)->{content}, qr/The schedule &quot;&lt;b&gt;made&quot; is made.*Next times <span class="quiet">in Europe\/Paris.*Tue 2030-01-01 09:00:00 .*It has not run yet.*&lt;\/textarea&gt;/s, 'its page');
 my $again = post($dash, '/do/new-schedule', { name => '<b>made', schedule => '@daily', command => 'SELECT 2', back => '/new-schedule', csrf => $dash->{csrf} })->{headers}{location};
-like($again, qr/^\/new-schedule\?name=%3Cb%3Emade&schedule=%40daily/, 'none twice: back to the form');
+like($again, qr/^\/new-schedule\?typed=[0-9a-f]{32}&name=%3Cb%3Emade&schedule=%40daily/, 'none twice: back to the form');
 like(get($dash, $again)->{content}, qr/No schedule was made.*value="&lt;b&gt;made".*SELECT 2<\/textarea>/s, 'which has what was typed');
+unlike(get($dash, "/schedule?id=$made_id&typed=&command=DROP+TABLE+t&jitter=3+days")->{content}, qr/DROP TABLE|3 days/, 'no link fills in a form');
 like(act($dash, 'new-schedule', name => 'both', schedule => '@daily', command => 'SELECT 2', function => 'tick'), qr/No schedule was made/, 'a function and a statement');
 like(act($dash, 'new-schedule', name => 'bad', schedule => 'bogus', command => 'SELECT 2'), qr/message bad/, 'what the server says');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.schedules}), '2', 'nothing was made');
