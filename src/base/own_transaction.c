@@ -107,6 +107,19 @@ own_transaction_end(void)
 	MemoryContextSwitchTo(callers_context);
 }
 
+bool
+own_transaction_end_if_active(void)
+{
+	if (catalog_is_active())
+	{
+		own_transaction_end();
+		return true;
+	}
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(callers_context);
+	return false;
+}
+
 /*
  * own_transaction_is_locked(), in a transaction of its own: a lock may be
  * taken the next moment

@@ -16,6 +16,13 @@ extern void own_transaction_begin(void);
 extern void own_transaction_begin_at(int isolation);
 extern void own_transaction_end(void);
 
+/*
+ * The same where rows were written because others are not there: a restore brings one
+ * table after the other, and holds the database back from its first row.  False: it has,
+ * and all is rolled back.
+ */
+extern bool own_transaction_end_if_active(void);
+
 /* In one: fail soon where a lock is held by others, as more than this one waits for us */
 extern void own_transaction_wait_briefly(void);
 extern void own_transaction_do_not_flush(void);

@@ -366,8 +366,7 @@ scan_part(void)
 		scan_clean(task.phase == SCAN_CLEAN_STEPS ? "step" : "signal", "job_id");
 	SPI_finish();
 	own_sql_end(&own);
-	own_transaction_end();
-	if (done)
+	if (own_transaction_end_if_active() && done)
 		next_phase();
 }
 
@@ -416,7 +415,8 @@ treat(Errand *item, TimestampTz now)
 		more = dependents_settle(&item->ended, SETTLE_PART, &busy) ||
 			dependents_stop_own(&item->ended, STOP_PART, &busy);
 	}
-	own_transaction_end();
+	if (!own_transaction_end_if_active())
+		busy = true;
 	if (busy)
 	{
 		/* from the beginning: what is done is not met again */

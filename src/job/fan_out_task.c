@@ -125,7 +125,8 @@ fan_out_maintain(TimestampTz now)
 		release(ids[i]);
 	SPI_finish();
 	own_sql_end(&own);
-	own_transaction_end();
+	if (!own_transaction_end_if_active())
+		return now + USECS_PER_SEC;
 	return more || n == END_MAX ? now : DT_NOEND;
 }
 

@@ -128,15 +128,10 @@ task_partitions(TimestampTz now)
 	limits_purge_used();
 	if (event_purge(PURGE_ROWS))
 		again = Min(again, now + PURGE_DELAY);
-	/* what seemed to belong to nothing may be half of a restore */
-	if (!catalog_is_active())
-	{
-		AbortCurrentTransaction();
-		scheduler_check_database();
-		return now;
-	}
-	own_transaction_end();
-	return again;
+	if (own_transaction_end_if_active())
+		return again;
+	scheduler_check_database();
+	return now;
 }
 
 static TimestampTz

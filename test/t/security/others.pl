@@ -153,7 +153,7 @@ my %hers = (
 $hers{anycompatible} = $hers{'"any"'};
 $hers{'character varying'} = $hers{text};
 $hers{json} = $hers{jsonb};
-$hers{$_} = ['5000'] for qw(priority max_attempts follow_redirects max_response concurrency group_concurrency rate_burst group_rate_burst reserved max_runs
+$hers{$_} = ['5000'] for qw(priority max_attempts follow_redirects max_response concurrency group_concurrency rate_burst group_rate_burst max_queued group_max_queued reserved max_runs
 	pause_after_failures retries n);    # numbers, no ids
 
 # and what is plain
