@@ -32,6 +32,25 @@ groups_changed(const ReadyDatabase *database, const LimitSlot *parent, const Rat
 	}
 }
 
+/* Queues that wait for the first job of an order look again.  True: see ready_place_blocked() */
+static bool
+orders_changed(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	LimitSlot  *slot;
+	bool		waited = false;
+
+	hash_seq_init(&scan, limits_table());
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->tag.database != database || slot->tag.group == 0)
+			continue;
+		slot->order_changes++;
+		waited = ready_place_blocked(slot) || waited;
+	}
+	return waited;
+}
+
 static bool
 limit_changed(Oid database, const LimitChange *change)
 {
@@ -168,6 +187,7 @@ limit_loaded(Oid database, const LimitValue *value)
 	if (db != NULL && slot != NULL && !slot->stale && (value->group == 0 || parent != NULL))
 	{
 		const Rate	old = slot->group_rate;
+		const bool	order = value->group == 0 && slot->strict != value->strict;
 		bool		groups = value->group == 0 &&
 			(slot->limit == LIMIT_UNKNOWN || slot->group_limit != value->group_limit ||
 		 slot->strict != value->strict ||
@@ -184,6 +204,13 @@ limit_loaded(Oid database, const LimitValue *value)
 			groups_changed(db, slot, &old);
 		else
 			(void) ready_place_blocked(slot);
+
+		/*
+		 * jobs may leave the order of their function for that of their queue,
+		 * or come back
+		 */
+		if (order)
+			(void) orders_changed(database);
 	}
 	LWLockRelease(shared->ready_lock);
 }
@@ -208,19 +235,10 @@ limits_order_changed(Oid database, char kind, int32 id, int64 group)
 bool
 limits_orders_changed(Oid database)
 {
-	HASH_SEQ_STATUS scan;
-	LimitSlot  *slot;
-	bool		waited = false;
+	bool		waited;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, limits_table());
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (slot->tag.database != database || slot->tag.group == 0)
-			continue;
-		slot->order_changes++;
-		waited = ready_place_blocked(slot) || waited;
-	}
+	waited = orders_changed(database);
 	LWLockRelease(shared->ready_lock);
 	return waited;
 }

@@ -54,9 +54,10 @@ for my $i (0 .. $#stops)
 	until_ok($node, "SELECT count(*) > $half FROM defer.job_history WHERE parent_id = $id", "$half steps have ended");
 	if ($stops[$i] eq 'kill')
 	{
+		until_ok($node, q{SELECT EXISTS (SELECT FROM defer.workers WHERE kind = 'worker')}, 'a worker is there');
 		my $pid = $node->safe_psql('postgres', q{SELECT pid FROM defer.workers WHERE kind = 'worker' ORDER BY (job_id IS NULL), pid LIMIT 1});
 
-		kill 'KILL', $pid or diag("no process $pid");
+		$pid eq '' or kill 'KILL', $pid or diag("no process $pid");
 		until_ok($node, 'SELECT true', 'the server is back') if $pid;
 	}
 	else
