@@ -244,7 +244,8 @@ for my $how (qw(kill terminate immediate fast))
 	}
 	my %sent;
 	$sent{ $_->{query}{u} }++ for $http->requests;
-	is(join(',', grep { ($sent{$_} // 0) != 1 } map { $first + $_ } grep { $places[$_][0] eq 'onboard' } 0 .. $#places), '', "$how: one request each");
+	# one that was on its way when the sender was stopped is sent again
+	is(join(',', grep { ($sent{$_} // 0) < 1 || $sent{$_} > 2 } map { $first + $_ } grep { $places[$_][0] eq 'onboard' } 0 .. $#places), '', "$how: a request each");
 	is(query('SELECT count(*) FROM defer.dependency'), '0', "$how: nothing is left of what they waited for");
 }
 
