@@ -106,3 +106,20 @@ action_call(const Action *action, int count, char **arguments, int nvalues, cons
 	PQfinish(conn);
 	return outcome.result;
 }
+
+int
+action_on_schedules(int argc, char **argv, const Action *by_name, const Action *by_owner)
+{
+	static const char *owner = NULL;
+	static const Option options[] = {
+		{"owner", 0, OPTION_TEXT, &owner},
+		{NULL}
+	};
+	const char *values[2];
+	int			count;
+
+	argv = options_parse(argc, argv, options, 1, -1, &count);
+	values[1] = owner;
+	return action_call(owner != NULL ? by_owner : by_name, count, argv, owner != NULL ? 2 : 1,
+					   values);
+}

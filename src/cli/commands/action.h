@@ -27,4 +27,13 @@ typedef struct Action
 extern int	action_call(const Action *action, int count, char **arguments, int nvalues,
 						const char **values);
 
+/* What follows a call with the id of a schedule, s.id: $1 is its name, $2 its owner */
+#define ACTION_OF_OWNER \
+	" FROM defer.schedules s WHERE s.name OPERATOR(pg_catalog.=) $1" \
+	" AND s.owner::pg_catalog.text OPERATOR(pg_catalog.=) $2"
+
+/* Run a command whose only option is --owner; by_owner is called with $2, if it is given */
+extern int	action_on_schedules(int argc, char **argv, const Action *by_name,
+								const Action *by_owner);
+
 #endif							/* CLI_ACTION_H */

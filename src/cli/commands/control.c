@@ -105,36 +105,21 @@ const Command command_reschedule = {
 	"  defer -d shop reschedule 17 --at '2026-12-24 18:00 Europe/Berlin'\n"
 };
 
-/* $1 is the name of a schedule, $2 its owner; call is made with its id */
-#define OF_OWNER(call) \
-	"SELECT " call " FROM defer.schedules s" \
-	" WHERE s.name = $1 AND s.owner::pg_catalog.text = $2"
-
 #define NO_SUCH_SCHEDULE "schedule \"%s\" does not exist\nHINT:  defer schedules has those that you may see."
 
 static int
 cmd_trigger(int argc, char **argv)
 {
-	static const char *owner = NULL;
-	static const Option options[] = {
-		{"owner", 0, OPTION_TEXT, &owner},
-		{NULL}
-	};
 	static const Action by_name = {
 		.sql = "SELECT defer.trigger($1)",
 		.by_name = true, .new_job = true, .of_roles = true
 	};
 	static const Action by_owner = {
-		.sql = OF_OWNER("defer.trigger(s.id)"),
+		.sql = "SELECT defer.trigger(s.id)" ACTION_OF_OWNER,
 		.nothing = NO_SUCH_SCHEDULE, .new_job = true
 	};
-	const char *values[2];
-	int			count;
 
-	argv = options_parse(argc, argv, options, 1, -1, &count);
-	values[1] = owner;
-	return action_call(owner != NULL ? &by_owner : &by_name, count, argv, owner != NULL ? 2 : 1,
-					   values);
+	return action_on_schedules(argc, argv, &by_name, &by_owner);
 }
 
 const Command command_trigger = {
@@ -218,7 +203,7 @@ cmd_pause(int argc, char **argv)
 		.queue = {.sql = "SELECT defer.pause_queue($1)", .done = "paused queue"},
 		.schedule = {.sql = "SELECT defer.pause_cron($1, $2)", .done = "paused schedule", .of_roles = true},
 		.owned_schedule = {
-			.sql = OF_OWNER("defer.pause_cron(s.id, $3)"),
+			.sql = "SELECT defer.pause_cron(s.id, $3)" ACTION_OF_OWNER,
 			.done = "paused schedule", .nothing = NO_SUCH_SCHEDULE
 		},
 		.group_of_function = {
@@ -254,7 +239,7 @@ cmd_resume(int argc, char **argv)
 		.queue = {.sql = "SELECT defer.resume_queue($1)", .done = "resumed queue"},
 		.schedule = {.sql = "SELECT defer.resume_cron($1)", .done = "resumed schedule", .of_roles = true},
 		.owned_schedule = {
-			.sql = OF_OWNER("defer.resume_cron(s.id)"),
+			.sql = "SELECT defer.resume_cron(s.id)" ACTION_OF_OWNER,
 			.done = "resumed schedule", .nothing = NO_SUCH_SCHEDULE
 		},
 		.group_of_function = {

@@ -12,10 +12,6 @@
 #define IN_ALTER	2U
 #define IN_ALL		(IN_CRON | IN_ALTER)
 
-/* $1 is a name, and the schedule's owner $2 */
-#define OF_OWNER \
-	" FROM defer.schedules s WHERE s.name = $1 AND s.owner::pg_catalog.text = $2"
-
 static const NamedOption schedule_options[] = {
 	{IN_CRON, "name", 0, OPTION_TEXT, "name", "text"},
 	{IN_ALTER, "schedule", 0, OPTION_TEXT, "schedule", "text"},
@@ -127,7 +123,7 @@ cmd_alter_cron(int argc, char **argv)
 	n = named_call_add(&call, &sql, values, first);
 	if (n == first)
 		report_usage_error("which option is to change?");
-	buffer_add(&sql, owner != NULL ? ")" OF_OWNER : ")");
+	buffer_add(&sql, owner != NULL ? ")" ACTION_OF_OWNER : ")");
 	action.sql = sql.data;
 	return action_call(&action, count, argv, n, values);
 }
@@ -148,26 +144,16 @@ const Command command_alter_cron = {
 static int
 cmd_unschedule(int argc, char **argv)
 {
-	static const char *owner = NULL;
-	static const Option options[] = {
-		{"owner", 0, OPTION_TEXT, &owner},
-		{NULL}
-	};
 	static const Action by_name = {
 		.sql = "SELECT defer.unschedule($1)", .done = "removed schedule",
 		.nothing = "schedule \"%s\" does not exist", .of_roles = true
 	};
 	static const Action by_owner = {
-		.sql = "SELECT defer.unschedule(s.id)" OF_OWNER, .done = "removed schedule",
+		.sql = "SELECT defer.unschedule(s.id)" ACTION_OF_OWNER, .done = "removed schedule",
 		.nothing = "schedule \"%s\" does not exist"
 	};
-	const char *values[2];
-	int			count;
 
-	argv = options_parse(argc, argv, options, 1, -1, &count);
-	values[1] = owner;
-	return action_call(owner != NULL ? &by_owner : &by_name, count, argv, owner != NULL ? 2 : 1,
-					   values);
+	return action_on_schedules(argc, argv, &by_name, &by_owner);
 }
 
 const Command command_unschedule = {
