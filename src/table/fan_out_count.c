@@ -289,7 +289,7 @@ write_notes(void)
 	}
 }
 
-/* Check that nobody else knows of a batch, nor of those in which it is counted, too */
+/* Check that no other session sees a batch, nor those in which it is counted, too */
 static bool
 is_uncommitted(int64 id)
 {

@@ -3,7 +3,7 @@
  *		Fields of forms that change settings.
  *
  * A field has the value of the column of its name.  An action that fails leads back to an
- * address with what was typed, and a token, without which a link of somebody else could
+ * address with what was typed, and a token, without which a link of another person could
  * fill in what is then saved.
  */
 #include "dashboard/form.h"
