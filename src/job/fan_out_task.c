@@ -34,6 +34,12 @@
 #define END_MAX			1000
 #define SETTLE_MAX		100
 
+/* All jobs of a batch have ended, and none comes any more; its index has this condition */
+#define IS_OVER(of) \
+	of ".closed AND NOT " of ".done AND " of ".jobs OPERATOR(pg_catalog.=) (" of ".succeeded" \
+	" OPERATOR(pg_catalog.+) " of ".failed OPERATOR(pg_catalog.+) " of ".cancelled" \
+	" OPERATOR(pg_catalog.+) " of ".discarded)"
+
 /* What is counted in a batch is counted in those around it, too */
 static const char *const add_up_sql =
 "WITH RECURSIVE gone AS (DELETE FROM defer.fan_out_delta d WHERE d.ctid OPERATOR(pg_catalog.=) ANY"
@@ -79,9 +85,8 @@ mark_done(int64 **ids)
 	int			n;
 
 	n = (int) own_sql_run("UPDATE defer.fan_out u SET done = true WHERE u.id OPERATOR(pg_catalog.=) ANY (ARRAY("
-						  "SELECT f.id FROM defer.fan_out f WHERE f.closed AND NOT f.done AND f.jobs OPERATOR(pg_catalog.=)"
-						  " (f.succeeded OPERATOR(pg_catalog.+) f.failed OPERATOR(pg_catalog.+) f.cancelled"
-						  " OPERATOR(pg_catalog.+) f.discarded) ORDER BY f.id LIMIT $1)) RETURNING u.id",
+						  "SELECT f.id FROM defer.fan_out f WHERE " IS_OVER("f")
+						  " ORDER BY f.id LIMIT $1)) RETURNING u.id",
 						  1, &type, &max, NULL, SPI_OK_UPDATE_RETURNING);
 	*ids = palloc(Max(n, 1) * sizeof(int64));
 	for (int i = 0; i < n; i++)
@@ -150,9 +155,7 @@ static const char *const add_sql =
 " FROM outwards o WHERE u.id OPERATOR(pg_catalog.=) o.id RETURNING u.id";
 
 static const char *const done_sql =
-"UPDATE defer.fan_out u SET done = true WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.closed AND NOT u.done"
-" AND u.jobs OPERATOR(pg_catalog.=) (u.succeeded OPERATOR(pg_catalog.+) u.failed"
-" OPERATOR(pg_catalog.+) u.cancelled OPERATOR(pg_catalog.+) u.discarded)";
+"UPDATE defer.fan_out u SET done = true WHERE u.id OPERATOR(pg_catalog.=) $1 AND " IS_OVER("u");
 
 /* Add counts to the rows of a batch and of those around it; appends their ids to *ids */
 static int
