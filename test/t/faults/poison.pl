@@ -91,6 +91,44 @@ settled($node, 'one attempt: ends');
 is($node->safe_psql('postgres', "SELECT state, attempt FROM defer.jobs WHERE id = $poison"), 'failed|1',
 	'one attempt: it was the only one');
 
+# Beside fifteen others that run, again and again, each crash has one culprit, and the
+# first one is enough.  DEFER_POISON=200 is the mark of bench/README.md.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION crashes() RETURNS bigint LANGUAGE sql AS
+		$$SELECT count(*) FROM defer.jobs j JOIN defer.attempts a ON a.job_id = j.id
+		   WHERE j.function LIKE '%.poison_once(%' AND a.outcome = 'crashed'$$;
+	CREATE FUNCTION beside(try bigint) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		IF crashes() < try THEN
+			PERFORM pg_sleep(600);
+		END IF;
+	END $$;
+	CREATE FUNCTION poison_once(try bigint) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		IF crashes() < try THEN
+			WHILE (SELECT count(*) FROM defer.jobs WHERE state = 'running') < 16 LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+			PERFORM crash((ARRAY['null', 'kill'])[1 + try % 2]);
+		END IF;
+	END $$});
+for my $try (1 .. ($ENV{DEFER_POISON} // 2))
+{
+	$node->safe_psql('postgres', qq{
+		SELECT count(defer.enqueue('beside', '[$try]')) FROM generate_series(1, 15);
+		SELECT defer.enqueue('poison_once', '[$try]')});
+	settled($node, "try $try: all jobs end");
+}
+my $tries = $ENV{DEFER_POISON} // 2;
+is($node->safe_psql('postgres', q{
+	SELECT count(*), min(crashed), max(crashed), min(attempt), max(attempt)
+	  FROM (SELECT j.attempt, count(*) FILTER (WHERE a.outcome = 'crashed') AS crashed
+			  FROM defer.jobs j LEFT JOIN defer.attempts a ON a.job_id = j.id
+			 WHERE j.function LIKE '%.poison_once(%' AND j.state = 'succeeded' GROUP BY j.id, j.attempt) p}),
+	"$tries|1|1|2|2", "$tries times: blamed at the first crash");
+is($node->safe_psql('postgres', q{SELECT count(*), max(attempt) FROM defer.jobs WHERE function LIKE '%.beside(%' AND state = 'succeeded'}),
+	15 * $tries . '|1', "$tries times: the others lost no attempt");
+
 # The server is as it should be
 is($node->safe_psql('postgres', q{SELECT finding FROM defer.health WHERE severity = 'error'}), '', 'nothing is wrong');
 $node->stop;
