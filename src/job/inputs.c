@@ -104,8 +104,8 @@ defer_result(PG_FUNCTION_ARGS)
 void
 inputs_check_prepared(const Job *job)
 {
-	Oid			type = INT8OID;
-	Datum		id = Int64GetDatum(job->id);
+	Oid			types[] = {INT8OID, JSONBOID};
+	Datum		values[] = {Int64GetDatum(job->id), PointerGetDatum(job->args)};
 	MemoryContext context = CurrentMemoryContext;
 	OwnSql		own;
 	char	   *name = NULL;
@@ -116,12 +116,13 @@ inputs_check_prepared(const Job *job)
 	SPI_connect();
 	if (own_sql_run("SELECT s.name FROM defer.workflow_step s WHERE s.job_id OPERATOR(pg_catalog.=) $1"
 					" AND (s.definition OPERATOR(pg_catalog.?) 'if'"
-					" OR pg_catalog.strpos(s.definition::pg_catalog.text, '\"$input\"') OPERATOR(pg_catalog.>) 0)"
+					" OR pg_catalog.jsonb_path_exists($2, '$.**.\"$input\"'))"
 					" AND NOT EXISTS (SELECT FROM defer.job j WHERE j.id OPERATOR(pg_catalog.=) $1"
 					" AND (j.waits IS NULL OR j.waits OPERATOR(pg_catalog.<>) 'p'))"
 					" AND NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) $1"
 					" AND h.attempt OPERATOR(pg_catalog.>) 0)",
-					1, &type, &id, NULL, SPI_OK_SELECT) > 0)
+					lengthof(types), types, values, job->args == NULL ? " n" : NULL,
+					SPI_OK_SELECT) > 0)
 		name = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0],
 														 SPI_tuptable->tupdesc, 1));
 	SPI_finish();

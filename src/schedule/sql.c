@@ -285,7 +285,7 @@ defer_cron_workflow(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"args\" must be a JSON object"),
 				 errhint("The time of a run is added to it, as \"scheduled_for\".")));
-	s.command = workflow_description(workflow_check(PG_GETARG_JSONB_P(2)), args);
+	s.command = workflow_description(workflow_check(PG_GETARG_JSONB_P(2), NULL), args);
 	check_size(s.command);
 	s.allow_direct = true;		/* what it runs starts other workflows, too */
 	schedule_read_options(fcinfo, 4, &s);

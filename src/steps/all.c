@@ -102,8 +102,29 @@ collect(const PassStep *step, const Dependency *rows, int n)
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_ARRAY, NULL));
 }
 
+/* Error if a job did not succeed, about the first of them.  The rows are from the last one on */
+static void
+check_successes(const Dependency *rows, int n, const char *array, const char *hint)
+{
+	int			first = -1;
+	int			failed = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].state == STATE_SUCCEEDED)
+			continue;
+		first = i;
+		failed++;
+	}
+	if (failed > 0)
+		wait_raise_failure(rows[first].parent_id, rows[first].state,
+						   array == NULL ? NULL :
+						   psprintf("element %d of \"%s\"", n - 1 - first, array),
+						   failed - 1, hint);
+}
+
 Jsonb *
-all_results(PassStep *step, bool fail, bool results)
+all_results(PassStep *step, bool fail, const char *array, const char *hint, bool results)
 {
 	Dependency *rows;
 	int			n = read_rows(step, &rows);
@@ -114,11 +135,8 @@ all_results(PassStep *step, bool fail, bool results)
 		if (rows[i].open)
 			pass_wait(step, WAITS_STEP_JOBS, DT_NOEND);
 	}
-	for (int i = n - 1; fail && i >= 0; i--)
-	{
-		if (rows[i].state != STATE_SUCCEEDED)
-			wait_raise_failure(rows[i].parent_id, rows[i].state);
-	}
+	if (fail)
+		check_successes(rows, n, array, hint);
 	result = results ? collect(step, rows, n) : NULL;
 	(void) dependents_wait_end(step->step.job_id);
 	return result;
@@ -206,7 +224,8 @@ defer_step_all(PG_FUNCTION_ARGS)
 	{
 		Jsonb	   *result;
 
-		result = step.found ? all_results(&step, fail, results) : begin(fcinfo, &step);
+		result = step.found ? all_results(&step, fail, "args", WAIT_GOES_ON, results) :
+			begin(fcinfo, &step);
 		MemoryContextSwitchTo(context);
 		pass_commit(&step, results ? result : NULL);
 	}

@@ -127,10 +127,11 @@ result_of_job(int64 id)
 }
 
 void
-wait_raise_failure(int64 id, char state)
+wait_raise_failure(int64 id, char state, const char *what, int others, const char *hint)
 {
 	HistoryRow	row;
-	bool		known = history_read(id, &row);
+	const char *error = history_read(id, &row) && row.job.error != NULL ?
+		text_to_cstring(row.job.error) : NULL;
 	int			sqlerrcode = state == STATE_CANCELLED ? ERRCODE_JOB_CANCELLED :
 		state == STATE_DISCARDED ? ERRCODE_JOB_DISCARDED : ERRCODE_RAISE_EXCEPTION;
 
@@ -138,12 +139,14 @@ wait_raise_failure(int64 id, char state)
 										 * end */
 	ereport(ERROR,
 			(errcode(sqlerrcode),
-			 errmsg("job " INT64_FORMAT ", which the step waits for, %s", id,
+			 errmsg("%s%sjob " INT64_FORMAT "%s %s%s%s%s", what != NULL ? what : "",
+					what != NULL ? ": " : "", id,
+					what != NULL ? "" : ", which the step waits for,",
 					state == STATE_FAILED ? "failed" : state == STATE_CANCELLED ? "was cancelled" :
-					state == STATE_DISCARDED ? "was discarded" : "is not there any more"),
-			 known && row.job.error != NULL ?
-			 errdetail_internal("%s", text_to_cstring(row.job.error)) : 0,
-			 errhint("With on_failure => 'return' the procedure goes on.")));
+					state == STATE_DISCARDED ? "was discarded" : "is not there any more",
+					error != NULL ? ": " : "", error != NULL ? error : "",
+					others > 0 ? psprintf(" (and %d more)", others) : ""),
+			 errhint("%s", hint)));
 }
 
 bool
@@ -186,7 +189,7 @@ wait_job(PassStep *step, int64 id, bool fail)
 		pass_wait(step, WAITS_STEP_JOBS, DT_NOEND);
 	}
 	if (state != STATE_SUCCEEDED && fail)
-		wait_raise_failure(id, state);
+		wait_raise_failure(id, state, NULL, 0, WAIT_GOES_ON);
 	result = result_of_job(id);
 	if (step->found)
 		(void) dependents_wait_end(step->step.job_id);

@@ -17,6 +17,7 @@
 #include "utils/numeric.h"
 
 #include "base/args.h"
+#include "base/job_kind.h"
 #include "base/jsonb_util.h"
 #include "job/enqueue.h"
 #include "job/enqueue_object.h"
@@ -122,7 +123,7 @@ note_reference(const char *reference, void *arg)
 Jsonb *
 workflow_note_references(WorkflowStep *step, Jsonb *json, bool *any)
 {
-	return inputs_fill(json, note_reference, step, any);
+	return inputs_fill(json, note_reference, step, JOB_FUNCTION, any);
 }
 
 /* A reference, which may have one of two other members */

@@ -49,6 +49,8 @@ typedef struct WorkflowStep
 	char	   *text;			/* of a function its name, of a command */
 	Jsonb	   *object;			/* of a delivery, or a workflow: as it was
 								 * given */
+	struct Workflow *inner;		/* given: where a workflow is to be read into;
+								 * NULL: it is only checked */
 	const char *condition;		/* the reference in it; NULL: none */
 	Jsonb	   *items;			/* for_each; NULL: none */
 	bool		wrapped;		/* its job is one of defer.run_step() */
@@ -115,9 +117,9 @@ extern Jsonb *workflow_note_references(WorkflowStep *step, Jsonb *json, bool *an
 
 /*
  * Read steps and check all of them.  Returns them with functions as signatures.  The place of
- * an error is in its message.
+ * an error is in its message.  inner: is set to what was read; NULL: that is freed.
  */
-extern Jsonb *workflow_check(Jsonb *steps);
+extern Jsonb *workflow_check(Jsonb *steps, Workflow *inner);
 
 /* The steps as an array, with functions as signatures: they can be read again */
 extern Jsonb *workflow_definitions(const Workflow *workflow);

@@ -10,16 +10,26 @@
 #include "miscadmin.h"
 
 #include "base/compat.h"
+#include "base/guc_job.h"
+#include "base/job_kind.h"
 #include "base/jsonb_util.h"
 #include "workflow/inputs.h"
 
 #define INPUT	"$input"
+
+/* The JSON of a delivery is shorter as text, which is what its job has */
+#define TEXT_SHORTER	8
+
+/* Most bytes that a value takes by itself and not within others: headers and padding */
+#define VALUE_HEADER	12
 
 typedef struct Filling
 {
 	InputLookup lookup;
 	void	   *arg;
 	bool		any;
+	Size		size;			/* of what references stand for */
+	Size		max;			/* more does not fit in any case */
 } Filling;
 
 char *
@@ -58,6 +68,37 @@ inputs_step(const char *reference)
  * Filling in
  * ------------------------------------------------------------------------ */
 
+pg_noreturn static void
+raise_too_large(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("arguments with the results of earlier steps are larger than %d kB",
+					defer_max_payload)));
+}
+
+void
+inputs_check_size(const Jsonb *args)
+{
+	if (args != NULL && VARSIZE(args) > (Size) defer_max_payload * 1024)
+		raise_too_large();
+}
+
+/* What a reference stands for.  Error before, and not after, it is copied too often */
+static Jsonb *
+look_up(const char *reference, Filling *filling)
+{
+	Jsonb	   *value = filling->lookup(reference, filling->arg);
+
+	CHECK_FOR_INTERRUPTS();
+	filling->any = true;
+	if (value != NULL)
+		filling->size += VARSIZE(value) - Min(VARSIZE(value), VALUE_HEADER);
+	if (filling->size > filling->max)
+		raise_too_large();
+	return value;
+}
+
 static JsonbValue *push_container(JsonbBuilder *state, JsonbContainer *container,
 								  Filling *filling);
 
@@ -82,8 +123,7 @@ push_value(JsonbBuilder *state, JsonbIteratorToken token, JsonbValue *value, Fil
 		(void) push_container(state, container, filling);
 		return;
 	}
-	filling->any = true;
-	json = filling->lookup(reference, filling->arg);
+	json = look_up(reference, filling);
 	if (json != NULL && !JsonbExtractScalar(&json->root, &found))
 		JsonbToJsonbValue(json, &found);
 	(void) jsonb_push(state, token, &found);
@@ -109,18 +149,18 @@ push_container(JsonbBuilder *state, JsonbContainer *container, Filling *filling)
 }
 
 Jsonb *
-inputs_fill(Jsonb *json, InputLookup lookup, void *arg, bool *any)
+inputs_fill(Jsonb *json, InputLookup lookup, void *arg, char kind, bool *any)
 {
-	Filling		filling = {lookup, arg, false};
+	Filling		filling = {
+		lookup, arg, false, 0,
+		(Size) defer_max_payload * 1024 * (kind_is_delivery(kind) ? TEXT_SHORTER : 1)
+	};
 	JsonbBuilder state = {0};
 	char	   *reference = JB_ROOT_IS_OBJECT(json) ? inputs_reference(&json->root, true) : NULL;
 	Jsonb	   *filled = json;
 
 	if (reference != NULL)
-	{
-		filling.any = true;
-		filled = lookup(reference, arg);
-	}
+		filled = look_up(reference, &filling);
 	else if (!JB_ROOT_IS_SCALAR(json))
 		filled = JsonbValueToJsonb(push_container(&state, &json->root, &filling));
 	if (any != NULL)

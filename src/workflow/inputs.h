@@ -13,9 +13,14 @@ typedef Jsonb *(*InputLookup) (const char *reference, void *arg);
 
 /*
  * The JSON with what the references in it stand for.  *any, unless it is NULL, is set if
- * there is one.  Error if one is malformed.
+ * there is one.  Error if one is malformed, or if what they stand for is larger together
+ * than arguments of a job of that kind can be: so a large result is not copied for each of
+ * many references to it.
  */
-extern Jsonb *inputs_fill(Jsonb *json, InputLookup lookup, void *arg, bool *any);
+extern Jsonb *inputs_fill(Jsonb *json, InputLookup lookup, void *arg, char kind, bool *any);
+
+/* Error if arguments with what references stand for are larger than defer.max_payload */
+extern void inputs_check_size(const Jsonb *args);
 
 /* The first part of a reference, the name of a step */
 extern char *inputs_step(const char *reference);

@@ -16,7 +16,6 @@
 #include "utils/elog.h"
 #include "utils/fmgrprotos.h"
 
-#include "base/guc_job.h"
 #include "base/job_kind.h"
 #include "base/job_state.h"
 #include "base/jsonb_util.h"
@@ -103,22 +102,6 @@ is_met(Jsonb *condition, StepResults *results)
 	return scalar.type != jbvNull && (scalar.type != jbvBool || scalar.val.boolean);
 }
 
-pg_noreturn static void
-raise_too_large(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("arguments with the results of earlier steps are larger than %d kB",
-					defer_max_payload)));
-}
-
-static void
-check_size(const Jsonb *args)
-{
-	if (args != NULL && VARSIZE(args) > (Size) defer_max_payload * 1024)
-		raise_too_large();
-}
-
 /* Read the condition of a step; NULL: none */
 static Jsonb *
 read_condition(const Job *job)
@@ -166,46 +149,13 @@ delivery_args(const Job *job, const Jsonb *object)
 	return args;
 }
 
-/* Most bytes that a value takes by itself and not within others: headers and padding */
-#define VALUE_HEADER	12
-
-/* A delivery may have JSON as text, which is shorter, but not by more than this */
-#define TEXT_SHORTER	8
-
-/* The references of a step that are being filled in */
-typedef struct Filling
-{
-	StepResults *results;
-	Size		size;			/* of what they stand for */
-	Size		max;			/* more does not fit in any case */
-} Filling;
-
-/* What a reference stands for: an error before, and not after, a result is copied too often */
-static Jsonb *
-look_up(const char *reference, void *arg)
-{
-	Filling    *filling = arg;
-	Jsonb	   *value = results_look_up(reference, filling->results);
-
-	CHECK_FOR_INTERRUPTS();
-	if (value != NULL)
-		filling->size += VARSIZE(value) - Min(VARSIZE(value), VALUE_HEADER);
-	if (filling->size > filling->max)
-		raise_too_large();
-	return value;
-}
-
 static void
 fill_in(Job *job, StepResults *results)
 {
-	const bool	is_delivery = kind_is_delivery(job->kind);
-	Filling		filling = {
-		results, 0, (Size) defer_max_payload * 1024 * (is_delivery ? TEXT_SHORTER : 1)
-	};
 	bool		any;
-	Jsonb	   *filled = inputs_fill(job->args, look_up, &filling, &any);
+	Jsonb	   *filled = inputs_fill(job->args, results_look_up, results, job->kind, &any);
 
-	job->args = any && is_delivery ? delivery_args(job, filled) : filled;
+	job->args = any && kind_is_delivery(job->kind) ? delivery_args(job, filled) : filled;
 }
 
 static void
@@ -221,7 +171,7 @@ prepare_step(Job *job)
 	}
 	if (job->args != NULL)
 		fill_in(job, results);
-	check_size(job->args);
+	inputs_check_size(job->args);
 	if (job->group_key == NULL)
 		job->group_key = enqueue_options_group(job);
 	job_unhold(job);

@@ -200,17 +200,17 @@ resolve_command(WorkflowStep *step, WorkflowPlace *place)
 	step->args = step->sample = jsonb_object_of_text("sql", step->text);
 }
 
-Jsonb *
-workflow_check(Jsonb *steps)
+/* Read steps, in the current memory context.  The place of an error is added to its message */
+static Jsonb *
+read_inner(Jsonb *steps, Workflow *inner)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile WorkflowPlace place = {0};
-	Workflow	inner = {0};
 
 	check_stack_depth();
 	PG_TRY();
 	{
-		workflow_read(steps, &inner, (WorkflowPlace *) &place);
+		workflow_read(steps, inner, (WorkflowPlace *) &place);
 	}
 	PG_CATCH();
 	{
@@ -225,7 +225,27 @@ workflow_check(Jsonb *steps)
 		ReThrowError(error);
 	}
 	PG_END_TRY();
-	return workflow_definitions(&inner);
+	return workflow_definitions(inner);
+}
+
+/* Of a workflow within others each level would keep what it has read */
+Jsonb *
+workflow_check(Jsonb *steps, Workflow *inner)
+{
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext scratch;
+	Workflow	read = {0};
+	Jsonb	   *definitions;
+
+	if (inner != NULL)
+		return read_inner(steps, inner);
+	scratch = AllocSetContextCreate(context, "defer workflow", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(scratch);
+	definitions = read_inner(steps, &read);
+	MemoryContextSwitchTo(context);
+	definitions = memcpy(palloc(VARSIZE(definitions)), definitions, VARSIZE(definitions));
+	MemoryContextDelete(scratch);
+	return definitions;
 }
 
 static void
@@ -234,7 +254,7 @@ resolve_workflow(WorkflowStep *step, WorkflowPlace *place)
 	bool		any;
 
 	place->field = "workflow";
-	set_member(step, object_of("workflow", workflow_check(step->object)));
+	set_member(step, object_of("workflow", workflow_check(step->object, step->inner)));
 	place->field = NULL;
 	for (int i = 0; i < OPTION_N; i++)
 	{
@@ -306,12 +326,14 @@ check_items(WorkflowStep *step, WorkflowPlace *place)
 		if (step->kind == WORKFLOW_FUNCTION_STEP)
 		{
 			args = step->args == NULL ? all_args(element) :
-				inputs_fill(step->args, item_value, item, NULL);
+				inputs_fill(step->args, item_value, item, JOB_FUNCTION, NULL);
 			enqueue_resolve(step->function, &args, &found);
 		}
 		else if (step->kind != WORKFLOW_WORKFLOW_STEP && step->references == NIL)
-			(void) delivery_args(step->target.kind,
-								 inputs_fill(step->object, item_value, item, NULL), false, place);
+		{
+			args = inputs_fill(step->object, item_value, item, step->target.kind, NULL);
+			(void) delivery_args(step->target.kind, args, false, place);
+		}
 	}
 	place->field = NULL;
 }
@@ -337,18 +359,30 @@ description(const WorkflowStep *step)
 }
 
 /* An object with a reference for each name that stands for one */
+/* Put a reference of which there are many in one place */
+static int
+compare_references(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/* An object with each of the references once, by itself.  The list is sorted */
 static Jsonb *
-inputs_of(const List *references)
+inputs_of(List *references)
 {
 	JsonbBuilder state = {0};
 	const ListCell *cell;
+	const char *last = NULL;
 
+	list_sort(references, compare_references);
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	foreach(cell, references)
 	{
 		const char *reference = lfirst(cell);
 
-		jsonb_push_json(&state, reference, inputs_make(reference));
+		if (last == NULL || strcmp(reference, last) != 0)
+			jsonb_push_json(&state, reference, inputs_make(reference));
+		last = reference;
 	}
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
@@ -407,7 +441,7 @@ workflow_wrap(WorkflowStep *step, WorkflowPlace *place)
 			check_items(step, place);
 	}
 	step->args = argument(step);
-	step->sample = inputs_fill(step->args, no_value, NULL, NULL);
+	step->sample = inputs_fill(step->args, no_value, NULL, JOB_FUNCTION, NULL);
 	enqueue_resolve(WORKFLOW_RUN_STEP, &step->sample, &found);
 	set_target(step, &found);
 	step->wrapped = true;

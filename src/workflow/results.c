@@ -17,6 +17,7 @@
 
 #include "base/guc_job.h"
 #include "base/job.h"
+#include "base/job_kind.h"
 #include "base/jsonb_util.h"
 #include "table/history_table.h"
 #include "table/step_table.h"
@@ -173,7 +174,7 @@ results_of_step(const Job *job, Jsonb *args, Jsonb *condition)
 	results->entries = hash_create("defer results", 16, &control,
 								   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	if (args != NULL)
-		(void) inputs_fill(args, note_name, results, NULL);
+		(void) inputs_fill(args, note_name, results, JOB_FUNCTION, NULL);
 	if (condition != NULL)
 		(void) note_name(inputs_reference(&condition->root, false), results);
 	find_jobs(results);

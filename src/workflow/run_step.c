@@ -15,6 +15,7 @@
 #include "utils/datetime.h"
 #include "utils/json.h"
 
+#include "base/errcodes.h"
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
 #include "delivery/delivery.h"
@@ -33,6 +34,11 @@ PG_FUNCTION_INFO_V1(defer_run_step);
 
 /* The step that a workflow is which no other one contains */
 #define WHOLE	"workflow"
+
+/* How a workflow goes on though a job of the step fails */
+#define EACH_GOES_ON \
+	"With \"on_failure\": \"run\" the step succeeds, with null in the place of such an element."
+#define GOES_ON	"With \"on_failure\": \"run\" the steps after it are run."
 
 /* What a workflow that a schedule starts finds in its args */
 #define SCHEDULED_FOR	"scheduled_for"
@@ -112,6 +118,7 @@ read_run(const Jsonb *argument, Run *run, WorkflowPlace *place)
 	}
 	JsonbToJsonbValue(definition, &value);
 	run->step.items = run->items;
+	run->step.inner = &run->workflow;
 	workflow_read_step(&value, &run->step, place);
 	if (run->step.kind == WORKFLOW_WORKFLOW_STEP)
 	{
@@ -119,7 +126,6 @@ read_run(const Jsonb *argument, Run *run, WorkflowPlace *place)
 		if (run->workflow.name == NULL)
 			run->workflow.name = run->step.name;
 		args_check_name("workflow", run->workflow.name, WORKFLOW_NAME_MAX);
-		workflow_read(run->step.object, &run->workflow, place);
 	}
 }
 
@@ -194,7 +200,7 @@ look_up(const char *reference, void *arg)
 static Jsonb *
 fill(Run *run, Jsonb *json)
 {
-	return json == NULL ? NULL : inputs_fill(json, look_up, run, NULL);
+	return json == NULL ? NULL : inputs_fill(json, look_up, run, run->step.target.kind, NULL);
 }
 
 static int64
@@ -291,7 +297,18 @@ enqueue_all(Run *run, int64 **ids, WorkflowPlace *place)
 	return n;
 }
 
-/* What is wrong with the jobs would be wrong in each attempt: the step fails with it for good */
+/*
+ * Check for an error that each attempt would find, as what is wrong are the jobs.  Not if there
+ * is no room for them now, or a lock.
+ */
+static bool
+is_for_good(const ErrorData *error)
+{
+	return enqueue_object_is_wrong(error) && error->sqlerrcode != ERRCODE_QUEUE_FULL &&
+		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/* Fail the step for good with what is wrong with its jobs */
 pg_noreturn static void
 raise_for_good(ErrorData *error, const Run *run, const WorkflowPlace *place)
 {
@@ -322,7 +339,7 @@ enqueue_or_fail(const Jsonb *argument, int64 **ids)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!enqueue_object_is_wrong(error))
+		if (!is_for_good(error))
 			PG_RE_THROW();
 		FlushErrorState();
 		raise_for_good(error, run, (WorkflowPlace *) &place);
@@ -379,9 +396,11 @@ defer_run_step(PG_FUNCTION_ARGS)
 	if (!pass_step.done)
 	{
 		const char *on_failure = jsonb_read_text(read_description(argument), "on_failure");
-		const bool	fail = !has_items(argument) || on_failure == NULL ||
-			strcmp(on_failure, "run") != 0;
-		Jsonb	   *results = pass_step.found ? all_results(&pass_step, fail, true) :
+		const bool	each = has_items(argument);
+		const bool	fail = !each || on_failure == NULL || strcmp(on_failure, "run") != 0;
+		Jsonb	   *results = pass_step.found ?
+			all_results(&pass_step, fail, each ? "for_each" : NULL, each ? EACH_GOES_ON : GOES_ON,
+						true) :
 			begin(&pass_step, argument);
 
 		MemoryContextSwitchTo(context);

@@ -190,7 +190,7 @@ CALL state_is(:returns, 'waiting');
 INSERT INTO gate VALUES ('bad one'), ('bad two');
 CALL state_is(:fails, 'failed');
 CALL state_is(:returns, 'succeeded');
-SELECT regexp_replace(message, '\d+', 'N') AS message, detail, hint FROM defer.attempts WHERE job_id = :fails;
+SELECT regexp_replace(message, 'job \d+', 'job N') AS message, detail, hint FROM defer.attempts WHERE job_id = :fails;
 SELECT state, result FROM defer.jobs WHERE id = :returns;
 SELECT what FROM effect WHERE job = :fails ORDER BY place;
 -- one that is cancelled, one that is cancelled in its wait

@@ -101,6 +101,39 @@ CALL ended(:id);
 SELECT * FROM steps(:id);
 SELECT a.attempt, a.outcome FROM defer.workflow_steps s JOIN defer.attempts a USING (job_id) WHERE s.workflow_id = :id ORDER BY s.ord;
 
+-- an element that is used often is not copied each time: it could not be enqueued
+CREATE FUNCTION flags(n int) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_agg(true) FROM generate_series(1, n) $$;
+SELECT defer.workflow('often', jsonb_build_array('{"name": "l", "function": "flags", "args": [200000]}'::jsonb,
+  jsonb_build_object('name', 'each', 'function', 'returns', 'for_each', '[[7]]'::jsonb || jsonb_build_array(jsonb_build_array('{"$input": "l.1"}'::jsonb)),
+    'args', jsonb_build_array((SELECT jsonb_agg('{"$input": "item"}'::jsonb) FROM generate_series(1, 100)))),
+  jsonb_build_object('name', 'large', 'function', 'returns', 'for_each', '[7]'::jsonb,
+    'args', jsonb_build_array((SELECT jsonb_agg('{"$input": "l"}'::jsonb) FROM generate_series(1, 100)))))) AS id \gset
+CALL ended(:id);
+SELECT name, state, jsonb_array_length(result), error FROM steps(:id) WHERE name <> 'l';
+-- jobs for which there is no room now are tried again
+CREATE FUNCTION few(n int) RETURNS int LANGUAGE sql AS 'SELECT n';
+SELECT defer.configure('few', max_queued => 1);
+SELECT defer.workflow('full', '[{"name": "each", "function": "few", "for_each": [1, 2, 3]}]') AS id \gset
+CALL until(format('SELECT state = ''retrying'' FROM defer.jobs WHERE id = (SELECT job_id FROM defer.workflow_steps WHERE workflow_id = %s)', :id));
+SELECT defer.configure('few', max_queued => 10);
+SELECT defer.reschedule(job_id) FROM defer.workflow_steps WHERE workflow_id = :id;
+CALL ended(:id);
+SELECT name, state, jobs, result FROM steps(:id);
+
+-- the job of a step that has not begun can be run by itself if nothing was to be prepared
+SELECT defer.workflow('never', '[
+  {"name": "first", "function": "work", "args": ["gate retry"]},
+  {"name": "each", "function": "double", "args": [{"$input": "item"}], "for_each": [1, 2], "after": ["first"]},
+  {"name": "refers", "function": "double", "args": [{"$input": "args.n"}], "for_each": [1, 2], "after": ["first"]},
+  {"name": "plain", "function": "double", "args": [4], "after": ["first"]},
+  {"name": "if", "function": "double", "args": [4], "if": {"$input": "first"}}]', '{"n": 3}') AS id \gset
+SELECT defer.cancel_workflow(:id);
+CALL ended(:id);
+SELECT name, error_of(format('SELECT defer.rerun(%s)', job_id)) !~ 'refers to results' AS rerun FROM defer.workflow_steps
+ WHERE workflow_id = :id AND name <> 'first' ORDER BY ord;
+CALL until(format('SELECT count(*) = 2 FROM defer.workflow_steps s JOIN defer.jobs j ON j.rerun_of = s.job_id WHERE s.workflow_id = %s AND j.state = ''succeeded''', :id));
+SELECT s.name, j.result FROM defer.workflow_steps s JOIN defer.jobs j ON j.rerun_of = s.job_id WHERE s.workflow_id = :id ORDER BY s.ord;
+
 --
 -- A workflow within a workflow, also for each element; again
 --

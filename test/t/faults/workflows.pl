@@ -13,7 +13,8 @@ use Test::More;
 my $n = $ENV{DEFER_WORKFLOW_STEPS} || 400;
 my $node = new_server('main', q{defer.max_workers = 6
 defer.max_crashes = 1000
-max_worker_processes = 24});
+max_worker_processes = 24
+track_commit_timestamp = on});
 
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION defer;
@@ -91,6 +92,8 @@ $node->safe_psql('postgres', q{
 	GRANT USAGE ON SCHEMA defer TO other;
 	GRANT INSERT ON effect TO other;
 	CREATE FUNCTION flags(n int) RETURNS jsonb LANGUAGE sql AS $$SELECT jsonb_agg(true) FROM generate_series(1, n)$$;
+	CREATE FUNCTION later(n int, inputs jsonb) RETURNS int LANGUAGE sql AS 'SELECT n';
+	SELECT defer.pause('later');
 	CREATE FUNCTION large(n int) RETURNS text LANGUAGE sql AS $$SELECT repeat(chr(65 + n % 26), 1000000)$$});
 my $greedy = $node->safe_psql('postgres', q{SELECT defer.workflow('greedy', (SELECT jsonb_agg(jsonb_build_object('name', 'l' || i, 'function', 'large', 'args', jsonb_build_array(i)))
 	|| jsonb_build_object('name', 'all', 'function', 'work', 'args', jsonb_build_array('all', jsonb_agg(jsonb_build_object('$input', 'l' || i || '.no'))))
@@ -112,6 +115,14 @@ until_ok($node, "SELECT state = 'failed' FROM defer.workflows WHERE id = $often"
 is($node->safe_psql('postgres', "SELECT error FROM defer.workflow_steps WHERE workflow_id = $often AND name = 'x'"),
 	'arguments with the results of earlier steps are larger than 1024 kB', 'because the arguments of a step are too large');
 cmp_ok($peak->() - $before, '<', 200_000, 'and the scheduler has not made all the copies first');
+# ... nor does it prepare all steps that one end makes ready in one transaction
+my $many = $node->safe_psql('postgres', q{SELECT defer.workflow('many', (SELECT jsonb_agg(jsonb_build_object('name', 'l' || i, 'function', 'large', 'args', jsonb_build_array(i))) FROM generate_series(1, 8) i)
+	|| (SELECT jsonb_agg(jsonb_build_object('name', 'b' || i, 'function', 'later', 'args', jsonb_build_array(i, (SELECT jsonb_agg(jsonb_build_object('$input', 'l' || k || '.no')) FROM generate_series(1, 8) k))))
+		FROM generate_series(1, 200) i))}, @as);
+until_ok($node, "SELECT count(*) = 200 FROM defer.workflow_steps WHERE workflow_id = $many AND name LIKE 'b%' AND state = 'queued'", 'many steps are prepared');
+cmp_ok($node->safe_psql('postgres', "SELECT max(n) FROM (SELECT count(*) AS n FROM defer.job WHERE parent_id = $many GROUP BY pg_xact_commit_timestamp(xmin)) x"),
+	'<', 60, 'some in each transaction');
+$node->safe_psql('postgres', "SELECT defer.cancel_workflow($many)", @as);
 is($node->safe_psql('postgres', "SELECT state, result FROM defer.workflows WHERE id IN ($small, $wide) ORDER BY id"), qq{succeeded|{"b": "small"}\nsucceeded|},
 	'the other role has its results; those that do not fit are none of the workflow');
 $node->stop;
