@@ -19,6 +19,10 @@
 #include "commands/commands.h"
 #include "commands/metrics_format.h"
 
+/* Groups and functions that have series of their own, unless an option says how many */
+#define METRICS_GROUPS		"10"
+#define METRICS_FUNCTIONS	"100"
+
 /* By state, and those that wait by what for: read once */
 static const char *const live_sql =
 "SELECT j.function, j.queue, j.state, j.waits_for, CASE WHEN j.state IS NOT NULL THEN pg_catalog.count(*) END AS jobs,"
@@ -72,7 +76,10 @@ static const char *const deliveries_sql =
 " FROM pg_catalog.unnest(ARRAY['http', 'email', 'slack']) k(kind)"
 " LEFT JOIN defer.statistics s ON s.function = 'defer.' || k.kind GROUP BY 1 ORDER BY 1";
 
-/* One row for each bucket: jobs that took at most le seconds */
+/*
+ * One row for each bucket: jobs that took at most le seconds, of the $3 functions
+ * and queues of which most jobs have ended.  $2 says which buckets.
+ */
 static const char *const histogram_sql =
 "WITH bounds AS (SELECT b.le, b.i FROM pg_catalog.unnest(defer.statistics_bounds()) WITH ORDINALITY b(le, i)"
 " UNION ALL SELECT NULL, pg_catalog.cardinality(defer.statistics_bounds()) + 1),"
@@ -81,10 +88,14 @@ static const char *const histogram_sql =
 " WITH ORDINALITY c(n, i) GROUP BY 1, 2, 3),"
 " sums AS (SELECT s.function, s.queue,"
 " pg_catalog.sum(CASE WHEN $1 = 'duration' THEN s.duration_seconds ELSE s.delay_seconds END) AS seconds"
-" FROM defer.statistics s GROUP BY 1, 2)"
-" SELECT c.function, c.queue, COALESCE(b.le::pg_catalog.text, '+Inf') AS le, b.le IS NULL AS last, s.seconds,"
+" FROM defer.statistics s GROUP BY 1, 2"
+" ORDER BY pg_catalog.sum(s.succeeded + s.failed + s.cancelled + s.discarded) DESC, 1, 2 LIMIT $3::pg_catalog.int8),"
+" buckets AS (SELECT c.function, c.queue, c.i, b.le, s.seconds,"
 " pg_catalog.sum(c.n) OVER (PARTITION BY c.function, c.queue ORDER BY c.i) AS jobs"
-" FROM counts c JOIN bounds b USING (i) JOIN sums s USING (function, queue) ORDER BY 1, 2, c.i";
+" FROM counts c JOIN bounds b USING (i) JOIN sums s USING (function, queue))"
+" SELECT b.function, b.queue, COALESCE(b.le::pg_catalog.text, '+Inf') AS le, b.le IS NULL AS last, b.seconds, b.jobs"
+" FROM buckets b WHERE b.le IS NULL OR $2 = 'all'"
+" OR $2 = 'few' AND b.le = ANY (ARRAY[0.001, 0.01, 0.1, 1, 10, 60, 900]::pg_catalog.float8[]) ORDER BY 1, 2, b.i";
 
 static const char *const server_sql =
 "SELECT (s.preloaded AND s.enabled AND s.active AND NOT s.recovery AND s.launcher AND s.scheduler)"
@@ -228,9 +239,11 @@ add_counters(Metrics *metrics, const PGresult *res, const char *name, const char
 }
 
 static void
-add_histogram(Metrics *metrics, const char *what, const char *name, const char *help)
+add_histogram(Metrics *metrics, const MetricsLimits *limits, const char *what, const char *name,
+			  const char *help)
 {
-	PGresult   *res = metrics_ask(metrics, histogram_sql, 1, &what);
+	const char *values[] = {what, limits->buckets, limits->functions};
+	PGresult   *res = metrics_ask(metrics, histogram_sql, lengthof(values), values);
 	char	   *bucket;
 	char	   *sum;
 	char	   *count;
@@ -276,7 +289,7 @@ add_deliveries(Metrics *metrics, const char *const *states, size_t n)
 }
 
 static void
-add_ended_jobs(Metrics *metrics)
+add_ended_jobs(Metrics *metrics, const MetricsLimits *limits)
 {
 	static const char *const states[] = {"succeeded", "failed", "cancelled", "discarded"};
 	static const char *const attempts[] = {
@@ -298,9 +311,9 @@ add_ended_jobs(Metrics *metrics)
 		metrics_sample(metrics, "defer_ticks_skipped_total", res, row, job_labels, NULL, NULL, "skipped_ticks");
 	PQclear(res);
 	add_deliveries(metrics, states, lengthof(states));
-	add_histogram(metrics, "duration", "defer_job_duration_seconds",
+	add_histogram(metrics, limits, "duration", "defer_job_duration_seconds",
 				  "Duration of the last attempt of jobs that have ended since the start of the server.");
-	add_histogram(metrics, "delay", "defer_job_pickup_delay_seconds",
+	add_histogram(metrics, limits, "delay", "defer_job_pickup_delay_seconds",
 				  "Time from when the last attempt of a job could begin until it began.");
 }
 
@@ -368,12 +381,42 @@ add_server(Metrics *metrics)
 	PQclear(snapshot);
 }
 
+/* Check whether a text is a whole number from 0 to a maximum */
+static bool
+is_count(const char *text, long most)
+{
+	char	   *end;
+	long		n = strtol(text, &end, 10);
+
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && n <= most;
+}
+
+/* Set missing limits to the defaults; return what is wrong with the others, NULL: nothing */
+const char *
+metrics_check_limits(MetricsLimits *limits)
+{
+	if (limits->groups == NULL)
+		limits->groups = METRICS_GROUPS;
+	if (limits->functions == NULL)
+		limits->functions = METRICS_FUNCTIONS;
+	if (limits->buckets == NULL)
+		limits->buckets = "few";
+	if (!is_count(limits->groups, 1000))
+		return "the number of groups is from 0 to 1000";
+	if (!is_count(limits->functions, 10000))
+		return "the number of functions is from 0 to 10000";
+	if (strcmp(limits->buckets, "few") != 0 && strcmp(limits->buckets, "all") != 0 &&
+		strcmp(limits->buckets, "none") != 0)
+		return "buckets are few, all or none";
+	return NULL;
+}
+
 /*
- * Append all metrics; "groups" is how many groups are told.  False: a query failed,
+ * Append all metrics, within limits that were checked.  False: a query failed,
  * error says why, and out has only a part.  Calls share no state.
  */
 bool
-metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error)
+metrics_collect(PGconn *conn, const MetricsLimits *limits, Buffer *out, Buffer *error)
 {
 	Metrics		metrics;
 
@@ -382,8 +425,8 @@ metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error)
 	add_server(&metrics);
 	add_live_jobs(&metrics);
 	add_caps(&metrics);
-	add_groups(&metrics, groups);
-	add_ended_jobs(&metrics);
+	add_groups(&metrics, limits->groups);
+	add_ended_jobs(&metrics, limits);
 	add_schedules(&metrics);
 	return metrics_end(&metrics);
 }
@@ -391,21 +434,25 @@ metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error)
 static int
 cmd_metrics(int argc, char **argv)
 {
-	static const char *groups = METRICS_GROUPS;
+	static MetricsLimits limits;
 	static const Option options[] = {
-		{"groups", 0, OPTION_NUMBER, &groups},
+		{"groups", 0, OPTION_NUMBER, &limits.groups},
+		{"functions", 0, OPTION_NUMBER, &limits.functions},
+		{"buckets", 0, OPTION_TEXT, &limits.buckets},
 		{NULL}
 	};
+	const char *wrong;
 	PGconn	   *conn;
 	Buffer		out = {0};
 	Buffer		error = {0};
 	bool		lost;
 
 	options_parse(argc, argv, options, 0, 0, NULL);
-	if (strtoll(groups, NULL, 10) < 0 || strtoll(groups, NULL, 10) > 1000)
-		report_usage_error("the number of groups is from 0 to 1000");
+	wrong = metrics_check_limits(&limits);
+	if (wrong != NULL)
+		report_usage_error("%s", wrong);
 	conn = connect_or_exit();
-	if (!metrics_collect(conn, groups, &out, &error))
+	if (!metrics_collect(conn, &limits, &out, &error))
 	{
 		lost = PQstatus(conn) != CONNECTION_OK;
 		report_error("%s", error.data);
@@ -421,6 +468,8 @@ const Command command_metrics = {
 	"metrics", "[options]", "Metrics for Prometheus, as text", cmd_metrics,
 	"\nOptions:\n"
 	"      --groups=N         the N groups that have most unfinished jobs (" METRICS_GROUPS ")\n"
+	"      --functions=N      histograms of the N functions of which most jobs have ended (" METRICS_FUNCTIONS ")\n"
+	"      --buckets=WHICH    of histograms: few, all, or none but the sums and counts (few)\n"
 	"\nCounters count from the start of the server on. See doc/cli.md for what each means.\n"
 	"\nExamples:\n"
 	"  defer -d shop metrics > /var/lib/node_exporter/defer.prom.new &&\n"

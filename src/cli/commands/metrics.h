@@ -9,9 +9,16 @@
 
 #include "libpq-fe.h"
 
-/* Groups that have series of their own, unless an option says how many */
-#define METRICS_GROUPS	"10"
+/* What bounds the number of series; NULL: the default */
+typedef struct MetricsLimits
+{
+	const char *groups;			/* that have series of their own */
+	const char *functions;		/* that have histograms, in each of their
+								 * queues */
+	const char *buckets;		/* of histograms: few, all or none */
+} MetricsLimits;
 
-extern bool metrics_collect(PGconn *conn, const char *groups, Buffer *out, Buffer *error);
+extern const char *metrics_check_limits(MetricsLimits *limits);
+extern bool metrics_collect(PGconn *conn, const MetricsLimits *limits, Buffer *out, Buffer *error);
 
 #endif							/* CLI_METRICS_H */

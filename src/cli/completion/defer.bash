@@ -176,6 +176,10 @@ _defer()
 		_defer_reply "$cur" skip hold
 		return
 		;;
+	--buckets)
+		_defer_reply "$cur" few all none
+		return
+		;;
 	--active | --allow-direct)
 		_defer_reply "$cur" yes no
 		return
@@ -225,7 +229,7 @@ _defer()
 	resume) options=(--queue --group --schedule --owner) ;;
 	release) options=(--queue --group) ;;
 	wait) options=(--timeout --alone) ;;
-	metrics) options=(--groups) ;;
+	metrics) options=(--groups --functions --buckets) ;;
 	dashboard) options=(--http-port --listen --origin --login --token-file --read-only) ;;
 	esac
 	[[ $cur == -* || $command != workflow ]] || _defer_reply "$cur" list

@@ -129,11 +129,23 @@ connect_with_password(struct MHD_Connection *connection, int *status, Buffer *er
 	return conn;
 }
 
+static const char *
+query_field(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
 /* Answer GET /metrics, in a session or with the header Authorization */
 void
 login_metrics(struct MHD_Connection *connection, Session *session, Answer *answer)
 {
 	Buffer		error = {0};
+	MetricsLimits limits = {
+		.groups = query_field(connection, "groups"),
+		.functions = query_field(connection, "functions"),
+		.buckets = query_field(connection, "buckets")
+	};
+	const char *wrong = metrics_check_limits(&limits);
 	PGconn	   *conn;
 	int			status = session != NULL ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_UNAUTHORIZED;
 
@@ -149,8 +161,10 @@ login_metrics(struct MHD_Connection *connection, Session *session, Answer *answe
 	else
 		conn = connect_with_password(connection, &status, &error);
 	if (conn != NULL)
-		status = MHD_HTTP_SERVICE_UNAVAILABLE;
-	if (conn != NULL && metrics_collect(conn, METRICS_GROUPS, &answer->body, &error))
+		status = wrong != NULL ? MHD_HTTP_BAD_REQUEST : MHD_HTTP_SERVICE_UNAVAILABLE;
+	if (conn != NULL && wrong != NULL)
+		buffer_add(&error, wrong);
+	else if (conn != NULL && metrics_collect(conn, &limits, &answer->body, &error))
 		status = MHD_HTTP_OK;
 	if (session != NULL)
 		pthread_mutex_unlock(&session->mutex);

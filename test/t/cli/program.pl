@@ -691,7 +691,7 @@ defer_ok(5, 'a failure', 'enqueue', 'boom', '["x"]', '--wait', '-q');
 $held = defer_json('enqueue', 'enqueue', 'add', '[1]', '--delay', '1 day', '--queue', 'side')->{id};
 my $after = sql("SELECT defer.enqueue('fan', '[1]', after => ARRAY[$held])");
 until_ok($node, q{SELECT sum(succeeded) >= 51 AND sum(failed) = 1 FROM defer.statistics}, 'counted');
-my $metrics = defer_ok(0, 'metrics', 'metrics');
+my $metrics = defer_ok(0, 'metrics', 'metrics', '--buckets', 'all');
 my %value;
 # each sample has the label "database", which is left out here
 for (grep { !/^#/ } split /\n/, $metrics)
@@ -750,6 +750,28 @@ like($metrics, qr/^defer_group_jobs\{database="postgres",queue="side",group="a \
 like($metrics, qr/^defer_group_jobs\{database="postgres",queue="side",group="g12",state="scheduled"\} 12$/m, 'metrics: the next one');
 defer_ok(3, 'metrics of too many groups', 'metrics', '--groups', '1001');
 sql(q{SELECT count(defer.cancel(id)) FROM defer.live_jobs WHERE group_key IS NOT NULL});
+# histograms: their buckets, and of which functions; the counters have all functions
+for my $case ([ [], 8 ], [ [ '--buckets', 'few' ], 8 ], [ [ '--buckets', 'all' ], 16 ], [ [ '--buckets', 'none' ], 1 ])
+{
+	my ($options, $n) = @$case;
+	my $text = defer_ok(0, "metrics @$options", 'metrics', @$options);
+
+	for my $name ('defer_job_duration_seconds', 'defer_job_pickup_delay_seconds')
+	{
+		is(scalar(() = $text =~ /^${name}_bucket\{database="postgres",\Q$of\E,le="/mg), $n, "metrics @$options: buckets of $name");
+		like($text, qr/^${name}_bucket\{database="postgres",\Q$of\E,le="\+Inf"\} (\d+)\n${name}_sum\{database="postgres",\Q$of\E\} \S+\n${name}_count\{database="postgres",\Q$of\E\} \1\n/m,
+			"metrics @$options: sum and count of $name");
+	}
+}
+my ($most) = sql(q{SELECT format('function="%s",queue="%s"', function, queue) FROM defer.statistics GROUP BY function, queue
+	ORDER BY sum(succeeded + failed + cancelled + discarded) DESC, function, queue LIMIT 1});
+my $one = defer_ok(0, 'metrics --functions 1', 'metrics', '--functions', '1');
+is(scalar(() = $one =~ /^defer_job_duration_seconds_count\{database="postgres",\Q$most\E\}/mg), 1, 'metrics: a histogram of the function that ran most');
+is(scalar(() = $one =~ /^defer_job_duration_seconds_count/mg), 1, 'metrics: and of no other');
+like($one, qr/^defer_jobs_ended_total\{.*"public\.boom\(text\)"/m, 'metrics: counters of the others');
+unlike(defer_ok(0, 'metrics --functions 0', 'metrics', '--functions', '0'), qr/_bucket/, 'metrics: no histograms');
+defer_ok(3, 'metrics of too many functions', 'metrics', '--functions', '10001');
+defer_ok(3, 'metrics with other buckets', 'metrics', '--buckets', 'some');
 is($value{'defer_findings{severity="warning"}'}, sql(q{SELECT count(*) FROM defer.health WHERE severity = 'warning'}), 'metrics: findings');
 is($value{'defer_schedule_active{schedule="nightly",role="' . sql('SELECT current_user') . '"}'}, 1, 'metrics: schedules');
 my $promtool = $ENV{PROMTOOL};	# see tools/promtool
