@@ -34,7 +34,7 @@ async function until(what, condition) {
 	ok(false, what);
 }
 
-const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/errors", "/workflows", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
+const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/jobs?order=oldest", "/errors", "/workflows", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
 
 async function open(browser, options) {
 	const context = await browser.newContext(options);
@@ -304,6 +304,43 @@ async function groups(page) {
 	ok(/group "acme" is resumed/.test(await page.locator(".message").first().textContent()), "it goes on");
 }
 
+// Copy what is there, save the list as a file, run a job with other arguments
+async function copies(page) {
+	await page.context().grantPermissions(["clipboard-read", "clipboard-write"], { origin });
+	const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
+	const id = sql("SELECT max(id) FROM defer.jobs WHERE function = 'public.work(integer)' AND state = 'succeeded'");
+	await page.goto(origin + "/job?id=" + id);
+	await page.getByRole("button", { name: "Copy the id" }).click();
+	await until("the id is copied", async () => await clipboard() === id);
+	await page.getByRole("button", { name: "Copy: Arguments" }).click();
+	await until("the arguments are copied", async () => /^\[\s*\d+\s*\]$/.test(await clipboard()));
+	await page.getByText("As SQL").click();
+	await page.getByRole("button", { name: "Copy: Statement" }).click();
+	await until("the statement is copied", async () => /^SELECT defer\.enqueue\('public\.work\(integer\)', /.test(await clipboard()));
+	ok(await page.getByText("Copied", { exact: true }).count() > 0, "it says so");
+	await page.getByText("Run with other arguments").click();
+	if (shots) { await page.screenshot({ path: `${shots}/job-again.png`, fullPage: true }); }
+	const found = await accessibility(page);
+	ok(found.length === 0, "axe-core, with the form open: " + found.join("; "));
+	await page.getByLabel("Arguments", { exact: true }).fill("[4711]");
+	await page.waitForFunction(() => window.performance.getEntriesByType("resource").filter((e) => e.initiatorType === "fetch").length > 1);
+	ok(await page.getByLabel("Arguments", { exact: true }).inputValue() === "[4711]", "an update leaves the arguments alone");
+	await Promise.all([page.waitForNavigation(), page.getByRole("button", { name: "Enqueue" }).click()]);
+	ok(/This job is like job/.test(await page.locator(".message").first().textContent()), "to the new job");
+	ok(sql("SELECT args FROM defer.jobs WHERE id = " + new URL(page.url()).searchParams.get("id")) === "[4711]", "which has these arguments");
+
+	await page.goto(origin + "/jobs?function=work&state=succeeded");
+	await Promise.all([page.waitForNavigation(), page.getByRole("link", { name: "Oldest first" }).click()]);
+	ok(await page.locator("table.jobs tbody tr a").first().textContent() ===
+		sql("SELECT min(id) FROM defer.jobs WHERE function LIKE '%work%' AND state = 'succeeded'"), "the oldest is first");
+	const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "CSV" }).click()]);
+	ok(download.suggestedFilename() === "jobs.csv", "a file: " + download.suggestedFilename());
+	const lines = fs.readFileSync(await download.path(), "utf8").trim().split("\r\n");
+	ok(lines.length === 1 + Number(sql("SELECT count(*) FROM defer.jobs WHERE function LIKE '%work%' AND state = 'succeeded'")), "with all of them: " + lines.length);
+	await page.goto(origin + "/");
+	ok(await page.getAttribute("link[rel=icon]", "href") === "/alarm.svg", "the icon says that something needs attention");
+}
+
 async function hostile(page) {
 	const id = sql("SELECT max(id) FROM defer.jobs WHERE state = 'failed' AND function LIKE '%hacked%'");
 	for (const path of ["/", "/jobs", "/jobs?state=failed", "/errors", "/functions", "/job?id=" + id]) {
@@ -385,6 +422,7 @@ async function typing(page) {
 		await schedule(page);
 		await settings(page);
 		await liveLog(page);
+		await copies(page);
 		await hostile(page);
 		await liveFanOut(page);
 		await liveState(page);

@@ -34,6 +34,18 @@ typedef struct Action
 
 #define JOB(call)		"SELECT defer." call ", $1"
 #define SCHEDULE(call)	"SELECT defer." call ", s.name FROM defer.schedules s WHERE s.id = $1::bigint"
+#define SCHEDULE_BY_NAME(call)	"SELECT defer." call ", s.name FROM defer.schedules s, " OWN_PATH " WHERE s.id = $1::bigint"
+/*
+ * A row that has functions named in forms looked up with the search_path of the role, until the
+ * transaction ends.  The names in the statement itself are resolved before, with ours.
+ */
+#define OWN_PATH \
+	"(SELECT pg_catalog.set_config('search_path', p.reset_val, true) FROM pg_catalog.pg_settings p" \
+	" WHERE p.name = 'search_path' OFFSET 0) own_path"
+/* The job $1, and from then on the role of its owner, until the transaction ends */
+#define JOB_AS_OWNER \
+	"(SELECT j.function, j.queue, j.priority, j.group_key, j.metadata, pg_catalog.set_config('role', j.owner, true)" \
+	" FROM defer.jobs j WHERE j.id = $1::bigint OFFSET 0) j"
 /* A text area, whose line breaks are those of the browser */
 #define LINES(value)	"pg_catalog.replace(" value ", E'\\r\\n', E'\\n')"
 
@@ -90,6 +102,10 @@ static const Action actions[] = {
 	{"/do/stop", {"id"}, JOB("cancel($1::bigint, force => true)"), "Job %n is being stopped.",
 	"Job %n was not stopped: it has ended."},
 	{"/do/rerun", {"id"}, JOB("rerun($1::bigint)"), "This job is another run of job %n.", NULL, "/job?id="},
+	{"/do/run-with", {"id", "args"},
+	"SELECT defer.enqueue(j.function, " LINES("$2") "::jsonb, queue => j.queue, priority => j.priority, group_key => j.group_key,"
+	" metadata => j.metadata), $1 FROM " JOB_AS_OWNER, "This job is like job %n, with other arguments.",
+	"There is no job %n that you may see.", "/job?id=", .refill = true},
 	{"/do/retry", {"id"}, JOB("retry($1::bigint)"), "Job %n is taken on again.",
 	"Job %n was left as it is: it has not failed, or was run again already."},
 	{"/do/acknowledge", {"id", "note"}, JOB("acknowledge($1::bigint, $2)"), "The failure of job %n is acknowledged.",
@@ -115,22 +131,22 @@ static const Action actions[] = {
 	{"/do/cancel-backfill", {"id"}, JOB("cancel_backfill($1::bigint)"),
 	"The backfill is cancelled: runs that were enqueued go on.", "There is no such backfill."},
 	{"/do/alter-schedule", {"id", "schedule", "timezone", SCHEDULE_OPTIONS, "function", "command"},
-	SCHEDULE("alter_cron(s.id, schedule => NULLIF($2, s.schedule), timezone => NULLIF($3, s.timezone)," \
-			 " overlap => NULLIF($4, s.overlap), catch_up => NULLIF($5, s.catch_up)," \
-			 " catch_up_window => NULLIF($6::interval, s.catch_up_window), jitter => NULLIF($7::interval, s.jitter)," \
-			 " queue => NULLIF($8, s.queue), priority => NULLIF($9::integer, s.priority), group_key => NULLIF($10, s.group_key)," \
-			 " starts_at => CASE WHEN $11::timestamptz IS DISTINCT FROM s.starts_at THEN COALESCE($11::timestamptz, '-infinity') END," \
-			 " ends_at => CASE WHEN $12::timestamptz IS DISTINCT FROM s.ends_at THEN COALESCE($12::timestamptz, 'infinity') END," \
-			 " max_runs => CASE WHEN $13::integer IS DISTINCT FROM s.max_runs THEN COALESCE($13::integer, 0) END," \
-			 " pause_after_failures => CASE WHEN $14::integer IS DISTINCT FROM s.pause_after_failures THEN COALESCE($14::integer, 0) END," \
-			 " when_done => CASE WHEN $15 IS DISTINCT FROM s.when_done THEN COALESCE($15, '') END," \
-			 " function => NULLIF($16, s.function), sql => NULLIF(" LINES("$17") ", s.command))"),
+	SCHEDULE_BY_NAME("alter_cron(s.id, schedule => NULLIF($2, s.schedule), timezone => NULLIF($3, s.timezone)," \
+					 " overlap => NULLIF($4, s.overlap), catch_up => NULLIF($5, s.catch_up)," \
+					 " catch_up_window => NULLIF($6::interval, s.catch_up_window), jitter => NULLIF($7::interval, s.jitter)," \
+					 " queue => NULLIF($8, s.queue), priority => NULLIF($9::integer, s.priority), group_key => NULLIF($10, s.group_key)," \
+					 " starts_at => CASE WHEN $11::timestamptz IS DISTINCT FROM s.starts_at THEN COALESCE($11::timestamptz, '-infinity') END," \
+					 " ends_at => CASE WHEN $12::timestamptz IS DISTINCT FROM s.ends_at THEN COALESCE($12::timestamptz, 'infinity') END," \
+					 " max_runs => CASE WHEN $13::integer IS DISTINCT FROM s.max_runs THEN COALESCE($13::integer, 0) END," \
+					 " pause_after_failures => CASE WHEN $14::integer IS DISTINCT FROM s.pause_after_failures THEN COALESCE($14::integer, 0) END," \
+					 " when_done => CASE WHEN $15 IS DISTINCT FROM s.when_done THEN COALESCE($15, '') END," \
+					 " function => NULLIF($16, s.function), sql => NULLIF(" LINES("$17") ", s.command))"),
 	"The schedule \"%n\" is changed.", NO_SCHEDULE, .refill = true},
 	{"/do/new-schedule", {"name", "schedule", "timezone", SCHEDULE_OPTIONS, "function", "command", "allow_direct"},
 	"SELECT CASE WHEN $16::text IS NOT NULL AND $17::text IS NOT NULL THEN 'f'"
 	" WHEN $17 IS NOT NULL THEN defer.cron_command($1, $2, " LINES("$17") ", " NEW_OPTIONS ")::text"
 	" ELSE defer.cron($16, $2, name => $1, allow_direct => $18::text IS NOT NULL, " NEW_OPTIONS ")::text END, $1"
-	" WHERE NOT EXISTS (SELECT FROM defer.schedules s WHERE s.name = $1 AND s.owner = CURRENT_USER)",
+	" FROM " OWN_PATH " WHERE NOT EXISTS (SELECT FROM defer.schedules s WHERE s.name = $1 AND s.owner = CURRENT_USER)",
 	"The schedule \"%n\" is made.",
 	"No schedule was made: give either a function or a statement, and a name that no schedule of yours has.", "/schedule?id=", .refill = true},
 	{"/do/configure", {"name", SETTINGS_FIELDS, "queue", "at_limit"},

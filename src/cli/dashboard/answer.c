@@ -83,6 +83,13 @@ answer_send(struct MHD_Connection *connection, Answer *answer)
 		MHD_add_response_header(response, "Set-Cookie", answer->cookie);
 	if (answer->location != NULL)
 		MHD_add_response_header(response, "Location", answer->location);
+	if (answer->file != NULL)
+	{
+		char	   *disposition = xprintf("attachment; filename=\"%s\"", answer->file);
+
+		MHD_add_response_header(response, "Content-Disposition", disposition);
+		free(disposition);
+	}
 	if (answer->authenticate)
 		MHD_add_response_header(response, "WWW-Authenticate",
 								dashboard.login == LOGIN_PASSWORD ? "Basic realm=\"defer\"" : "Bearer realm=\"defer\"");
@@ -90,5 +97,6 @@ answer_send(struct MHD_Connection *connection, Answer *answer)
 	MHD_destroy_response(response);
 	free(answer->cookie);
 	free(answer->location);
+	free(answer->file);
 	return result;
 }

@@ -17,6 +17,8 @@ typedef struct Answer
 	Buffer		body;
 	char	   *cookie;			/* allocated; NULL: none */
 	char	   *location;		/* allocated; NULL: none */
+	char	   *file;			/* save the body as that; allocated; NULL:
+								 * show it */
 	bool		keep;			/* the browser may keep it */
 	bool		authenticate;	/* ask for the token, or role and password */
 } Answer;

@@ -26,14 +26,15 @@ static const char *const uncounted[] = {
 
 /* Append the address of this list, to be continued: without a field, and from its top */
 void
-filter_address(Buffer *out, const Request *request, const char *without)
+filter_address(Buffer *out, const char *path, const Request *request, const char *without)
 {
-	buffer_add(out, "/jobs?");
+	html_add(out, "%s?", path);
 	for (int i = 0; i < request->nquery; i++)
 	{
 		const Field *field = &request->query[i];
 
-		if (strcmp(field->name, "before") == 0 || strcmp(field->name, without) == 0 ||
+		if (strcmp(field->name, "before") == 0 || strcmp(field->name, "after") == 0 ||
+			strcmp(field->name, without) == 0 ||
 			field->value[0] == '\0')
 			continue;
 		html_url(out, field->name);
@@ -117,7 +118,7 @@ tab(Page *page, const char *state, const PGresult *counts)
 		about |= result_true(counts, i, "estimated");
 	}
 	buffer_add(out, "<li><a href=\"");
-	filter_address(out, page->request, "state");
+	filter_address(out, "/jobs", page->request, "state");
 	if (state != NULL)
 		html_add(out, "state=%s", state);
 	html_add(out, "\"%s>%s", current ? " aria-current=true" : "", state == NULL ? "all" : state);
@@ -223,6 +224,8 @@ filter_form(Page *page)
 	buffer_add(out, "<form method=\"get\" action=\"/jobs\" class=\"filters card\" role=\"search\" aria-label=\"Filter jobs\">\n");
 	if (state != NULL)
 		part_hidden(page, "state", state);
+	if (request_query(page->request, "order") != NULL)
+		part_hidden(page, "order", request_query(page->request, "order"));
 	for (size_t i = 0; i < lengthof(fields); i++)
 		filter_field(page, &fields[i]);
 	buffer_add(out, "<div class=\"buttons\"><button class=\"primary\">Filter</button> <a class=\"button\" href=\"/jobs\">Clear</a></div>\n</form>\n");

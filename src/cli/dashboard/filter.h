@@ -9,7 +9,8 @@
 
 extern void filter_form(Page *page);
 extern void filter_tabs(Page *page);
-extern void filter_address(Buffer *out, const Request *request, const char *without);
+extern void filter_address(Buffer *out, const char *path, const Request *request,
+						   const char *without);
 extern char *filter_pattern(const char *part);
 
 #endif							/* DASHBOARD_FILTER_H */

@@ -34,19 +34,6 @@ fact_text(Page *page, const PGresult *res, const char *label, const char *column
 	fact_end(page);
 }
 
-static void
-block(Page *page, const char *title, const char *value, bool json)
-{
-	if (value == NULL)
-		return;
-	html_add(page->out, "<h3>%s</h3><pre tabindex=\"0\">", title);
-	if (json)
-		html_json(page->out, value);
-	else
-		html_block(page->out, value);
-	buffer_add(page->out, "</pre>\n");
-}
-
 static bool
 is_one_of(const char *state, const char *const *states)
 {
@@ -234,9 +221,9 @@ job_attempts(Page *page, const PGresult *attempts)
 			html_block(out, result_text(attempts, i, "message"));
 			buffer_add(out, "</p>");
 		}
-		block(page, "Detail", result_value(attempts, i, "detail"), false);
-		block(page, "Hint", result_value(attempts, i, "hint"), false);
-		block(page, "Context", result_value(attempts, i, "context"), false);
+		part_block(page, "Detail", result_value(attempts, i, "detail"), false);
+		part_block(page, "Hint", result_value(attempts, i, "hint"), false);
+		part_block(page, "Context", result_value(attempts, i, "context"), false);
 		if (result_value(attempts, i, "retry_at") != NULL)
 		{
 			buffer_add(out, "<p class=\"quiet\">Next attempt: ");
@@ -408,7 +395,9 @@ job_title(Page *page, const PGresult *res, const char *id)
 	Buffer	   *out = page->out;
 
 	snprintf(page->title, sizeof(page->title), "Job %s %s", id, result_text(res, 0, "state"));
-	html_add(out, "<div class=\"title\"><h1><span class=\"quiet\">Job %s</span> ", id);
+	html_add(out, "<div class=\"title\"><h1><span class=\"quiet\">Job %s ", id);
+	part_copy(page, id, "Copy the id");
+	buffer_add(out, "</span> ");
 	html_function(out, result_text(res, 0, "function"));
 	buffer_add(out, " <span id=\"job-state\" data-say>");
 	html_state(out, result_text(res, 0, "state"));
@@ -476,9 +465,10 @@ page_job(Page *page)
 	job_waits_for(page, res, id);
 	buffer_add(out, "<div class=\"columns\"><section class=\"card\" aria-labelledby=\"h-facts\"><h2 id=\"h-facts\">Job</h2>\n");
 	job_facts(page, res);
-	block(page, "Arguments", result_value(res, 0, "args"), true);
-	block(page, "Result", result_value(res, 0, "result"), true);
-	block(page, "Metadata", result_value(res, 0, "metadata"), true);
+	part_block(page, "Arguments", result_value(res, 0, "args"), true);
+	part_block(page, "Result", result_value(res, 0, "result"), true);
+	part_block(page, "Metadata", result_value(res, 0, "metadata"), true);
+	job_again(page, id);
 	buffer_add(out, "</section>\n");
 	job_time_line(page, res, attempts);
 	buffer_add(out, "</div>\n");

@@ -11,6 +11,9 @@
 extern PGresult *job_find(Page *page, const char *id);
 extern void job_title(Page *page, const PGresult *job, const char *id);
 
+/* job_again.c */
+extern void job_again(Page *page, const char *id);
+
 /* job_steps.c */
 extern void job_steps(Page *page, const char *id);
 

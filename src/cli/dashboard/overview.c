@@ -55,6 +55,8 @@ overview_health(Page *page)
 	else
 	{
 		snprintf(page->title, sizeof(page->title), "(%d) Overview", PQntuples(res));
+		/* the worst comes first */
+		page->attention = strcmp(result_text(res, 0, "severity"), "info") != 0;
 		buffer_add(page->out, "<ul class=\"findings\">\n");
 		for (int i = 0; i < PQntuples(res); i++)
 		{

@@ -14,16 +14,16 @@
 #include "dashboard/routes.h"
 
 static void
-open_document(Buffer *out, const char *title)
+open_document(Buffer *out, const char *title, bool attention)
 {
 	html_add(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 			 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
 			 "<meta name=\"color-scheme\" content=\"light dark\">\n"
 			 "<title>%s \xc2\xb7 defer</title>\n"
-			 "<link rel=\"icon\" href=\"/icon.svg\" type=\"image/svg+xml\">\n"
+			 "<link rel=\"icon\" href=\"/%s.svg\" type=\"image/svg+xml\">\n"
 			 "<link rel=\"stylesheet\" href=\"/dashboard.css?%s\">\n"
 			 "<script src=\"/dashboard.js?%s\" defer></script>\n</head>\n",
-			 title, asset_version("/dashboard.css"), asset_version("/dashboard.js"));
+			 title, attention ? "alarm" : "icon", asset_version("/dashboard.css"), asset_version("/dashboard.js"));
 }
 
 static void
@@ -47,9 +47,10 @@ menu(Buffer *out, const Route *here)
 }
 
 static void
-frame_begin(Buffer *out, const Session *session, const Route *route, const char *title)
+frame_begin(Buffer *out, const Session *session, const Route *route, const char *title,
+			bool attention)
 {
-	open_document(out, title);
+	open_document(out, title, attention);
 	buffer_add(out, "<body>\n<a class=\"skip\" href=\"#main\">Skip to the content</a>\n<header>\n");
 	brand(out);
 	menu(out, route);
@@ -104,6 +105,21 @@ zone_form(Page *page)
 			 page->session->zone);
 }
 
+/* Answer with what is no page, or with an error: it is saved unseen */
+static void
+write_file(Page *page, const Route *route, const Buffer *content)
+{
+	if (page->problem.len == 0 && !page->timed_out)
+	{
+		page->request->type = route->type;
+		buffer_add_len(page->out, content->data, content->len);
+		return;
+	}
+	page->request->status = page->timed_out ? 503 : 400;
+	page_write_error(page->out, page->session, route->title,
+					 page->timed_out ? "This took too long." : page->problem.data);
+}
+
 /* Write the page of the request's path, or only the part that changes */
 void
 page_write(Page *page)
@@ -121,15 +137,21 @@ page_write(Page *page)
 		return;
 	}
 	write_content(page, route, &content);
+	if (route->type != NULL)
+	{
+		write_file(page, route, &content);
+		buffer_free(&content);
+		return;
+	}
 	title = page->title[0] != '\0' ? page->title : route->title;
 	if (whole)
 	{
-		frame_begin(out, page->session, route, title);
+		frame_begin(out, page->session, route, title, page->attention);
 		buffer_add(out, "<main id=\"main\" tabindex=\"-1\">\n");
 		show_message(out, page->session);
 		buffer_add(out, "<div id=\"content\">");
 	}
-	html_add(out, "<span id=\"page-title\" hidden>%s</span>\n", title);
+	html_add(out, "<span id=\"page-title\" hidden%s>%s</span>\n", page->attention ? " data-alarm" : "", title);
 	if (page->timed_out)
 		buffer_add(out, "<p class=\"message bad\" role=\"alert\">A part of this page took too long and is left out.</p>\n");
 	if (page->problem.len > 0)
@@ -154,10 +176,10 @@ void
 page_write_error(Buffer *out, Session *session, const char *title, const char *text)
 {
 	if (session != NULL)
-		frame_begin(out, session, NULL, title);
+		frame_begin(out, session, NULL, title, false);
 	else
 	{
-		open_document(out, title);
+		open_document(out, title, false);
 		buffer_add(out, "<body class=\"alone\">\n");
 	}
 	html_add(out, "<main id=\"main\" class=\"card\" tabindex=\"-1\"><h1>%s</h1><p class=\"error-text\">", title);
@@ -169,7 +191,7 @@ page_write_error(Buffer *out, Session *session, const char *title, const char *t
 void
 page_write_login(Buffer *out, const char *token, const char *problem)
 {
-	open_document(out, "Log in");
+	open_document(out, "Log in", false);
 	buffer_add(out, "<body class=\"alone\">\n<main id=\"main\" class=\"card login\" tabindex=\"-1\">\n<h1>");
 	brand(out);
 	buffer_add(out, "</h1>\n");

@@ -15,6 +15,7 @@ extern void page_function(Page *page);
 extern void page_functions(Page *page);
 extern void page_job(Page *page);
 extern void page_jobs(Page *page);
+extern void page_jobs_csv(Page *page);
 extern void page_new_schedule(Page *page);
 extern void page_overview(Page *page);
 extern void page_queue(Page *page);

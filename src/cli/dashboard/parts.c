@@ -67,6 +67,39 @@ part_button(Page *page, const char *action, const char *name, const char *value,
 	html_add(page->out, "<button class=\"%s\">%s</button></form>", class, label);
 }
 
+/*
+ * Append a button that copies a text; NULL: that of the next <pre>.  It needs the
+ * script, which shows it.
+ */
+void
+part_copy(Page *page, const char *text, const char *label)
+{
+	html_add(page->out, "<button type=\"button\" class=\"plain copy\" hidden title=\"%s\" aria-label=\"%s\"", label, label);
+	if (text != NULL)
+		html_add(page->out, " data-copy=\"%s\"", text);
+	buffer_add(page->out, ">Copy</button>");
+}
+
+/* Append a text with its heading; NULL: nothing */
+void
+part_block(Page *page, const char *title, const char *value, bool json)
+{
+	char	   *label;
+
+	if (value == NULL)
+		return;
+	label = xprintf("Copy: %s", title);
+	html_add(page->out, "<h3>%s ", title);
+	part_copy(page, NULL, label);
+	free(label);
+	buffer_add(page->out, "</h3><pre tabindex=\"0\">");
+	if (json)
+		html_json(page->out, value);
+	else
+		html_block(page->out, value);
+	buffer_add(page->out, "</pre>\n");
+}
+
 /* Append what stands in place of an empty list */
 void
 part_empty(Page *page, const char *text)

@@ -14,6 +14,8 @@ extern const char *const parts_states[PARTS_STATES];
 
 extern void part_button(Page *page, const char *action, const char *name, const char *value,
 						const char *label, const char *class, const char *confirm);
+extern void part_block(Page *page, const char *title, const char *value, bool json);
+extern void part_copy(Page *page, const char *text, const char *label);
 extern void part_form_begin(Page *page, const char *action, const char *class, const char *back,
 							const char *confirm);
 extern void part_hidden(Page *page, const char *name, const char *value);

@@ -114,7 +114,7 @@ free_fields(Field *fields, int n)
 	}
 }
 
-/* Free the fields; the location is the caller's */
+/* Free the fields; the location and the name of the file are the caller's */
 void
 request_free(Request *request)
 {

@@ -25,6 +25,8 @@ typedef struct Request
 	bool		fragment;		/* only the part that changes is wanted */
 	int			status;			/* of the answer */
 	char	   *location;		/* redirect there; NULL: do not */
+	const char *type;			/* of the answer; NULL: a page */
+	char	   *file;			/* its name, allocated; NULL: it is shown */
 } Request;
 
 extern const char *request_query(const Request *request, const char *name);

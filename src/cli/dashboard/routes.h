@@ -12,6 +12,7 @@ typedef struct Route
 	const char *path;
 	const char *title;
 	void		(*write) (Page *page);	/* writes the content */
+	const char *type;			/* of what is no page; NULL: a page */
 	const char *menu;			/* path of the menu entry it belongs to; its
 								 * own: is one */
 } Route;

@@ -1,59 +1,31 @@
 /*
  * search.c
- *		Lists of jobs that pass a filter.
+ *		Jobs that pass the filter of an address, for the page Jobs and for CSV.
  *
- * A list goes down by id, from a key: the work for a page does not depend on how
- * far down it is.  Where few rows pass the filter the search stops after a while
- * and says how far it came; the next page goes on from there.
+ * A list goes down by id, from a key, or up: the work for a page does not depend on
+ * how far it is.  Where few rows pass the filter the search stops after a while
+ * and says how far it came; the next page goes on from there.  Another order would
+ * read all jobs that pass the filter.
  */
-#include "dashboard/pages.h"
+#include "dashboard/search.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
-#include "dashboard/bulk.h"
 #include "dashboard/filter.h"
-#include "dashboard/html.h"
 #include "dashboard/parts.h"
 
-#define PAGE_ROWS			50
-
-/* Ids that one query looks at: at first, at most; seconds for all queries */
+/* Ids that one query looks at: at first, at most */
 #define FIRST_WINDOW		2000
 #define FIRST_WINDOW_ALL	400
 #define LAST_WINDOW			50000
-#define SEARCH_TIME			0.12
 
-#define JOB_COLUMNS \
-	"j.id, j.function, j.state, j.queue, j.group_key, j.run_at, j.enqueued_at, j.started_at, j.finished_at," \
-	" pg_catalog.date_part('epoch', j.duration) AS seconds, j.attempt, j.max_attempts," \
-	" pg_catalog.left(j.error, 200) AS error, j.progress, j.schedule, pg_catalog.left(j.args::text, 120) AS args"
+/* Ids that are fetched at least where they are then filtered by a part of a name */
+#define FOUND_OF_PATTERN	1000
 
-/* Parameters of the statements */
-enum
-{
-	BELOW,						/* $1: ids below this one */
-	FROM,						/* $2: and not below this one */
-	STATE,						/* $3; from here on the filter, NULL passes
-								 * all */
-	PATTERN,					/* $4: of the function's name, for ILIKE */
-	QUEUE,						/* $5 */
-	ERROR_TEXT,					/* $6: a part of the error, or the SQLSTATE */
-	METADATA,					/* $7: contained in it */
-	PARENT,						/* $8 */
-	SIGNATURE,					/* $9: the function, exactly */
-	GROUP_KEY,					/* $10 */
-	ARGS,						/* $11: contained in them */
-	KEY,						/* $12 */
-	OWNER,						/* $13 */
-	ENDED_SINCE,				/* $14; of unfinished jobs, enqueued */
-	ENDED_UNTIL,				/* $15 */
-	NSCANNED,					/* parameters of a search in windows */
-	SCHEDULE = NSCANNED,		/* $16: id; where the server has an index only */
-	FINGERPRINT,				/* $17: of the error, likewise */
-	NVALUES
-};
+/* Unfinished jobs that one query looks at, from the oldest on */
+#define LIVE_CHUNK			5000
 
 #define JOB_FILTER \
 	" ($3::text IS NULL OR j.state = $3) AND ($4::text IS NULL OR j.function ILIKE $4 OR j.function = $9)" \
@@ -67,75 +39,73 @@ enum
 	" AND ($14::timestamptz IS NULL OR COALESCE(j.finished_at, j.enqueued_at) >= $14::timestamptz)" \
 	" AND ($15::timestamptz IS NULL OR COALESCE(j.finished_at, j.enqueued_at) < $15::timestamptz)"
 
-typedef struct Search
-{
-	const char *values[NVALUES];
-	char		below_text[24];
-	char		from_text[24];
-	int64_t		below;			/* ids to search: from .. below - 1 */
-	int64_t		from;
-	int			found;
-	int64_t		lowest;			/* how far down the search came */
-	bool		more;			/* there may be more */
-	bool		filtered;
-} Search;
-
 /* ------------------------------------------------------------------------
- * Rows
+ * The filter
  * ------------------------------------------------------------------------ */
 
-static void
-job_row(Page *page, const PGresult *res, int row)
+/*
+ * Set up a search by the address.  The rows are those of the columns (of "j", with
+ * the id); each is given to row().  search_end() frees it.
+ */
+void
+search_begin(Search *search, const Request *request, const char *columns, int wanted,
+			 double seconds, SearchRow row)
 {
-	Buffer	   *out = page->out;
-	const char *state = result_text(res, row, "state");
-	const char *id = result_text(res, row, "id");
-	const char *when = result_value(res, row, "finished_at");
-	bool		failed = strcmp(state, "failed") == 0 || strcmp(state, "retrying") == 0;
+	static const struct
+	{
+		int			value;
+		const char *field;
+	}			fields[] = {
+		{STATE, "state"}, {QUEUE, "queue"}, {ERROR_TEXT, "error"}, {METADATA, "metadata"},
+		{PARENT, "parent"}, {GROUP_KEY, "group"}, {SCHEDULE, "schedule"}, {ARGS, "args"},
+		{KEY, "key"}, {OWNER, "owner"}, {FINGERPRINT, "fingerprint"},
+		{ENDED_SINCE, "ended_since"}, {ENDED_UNTIL, "ended_until"},
+	};
+	const char *function = request_query(request, "function");
+	const char *order = request_query(request, "order");
 
-	if (when == NULL)
-		when = result_value(res, row, strcmp(state, "running") == 0 ? "started_at" : "run_at");
-	html_add(out, "<tr><td class=\"num\"><a href=\"/job?id=%s\">%s</a></td><td>", id, id);
-	html_function(out, result_text(res, row, "function"));
-	if (result_value(res, row, "schedule") != NULL)
-		html_add(out, " <span class=\"tag\">%s</span>", result_text(res, row, "schedule"));
-	buffer_add(out, "</td><td>");
-	html_state(out, state);
-	if (result_value(res, row, "progress") != NULL)
-		html_add(out, " <progress max=\"1\" value=\"%s\">%.0f %%</progress>", result_text(res, row, "progress"),
-				 100 * result_number(res, row, "progress"));
-	html_add(out, "</td><td class=\"cut\"><code>%s</code>", result_text(res, row, "args"));
-	if (failed && result_value(res, row, "error") != NULL)
-		html_add(out, "<span class=\"is-bad\">%s</span>", result_text(res, row, "error"));
-	html_add(out, "</td><td>%s", result_text(res, row, "queue"));
-	if (result_value(res, row, "group_key") != NULL)
-		html_add(out, " <span class=\"tag\">%s</span>", result_text(res, row, "group_key"));
-	html_add(out, "</td><td class=\"num\">%s<span class=\"quiet\">/%s</span></td><td class=\"num\">",
-			 result_text(res, row, "attempt"), result_text(res, row, "max_attempts"));
-	if (result_value(res, row, "seconds") != NULL)
-		html_seconds(out, result_number(res, row, "seconds"));
-	buffer_add(out, "</td><td>");
-	html_time(out, when, page->now);
-	buffer_add(out, "</td></tr>\n");
+	memset(search, 0, sizeof(*search));
+	search->columns = columns;
+	search->wanted = wanted;
+	search->seconds = seconds;
+	search->row = row;
+	search->values[BELOW] = search->below_text;
+	search->values[FROM] = search->from_text;
+	for (size_t i = 0; i < lengthof(fields); i++)
+		search->values[fields[i].value] = request_query(request, fields[i].field);
+	search->pattern = filter_pattern(function);
+	search->values[PATTERN] = search->pattern;
+	/* a whole signature, or the name of a delivery */
+	if (function != NULL && (strchr(function, '(') != NULL || strncmp(function, "defer.", 6) == 0))
+		search->values[SIGNATURE] = function;
+	for (int i = STATE; i < NVALUES; i++)
+		search->filtered |= search->values[i] != NULL;
+	search->oldest_first = order != NULL && strcmp(order, "oldest") == 0 && search_has_order(search);
 }
 
-/* Append the rows of a result, until the page is full */
-static void
-show_rows(Page *page, const PGresult *res, Search *search)
+void
+search_end(Search *search)
 {
-	static const char *const titles[] = {
-		"#Id", "Function", "State", "Arguments, and error", "Queue", "#Attempt", "#Duration", "When", NULL
-	};
+	free(search->pattern);
+}
 
-	for (int i = 0; i < PQntuples(res) && search->found < PAGE_ROWS; i++)
+/* Check whether the oldest can come first: these two are found by index, the newest first */
+bool
+search_has_order(const Search *search)
+{
+	return search->values[SCHEDULE] == NULL && search->values[FINGERPRINT] == NULL;
+}
+
+/* Check for a state of jobs that have not ended */
+static bool
+is_unfinished(const char *state)
+{
+	for (int i = PARTS_FINAL; i < PARTS_STATES && state != NULL; i++)
 	{
-		if (search->found++ == 0)
-			part_table_begin(page, titles, "jobs");
-		job_row(page, res, i);
-		search->lowest = result_int64(res, i, "id");
-		if (search->found == PAGE_ROWS)
-			search->more = true;
+		if (strcmp(parts_states[i], state) == 0)
+			return true;
 	}
+	return false;
 }
 
 /* ------------------------------------------------------------------------
@@ -188,16 +158,17 @@ read_range(Page *page, Search *search)
 	/* each is converted, so that errors show whatever is searched then */
 	static const char *const check_sql =
 		"SELECT $1::bigint AS before, $2::bigint AS parent, $3::bigint AS schedule, $4::jsonb AS metadata,"
-		" $5::jsonb AS args, $6::timestamptz AS ended_since, $7::timestamptz AS ended_until";
+		" $5::jsonb AS args, $6::timestamptz AS ended_since, $7::timestamptz AS ended_until, $8::bigint AS after";
 	const char *since = request_query(page->request, "since");
 	const char *until = request_query(page->request, "until");
 	const char *values[] = {
 		request_query(page->request, "before"), search->values[PARENT], search->values[SCHEDULE],
 		search->values[METADATA], search->values[ARGS], search->values[ENDED_SINCE],
-		search->values[ENDED_UNTIL]
+		search->values[ENDED_UNTIL], request_query(page->request, "after")
 	};
 	PGresult   *res = page_query(page, check_sql, lengthof(values), values);
 	int64_t		parent = result_int64(res, 0, "parent");
+	int64_t		after = result_int64(res, 0, "after");
 	int64_t		id;
 	bool		good = result_good(res);
 
@@ -231,6 +202,8 @@ read_range(Page *page, Search *search)
 	/* children are younger than their parent */
 	if (parent > search->from)
 		search->from = parent;
+	if (after >= search->from)
+		search->from = after + 1;
 	return good;
 }
 
@@ -238,58 +211,133 @@ read_range(Page *page, Search *search)
  * Searching
  * ------------------------------------------------------------------------ */
 
+/* Hand the rows of a result on, until there are enough */
+static void
+take_rows(Page *page, const PGresult *res, Search *search)
+{
+	for (int i = 0; i < PQntuples(res) && !search->full; i++)
+	{
+		search->found++;
+		search->row(page, res, i);
+		search->reached = result_int64(res, i, "id");
+		search->full = search->found == search->wanted ||
+			(search->bytes > 0 && page->out->len > search->bytes);
+	}
+}
+
+/* Execute a statement for the ids from .. below - 1 */
+static PGresult *
+query_range(Page *page, Search *search, int64_t from, int64_t below, int n, char *sql)
+{
+	PGresult   *res;
+
+	snprintf(search->below_text, sizeof(search->below_text), "%lld", (long long) below);
+	snprintf(search->from_text, sizeof(search->from_text), "%lld", (long long) from);
+	res = page_query(page, sql, n, search->values);
+	free(sql);
+	return res;
+}
+
 /* Report whether the server has an index for the filter */
 static bool
 is_indexed(const Search *search)
 {
 	const char *state = search->values[STATE];
 
+	if (search->oldest_first)
+		return false;
 	return (state != NULL && strcmp(state, "succeeded") != 0) || search->values[ERROR_TEXT] != NULL ||
 		search->values[PARENT] != NULL || search->values[SIGNATURE] != NULL ||
 		search->values[SCHEDULE] != NULL || search->values[FINGERPRINT] != NULL;
 }
 
-/* Search downwards, in windows of ids that grow, as long as a page may take */
+/* Skip a gap in the ids, which a search without a filter has met behind the edge */
+static int64_t
+skip_gap(Page *page, const Search *search, int64_t edge)
+{
+	char		text[24];
+	const char *values[] = {text};
+	int64_t		id = search->oldest_first ? search->below : search->from;
+
+	snprintf(text, sizeof(text), "%lld", (long long) edge);
+	(void) query_id(page, search->oldest_first ?
+					"SELECT j.id FROM defer.jobs j WHERE j.id >= $1::bigint ORDER BY j.id LIMIT 1" :
+					"SELECT j.id + 1 FROM defer.jobs j WHERE j.id < $1::bigint ORDER BY j.id DESC LIMIT 1",
+					1, values, &id);
+	return id;
+}
+
+/* Search in windows of ids that grow, as long as a page may take */
 static void
 search_windows(Page *page, Search *search)
 {
 	double		begun = clock_seconds();
 	int64_t		window = search->filtered ? FIRST_WINDOW : FIRST_WINDOW_ALL;
-	int64_t		below = search->below;
 
-	while (search->found < PAGE_ROWS && below > search->from &&
-		   clock_seconds() - begun < SEARCH_TIME)
+	while (!search->full && search->below > search->from &&
+		   clock_seconds() - begun < search->seconds)
 	{
-		int64_t		from = below - search->from > window ? below - window : search->from;
-		PGresult   *res;
+		bool		whole = search->below - search->from <= window;
+		int64_t		from = whole || search->oldest_first ? search->from : search->below - window;
+		int64_t		below = whole || !search->oldest_first ? search->below : search->from + window;
+		int64_t		edge = search->oldest_first ? below : from;
+		PGresult   *res = query_range(page, search, from, below, NSCANNED,
+									  xprintf("SELECT %s FROM defer.jobs j WHERE j.id < $1::bigint AND j.id >= $2::bigint AND"
+											  JOB_FILTER " ORDER BY j.id%s LIMIT %d", search->columns,
+											  search->oldest_first ? "" : " DESC", search->wanted));
 
-		snprintf(search->below_text, sizeof(search->below_text), "%lld", (long long) below);
-		snprintf(search->from_text, sizeof(search->from_text), "%lld", (long long) from);
-		res = page_query(page, "SELECT " JOB_COLUMNS " FROM defer.jobs j WHERE j.id < $1::bigint AND j.id >= $2::bigint AND"
-						 JOB_FILTER " ORDER BY j.id DESC LIMIT 51", NSCANNED, search->values);
 		if (!result_good(res))
 		{
 			PQclear(res);
-			return;
+			break;
 		}
-		search->lowest = from;
-		show_rows(page, res, search);
+		take_rows(page, res, search);
 		if (PQntuples(res) == 0 && !search->filtered)
-		{
-			/* a gap in the ids: skip it */
-			const char *gap[] = {search->from_text};
-
-			from = search->from;
-			(void) query_id(page, "SELECT j.id + 1 FROM defer.jobs j WHERE j.id < $1::bigint ORDER BY j.id DESC LIMIT 1",
-							1, gap, &from);
-		}
+			edge = skip_gap(page, search, edge);
 		PQclear(res);
-		below = from;
+		if (search->full)
+			break;
+		*(search->oldest_first ? &search->from : &search->below) = edge;
+		search->reached = search->oldest_first ? edge - 1 : edge;
 		if (window < LAST_WINDOW)
 			window *= 2;
 	}
-	if (below > search->from)
-		search->more = true;
+	search->more = search->full || search->below > search->from;
+}
+
+/* Search unfinished jobs of a state, the oldest first, as long as a page may take */
+static void
+search_unfinished(Page *page, Search *search)
+{
+	double		begun = clock_seconds();
+	bool		more = true;
+
+	while (!search->full && more && clock_seconds() - begun < search->seconds)
+	{
+		PGresult   *res = query_range(page, search, search->from, search->below, NSCANNED,
+									  xprintf("WITH i AS MATERIALIZED (SELECT l.id, l.state FROM defer.live_jobs l"
+											  " WHERE l.id >= $2::bigint AND l.id < $1::bigint ORDER BY l.id LIMIT %d),"
+											  " c AS (SELECT pg_catalog.count(*) AS looked, pg_catalog.max(i.id) AS last FROM i)"
+											  " SELECT %s, c.looked, c.last FROM c LEFT JOIN defer.jobs j"
+											  " ON j.id = ANY (ARRAY(SELECT i.id FROM i WHERE i.state = $3)) AND" JOB_FILTER
+											  " ORDER BY j.id LIMIT %d", LIVE_CHUNK, search->columns, search->wanted));
+
+		if (!result_good(res))
+		{
+			PQclear(res);
+			break;
+		}
+		more = result_int64(res, 0, "looked") == LIVE_CHUNK;
+		if (result_value(res, 0, "id") != NULL)
+			take_rows(page, res, search);
+		if (!search->full && result_value(res, 0, "last") != NULL)
+		{
+			search->reached = result_int64(res, 0, "last");
+			search->from = search->reached + 1;
+		}
+		PQclear(res);
+	}
+	search->more = search->full || more;
 }
 
 /*
@@ -299,119 +347,51 @@ search_windows(Page *page, Search *search)
 static void
 search_indexed(Page *page, Search *search)
 {
-	static const char *const sql =
-		"WITH i AS MATERIALIZED (SELECT f.id FROM defer.find_jobs("
-		"states => CASE WHEN $3::text IS NOT NULL THEN ARRAY[$3] END, function => $9, queue => $5, error => $6,"
-		" metadata => $7::jsonb, parent_id => $8::bigint, schedule_id => $16::bigint, group_key => $10,"
-		" args => $11::jsonb, key => $12, owner => $13,"
-		" since => $14::timestamptz, until => $15::timestamptz, fingerprint => $17,"
-		" before => $1::bigint, n => CASE WHEN $4::text IS NOT NULL AND $9::text IS NULL THEN 1000 ELSE 50 END) f (id)),"
-		" c AS (SELECT pg_catalog.count(*) AS looked, pg_catalog.min(i.id) AS lowest FROM i)"
-		" SELECT " JOB_COLUMNS ", c.looked, c.lowest FROM c"
-		" LEFT JOIN defer.jobs j ON j.id = ANY (ARRAY(SELECT i.id FROM i)) AND j.id >= $2::bigint AND" JOB_FILTER
-		" ORDER BY j.id DESC NULLS LAST LIMIT 50";
-	PGresult   *res;
+	int			n = search->values[PATTERN] != NULL && search->values[SIGNATURE] == NULL &&
+		search->wanted < FOUND_OF_PATTERN ? FOUND_OF_PATTERN : search->wanted;
+	PGresult   *res = query_range(page, search, search->from, search->below, NVALUES,
+								  xprintf("WITH i AS MATERIALIZED (SELECT f.id FROM defer.find_jobs("
+										  "states => CASE WHEN $3::text IS NOT NULL THEN ARRAY[$3] END, function => $9, queue => $5, error => $6,"
+										  " metadata => $7::jsonb, parent_id => $8::bigint, schedule_id => $16::bigint, group_key => $10,"
+										  " args => $11::jsonb, key => $12, owner => $13,"
+										  " since => $14::timestamptz, until => $15::timestamptz, fingerprint => $17,"
+										  " before => $1::bigint, n => %d) f (id)),"
+										  " c AS (SELECT pg_catalog.count(*) AS looked, pg_catalog.min(i.id) AS lowest FROM i)"
+										  " SELECT %s, c.looked, c.lowest FROM c"
+										  " LEFT JOIN defer.jobs j ON j.id = ANY (ARRAY(SELECT i.id FROM i)) AND j.id >= $2::bigint AND" JOB_FILTER
+										  " ORDER BY j.id DESC NULLS LAST LIMIT %d", n, search->columns, search->wanted));
 
-	snprintf(search->below_text, sizeof(search->below_text), "%lld", (long long) search->below);
-	snprintf(search->from_text, sizeof(search->from_text), "%lld", (long long) search->from);
-	res = page_query(page, sql, NVALUES, search->values);
 	if (result_good(res) && PQntuples(res) > 0)
 	{
-		int64_t		looked = result_int64(res, 0, "looked");
 		int64_t		lowest = result_int64(res, 0, "lowest");
 
 		if (result_value(res, 0, "id") != NULL)
-			show_rows(page, res, search);
-		if (search->found < PAGE_ROWS)
+			take_rows(page, res, search);
+		if (!search->full)
 		{
-			search->lowest = lowest;
-			search->more = lowest > search->from && (looked == 1000 || looked == PAGE_ROWS);
+			search->reached = lowest;
+			search->more = lowest > search->from && result_int64(res, 0, "looked") == n;
 		}
+		else
+			search->more = true;
 	}
 	PQclear(res);
 }
 
-/* ------------------------------------------------------------------------
- * The page
- * ------------------------------------------------------------------------ */
-
-/* Append a link to this page with another key */
-static void
-page_link(Page *page, int64_t before, const char *label, const char *id)
+/*
+ * Find jobs.  False: a field of the address is not valid, and nothing may be shown;
+ * the page says what the server said.
+ */
+bool
+search_run(Page *page, Search *search)
 {
-	Buffer	   *out = page->out;
-
-	html_add(out, "<a class=\"button\" rel=\"next\" id=\"%s\" href=\"", id);
-	filter_address(out, page->request, "before");
-	html_add(out, "before=%lld\">%s</a>", (long long) before, label);
-}
-
-static void
-show_found(Page *page, Search *search)
-{
+	if (!read_range(page, search))
+		return false;
 	if (is_indexed(search))
 		search_indexed(page, search);
+	else if (search->oldest_first && is_unfinished(search->values[STATE]))
+		search_unfinished(page, search);
 	else
 		search_windows(page, search);
-	if (search->found > 0)
-		part_table_end(page);
-	else if (!search->more)
-		part_empty(page, request_query(page->request, "before") != NULL ? "There are no more jobs." :
-				   search->filtered ? "No job passes the filter." : "There are no jobs.");
-	buffer_add(page->out, "<nav class=\"pager\" aria-label=\"Pages of jobs\">");
-	if (search->more && search->found < PAGE_ROWS)
-	{
-		html_add(page->out, "<p class=\"quiet\">Searched ids down to %lld", (long long) search->lowest);
-		buffer_add(page->out, search->found > 0 ? ".</p>" : ", none found yet.</p>");
-		page_link(page, search->lowest, "Search further", "further");
-	}
-	else if (search->more)
-		page_link(page, search->lowest, "Older jobs", "older");
-	buffer_add(page->out, "</nav>");
-}
-
-/* /jobs: the jobs that pass the filter of the address, the newest first */
-void
-page_jobs(Page *page)
-{
-	Request    *request = page->request;
-	const char *function = request_query(request, "function");
-	char	   *function_pattern = filter_pattern(function);
-	Search		search = {0};
-
-	search.values[BELOW] = search.below_text;
-	search.values[FROM] = search.from_text;
-	search.values[STATE] = request_query(request, "state");
-	search.values[PATTERN] = function_pattern;
-	search.values[QUEUE] = request_query(request, "queue");
-	search.values[ERROR_TEXT] = request_query(request, "error");
-	search.values[METADATA] = request_query(request, "metadata");
-	search.values[PARENT] = request_query(request, "parent");
-	search.values[GROUP_KEY] = request_query(request, "group");
-	search.values[SCHEDULE] = request_query(request, "schedule");
-	search.values[ARGS] = request_query(request, "args");
-	search.values[KEY] = request_query(request, "key");
-	search.values[OWNER] = request_query(request, "owner");
-	search.values[FINGERPRINT] = request_query(request, "fingerprint");
-	search.values[ENDED_SINCE] = request_query(request, "ended_since");
-	search.values[ENDED_UNTIL] = request_query(request, "ended_until");
-
-	/* a whole signature, or the name of a delivery */
-	if (function != NULL && (strchr(function, '(') != NULL || strncmp(function, "defer.", 6) == 0))
-		search.values[SIGNATURE] = function;
-	for (int i = STATE; i < NVALUES; i++)
-		search.filtered |= search.values[i] != NULL;
-	buffer_add(page->out, "<div class=\"title\"><h1>Jobs</h1>"
-			   "<form method=\"get\" action=\"/job\" class=\"jump\" role=\"search\" aria-label=\"Go to a job\"><label for=\"jump\">Job</label>"
-			   "<input id=\"jump\" name=\"id\" inputmode=\"numeric\" pattern=\"[0-9]+\" required size=\"10\" placeholder=\"id\"><button>Go</button></form></div>\n");
-	filter_form(page);
-	filter_tabs(page);
-	buffer_add(page->out, "<section class=\"card\" aria-label=\"Jobs found\">\n");
-	if (read_range(page, &search))
-	{
-		bulk_links(page);
-		show_found(page, &search);
-	}
-	buffer_add(page->out, "</section>\n");
-	free(function_pattern);
+	return true;
 }

@@ -92,7 +92,6 @@ with_session(Session *session, Request *request, Answer *answer, bool post)
 {
 	Page		page = {.out = &answer->body, .session = session, .request = request};
 
-
 	pthread_mutex_lock(&session->mutex);
 	page.begun = clock_seconds();
 	buffer_add(&page.problem, "");
@@ -108,6 +107,9 @@ with_session(Session *session, Request *request, Answer *answer, bool post)
 			page_write(&page);
 		answer->status = request->status;
 		answer->location = request->location;
+		answer->file = request->file;
+		if (request->type != NULL)
+			answer->type = request->type;
 	}
 	buffer_free(&page.problem);
 	pthread_mutex_unlock(&session->mutex);

@@ -111,7 +111,7 @@ ok($dash->{csrf}, 'forms have a token');
 
 my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs', '/jobs?state=failed', '/jobs?state=scheduled',
 	'/jobs?state=succeeded', '/jobs?state=running', '/errors', '/jobs?queue=default&function=wor', '/jobs?metadata=%7B%7D', '/jobs?error=quoted',
-	'/jobs?since=-1+hour', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
+	'/jobs?since=-1+hour', '/jobs?order=oldest', '/jobs?order=oldest&state=queued&function=wor', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
 	"/schedule?id=$tick", '/new-schedule', '/new-schedule?name=%22%3E%3Cscript%3E&command=%3C%2Ftextarea%3E%3Cscript%3E',
 	'/queue?name=default', '/queue?name=%3C%2Ftd%3Equeue', '/bulk?do=cancel&state=scheduled', '/bulk?do=rerun&metadata=%7B%22%3Cu%3E%22%3A+%22%3C%2Fcode%3E%22%7D',
 	'/bulk?do=reschedule&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
@@ -310,6 +310,83 @@ like(get($dash, $again)->{content}, qr/No schedule was made.*value="&lt;b&gt;mad
 unlike(get($dash, "/schedule?id=$made_id&typed=&command=DROP+TABLE+t&jitter=3+days")->{content}, qr/DROP TABLE|3 days/, 'no link fills in a form');
 like(act($dash, 'new-schedule', name => 'both', schedule => '@daily', command => 'SELECT 2', function => 'tick'), qr/No schedule was made/, 'a function and a statement');
 like(act($dash, 'new-schedule', name => 'bad', schedule => 'bogus', command => 'SELECT 2'), qr/message bad/, 'what the server says');
+
+# Names of functions are looked up with the search_path of the role, not with that of the pages
+$node->safe_psql('postgres', q{
+CREATE SCHEMA shop;
+CREATE FUNCTION shop.in_shop() RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION shop.in_shop_too() RETURNS void LANGUAGE sql AS '';
+ALTER ROLE postgres IN DATABASE postgres SET search_path = shop, public});
+{
+	my $other = dashboard([]);
+
+	login($other, token => $other->{token});
+	like(act($other, 'new-schedule', name => 'of the shop', schedule => '@daily', function => 'in_shop', when_done => 'in_shop_too'),
+		qr/&quot;of the shop&quot; is made/, 'a schedule of a function without its schema');
+	my $id = $node->safe_psql('postgres', q{SELECT id FROM defer.schedules WHERE name = 'of the shop'});
+	like(act($other, 'alter-schedule', id => $id, function => 'in_shop_too', when_done => 'in_shop'), qr/is changed/, '... which is changed');
+	is($node->safe_psql('postgres', "SELECT function || ' ' || when_done FROM defer.schedules WHERE id = $id"),
+		'shop.in_shop_too() shop.in_shop()', 'both are those of that schema');
+	act($other, 'unschedule', id => $id);
+	stop_dashboard($other);
+}
+$node->safe_psql('postgres', 'ALTER ROLE postgres IN DATABASE postgres RESET search_path');
+
+# --- a job like another one, with other arguments, for the owner of that
+
+my $theirs = $node->safe_psql('postgres', q{CREATE ROLE shop_user LOGIN; GRANT USAGE ON SCHEMA defer TO shop_user;
+	SET ROLE shop_user; SELECT defer.enqueue('work', '[0]', queue => 'default', priority => 7, group_key => 'g',
+	metadata => '{"a": 1}')});
+like(get($dash, "/job?id=$theirs")->{content}, qr/SELECT defer\.enqueue\(&#39;public\.work\(integer\)&#39;, &#39;\[0\]&#39;, queue =&gt; &#39;default&#39;\);/, 'a job as SQL');
+my ($like) = post($dash, '/do/run-with', { id => $theirs, args => "[\r\n0\r\n]", csrf => $dash->{csrf} })->{headers}{location} =~ /^\/job\?id=(\d+)$/;
+ok($like && $like > $theirs, 'another job');
+is($node->safe_psql('postgres', "SELECT concat_ws(' ', owner, function, args, queue, priority, group_key, metadata) FROM defer.jobs WHERE id = $like"),
+	'shop_user public.work(integer) [0] default 7 g {"a": 1}', '... of the same owner');
+is($node->safe_psql('postgres', 'SELECT current_user'), 'postgres', '... while the session keeps its role');
+like(get($dash, '/')->{content}, qr/title="role and database">postgres /, '... also that of the dashboard');
+$again = post($dash, '/do/run-with', { id => $theirs, args => '["<i>"]', csrf => $dash->{csrf}, back => "/job?id=$theirs" })->{headers}{location};
+like(get($dash, $again)->{content}, qr/invalid input syntax for type integer.*<details open>.*\["&lt;i&gt;"\]<\/textarea>|invalid input syntax for type integer.*<details open>.*\[&quot;&lt;i&gt;&quot;\]<\/textarea>/s,
+	'arguments that do not fit: back to the form');
+like(act($dash, 'run-with', id => 999999, args => '[1]'), qr/There is no job/, 'no such job');
+
+# --- the list from the oldest on, and as a file
+
+my ($oldest) = get($dash, '/jobs?order=oldest')->{content} =~ /<tbody>\s*<tr><td class="num"><a href="\/job\?id=(\d+)/;
+is($oldest, $node->safe_psql('postgres', 'SELECT min(id) FROM defer.jobs'), 'the oldest first');
+$node->safe_psql('postgres', q{SELECT count(defer.enqueue('work', '[0]', delay => '1 day', metadata => '{"page": true}')) FROM generate_series(1, 60)});
+my @waiting = split /\n/, $node->safe_psql('postgres', q{SELECT id FROM defer.jobs WHERE state = 'scheduled' AND metadata ? 'page' ORDER BY id});
+for my $filter ('state=scheduled&metadata=%7B%22page%22%3A+true%7D', 'metadata=%7B%22page%22%3A+true%7D')
+{
+	my $page = get($dash, "/jobs?$filter&order=oldest")->{content};
+	my @ids = $page =~ /<tr><td class="num"><a href="\/job\?id=(\d+)/g;
+	my ($next) = $page =~ /id="older" href="([^"]+)"/;
+
+	is_deeply(\@ids, [ @waiting[ 0 .. 49 ] ], "$filter: the first page, from the oldest on");
+	$page = get($dash, ($next // '') =~ s/&amp;/&/gr)->{content};
+	is_deeply([ $page =~ /<tr><td class="num"><a href="\/job\?id=(\d+)/g ], [ @waiting[ 50 .. 59 ] ], '... and the second');
+	unlike($page, qr/id="older"/, '... which is the last');
+}
+unlike(get($dash, "/jobs?schedule=$tick&order=oldest")->{content}, qr/id="order"/, 'not where only the newest can be found');
+
+$answer = get($dash, '/jobs.csv?metadata=%7B%22page%22%3A+true%7D');
+is($answer->{headers}{'content-type'}, 'text/csv; charset=utf-8', 'a file');
+is($answer->{headers}{'content-disposition'}, 'attachment; filename="jobs.csv"', '... to be saved, with all of them');
+my @lines = split /\r\n/, $answer->{content};
+is(scalar @lines, 61, '... more than a page');
+like($lines[0], qr/^id,function,state,/, '... with names');
+like($lines[1], qr/^"$waiting[59]","public\.work\(integer\)","scheduled","default",.*,"\[0\]",,"\{""page"": true\}"$/, '... and values');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', delay => '1 day', key => '=cmd|''/c calc''!A1', priority => -3)});
+like(get($dash, '/jobs.csv?key=%3Dcmd%7C%27%2Fc+calc%27%21A1')->{content}, qr/"-3","\w+",,"'=cmd\|/, 'no formula for a spreadsheet');
+$answer = get($dash, '/jobs.csv?since=bogus');
+is($answer->{status}, 400, 'a filter that is not valid: no file');
+like($answer->{content}, qr/invalid input syntax/, '... but why');
+$node->safe_psql('postgres', q{SELECT count(defer.cancel(id)) FROM defer.jobs WHERE state = 'scheduled'});
+
+# --- what needs attention is in the icon, too
+
+my $attention = qr/<link rel="icon" href="\/alarm\.svg".*<span id="page-title" hidden data-alarm>\(\d+\) Overview/s;
+like(get($dash, '/')->{content}, $attention, 'a job has failed');
+is(get($dash, '/alarm.svg')->{status}, 200, 'an icon for that');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.schedules}), '2', 'nothing was made');
 my %now = (id => $made_id, schedule => '*/5 * * * *', timezone => 'Europe/Paris', %options, starts_at => '', max_runs => '', command => "SELECT 1,\r\n'</textarea>'");
 like(act($dash, 'alter-schedule', %now, schedule => '0 4 * * *', pause_after_failures => '3'), qr/The schedule &quot;&lt;b&gt;made&quot; is changed/, 'change it');
@@ -486,6 +563,11 @@ $answer = get($dash, '/metrics', Authorization => "Bearer $dash->{token}");
 is($answer->{status}, 200, 'metrics, with the token');
 like($answer->{content}, qr/^# TYPE defer_/m, 'in the text format');
 is(get($dash, '/metrics', Authorization => 'Bearer ' . 'x' x 32)->{status}, 401, 'metrics, with a wrong one');
+like(get($dash, '/metrics?buckets=all', Authorization => "Bearer $dash->{token}")->{content}, qr/le="0\.05"/, 'metrics with all buckets');
+unlike(get($dash, '/metrics', Authorization => "Bearer $dash->{token}")->{content}, qr/le="0\.05"/, '... and with few');
+unlike(get($dash, '/metrics?functions=0', Authorization => "Bearer $dash->{token}")->{content}, qr/_bucket/, '... and without histograms');
+is(get($dash, "/metrics?$_", Authorization => "Bearer $dash->{token}")->{status}, 400, "metrics with $_") for 'groups=1001', 'groups=-1', 'functions=x', 'buckets=some';
+is(get($dash, '/metrics?buckets=some', Authorization => 'Bearer ' . 'x' x 32)->{status}, 401, 'a wrong token learns nothing about that');
 
 # --- a server that does not answer in time
 

@@ -99,6 +99,43 @@
 		});
 	}
 
+	// ---- Copy: a text of the button, or of what stands behind it
+
+	function copyable(root) {
+		root.querySelectorAll("button.copy").forEach(function (button) { button.hidden = false; });
+	}
+
+	function textOf(button) {
+		if (button.hasAttribute("data-copy")) { return button.getAttribute("data-copy"); }
+		var at = button.closest("h3") || button;
+		while (at && at.nodeName !== "PRE") { at = at.nextElementSibling; }
+		return at ? at.textContent : "";
+	}
+
+	// Without TLS a browser has no clipboard for other machines than its own
+	function copy(text) {
+		if (navigator.clipboard && window.isSecureContext) { return navigator.clipboard.writeText(text); }
+		var area = document.createElement("textarea");
+		area.value = text;
+		area.className = "spoken";
+		document.body.appendChild(area);
+		area.select();
+		var done = document.execCommand("copy");
+		area.remove();
+		return done ? Promise.resolve() : Promise.reject(new Error("refused"));
+	}
+
+	document.addEventListener("click", function (event) {
+		var button = event.target.closest && event.target.closest("button.copy");
+		if (!button) { return; }
+		copy(textOf(button)).then(function () { return "Copied"; }, function () { return "The browser refused it"; }).then(function (result) {
+			button.textContent = result;
+			spoken.textContent = result;
+			button.focus();
+			setTimeout(function () { button.textContent = "Copy"; }, 1500);
+		});
+	});
+
 	// ---- Live
 
 	function selecting() {
@@ -113,6 +150,12 @@
 				spoken.textContent = "Now " + element.textContent;
 			}
 		});
+	}
+
+	// The icon of the tab says that something needs attention
+	function icon() {
+		var title = document.getElementById("page-title");
+		document.querySelector("link[rel=icon]").href = title && title.hasAttribute("data-alarm") ? "/alarm.svg" : "/icon.svg";
 	}
 
 	function mark(text, title) {
@@ -135,12 +178,14 @@
 		}).then(function (text) {
 			var fresh = new DOMParser().parseFromString("<div id=\"content\">" + text + "</div>", "text/html").getElementById("content");
 			labels(fresh);
+			copyable(fresh);
 			if (!selecting()) {
 				say(fresh);
 				morph(content, fresh);
 			}
 			var title = document.getElementById("page-title");
 			if (title) { document.title = title.textContent + " \u00b7 defer"; }
+			icon();
 			state.failures = 0;
 			mark(state.on ? "Live" : "Paused", "updated each second; press to pause");
 		}).catch(function () {
@@ -197,6 +242,7 @@
 
 	if (content) {
 		labels(content);
+		copyable(content);
 		document.getElementById("live").hidden = false;
 		document.getElementById("live-button").addEventListener("click", function () {
 			state.on = !state.on;
