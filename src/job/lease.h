@@ -24,6 +24,8 @@ typedef struct HeldLease
 	Oid			role;			/* that has taken it */
 	int			njobs;			/* that were taken with it */
 	TimestampTz taken_at;
+	CachedTid	place;			/* of the job's row as it was taken; invalid:
+								 * not known */
 	bool		cancel;			/* defer.cancel(force => true) */
 } HeldLease;
 

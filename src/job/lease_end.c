@@ -4,7 +4,8 @@
  *
  *		call	check by the lease in shared memory, or without one by the rows of
  *				the job and its claim; note
- *		COMMIT	lock the row, check that it has the claim, write the end
+ *		COMMIT	lock the row, or delete it after a success, if it has the claim;
+ *				write the end
  *		then	remove the lease
  *
  * The row's lock decides between this and the scheduler, which ends leases that are
@@ -24,11 +25,14 @@
 
 #include "base/callbacks.h"
 #include "base/errcodes.h"
+#include "base/job_state.h"
 #include "config/task.h"
+#include "job/end.h"
 #include "job/lease.h"
 #include "shmem/scheduler_wake.h"
 #include "table/history_table.h"
 #include "table/job_by_id.h"
+#include "table/rollup.h"
 
 /* An end that is noted */
 typedef struct NotedEnd
@@ -133,6 +137,7 @@ find_in_memory(int64 job_id, const pg_uuid_t *token, HeldLease *held)
 	held->role = lease.role;
 	held->njobs = lease.njobs;
 	held->taken_at = lease.taken_at;
+	held->place = (CachedTid) {lease.row, lease.row_file};
 	held->cancel = lease.cancel;
 	return true;
 }
@@ -152,6 +157,7 @@ find_in_tables(int64 job_id, const pg_uuid_t *token, HeldLease *held)
 	held->role = claim.role;
 	held->njobs = claim.njobs;
 	held->taken_at = claim.claimed_at;
+	ItemPointerSetInvalid(&held->place.tid);
 	held->cancel = false;
 	return true;
 }
@@ -244,7 +250,7 @@ was_cancelled(const NotedEnd *entry)
 		 lease.claim_id == entry->held.claim_id && lease.cancel);
 }
 
-/* Write one; the row is locked up to the end of the transaction */
+/* Write another end than a success; the row is locked up to the end of the transaction */
 static void
 write_end(NotedEnd *entry)
 {
@@ -256,8 +262,6 @@ write_end(NotedEnd *entry)
 	check_may_work(entry, &job);
 	if (was_cancelled(entry))
 	{
-		if (end.outcome == DELIVERY_DONE)
-			doom(ERRCODE_LEASE_CANCELLED, job.id);
 		end.outcome = DELIVERY_CANCELLED;
 		end.sqlerrcode = ERRCODE_QUERY_CANCELED;
 		end.message = pstrdup("job was cancelled while it ran");
@@ -265,7 +269,28 @@ write_end(NotedEnd *entry)
 	}
 	job.token = &entry->held.token;
 	finish_remote(&job, entry->held.taken_at, &end);
-	entry->written = GetCurrentTransactionNestLevel();
+}
+
+/*
+ * Write a success.  The row is deleted at once, which is its lock: it is looked for
+ * once.  The job is counted with the others.
+ */
+static void
+write_success(NotedEnd *entry, RollupList *ended)
+{
+	HeldLease  *held = &entry->held;
+	TimestampTz finished_at;
+	Job			job;
+
+	if (!job_delete_claim(held->job_id, held->claim_id, &held->place, &job))
+		doom(ERRCODE_LEASE_LOST, held->job_id);
+	check_may_work(entry, &job);
+	if (was_cancelled(entry))
+		doom(ERRCODE_LEASE_CANCELLED, job.id);
+	job.token = &held->token;
+	finished_at = job_end_uncounted(&job, STATE_SUCCEEDED, job.attempt + 1, held->taken_at,
+									entry->end.result, NULL, NULL);
+	rollup_list_add(ended, &job, STATE_SUCCEEDED, held->taken_at, finished_at);
 }
 
 /* Delete the claim of an end if this transaction has ended all of its jobs */
@@ -289,35 +314,72 @@ delete_claim(NotedEnd *entry)
 	}
 }
 
+/* Write one; what is allocated meanwhile is not needed afterwards */
+static void
+write_entry(NotedEnd *entry, RollupList *ended)
+{
+	if (entry->end.outcome == DELIVERY_DONE)
+		write_success(entry, ended);
+	else
+		write_end(entry);
+	entry->written = GetCurrentTransactionNestLevel();
+}
+
+/* Check whether the next end is not of the same claim */
+static bool
+is_last_of_claim(dlist_iter iter)
+{
+	return !dlist_has_next(&noted, iter.cur) ||
+		dlist_container(NotedEnd, node, dlist_next_node(&noted, iter.cur))->held.claim_id !=
+		dlist_container(NotedEnd, node, iter.cur)->held.claim_id;
+}
+
+static int
+count_unwritten(void)
+{
+	dlist_iter	iter;
+	int			n = 0;
+
+	dlist_foreach(iter, &noted)
+		n += dlist_container(NotedEnd, node, iter.cur)->written == 0;
+	return n;
+}
+
 void
 lease_write_ends(void)
 {
-	MemoryContext context;
+	const int	n = count_unwritten();
+	MemoryContext outer;
+	MemoryContext all;
+	MemoryContext each;
+	RollupList *ended;
 	dlist_iter	iter;
 
-	if (dlist_is_empty(&noted))
+	if (n == 0)
 		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "defer ends", ALLOCSET_DEFAULT_SIZES);
+	all = AllocSetContextCreate(CurrentMemoryContext, "defer ends", ALLOCSET_DEFAULT_SIZES);
+	each = AllocSetContextCreate(all, "defer end", ALLOCSET_DEFAULT_SIZES);
+	outer = MemoryContextSwitchTo(all);
+	ended = rollup_list_make(n);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	dlist_foreach(iter, &noted)
 	{
 		NotedEnd   *entry = dlist_container(NotedEnd, node, iter.cur);
-		MemoryContext outer = MemoryContextSwitchTo(context);
 
-		if (entry->written == 0)
-		{
-			write_end(entry);
-			if (!dlist_has_next(&noted, iter.cur) ||
-				dlist_container(NotedEnd, node, dlist_next_node(&noted, iter.cur))->held.claim_id !=
-				entry->held.claim_id)
-				delete_claim(entry);
-			CommandCounterIncrement();
-		}
-		MemoryContextSwitchTo(outer);
-		MemoryContextReset(context);
+		if (entry->written != 0)
+			continue;
+		MemoryContextSwitchTo(each);
+		write_entry(entry, ended);
+		if (is_last_of_claim(iter))
+			delete_claim(entry);
+		CommandCounterIncrement();
+		MemoryContextReset(each);
 	}
+	MemoryContextSwitchTo(all);
+	rollup_list_write(ended);
 	PopActiveSnapshot();
-	MemoryContextDelete(context);
+	MemoryContextSwitchTo(outer);
+	MemoryContextDelete(all);
 }
 
 /* ------------------------------------------------------------------------

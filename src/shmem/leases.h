@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 #include "utils/uuid.h"
 
 #include "base/limits_key.h"
@@ -60,6 +61,9 @@ typedef struct Lease
 	bool		cancel;			/* defer.cancel(force => true) */
 	float4		progress;		/* negative: not told */
 	LimitScopes scopes;			/* it has a place under each of these */
+	ItemPointerData row;		/* of the job, as it was taken; invalid: not
+								 * known */
+	Oid			row_file;		/* of the table that it was in */
 	char		worker[LEASE_WORKER_MAX];	/* "": no name */
 	char		host[LEASE_HOST_MAX];	/* of its client; "": not known */
 } Lease;

@@ -11,6 +11,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/compat.h"
 #include "table/job_by_id.h"
 #include "table/job_row.h"
 #include "table/job_table.h"
@@ -93,6 +94,47 @@ JobLock
 job_lock_claim(int64 id, int64 claim, bool skip_locked, Job *job)
 {
 	return lock_row(id, &claim, skip_locked, job);
+}
+
+/*
+ * Check whether a row stands where it was left, as its newest committed version, which
+ * table->slot has then.
+ */
+static bool
+stands_at(JobTable *table, int64 id, CachedTid *place)
+{
+	return ItemPointerIsValid(&place->tid) &&
+		tid_cache_holds(place, table->rel, &table->nblocks, id, table->slot) &&
+		table_tuple_satisfies_snapshot(table->rel, table->slot, GetLatestSnapshot());
+}
+
+bool
+job_delete_claim(int64 id, int64 claim, CachedTid *place, Job *job)
+{
+	JobTable   *table = job_table();
+	ItemPointerData tid = place->tid;
+	bool		deleted = false;
+	bool		found;
+
+	CommandCounterIncrement();
+	found = stands_at(table, id, place);
+	for (; found || job_tid(id, &tid, table->slot); found = false)
+	{
+		TM_FailureData failure;
+		TM_Result	result;
+
+		CHECK_FOR_INTERRUPTS();
+		if (claim_of_slot(table->slot) != claim)
+			break;
+		job_from_slot(job, table->slot);
+		result = compat_table_delete(table->rel, &tid, GetCurrentCommandId(true), true, &failure);
+		deleted = result == TM_Ok;
+		if (deleted || result == TM_SelfModified)
+			break;
+		/* changed or deleted since it was read: look again */
+	}
+	ExecClearTuple(table->slot);
+	return deleted;
 }
 
 /*

@@ -6,6 +6,7 @@
 #define DEFER_JOB_BY_ID_H
 
 #include "base/job.h"
+#include "table/tid_cache.h"
 
 /* Read one row by id, as of now (not of the snapshot). false: no such row */
 extern bool job_read(int64 id, Job *job);
@@ -23,6 +24,12 @@ typedef enum JobLock
 } JobLock;
 extern JobLock job_lock(int64 id, bool skip_locked, Job *job);
 extern JobLock job_lock_claim(int64 id, int64 claim, bool skip_locked, Job *job);
+
+/*
+ * Read and delete a row while it has that claim, at once; waits for who holds it.
+ * false: there is none that has.  place: where the claim has left it, invalid: not known.
+ */
+extern bool job_delete_claim(int64 id, int64 claim, CachedTid *place, Job *job);
 
 /*
  * Change and delete a row that job_lock() has locked.  job_update writes all

@@ -23,6 +23,16 @@ extern void rollup_collect(const Job *job, char state, TimestampTz started_at,
 extern void rollup_write(void);
 
 /*
+ * table/rollup_list.c: jobs of any owners, at most that many, which are counted by
+ * rollup_list_write(), whatever is counted meanwhile.  In the memory context of make.
+ */
+typedef struct RollupList RollupList;
+extern RollupList *rollup_list_make(int most);
+extern void rollup_list_add(RollupList *list, const Job *job, char state, TimestampTz started_at,
+							TimestampTz finished_at);
+extern void rollup_list_write(RollupList *list);
+
+/*
  * A job that is in the history has ended: count it, by one of the two above,
  * and delete its row.  false: it has not ended.
  */

@@ -144,8 +144,10 @@ empty_batch(int64 claim_id)
 }
 
 static void
-make_lease(const Take *take, const Job *job, const JobPolicy *policy, Lease *lease)
+make_lease(const Take *take, const BatchJob *taken, const JobPolicy *policy, Lease *lease)
 {
+	const Job  *job = &taken->job;
+
 	memset(lease, 0, sizeof(Lease));
 	lease->tag = (LeaseTag) {job->id, MyDatabaseId, 0};
 	lease->state = LEASE_TAKING;
@@ -159,6 +161,8 @@ make_lease(const Take *take, const Job *job, const JobPolicy *policy, Lease *lea
 	lease->deadline = policy->max_duration > 0 ? take->now + policy->max_duration : DT_NOEND;
 	lease->progress = -1;
 	lease->scopes = job->scopes;
+	lease->row = taken->place.tid;
+	lease->row_file = taken->place.file;
 	strlcpy(lease->host, client_host(), LEASE_HOST_MAX);
 	if (take->worker != NULL)
 		strlcpy(lease->worker, take->worker, LEASE_WORKER_MAX);
@@ -209,7 +213,7 @@ prepare_batch(const Take *take, const Batch *batch_of)
 		const Job  *job = &batch_of->jobs[i].job;
 
 		job_policy(job, &claimed[i].policy);
-		make_lease(take, job, &claimed[i].policy, &claimed[i].lease);
+		make_lease(take, &batch_of->jobs[i], &claimed[i].policy, &claimed[i].lease);
 	}
 	return claimed;
 }

@@ -322,6 +322,44 @@ until_ok($node, q{SELECT failing = '{}' FROM defer.alerts WHERE owner = 'watchfu
 ($id, $token) = split /\|/, $taken;
 $node->safe_psql('postgres', "SELECT defer.complete($id, '$token')");
 
+# The rows of jobs of two roles have moved since they were taken, one by hand; all end in one
+# transaction, and each is counted
+$node->safe_psql('postgres', q{
+	CREATE ROLE tenant;
+	GRANT USAGE ON SCHEMA defer TO tenant;
+	SELECT defer.create_task('moved');
+	SELECT defer.grant_task('moved', 'tenant', 'enqueue');
+	SELECT defer.enqueue('moved', key => 'key ' || i % 2) FROM generate_series(1, 2) i;
+	SET ROLE tenant;
+	SELECT defer.enqueue('moved', '{"a": 1}') FROM generate_series(1, 3)});
+my @moved = map { [ split /\|/ ] } take_all('moved', 5);
+my ($ids, $tokens) = map { my $n = $_; join ',', map { $_->[$n] } @moved } 0, 1;
+$node->safe_psql('postgres', "VACUUM FULL defer.job; UPDATE defer.job SET metadata = '7' WHERE id = $moved[0][0]");
+$node->safe_psql('postgres', "SELECT defer.complete_many('{$ids}', '{$tokens}')");
+is($node->safe_psql('postgres', "SELECT count(*) FROM defer.job WHERE id IN ($ids)"), 0, 'their rows are gone');
+is($node->safe_psql('postgres', "SELECT metadata FROM defer.job_history WHERE id = $moved[0][0]"), 7, 'as they were in the end');
+is($node->safe_psql('postgres', q{SELECT string_agg(owner || ' ' || succeeded, ', ' ORDER BY owner) FROM defer.job_hours WHERE function = 'moved'}),
+	'postgres 2, tenant 3', 'each is counted, under its owner');
+
+# Another session has the row: COMMIT waits, and ends the job as that has left it, or not at all
+for my $what (q{UPDATE defer.job SET metadata = '8'}, 'UPDATE defer.job SET claim = NULL', 'DELETE FROM defer.job')
+{
+	my $is_left = $what =~ /metadata/;
+	($taken) = do { $node->safe_psql('postgres', q{SELECT defer.enqueue('moved')}); take('moved') };
+	($id, $token) = split /\|/, $taken;
+	my ($other, $completer) = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 2;
+
+	$other->query_safe("BEGIN; $what WHERE id = $id");
+	$completer->query_until(qr/begun/, "\\echo begun\nSELECT defer.complete($id, '$token');\n");
+	until_ok($node, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%complete%')}, "$what: COMMIT waits");
+	$other->query_safe('COMMIT');
+	$completer->query('');
+	is($node->safe_psql('postgres', "SELECT metadata FROM defer.job_history WHERE id = $id AND state = 's'"), $is_left ? 8 : '', 'what has become of it');
+	$is_left ? is($completer->{stderr}, '', 'the job has ended') : like($completer->{stderr}, qr/is not held with this token/, 'it is another one\'s, or none');
+	$_->quit for $other, $completer;
+	$node->safe_psql('postgres', "DELETE FROM defer.job WHERE id = $id");
+}
+
 # Rows of claims go with their last job
 $node->safe_psql('postgres', q{SELECT defer.complete_many(array_agg(t.id), array_agg(t.token)) FROM defer.take('{remote}', n => 5) t});
 until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.claim c WHERE c.token IS NOT NULL
