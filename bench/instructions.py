@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The budget of a job, of two files of callgrind: see bench/instructions.
 
-usage: instructions.py FOLDER N M       with FOLDER/jobs.N and FOLDER/jobs.M
+usage: instructions.py worker|take FOLDER N M       with FOLDER/jobs.N and FOLDER/jobs.M
 """
 import re
 import sys
@@ -82,16 +82,31 @@ def budget(d):
     return rows, function, 1 / claims
 
 
+def budget_take(d):
+    """The same for a session that takes and ends jobs; without what parses, plans and returns rows"""
+    take, claim, found = d.cost("defer_take"), d.cost("claim_row"), d.cost("index_getnext_slot", "claim_ready_queue")
+    call, ends = d.cost("defer_complete_many"), d.cost("lease_write_ends")
+    index = d.cost("insert_plain_index_entry", "insert_index_entries")
+    row = d.cost("history_insert") - index
+    deleted = d.cost("job_delete_claim")
+    counts = d.cost("rollup_list_add") + d.cost("rollup_list_write")
+    return [("take: find the row", found), ("take: write the claim into it", claim), ("take: all else", take - claim - found),
+            ("complete_many: the call", call), ("COMMIT: delete the row", deleted), ("COMMIT: history row", row),
+            ("COMMIT: history index", index), ("COMMIT: count the job", counts),
+            ("COMMIT: all else of the end", ends - deleted - row - index - counts), ("COMMIT: the lease", d.cost("lease_remove") + d.cost("lease_hold"))]
+
+
 def main():
-    folder, few, many = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    what, folder, few, many = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     difference = Difference(Profile(f"{folder}/jobs.{few}"), Profile(f"{folder}/jobs.{many}"), many - few)
-    rows, function, batch = budget(difference)
+    rows, function, batch = (budget_take(difference), None, None) if what == "take" else budget(difference)
     print("| what | instructions a job |\n|---|---|")
     for name, cost in rows:
         print(f"| {name} | {cost:,.0f} |")
     print(f"| **together** | **{sum(cost for _, cost in rows):,.0f}** |")
-    print(f"| the function itself | {function:,.0f} |")
-    print(f"\nBatches had {batch:.1f} jobs here.")
+    if function is not None:
+        print(f"| the function itself | {function:,.0f} |")
+        print(f"\nBatches had {batch:.1f} jobs here.")
 
 
 main()
