@@ -127,6 +127,32 @@ rates_opening(LimitSlot *const *limits)
 	return opening;
 }
 
+int64
+rates_reopening(Oid database, const LimitScopes *scopes)
+{
+	const int64 now = monotonic_now();
+	LimitSlot  *limits[LIMITS_OF_KEY];
+	LimitSlot  *groups[LIMITS_OF_KEY];
+	Rated		rated[2 * LIMITS_OF_KEY];
+	int64		first = PG_INT64_MAX;
+	int			n;
+
+	if (!limits_find(database, scopes, limits, groups))
+		return first;
+	n = add_rated(limits, NULL, rated, 0);
+	n = add_rated(limits, groups, rated, n);
+	for (int i = 0; i < n; i++)
+	{
+		const Rate *rate = &rated[i].rate;
+		const LimitSlot *slot = rated[i].slot;
+		const int64 later = ahead(rate, may_wait(limits), false);
+
+		if (slot->nusers > 0 && rate->interval != RATE_UNKNOWN && room(&rated[i], now, later) == 0)
+			first = Min(first, rate_next_after(rate, slot->used, now, claimed(slot)) - later);
+	}
+	return first;
+}
+
 int
 rates_room_of_queue(const ReadyQueue *slot, bool now_only)
 {
@@ -342,7 +368,11 @@ rates_take_token(Oid database, const LimitScopes *scopes, bool waits, Token *tok
 		if (outcome != TOKEN_LATER && waits)
 			token->waited = count_of_job(database, scopes, 0, -1);
 		else if (outcome == TOKEN_TAKEN)
-			token->waited = place_waiting(groups);
+		{
+			/* no claim has told when the next one comes */
+			(void) place_waiting(groups);
+			token->waited = true;
+		}
 	}
 	LWLockRelease(shared->ready_lock);
 	return outcome;

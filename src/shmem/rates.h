@@ -44,6 +44,12 @@ extern int	rates_room(LimitSlot *const *limits, bool fill);
 extern int64 rates_opening(LimitSlot *const *limits);
 
 /*
+ * When the next token comes under one of the limits of a job whose claim has used the last
+ * one.  PG_INT64_MAX: there are more, or no ready queue is under these limits
+ */
+extern int64 rates_reopening(Oid database, const LimitScopes *scopes);
+
+/*
  * The same of a queue, with those of its group.  rates_hold(): what it waits for: NULL:
  * nothing; else this limit, until *opening, or (0) until that limit changes.
  */

@@ -356,6 +356,27 @@ ready_queue_scan_advance(const ReadyQueueChoice *chosen, Oid database, Timestamp
 	claim_lock_release(database, chosen);
 }
 
+static void
+end_scan(ReadyQueue *slot, const ReadyQueueChoice *chosen, TimestampTz now)
+{
+	ready_set_count(slot, Max(slot->ready - chosen->taken, 0));
+	slot->retry_at = chosen->taken == 0 && chosen->pause_after && chosen->next.run_at <= now ?
+		now + READY_RETRY_DELAY : 0;
+	slot->nclaims--;
+	ready_place_claimed(slot, chosen, now);
+	ready_queue_release(slot);
+}
+
+/* When jobs can be claimed for whose tokens this claim was too early; DT_NOEND: none wait */
+static TimestampTz
+next_token(Oid database, const ReadyQueueChoice *chosen)
+{
+	const int64 opening = rates_reopening(database, &chosen->scopes);
+
+	return opening == PG_INT64_MAX ? DT_NOEND :
+		GetCurrentTimestamp() + Max(opening - monotonic_now(), 0);
+}
+
 bool
 ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 {
@@ -377,16 +398,10 @@ ready_queue_scan_end(ReadyClaim *claim, Oid database, TimestampTz now)
 			waited = limits_give_back(database, &chosen->scopes, true, 1) || waited;
 		else
 			limits_chosen(database, &chosen->scopes, true);
-		if (slot == NULL)
-			continue;
-		ready_set_count(slot, Max(slot->ready - chosen->taken, 0));
-		slot->retry_at = chosen->taken == 0 && chosen->pause_after && chosen->next.run_at <= now ?
-			now + READY_RETRY_DELAY : 0;
-		slot->nclaims--;
-		ready_place_claimed(slot, chosen, now);
+		if (slot != NULL)
+			end_scan(slot, chosen, now);
 		if (chosen->planned > 0)
-			claim->next_token = Min(claim->next_token, ready_queue_opening(slot));
-		ready_queue_release(slot);
+			claim->next_token = Min(claim->next_token, next_token(database, chosen));
 	}
 	if (taken == 0)
 		waited = limits_give_back(database, &claim->queues[0].scopes, false, 1) || waited;

@@ -20,6 +20,9 @@
 #define SEARCH_MAX	(5 * USECS_PER_SEC)
 #define ERROR_MAX	(2 * USECS_PER_SEC)
 
+/* One that waits in a batch may be taken over when the job before it has run for so long */
+#define BEHIND_MAX	(50 * 1000)
+
 FlowPlan	plan;
 
 /* The starts of a fair round, by group */
@@ -364,6 +367,29 @@ is_first_in_order(const FlowJob *row, int order_scope)
 	return true;
 }
 
+/*
+ * Check whether a job waits in the batch of a worker, behind one that runs for long, which is
+ * not before it in an order that the batch keeps
+ */
+static bool
+waits_behind(const FlowJob *row)
+{
+	for (int i = 0; i < WORKERS; i++)
+	{
+		const WorkerSlot *slot = &worker_slots[i];
+
+		if (!workers[i].alive || slot->current_job == 0 ||
+			GetCurrentTimestamp() - slot->job_started < BEHIND_MAX)
+			continue;
+		for (int e = 0; e < slot->nentries; e++)
+		{
+			if (slot->entries[e].job_id == row->job.id && slot->entries[e].state == ENTRY_WAITING)
+				return !row->ordered || find_job(slot->current_job)->group != row->group;
+		}
+	}
+	return false;
+}
+
 static bool
 may_start(const FlowJob *row)
 {
@@ -371,8 +397,8 @@ may_start(const FlowJob *row)
 	const int	n = parts_of(row, NULL, parts);
 	Job			job = row->job;
 
-	if (!row->used || !row->visible || row->writer != NULL || job.claim != 0 ||
-		job.run_at > GetCurrentTimestamp())
+	if (!row->used || !row->visible || row->writer != NULL || job.run_at > GetCurrentTimestamp() ||
+		(job.claim != 0 && !waits_behind(row)))
 		return false;
 	for (int i = 0; i < n; i++)
 	{

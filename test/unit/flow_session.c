@@ -79,6 +79,9 @@ enqueue(void)
 	const Oid	owner = FIRST_OWNER + random_below(plan.nowners);
 	const int	n = random_below(4) == 0 ? 1 + random_below(30) : 1 + random_below(3);
 	const bool	delivery = plan.sends && random_below(4) == 0;
+	const bool	alike = random_below(2) == 0;	/* but for their groups */
+	int			function = 1 + random_below(SCOPES);
+	int			queue = random_below(SCOPES + 1);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -86,8 +89,13 @@ enqueue(void)
 
 		if (random_below(6) == 0)
 			run_at += (int64) plan.pace * random_below(2000000);
-		(void) insert_job(owner, 1 + random_below(SCOPES), random_below(SCOPES + 1),
-						  random_below(plan.ngroups + 1), random_below(8) == 0, run_at,
+		if (!alike)
+		{
+			function = 1 + random_below(SCOPES);
+			queue = random_below(SCOPES + 1);
+		}
+		(void) insert_job(owner, function, queue, random_below(plan.ngroups + 1),
+						  random_below(8) == 0, run_at,
 						  delivery ? (int) random_below(ENDPOINTS + 1) : -1);
 		if (random_below(8) == 0)
 			process_yield(true);

@@ -505,6 +505,9 @@ duration(void)
 {
 	if (plan.fair)
 		return plan.longest;
+	/* so long that others take over what waits in the batch */
+	if (!plan.draining && random_below(plan.pace > 1 ? 12 : 50) == 0)
+		return random_below(5 * USECS_PER_SEC);
 	return random_below(8) == 0 ? random_below(plan.longest * 10) : random_below(plan.longest);
 }
 
