@@ -139,7 +139,9 @@ $node->safe_psql('postgres', q{
 	  FROM generate_series(1, 1500) i});
 for (1 .. 5)
 {
-	until_ok($node, q{SELECT count(*) > 0 FROM defer.workers WHERE job_id IS NOT NULL}, 'workers are busy');
+	# on a busy machine they may be through with all by now
+	until_ok($node, q{SELECT EXISTS (SELECT FROM defer.workers WHERE job_id IS NOT NULL)
+		OR NOT EXISTS (SELECT FROM defer.jobs WHERE group_key LIKE 'many%' AND finished_at IS NULL)}, 'workers are busy');
 	$node->safe_psql('postgres', q{SELECT count(pg_terminate_backend(pid)) FROM defer.workers WHERE job_id IS NOT NULL});
 }
 settled($node, 'jobs of 500 groups, with room for 128, end');
