@@ -127,7 +127,7 @@ proctype Thief()
 	bool marked[JOBS];
 	bool held;
 
-	atomic {					/* choose_source(), take_places() */
+	atomic {					/* steal_mark_waiting(), take_place() */
 		if
 		:: batch ->
 			/* the last, or both of them */

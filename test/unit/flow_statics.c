@@ -7,9 +7,8 @@
 #include "shmem/ready_claim.c"
 #include "job/batch_entries.c"
 
-/* There are files with functions of that name, too */
-#define scopes_of_group steal_scopes_of_group
 #include "job/steal.c"
+#include "job/steal_marks.c"
 
 Batch		batch;
 

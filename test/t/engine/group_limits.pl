@@ -152,6 +152,20 @@ $node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
 settled($node, 'they end');
 is($node->safe_psql('postgres', "SELECT most($since, '%quick%')"), '1', 'one at a time, stolen or not');
 
+# A long job of a group, and in its batch several of another group that has one place: the
+# worker that takes them over takes all of them, as the place comes with the last one only
+$node->safe_psql('postgres', 'DELETE FROM gate');
+for my $pair (1 .. 3)
+{
+	$node->safe_psql('postgres', qq{
+		SELECT count(defer.enqueue('gated', jsonb_build_object('tenant', CASE i WHEN 1 THEN 'long' ELSE 'behind' END || $pair)))
+		  FROM generate_series(1, 6) i});
+	until_ok($node, qq{SELECT count(DISTINCT group_key) = 2 * $pair FROM defer.jobs WHERE state = 'running'},
+		"pair $pair: one of each group runs");
+}
+$node->safe_psql('postgres', 'INSERT INTO gate VALUES (true)');
+settled($node, 'they end');
+
 # Workers that are killed give their places back
 $node->safe_psql('postgres', q{DELETE FROM gate});
 $node->safe_psql('postgres', q{
