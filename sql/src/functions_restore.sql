@@ -13,7 +13,7 @@ COMMENT ON FUNCTION defer.activate() IS
 CREATE FUNCTION defer.note_restore() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'defer_note_restore';
 COMMENT ON FUNCTION defer.note_restore() IS
-	'trigger: rows that a restore brings hold the database back until defer.activate()';
+	'trigger: rows that a restore or a subscription brings hold the database back until defer.activate()';
 DO LANGUAGE plpgsql $do$
 DECLARE
 	t pg_catalog.regclass;
@@ -28,6 +28,13 @@ BEGIN
 			' FOR EACH STATEMENT EXECUTE FUNCTION defer.note_restore()', t);
 		EXECUTE pg_catalog.format('COMMENT ON TRIGGER note_restore ON %s IS %L', t,
 			'what a restore brings holds the database back until defer.activate()');
+
+		-- a subscription changes rows one by one, and fires no other kind of trigger
+		EXECUTE pg_catalog.format('CREATE TRIGGER note_replica BEFORE INSERT OR UPDATE OR DELETE ON %s'
+			' FOR EACH ROW EXECUTE FUNCTION defer.note_restore()', t);
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE REPLICA TRIGGER note_replica', t);
+		EXECUTE pg_catalog.format('COMMENT ON TRIGGER note_replica ON %s IS %L', t,
+			'what a subscription brings holds the database back until defer.activate()');
 	END LOOP;
 END $do$;
 

@@ -261,8 +261,8 @@ SELECT 'info', pg_catalog.format('publication "%s" sends the tables of defer to 
 					WHERE n.pnpubid = p.oid AND n.pnnspid = 'defer'::regnamespace))
    AND defer.may_see(0::oid)
 UNION ALL
-SELECT 'error', pg_catalog.format('subscription "%s" writes into the tables of defer: jobs of the publisher are or will be run here, too', s.subname),
-	pg_catalog.format('Leave out the schema defer of the publication, then ALTER SUBSCRIPTION %I REFRESH PUBLICATION. See "Logical replication" in doc/guarantees.md.', s.subname)
+SELECT 'error', pg_catalog.format('subscription "%s" writes into the tables of defer: nothing runs in this database, nor after defer.activate() when the next row comes', s.subname),
+	pg_catalog.format('Leave out the schema defer of the publication, then ALTER SUBSCRIPTION %I REFRESH PUBLICATION; or drop it and call defer.activate() when this database is to do the work. See "Logical replication" in doc/guarantees.md.', s.subname)
   FROM pg_catalog.pg_subscription s
  WHERE EXISTS (SELECT FROM pg_catalog.pg_subscription_rel r JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
 				WHERE r.srsubid = s.oid AND c.relnamespace = 'defer'::regnamespace)

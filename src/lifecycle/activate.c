@@ -16,6 +16,10 @@
  * job run, nor a row removed because what it belongs to is not there yet.  Our own
  * code writes jobs without triggers, and the others as own SQL, which the trigger
  * tells from a restore.
+ *
+ * A subscription goes on writing after defer.activate(), and its workers run with
+ * session_replication_role = replica: a trigger of its own, for each row, fires only
+ * there, and holds the database back again.
  */
 #include "postgres.h"
 
@@ -46,15 +50,26 @@ PG_FUNCTION_INFO_V1(defer_note_restore);
 /*
  * Check whether this statement looks like one of a restore.  COPY is never
  * used by anything of ours; dumps made of INSERTs switch check_function_bodies
- * off.
+ * off.  What copies rows from another server says that it is a replica.
  */
 static bool
 is_restore(void)
 {
 	if (InLocalUserIdChange() || creating_extension)
 		return false;			/* own SQL, and that of an update */
-	return !check_function_bodies ||
+	return SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA || !check_function_bodies ||
 		(ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY);
+}
+
+/* Return what a trigger returns that has the row, if there is one, written as it is */
+static Datum
+unchanged(const TriggerData *trigger)
+{
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		return PointerGetDatum(trigger->tg_newtuple);
+	return PointerGetDatum(trigger->tg_trigtuple);
 }
 
 Datum
@@ -67,18 +82,22 @@ defer_note_restore(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager", "defer.note_restore")));
 	if (!is_restore())
-		return PointerGetDatum(NULL);
+		return unchanged((TriggerData *) fcinfo->context);
 	xact_notify_rescan();
 	if (!catalog_is_active())
-		return PointerGetDatum(NULL);
+		return unchanged((TriggerData *) fcinfo->context);
 
 	own_sql_begin(&own);
 	SPI_connect();
 	own_sql_execute("INSERT INTO defer.origin (id) SELECT pg_catalog.gen_random_uuid()", SPI_OK_INSERT);
 	SPI_finish();
 	own_sql_end(&own);
-	return PointerGetDatum(NULL);
+	return unchanged((TriggerData *) fcinfo->context);
 }
+
+/* Ids of jobs that this server may have given out, where $1 is the id before the first */
+#define OF_NODE(id) id " OPERATOR(pg_catalog.>) $1 AND " id " OPERATOR(pg_catalog.<) ($1 OPERATOR(pg_catalog.+) " \
+	"100000000000000)"
 
 /* Jobs that had ended in a batch: their rows go, and they are counted, as by job/recovery.c */
 static void
@@ -104,6 +123,30 @@ end_unfinalized(void)
 }
 
 /*
+ * Move the sequences behind the ids that the data have.  A dump brings its sequences
+ * along, a subscription does not.  Numbers of functions, queues and endpoints are
+ * looked for until one is free.
+ */
+static void
+move_sequences(void)
+{
+	static const char *const names[] = {"alert", "backfill", "bulk", "claim", "schedule", "signal"};
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(citus_node() * CITUS_NODE_IDS)};
+
+	for (int i = 0; i < lengthof(names); i++)
+		own_sql_execute(psprintf("SELECT pg_catalog.setval('defer.%1$s_id_seq', m.id)"
+								 " FROM (SELECT pg_catalog.max(t.id) AS id FROM defer.%1$s t) m, defer.%1$s_id_seq s"
+								 " WHERE m.id OPERATOR(pg_catalog.>) s.last_value", names[i]),
+						SPI_OK_SELECT);
+	(void) own_sql_run("SELECT pg_catalog.setval('defer.job_id_seq', m.id OPERATOR(pg_catalog.-) $1)"
+					   " FROM (SELECT GREATEST((SELECT pg_catalog.max(j.id) FROM defer.job j WHERE " OF_NODE("j.id") "),"
+					   " (SELECT pg_catalog.max(h.id) FROM defer.job_history h WHERE " OF_NODE("h.id") ")) AS id) m,"
+					   " defer.job_id_seq s WHERE m.id OPERATOR(pg_catalog.-) $1 OPERATOR(pg_catalog.>) s.last_value",
+					   lengthof(types), types, values, NULL, SPI_OK_SELECT);
+}
+
+/*
  * Make the data those of this database.  Jobs that workers had taken when the
  * copy was made have no worker here; jobs that had ended in a batch are taken
  * out of it.  Times that passed while nothing fired are not caught up: the
@@ -112,6 +155,7 @@ end_unfinalized(void)
 static void
 adopt_data(void)
 {
+	move_sequences();
 	end_unfinalized();
 	own_sql_execute("UPDATE defer.job SET claim = NULL WHERE claim IS NOT NULL", SPI_OK_UPDATE);
 	own_sql_execute("DELETE FROM defer.claim", SPI_OK_DELETE);

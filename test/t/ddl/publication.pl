@@ -82,17 +82,43 @@ for my $what (sort keys %publications)
 }
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health WHERE finding LIKE '%publication%'}), '0', 'no publication, no finding');
 
-# On the other side
+# On the other side: what a subscription brings runs nowhere but where it comes from, before and after
+# defer.activate(), until the subscription has gone
 $node->safe_psql('postgres', q{
 	CREATE DATABASE subscriber;
-	CREATE PUBLICATION p FOR TABLE defer.queue;
-	SELECT pg_create_logical_replication_slot('s', 'pgoutput')});
-$node->safe_psql('subscriber', 'CREATE EXTENSION defer');
+	CREATE PUBLICATION p FOR TABLE defer.job, defer.schedule;
+	SELECT pg_create_logical_replication_slot('s', 'pgoutput');
+	CREATE FUNCTION tick() RETURNS int LANGUAGE sql AS 'SELECT 1';
+	SELECT defer.cron('tick', '0 0 1 1 *', name => 'yearly');
+	SELECT defer.enqueue('good', '[2]', run_at => now() + interval '1 hour')});
+$node->safe_psql('subscriber', q{
+	CREATE EXTENSION defer;
+	CREATE FUNCTION tick() RETURNS int LANGUAGE sql AS 'SELECT 1';
+	CREATE FUNCTION good(n int) RETURNS int LANGUAGE sql AS 'SELECT n'});
 my $connection = $node->connstr('postgres') =~ s/'/''/gr;
-$node->safe_psql('subscriber', qq{CREATE SUBSCRIPTION s CONNECTION '$connection' PUBLICATION p WITH (create_slot = false, enabled = false)});
+my $jobs = q{FROM defer.jobs WHERE state = 'scheduled'};
+my $held = q{SELECT count(*) = 1 FROM defer.health WHERE finding LIKE '%restored or copied%'};
+my $no_scheduler = q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'subscriber' AND backend_type LIKE 'defer%')};
+until_ok($node, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'subscriber' AND backend_type LIKE 'defer%')}, 'there is a scheduler');
+$node->safe_psql('subscriber', qq{CREATE SUBSCRIPTION s CONNECTION '$connection' PUBLICATION p WITH (create_slot = false, slot_name = s)});
+until_ok($node, "SELECT count(*) = 1 $jobs", 'what is there is copied', 'subscriber');
 is($node->safe_psql('subscriber', q{SELECT count(*) FROM defer.health WHERE finding LIKE '%subscription%s%'}), '1',
-	'defer.health names a subscription');
-$node->safe_psql('subscriber', q{ALTER SUBSCRIPTION s SET (slot_name = NONE); DROP SUBSCRIPTION s});
+	'defer.health names the subscription');
+until_ok($node, $held, 'what is copied holds the database back', 'subscriber');
+until_ok($node, $no_scheduler, 'its scheduler has left');
+
+$node->safe_psql('subscriber', 'SELECT defer.activate()');
+$node->safe_psql('postgres', q{SELECT defer.enqueue('good', '[3]', run_at => now() + interval '1 hour')});
+until_ok($node, "SELECT count(*) = 2 $jobs", 'what comes later is applied', 'subscriber');
+until_ok($node, $held, 'it holds the database back again', 'subscriber');
+until_ok($node, $no_scheduler, 'its scheduler has left again');
+
+$node->safe_psql('subscriber', q{ALTER SUBSCRIPTION s DISABLE; ALTER SUBSCRIPTION s SET (slot_name = NONE); DROP SUBSCRIPTION s});
+$node->safe_psql('postgres', q{DROP PUBLICATION p});
+until_ok($node, q{SELECT pg_drop_replication_slot(slot_name) IS NOT NULL FROM pg_replication_slots WHERE NOT active}, 'the slot is dropped');
+$node->safe_psql('subscriber', q{SELECT defer.activate(); SELECT defer.reschedule(id) FROM defer.jobs; SELECT defer.trigger('yearly')});
+until_ok($node, q{SELECT count(*) = 3 FROM defer.jobs WHERE state = 'succeeded'}, 'then all of it runs', 'subscriber');
+is($node->safe_psql('subscriber', q{SELECT count(*) - count(DISTINCT id) FROM defer.jobs}), '0', 'no id is given out twice');
 
 $node->stop;
 done_testing();
