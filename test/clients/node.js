@@ -1,4 +1,4 @@
-// defer from Node.js: what doc/drivers.md says of node-postgres, Knex and Drizzle.
+// defer from Node.js: what doc/drivers.md says of node-postgres, Knex, Drizzle and Prisma.
 // usage: node node.js DRIVER URL; prints TAP
 'use strict';
 const [driver, url] = process.argv.slice(2);
@@ -149,6 +149,36 @@ async function withDrizzle() {
 	await pool.end();
 }
 
-({ 'node-postgres': withPg, knex: withKnex, drizzle: withDrizzle })[driver]()
+async function withPrisma() {
+	const { PrismaClient } = require('./prisma/node_modules/@prisma/client');
+	const { PrismaPg } = require('./prisma/node_modules/@prisma/adapter-pg');
+	const db = new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) });
+	// what returns nothing has no row that Prisma can read
+	const run = async (sql, values) => sql.includes('defer.set_group') ? db.$executeRawUnsafe(sql, ...values) :
+		(await db.$queryRawUnsafe(sql, ...values))[0].v;
+
+	await fenced(run, () => db.$transaction(async (tx) => {
+		await tx.$executeRawUnsafe(effect);
+		await tx.$executeRawUnsafe('SAVEPOINT s');
+		await tx.$queryRawUnsafe(lost).catch(() => tx.$executeRawUnsafe('ROLLBACK TO s'));
+	}));
+	await common(run, async (sql, values) => {
+		await db.$transaction(async (tx) => {
+			await tx.$queryRawUnsafe(sql, ...values);
+			throw new Error('undone');
+		}).catch((error) => { if (error.message !== 'undone') throw error; });
+	});
+	const order = { invoice_id: 42 };
+	const [{ id }] = await db.$queryRaw`SELECT defer.enqueue('app.send_invoice', ${order}, run_at => ${later}) AS id`;
+	ok(id > 0, 'a template with an object', String(id));
+	const [{ interval }] = await db.$queryRaw`SELECT duration::text AS interval FROM defer.jobs WHERE id = ${id}`;
+	ok(interval === null, 'an interval as text', interval);
+	await refused(() => run("SELECT defer.pause_queue('tenants') AS v", []), 'void', 'what returns nothing cannot be read');
+	await db.$executeRaw`SELECT defer.configure('app.send_invoice', max_attempts => 3)`;
+	ok(true, 'it can be executed');
+	await db.$disconnect();
+}
+
+({ 'node-postgres': withPg, knex: withKnex, drizzle: withDrizzle, prisma: withPrisma })[driver]()
 	.then(() => console.log(`1..${count}`))
 	.catch((error) => { console.log(`not ok ${++count} - ${driver}: ${error.stack}`); process.exit(1); });
