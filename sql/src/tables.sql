@@ -783,6 +783,7 @@ COMMENT ON SEQUENCE defer.endpoint_id_seq IS 'numbers of endpoints with limits, 
 CREATE TABLE defer.endpoint (
 	name		text NOT NULL,
 	owner		regrole NOT NULL,
+	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	id			integer,
 	concurrency	integer,
 	rate		text,
@@ -795,12 +796,12 @@ CREATE TABLE defer.endpoint (
 	password	text,
 	secret		text,
 	sender		text,
-	created_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	paused_until	timestamptz,
 	CONSTRAINT endpoint_pkey PRIMARY KEY (name),
 	CONSTRAINT endpoint_id_key UNIQUE (id)
 );
 COMMENT ON TABLE defer.endpoint IS 'addresses and credentials of deliveries; look at defer.endpoints instead';
+COMMENT ON COLUMN defer.endpoint.created_at IS 'deliveries of other roles know the endpoint by it, whatever the name of its owner is by then';
 COMMENT ON COLUMN defer.endpoint.id IS 'its number in shared memory; NULL: it never had a limit';
 COMMENT ON COLUMN defer.endpoint.concurrency IS 'deliveries under way at the same time; NULL: no limit';
 COMMENT ON COLUMN defer.endpoint.rate IS 'as in defer.function';

@@ -59,7 +59,7 @@ alert_rules_read(void)
 					" CASE WHEN a.endpoint IS NULL THEN 'email' ELSE e.kind END, a.recipients, a.group_window,"
 					" a.recovered, a.show_args, a.backlog, a.workers,"
 					" (SELECT pg_catalog.min(v.at) FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) a.id)"
-					", a.endpoint_owner"
+					", a.endpoint_owner, e.created_at"
 					" FROM defer.alert a LEFT JOIN defer.endpoint e ON e.name OPERATOR(pg_catalog.=) a.endpoint"
 					" AND e.owner OPERATOR(pg_catalog.=) a.endpoint_owner",
 					0, NULL, NULL, NULL, SPI_OK_SELECT);
@@ -80,6 +80,7 @@ alert_rules_read(void)
 		rule->workers = DatumGetBool(spi_value(i, 11));
 		rule->first = spi_is_null(i, 12) ? DT_NOEND : DatumGetTimestampTz(spi_value(i, 12));
 		rule->endpoint_owner = spi_is_null(i, 13) ? InvalidOid : DatumGetObjectId(spi_value(i, 13));
+		rule->endpoint_created_at = spi_is_null(i, 14) ? 0 : DatumGetTimestampTz(spi_value(i, 14));
 		list = lappend(list, rule);
 	}
 	return list;

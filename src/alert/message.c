@@ -401,7 +401,8 @@ alert_message_enqueue(const AlertRule *rule, List *subjects, List *samples, bool
 		push_http(&state, rule, subjects, samples, recovery);
 	}
 	if (rule->endpoint != NULL)
-		endpoint_push(&state, rule->endpoint, rule->endpoint_owner, rule->owner);
+		endpoint_push(&state, rule->endpoint, rule->endpoint_owner, rule->endpoint_created_at,
+					  rule->owner);
 	job.args = JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 	job.owner = rule->owner;
 	job.function = cstring_to_text(function);

@@ -28,6 +28,7 @@ typedef struct AlertRule
 	Oid			owner;
 	char	   *endpoint;		/* NULL: none */
 	Oid			endpoint_owner;
+	TimestampTz endpoint_created_at;	/* of the endpoint now; 0: it is gone */
 	char	   *kind;			/* of the endpoint now; "email" without one;
 								 * NULL: it is gone */
 	Datum		recipients;		/* text[]; 0: none */

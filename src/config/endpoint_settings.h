@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 /* The limits of a row of defer.endpoint */
@@ -15,6 +16,7 @@ typedef struct EndpointSettings
 {
 	int32		id;				/* 0: it has no limits, or is not there */
 	Oid			owner;
+	TimestampTz created_at;
 	int32		concurrency;	/* -1: no limit */
 	char	   *rate;			/* NULL: no limit */
 } EndpointSettings;
@@ -22,8 +24,12 @@ typedef struct EndpointSettings
 /* Never NULL; good as long as what settings_cache.h returns */
 extern const EndpointSettings *endpoint_settings(const char *name);
 
-/* The owner that the endpoint of a delivery of that role had when it was enqueued */
-extern Oid	settings_endpoint_owner(const Jsonb *args, Oid job_owner);
+/*
+ * Check whether the endpoint of that owner and age is the one that a delivery of that role
+ * named when it was enqueued, or one that the same owner has made again since
+ */
+extern bool settings_endpoint_is_meant(const Jsonb *args, Oid job_owner, Oid owner,
+									   TimestampTz created_at);
 
 /* The number of the limited endpoint in the arguments of a delivery of that role; 0: none */
 extern int32 settings_limited_endpoint(const Jsonb *args, Oid job_owner);

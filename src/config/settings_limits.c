@@ -6,6 +6,7 @@
 
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/syscache.h"
 
 #include "base/job_kind.h"
 #include "base/jsonb_util.h"
@@ -56,12 +57,17 @@ settings_limits(const char *signature, const char *queue, JobLimits *limits)
 		(strcmp(signature, EMAIL_FUNCTION) == 0 ? LIMITS_KEY_MAIL : 0);
 }
 
-Oid
-settings_endpoint_owner(const Jsonb *args, Oid job_owner)
+/* The owner may have another name by now; one that was dropped sends nothing any more */
+bool
+settings_endpoint_is_meant(const Jsonb *args, Oid job_owner, Oid owner, TimestampTz created_at)
 {
-	const char *owner = jsonb_read_text(args, "endpoint_owner");
+	const char *name = jsonb_read_text(args, "endpoint_owner");
 
-	return owner != NULL ? get_role_oid(owner, true) : job_owner;
+	if (name == NULL)
+		return owner == job_owner;
+	return owner == get_role_oid(name, true) ||
+		(jsonb_read_number(args, "endpoint_created_at", 0) == created_at &&
+		 SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)));
 }
 
 /*
@@ -74,7 +80,6 @@ settings_limited_endpoint(const Jsonb *args, Oid job_owner)
 	const char *name = args != NULL ? jsonb_read_text(args, "endpoint") : NULL;
 	const EndpointSettings *settings;
 	int32		id;
-	Oid			owner;
 
 	if (name == NULL)
 		return 0;
@@ -82,8 +87,9 @@ settings_limited_endpoint(const Jsonb *args, Oid job_owner)
 	if (settings->concurrency < 0 && settings->rate == NULL)
 		return 0;
 	id = settings->id;
-	owner = settings->owner;
-	return owner == settings_endpoint_owner(args, job_owner) ? id : 0;
+	if (!settings_endpoint_is_meant(args, job_owner, settings->owner, settings->created_at))
+		return 0;
+	return id;
 }
 
 int64

@@ -60,10 +60,12 @@ StaticAssertDecl(lengthof(queue_columns) == QU_CAP, "a name for each column");
 /* Columns of defer.endpoint; those with secrets are left alone */
 enum
 {
-	EN_NAME = 1, EN_OWNER, EN_ID, EN_CONCURRENCY, EN_RATE
+	EN_NAME = 1, EN_OWNER, EN_CREATED_AT, EN_ID, EN_CONCURRENCY, EN_RATE
 };
 
-static const char *const endpoint_columns[] = {"name", "owner", "id", "concurrency", "rate"};
+static const char *const endpoint_columns[] = {
+	"name", "owner", "created_at", "id", "concurrency", "rate"
+};
 
 StaticAssertDecl(lengthof(endpoint_columns) == EN_RATE, "a name for each column");
 
@@ -229,6 +231,7 @@ settings_read_endpoint(const SettingsRow *row, EndpointSettings *settings)
 
 	settings->id = int_column(row, EN_ID, 0);
 	settings->owner = DatumGetObjectId(column(row, EN_OWNER, &isnull));
+	settings->created_at = DatumGetTimestampTz(column(row, EN_CREATED_AT, &isnull));
 	settings->concurrency = int_column(row, EN_CONCURRENCY, -1);
 	settings->rate = rate_column(row, EN_RATE);
 }

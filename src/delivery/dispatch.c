@@ -78,7 +78,7 @@ read_endpoint(const Job *job, const char *name, const char *kind, DeliveryEnd *e
 	else if (!endpoint_usable_by(endpoint, job->owner))
 		delivery_refuse(end, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("permission denied for endpoint \"%s\"", name), NULL);
-	else if (!endpoint_has_owner(endpoint, job->args, job->owner))
+	else if (!endpoint_is_meant(endpoint, job->args, job->owner))
 		delivery_refuse(end, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("endpoint \"%s\" belongs to another role now", name),
 						pstrdup("It was dropped and made again, by another role, after the job was enqueued."));

@@ -70,7 +70,8 @@ endpoint_read(const char *name)
 
 	own_sql_begin(&own);
 	SPI_connect();
-	if (own_sql_run("SELECT e.kind, e.url, e.username, e.password, e.secret, e.sender, e.headers, e.owner, e.granted, e.paused_until"
+	if (own_sql_run("SELECT e.kind, e.url, e.username, e.password, e.secret, e.sender, e.headers, e.owner, e.granted, e.paused_until,"
+					" e.created_at"
 					" FROM defer.endpoint e WHERE e.name OPERATOR(pg_catalog.=) $1",
 					1, &type, &value, NULL, SPI_OK_SELECT) == 1)
 	{
@@ -97,6 +98,7 @@ endpoint_read(const char *name)
 		endpoint->paused_until = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 10, &isnull));
 		if (isnull)
 			endpoint->paused_until = 0;
+		endpoint->created_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 11, &isnull));
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
@@ -122,7 +124,8 @@ endpoint_usable_by(const Endpoint *endpoint, Oid role)
  * another.  The owner may make the endpoint anew: it could change it as well.
  */
 void
-endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job_owner)
+endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, TimestampTz created_at,
+			  Oid job_owner)
 {
 	char	   *owner;
 
@@ -131,12 +134,13 @@ endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job
 		return;
 	owner = GetUserNameFromId(endpoint_owner, true);
 	jsonb_push_text(state, "endpoint_owner", owner != NULL ? owner : "");	/* it was dropped */
+	jsonb_push_number(state, "endpoint_created_at", created_at);
 }
 
 bool
-endpoint_has_owner(const Endpoint *endpoint, const Jsonb *args, Oid job_owner)
+endpoint_is_meant(const Endpoint *endpoint, const Jsonb *args, Oid job_owner)
 {
-	return endpoint->owner == settings_endpoint_owner(args, job_owner);
+	return settings_endpoint_is_meant(args, job_owner, endpoint->owner, endpoint->created_at);
 }
 
 bool

@@ -25,6 +25,7 @@ typedef struct Endpoint
 	char	   *secret;			/* to sign with */
 	char	   *sender;			/* From: of e-mails */
 	TimestampTz paused_until;	/* 0: never was */
+	TimestampTz created_at;
 } Endpoint;
 
 /*
@@ -64,14 +65,16 @@ extern Endpoint *endpoint_check(const char *name, const char *kind);
 
 /*
  * Add the endpoint to the arguments of a job of that role: its name and, where that
- * is another role, its owner by name, which holds in a dump where an OID would not.
+ * is another role, its owner by name, which holds in a dump where an OID would not, and
+ * when it was created, which holds where the owner is renamed.
  */
-extern void endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner, Oid job_owner);
+extern void endpoint_push(JsonbBuilder *state, const char *name, Oid endpoint_owner,
+						  TimestampTz created_at, Oid job_owner);
 
 /*
- * Check whether the endpoint belongs to the role that it belonged to when it
- * was added
+ * Check whether the endpoint is the one that was added, or one that the same owner
+ * has made again since
  */
-extern bool endpoint_has_owner(const Endpoint *endpoint, const Jsonb *args, Oid job_owner);
+extern bool endpoint_is_meant(const Endpoint *endpoint, const Jsonb *args, Oid job_owner);
 
 #endif							/* DELIVERY_ENDPOINT_H */

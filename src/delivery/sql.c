@@ -242,17 +242,15 @@ delivery_read_http(FunctionCallInfo fcinfo)
 	char	   *method = http_method(fcinfo);
 	char	   *endpoint = args_text(fcinfo, HTTP_ENDPOINT);
 	char	   *url;
-	Oid			endpoint_owner = InvalidOid;
+	const Endpoint *found = endpoint != NULL ? endpoint_check(endpoint, "http") : NULL;
 
-	if (endpoint != NULL)
-		endpoint_owner = endpoint_check(endpoint, "http")->owner;
 	url = http_url(fcinfo, endpoint);
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	jsonb_push_text(&state, "method", method);
 	if (url != NULL)
 		jsonb_push_text(&state, "url", url);
-	if (endpoint != NULL)
-		endpoint_push(&state, endpoint, endpoint_owner, GetUserId());
+	if (found != NULL)
+		endpoint_push(&state, endpoint, found->owner, found->created_at, GetUserId());
 	push_http_body(&state, fcinfo);
 	if (!PG_ARGISNULL(HTTP_HEADERS))
 	{
@@ -448,7 +446,7 @@ delivery_read_email(FunctionCallInfo fcinfo)
 	push_address(&state, fcinfo, MAIL_REPLY_TO, "reply_to", "reply_to");
 	push_address(&state, fcinfo, MAIL_SENDER, "from", "sender");
 	if (endpoint != NULL)
-		endpoint_push(&state, name, endpoint->owner, GetUserId());
+		endpoint_push(&state, name, endpoint->owner, endpoint->created_at, GetUserId());
 	push_timeout(&state, fcinfo, MAIL_TIMEOUT, "timeout", MAIL_DEFAULT_TIMEOUT);
 	return JsonbValueToJsonb(jsonb_push(&state, WJB_END_OBJECT, NULL));
 }
@@ -480,7 +478,7 @@ defer_slack(PG_FUNCTION_ARGS)
 	name = args_text(fcinfo, SLACK_ENDPOINT);
 	endpoint = endpoint_check(name, "slack");
 	(void) jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	endpoint_push(&state, name, endpoint->owner, GetUserId());
+	endpoint_push(&state, name, endpoint->owner, endpoint->created_at, GetUserId());
 	jsonb_push_text(&state, "text", args_text(fcinfo, SLACK_TEXT));
 	if (!PG_ARGISNULL(SLACK_BLOCKS))
 	{

@@ -57,6 +57,23 @@ as('ann', "SELECT defer.reschedule($own)");
 like(ends($own, 'failed', 'taken by another role')->{error}, qr/endpoint "hook" belongs to another role now/, 'taken by another role: says so');
 is(scalar(grep { $_->{query}{of} eq 'ben' } $http->requests('/record')), 0, 'taken by another role: which gets nothing');
 
+# The owner has another name, which is no other owner
+$node->safe_psql('postgres', q{CREATE ROLE cleo LOGIN; GRANT USAGE ON SCHEMA defer TO cleo; GRANT EXECUTE ON FUNCTION defer.endpoint TO cleo});
+as('cleo', q{SELECT defer.endpoint('renamed', 'http', } . quoted($http->url('/record?of=cleo')) . q{, concurrency => 1), defer.grant_endpoint('renamed', 'ben')});
+my @meant = map { as('ben', q{SELECT defer.http('POST', NULL, 'secret'::text, endpoint => 'renamed', delay => '1 hour')}) } 1 .. 3;
+$node->safe_psql('postgres', q{ALTER ROLE cleo RENAME TO clea; CREATE ROLE cleo LOGIN; GRANT USAGE ON SCHEMA defer TO cleo;
+	GRANT EXECUTE ON FUNCTION defer.endpoint TO cleo});
+as('ben', "SELECT defer.reschedule($meant[0])");
+ends($meant[0], 'succeeded', 'its owner was renamed');
+as('clea', q{SELECT defer.endpoint('renamed', 'http', } . quoted($http->url('/record?of=clea')) . q{)});
+as('ben', "SELECT defer.reschedule($meant[1])");
+ends($meant[1], 'succeeded', 'its owner was renamed and has changed it');
+is(scalar(grep { $_->{query}{of} eq 'clea' } $http->requests('/record')), 1, 'which counts');
+# The owner is gone, and the endpoint still there
+$node->safe_psql('postgres', q{DROP OWNED BY clea; DROP ROLE clea});
+as('ben', "SELECT defer.reschedule($meant[2])");
+ends($meant[2], 'failed', 'its owner was dropped');
+
 # ------------------------------------------------------------------------
 # Headers of the endpoint
 # ------------------------------------------------------------------------
