@@ -100,7 +100,7 @@ zone_form(Page *page)
 {
 	html_add(page->out, "<details><summary>Times are in the time zone %s</summary>", page->zone);
 	part_form_begin(page, "zone", "inline", NULL, NULL);
-	html_add(page->out, "<label for=\"zone\">Time zone</label><input id=\"zone\" name=\"zone\" value=\"%s\" list=\"zones\" maxlength=\"60\" spellcheck=\"false\">"
+	html_add(page->out, "<label for=\"zone\">Time zone</label><input id=\"zone\" name=\"zone\" value=\"%s\" list=\"zones\" maxlength=\"255\" spellcheck=\"false\">"
 			 "<datalist id=\"zones\"></datalist><button>Use it</button> <span class=\"quiet\">Empty: that of the role or the server.</span></form></details>",
 			 page->session->zone);
 }

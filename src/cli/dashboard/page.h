@@ -29,7 +29,7 @@ typedef struct Page
 	bool		timed_out;		/* a query took too long */
 	bool		estimated;		/* some numbers are estimates */
 	bool		attention;		/* the icon of the window says so */
-	char		zone[64];		/* of all times of the page */
+	char		zone[ZONE_SIZE];	/* of all times of the page */
 	char		title[64];		/* of the window; "": that of the route */
 	Buffer		problem;		/* error of the server */
 } Page;

@@ -90,7 +90,7 @@ page_queue(Page *page)
 	Buffer	   *out = page->out;
 	PGresult   *res = page_query(page, sql, 1, &name);
 
-	if (result_good(res) && PQntuples(res) == 0)
+	if (name == NULL || (result_good(res) && PQntuples(res) == 0))
 	{
 		page->request->status = 404;
 		buffer_add(out, "<h1>Not found</h1>\n");
@@ -98,7 +98,7 @@ page_queue(Page *page)
 		PQclear(res);
 		return;
 	}
-	snprintf(page->title, sizeof(page->title), "%s", name != NULL ? name : "");
+	snprintf(page->title, sizeof(page->title), "%s", name);
 	html_add(out, "<div class=\"title\"><h1>%s</h1>", name);
 	if (result_true(res, 0, "paused"))
 		html_state(out, "paused");

@@ -13,6 +13,9 @@
 
 #include "libpq-fe.h"
 
+/* With the end: the server knows names of zones, and rules instead of them, of up to 255 bytes */
+#define ZONE_SIZE	256
+
 typedef struct Session
 {
 	char		id[SECRET_LEN + 1]; /* the cookie */
@@ -28,7 +31,8 @@ typedef struct Session
 	bool		closed;			/* freed with its last reference */
 	pthread_mutex_t mutex;		/* protects the fields below */
 	PGconn	   *conn;			/* NULL: not connected */
-	char		zone[64];		/* of all times; "": that of the connection */
+	char		zone[ZONE_SIZE];	/* of all times; "": that of the
+									 * connection */
 	char		typed[SECRET_LEN + 1];	/* an address with this token fills in
 										 * forms; "": none */
 	char		message[400];	/* result of the last action, shown once */

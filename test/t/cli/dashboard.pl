@@ -451,6 +451,10 @@ is($node->safe_psql('postgres', "SELECT run_at AT TIME ZONE 'UTC' FROM defer.job
 $node->safe_psql('postgres', "SELECT defer.cancel($noon)");
 like(act($dash, 'zone', zone => '"><script>'), qr/invalid value/, 'a zone that there is not');
 like(get($dash, '/workers')->{content}, qr/time zone Asia\/Tokyo/, 'it stays');
+my $rules = '<-0500>+05:00:00<-0400>+04:00:00,M3.2.0/02:00:00,M11.1.0/02:00:00';
+like(act($dash, 'zone', zone => $rules), qr/Times are in the time zone &lt;-0500&gt;/, 'the rules of a zone, longer than its name');
+like(get($dash, '/workers')->{content}, qr{Times are in the time zone \Q&lt;-0500&gt;+05:00:00&lt;-0400&gt;+04:00:00,M3.2.0/02:00:00,M11.1.0/02:00:00\E</summary>},
+	'they stay');
 like(act($dash, 'zone', zone => ''), qr/Times are in the time zone (?!Asia)/, 'that of the server again');
 
 # --- all jobs that a filter shows
@@ -573,7 +577,8 @@ is(get($dash, '/metrics?buckets=some', Authorization => 'Bearer ' . 'x' x 32)->{
 
 login($dash, token => $dash->{token});
 my $locker = $node->background_psql('postgres', on_error_stop => 1);
-$locker->query_safe('BEGIN; LOCK TABLE defer.job');
+$locker->query_safe('BEGIN; LOCK TABLE defer.job, defer.queue');
+is(get($dash, '/queue')->{status}, 404, 'a page of no queue');
 $answer = get($dash, '/');
 is($answer->{status}, 200, 'a page comes all the same');
 like($answer->{content}, qr/took too long and is left out/, 'and says what is missing');
