@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "pure/lost_jobs.h"
 #include "base/job_kind.h"
 #include "shmem/databases.h"
 #include "shmem/senders.h"
@@ -53,13 +54,6 @@ typedef struct Orphan
 	ClaimRow   *claim;
 	int			nunfinished;	/* its jobs that have not ended */
 } Orphan;
-
-/* Jobs that ran when their worker ended, as in DatabaseSlot */
-typedef struct LostJobs
-{
-	int			n;
-	int64		ids[LOST_MAX];
-} LostJobs;
 
 /* ------------------------------------------------------------------------
  * Which claims
@@ -155,20 +149,6 @@ count_unfinished(List *orphans)
 	}
 }
 
-/* Check whether the job ran when its worker ended */
-static bool
-was_running(const Job *job, const LostJobs *lost, bool alone)
-{
-	if (lost->n > LOST_MAX)
-		return alone;			/* as far as we know */
-	for (int i = 0; i < lost->n; i++)
-	{
-		if (lost->ids[i] == job->id)
-			return true;
-	}
-	return false;
-}
-
 /* Check whether a job may be begun only once: at most once is what its owner wants */
 static bool
 may_run_once(const Job *job)
@@ -189,7 +169,7 @@ free_job(Job *job, const Orphan *orphan, const LostJobs *lost, bool after_crash)
 	else
 		finish_crashed_row(job, orphan->claim->claimed_at, false,
 						   after_crash ? alone && may_run_once(job) :
-						   was_running(job, lost, alone));
+						   lost_jobs_has(lost, job->id, alone));
 }
 
 typedef enum SettleResult
@@ -290,17 +270,6 @@ finalize_claim(const Orphan *orphan, const LostJobs *lost, bool after_crash, int
 	return finalized;
 }
 
-/* The first n that were lost are finalized; more may have come since */
-static void
-forget_lost(int n)
-{
-	LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
-	my_database->nlost -= n;
-	if (n <= LOST_MAX)
-		memmove(my_database->lost, my_database->lost + n, (LOST_MAX - n) * sizeof(int64));
-	LWLockRelease(shared->workers_lock);
-}
-
 /*
  * Finalize claims that no worker works on.  Returns true if some rows are
  * locked by other sessions, and have to be looked at again.
@@ -318,8 +287,7 @@ recover_claims(bool after_crash)
 	int			nfreed = 0;
 
 	LWLockAcquire(shared->workers_lock, LW_SHARED);
-	lost.n = my_database->nlost;
-	memcpy(lost.ids, my_database->lost, sizeof(lost.ids));
+	lost = my_database->lost;
 	LWLockRelease(shared->workers_lock);
 
 	own_transaction_begin();
@@ -340,7 +308,11 @@ recover_claims(bool after_crash)
 			complete = false;
 	}
 	if (complete)
-		forget_lost(lost.n);
+	{
+		LWLockAcquire(shared->workers_lock, LW_EXCLUSIVE);
+		lost_jobs_forget(&my_database->lost, lost.n);
+		LWLockRelease(shared->workers_lock);
+	}
 	if (nfreed > 0)
 		ereport(LOG,
 				(after_crash ?

@@ -297,11 +297,8 @@ slot_detach_worker(bool connected, bool unfinalized, int64 lost_job)
 	{
 		if (unfinalized)
 			my_database->orphans = true;
-		if (lost_job != 0 && my_database->nlost < LOST_MAX)
-			my_database->lost[my_database->nlost] = lost_job;
-		if (lost_job != 0 && my_database->nlost <= LOST_MAX)
-			my_database->nlost++;	/* one more than there is room for: any
-									 * may be one */
+		if (lost_job != 0)
+			lost_jobs_add(&my_database->lost, lost_job);
 		database_wake_scheduler_locked(my_database);
 	}
 	LWLockRelease(shared->workers_lock);

@@ -14,13 +14,11 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 
+#include "pure/lost_jobs.h"
 #include "shmem/process_slot.h"
 #include "shmem/dependents_counts.h"
 #include "shmem/dependents_told.h"
 #include "shmem/scheduled_set.h"
-
-/* Jobs without a known end that are remembered by id */
-#define LOST_MAX	32
 
 /* Jobs that are remembered by id because one may wait for their end */
 #define BEHIND_MAX	64
@@ -67,9 +65,8 @@ typedef struct DatabaseSlot
 									 * or endpoints have changed; without a
 									 * lock */
 	bool		orphans;		/* a worker went without finalizing its batch */
-	int			nlost;			/* jobs that ran then, whose end is not
+	LostJobs	lost;			/* jobs that ran then, whose end is not
 								 * written */
-	int64		lost[LOST_MAX]; /* more of them are not known by id */
 	bool		no_slots;		/* no background worker could be registered */
 	TaskFailure task_failures[SCHEDULER_TASKS];
 	bool		refused;		/* workers of a role that has jobs could not

@@ -30,6 +30,7 @@ extern void test_batch_size(void);
 extern void test_describe(void);
 extern void test_error_pattern(void);
 extern void test_fair_share(void);
+extern void test_lost_jobs(void);
 extern void test_rate(void);
 extern void test_http_headers(void);
 extern void test_mail_address(void);

@@ -126,6 +126,7 @@ main(int argc, char **argv)
 		{"network_rules", test_network_rules},
 		{"url_check", test_url_check},
 		{"fair_share", test_fair_share},
+		{"lost_jobs", test_lost_jobs},
 		{"virtual_time", test_virtual_time},
 		{"rate", test_rate},
 		{"mail_address", test_mail_address},
