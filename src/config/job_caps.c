@@ -227,10 +227,11 @@ raise_full(const JobCaps *caps, const Job *job)
 static bool
 count_again(const JobCaps *caps, CapTaken taken, const Job *job)
 {
-	int			need = caps->denial.need;
+	int			need;
 
 	if (taken == CAP_TAKEN || (taken == CAP_FULL && !caps->denial.may_recount))
 		return false;
+	need = caps->denial.need;
 	count_need(&caps->needs[need], caps->of_queue[need], job, taken == CAP_FULL);
 	return true;
 }

@@ -99,7 +99,7 @@ ready_choose(ReadyQueue *first, int max, TimestampTz now, int64 clock, ReadyClai
 {
 	ReadyBundle *bundle = first->bundle;
 	ReadyQueue *chosen[READY_CLAIM_MAX];
-	bool		open[READY_CLAIM_MAX];
+	bool		open[READY_CLAIM_MAX] = {false};
 	ReadyQueue *slot = first;
 	int64		jobs = 0;
 	bool		single = LIMITS_KEY_IS_OUTSIDE(bundle->tag.kinds) ||
