@@ -133,6 +133,8 @@ planted('a long line', 'src/base/timer.c', append('/* ' . 'long ' x 25 . "*/\n")
 	qr{src/base/timer\.c:\d+: \d+ columns}, 'check-style');
 planted('a long function', 'src/base/timer.c', append("\nstatic int\nplanted(int a)\n{\n" . "\ta++;\n" x 70 . "\treturn a;\n}\n"),
 	qr{src/base/timer\.c:\d+: the function has 73 lines}, 'check-style');
+planted('the latch of another process in a signal handler', 'src/process/job_timer.c', append("\nstatic void\nplanted(void)\n{\n\tif (my_database->scheduler.latch != NULL)\n\t\tSetLatch(my_database->scheduler.latch);\n}\n"),
+	qr{src/process/job_timer\.c: my_database->scheduler\.latch is read again within a signal handler}, 'check-style');
 planted('a long file', 'src/base/timer.c', append("\n" x 500),
 	qr{src/base/timer\.c: \d+ lines, more than 500}, 'check-style');
 
