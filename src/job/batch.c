@@ -317,6 +317,7 @@ void
 batch_new_abort(void)
 {
 	batch_unpublish(true);
+	worker_release_suspect();
 }
 
 void

@@ -134,6 +134,7 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has, bool i
 	Job			job;
 	int64		limits_key;
 	int32		order;
+	bool		alone;
 
 	job_peek(&job, slot);
 	if (job.claim != 0)
@@ -151,7 +152,8 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has, bool i
 		if (!in_order)
 			return ROW_IN_ORDER;
 	}
-	if (job.suspect >= SUSPECT_ALONE && my_worker != NULL)
+	alone = job.suspect >= SUSPECT_ALONE && my_worker != NULL;
+	if (alone)
 	{
 		/* alone in its batch, and only if that is possible now */
 		if (new_batch->njobs > 0)
@@ -161,7 +163,12 @@ claim_row(Batch *new_batch, TupleTableSlot *slot, const LimitScopes *has, bool i
 	}
 	if (!job_set_claim_at(&tid, slot, new_batch->claim_id,
 						  &new_batch->jobs[new_batch->njobs].place))
+	{
+		/* what the batch takes instead is no suspect */
+		if (alone)
+			worker_release_suspect();
 		return ROW_LOCKED;
+	}
 	add_to_batch(new_batch, slot, has);
 	return ROW_CLAIMED;
 }

@@ -100,6 +100,34 @@ $node->reload;
 settled($node, 'all run');
 check_history($node, 'recovery beside a locked row');
 
+# 3. A job that may have crashed the server runs alone among its like.  One that could not be
+# taken, as its row is locked, keeps none of them waiting while the worker runs something else.
+$node->safe_psql('postgres', q{ALTER SYSTEM SET defer.max_workers = 4; CREATE ROLE other LOGIN;
+	GRANT USAGE ON SCHEMA defer TO other; GRANT INSERT ON effect TO other; SELECT pg_reload_conf()});
+$gate->query_safe('SELECT pg_advisory_lock(7)');
+my ($suspect, $long, $next) = split /\n/, $node->safe_psql('postgres', q{
+	BEGIN;
+	SELECT defer.pause('work');
+	SELECT defer.pause('wait_for');
+	SELECT defer.enqueue('wait_for', '[8]');
+	SELECT defer.enqueue('wait_for', '[7]');
+	SET LOCAL ROLE other;
+	SELECT defer.enqueue('work', '[3]');
+	RESET ROLE;
+	UPDATE defer.job SET suspect = 2 WHERE args->>0 IN ('8', '3') OR args->>'n' = '3' OR args->>'lock' = '8';
+	COMMIT}) =~ s/^\n+//r;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.job WHERE suspect = 2}), '2', 'two may have crashed the server');
+$holder->query_safe("BEGIN; SELECT count(*) FROM (SELECT FROM defer.job WHERE id = $suspect FOR UPDATE) x");
+$node->safe_psql('postgres', q{SELECT defer.resume('wait_for')});
+until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $long", 'what is behind a locked one of them runs');
+$node->safe_psql('postgres', q{SELECT defer.resume('work')});
+until_ok($node, "SELECT state = 'succeeded' FROM defer.jobs WHERE id = $next", 'and beside it the other one of them');
+is($node->safe_psql('postgres', "SELECT state FROM defer.jobs WHERE id = $long"), 'running', 'which has not waited for it');
+$gate->query_safe('SELECT pg_advisory_unlock(7)');
+$holder->query_safe('COMMIT');
+settled($node, 'all run when the lock is gone');
+check_history($node, 'suspects beside a locked row');
+
 $_->quit for $holder, $gate;
 $node->stop;
 done_testing();
