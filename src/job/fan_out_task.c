@@ -40,27 +40,32 @@
 	" OPERATOR(pg_catalog.+) " of ".failed OPERATOR(pg_catalog.+) " of ".cancelled" \
 	" OPERATOR(pg_catalog.+) " of ".discarded)"
 
-/* What is counted in a batch is counted in those around it, too */
+/*
+ * Adds "sums" (id, closed, and counts) to the rows of batches, and to those around them, in
+ * which it is counted, too; "added" has the ids
+ */
+#define ADD_SUMS \
+	" outwards AS (SELECT s.* FROM sums s UNION ALL" \
+	" SELECT f.outer_id, false, o.jobs, o.succeeded, o.failed, o.cancelled, o.discarded" \
+	" FROM outwards o CROSS JOIN LATERAL (SELECT x.outer_id FROM defer.fan_out x" \
+	" WHERE x.id OPERATOR(pg_catalog.=) o.id AND x.outer_id IS NOT NULL OFFSET 0) f)," \
+	" total AS (SELECT o.id, pg_catalog.bool_or(o.closed) AS closed, pg_catalog.sum(o.jobs)::pg_catalog.int8 AS jobs," \
+	" pg_catalog.sum(o.succeeded)::pg_catalog.int8 AS succeeded, pg_catalog.sum(o.failed)::pg_catalog.int8 AS failed," \
+	" pg_catalog.sum(o.cancelled)::pg_catalog.int8 AS cancelled, pg_catalog.sum(o.discarded)::pg_catalog.int8 AS discarded" \
+	" FROM outwards o GROUP BY o.id)," \
+	" added AS (UPDATE defer.fan_out f SET closed = f.closed OR t.closed, jobs = f.jobs OPERATOR(pg_catalog.+) t.jobs," \
+	" succeeded = f.succeeded OPERATOR(pg_catalog.+) t.succeeded, failed = f.failed OPERATOR(pg_catalog.+) t.failed," \
+	" cancelled = f.cancelled OPERATOR(pg_catalog.+) t.cancelled, discarded = f.discarded OPERATOR(pg_catalog.+) t.discarded" \
+	" FROM total t WHERE f.id OPERATOR(pg_catalog.=) t.id" \
+	" AND f.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT y.id FROM total y)) RETURNING f.id)"
+
 static const char *const add_up_sql =
 "WITH RECURSIVE gone AS (DELETE FROM defer.fan_out_delta d WHERE d.ctid OPERATOR(pg_catalog.=) ANY"
 " (ARRAY(SELECT x.ctid FROM defer.fan_out_delta x LIMIT $1)) RETURNING d.*),"
 " sums AS (SELECT g.id, pg_catalog.bool_or(g.closed) AS closed, pg_catalog.sum(g.jobs) AS jobs,"
 " pg_catalog.sum(g.succeeded) AS succeeded, pg_catalog.sum(g.failed) AS failed,"
 " pg_catalog.sum(g.cancelled) AS cancelled, pg_catalog.sum(g.discarded) AS discarded"
-" FROM gone g GROUP BY g.id),"
-" outwards AS (SELECT s.* FROM sums s UNION ALL"
-" SELECT f.outer_id, false, o.jobs, o.succeeded, o.failed, o.cancelled, o.discarded"
-" FROM outwards o CROSS JOIN LATERAL (SELECT x.outer_id FROM defer.fan_out x"
-" WHERE x.id OPERATOR(pg_catalog.=) o.id AND x.outer_id IS NOT NULL OFFSET 0) f),"
-" total AS (SELECT o.id, pg_catalog.bool_or(o.closed) AS closed, pg_catalog.sum(o.jobs)::pg_catalog.int8 AS jobs,"
-" pg_catalog.sum(o.succeeded)::pg_catalog.int8 AS succeeded, pg_catalog.sum(o.failed)::pg_catalog.int8 AS failed,"
-" pg_catalog.sum(o.cancelled)::pg_catalog.int8 AS cancelled, pg_catalog.sum(o.discarded)::pg_catalog.int8 AS discarded"
-" FROM outwards o GROUP BY o.id),"
-" added AS (UPDATE defer.fan_out f SET closed = f.closed OR t.closed, jobs = f.jobs OPERATOR(pg_catalog.+) t.jobs,"
-" succeeded = f.succeeded OPERATOR(pg_catalog.+) t.succeeded, failed = f.failed OPERATOR(pg_catalog.+) t.failed,"
-" cancelled = f.cancelled OPERATOR(pg_catalog.+) t.cancelled, discarded = f.discarded OPERATOR(pg_catalog.+) t.discarded"
-" FROM total t WHERE f.id OPERATOR(pg_catalog.=) t.id"
-" AND f.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT y.id FROM total y)))"
+" FROM gone g GROUP BY g.id)," ADD_SUMS
 " SELECT pg_catalog.count(*) FROM gone";
 
 /* Returns whether there are more in this snapshot */
@@ -144,15 +149,11 @@ fan_out_maintain(TimestampTz now)
  * may see are left to the scheduler, which would have to wait for their rows.
  * ------------------------------------------------------------------------ */
 
-/* As add_up_sql, but of one count that is in no row */
+/* One count, which is in no row */
 static const char *const add_sql =
-"WITH RECURSIVE outwards AS (SELECT $1 AS id, $2 AS closed UNION ALL SELECT f.outer_id, false"
-" FROM outwards o CROSS JOIN LATERAL (SELECT x.outer_id FROM defer.fan_out x"
-" WHERE x.id OPERATOR(pg_catalog.=) o.id AND x.outer_id IS NOT NULL OFFSET 0) f)"
-" UPDATE defer.fan_out u SET closed = u.closed OR o.closed, jobs = u.jobs OPERATOR(pg_catalog.+) $3,"
-" succeeded = u.succeeded OPERATOR(pg_catalog.+) $4, failed = u.failed OPERATOR(pg_catalog.+) $5,"
-" cancelled = u.cancelled OPERATOR(pg_catalog.+) $6, discarded = u.discarded OPERATOR(pg_catalog.+) $7"
-" FROM outwards o WHERE u.id OPERATOR(pg_catalog.=) o.id RETURNING u.id";
+"WITH RECURSIVE sums AS (SELECT $1 AS id, $2 AS closed, $3 AS jobs, $4 AS succeeded,"
+" $5 AS failed, $6 AS cancelled, $7 AS discarded)," ADD_SUMS
+" SELECT a.id FROM added a";
 
 static const char *const done_sql =
 "UPDATE defer.fan_out u SET done = true WHERE u.id OPERATOR(pg_catalog.=) $1 AND " IS_OVER("u");
@@ -172,8 +173,7 @@ add_own(const FanOutCount *count, int64 **ids, int n)
 	values[2] = Int64GetDatum(count->jobs);
 	for (int i = 0; i < JOB_ENDS; i++)
 		values[3 + i] = Int64GetDatum(count->ended[i]);
-	nrows = (int) own_sql_run(add_sql, lengthof(values), types, values, NULL,
-							  SPI_OK_UPDATE_RETURNING);
+	nrows = (int) own_sql_run(add_sql, lengthof(values), types, values, NULL, SPI_OK_SELECT);
 	*ids = repalloc(*ids, (n + nrows + 1) * sizeof(int64));
 	for (int i = 0; i < nrows; i++)
 	{
