@@ -89,16 +89,10 @@ static bool
 finalize_row(int64 job_id, int64 claim_id, bool finished)
 {
 	Job			job;
+	JobLock		lock = job_lock(job_id, true, &job);
 
-	switch (job_lock(job_id, true, &job))
-	{
-		case JOB_BUSY:
-			return false;
-		case JOB_GONE:
-			return true;
-		case JOB_LOCKED:
-			break;
-	}
+	if (lock != JOB_LOCKED)
+		return lock == JOB_GONE;
 	if (finished)
 	{
 		/* its row of history may be gone, with that day */

@@ -71,16 +71,10 @@ static bool
 release(int64 id, int64 ahead)
 {
 	Job			job;
+	JobLock		lock = job_lock(id, true, &job);
 
-	switch (job_lock(id, true, &job))
-	{
-		case JOB_BUSY:
-			return false;
-		case JOB_GONE:
-			return true;
-		case JOB_LOCKED:
-			break;
-	}
+	if (lock != JOB_LOCKED)
+		return lock == JOB_GONE;
 	if (job.behind == ahead)
 		job_unhold(&job);
 	return true;

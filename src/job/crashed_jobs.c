@@ -71,16 +71,10 @@ static bool
 settle_job(const BegunJob *begun, int *nfreed)
 {
 	Job			job;
+	JobLock		lock = job_lock(begun->job_id, true, &job);
 
-	switch (job_lock(begun->job_id, true, &job))
-	{
-		case JOB_BUSY:
-			return false;
-		case JOB_GONE:
-			return true;
-		case JOB_LOCKED:
-			break;
-	}
+	if (lock != JOB_LOCKED)
+		return lock == JOB_GONE;
 	if (!is_meant(&job, begun))
 		return true;
 

@@ -379,16 +379,10 @@ bool
 finish_delivery(const Job *taken, TimestampTz started_at, const DeliveryEnd *end)
 {
 	Job			job;
+	JobLock		lock = job_lock(taken->id, true, &job);
 
-	switch (job_lock(taken->id, true, &job))
-	{
-		case JOB_BUSY:
-			return false;
-		case JOB_GONE:
-			return true;
-		case JOB_LOCKED:
-			break;
-	}
+	if (lock != JOB_LOCKED)
+		return lock == JOB_GONE;
 	/* else a user has changed it by hand */
 	if (job.claim == taken->claim)
 		finish_remote(&job, started_at, end);
