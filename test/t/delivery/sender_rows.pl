@@ -198,6 +198,43 @@ for my $round (1 .. 50)
 }
 
 # ------------------------------------------------------------------------
+# Memory runs out while deliveries are claimed: none stays in the sender's table
+# ------------------------------------------------------------------------
+SKIP:
+{
+	skip 'there is no prlimit', 15 if system('prlimit --version >/dev/null 2>&1') != 0;
+	succeeds(request('/record'), 'memory: a sender is there');
+	$http->clear;
+
+	my $sender = sender_pid();
+	my $short = 0;
+
+	for my $megabytes (2, 4, 6, 8, 10, 12)
+	{
+		my ($size) = slurp_file("/proc/$sender/status") =~ /^VmSize:\s+(\d+) kB/m;
+		my $from = -s $node->logfile;
+		my $failed = sub { return slurp_file($node->logfile, $from) =~ /\[$sender\] .*ERROR:  out of memory/ };
+		my $until = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+		$node->command_ok([ 'prlimit', '--pid', $sender, '--as=' . (($size + 1024 * $megabytes) * 1024) . ':' ], "memory: $megabytes MB more");
+		my $ids = $node->safe_psql('postgres', q{SELECT string_agg(defer.http('POST', } . quoted($http->url('/status/200'))
+			. q{, repeat('x', 1000000)::text, max_attempts => 1000)::text, ',') FROM generate_series(1, 4)});
+
+		# some have failed in libcurl, or in the claim, or all have enough
+		usleep(20_000)
+		  until $failed->() || time() > $until
+		  || $node->safe_psql('postgres', "SELECT bool_and(attempt > 0 OR state = 'succeeded') FROM defer.jobs WHERE id IN ($ids)") eq 't';
+		system('prlimit', '--pid', $sender, '--as=unlimited:');
+		$short++ if $failed->();
+		until_ok($node, "SELECT bool_and(state = 'succeeded') FROM defer.jobs WHERE id IN ($ids)", "memory: $megabytes MB more: all are sent in the end");
+	}
+	cmp_ok($short, '>', 0, 'memory: it was too little');
+	is(sender_pid(), $sender, 'memory: for a sender that goes on');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM defer.claim'), '0', 'memory: no claim is left');
+	$http->clear;
+}
+
+# ------------------------------------------------------------------------
 # The sender goes while it claims deliveries that are under a limit
 # ------------------------------------------------------------------------
 $node->safe_psql('postgres', q{SELECT defer.configure('defer.http', concurrency => 5)});
