@@ -17,13 +17,15 @@
 
 #include "base/own_sql.h"
 #include "base/own_transaction.h"
+#include "base/timer.h"
 #include "shmem/limits.h"
 #include "shmem/reserved.h"
 #include "config/limits_load.h"
 #include "config/rate_text.h"
 
-/* Limits that are read at a time */
+/* Limits that are read at a time; limits_load() takes so long (microseconds) */
 #define LOAD_MAX	256
+#define LOAD_TIME	(20 * 1000)
 
 /* Run a query with two arrays of the limits of that kind: ids, and hashes if "groups" */
 static void
@@ -213,9 +215,10 @@ load_some(LimitValue *values, int n)
 		limit_loaded(MyDatabaseId, &values[i]);
 }
 
-void
+bool
 limits_load(void)
 {
+	const int64 end = monotonic_now() + LOAD_TIME;
 	LimitValue	values[LOAD_MAX];
 	volatile int n;
 
@@ -231,7 +234,10 @@ limits_load(void)
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
+		if (monotonic_now() >= end)
+			return false;
 	}
+	return true;
 }
 
 /* ------------------------------------------------------------------------

@@ -10,9 +10,9 @@
 
 /*
  * Read the limits of this database that shared memory wants to know, in
- * transactions of its own; for the scheduler.
+ * transactions of its own; for the scheduler.  False: some are left, as a moment is over.
  */
-extern void limits_load(void);
+extern bool limits_load(void);
 
 /*
  * Write tokens of long rates down, flushed, in a transaction of its own.  False: that has

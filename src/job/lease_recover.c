@@ -59,7 +59,7 @@ restore_job(Job *job, const ClaimRow *claim)
 		strlcpy(lease.worker, claim->worker, LEASE_WORKER_MAX);
 	if (leases_reserve(lease.role, 1) == 0)
 		return false;
-	if (!limits_occupy(MyDatabaseId, &lease.scopes))
+	if (!limits_occupy(MyDatabaseId, lease.owner, &lease.scopes))
 	{
 		leases_unreserve(lease.role, 1);
 		return false;

@@ -5,8 +5,11 @@
  *
  * There are slots for the limits of all ready queues that can have a slot, so
  * that one which is needed is always found: a slot is needed while a bundle or a
- * ready queue points at it or jobs run under it, and the one that has not been
- * needed for longest is given away first.
+ * ready queue points at it or jobs run under it.
+ *
+ * A slot that is not needed remembers which tokens were used.  If all are taken, the
+ * role with most of these gives up the one of a group that it has not needed for
+ * longest: so a role that has very many groups loses its own, and no other's.
  *
  * A group has a slot for its limit under a function, and one for that under a
  * queue.  While no group of the function has limits of its own, the slot needs no
@@ -30,30 +33,49 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "base/guc_delivery.h"
 #include "base/limits_key.h"
 #include "shmem/limits.h"
 #include "shmem/rates.h"
 #include "shmem/ready_queue_slots.h"
 
+/* Roles whose OIDs have the same remainder count as one */
+#define SHARES			256
+
+/* Slots of a role that are not needed; the longest first */
+typedef struct LimitShare
+{
+	int			n;
+	dlist_head	groups;			/* limits of groups */
+	dlist_head	others;
+} LimitShare;
+
 static HTAB *limit_table = NULL;
-static dlist_head * unused_limits = NULL;	/* the longest unused first */
+static LimitShare *shares = NULL;
+
+/*
+ * Deliveries in flight, as many as a database may have, each under limits of its own of
+ * queue, endpoint and group: only a superuser can limit the functions of deliveries
+ */
+#define OF_DELIVERIES	(3 * TRANSFERS_MAX)
 
 /*
  * Each queue that has a slot points at the limits of a group, its bundle at those of
- * function, queue and endpoint.  Workers hold some more, and so do deliveries and leases.
+ * function, queue and endpoint.  Workers hold some more, and so do leases and deliveries:
+ * each of these has a share of what can run (pure/fair_share.h).
  */
 static int
 slot_count(void)
 {
 	return LIMITS_OF_KEY * defer_shared_slots +
 		LIMITS_WITH_GROUPS * (defer_shared_slots + worker_slot_count() * (1 + READY_CLAIM_MAX) +
-							  2 * defer_max_leases) + 1024;
+							  2 * defer_max_leases) + OF_DELIVERIES;
 }
 
 Size
 limits_shmem_size(void)
 {
-	return add_size(add_size(MAXALIGN(sizeof(dlist_head)), rates_shmem_size()),
+	return add_size(add_size(MAXALIGN(SHARES * sizeof(LimitShare)), rates_shmem_size()),
 					hash_estimate_size(slot_count(), sizeof(LimitSlot)));
 }
 
@@ -63,9 +85,13 @@ limits_shmem_init(void)
 	HASHCTL		control = {0};
 	bool		found;
 
-	unused_limits = ShmemInitStruct("defer unused limits", sizeof(dlist_head), &found);
-	if (!found)
-		dlist_init(unused_limits);
+	shares = ShmemInitStruct("defer unused limits", SHARES * sizeof(LimitShare), &found);
+	for (int i = 0; i < SHARES && !found; i++)
+	{
+		shares[i].n = 0;
+		dlist_init(&shares[i].groups);
+		dlist_init(&shares[i].others);
+	}
 	control.keysize = sizeof(LimitTag);
 	control.entrysize = sizeof(LimitSlot);
 	limit_table = compat_shmem_hash("defer limits", slot_count(), &control);
@@ -96,7 +122,7 @@ limit_set_stale(LimitSlot *slot, ReadyDatabase *database)
 	if (slot->stale)
 		return;
 	slot->stale = true;
-	dlist_push_tail(&database->stale_limits, &slot->stale_node);
+	dlist_push_tail(&database->stale_limits[slot->owner % LIMIT_TURNS], &slot->stale_node);
 }
 
 void
@@ -108,6 +134,22 @@ limit_clear_stale(LimitSlot *slot)
 	dlist_delete(&slot->stale_node);
 }
 
+/* Put a slot into the list of those of its role that are not needed, or take it out */
+static void
+set_unused(LimitSlot *slot, bool unused)
+{
+	LimitShare *share = &shares[slot->owner % SHARES];
+
+	if (unused == slot->unused)
+		return;
+	slot->unused = unused;
+	share->n += unused ? 1 : -1;
+	if (unused)
+		dlist_push_tail(slot->tag.group != 0 ? &share->groups : &share->others, &slot->unused_node);
+	else
+		dlist_delete(&slot->unused_node);
+}
+
 static void
 free_limit(LimitSlot *slot)
 {
@@ -115,24 +157,33 @@ free_limit(LimitSlot *slot)
 	Assert(dlist_is_empty(&slot->blocked));
 	limit_clear_stale(slot);
 	rate_forget(slot);
-	if (slot->unused)
-		dlist_delete(&slot->unused_node);
+	set_unused(slot, false);
 	(void) hash_search(limit_table, &slot->tag, HASH_REMOVE, NULL);
 }
 
-/* Keep the list of unused slots right; call it when nusers or running has changed */
+/* Free a slot that is not needed, of the role with most of them; false: all are needed */
+static bool
+free_of_largest(void)
+{
+	LimitShare *largest = &shares[0];
+
+	for (int i = 1; i < SHARES; i++)
+	{
+		if (shares[i].n > largest->n)
+			largest = &shares[i];
+	}
+	if (largest->n == 0)
+		return false;
+	free_limit(dlist_head_element(LimitSlot, unused_node, dlist_is_empty(&largest->groups) ?
+								  &largest->others : &largest->groups));
+	return true;
+}
+
+/* Keep the lists of unused slots right; call it when nusers or running has changed */
 static void
 note_use(LimitSlot *slot)
 {
-	bool		unused = slot->nusers == 0 && slot->running == 0;
-
-	if (unused == slot->unused)
-		return;
-	slot->unused = unused;
-	if (unused)
-		dlist_push_tail(unused_limits, &slot->unused_node);
-	else
-		dlist_delete(&slot->unused_node);
+	set_unused(slot, slot->nusers == 0 && slot->running == 0);
 }
 
 /* Check whether a group's slot that is new needs nothing from the tables */
@@ -145,24 +196,22 @@ may_inherit(const LimitSlot *parent)
 
 /*
  * Returns a slot for the limit, one more user of it; NULL: there is none.  Of a
- * group, "parent" is that of its function or queue.
+ * group, "parent" is that of its function or queue.  "owner" is the role whose jobs are
+ * under it.
  */
 static LimitSlot *
-use_limit(ReadyDatabase *database, const LimitTag *tag, const LimitSlot *parent)
+use_limit(ReadyDatabase *database, Oid owner, const LimitTag *tag, const LimitSlot *parent)
 {
 	LimitSlot  *slot = hash_search(limit_table, tag, HASH_FIND, NULL);
 
 	if (slot == NULL)
 	{
-		if (hash_get_num_entries(limit_table) >= slot_count())
-		{
-			if (dlist_is_empty(unused_limits))
-				return NULL;
-			free_limit(dlist_head_element(LimitSlot, unused_node, unused_limits));
-		}
+		if (hash_get_num_entries(limit_table) >= slot_count() && !free_of_largest())
+			return NULL;
 		slot = hash_search(limit_table, tag, HASH_ENTER_NULL, NULL);
 		if (slot == NULL)
 			return NULL;
+		slot->owner = owner;
 		slot->running = slot->choosing = slot->nusers = 0;
 		slot->limit = LIMIT_UNKNOWN;
 		slot->group_limit = LIMIT_NONE;
@@ -188,7 +237,7 @@ use_limit(ReadyDatabase *database, const LimitTag *tag, const LimitSlot *parent)
 }
 
 static bool
-attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot *const *parents,
+attach(ReadyDatabase *database, Oid owner, const LimitScopes *scopes, LimitSlot *const *parents,
 	   LimitSlot **limits)
 {
 	LimitTag	tags[LIMITS_OF_KEY];
@@ -199,7 +248,7 @@ attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot *const *par
 	{
 		if (tags[i].id == 0)
 			continue;
-		limits[i] = use_limit(database, &tags[i], parents != NULL ? parents[i] : NULL);
+		limits[i] = use_limit(database, owner, &tags[i], parents != NULL ? parents[i] : NULL);
 		if (limits[i] == NULL)
 		{
 			limits_detach(limits);
@@ -210,20 +259,20 @@ attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot *const *par
 }
 
 bool
-limits_attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot **limits)
+limits_attach(ReadyDatabase *database, Oid owner, const LimitScopes *scopes, LimitSlot **limits)
 {
-	return attach(database, scopes, NULL, limits);
+	return attach(database, owner, scopes, NULL, limits);
 }
 
 /* The group's, under these limits of function and queue */
 bool
-limits_attach_groups(ReadyDatabase *database, LimitSlot *const *limits, int64 group,
+limits_attach_groups(ReadyDatabase *database, Oid owner, LimitSlot *const *limits, int64 group,
 					 LimitSlot **groups)
 {
 	LimitScopes scopes = {group, limits[0] != NULL ? limits[0]->tag.id : 0,
 		limits[1] != NULL ? limits[1]->tag.id : 0, 0};
 
-	return attach(database, &scopes, limits, groups);
+	return attach(database, owner, &scopes, limits, groups);
 }
 
 void
@@ -255,7 +304,7 @@ limits_forget_locked(ReadyDatabase *database)
 		slot->limit = LIMIT_UNKNOWN;
 		slot->cancel = false;
 		slot->fresh = true;
-		slot->used = 0;
+		slot->used = slot->lost = 0;
 		if (slot->unused)
 			free_limit(slot);	/* the one that the scan is at may be removed */
 	}

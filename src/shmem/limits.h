@@ -5,7 +5,8 @@
  *
  * A limit has a slot in shared memory as long as a ready queue is under it or
  * jobs under it run, and longer while there is room: however many limits a role
- * makes, they take no slot from another's.  A limit without a value, that is
+ * makes, they take no slot from another's, and of those that are not needed the
+ * role that has most gives up one.  A limit without a value, that is
  * new or has changed, is read by the scheduler (process/tasks.c); until then
  * there is no capacity under it.
  */
@@ -100,10 +101,10 @@ extern bool limits_reserve(Oid database, const LimitScopes *scopes, LimitPart pa
 extern bool limits_release(Oid database, const LimitScopes *scopes, LimitPart part);
 
 /*
- * Take a place under each of them, whatever their capacity: of a job that ran before
- * the server was started.  False: there are no slots for these limits.
+ * Take a place under each of them, whatever their capacity: of a job of that owner, which
+ * ran before the server was started.  False: there are no slots for these limits.
  */
-extern bool limits_occupy(Oid database, const LimitScopes *scopes);
+extern bool limits_occupy(Oid database, Oid owner, const LimitScopes *scopes);
 extern bool limits_have_capacity(Oid database, const LimitScopes *scopes);
 
 /* Check whether more places are taken than a limit has: it was lowered */

@@ -101,7 +101,7 @@ limits_reserve(Oid database, const LimitScopes *scopes, LimitPart part)
 }
 
 bool
-limits_occupy(Oid database, const LimitScopes *scopes)
+limits_occupy(Oid database, Oid owner, const LimitScopes *scopes)
 {
 	LimitSlot  *limits[LIMITS_OF_KEY];
 	LimitSlot  *groups[LIMITS_OF_KEY] = {0};
@@ -112,9 +112,9 @@ limits_occupy(Oid database, const LimitScopes *scopes)
 		return true;
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	db = ready_database(database);
-	attached = db != NULL && limits_attach(db, scopes, limits);
+	attached = db != NULL && limits_attach(db, owner, scopes, limits);
 	if (attached && scopes->group != 0 &&
-		!limits_attach_groups(db, limits, scopes->group, groups))
+		!limits_attach_groups(db, owner, limits, scopes->group, groups))
 	{
 		limits_detach(limits);
 		attached = false;

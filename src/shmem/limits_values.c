@@ -145,18 +145,31 @@ limits_changed(Oid database, const LimitChange *changes, int n)
 	return read;
 }
 
+/* The next limit that is to be read, of the roles by turns; NULL: there is none */
+static LimitSlot *
+next_stale(ReadyDatabase *database)
+{
+	for (int i = 0; i < LIMIT_TURNS; i++)
+	{
+		dlist_head *list = &database->stale_limits[database->next_turn++ % LIMIT_TURNS];
+
+		if (!dlist_is_empty(list))
+			return dlist_head_element(LimitSlot, stale_node, list);
+	}
+	return NULL;
+}
+
 int
 limits_to_load(Oid database, LimitValue *values, int max)
 {
 	ReadyDatabase *db;
+	LimitSlot  *slot;
 	int			n = 0;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
 	db = ready_database(database);
-	while (db != NULL && n < max && !dlist_is_empty(&db->stale_limits))
+	while (db != NULL && n < max && (slot = next_stale(db)) != NULL)
 	{
-		LimitSlot  *slot = dlist_head_element(LimitSlot, stale_node, &db->stale_limits);
-
 		limit_clear_stale(slot);
 		values[n++] = (LimitValue)
 		{

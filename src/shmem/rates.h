@@ -8,6 +8,29 @@
 
 #include "shmem/ready_queue_slots.h"
 
+/* The rate of a function or queue; of a group under "parent".  Its interval may be RATE_UNKNOWN */
+static inline Rate
+rate_of_limit(const LimitSlot *slot)
+{
+	return slot->limit == LIMIT_UNKNOWN ? (Rate)
+	{
+		RATE_UNKNOWN, 1
+	} : slot->rate;
+}
+
+static inline Rate
+rate_of_group(const LimitSlot *slot, const LimitSlot *parent)
+{
+	Rate		rate = parent->group_rate;
+
+	if (slot->limit == LIMIT_UNKNOWN || parent->limit == LIMIT_UNKNOWN ||
+		parent->group_limit == LIMIT_UNKNOWN)
+		rate.interval = RATE_UNKNOWN;
+	else if (slot->rate.interval != RATE_INHERITED)
+		rate.interval = slot->rate.interval;
+	return rate;
+}
+
 /* rates_values.c */
 extern Size rates_shmem_size(void);
 extern void rates_shmem_init(void);

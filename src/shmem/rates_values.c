@@ -4,11 +4,12 @@
  *		new.  See rates.c.
  *
  * What was used is lost with the slot.  Of a slot that is given away while it matters
- * the time is kept in "lost", by a hash of function or queue, and a new slot counts
- * as if all of its burst had been used then; so does each slot of a database that was
- * just opened, for tokens that were taken before.  Tokens may lie RATE_WAIT ahead of
- * when they were taken.  Intervals over RATE_LONG are in a
- * table instead (table/rate_table.c).
+ * the time is kept, and a new slot counts as if all of its burst had been used then: of
+ * a group in the slot of its function or queue, of the latter by a hash in "lost".  So a
+ * role with very many groups makes new ones of its own wait.  Each slot of a database
+ * that was just opened counts so, too, for tokens that were taken before.  Tokens may
+ * lie RATE_WAIT ahead of when they were taken.  Intervals over RATE_LONG are in a table
+ * instead (config/limits_load.c).
  */
 #include "postgres.h"
 
@@ -78,7 +79,7 @@ rate_init(LimitSlot *slot, bool of_group)
 {
 	slot->rate = (Rate) {of_group ? RATE_INHERITED : 0, 1};
 	slot->group_rate = (Rate) {0, 1};
-	slot->used = 0;
+	slot->used = slot->lost = 0;
 	slot->planned = slot->waiting = 0;
 	slot->fresh = true;
 }
@@ -87,9 +88,13 @@ void
 rate_forget(const LimitSlot *slot)
 {
 	const int64 now = monotonic_now();
+	LimitSlot  *parent = slot->tag.group == 0 ? NULL :
+		limit_slot(slot->tag.database, slot->tag.kind, slot->tag.id, 0);
+	int64	   *lost = parent != NULL ? &parent->lost : lost_of(slot);
 
+	*lost = Max(*lost, slot->lost);
 	if (slot->used > now)
-		*lost_of(slot) = Min(slot->used, now + RATE_WAIT);
+		*lost = Max(*lost, Min(slot->used, now + RATE_WAIT));
 }
 
 /*
@@ -98,24 +103,28 @@ rate_forget(const LimitSlot *slot)
  * been set.
  */
 static void
-set_fresh(LimitSlot *slot, const Rate *rate, const ReadyDatabase *database)
+set_fresh(LimitSlot *slot, const LimitSlot *parent, const Rate *rate,
+		  const ReadyDatabase *database)
 {
+	const int64 lost = Max(*lost_of(slot), parent != NULL ? parent->lost : 0);
+
 	if (rate->interval == 0)
 		slot->used = 0;
 	else if (rate_is_long(rate))
 		slot->used = Min(slot->used, rate_all_used(rate, monotonic_now()));
 	else
-		slot->used = rate_all_used(rate, Max(database->opened_at + RATE_WAIT, *lost_of(slot)));
+		slot->used = rate_all_used(rate, Max(database->opened_at + RATE_WAIT, lost));
 	slot->fresh = false;
 }
 
 static void
-set_used(LimitSlot *slot, const Rate *old, const Rate *rate, const ReadyDatabase *database)
+set_used(LimitSlot *slot, const LimitSlot *parent, const Rate *old, const Rate *rate,
+		 const ReadyDatabase *database)
 {
 	if (rate->interval == RATE_UNKNOWN)
 		return;
 	if (slot->fresh)
-		set_fresh(slot, rate, database);
+		set_fresh(slot, parent, rate, database);
 	else if (old->interval > 0 && rate->interval > 0)
 		slot->used = rate_change(old, rate, slot->used, monotonic_now(), RATE_WAIT);
 	else
@@ -131,7 +140,7 @@ rate_inherit(LimitSlot *slot, const LimitSlot *parent, const Rate *old,
 
 	if (slot->rate.interval != RATE_INHERITED)
 		before.interval = slot->rate.interval;
-	set_used(slot, &before, &rate, database);
+	set_used(slot, parent, &before, &rate, database);
 }
 
 void
@@ -152,7 +161,7 @@ rate_set(LimitSlot *slot, const LimitSlot *parent, const LimitValue *value,
 	slot->rate = value->rate;
 	slot->group_rate = value->group_rate;
 	rate = parent != NULL ? rate_of_group(slot, parent) : rate_of_limit(slot);
-	set_used(slot, &old, &rate, database);
+	set_used(slot, parent, &old, &rate, database);
 }
 
 int64

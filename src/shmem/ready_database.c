@@ -60,7 +60,8 @@ ready_queues_open(Oid database)
 		db->opened_at = monotonic_now();
 		db->nroles = 0;
 		dlist_init(&db->roles);
-		dlist_init(&db->stale_limits);
+		for (int i = 0; i < LIMIT_TURNS; i++)
+			dlist_init(&db->stale_limits[i]);
 	}
 
 	/*

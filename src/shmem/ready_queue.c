@@ -217,7 +217,7 @@ add_bundle(ReadyRole *role, const ReadyQueueChoice *queue)
 	bundle = hash_search(bundle_table, &tag, HASH_FIND, NULL);
 	if (bundle != NULL)
 		return bundle;
-	if (!limits_attach(role->database, &queue->scopes, limits))
+	if (!limits_attach(role->database, role->tag.owner, &queue->scopes, limits))
 		return NULL;
 	bundle = hash_search(bundle_table, &tag, HASH_ENTER_NULL, NULL);
 	if (bundle == NULL)
@@ -253,7 +253,8 @@ join_bundle(ReadyQueue *slot, ReadyRole *role, const ReadyQueueChoice *queue)
 	slot->behind = false;
 	slot->bundle = bundle;
 	slot->group = queue->scopes.group;
-	if (!limits_attach_groups(role->database, bundle->limits, slot->group, slot->groups) ||
+	if (!limits_attach_groups(role->database, role->tag.owner, bundle->limits, slot->group,
+							  slot->groups) ||
 		!fair_attach(slot))
 	{
 		limits_detach(slot->groups);

@@ -51,6 +51,9 @@
 #define LIMITS_OF_KEY	3
 #define LIMITS_WITH_GROUPS	2
 
+/* Roles have turns when limits are read; roles of the same remainder have one together */
+#define LIMIT_TURNS		16
+
 /* No padding */
 typedef struct LimitTag
 {
@@ -70,6 +73,7 @@ typedef struct LimitTag
 typedef struct LimitSlot
 {
 	LimitTag	tag;			/* hash key */
+	Oid			owner;			/* the role that has needed it first */
 	int32		running;
 	int32		choosing;		/* of them: claims that may still take nothing */
 	int32		nusers;			/* bundles, or queues of a group, that point
@@ -91,6 +95,8 @@ typedef struct LimitSlot
 	Rate		rate;			/* its interval may be RATE_... */
 	Rate		group_rate;		/* of a function or queue: of each group */
 	int64		used;			/* tokens that were taken: see pure/rate.h */
+	int64		lost;			/* of a function or queue: slots of its groups
+								 * were given away until then */
 	int32		planned;		/* jobs that claims under way may take; these:
 								 * if one of their limits has a rate */
 	int32		waiting;		/* jobs that were claimed and have no token
@@ -138,29 +144,6 @@ limit_of_group(const LimitSlot *slot, const LimitSlot *parent)
 	return parent->strict && (limit > 1 || limit == LIMIT_NONE) ? 1 : limit;
 }
 
-/* The rate of a function or queue; of a group under "parent".  Its interval may be RATE_UNKNOWN */
-static inline Rate
-rate_of_limit(const LimitSlot *slot)
-{
-	return slot->limit == LIMIT_UNKNOWN ? (Rate)
-	{
-		RATE_UNKNOWN, 1
-	} : slot->rate;
-}
-
-static inline Rate
-rate_of_group(const LimitSlot *slot, const LimitSlot *parent)
-{
-	Rate		rate = parent->group_rate;
-
-	if (slot->limit == LIMIT_UNKNOWN || parent->limit == LIMIT_UNKNOWN ||
-		parent->group_limit == LIMIT_UNKNOWN)
-		rate.interval = RATE_UNKNOWN;
-	else if (slot->rate.interval != RATE_INHERITED)
-		rate.interval = slot->rate.interval;
-	return rate;
-}
-
 typedef struct ReadyDatabase
 {
 	Oid			database;		/* InvalidOid: the entry is free */
@@ -169,7 +152,9 @@ typedef struct ReadyDatabase
 								 * known */
 	int			nroles;
 	dlist_head	roles;			/* of ReadyRole */
-	dlist_head	stale_limits;	/* of LimitSlot: to be read by the scheduler */
+	dlist_head	stale_limits[LIMIT_TURNS];	/* of LimitSlot, by the role: to
+											 * be read by the scheduler */
+	uint32		next_turn;		/* of these lists */
 } ReadyDatabase;
 
 /* No padding may differ in tags: zero them first */
@@ -470,9 +455,10 @@ extern void limit_clear_stale(LimitSlot *slot);
 extern void limits_forget_locked(ReadyDatabase *database);
 
 /* limits.c: LIMITS_OF_KEY limits; false: there are no slots for them */
-extern bool limits_attach(ReadyDatabase *database, const LimitScopes *scopes, LimitSlot **limits);
-extern bool limits_attach_groups(ReadyDatabase *database, LimitSlot *const *limits, int64 group,
-								 LimitSlot **groups);
+extern bool limits_attach(ReadyDatabase *database, Oid owner, const LimitScopes *scopes,
+						  LimitSlot **limits);
+extern bool limits_attach_groups(ReadyDatabase *database, Oid owner, LimitSlot *const *limits,
+								 int64 group, LimitSlot **groups);
 extern void limits_detach(LimitSlot **limits);
 
 /*

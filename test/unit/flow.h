@@ -14,6 +14,7 @@
  *		flow_process.c	processes; the scheduler, the sender, sessions
  *		flow_model.c	what must hold, looked at naively
  *		test_flow.c		rounds of random settings and faults
+ *		test_limit_shares.c	slots of limits and two roles, without rounds
  */
 #ifndef FLOW_H
 #define FLOW_H
@@ -233,5 +234,11 @@ extern void model_ends(FlowJob *row);
 extern void model_told(int kind, int id, int group);
 extern void model_quiet(void);	/* all processes wait */
 extern void model_idle(void);	/* and nothing is under way */
+
+/* ------------------------------------------------------------------------
+ * test_limit_shares.c
+ * ------------------------------------------------------------------------ */
+
+extern void test_limit_shares(void);
 
 #endif							/* FLOW_H */

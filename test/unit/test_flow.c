@@ -186,6 +186,7 @@ main(int argc, char **argv)
 		strcmp(seed_text, "random") == 0 ? (uint64) time(NULL) : strtoull(seed_text, NULL, 10);
 	int64		simulated = 0;
 
+	test_limit_shares();
 	printf("# flow: DEFER_FLOW_SEED=" UINT64_FORMAT ", %d rounds\n", first, rounds);
 	for (int round = 0; round < rounds; round++)
 		play(first + round, &simulated);

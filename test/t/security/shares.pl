@@ -1,4 +1,4 @@
-# What a role can fill in shared memory (ready queues, limits, counters, numbers)
+# What a role can fill (ready queues, limits, settings of groups, keys, counters, numbers)
 # holds up nobody else: two roles, and room for 64.
 use strict;
 use warnings;
@@ -143,6 +143,44 @@ is($node->safe_psql('postgres', q{
 	SELECT sum(succeeded) = (SELECT count(*) FROM defer.jobs j WHERE j.owner = 'mary' AND j.state = 'succeeded'
 			AND j.finished_at > pg_postmaster_start_time())
 	  FROM defer.job_statistics() WHERE owner = 'mary'::regrole::oid}), 't', 'all of her jobs are counted');
+
+# Settings of groups: very many, which are changed without end, and read each time
+as_role('mary', q{CREATE FUNCTION mary.grouped(tenant text) RETURNS void LANGUAGE sql AS 'SELECT';
+	SELECT defer.configure('mary.grouped', group_by => 'tenant', group_concurrency => 2);
+	SELECT count(defer.set_group('t' || i, function => 'mary.grouped', paused => true)) FROM generate_series(1, 400) i;
+	SELECT count(defer.enqueue('mary.grouped', jsonb_build_array('t' || i))) FROM generate_series(1, 300) i});
+as_role('vera', q{CREATE FUNCTION vera.grouped(tenant text) RETURNS text LANGUAGE sql AS 'SELECT tenant';
+	CREATE FUNCTION vera.tick() RETURNS void LANGUAGE sql AS 'SELECT'});
+append_to_file($node->data_dir . '/set_group.sql', q{\set i random(1, 400)
+SELECT defer.set_group('t' || :i, function => 'mary.grouped', weight => 1 + :i % 7, paused => true);
+});
+my $changes = IPC::Run::start([ 'pgbench', '--host' => $node->host, '--port' => $node->port, '--username' => 'mary', '--no-vacuum',
+		'--client' => 3, '--time' => 600, '--file' => $node->data_dir . '/set_group.sql', 'postgres' ],
+	'>', \my $changed, '2>&1');
+until_ok($node, q{SELECT count(*) = 3 FROM pg_stat_activity WHERE usename = 'mary' AND query LIKE '%set_group%'}, 'settings of groups change')
+  or diag($changed);
+as_role('vera', q{SELECT defer.configure('vera.grouped', group_by => 'tenant', group_concurrency => 1);
+	SELECT defer.set_group('t1', function => 'vera.grouped', concurrency => 3), defer.set_group('t2', function => 'vera.grouped', paused => true);
+	SELECT defer.enqueue('vera.grouped', jsonb_build_array('t' || i)) FROM generate_series(1, 3) i;
+	SELECT defer.cron('vera.tick', '* * * * * *', name => 'tick', overlap => 'allow')});
+until_ok($node, q{SELECT count(*) = 2 FROM defer.jobs WHERE function = 'vera.grouped(text)' AND state = 'succeeded'},
+	'settings of groups that change: groups of another role have theirs');
+until_ok($node, q{SELECT count(*) > 1 FROM defer.jobs WHERE function = 'vera.tick()' AND state = 'succeeded'}, 'and its schedules fire');
+is(as_role('vera', q{SELECT string_agg(concat_ws(' ', group_key, queued, concurrency, paused), ', ' ORDER BY group_key) FROM defer.groups WHERE kind = 'function'}),
+	't1 0 3 f, t2 1 1 t', 'it sees its own');
+$changes->kill_kill;
+as_role('vera', q{SELECT defer.unschedule('tick'); SELECT defer.set_group('t2', function => 'vera.grouped', paused => false)});
+as_role('mary', q{SELECT count(defer.cancel(id)) FROM defer.jobs WHERE state = 'queued'});
+settled($node, 'all of them end');
+
+# Keys that count for a time: very many that are over, more than are removed at once
+as_role('mary', q{SELECT count(defer.enqueue('mary.nop', key => 'k' || i, key_for => '1 us')) FROM generate_series(1, 12000) i});
+is(as_role('vera', q{SELECT (defer.enqueue_one('vera.free', key => 'k1', key_for => '1 day')).outcome}), 'created', 'keys of another role are its own');
+settled($node, 'jobs with keys end');
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'defer scheduler' AND datname = 'postgres'});
+until_ok($node, q{SELECT count(*) = 1 FROM defer.key_hold}, 'those that are over are removed');
+is(as_role('vera', q{SELECT (defer.enqueue_one('vera.free', key => 'k1', key_for => '1 us')).outcome}), 'kept', 'and that of another role counts');
+is(as_role('mary', q{SELECT (defer.enqueue_one('mary.nop', key => 'k1')).outcome}), 'created', 'for its own jobs only');
 
 # More sessions of mary's wait for a job than there are slots
 my $awaited = as_role('mary', q{SELECT defer.enqueue('mary.nop', delay => '80 years')});
