@@ -8,6 +8,10 @@
  * such a type, too, would make parameters without a type ambiguous.  So the hint of the
  * error is replaced on its way to the client.  The error's text is all that can be
  * looked at there: the catalogs cannot be read any more.
+ *
+ * The hook is called for what goes to the server's log only, so there are no hints where
+ * log_min_messages is above ERROR.  Nothing else is called for each error: there is no
+ * hook before parse analysis in which a callback of the error context could be put.
  */
 #include "postgres.h"
 

@@ -38,6 +38,20 @@ public class Jdbc {
 		}
 	}
 
+	// A job is taken, and ended with a result that is "value", by SQL that is "parameter"
+	static void completes(Connection c, String name, String parameter, Object value) throws SQLException {
+		Object id = run(c, "SELECT defer.enqueue(?)", "remote");
+		Object token = null;
+
+		while (token == null)
+			token = run(c, "SELECT (SELECT token FROM defer.take(?))", c.createArrayOf("text", new String[] {"remote"}));
+		if (value instanceof PGobject && !parameter.equals("?"))
+			refused(c, "Cast it from json to jsonb", "complete: json needs ::jsonb", "SELECT defer.complete(?, ?, ?)", id, token, json("json", "{}"));
+		run(c, "SELECT defer.complete(?, ?, " + parameter + ")", id, token, value);
+		Object seen = run(c, "SELECT result ->> 'width' FROM defer.jobs WHERE id = ?", id);
+		ok("7".equals(seen), "complete: " + name, seen);
+	}
+
 	public static void main(String[] args) throws Exception {
 		try (Connection c = DriverManager.getConnection(args[0])) {
 			for (String type : new String[] {"jsonb", "json"}) {
@@ -45,6 +59,9 @@ public class Jdbc {
 				Object result = run(c, "SELECT defer.await(?, '60 s')", id);
 				ok(result.toString().equals("\"mail 42\""), type + " as PGobject, and the result", result);
 			}
+			completes(c, "jsonb as PGobject", "?", json("jsonb", "{\"width\": 7}"));
+			completes(c, "json with ::jsonb", "?::jsonb", json("json", "{\"width\": 7}"));
+			completes(c, "a String with ::jsonb", "?::jsonb", "{\"width\": 7}");
 			Object id = run(c, "SELECT defer.enqueue(?, ?::jsonb, delay => ?, priority => ?, key => ?, max_attempts => ?)",
 				"app.send_invoice", "[7]", new PGInterval("1 hour"), 5L, "7", 3L);
 			Object seen = run(c, "SELECT priority || ' ' || (run_at > now() + '59 min') FROM defer.jobs WHERE id = ?", id);

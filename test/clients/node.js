@@ -64,6 +64,13 @@ async function common(run, rollback) {
 	id = await run('SELECT defer.later($1, $2, $3) AS v', ['app.send_invoice', 9, 'fax']);
 	seen = await run("SELECT defer.await($1, '60 s') AS v", [id]);
 	ok(seen === 'fax 9', 'later: a number and a text', seen);
+	id = await run('SELECT defer.enqueue($1) AS v', ['remote']);
+	let token;
+	while (!token)
+		token = await run('SELECT (SELECT token FROM defer.take(ARRAY[$1])) AS v', ['remote']);
+	await run('SELECT defer.complete($1, $2, $3) AS v', [id, token, { width: 7 }]);
+	seen = await run("SELECT result ->> 'width' AS v FROM defer.jobs WHERE id = $1", [id]);
+	ok(seen === '7', 'complete: an object', seen);
 	await refused(() => run('SELECT defer.enqueue($1, $2) AS v', ['app.send_invoice', '["x"]']),
 		'cannot be converted to type integer', 'an argument that is not right is an error of the call');
 }

@@ -82,6 +82,19 @@ def common(run, in_transaction, as_json):
             "cannot be converted to type integer", "an argument that is not right is an error of the call")
 
 
+def completes(run, name, value, needs_cast=False):
+    """A job is taken, and ended with a result, which defer.complete() takes as jsonb."""
+    id_ = run("SELECT defer.enqueue(%s)", ["remote"])
+    token = None
+    while token is None:
+        token = run("SELECT (SELECT token FROM defer.take(%s))", [["remote"]])
+    if needs_cast:
+        refused(lambda: run("SELECT defer.complete(%s, %s, %s)", [id_, token, value]), "Cast it from json to jsonb",
+                f"complete: {name} needs ::jsonb")
+    run(f"SELECT defer.complete(%s, %s, %s{'::jsonb' if needs_cast else ''})", [id_, token, value])
+    is_(run("SELECT result FROM defer.jobs WHERE id = %s", [id_]), {"width": 7}, f"complete: {name}")
+
+
 def dbapi(driver):
     if driver == "psycopg2":
         import psycopg2
@@ -136,7 +149,9 @@ def dbapi(driver):
     fenced(run, transaction)
     for name, kind in json_kinds.items():
         common(run, in_transaction, kind)
+        completes(run, name, kind({"width": 7}), driver == "psycopg" and name == "Json")
         print(f"# that was {name}")
+    completes(run, "a str", json.dumps({"width": 7}))
     id_ = run("SELECT defer.later(%s, %s, %s)", ["app.price", 3, 1.5])
     is_(float(run("SELECT defer.await(%s, '60 s')", [id_])), 4.5, "later: an int and a float for integer and numeric")
     id_ = run("SELECT defer.later(%s, %s, %s)", ["app.send_invoice", "9", "fax"])
@@ -179,6 +194,13 @@ async def with_asyncpg():
                                  "Subject", "Text", LATER) > 0, "one recipient")
     ok(await connection.fetchval("SELECT defer.email($1::text[], $2, $3, endpoint => 'mail', run_at => $4)",
                                  ["a@example.com", "b@example.com"], "Subject", "Text", LATER) > 0, "a list of recipients")
+    taken = None
+    await connection.execute("SELECT defer.enqueue('remote')")
+    while taken is None:
+        taken = await connection.fetchrow("SELECT id, token FROM defer.take($1)", ["remote"])
+    await connection.execute("SELECT defer.complete($1, $2, $3)", taken["id"], taken["token"], '{"width": 7}')
+    is_(await connection.fetchval("SELECT result ->> 'width' FROM defer.jobs WHERE id = $1", taken["id"]), "7",
+        "complete: the token as a UUID, and jsonb")
     try:
         async with connection.transaction():
             await connection.execute(EFFECT)

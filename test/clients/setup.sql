@@ -12,4 +12,5 @@ CREATE FUNCTION app.send_invoice(invoice_id int, medium text DEFAULT 'mail') RET
   AS $$ SELECT medium || ' ' || invoice_id $$;
 CREATE FUNCTION app.price(amount int, factor numeric) RETURNS numeric LANGUAGE sql AS 'SELECT amount * factor';
 SELECT defer.create_queue('tenants', group_by => 'metadata.tenant');
+SELECT defer.create_task('remote');
 CREATE TABLE app.fenced (client text);
