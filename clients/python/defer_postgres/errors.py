@@ -25,6 +25,14 @@ class Release(DeferError):
         self.delay = delay
 
 
+class JobFailed(DeferError):
+    """Of results: the job did not succeed. state and sqlstate say how it has ended."""
+
+    def __init__(self, message, job_id, state, sqlstate):
+        super().__init__(message)
+        self.id, self.state, self.sqlstate = job_id, state, sqlstate
+
+
 class Stop(DeferError):
     """Raised by job.check(): the job is cancelled, lost, or given back. Nothing that it writes can be committed."""
 

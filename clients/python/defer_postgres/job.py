@@ -46,6 +46,7 @@ class Job:
         self.stopping = threading.Event()       # cancelled, lost or given back: stop then
         self.cancelled = False
         self.heard = time.monotonic()           # of the server, about the lease
+        self.waiting = 0                        # for other jobs
         self._worker, self._conn, self._aconn, self._given = worker, None, None, False
 
     # ---- for the task
@@ -95,6 +96,10 @@ class Job:
                           [self.id, self.token, fraction])
 
     # ---- for the worker
+
+    def waits(self, change):
+        """The task waits for another job, or does not any more."""
+        self._worker.waits(self, change)
 
     def lose(self):
         """The job is not the worker's any more: a statement that waits, such as on a connection that was cut, waits for

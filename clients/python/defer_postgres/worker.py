@@ -18,6 +18,7 @@ from .job import RELEASE, Job, connect, cut
 
 log = logging.getLogger('defer_postgres')
 LONGEST_PAUSE = 1.0     # between two looks for jobs
+WAITING_FACTOR = 10     # tasks that wait for other jobs, for each place
 
 
 class _Connection:
@@ -142,8 +143,8 @@ class Worker:
         pause = 0.02
         while not self._stopping.is_set():
             with self._changed:
-                idle, free = not self._jobs, self.concurrency - len(self._jobs)
-                if free == 0:
+                idle, free = not self._jobs, self._free()
+                if free <= 0:
                     self._changed.wait(1)
                     continue
             taken = self._take(min(free, 500))
@@ -160,6 +161,17 @@ class Worker:
                 self._wait()
         self._taken_all.set()
         return self._drain()
+
+    # Places; within a bound, tasks that wait for other jobs take none
+    def _free(self):
+        waiting = sum(job.waiting > 0 for job in self._jobs)
+        return self.concurrency - len(self._jobs) + min(waiting, self.concurrency * WAITING_FACTOR)
+
+    def waits(self, job, change):
+        """A task waits for another job, or does not any more."""
+        with self._changed:
+            job.waiting += change
+            self._changed.notify_all()
 
     def _take(self, n):
         try:

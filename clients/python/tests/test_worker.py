@@ -1,4 +1,6 @@
 """Against the server of DATABASE_URL, in which the role may create tasks."""
+import asyncio
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -120,6 +122,58 @@ def test_coroutines_and_transactions_of_ones_own(conn, running):
         job = tasks.add.using(other).enqueue(1)
         other.rollback()
     assert value(conn, 'SELECT count(*) FROM defer.jobs WHERE id = %s', job) == 0
+
+
+@server
+def test_results(conn, running):
+    results = defer.Results()
+    job = tasks.add.using(conn).enqueue(20, 22)
+    assert results.result(job) == 42
+    assert results.result(job) == 42
+    with pytest.raises(defer.JobFailed, match='never again') as failure:
+        results.result(tasks.write.using(conn).enqueue('for good'))
+    assert (failure.value.state, failure.value.sqlstate) == ('failed', 'P0001')
+    later = tasks.add.using(conn, delay='1 hour').enqueue(1)
+    with pytest.raises(TimeoutError):
+        results.result(later, timeout=0.1)
+
+    # many at a time, by threads and coroutines; one that comes later; one connection waits, without a snapshot
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(results.result, later)
+        until(conn, "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL defer.await_any%%' AND state = 'active' AND backend_xmin IS NULL")
+
+        async def many():
+            jobs = [tasks.add.using(conn).enqueue(1, n) for n in range(20)]
+            return await asyncio.gather(*map(results.aresult, jobs))
+        assert asyncio.run(many()) == [1 + n for n in range(20)]
+        until(conn, 'SELECT defer.reschedule(%s)', later)
+        assert first.result() == 2
+
+        # of a connection that was broken
+        later = tasks.add.using(conn, delay='1 hour').enqueue(2)
+        first = pool.submit(results.result, later)
+        broken = "SELECT count(pg_terminate_backend(pid)) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL defer.await_any%%' AND state = 'active'"
+        until(conn, broken)
+        until(conn, 'SELECT defer.reschedule(%s)', later)
+        assert first.result() == 3
+
+        # of a transaction that has not committed
+        with psycopg.connect(URL) as other:
+            job = tasks.add.using(other).enqueue(3)
+            first = pool.submit(results.result, job)
+        assert first.result() == 4
+
+        # closed while it waits
+        first = pool.submit(results.result, tasks.add.using(conn, delay='1 hour').enqueue(4))
+        until(conn, "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL defer.await_any%%' AND state = 'active'")
+        results.close()
+        with pytest.raises(defer.DeferError, match='closed'):
+            first.result()
+
+
+@server
+def test_tasks_that_wait_for_each_other(conn, running):
+    assert ended(conn, tasks.asks.using(conn).enqueue(14), 'succeeded') == list(range(15))
 
 
 @server
