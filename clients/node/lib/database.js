@@ -70,26 +70,50 @@ export class Session {
 	}
 }
 
+// A statement that was prepared is not there any more, as the session was reset, or has another result, as the extension
+// was updated. It was not run.
+const STALE = ['26000', '0A000'];
+
 /** A connection that is made when it is needed, and anew after it has broken. */
 export class Control {
 	#session = null;
 	#client = null;
+	#names = null;		// text → name of the statement
 
-	constructor(name) {
+	/** prepare: the server parses each text once; not behind a pooler, where a session is not ours. */
+	constructor(name, prepare = false) {
 		this.name = name;
+		if (prepare)
+			this.#names = new Map();
 	}
 
 	async query(text, values, timeout = 30000) {
+		try {
+			return await this.#query(text, values, timeout);
+		} catch (error) {
+			if (!this.#names || !STALE.includes(error.code))
+				throw error;
+			return this.#query(text, values, timeout);
+		}
+	}
+
+	async #query(text, values, timeout) {
 		const session = await (this.#session ??= this.#connect());
 
 		try {
-			return await session.query({ text, values, query_timeout: timeout });
+			return await session.query({ text, values, name: this.#nameOf(text), query_timeout: timeout });
 		} catch (error) {
 			// A statement without an answer may still be under way: nothing follows it
-			if (connectionLost(error))
+			if (connectionLost(error) || STALE.includes(error.code))
 				this.#drop(session);
 			throw error;
 		}
+	}
+
+	#nameOf(text) {
+		if (this.#names && !this.#names.has(text))
+			this.#names.set(text, `defer ${this.#names.size + 1}`);
+		return this.#names?.get(text);
 	}
 
 	async #connect() {

@@ -122,9 +122,8 @@ export class Job {
 		const session = new Session(client);
 
 		try {
-			await session.query('BEGIN');
-			// the parent of what the handler enqueues
-			await session.query('SELECT defer.as_job($1::pg_catalog.int8, $2::pg_catalog.uuid)', [this.id, this.token]);
+			// at once: the job is the parent of what the handler enqueues
+			await session.query(`BEGIN; SELECT defer.as_job(${this.#literals(client)})`);
 		} catch (error) {
 			client.release(error);
 			this.#transaction = null;
@@ -136,6 +135,11 @@ export class Job {
 			query: { value: (...args) => this.#query(session, ...args) },
 			release: { value: () => {} },
 		});
+	}
+
+	// The first arguments of all functions for jobs; several statements at once have no parameters
+	#literals(client) {
+		return `${client.escapeLiteral(this.id)}::pg_catalog.int8, ${client.escapeLiteral(this.token)}::pg_catalog.uuid`;
 	}
 
 	async #query(session, ...args) {
@@ -234,11 +238,11 @@ export class Job {
 		if (session.error)
 			throw session.error;
 		try {
-			await session.query('SELECT defer.complete($1::pg_catalog.int8, $2::pg_catalog.uuid, $3::pg_catalog.jsonb)',
-				[this.id, this.token, value]);
-			const { command } = await session.query('COMMIT');
+			// at once: after an error of the first nothing is committed
+			const answers = await session.query(`SELECT defer.complete(${this.#literals(client)}, `
+				+ `${client.escapeLiteral(value)}::pg_catalog.jsonb); COMMIT`);
 
-			if (command !== 'COMMIT')
+			if (answers.at(-1).command !== 'COMMIT')
 				throw new DeferError('the transaction of the job was rolled back');
 		} catch (error) {
 			// The answer to COMMIT may be lost, and the commit not

@@ -34,8 +34,8 @@ export class Worker {
 		this.options = options;
 		this.log = options.log;
 		this.functions = new Map(options.declarations.map((declaration) => [declaration.name, declaration.fn]));
-		this.control = new Control('defer-worker');
-		this.taking = new Control('defer-worker');
+		this.control = new Control('defer-worker', !options.poll);
+		this.taking = new Control('defer-worker', !options.poll);
 		this.waiter = options.poll || options.once ? new Clock()
 			: new Waiter(this.taking, [...this.functions.keys()], options.queues, this.log);
 		this.pool = new pg.Pool({ application_name: 'defer-worker', ...connection(),

@@ -11,6 +11,7 @@ import patient from './functions/patient.js';
 import tell from './functions/tell.js';
 import write from './functions/write.js';
 import slow from './stuck/slow.js';
+import { Control } from '../lib/database.js';
 import { direct, effects, ended, options, pool, prepare, until, value, worker } from './helper.js';
 
 let main;
@@ -38,6 +39,17 @@ test('tasks are declared with their settings', options, async () => {
 test('an idle worker waits, and runs no query', direct, async () => {
 	await until(`SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'defer-worker' AND state = 'active'
 		AND query LIKE 'CALL defer.wait_for_work%' AND backend_xmin IS NULL`);
+});
+
+test('statements that were prepared are prepared again in a session that was reset', direct, async () => {
+	const control = new Control('test', true);
+	const prepared = 'SELECT count(*)::int AS n FROM pg_prepared_statements';
+
+	for (let i = 0; i < 2; i++)
+		assert.equal((await control.query(prepared)).rows[0].n, 1);
+	await control.query('DEALLOCATE ALL');
+	assert.equal((await control.query(prepared)).rows[0].n, 1);
+	await control.end();
 });
 
 test('a call enqueues, the worker runs it, and the result comes back', options, async () => {
