@@ -421,10 +421,9 @@ xact_callback(XactEvent event)
 						 errmsg("cannot PREPARE a transaction that has taken or ended jobs of tasks")));
 			break;
 		case XACT_EVENT_COMMIT:
-			if (!dlist_is_empty(&noted))
-				remove_leases();
-			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
+			if (event == XACT_EVENT_COMMIT && !dlist_is_empty(&noted))
+				remove_leases();
 			dlist_init(&noted);
 			doomed = 0;
 			break;

@@ -223,6 +223,7 @@ SELECT defer.trigger('run') AS id \gset
 SELECT state, error FROM defer.jobs WHERE function = 'batches.tell()' ORDER BY id DESC LIMIT 1;
 SELECT defer.alter_cron('run', when_done => '');
 SELECT when_done FROM defer.schedules WHERE name = 'run';
+SELECT until(:id, 'succeeded');
 SELECT defer.unschedule('run');
 
 -- Errors

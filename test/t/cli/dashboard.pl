@@ -536,7 +536,7 @@ for my $again ('', ' again')
 	is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT invoice) FROM paid'), '71|71', "each has run once$again");
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.health}), '0', "health is green$again");
 	like(get($dash, '/', 'X-Fragment' => 1)->{content}, qr/id="page-title" hidden>Overview</, "the title, too$again");
-	like(get($dash, '/')->{content}, qr/Nothing\.<\/span> Jobs and schedules run/, "nothing needs attention$again");
+	like(whole($dash, '/'), qr/Nothing\.<\/span> Jobs and schedules run/, "nothing needs attention$again");
 }
 like(get($dash, '/errors')->{content}, qr/none has failed about which nothing was done/, 'no errors are left');
 

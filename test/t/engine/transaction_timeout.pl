@@ -65,11 +65,12 @@ like(attempts($quick), qr/^succeeded/, 'one below it has not');
 is(attempts($limited), 'failed|1|timed_out job was stopped after its max_duration of 0.1 s', 'the shorter limit counts');
 
 # ------------------------------------------------------------------------
-# Of the server: shorter than any wait of a process of ours
+# Of the server: shorter than the waits of our processes for locks of 200 ms and 2 s, and
+# long enough for a session to begin on a busy machine
 # ------------------------------------------------------------------------
 
 $node->safe_psql('postgres', q{SELECT defer.cron('quick', '* * * * * *', name => 'due')});
-$node->safe_psql('postgres', q{ALTER SYSTEM SET transaction_timeout = '20 ms'});
+$node->safe_psql('postgres', q{ALTER SYSTEM SET transaction_timeout = '150 ms'});
 $node->restart;
 my $holder = $node->background_psql('postgres', on_error_stop => 1);
 my $log_from = -s $node->logfile;

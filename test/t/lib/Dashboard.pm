@@ -10,7 +10,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(has_dashboard start_dashboard stop_dashboard get post login act);
+our @EXPORT = qw(has_dashboard start_dashboard stop_dashboard get whole post login act);
 
 my $http = HTTP::Tiny->new(max_redirect => 0, timeout => 60);
 
@@ -48,6 +48,20 @@ sub get
 
 	return $http->get("http://127.0.0.1:$dash->{port}$path",
 		{ headers => { ($dash->{cookie} ? (Cookie => $dash->{cookie}) : ()), %headers } });
+}
+
+# The text of a page once all parts of it are there: on a busy machine a query may take too long
+sub whole
+{
+	my ($dash, $path) = @_;
+	my $content;
+
+	for (1 .. 20)
+	{
+		$content = get($dash, $path)->{content};
+		last if $content !~ /took too long/;
+	}
+	return $content;
 }
 
 # A form, or the text of a body; headers that are undef are left out
