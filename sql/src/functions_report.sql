@@ -178,11 +178,12 @@ COMMENT ON FUNCTION defer.duration_class(interval) IS
 
 CREATE FUNCTION defer.history_sample(since timestamptz, most integer DEFAULT 20000, children boolean DEFAULT false,
 		OUT weight double precision, OUT id bigint, OUT state text, OUT function text, OUT queue text,
-		OUT parent_id bigint, OUT run_at timestamptz, OUT started_at timestamptz, OUT finished_at timestamptz)
+		OUT parent_id bigint, OUT run_at timestamptz, OUT started_at timestamptz, OUT finished_at timestamptz,
+		OUT duration interval)
 	RETURNS SETOF record
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 20000 AS 'MODULE_PATHNAME', 'defer_history_sample';
 COMMENT ON FUNCTION defer.history_sample(timestamptz, integer, boolean) IS
-	'jobs you may see that ended since then: all of them with weight 1, or, if there are many more than most (1 to 1000000), about as many, each with the number of jobs that it stands for. children: only those that a job enqueued. Takes some 50 ms for 20000 rows, however long the history is';
+	'jobs you may see that ended since then: all of them with weight 1, or, if there are many more than most (1 to 1000000), about as many, each with the number of jobs that it stands for. children: only those that a job enqueued. started_at: of the last attempt, or pass; duration: of all passes. Takes some 50 ms for 20000 rows, however long the history is';
 
 CREATE FUNCTION defer.throughput(since timestamptz, step interval, steps integer, OUT at timestamptz,
 		OUT succeeded double precision, OUT failed double precision, OUT cancelled double precision,

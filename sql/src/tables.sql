@@ -64,6 +64,8 @@ CREATE TABLE defer.job (
 	not_before		timestamptz,
 	fan_out_id		bigint,
 	order_scope		integer,
+	first_started_at timestamptz,
+	earlier_time	bigint,
 	CONSTRAINT job_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02,
 		autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0.2,
@@ -113,6 +115,9 @@ COMMENT ON COLUMN defer.job.fan_out_id IS
 	'the job whose batch, one with "deep", this job is counted in; see defer.fan_out';
 COMMENT ON COLUMN defer.job.order_scope IS
 	'the jobs of its group run in the order of their ids, under this queue or, below 0, this function: their numbers; NULL: they do not';
+COMMENT ON COLUMN defer.job.first_started_at IS
+	'of a procedure with steps: when its first pass began, once that has ended; NULL: it has not';
+COMMENT ON COLUMN defer.job.earlier_time IS 'how long its passes took that have ended, together, in microseconds';
 COMMENT ON COLUMN defer.job.not_before IS
 	'of a job that waits, or is behind another: run_at afterwards; discard_at is as far from it as it will be from run_at';
 
@@ -354,11 +359,16 @@ CREATE TABLE defer.job_history (
 	rerun_of		bigint,
 	group_key		text,
 	token			uuid,
-	fan_out_id		bigint
+	fan_out_id		bigint,
+	first_started_at timestamptz,
+	earlier_time	bigint
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE defer.job_history IS 'finished jobs, a partition for each UTC day of finish; look at defer.jobs instead';
 COMMENT ON COLUMN defer.job_history.state IS 's succeeded, f failed, c cancelled, d discarded';
 COMMENT ON COLUMN defer.job_history.attempt IS 'attempts that were started';
+COMMENT ON COLUMN defer.job_history.started_at IS 'of the last attempt, or pass of a procedure with steps';
+COMMENT ON COLUMN defer.job_history.first_started_at IS 'as in defer.job: if the last pass was not the only one';
+COMMENT ON COLUMN defer.job_history.earlier_time IS 'as in defer.job: of the passes before the last one';
 COMMENT ON COLUMN defer.job_history.token IS 'by which a worker outside of the server has ended the job';
 CREATE TABLE defer.job_history_default PARTITION OF defer.job_history DEFAULT;
 CREATE INDEX job_history_default_id_idx ON defer.job_history_default (id);

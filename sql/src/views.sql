@@ -31,12 +31,14 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) THEN u.run_at END AS run_at,
 	CASE WHEN defer.may_see(u.owner) THEN u.enqueued_at END AS enqueued_at,
 	CASE WHEN defer.may_see(u.owner) THEN
-		CASE WHEN u.claim IS NOT NULL THEN r.started_at ELSE u.started_at END
+		COALESCE(u.first_started_at, CASE WHEN u.claim IS NOT NULL THEN r.started_at ELSE u.started_at END)
 	END AS started_at,
 	CASE WHEN defer.may_see(u.owner) THEN u.finished_at END AS finished_at,
 	CASE WHEN defer.may_see(u.owner) THEN
-		CASE WHEN u.claim IS NOT NULL THEN GREATEST(pg_catalog.statement_timestamp(), r.started_at) - r.started_at
-			ELSE u.finished_at - u.started_at END
+		COALESCE(CASE WHEN u.claim IS NOT NULL THEN GREATEST(pg_catalog.statement_timestamp(), r.started_at) - r.started_at
+				ELSE u.finished_at - u.started_at END,
+			CASE WHEN u.first_started_at IS NOT NULL THEN interval '0' END)
+		+ COALESCE(u.earlier_time, 0) * interval '1 microsecond'
 	END AS duration,
 	CASE WHEN defer.may_see(u.owner) THEN
 		u.attempt + CASE WHEN u.claim IS NOT NULL AND r.job_id IS NOT NULL THEN 1 ELSE 0 END
@@ -63,13 +65,13 @@ SELECT u.id,
 			CASE WHEN j.waits IN ('j', 'p') THEN j.not_before ELSE j.run_at END AS run_at, j.enqueued_at, NULL::timestamptz AS started_at, NULL::timestamptz AS finished_at, j.attempt,
 			j.options, NULL::jsonb AS result, j.error, j.sqlstate, j.key, j.group_key, j.metadata, j.parent_id, j.rerun_of, j.schedule_id,
 			j.scheduled_for, CASE WHEN j.waits IS NULL THEN j.discard_at END AS discard_at, j.behind,
-			CASE WHEN j.run_at > pg_catalog.statement_timestamp() THEN j.waits END AS waits
+			CASE WHEN j.run_at > pg_catalog.statement_timestamp() THEN j.waits END AS waits, j.first_started_at, j.earlier_time
 		  FROM defer.job j
 		UNION ALL
 		SELECT h.id, h.owner, h.function, h.args, h.state, NULL::bigint, NULL::smallint, h.queue, h.priority,
 			h.run_at, h.enqueued_at, h.started_at, h.finished_at, h.attempt,
 			h.options, h.result, h.error, h.sqlstate, h.key, h.group_key, h.metadata, h.parent_id, h.rerun_of, h.schedule_id,
-			h.scheduled_for, h.discard_at, NULL::bigint, NULL::"char"
+			h.scheduled_for, h.discard_at, NULL::bigint, NULL::"char", h.first_started_at, h.earlier_time
 		  FROM defer.job_history h) u
   LEFT JOIN defer.running_jobs() r ON r.job_id = u.id
   LEFT JOIN defer.function f ON f.signature = u.function
@@ -78,7 +80,7 @@ SELECT u.id,
   LEFT JOIN defer.rerun_line l ON l.id = COALESCE(u.rerun_of, u.id)
  WHERE defer.may_see(u.owner) AND (u.claim IS NULL OR NOT defer.has_ended(u.id));
 COMMENT ON VIEW defer.jobs IS
-	'the jobs you may see. state: waiting (for other jobs), scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. waiting_for: why it does not begin, the first reason of defer.why(); NULL if it could. started_at, duration: of the last attempt. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). rerun_by: the last rerun of that job, or of this one. pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
+	'the jobs you may see. state: waiting (for other jobs), scheduled, queued, running, retrying, succeeded, failed, cancelled, discarded. waiting_for: why it does not begin, the first reason of defer.why(); NULL if it could. started_at, duration: of the last attempt; of a procedure with steps, when its first pass began, and how long all passes took together. attempt: attempts that were begun. max_attempts: what holds now. error, sqlstate: of the last failed attempt. progress: 0 to 1. rerun_of: the job that this is another run of, by defer.rerun(). rerun_by: the last rerun of that job, or of this one. pid: of the worker that runs it. behind: the job with the same key that ran when this one was to replace it: it begins when that one has ended; its run_at is infinity until then';
 
 -- The same for unfinished jobs only, for the views below
 CREATE VIEW defer.live_jobs WITH (security_barrier) AS
@@ -426,13 +428,14 @@ SELECT u.hour, u.owner, u.function, u.queue,
 UNION ALL
 SELECT pg_catalog.date_trunc('hour', h.finished_at, 'UTC'), h.owner, h.function, h.queue,
 	(h.state = 's')::integer, (h.state = 'f')::integer, (h.state = 'c')::integer, (h.state = 'd')::integer,
-	(h.started_at IS NOT NULL)::integer,
-	COALESCE((pg_catalog.date_part('epoch', h.finished_at - h.started_at) * 1000000)::bigint, 0),
-	defer.durations(COALESCE(defer.duration_class(h.finished_at - h.started_at), -1), 1), h.id, h.id
+	(t.duration IS NOT NULL)::integer, COALESCE((pg_catalog.date_part('epoch', t.duration) * 1000000)::bigint, 0),
+	defer.durations(COALESCE(defer.duration_class(t.duration), -1), 1), h.id, h.id
   FROM (SELECT DISTINCT i.id FROM defer.claim c CROSS JOIN LATERAL pg_catalog.unnest(c.jobs) i(id)) i
  -- each looked up by index, whatever the planner thinks that there are
  CROSS JOIN LATERAL (SELECT j.id FROM defer.job j WHERE j.id = i.id AND j.claim IS NOT NULL OFFSET 0) j
- CROSS JOIN LATERAL (SELECT x.* FROM defer.job_history x WHERE x.id = j.id OFFSET 0) h;
+ CROSS JOIN LATERAL (SELECT x.* FROM defer.job_history x WHERE x.id = j.id OFFSET 0) h
+ CROSS JOIN LATERAL (SELECT COALESCE(h.finished_at - h.started_at, CASE WHEN h.first_started_at IS NOT NULL THEN interval '0' END)
+			+ COALESCE(h.earlier_time, 0) * interval '1 microsecond' AS duration) t;
 COMMENT ON VIEW defer.job_counts IS
 	'finished jobs of all roles, counted by hour of finish, owner, function and queue, in several rows each';
 

@@ -131,6 +131,7 @@ read_samples(const AlertRule *rule)
 	n = own_sql_run("SELECT v.job_id, v.kind, v.subject, pg_catalog.left(COALESCE(h.args, w.args)::pg_catalog.text, 1000),"
 					" COALESCE(h.error, w.error), COALESCE(h.sqlstate, w.sqlstate), COALESCE(h.attempt, w.attempt),"
 					" EXTRACT(epoch FROM (h.finished_at OPERATOR(pg_catalog.-) h.started_at))::pg_catalog.float8"
+					" OPERATOR(pg_catalog.+) COALESCE(h.earlier_time, 0)::pg_catalog.float8 OPERATOR(pg_catalog./) 1000000"
 					" FROM (SELECT e.job_id, e.kind, e.subject, e.at FROM defer.alert_event e"
 					"  WHERE e.alert_id OPERATOR(pg_catalog.=) $1 AND e.job_id IS NOT NULL"
 					"  AND e.kind OPERATOR(pg_catalog.<>) 'r' ORDER BY e.at, e.job_id LIMIT 5) v"

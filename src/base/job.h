@@ -86,12 +86,28 @@ typedef struct Job
 	int32		order_scope;	/* the jobs of its group run in order under
 								 * this queue or, below 0, function; 0: they
 								 * do not */
+	TimestampTz first_started_at;	/* of a procedure with steps: begin of its
+									 * first pass, if that has ended; 0 */
+	int64		earlier_time;	/* how long the passes took that have ended,
+								 * together (microseconds) */
 	bool		capped;			/* of a new one: there is a max_queued, by the
 								 * settings ... */
 	uint32		caps_generation;	/* ... of then: see shmem/caps.h */
 	bool		exceeds_caps;	/* of a new one: it is counted, and not
 								 * refused */
 } Job;
+
+/*
+ * How long a job ran in all of its passes (microseconds); -1: it never began.  started_at:
+ * of the last one, NO_TIME if it has ended before that
+ */
+static inline int64
+job_duration(const Job *job, TimestampTz started_at, TimestampTz finished_at)
+{
+	if (started_at == NO_TIME)
+		return job->first_started_at != 0 ? job->earlier_time : -1;
+	return job->earlier_time + (finished_at > started_at ? finished_at - started_at : 0);
+}
 
 /* The place of a job in the order of its group, before those of the same place by its id */
 static inline int64

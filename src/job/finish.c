@@ -26,6 +26,7 @@
 #include "base/compat.h"
 #include "base/errcodes.h"
 #include "base/guc_job.h"
+#include "base/job_kind.h"
 #include "base/job_state.h"
 #include "base/own_transaction.h"
 #include "base/text.h"
@@ -42,6 +43,7 @@
 #include "table/job_by_id.h"
 #include "table/job_table.h"
 #include "table/rollup.h"
+#include "table/step_table.h"
 #include "job/end.h"
 
 /* A delivery is given up after so many crashes of the server */
@@ -92,6 +94,17 @@ finish_success(BatchJob *job, TimestampTz started_at, Jsonb *result)
  * Steps
  * ------------------------------------------------------------------------ */
 
+void
+finish_pass(Job *job, TimestampTz started_at, TimestampTz finished_at)
+{
+	if (job->kind != JOB_PROCEDURE || started_at == NO_TIME ||
+		(job->first_started_at == 0 && !step_any(job->id)))
+		return;
+	job->earlier_time = job_duration(job, started_at, finished_at);
+	if (job->first_started_at == 0)
+		job->first_started_at = started_at;
+}
+
 bool
 finish_step(const Job *running)
 {
@@ -110,7 +123,7 @@ finish_step(const Job *running)
 }
 
 void
-finish_wait(const Job *running, char waits, TimestampTz until)
+finish_wait(const Job *running, TimestampTz started_at, char waits, TimestampTz until)
 {
 	Job			job;
 
@@ -121,6 +134,7 @@ finish_wait(const Job *running, char waits, TimestampTz until)
 	job_log_write(job.id, job.owner, job.attempt + 1);
 	job.waits = waits;
 	job.not_before = GetCurrentTimestamp();
+	finish_pass(&job, started_at, job.not_before);
 	job.discard_at = NO_TIME;	/* it has begun in time */
 	job.suspect = 0;
 	job.claim = 0;
@@ -167,10 +181,11 @@ made_up_error(FailureKind kind, const JobPolicy *policy)
 	return error;
 }
 
-/* The row: free for the next attempt at run_at, or gone */
+/* The row: free for the next attempt at run_at, or gone.  started_at: of the one before */
 static void
-free_row(Job *job, TimestampTz run_at)
+free_row(Job *job, TimestampTz started_at, TimestampTz run_at)
 {
+	finish_pass(job, started_at, GetCurrentTimestamp());
 	job->claim = 0;
 	job->run_at = run_at;
 	job->waits = WAITS_NOTHING;
@@ -263,7 +278,7 @@ finish_failed_row(Job *job, TimestampTz started_at, FailureKind kind, const Erro
 	{
 		job->sqlstate = cstring_to_text(sqlstate);
 		job->error = cstring_to_text(error->message);
-		free_row(job, result.retry_at);
+		free_row(job, started_at, result.retry_at);
 		return;
 	}
 	job_attempt_end(job, attempt, started_at, result.outcome, error, result.retry_at);
@@ -280,7 +295,7 @@ finish_failed_row(Job *job, TimestampTz started_at, FailureKind kind, const Erro
 	if (result.state == 0)
 	{
 		job->discard_at = NO_TIME;	/* it has begun in time */
-		free_row(job, result.retry_at);
+		free_row(job, started_at, result.retry_at);
 	}
 	else
 		end_row(job, result.state, started_at, sqlstate, error->message);
@@ -343,7 +358,7 @@ finish_remote(Job *job, TimestampTz started_at, const DeliveryEnd *end)
 	job->suspect = 0;
 	if (result.outcome == NULL)
 	{
-		free_row(job, result.retry_at);
+		free_row(job, started_at, result.retry_at);
 		return;
 	}
 	error.elevel = ERROR;
@@ -365,7 +380,7 @@ finish_remote(Job *job, TimestampTz started_at, const DeliveryEnd *end)
 	if (result.state == 0)
 	{
 		job->discard_at = NO_TIME;	/* it has begun in time */
-		free_row(job, result.retry_at);
+		free_row(job, started_at, result.retry_at);
 	}
 	else
 	{
@@ -405,7 +420,7 @@ finish_crashed_delivery(Job *job, TimestampTz started_at)
 	if (last)
 		end_row(job, STATE_FAILED, started_at, unpack_sql_state(error->sqlerrcode), error->message);
 	else
-		free_row(job, now);
+		free_row(job, started_at, now);
 }
 
 /*
@@ -420,7 +435,7 @@ finish_interrupted_row(Job *job, TimestampTz started_at)
 	job_attempt_end(job, job->attempt + 1, started_at, "interrupted",
 					made_up_error(FAILURE_INTERRUPTED, NULL), next);
 	job->discard_at = NO_TIME;	/* it has begun in time */
-	free_row(job, next);
+	free_row(job, started_at, next);
 }
 
 /*
@@ -438,7 +453,7 @@ finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts)
 
 	if (!counts)
 	{
-		free_row(job, job->run_at);
+		free_row(job, NO_TIME, job->run_at);
 		return;
 	}
 	job_policy(job, &policy);
@@ -456,6 +471,6 @@ finish_crashed_row(Job *job, TimestampTz started_at, bool named, bool counts)
 	else
 	{
 		job->discard_at = NO_TIME;
-		free_row(job, now);
+		free_row(job, started_at, now);
 	}
 }

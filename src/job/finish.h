@@ -18,10 +18,16 @@ extern BatchJobState finish_success(BatchJob *job, TimestampTz started_at, Jsonb
 extern bool finish_step(const Job *job);
 
 /*
+ * One of several passes of a procedure with steps has ended, of which not the last is meant:
+ * note in the job when the first one began, and how long they took.  NO_TIME: none began.
+ */
+extern void finish_pass(Job *job, TimestampTz started_at, TimestampTz finished_at);
+
+/*
  * A step of the job waits, in the transaction that commits that: the row is free, and
  * the job is called again at "until", DT_NOEND: when what it waits for lets it.
  */
-extern void finish_wait(const Job *job, char waits, TimestampTz until);
+extern void finish_wait(const Job *job, TimestampTz started_at, char waits, TimestampTz until);
 
 /* Each in a transaction of its own */
 typedef enum FailureKind

@@ -59,6 +59,7 @@
 #include "job/control.h"
 #include "job/current_job.h"
 #include "job/dependents.h"
+#include "job/finish.h"
 
 PG_FUNCTION_INFO_V1(defer_retry);
 PG_FUNCTION_INFO_V1(defer_acknowledge);
@@ -205,10 +206,7 @@ report_superfluous(int64 id, int64 other)
  * A copy
  * ------------------------------------------------------------------------ */
 
-/*
- * The new job has no key, schedule or discard_at of the old one, and waits for no
- * other job: it is a run that a user wants now.
- */
+/* A run that a user wants now: it has no key, schedule or discard_at, and waits for no job */
 static int64
 insert_copy(const Job *old)
 {
@@ -385,6 +383,7 @@ take_on(const HistoryRow *row, RerunLine *line, bool must)
 	job.sqlstate = job.error = NULL;
 	job.waits = WAITS_NOTHING;
 	job.not_before = NO_TIME;
+	finish_pass(&job, row->started_at, row->finished_at);
 	settings_set_limits(&job);
 	if (has_own_jobs(&job))
 		return report_own(job.id, must);

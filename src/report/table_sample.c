@@ -72,14 +72,35 @@ may_see(Sink *sink, Oid owner)
 	return sink->visible;
 }
 
+/* How long a job ran, as an interval in *result; 0: it never began */
+static Datum
+duration_of(const Datum *row, const bool *isnull, Interval *result)
+{
+	Job			job = {0};
+	int64		duration;
+
+	if (!isnull[HIST_FIRST_STARTED_AT - 1])
+	{
+		job.first_started_at = DatumGetTimestampTz(row[HIST_FIRST_STARTED_AT - 1]);
+		job.earlier_time = DatumGetInt64(row[HIST_EARLIER_TIME - 1]);
+	}
+	duration = job_duration(&job, isnull[HIST_STARTED_AT - 1] ? NO_TIME :
+							DatumGetTimestampTz(row[HIST_STARTED_AT - 1]),
+							DatumGetTimestampTz(row[HIST_FINISHED_AT - 1]));
+	memset(result, 0, sizeof(Interval));
+	result->time = duration;
+	return duration < 0 ? (Datum) 0 : IntervalPGetDatum(result);
+}
+
 static void
 put_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 {
 	Sink	   *sink = arg;
 	Datum		row[MaxTupleAttributeNumber];
 	bool		isnull[MaxTupleAttributeNumber];
-	Datum		values[9];
-	bool		nulls[9] = {0};
+	Datum		values[10];
+	bool		nulls[10] = {0};
+	Interval	interval;
 	int			end;
 
 	heap_deform_tuple(tuple, desc, row, isnull);
@@ -99,6 +120,8 @@ put_history_row(HeapTuple tuple, TupleDesc desc, double weight, void *arg)
 	values[7] = row[HIST_STARTED_AT - 1];
 	nulls[7] = isnull[HIST_STARTED_AT - 1];
 	values[8] = row[HIST_FINISHED_AT - 1];
+	values[9] = duration_of(row, isnull, &interval);
+	nulls[9] = values[9] == (Datum) 0;
 	tuplestore_putvalues(sink->rsinfo->setResult, sink->rsinfo->setDesc, values, nulls);
 	pfree(DatumGetPointer(values[2]));
 }

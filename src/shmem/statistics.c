@@ -344,6 +344,7 @@ add_time(int64 *counters, int buckets, int sum, int64 time)
 void
 statistics_job_ended(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at)
 {
+	const int64 duration = job_duration(job, started_at, finished_at);
 	Addition   *add;
 
 	if (counter_table == NULL)
@@ -356,12 +357,10 @@ statistics_job_ended(const Job *job, char state, TimestampTz started_at, Timesta
 	}
 	if (state == STATE_DISCARDED && job->schedule_id != 0)
 		add->counters[COUNT_SKIPPED]++;
-	if (started_at != NO_TIME)
-	{
-		add_time(add->counters, COUNT_DURATIONS, COUNT_DURATION_SUM, finished_at - started_at);
-		if (!TIMESTAMP_NOT_FINITE(job->run_at))
-			add_time(add->counters, COUNT_DELAYS, COUNT_DELAY_SUM, started_at - job->run_at);
-	}
+	if (duration >= 0)
+		add_time(add->counters, COUNT_DURATIONS, COUNT_DURATION_SUM, duration);
+	if (started_at != NO_TIME && !TIMESTAMP_NOT_FINITE(job->run_at))
+		add_time(add->counters, COUNT_DELAYS, COUNT_DELAY_SUM, started_at - job->run_at);
 }
 
 /* An attempt has not succeeded: its row is written */

@@ -280,7 +280,7 @@ pass_wait(PassStep *step, char waits, TimestampTz until)
 {
 	if (!step->found)
 		write_step(step);
-	finish_wait(current_job.job, waits, until);
+	finish_wait(current_job.job, my_worker->job_started, waits, until);
 	if (!batch_leave_running_job())
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),

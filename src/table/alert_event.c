@@ -147,7 +147,7 @@ alert_event_record(const Job *job, char state, TimestampTz started_at)
 	char	   *function;
 	const char *subject;
 	bool		skipped = job->schedule_id != 0 && started_at == NO_TIME &&
-		state != STATE_SUCCEEDED;
+		job->first_started_at == 0 && state != STATE_SUCCEEDED;
 	ListCell   *owner_cell;
 	ListCell   *cell;
 

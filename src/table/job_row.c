@@ -46,6 +46,8 @@ const char *const job_columns[JOB_NATTS] = {
 	[JOB_NOT_BEFORE - 1] = "not_before",
 	[JOB_FAN_OUT_ID - 1] = "fan_out_id",
 	[JOB_ORDER_SCOPE - 1] = "order_scope",
+	[JOB_FIRST_STARTED_AT - 1] = "first_started_at",
+	[JOB_EARLIER_TIME - 1] = "earlier_time",
 };
 
 const char *const history_columns[HIST_NATTS] = {
@@ -77,6 +79,8 @@ const char *const history_columns[HIST_NATTS] = {
 	[HIST_ERROR - 1] = "error",
 	[HIST_TOKEN - 1] = "token",
 	[HIST_FAN_OUT_ID - 1] = "fan_out_id",
+	[HIST_FIRST_STARTED_AT - 1] = "first_started_at",
+	[HIST_EARLIER_TIME - 1] = "earlier_time",
 };
 
 static const JobRow job_live_row = {	/* of defer.job */
@@ -102,6 +106,8 @@ static const JobRow job_live_row = {	/* of defer.job */
 	.sqlstate = JOB_SQLSTATE,
 	.error = JOB_ERROR,
 	.fan_out_id = JOB_FAN_OUT_ID,
+	.first_started_at = JOB_FIRST_STARTED_AT,
+	.earlier_time = JOB_EARLIER_TIME,
 };
 
 const JobRow job_history_row = {
@@ -127,6 +133,8 @@ const JobRow job_history_row = {
 	.sqlstate = HIST_SQLSTATE,
 	.error = HIST_ERROR,
 	.fan_out_id = HIST_FAN_OUT_ID,
+	.first_started_at = HIST_FIRST_STARTED_AT,
+	.earlier_time = HIST_EARLIER_TIME,
 };
 
 /* ------------------------------------------------------------------------
@@ -168,6 +176,8 @@ job_row_read(Job *job, const JobRow *row, const Datum *values, const bool *nulls
 	job->sqlstate = POINTER(sqlstate);
 	job->error = POINTER(error);
 	job->fan_out_id = VALUE(fan_out_id, DatumGetInt64, 0);
+	job->first_started_at = VALUE(first_started_at, DatumGetTimestampTz, 0);
+	job->earlier_time = VALUE(earlier_time, DatumGetInt64, 0);
 #undef VALUE
 #undef POINTER
 }
@@ -205,6 +215,9 @@ job_row_write(const Job *job, const JobRow *row, Datum *values, bool *nulls)
 	SET_IF(sqlstate, job->sqlstate != NULL, PointerGetDatum(job->sqlstate));
 	SET_IF(error, job->error != NULL, PointerGetDatum(job->error));
 	SET_IF(fan_out_id, job->fan_out_id != 0, Int64GetDatum(job->fan_out_id));
+	SET_IF(first_started_at, job->first_started_at != 0,
+		   TimestampTzGetDatum(job->first_started_at));
+	SET_IF(earlier_time, job->first_started_at != 0, Int64GetDatum(job->earlier_time));
 #undef SET
 #undef SET_IF
 }

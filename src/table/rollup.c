@@ -154,17 +154,16 @@ find_entry(const Job *job, char state, int16 class, TimestampTz hour)
 void
 rollup_collect(const Job *job, char state, TimestampTz started_at, TimestampTz finished_at)
 {
-	int64		duration = started_at != NO_TIME ? Max(finished_at - started_at, 0) : 0;
+	int64		duration = job_duration(job, started_at, finished_at);
 	TimestampTz hour = finished_at - finished_at % USECS_PER_HOUR -
 		(finished_at % USECS_PER_HOUR < 0 ? USECS_PER_HOUR : 0);
 	Entry	   *entry = find_entry(job, state,
-								   started_at != NO_TIME ? duration_class(duration) : -1,
-								   hour);
+								   duration >= 0 ? duration_class(duration) : -1, hour);
 
 	Assert(collected.n == 1 || collected.owner == job->owner);
 	collected.owner = job->owner;
 	entry->jobs++;
-	entry->microseconds += duration;
+	entry->microseconds += Max(duration, 0);
 	fan_out_ended(job, state);
 	entry->first_id = Min(entry->first_id, job->id);
 	entry->last_id = Max(entry->last_id, job->id);

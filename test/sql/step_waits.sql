@@ -220,6 +220,57 @@ SELECT id AS child FROM defer.jobs WHERE function = 'waits.gated(text)' AND stat
 SELECT defer.enqueue('forms', jsonb_build_array(:child)) AS id \gset
 CALL state_is(:id, 'succeeded');
 SELECT defer.result(:id);
+-- Several passes: when the first one began, and how long all of them took
+CREATE PROCEDURE passes(how text) LANGUAGE plpgsql AS $$
+BEGIN
+  CALL defer.step('first', 'waits.work', jsonb_build_array(how));
+  IF how <> 'sleeps' AND NOT EXISTS (SELECT FROM defer.attempts WHERE job_id = defer.current_job() AND outcome = 'failed') THEN
+    RAISE 'fails after a step';
+  END IF;
+  CALL defer.sleep('sleep', CASE how WHEN 'for long' THEN interval '1 day' ELSE interval '200 ms' END);
+  IF how = 'once more' AND NOT EXISTS (SELECT FROM waits.gate WHERE open = 'once more') THEN PERFORM defer.give_up('no more'); END IF;
+  CALL defer.step('last', 'waits.work', jsonb_build_array(how));
+END $$;
+CREATE PROCEDURE no_passes() LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM defer.attempts WHERE job_id = defer.current_job()) THEN RAISE 'fails without a step'; END IF;
+END $$;
+SELECT defer.configure('passes', initial_interval => '10 ms'), defer.configure('no_passes', initial_interval => '10 ms');
+SELECT defer.enqueue('passes', '["sleeps"]') AS sleeps, defer.enqueue('passes', '["fails"]') AS fails, defer.enqueue('passes', '["once more"]') AS again,
+  defer.enqueue('passes', '["for long"]') AS long, defer.enqueue('no_passes') AS plain \gset
+CALL state_is(:sleeps, 'succeeded');
+CALL state_is(:fails, 'succeeded');
+CALL state_is(:again, 'failed');
+CALL state_is(:plain, 'succeeded');
+CALL until(format('SELECT EXISTS (SELECT FROM defer.steps WHERE job_id = %s AND name = ''sleep'') AND state = ''waiting'' FROM defer.jobs WHERE id = %s', :long, :long));
+SELECT started_at < (SELECT min(s.finished_at) FROM defer.steps s WHERE s.job_id = j.id) AS first, duration > '0' AS took FROM defer.jobs j WHERE id = :long;
+SELECT defer.cancel(:long);
+CALL state_is(:long, 'cancelled');
+CREATE FUNCTION whole(ids bigint[]) RETURNS TABLE (how jsonb, state text, first boolean, attempt_began boolean, took boolean, without_waits boolean) LANGUAGE sql AS $$
+  SELECT j.args, j.state, j.started_at < (SELECT min(s.finished_at) FROM defer.steps s WHERE s.job_id = j.id),
+    j.started_at = (SELECT min(a.started_at) FROM defer.attempts a WHERE a.job_id = j.id), j.duration > '0',
+    j.duration < j.finished_at - j.started_at
+    FROM defer.jobs j WHERE j.id = ANY (ids) ORDER BY j.id
+$$;
+SELECT * FROM whole(ARRAY[:sleeps, :fails, :again, :long]);
+-- a job without steps: its last attempt
+SELECT j.started_at > a.finished_at AS last FROM defer.jobs j JOIN defer.attempts a ON a.job_id = j.id WHERE j.id = :plain;
+-- counts and samples say the same
+RESET ROLE;
+SELECT sum(c.begun) AS begun, abs(sum(c.microseconds) / 1e6 - (SELECT sum(extract(epoch FROM j.duration)) FROM defer.jobs j WHERE j.function = 'waits.passes(text)')) < 0.0001 AS time
+  FROM defer.job_counts c WHERE c.function = 'waits.passes(text)';
+SELECT count(*) FROM defer.history_sample(now() - interval '1 hour') s JOIN defer.jobs j USING (id) WHERE j.function = 'waits.passes(text)' AND s.duration = j.duration;
+SET ROLE waits_owner;
+-- taken on again it is the same job; a rerun is another one
+SELECT started_at AS before, duration AS took FROM defer.jobs WHERE id = :again \gset
+INSERT INTO gate VALUES ('once more');
+SELECT defer.retry(:again);
+CALL state_is(:again, 'succeeded');
+SELECT started_at = :'before' AS first, duration > :'took' AS longer FROM defer.jobs WHERE id = :again;
+SELECT defer.rerun(:again, from_step => 'last', force => true) AS rerun \gset
+CALL state_is(:rerun, 'succeeded');
+SELECT started_at > (SELECT finished_at FROM defer.jobs WHERE id = :again) AS own, duration <= finished_at - started_at AS took FROM defer.jobs WHERE id = :rerun;
+
 -- errors; a job of another role is one that is not there
 SET ROLE waits_other;
 SELECT defer.enqueue('pg_catalog.version()', delay => '1 day') AS others \gset

@@ -174,13 +174,17 @@ print_time_line(const PGresult *job, const PGresult *attempts)
 	Table		table;
 	bool		ended = result_value(job, 0, "finished_at") != NULL;
 	int			n = PQntuples(attempts);
+	int			order = started == NULL || n == 0 ? 1 : /* to the first attempt */
+		strcmp(started, result_text(attempts, 0, "started_at"));
 
 	table_init(&table, columns, lengthof(columns));
 	event(&table, result_value(job, 0, "scheduled_for"), "tick", "of the schedule");
 	event(&table, result_value(job, 0, "enqueued_at"), "enqueued", NULL);
+	if (order < 0)				/* of several passes */
+		event(&table, started, "started", NULL);
 	for (int row = 0; row < n; row++)
 		attempt_events(&table, attempts, row);
-	if (started != NULL &&
+	if (started != NULL && order > 0 &&
 		(n == 0 || strcmp(started, result_text(attempts, n - 1, "started_at")) != 0))
 		event(&table, started, "started", NULL);
 	if (ended)

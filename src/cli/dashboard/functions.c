@@ -26,8 +26,8 @@
 	" b AS (SELECT function, pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - finished_at) / 3600)::int AS hour," \
 	" pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS good, pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS bad FROM h GROUP BY 1, 2),\n" \
 	" e AS (SELECT function, pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS succeeded, pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS failed," \
-	" pg_catalog.avg(pg_catalog.date_part('epoch', finished_at - started_at)) AS avg," \
-	" pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY pg_catalog.date_part('epoch', finished_at - started_at)) AS p95, pg_catalog.max(finished_at) AS last" \
+	" pg_catalog.avg(pg_catalog.date_part('epoch', duration)) AS avg," \
+	" pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY pg_catalog.date_part('epoch', duration)) AS p95, pg_catalog.max(finished_at) AS last" \
 	" FROM h GROUP BY 1),\n" \
 	" a AS (SELECT function, pg_catalog.string_agg(hour || ' ' || COALESCE(good, 0) || ' ' || COALESCE(bad, 0), ',') AS activity FROM b GROUP BY 1),\n" \
 	" l AS (SELECT s.function, pg_catalog.sum(s.weight) FILTER (WHERE s.state = 'running') AS running, pg_catalog.sum(s.weight) FILTER (WHERE s.state = 'queued') AS queued," \

@@ -164,10 +164,13 @@ static void
 job_time_line(Page *page, const PGresult *res, const PGresult *attempts)
 {
 	Buffer	   *out = page->out;
+	const bool	passes = strcmp(result_text(res, 0, "passes"), "t") == 0;	/* more than one */
 	const char *state = result_text(res, 0, "state");
 
 	buffer_add(out, "<section class=\"card\" aria-labelledby=\"h-time\"><h2 id=\"h-time\">Time line</h2><ol class=\"timeline\">\n");
 	moment(page, result_value(res, 0, "enqueued_at"), "queued", "Enqueued");
+	if (passes)
+		moment(page, result_value(res, 0, "started_at"), "running", "Began");
 	for (int i = 0; i < PQntuples(attempts); i++)
 	{
 		char	   *what = xprintf("Attempt %s began", result_text(attempts, i, "attempt"));
@@ -178,7 +181,7 @@ job_time_line(Page *page, const PGresult *res, const PGresult *attempts)
 		moment(page, result_value(attempts, i, "finished_at"), result_text(attempts, i, "outcome"), what);
 		free(what);
 	}
-	if (strcmp(state, "succeeded") == 0 || strcmp(state, "running") == 0)
+	if (!passes && (strcmp(state, "succeeded") == 0 || strcmp(state, "running") == 0))
 	{
 		char	   *what = xprintf("Attempt %s began", result_text(res, 0, "attempt"));
 
@@ -371,7 +374,9 @@ job_find(Page *page, const char *id)
 		return NULL;
 	}
 	res = page_query(page, "SELECT j.*, f.state AS failure, f.closed_at, f.closed_by, f.note, pg_catalog.date_part('epoch', j.duration) AS seconds,"
-					 " pg_catalog.date_part('epoch', COALESCE(j.started_at, pg_catalog.statement_timestamp()) - j.run_at) AS waited,"
+	/* of several passes each has waited */
+					 " COALESCE(j.started_at < j.run_at, false) AS passes, CASE WHEN j.started_at < j.run_at THEN NULL"
+					 " ELSE pg_catalog.date_part('epoch', COALESCE(j.started_at, pg_catalog.statement_timestamp()) - j.run_at) END AS waited,"
 					 " pg_catalog.date_part('epoch', j.run_at - pg_catalog.statement_timestamp()) AS in_future,"
 					 " (SELECT s.id FROM defer.schedules s WHERE s.name = j.schedule AND s.owner = j.owner) AS schedule_id,"
 					 " LEAST(j.started_at, (SELECT pg_catalog.min(a.started_at) FROM defer.attempts a WHERE a.job_id = j.id)) AS began"

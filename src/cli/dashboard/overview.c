@@ -179,7 +179,7 @@ static void
 overview_busiest(Page *page)
 {
 	static const char *const functions_sql =
-		"WITH h AS MATERIALIZED (SELECT function, state, weight, pg_catalog.date_part('epoch', finished_at - started_at) AS took"
+		"WITH h AS MATERIALIZED (SELECT function, state, weight, pg_catalog.date_part('epoch', duration) AS took"
 		" FROM defer.history_sample(pg_catalog.to_timestamp($1::float8), 20000))"
 		" SELECT function, pg_catalog.sum(weight) FILTER (WHERE state = 'succeeded') AS good,"
 		" pg_catalog.sum(weight) FILTER (WHERE state = 'failed') AS bad, pg_catalog.avg(took) AS avg,"

@@ -90,7 +90,7 @@ typedef struct Series
 	" pg_catalog.percentile_disc(0.95) WITHIN GROUP (ORDER BY took) AS most," \
 	" pg_catalog.count(*) AS rows, pg_catalog.max(weight) > 1 AS estimated" \
 	" FROM (SELECT pg_catalog.floor((pg_catalog.date_part('epoch', finished_at) - $1::float8) / $2::float8) AS step, state, weight," \
-	" pg_catalog.date_part('epoch', finished_at - started_at) AS took FROM h) t GROUP BY GROUPING SETS ((step), ())"
+	" pg_catalog.date_part('epoch', duration) AS took FROM h) t GROUP BY GROUPING SETS ((step), ())"
 
 /* By the counts of whole hours, which are exact */
 #define HOURS_SQL \
@@ -103,11 +103,11 @@ typedef struct Series
 	" AND ($4::text IS NULL OR c.function = $4) AND ($5::text IS NULL OR c.queue = $5)) t GROUP BY GROUPING SETS ((step), ())"
 
 #define SAMPLE_SQL \
-	"SELECT s.state, s.weight, s.run_at, s.started_at, s.finished_at FROM defer.history_sample(pg_catalog.to_timestamp($1::float8)) s" \
+	"SELECT s.state, s.weight, s.run_at, s.started_at, s.finished_at, s.duration FROM defer.history_sample(pg_catalog.to_timestamp($1::float8)) s" \
 	" WHERE ($4::text IS NULL OR s.function = $4) AND ($5::text IS NULL OR s.queue = $5)"
 
 #define FOUND_SQL \
-	"SELECT j.state, 1::float8 AS weight, j.run_at, j.started_at, j.finished_at FROM defer.jobs j" \
+	"SELECT j.state, 1::float8 AS weight, j.run_at, j.started_at, j.finished_at, j.duration FROM defer.jobs j" \
 	" WHERE j.id = ANY (ARRAY(SELECT defer.find_jobs('{succeeded,failed,cancelled,discarded}', function => $4, queue => $5," \
 	" since => pg_catalog.to_timestamp($1::float8), n => " FOUND_JOBS ")))"
 
