@@ -146,11 +146,12 @@ replace_hint(ErrorData *edata)
 	if (edata->elevel == ERROR && edata->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION &&
 		edata->message != NULL && make_hint(edata->message, hint))
 	{
-		char	   *copy = MemoryContextAllocExtended(edata->assoc_context, strlen(hint) + 1,
+		const Size	size = strlen(hint) + 1;
+		char	   *copy = MemoryContextAllocExtended(edata->assoc_context, size,
 													  MCXT_ALLOC_NO_OOM);
 
 		if (copy != NULL)
-			edata->hint = strcpy(copy, hint);
+			edata->hint = memcpy(copy, hint, size);
 	}
 	if (prev_emit_log_hook != NULL)
 		prev_emit_log_hook(edata);

@@ -308,9 +308,9 @@ is_uncommitted(int64 id)
 static bool
 is_empty(const Note *note)
 {
-	Note		nothing = {.id = note->id, .level = note->level};
+	static const int64 none[JOB_ENDS] = {0};
 
-	return memcmp(note, &nothing, sizeof(Note)) == 0;
+	return !note->closed && note->jobs == 0 && memcmp(note->ended, none, sizeof(none)) == 0;
 }
 
 /*
