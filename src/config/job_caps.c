@@ -79,6 +79,7 @@ read_needs(JobCaps *caps, const Job *job)
 	const QueueSettings *queue;
 
 	caps->n = 0;
+	caps->denial = (CapDenial) {0};
 	caps->generation = caps_generation();
 	function = function_settings(text_to_cstring(job->function));
 	add_need(caps, &function->cap, function->owner, job->group_key, false);
