@@ -96,6 +96,9 @@ static MemoryContext entries_context = NULL;
 static bool stale = false;
 static bool looking = false;
 
+/* Schedules are read so often at most, if each time something is announced meanwhile */
+#define READ_TRIES	3
+
 static needs_fmgr_hook_type prev_needs_fmgr_hook = NULL;
 static fmgr_hook_type prev_fmgr_hook = NULL;
 
@@ -256,8 +259,6 @@ static FunctionSchedules *
 look_up(Oid function)
 {
 	FunctionSchedules *entry;
-	BindingSchedule *schedules;
-	char	   *signature;
 	bool		found;
 
 	if (looking || !IsTransactionState())
@@ -270,18 +271,24 @@ look_up(Oid function)
 	looking = true;
 	PG_TRY();
 	{
-		Oid			owner;
+		BindingSchedule *schedules = NULL;
+		Oid			owner = InvalidOid;
 
-		/* reading may announce changes: read again until it does not */
-		do
+		/*
+		 * reading may announce changes: read again until it does not; if it
+		 * always does, the next look-up will
+		 */
+		for (int i = 0; i < READ_TRIES && (i == 0 || stale); i++)
 		{
+			char	   *signature;
+
 			prepare_entries();
 			schedules = NULL;
 			owner = InvalidOid;
 			signature = signature_of(function, &owner);
 			if (signature != NULL)
 				schedules = read_schedules(signature);
-		} while (stale);
+		}
 		entry = hash_search(entries, &function, HASH_ENTER, &found);
 		entry->owner = owner;
 		entry->schedules = schedules;
