@@ -341,11 +341,55 @@ is_deeply([ page_faults(run_page('broken', $broken, 1)) ], [
 eval { blocks("<!-- sql: not run: -->\n```sql\n```") };
 like($@, qr/a mark without a text: not run/, 'a mark needs a reason');
 
+# ------------------------------------------------------------------------
+# The reference has each function: its parameters, its errors, an example
+# ------------------------------------------------------------------------
+
+# Functions that are there for views, triggers, the program and jobs of defer's own
+my %internal = map { $_ => 1 } qw(cap_state duration_class durations endpoint_address endpoint_places event_key group_share
+  has_ended job_statistics live_logs live_rows may_configure may_see merge_durations next_token note_restore outside_workers
+  owner_only processes reserved_workers run_bulk run_step running_jobs schedule_description schedule_next_runs server_state
+  task_failures waiting_for);
+
+# Functions that have the parameters of another one, which is described elsewhere
+my %like = (create_task => 'configure');
+
+# Return what a page lacks about the functions "name parameter,parameter..."
+sub reference_faults
+{
+	my ($page, $examples, @functions) = @_;
+	my ($contents, @chapters) = split /^## /m, $page;
+	my %listed = map { $_ => 1 } $contents =~ /`(\w+)`/g;
+	my @faults;
+
+	for my $function (@functions)
+	{
+		my ($name, $parameters) = split / /, $function;
+		my @about = grep { /`(?:defer\.)?$name\b|\bdefer\.$name\(/ || ($like{$name} && /^### `defer\.$like{$name}`/m) } @chapters;
+
+		next if $internal{$name};
+		push @faults, "$name is not in the list on top" unless $listed{$name};
+		push @faults, "$name: no signature" unless $page =~ /\bdefer\.$name\([^']/;
+		push @faults, "$name: nothing about errors" unless grep { /\b[Ee]rrors?\b/ } @about;
+		push @faults, "$name: no example" unless $examples =~ /\bdefer\.$name\b/;
+		for my $parameter (split /,/, $parameters // '')
+		{
+			push @faults, "$name: nothing about its parameter $parameter" unless grep { /\b$parameter\b/ } @about;
+		}
+	}
+	return @faults;
+}
+
+is_deeply([ reference_faults("`one`\n## A\n`defer.one(what text)`\n## B\n`defer.two()` Errors", 'SELECT defer.two()', 'one what,more', 'two', 'may_see role') ],
+	[ 'one: nothing about errors', 'one: no example', 'one: nothing about its parameter more', 'two is not in the list on top' ],
+	'what the reference lacks is found');
+
 # The pages, the longest first, so that none of them is left alone at the end
 my $at_a_time = 6;
 my %text = map { $_ => decode_utf8(slurp_file($_)) } 'README.md', glob('doc/*.md');
 my @pages = sort { length $text{$b} <=> length $text{$a} } grep { blocks($text{$_}) } keys %text;
 my @running;
+my $examples = join("\n", map { map { $_->{sql} } blocks($_) } values %text);
 
 while (@pages || @running)
 {
@@ -354,6 +398,17 @@ while (@pages || @running)
 		my $page = shift @pages;
 
 		push @running, run_page($page, $text{$page}, $page ne 'README.md');
+		next if $page ne 'doc/reference.md';
+
+		my @functions = split /\n/, $running[-1]{node}->safe_psql('postgres', q{BEGIN; CREATE EXTENSION defer;
+			SELECT p.proname || ' ' || COALESCE(string_agg(DISTINCT a.name, ','), '') FROM pg_proc p
+			LEFT JOIN LATERAL unnest(p.proargnames) WITH ORDINALITY a (name, place)
+				ON a.name <> '' AND p.proargmodes[a.place] IS DISTINCT FROM 't'
+			WHERE p.pronamespace = 'defer'::regnamespace GROUP BY p.proname; ROLLBACK});
+		my @lacking = reference_faults($text{$page}, $examples, @functions);
+
+		cmp_ok(scalar @functions, '>', 100, 'the functions of the extension');
+		is_deeply(\@lacking, [], 'the reference has each of them') or diag(encode_utf8(join("\n", @lacking)));
 		next;
 	}
 	# Those that have ended leave first
