@@ -36,7 +36,8 @@ BEGIN
 				AND NOT EXISTS (SELECT FROM defer.tasks t WHERE t.name = j.function))
 			AND NOT EXISTS (SELECT FROM defer.batches b JOIN defer.jobs j ON j.id = b.job_id
 				WHERE NOT b.done AND j.finished_at IS NOT NULL
-				AND NOT EXISTS (SELECT FROM defer.jobs c WHERE c.parent_id = b.job_id AND c.finished_at IS NULL))
+				AND NOT EXISTS (SELECT FROM defer.jobs c WHERE c.parent_id = b.job_id AND c.finished_at IS NULL
+					AND NOT EXISTS (SELECT FROM defer.dependencies d WHERE d.job_id = c.id AND d.batch AND d.after_id = b.job_id)))
 			AND NOT EXISTS (SELECT FROM defer.dependencies d WHERE d.open AND d.state IS NULL AND CASE WHEN d.batch
 				THEN EXISTS (SELECT FROM defer.batches b WHERE b.job_id = d.after_id AND b.done)
 				ELSE EXISTS (SELECT FROM defer.jobs j WHERE j.id = d.after_id AND j.finished_at IS NOT NULL) END)
