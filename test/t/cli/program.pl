@@ -689,7 +689,10 @@ $fan = defer_json('enqueue', 'enqueue', 'fan', '[50]')->{id};
 defer_ok(0, 'fan-out', 'wait', $fan);
 defer_ok(5, 'a failure', 'enqueue', 'boom', '["x"]', '--wait', '-q');
 $held = defer_json('enqueue', 'enqueue', 'add', '[1]', '--delay', '1 day', '--queue', 'side')->{id};
+sql(q{SELECT defer.configure('fan', max_queued => 1)});
 my $after = sql("SELECT defer.enqueue('fan', '[1]', after => ARRAY[$held])");
+like((run_defer('enqueue', 'fan', '[1]'))[2], qr/has as many unfinished jobs as it may have/, 'one more than max_queued is refused');
+sql(q{SELECT defer.configure('fan', max_queued => 2)});
 until_ok($node, q{SELECT sum(succeeded) >= 51 AND sum(failed) = 1 FROM defer.statistics}, 'counted');
 my $metrics = defer_ok(0, 'metrics', 'metrics', '--buckets', 'all');
 my %value;
@@ -710,6 +713,10 @@ for my $row (split /\n/, sql(q{SELECT function, queue, state, count(*) FROM defe
 	my ($function, $queue, $state, $n) = split /\|/, $row;
 	is($value{qq{defer_jobs_ended_total{function="$function",queue="$queue",state="$state"}}}, $n, "metrics: $state jobs of $function");
 }
+my $capped = 'kind="function",name="public.fan(integer)"';
+is(join(' ', map { $value{"defer_${_}{$capped}"} // 'none' } qw(max_queued counted_jobs refused_enqueues_total)), '2 1 1', 'metrics: max_queued');
+my ($counted) = grep { $_->{function} eq 'public.fan(integer)' } @{ defer_json('functions', 'functions')->{functions} };
+is("$counted->{max_queued} $counted->{unfinished} $counted->{refused}", '2 1 1', 'and its numbers');
 defer_ok(0, 'it is cancelled', 'cancel', $after);
 my $of = 'function="public.add(integer,integer)",queue="default"';
 is($value{"defer_job_duration_seconds_count{$of}"}, 50, 'metrics: durations');
@@ -773,6 +780,7 @@ unlike(defer_ok(0, 'metrics --functions 0', 'metrics', '--functions', '0'), qr/_
 defer_ok(3, 'metrics of too many functions', 'metrics', '--functions', '10001');
 defer_ok(3, 'metrics with other buckets', 'metrics', '--buckets', 'some');
 is($value{'defer_findings{severity="warning"}'}, sql(q{SELECT count(*) FROM defer.health WHERE severity = 'warning'}), 'metrics: findings');
+sql(q{SELECT defer.configure('fan', reset => true)});
 is($value{'defer_schedule_active{schedule="nightly",role="' . sql('SELECT current_user') . '"}'}, 1, 'metrics: schedules');
 my $promtool = $ENV{PROMTOOL};	# see tools/promtool
 SKIP:
