@@ -211,14 +211,19 @@ CREATE TABLE defer.step (
 	finished_at		timestamptz,
 	until			timestamptz,
 	awaits			text,
+	waits_since		timestamptz,
 	CONSTRAINT step_pkey PRIMARY KEY (job_id, name)
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000);
+-- steps that wait for something else than a time: see alert/conditions.c
+CREATE INDEX step_waits_idx ON defer.step (owner, waits_since) WHERE waits_since IS NOT NULL;
 COMMENT ON TABLE defer.step IS 'steps of procedures; look at defer.steps instead';
 COMMENT ON COLUMN defer.step.owner IS 'of the job';
 COMMENT ON COLUMN defer.step.ord IS 'place of the step in the run of the procedure that first came to it, from 1 on';
 COMMENT ON COLUMN defer.step.kind IS 's step, t defer.now(), r defer.random(); waits: z sleep, j for a job, a for several, h for an HTTP request, e for an event';
 COMMENT ON COLUMN defer.step.started_at IS 'in the run that completed it, or that began to wait';
 COMMENT ON COLUMN defer.step.finished_at IS 'NULL: it waits';
+COMMENT ON COLUMN defer.step.waits_since IS
+	'when it began to wait for something else than a time; NULL: it does not, or its job has ended';
 COMMENT ON COLUMN defer.step.until IS 'of a wait: when it ends, at the latest; NULL: not known';
 COMMENT ON COLUMN defer.step.awaits IS 'what a wait is for: the id of a job, how many jobs, the name of an event; NULL: for a time';
 
@@ -838,12 +843,16 @@ CREATE TABLE defer.alert (
 	last_sent_at	timestamptz,
 	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	endpoint_owner	regrole,
+	step_waits		interval,
+	waits_told		timestamptz NOT NULL DEFAULT '-infinity',
 	CONSTRAINT alert_pkey PRIMARY KEY (id),
 	CONSTRAINT alert_owner_name_key UNIQUE (owner, name)
 );
 COMMENT ON TABLE defer.alert IS 'rules for alerts; look at defer.alerts instead';
 COMMENT ON COLUMN defer.alert.endpoint_owner IS 'owner of the endpoint when it was named: a role that takes the name later gets nothing';
 COMMENT ON COLUMN defer.alert.retries IS 'tells of jobs whose attempt of this number has failed and is not the last; NULL: does not';
+COMMENT ON COLUMN defer.alert.step_waits IS 'tells of steps that have waited for so long; NULL: does not';
+COMMENT ON COLUMN defer.alert.waits_told IS 'steps that began to wait up to then were looked at, see defer.step.waits_since';
 COMMENT ON COLUMN defer.alert.function IS 'signature, or defer.http and the like; NULL: all';
 
 -- Events of the next message: written in the transaction that ends a job, deleted in the
@@ -859,7 +868,7 @@ CREATE TABLE defer.alert_event (
 CREATE INDEX alert_event_idx ON defer.alert_event (alert_id, at);
 COMMENT ON TABLE defer.alert_event IS 'events that are in no message yet';
 COMMENT ON COLUMN defer.alert_event.kind IS
-	'final state as in defer.job_history, or t retried, k tick that did not run, b backlog, w no worker, r recovered';
+	'final state as in defer.job_history, or t retried, k tick that did not run, e step that waits, b backlog, w no worker, r recovered';
 
 CREATE TABLE defer.alert_failing (
 	alert_id	integer NOT NULL,

@@ -31,13 +31,13 @@ SELECT u.id,
 	CASE WHEN defer.may_see(u.owner) THEN u.run_at END AS run_at,
 	CASE WHEN defer.may_see(u.owner) THEN u.enqueued_at END AS enqueued_at,
 	CASE WHEN defer.may_see(u.owner) THEN
-		COALESCE(u.first_started_at, CASE WHEN u.claim IS NOT NULL THEN r.started_at ELSE u.started_at END)
+		CASE WHEN u.first_started_at IS NOT NULL THEN u.first_started_at WHEN u.claim IS NOT NULL THEN r.started_at ELSE u.started_at END
 	END AS started_at,
 	CASE WHEN defer.may_see(u.owner) THEN u.finished_at END AS finished_at,
 	CASE WHEN defer.may_see(u.owner) THEN
-		COALESCE(CASE WHEN u.claim IS NOT NULL THEN GREATEST(pg_catalog.statement_timestamp(), r.started_at) - r.started_at
-				ELSE u.finished_at - u.started_at END,
-			CASE WHEN u.first_started_at IS NOT NULL THEN interval '0' END)
+		CASE WHEN u.claim IS NOT NULL AND r.started_at IS NOT NULL THEN GREATEST(pg_catalog.statement_timestamp(), r.started_at) - r.started_at
+			WHEN u.started_at IS NOT NULL THEN u.finished_at - u.started_at
+			WHEN u.first_started_at IS NOT NULL THEN interval '0' END
 		+ COALESCE(u.earlier_time, 0) * interval '1 microsecond'
 	END AS duration,
 	CASE WHEN defer.may_see(u.owner) THEN
@@ -399,7 +399,7 @@ COMMENT ON VIEW defer.endpoints IS
 
 CREATE VIEW defer.alerts WITH (security_barrier) AS
 SELECT a.name, pg_catalog.pg_get_userbyid(a.owner) AS owner, a.endpoint, a.recipients, a.states AS on_states, a.function, a.group_window, a.recovered,
-	a.show_args, a.schedules, a.backlog, a.workers, a.retries, a.created_at, a.last_sent_at,
+	a.show_args, a.schedules, a.backlog, a.workers, a.retries, a.step_waits, a.created_at, a.last_sent_at,
 	(SELECT pg_catalog.count(*) FROM defer.alert_event e WHERE e.alert_id = a.id) AS unsent,
 	ARRAY(SELECT DISTINCT f.subject FROM defer.alert_failing f WHERE f.alert_id = a.id ORDER BY f.subject) AS failing
   FROM defer.alert a

@@ -59,7 +59,7 @@ alert_rules_read(void)
 					" CASE WHEN a.endpoint IS NULL THEN 'email' ELSE e.kind END, a.recipients, a.group_window,"
 					" a.recovered, a.show_args, a.backlog, a.workers,"
 					" (SELECT pg_catalog.min(v.at) FROM defer.alert_event v WHERE v.alert_id OPERATOR(pg_catalog.=) a.id)"
-					", a.endpoint_owner, e.created_at"
+					", a.endpoint_owner, e.created_at, a.step_waits, a.waits_told, a.function"
 					" FROM defer.alert a LEFT JOIN defer.endpoint e ON e.name OPERATOR(pg_catalog.=) a.endpoint"
 					" AND e.owner OPERATOR(pg_catalog.=) a.endpoint_owner",
 					0, NULL, NULL, NULL, SPI_OK_SELECT);
@@ -81,6 +81,9 @@ alert_rules_read(void)
 		rule->first = spi_is_null(i, 12) ? DT_NOEND : DatumGetTimestampTz(spi_value(i, 12));
 		rule->endpoint_owner = spi_is_null(i, 13) ? InvalidOid : DatumGetObjectId(spi_value(i, 13));
 		rule->endpoint_created_at = spi_is_null(i, 14) ? 0 : DatumGetTimestampTz(spi_value(i, 14));
+		rule->step_waits = spi_is_null(i, 15) ? -1 : interval_usecs(spi_value(i, 15));
+		rule->waits_told = DatumGetTimestampTz(spi_value(i, 16));
+		rule->function = text_value(i, 17);
 		list = lappend(list, rule);
 	}
 	return list;
@@ -129,17 +132,18 @@ read_samples(const AlertRule *rule)
 	uint64		n;
 
 	n = own_sql_run("SELECT v.job_id, v.kind, v.subject, pg_catalog.left(COALESCE(h.args, w.args)::pg_catalog.text, 1000),"
-					" COALESCE(h.error, w.error), COALESCE(h.sqlstate, w.sqlstate), COALESCE(h.attempt, w.attempt),"
+					" CASE WHEN v.kind OPERATOR(pg_catalog.=) 'e' THEN v.message ELSE COALESCE(h.error, w.error) END,"
+					" CASE WHEN v.kind OPERATOR(pg_catalog.<>) 'e' THEN COALESCE(h.sqlstate, w.sqlstate) END, COALESCE(h.attempt, w.attempt),"
 					" EXTRACT(epoch FROM (h.finished_at OPERATOR(pg_catalog.-) h.started_at))::pg_catalog.float8"
 					" OPERATOR(pg_catalog.+) COALESCE(h.earlier_time, 0)::pg_catalog.float8 OPERATOR(pg_catalog./) 1000000"
-					" FROM (SELECT e.job_id, e.kind, e.subject, e.at FROM defer.alert_event e"
+					" FROM (SELECT e.job_id, e.kind, e.subject, e.at, e.message FROM defer.alert_event e"
 					"  WHERE e.alert_id OPERATOR(pg_catalog.=) $1 AND e.job_id IS NOT NULL"
 					"  AND e.kind OPERATOR(pg_catalog.<>) 'r' ORDER BY e.at, e.job_id LIMIT 5) v"
 					" LEFT JOIN LATERAL (SELECT j.* FROM defer.job_history j WHERE j.id OPERATOR(pg_catalog.=) v.job_id"
 					"  AND j.finished_at OPERATOR(pg_catalog.>=) (v.at OPERATOR(pg_catalog.-) '1 hour'::pg_catalog.interval)"
 					"  AND j.finished_at OPERATOR(pg_catalog.<=) (v.at OPERATOR(pg_catalog.+) '1 hour'::pg_catalog.interval)) h"
 					" ON true LEFT JOIN defer.job w ON w.id OPERATOR(pg_catalog.=) v.job_id"
-					" AND v.kind OPERATOR(pg_catalog.=) 't' ORDER BY v.at, v.job_id",
+					" AND v.kind OPERATOR(pg_catalog.=) ANY ('{t,e}'::pg_catalog.\"char\"[]) ORDER BY v.at, v.job_id",
 					1, &type, &id, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)
 	{
@@ -271,7 +275,7 @@ alert_rule_send(AlertRule *rule)
 	{
 		AlertSubject *subject = lfirst(cell);
 
-		if (subject->kind != STATE_SUCCEEDED && rule->recovered &&
+		if (subject->kind != STATE_SUCCEEDED && subject->kind != EVENT_WAITS && rule->recovered &&
 			last_trouble(recovered, subject->name) == DT_NOBEGIN)
 			changed = alert_set_failing(rule, subject->name, true) || changed;
 	}

@@ -1,6 +1,7 @@
 /*
  * conditions.c
- *		Conditions of alerts that no job's end tells of: backlog, missing workers.
+ *		What alerts are about and no job's end tells of: steps that wait for long, backlog,
+ *		missing workers.
  */
 #include "postgres.h"
 
@@ -17,6 +18,9 @@
 #include "alert/alert.h"
 #include "table/alert_event.h"
 #include "alert/rule.h"
+
+/* Steps that wait and are looked at at once */
+#define WAITS_PART	1000
 
 /* Remember whether the condition fails.  Return true if that is news */
 bool
@@ -129,6 +133,62 @@ check_backlog(const AlertRule *rule, TimestampTz now)
 	note_condition(rule, EVENT_BACKLOG, BACKLOG_SUBJECT, message);
 }
 
+/*
+ * Steps that have waited since a time, by that, of each role that the rule's owner may manage;
+ * each is read once for a rule, whether it is about it or not.  The index has only those that
+ * wait.
+ */
+static const char *const waits_sql =
+"WITH RECURSIVE o AS ((SELECT s.owner::pg_catalog.oid AS owner FROM defer.step s WHERE s.waits_since IS NOT NULL"
+" ORDER BY s.owner LIMIT 1) UNION ALL SELECT (SELECT s.owner::pg_catalog.oid FROM defer.step s"
+" WHERE s.waits_since IS NOT NULL AND s.owner OPERATOR(pg_catalog.>) o.owner ORDER BY s.owner LIMIT 1)"
+" FROM o WHERE o.owner IS NOT NULL)"
+" SELECT x.job_id, x.waits_since, j.function, pg_catalog.format('step %%L has waited since %%s for %%s', x.name,"
+" pg_catalog.date_trunc('second', x.waits_since), CASE x.kind WHEN 'e' THEN pg_catalog.format('event %%L', x.awaits)"
+" WHEN 'a' THEN x.awaits WHEN 'h' THEN 'request ' OPERATOR(pg_catalog.||) x.awaits"
+" ELSE 'job ' OPERATOR(pg_catalog.||) x.awaits END)"
+" FROM (SELECT w.* FROM o CROSS JOIN LATERAL (SELECT s.* FROM defer.step s"
+" WHERE s.owner OPERATOR(pg_catalog.=) o.owner AND s.waits_since IS NOT NULL"
+" AND s.waits_since OPERATOR(pg_catalog.>) $1 AND s.waits_since OPERATOR(pg_catalog.<=) $2"
+" ORDER BY s.waits_since FETCH FIRST %d ROWS WITH TIES) w WHERE pg_catalog.pg_has_role($3, o.owner, 'USAGE')"
+" ORDER BY w.waits_since FETCH FIRST %d ROWS WITH TIES) x"
+" LEFT JOIN defer.job j ON j.id OPERATOR(pg_catalog.=) x.job_id AND ($4 IS NULL OR j.function OPERATOR(pg_catalog.=) $4)"
+" ORDER BY x.waits_since";
+
+/* Record steps that have waited for long.  Returns whether there may be more */
+static bool
+check_waits(const AlertRule *rule, TimestampTz now)
+{
+	Oid			types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, TEXTOID};
+	Datum		values[] = {TimestampTzGetDatum(rule->waits_told),
+		TimestampTzGetDatum(now - rule->step_waits), ObjectIdGetDatum(rule->owner),
+	rule->function == NULL ? (Datum) 0 : CStringGetTextDatum(rule->function)};
+	const char	nulls[] = {' ', ' ', ' ', rule->function == NULL ? 'n' : ' ', '\0'};
+	uint64		n = own_sql_run(psprintf(waits_sql, WAITS_PART, WAITS_PART), lengthof(types), types,
+								values, nulls, SPI_OK_SELECT);
+	SPITupleTable *rows = SPI_tuptable;
+	Oid			told_types[] = {INT4OID, TIMESTAMPTZOID};
+	Datum		told[] = {Int32GetDatum(rule->id), (Datum) 0};
+
+	if (n == 0)
+		return false;
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *function = SPI_getvalue(rows->vals[i], rows->tupdesc, 3);
+		bool		isnull;
+		Datum		job_id = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		told[1] = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
+		if (function != NULL)	/* else the job has ended, or is another's */
+			alert_event_insert(rule->id, EVENT_WAITS, function, DatumGetInt64(job_id),
+							   SPI_getvalue(rows->vals[i], rows->tupdesc, 4));
+	}
+	(void) own_sql_run("UPDATE defer.alert a SET waits_told = $2 WHERE a.id OPERATOR(pg_catalog.=) $1",
+					   lengthof(told_types), told_types, told, NULL, SPI_OK_UPDATE);
+	return n >= WAITS_PART;
+}
+
 TimestampTz
 alert_conditions_check(const AlertRule *rule, TimestampTz now)
 {
@@ -138,6 +198,12 @@ alert_conditions_check(const AlertRule *rule, TimestampTz now)
 	{
 		check_backlog(rule, now);
 		again = Min(again, now + Min(Max(rule->backlog / 4, CHECK_MIN), CHECK_MAX));
+	}
+	if (rule->step_waits >= 0)
+	{
+		if (check_waits(rule, now))
+			return now;
+		again = Min(again, now + Min(Max(rule->step_waits / 4, CHECK_MIN), CHECK_MAX));
 	}
 	if (rule->workers)
 	{

@@ -58,6 +58,8 @@ kind_words(char kind)
 			return "did not run on schedule";
 		case EVENT_RETRIED:
 			return "is being retried";
+		case EVENT_WAITS:
+			return "waits in a step for long";
 		default:
 			return "";
 	}
@@ -68,7 +70,8 @@ kind_words_many(char kind)
 {
 	return kind == STATE_CANCELLED ? "were cancelled" :
 		kind == STATE_DISCARDED ? "were discarded" :
-		kind == EVENT_RETRIED ? "are being retried" : kind_words(kind);
+		kind == EVENT_RETRIED ? "are being retried" :
+		kind == EVENT_WAITS ? "wait in a step for long" : kind_words(kind);
 }
 
 static const char *
@@ -80,6 +83,8 @@ kind_name(char kind)
 			return "skipped";
 		case EVENT_RETRIED:
 			return "retried";
+		case EVENT_WAITS:
+			return "waiting";
 		case EVENT_BACKLOG:
 			return "backlog";
 		case EVENT_WORKERS:

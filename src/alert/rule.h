@@ -36,6 +36,10 @@ typedef struct AlertRule
 	bool		recovered;
 	bool		show_args;
 	int64		backlog;		/* -1: not about that */
+	int64		step_waits;		/* likewise */
+	TimestampTz waits_told;		/* steps that began to wait up to then were
+								 * looked at */
+	char	   *function;		/* that it is about; NULL: any */
 	bool		workers;
 	TimestampTz first;			/* event; DT_NOEND: there is none */
 	TimestampTz until;			/* the last event that is sent now */

@@ -42,7 +42,8 @@ PG_FUNCTION_INFO_V1(defer_drop_alert);
 enum
 {
 	ARG_NAME, ARG_ENDPOINT, ARG_STATES, ARG_FUNCTION, ARG_GROUP_WINDOW, ARG_RECIPIENTS,
-	ARG_RECOVERED, ARG_SHOW_ARGS, ARG_SCHEDULES, ARG_BACKLOG, ARG_WORKERS, ARG_RETRIES, ARG_N
+	ARG_RECOVERED, ARG_SHOW_ARGS, ARG_SCHEDULES, ARG_BACKLOG, ARG_WORKERS, ARG_RETRIES,
+	ARG_STEP_WAITS, ARG_N
 };
 
 /* The function as jobs name it */
@@ -111,6 +112,17 @@ check_destination(FunctionCallInfo fcinfo)
 	return endpoint != NULL ? endpoint->owner : InvalidOid;
 }
 
+/* Check how long something has to last */
+static void
+check_time(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (!PG_ARGISNULL(arg) &&
+		setting_interval(name, PG_GETARG_INTERVAL_P(arg)) < USECS_PER_SEC)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be at least 1 second", name)));
+}
+
 /* Check all arguments; returns the owner of the endpoint, InvalidOid: none is named */
 static Oid
 check_alert(FunctionCallInfo fcinfo)
@@ -135,23 +147,20 @@ check_alert(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"group_window\" must be at most 1 day")));
-	if (!PG_ARGISNULL(ARG_BACKLOG) &&
-		setting_interval("backlog", PG_GETARG_INTERVAL_P(ARG_BACKLOG)) < USECS_PER_SEC)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"backlog\" must be at least 1 second")));
+	check_time(fcinfo, ARG_BACKLOG, "backlog");
+	check_time(fcinfo, ARG_STEP_WAITS, "step_waits");
 	if (!PG_ARGISNULL(ARG_RETRIES) && args_int32(fcinfo, ARG_RETRIES, "retries") < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"retries\" must be at least 1")));
 	if (states == 0 && PG_ARGISNULL(ARG_BACKLOG) &&
 		(PG_ARGISNULL(ARG_SCHEDULES) || !PG_GETARG_BOOL(ARG_SCHEDULES)) &&
-		PG_ARGISNULL(ARG_RETRIES) &&
+		PG_ARGISNULL(ARG_RETRIES) && PG_ARGISNULL(ARG_STEP_WAITS) &&
 		(PG_ARGISNULL(ARG_WORKERS) || !PG_GETARG_BOOL(ARG_WORKERS)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the alert is about nothing"),
-				 errhint("Give \"on_states\", \"schedules\", \"backlog\", \"workers\" or \"retries\".")));
+				 errhint("Give \"on_states\", \"schedules\", \"backlog\", \"workers\", \"retries\" or \"step_waits\".")));
 	return check_destination(fcinfo);
 }
 
@@ -170,14 +179,14 @@ check_quota(Datum name, Oid owner)
 
 /*
  * defer.alert(name, endpoint, on_states, function, group_window, recipients,
- *			   recovered, show_args, schedules, backlog, workers, retries)
+ *			   recovered, show_args, schedules, backlog, workers, retries, step_waits)
  */
 Datum
 defer_alert(PG_FUNCTION_ARGS)
 {
 	Oid			types[ARG_N + 2] = {TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INTERVALOID,
-		TEXTARRAYOID, BOOLOID, BOOLOID, BOOLOID, INTERVALOID, BOOLOID, INT8OID, REGROLEOID,
-		REGROLEOID
+		TEXTARRAYOID, BOOLOID, BOOLOID, BOOLOID, INTERVALOID, BOOLOID, INT8OID, INTERVALOID,
+		REGROLEOID, REGROLEOID
 	};
 	Datum		values[ARG_N + 2];
 	char		nulls[ARG_N + 2];
@@ -202,16 +211,17 @@ defer_alert(PG_FUNCTION_ARGS)
 	SPI_connect();
 	check_quota(values[ARG_NAME], DatumGetObjectId(values[ARG_N]));
 	(void) own_sql_run("INSERT INTO defer.alert (name, endpoint, states, function, group_window, recipients,"
-					   " recovered, show_args, schedules, backlog, workers, retries, owner, endpoint_owner)"
+					   " recovered, show_args, schedules, backlog, workers, retries, step_waits, owner, endpoint_owner)"
 					   " VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, true), COALESCE($8, true),"
-					   " COALESCE($9, false), $10, COALESCE($11, false), $12, $13, $14)"
+					   " COALESCE($9, false), $10, COALESCE($11, false), $12, $13, $14, $15)"
 					   " ON CONFLICT (owner, name) DO UPDATE SET endpoint = EXCLUDED.endpoint,"
 					   " endpoint_owner = EXCLUDED.endpoint_owner,"
 					   " states = EXCLUDED.states, function = EXCLUDED.function,"
 					   " group_window = EXCLUDED.group_window, recipients = EXCLUDED.recipients,"
 					   " recovered = EXCLUDED.recovered, show_args = EXCLUDED.show_args,"
 					   " schedules = EXCLUDED.schedules, backlog = EXCLUDED.backlog,"
-					   " workers = EXCLUDED.workers, retries = EXCLUDED.retries",
+					   " workers = EXCLUDED.workers, retries = EXCLUDED.retries,"
+					   " step_waits = EXCLUDED.step_waits",
 					   ARG_N + 2, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
 	own_sql_end(&own);

@@ -171,7 +171,8 @@ find_due(List *rule_list, TimestampTz now, TimestampTz *again)
 		RuleState  *state = rule_state(rule, now);
 		TimestampTz send_at = rule->first == DT_NOEND ? DT_NOEND :
 			Max(rule->first + rule->window, state->send_at);
-		TimestampTz check_at = rule->backlog >= 0 || rule->workers ? state->check_at : DT_NOEND;
+		TimestampTz check_at = rule->backlog >= 0 || rule->step_waits >= 0 || rule->workers ?
+			state->check_at : DT_NOEND;
 		DueRule    *due;
 
 		if (send_at > now)

@@ -27,6 +27,7 @@
 #include "shmem/dependents.h"
 #include "shmem/dependents_counts.h"
 #include "table/dependency_table.h"
+#include "table/step_table.h"
 #include "table/fan_out_count.h"
 #include "table/job_by_id.h"
 #include "job/after.h"
@@ -382,6 +383,12 @@ dependents_end(const Job *job, char state)
 	bool		busy = false;
 
 	fan_out_close(job->id);
+	if (state != STATE_SUCCEEDED && job->kind == JOB_PROCEDURE && job->first_started_at != 0)
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		step_stop_waiting(job->id);
+		PopActiveSnapshot();
+	}
 	if (state != STATE_SUCCEEDED && has_own(job))
 		dependents_tell(job->id, false);
 	else

@@ -196,7 +196,7 @@ come_to(const char *name, char kind, PassStep *step)
 	{
 		.job_id = current_job.job->id, .name = name, .owner = current_job.job->owner,
 			.ord = pass.nsteps, .kind = kind, .started_at = GetCurrentTimestamp(),
-			.finished_at = NO_TIME, .until = NO_TIME
+			.finished_at = NO_TIME, .until = NO_TIME, .waits_since = NO_TIME
 	};
 }
 
@@ -263,6 +263,7 @@ pass_commit(PassStep *step, Jsonb *result)
 		pass_check_size(step, VARSIZE(result));
 	step->step.result = result;
 	step->step.finished_at = GetCurrentTimestamp();
+	step->step.waits_since = NO_TIME;
 	write_step(step);
 	reset = finish_step(current_job.job);
 	commit(step);
@@ -279,7 +280,10 @@ void
 pass_wait(PassStep *step, char waits, TimestampTz until)
 {
 	if (!step->found)
+	{
+		step->step.waits_since = waits == WAITS_SLEEP ? NO_TIME : GetCurrentTimestamp();
 		write_step(step);
+	}
 	finish_wait(current_job.job, my_worker->job_started, waits, until);
 	if (!batch_leave_running_job())
 		ereport(ERROR,
@@ -448,6 +452,7 @@ pass_keep_value(FunctionCallInfo fcinfo, char kind, Jsonb *value)
 	step->kind = kind;
 	step->result = memcpy(palloc(VARSIZE(value)), value, VARSIZE(value));
 	step->started_at = step->finished_at = GetCurrentTimestamp();
+	step->until = step->waits_since = NO_TIME;
 	pass.values = lappend(pass.values, step);
 	MemoryContextSwitchTo(old);
 }

@@ -10,6 +10,7 @@
 /* What an event is (alert_event.kind): a final state, or one of these */
 #define EVENT_RETRIED	't'		/* an attempt that failed, and not for good */
 #define EVENT_SKIPPED	'k'		/* a tick of a schedule that did not run */
+#define EVENT_WAITS		'e'		/* a step that waits for long */
 #define EVENT_BACKLOG	'b'
 #define EVENT_WORKERS	'w'
 #define EVENT_RECOVERED 'r'

@@ -8,6 +8,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_collation.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
@@ -20,8 +21,8 @@
 enum
 {
 	STEP_JOB_ID = 1, STEP_NAME, STEP_OWNER, STEP_ORD, STEP_KIND, STEP_RESULT, STEP_STARTED_AT,
-	STEP_FINISHED_AT, STEP_UNTIL, STEP_AWAITS,
-	STEP_NATTS = STEP_AWAITS
+	STEP_FINISHED_AT, STEP_UNTIL, STEP_AWAITS, STEP_WAITS_SINCE,
+	STEP_NATTS = STEP_WAITS_SINCE
 };
 
 static const char *const step_columns[] = {
@@ -35,6 +36,7 @@ static const char *const step_columns[] = {
 	[STEP_FINISHED_AT - 1] = "finished_at",
 	[STEP_UNTIL - 1] = "until",
 	[STEP_AWAITS - 1] = "awaits",
+	[STEP_WAITS_SINCE - 1] = "waits_since",
 };
 
 static void
@@ -56,6 +58,8 @@ to_values(const Step *step, Datum *values, bool *nulls)
 	nulls[STEP_AWAITS - 1] = step->awaits == NULL;
 	if (step->awaits != NULL)
 		values[STEP_AWAITS - 1] = CStringGetTextDatum(step->awaits);
+	nulls[STEP_WAITS_SINCE - 1] = step->waits_since == NO_TIME;
+	values[STEP_WAITS_SINCE - 1] = TimestampTzGetDatum(step->waits_since);
 }
 
 static void
@@ -77,6 +81,8 @@ from_slot(TupleTableSlot *slot, Step *step)
 		DatumGetTimestampTz(values[STEP_FINISHED_AT - 1]);
 	step->until = nulls[STEP_UNTIL - 1] ? NO_TIME : DatumGetTimestampTz(values[STEP_UNTIL - 1]);
 	step->awaits = nulls[STEP_AWAITS - 1] ? NULL : TextDatumGetCString(values[STEP_AWAITS - 1]);
+	step->waits_since = nulls[STEP_WAITS_SINCE - 1] ? NO_TIME :
+		DatumGetTimestampTz(values[STEP_WAITS_SINCE - 1]);
 	step->tid = slot->tts_tid;
 }
 
@@ -123,6 +129,28 @@ step_update(const Step *step)
 		elog(ERROR, "step \"%s\" of job " INT64_FORMAT " was changed by another process",
 			 step->name, step->job_id);
 	table_close(rel, NoLock);
+}
+
+void
+step_stop_waiting(int64 job_id)
+{
+	DirectScan	scan;
+	ScanKeyData key;
+	Step		step = {.waits_since = NO_TIME};
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job_id));
+	direct_scan_open(&scan, &step_table, CAT_STEP_PKEY, 1, &key);
+	while (step.waits_since == NO_TIME && direct_scan_next(&scan))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!slot_attisnull(scan.slot, STEP_WAITS_SINCE))
+			from_slot(scan.slot, &step);
+	}
+	direct_scan_close(&scan);
+	if (step.waits_since == NO_TIME)
+		return;
+	step.waits_since = NO_TIME;
+	step_update(&step);
 }
 
 bool

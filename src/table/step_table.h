@@ -38,6 +38,7 @@ typedef struct Step
 	TimestampTz finished_at;	/* NO_TIME: not yet */
 	TimestampTz until;			/* of a wait: its end; NO_TIME: not known */
 	const char *awaits;			/* what it waits for; NULL: a time, or nothing */
+	TimestampTz waits_since;	/* NO_TIME: it waits for nothing but a time */
 	ItemPointerData tid;		/* of a row that was read */
 } Step;
 
@@ -48,6 +49,9 @@ extern void step_insert(const Step *step);
 
 /* Write a row that was read; only its worker changes those of a job that runs */
 extern void step_update(const Step *step);
+
+/* Note that no step of the job waits any more, as that has ended.  Needs an active snapshot */
+extern void step_stop_waiting(int64 job_id);
 
 /* Check whether the job has a step */
 extern bool step_any(int64 job_id);

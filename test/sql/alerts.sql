@@ -55,12 +55,13 @@ SELECT defer.alert('ops', 'team', group_window => '2 days');
 SELECT defer.alert('ops', 'team', group_window => '-1 s');
 SELECT defer.alert('ops', 'team', backlog => '1 ms');
 SELECT defer.alert('ops', 'team', on_states => '{}', retries => 0);
+SELECT defer.alert('ops', 'team', on_states => '{}', step_waits => '999 ms');
 SELECT defer.alert('ops', 'team', group_window => '1 day');
 SELECT defer.alert('all', 'post', on_states => '{succeeded,failed,cancelled}', function => 'alerts.work',
   recipients => ARRAY['a@example.com', 'B <b@example.com>']::varchar[], group_window => '1 day', recovered => false, show_args => false,
-  schedules => true, backlog => '1 hour', workers => true, retries => 3);
+  schedules => true, backlog => '1 hour', workers => true, retries => 3, step_waits => '2 hours');
 SELECT name, owner, endpoint, recipients, on_states, function, group_window, recovered, show_args, schedules, backlog,
-  workers, retries, last_sent_at, unsent, failing FROM defer.alerts ORDER BY name;
+  workers, retries, step_waits, last_sent_at, unsent, failing FROM defer.alerts ORDER BY name;
 RESET ROLE;
 SET ROLE alert_other;
 SELECT count(*) FROM defer.alerts;

@@ -26,6 +26,7 @@ page_alerts(Page *page)
 		" CASE WHEN a.recovered THEN 'recovered' END, CASE WHEN a.schedules THEN 'schedules' END,"
 		" CASE WHEN a.backlog IS NOT NULL THEN 'backlog over ' || a.backlog END,"
 		" CASE WHEN a.workers THEN 'workers' END,"
+		" CASE WHEN a.step_waits IS NOT NULL THEN 'steps that wait ' || a.step_waits END,"
 		" CASE WHEN a.retries IS NOT NULL THEN 'retries after attempt ' || a.retries END) AS about,"
 		" COALESCE(a.endpoint, pg_catalog.array_to_string(a.recipients, ', ')) AS target, a.group_window"
 		" FROM defer.alerts a ORDER BY a.name, a.owner::text LIMIT 200";

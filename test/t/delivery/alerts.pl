@@ -300,5 +300,49 @@ for my $case ([ one => 30, 2 ], [ two => 5, 3 ])
 	cmp_ok($firing[0]{samples}[0]{attempts} // $attempt, '>=', $attempt, "retries of $role: from the attempt on that it names");
 	is($over[0]{events}[0]{subject}, 'public.shaky()', "retries of $role: the recovery");
 }
+
+# Steps that wait for long: each is told once, to those who may see it; a sleep is none
+$node->safe_psql('postgres', q{
+CREATE PROCEDURE waits(n int) LANGUAGE plpgsql AS $$
+BEGIN
+  CALL defer.sleep('nap', '10 ms');
+  CALL defer.wait_event('answer', 'answer ' || n);
+END $$;
+CREATE PROCEDURE sleeps() LANGUAGE plpgsql AS $$BEGIN CALL defer.sleep('long', '1 day'); END$$;
+CREATE PROCEDURE other_waits() LANGUAGE plpgsql AS $$BEGIN CALL defer.wait_event('other', 'never'); END$$;
+SET ROLE one;
+SELECT count(defer.enqueue('waits', jsonb_build_array(n))) FROM generate_series(1, 40) n;
+SELECT defer.enqueue('sleeps'), defer.enqueue('other_waits');
+SET ROLE two;
+SELECT defer.enqueue('waits', '[1]')});
+until_ok($node, q{SELECT count(*) = 42 FROM defer.steps WHERE kind = 'wait_event' AND state = 'waiting'}, 'waits: all of them wait');
+my $cancelled = $node->safe_psql('postgres', q{SELECT defer.cancel(min(id)) FROM defer.jobs WHERE owner = 'one' AND state = 'waiting' AND function LIKE '%waits(integer)'});
+is($cancelled . $node->safe_psql('postgres', q{SELECT count(*) FROM defer.step WHERE waits_since IS NOT NULL}), 't41', 'waits: one is cancelled, and waits no more');
+my %before = map { $_ => scalar messages($_) } qw(one two);
+$node->safe_psql('postgres', q{
+SET ROLE one;
+SELECT defer.alert('retries', 'one', on_states => '{}', step_waits => '1 s', function => 'waits', group_window => '0');
+SET ROLE two;
+SELECT defer.alert('retries', 'two', on_states => '{}', step_waits => '1 s', group_window => '0')});
+until_ok($node, q{SELECT bool_and(a.unsent = 0 AND a.last_sent_at IS NOT NULL AND a.failing = '{}' AND t.waits_told >= (SELECT max(s.waits_since) FROM defer.step s WHERE s.owner = t.owner))
+	FROM defer.alerts a JOIN defer.alert t ON t.name = a.name AND t.owner::text = a.owner WHERE a.name = 'retries'}, 'waits: they are told');
+$node->safe_psql('postgres', q{SET ROLE one; SELECT defer.emit('answer ' || n) FROM generate_series(1, 40) n});
+until_ok($node, q{SELECT count(*) = 2 FROM defer.steps WHERE kind = 'wait_event' AND state = 'waiting' AND job_id IN (SELECT id FROM defer.live_jobs)}, 'waits: they go on');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.step WHERE waits_since IS NOT NULL}), '2', 'waits: and wait no more');
+until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.live_jobs WHERE owner IN ('one', 'two') AND state <> 'waiting')}, 'waits: all messages are sent');
+for my $case ([ one => 39 ], [ two => 1 ])
+{
+	my ($role, $jobs) = @$case;
+	my @all = messages($role);
+	my @new = @all[ $before{$role} .. $#all ];
+	my $sum = 0;
+
+	$sum += $_->{count} for map { @{ $_->{events} } } @new;
+	is($sum, $jobs, "waits of $role: each step once, of that function, and none of another role");
+	like("$new[0]{events}[0]{subject} $new[0]{events}[0]{event}: $new[0]{events}[0]{message}",
+		qr/^public\.waits\(integer\) waiting: step 'answer' has waited since \S+ \S+ for event 'answer \d+'$/, "waits of $role: what, since when and for what");
+	like($new[0]{text}, qr/^(?:\d+ jobs wait|a job waits) in a step for long in database postgres$/, "waits of $role: the headline");
+	like($new[0]{samples}[0]{error}, qr/^step 'answer' has waited/, "waits of $role: an example");
+}
 $node->stop;
 done_testing();
