@@ -76,7 +76,7 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(foreach folder,$(FOLDERS), \
 # upgrade scripts are kept as they are
 SQL_PARTS = schema tables functions_enqueue functions_deliveries functions_alerts \
 	functions_inside functions_steps functions_workflows functions_control functions_settings functions_tasks functions_schedules \
-	functions_report functions_restore views views_functions views_queues health rights
+	functions_report functions_restore views views_functions views_queues health nodes rights
 SCRIPT = sql/defer--$(EXTVERSION).sql
 SQL_VIEWS = sql/src/views_functions.sql sql/src/views_queues.sql
 DATA = $(filter-out $(SCRIPT),$(patsubst $(here)/%,%,$(sort $(wildcard $(here)/sql/defer--*.sql))))

@@ -82,7 +82,8 @@ _PG_init(void)
 	statistics_init();
 	job_table_init();
 	enqueue_init();
-	distributed_enqueue_init();
+	if (citus_loaded)
+		distributed_init();
 	dependents_init();
 	caps_init();
 	fan_out_count_init();

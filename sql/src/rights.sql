@@ -48,5 +48,6 @@ REVOKE EXECUTE ON FUNCTION defer.run_schedules(timestamptz) FROM PUBLIC;
 GRANT SELECT ON defer.jobs, defer.failures, defer.errors, defer.dependencies, defer.batches, defer.steps, defer.workflows, defer.workflow_steps, defer.events, defer.event_grants, defer.attempts, defer.logs, defer.schedules, defer.functions, defer.queues,
 	defer.groups, defer.settings, defer.alerts, defer.endpoints, defer.workers, defer.health, defer.live_jobs,
 	defer.tasks, defer.live_functions, defer.live_queues, defer.statistics, defer.job_hours, defer.bulk_jobs,
-	defer.backfills TO PUBLIC, pg_monitor;
+	defer.backfills, defer.nodes, defer.all_jobs, defer.all_functions, defer.all_queues, defer.all_workers,
+	defer.all_health TO PUBLIC, pg_monitor;
 GRANT USAGE ON SCHEMA defer TO pg_monitor;

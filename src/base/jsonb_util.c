@@ -56,6 +56,14 @@ jsonb_read_json(const Jsonb *object, const char *key)
 	return JsonbValueToJsonb(&value);
 }
 
+Jsonb *
+jsonb_read_any(const Jsonb *object, const char *key)
+{
+	JsonbValue	value;
+
+	return find(object, key, &value) ? JsonbValueToJsonb(&value) : NULL;
+}
+
 List *
 jsonb_read_list(const Jsonb *object, const char *key)
 {

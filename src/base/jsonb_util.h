@@ -15,6 +15,7 @@
 extern const char *jsonb_read_text(const Jsonb *object, const char *key);
 extern int64 jsonb_read_number(const Jsonb *object, const char *key, int64 otherwise);
 extern Jsonb *jsonb_read_json(const Jsonb *object, const char *key);	/* array or object */
+extern Jsonb *jsonb_read_any(const Jsonb *object, const char *key); /* a scalar, too */
 extern List *jsonb_read_list(const Jsonb *object, const char *key); /* of strings, as char * */
 
 /* Check for a string that is this text */

@@ -41,6 +41,7 @@
 #include "base/catalog.h"
 #include "base/errcodes.h"
 #include "base/job_state.h"
+#include "base/jsonb_util.h"
 #include "base/roles.h"
 #include "base/wait_events.h"
 #include "config/group_settings.h"
@@ -52,6 +53,10 @@
 #include "table/job_by_id.h"
 #include "job/await.h"
 #include "job/current_job.h"
+#include "job/elsewhere.h"
+
+/* Milliseconds that a session of another node waits for us */
+#define AWAIT_ROUND		10000
 
 PG_FUNCTION_INFO_V1(defer_await);
 
@@ -369,6 +374,48 @@ report_failure(int64 id, const HistoryRow *outcome)
 	}
 }
 
+static void
+report_timeout(int64 id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_AWAIT_TIMEOUT),
+			 errmsg("timed out waiting for job " INT64_FORMAT, id),
+			 errdetail("The job goes on.")));
+}
+
+/* ------------------------------------------------------------------------
+ * Another node of Citus
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Wait on the node of the job, AWAIT_ROUND at a time: a session there does not hear that we have
+ * been cancelled.
+ */
+static Datum
+await_elsewhere(FunctionCallInfo fcinfo, int64 id, int64 timeout)
+{
+	instr_time	start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	for (;;)
+	{
+		const long	left = time_left(start, timeout);
+		JsonbBuilder args;
+		Jsonb	   *result;
+		bool		timed_out;
+
+		elsewhere_begin(&args, id);
+		jsonb_push_number(&args, "milliseconds", Min(left, AWAIT_ROUND));
+		result = elsewhere_try("await", &args, id, ERRCODE_AWAIT_TIMEOUT, &timed_out);
+		if (!timed_out && result == NULL)
+			PG_RETURN_NULL();
+		if (!timed_out)
+			PG_RETURN_JSONB_P(result);
+		if (left <= AWAIT_ROUND && time_left(start, timeout) == 0)
+			report_timeout(id);
+	}
+}
+
 /* defer.await(id, timeout) */
 Datum
 defer_await(PG_FUNCTION_ARGS)
@@ -383,14 +430,13 @@ defer_await(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		timeout = setting_interval("timeout", PG_GETARG_INTERVAL_P(1));
 
+	if (job_is_elsewhere(id))
+		return await_elsewhere(fcinfo, id, timeout);
 	if (!await_job_ended(id, &outcome))
 	{
 		check_can_wait(id);
 		if (!wait_for_end(id, timeout, &outcome))
-			ereport(ERROR,
-					(errcode(ERRCODE_AWAIT_TIMEOUT),
-					 errmsg("timed out waiting for job " INT64_FORMAT, id),
-					 errdetail("The job goes on.")));
+			report_timeout(id);
 	}
 	await_flush_end(id);
 

@@ -14,10 +14,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
@@ -32,6 +35,7 @@
 #include "job/control.h"
 #include "job/current_job.h"
 #include "job/dependents.h"
+#include "job/elsewhere.h"
 #include "job/end.h"
 #include "table/job_row.h"
 
@@ -200,8 +204,7 @@ job_stop(int64 id)
 	return true;
 }
 
-/* What a command on one job returns */
-static Datum
+Datum
 control_answer(int64 id, ControlResult result)
 {
 	if (result == CONTROL_NOT_THERE)
@@ -214,8 +217,11 @@ Datum
 defer_cancel(PG_FUNCTION_ARGS)
 {
 	int64		id = job_argument(fcinfo, "defer.cancel()");
+	const bool	force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 
-	return control_answer(id, job_cancel(id, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)));
+	if (job_is_elsewhere(id))
+		return elsewhere_forced("cancel", id, force);
+	return control_answer(id, job_cancel(id, force));
 }
 
 /* ------------------------------------------------------------------------
@@ -280,5 +286,12 @@ defer_reschedule(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 1, "run_at");
 	job_check_run_at(PG_GETARG_TIMESTAMPTZ(1));
+	if (job_is_elsewhere(id))
+	{
+		char		time[MAXDATELEN + 1];
+
+		(void) JsonEncodeDateTime(time, PG_GETARG_DATUM(1), TIMESTAMPTZOID, NULL);
+		return elsewhere_with_text("reschedule", id, "run_at", time);
+	}
 	return control_answer(id, job_reschedule(id, PG_GETARG_TIMESTAMPTZ(1), true));
 }

@@ -39,6 +39,9 @@ extern ControlResult job_rerun(int64 id, bool must, bool force, int64 *new_id);
 extern ControlResult job_retry(int64 id, bool must, bool force);
 extern ControlResult job_acknowledge(int64 id, const char *note);
 
+/* Return what a function for one job returns; error if it is not there */
+extern Datum control_answer(int64 id, ControlResult result);
+
 /* Error if a note of defer.acknowledge() is too long; NULL is none */
 extern void job_check_note(const char *note);
 

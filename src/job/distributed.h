@@ -6,8 +6,11 @@
 #ifndef JOB_DISTRIBUTED_H
 #define JOB_DISTRIBUTED_H
 
-/* In the transaction of a job that a worker runs, before anything of it is done */
-extern void distributed_before_job(int64 job_id);
+/*
+ * In the transaction of a job that a worker runs, before anything of it is done; with 0 when
+ * it has ended.
+ */
+extern void distributed_set_job(int64 job_id);
 
 /*
  * Before a function, or a statement that may run in a transaction block, is planned:
@@ -21,7 +24,9 @@ extern void distributed_commit(void);
 /* Return the job that this process runs as a worker; 0: it is none */
 extern int64 distributed_job(void);
 
-extern void distributed_enqueue_init(void); /* in _PG_init */
+/* In _PG_init, where Citus is loaded */
+extern void distributed_init(void);
+extern void distributed_enqueue_init(void);
 
 /*
  * Return the job of another node that has sent the statement which enqueues here; 0: none.

@@ -244,8 +244,6 @@ forget_tables(XactEvent event)
 void
 distributed_enqueue_init(void)
 {
-	if (!citus_loaded)
-		return;
 	prev_planner = planner_hook;
 	planner_hook = mark_plan;
 	prev_executor_start = ExecutorStart_hook;

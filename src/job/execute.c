@@ -46,6 +46,7 @@
 #include "job/current_job.h"
 #include "job/distributed.h"
 #include "job/execute.h"
+#include "job/fan_out_nodes.h"
 #include "job/result.h"
 #include "table/step_table.h"
 
@@ -372,8 +373,11 @@ run_function(const Job *job)
 Jsonb *
 execute_job(const Job *job)
 {
-	Jsonb	   *result = job->kind == JOB_COMMAND ? command_run(job) : run_function(job);
+	Jsonb	   *result;
 
+	if (citus_loaded)
+		fan_out_check_nodes(job);
+	result = job->kind == JOB_COMMAND ? command_run(job) : run_function(job);
 	CommandCounterIncrement();
 	return result;
 }

@@ -276,8 +276,12 @@ finish_failed_row(Job *job, TimestampTz started_at, FailureKind kind, const Erro
 	job->suspect = 0;
 	if (result.outcome == NULL)
 	{
-		job->sqlstate = cstring_to_text(sqlstate);
-		job->error = cstring_to_text(error->message);
+		/* not where it only waits */
+		if (error->sqlerrcode != ERRCODE_JOB_SNOOZED)
+		{
+			job->sqlstate = cstring_to_text(sqlstate);
+			job->error = cstring_to_text(error->message);
+		}
 		free_row(job, started_at, result.retry_at);
 		return;
 	}

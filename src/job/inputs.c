@@ -17,6 +17,7 @@
 #include "table/history_table.h"
 #include "job/after.h"
 #include "job/current_job.h"
+#include "job/elsewhere.h"
 
 PG_FUNCTION_INFO_V1(defer_result);
 PG_FUNCTION_INFO_V1(defer_inputs);
@@ -92,7 +93,14 @@ defer_result(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_INT64(0);
-	if (history_read(id, &row) && role_may_see(row.job.owner))
+	if (job_is_elsewhere(id))
+	{
+		JsonbBuilder args;
+
+		elsewhere_begin(&args, id);
+		result = elsewhere_run("result", &args, id);
+	}
+	else if (history_read(id, &row) && role_may_see(row.job.owner))
 		result = row.result;
 	else if (!inputs_kept_result(id, &result))
 		no_result(id);

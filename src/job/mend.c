@@ -59,6 +59,7 @@
 #include "job/control.h"
 #include "job/current_job.h"
 #include "job/dependents.h"
+#include "job/elsewhere.h"
 #include "job/finish.h"
 
 PG_FUNCTION_INFO_V1(defer_retry);
@@ -441,16 +442,16 @@ job_retry(int64 id, bool must, bool force)
 Datum
 defer_retry(PG_FUNCTION_ARGS)
 {
-	ControlResult result;
 	int64		id;
+	bool		force;
 
 	PreventCommandIfReadOnly("defer.retry()");
 	require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_INT64(0);
-	result = job_retry(id, true, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
-	if (result == CONTROL_NOT_THERE)
-		job_not_found(id);
-	PG_RETURN_BOOL(result == CONTROL_DONE);
+	force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	if (job_is_elsewhere(id))
+		return elsewhere_forced("retry", id, force);
+	return control_answer(id, job_retry(id, true, force));
 }
 
 /* ------------------------------------------------------------------------
@@ -482,7 +483,6 @@ job_acknowledge(int64 id, const char *note)
 Datum
 defer_acknowledge(PG_FUNCTION_ARGS)
 {
-	ControlResult result;
 	char	   *note;
 	int64		id;
 
@@ -491,8 +491,7 @@ defer_acknowledge(PG_FUNCTION_ARGS)
 	id = PG_GETARG_INT64(0);
 	note = args_text(fcinfo, 1);
 	job_check_note(note);
-	result = job_acknowledge(id, note);
-	if (result == CONTROL_NOT_THERE)
-		job_not_found(id);
-	PG_RETURN_BOOL(result == CONTROL_DONE);
+	if (job_is_elsewhere(id))
+		return elsewhere_with_text("acknowledge", id, "note", note);
+	return control_answer(id, job_acknowledge(id, note));
 }

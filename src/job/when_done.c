@@ -26,6 +26,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/citus.h"
 #include "base/compat.h"
 #include "base/jsonb_util.h"
 #include "base/own_sql.h"
@@ -33,6 +34,7 @@
 #include "job/control.h"
 #include "job/current_job.h"
 #include "job/enqueue.h"
+#include "job/fan_out_nodes.h"
 #include "job/key.h"
 #include "job/when_done.h"
 #include "shmem/preload.h"
@@ -344,6 +346,7 @@ Datum
 defer_batch(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64		counts[JOB_ENDS];
 	Oid			type = INT8OID;
 	Datum		of;
 	OwnSql		own;
@@ -357,15 +360,24 @@ defer_batch(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not count the jobs of a batch");
 	for (int i = 0; i < JOB_ENDS; i++)
 	{
+		bool		isnull;
+
+		counts[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1,
+												&isnull));
+	}
+	SPI_finish();
+	own_sql_end(&own);
+	if (citus_loaded)
+		fan_out_add_nodes(DatumGetInt64(of), counts);
+	for (int i = 0; i < JOB_ENDS; i++)
+	{
 		Datum		values[2];
 		bool		nulls[2] = {false};
 
 		values[0] = CStringGetTextDatum(job_end_name(i));
-		values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &nulls[1]);
+		values[1] = Int64GetDatum(counts[i]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
-	SPI_finish();
-	own_sql_end(&own);
 	return (Datum) 0;
 }
 

@@ -307,7 +307,7 @@ run_in_transaction(BatchJob *job, int index, TimestampTz started_at)
 	current_job.job = &job->job;
 	job_log_begin();
 	if (citus_loaded)
-		distributed_before_job(job->job.id);
+		distributed_set_job(job->job.id);
 	session_before_job();
 	job_timer_arm(&policy);
 	push_context(&callback, &job->job);
@@ -375,6 +375,8 @@ run_job(BatchJob *job, int index, MemoryContext scratch)
 	job_log_end();
 	steps_forget();
 	memset(&current_job, 0, sizeof(current_job));
+	if (citus_loaded)
+		distributed_set_job(0);
 	batch_end_job(succeeded);
 	debug_query_string = NULL;
 	return ran;

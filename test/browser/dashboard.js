@@ -34,7 +34,7 @@ async function until(what, condition) {
 	ok(false, what);
 }
 
-const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/jobs?order=oldest", "/errors", "/workflows", "/functions", "/schedules", "/queues", "/workers", "/endpoints", "/alerts"];
+const pages = ["/", "/?range=10min", "/?range=7d", "/jobs", "/jobs?state=failed", "/jobs?order=oldest", "/errors", "/workflows", "/functions", "/schedules", "/queues", "/workers", "/servers", "/endpoints", "/alerts"];
 
 async function open(browser, options) {
 	const context = await browser.newContext(options);

@@ -81,13 +81,14 @@ extern JobFilter job_filter;
 	" CROSS JOIN (SELECT c.id FROM defer.schedules c WHERE c.name = $4" \
 	" AND ($12::pg_catalog.text IS NULL OR c.owner::pg_catalog.text = $12)" \
 	" UNION ALL SELECT NULL WHERE $4 IS NULL) c"
-#define JOB_FILTER_ARGUMENTS \
+#define JOB_FILTER_ALL_ARGUMENTS \
 	"states => $1::pg_catalog.text[]," \
 	" function => s.function, queue => $3, schedule_id => c.id," \
 	" parent_id => $5::pg_catalog.int8, metadata => $6::pg_catalog.jsonb, error => $7," \
 	" since => $8::pg_catalog.timestamptz, until => $9::pg_catalog.timestamptz," \
-	" before => $10::pg_catalog.int8, group_key => $13, fingerprint => $14," \
+	" group_key => $13, fingerprint => $14," \
 	" args => $15::pg_catalog.jsonb, key => $16, owner => $12"
+#define JOB_FILTER_ARGUMENTS JOB_FILTER_ALL_ARGUMENTS ", before => $10::pg_catalog.int8"
 
 /* Report whether any of the options was given */
 extern bool job_filter_given(void);

@@ -20,10 +20,12 @@
 #include "commands/show.h"
 
 static const char *limit = "20";
+static bool all_servers = false;
 
 static const Option options[] = {
 	JOB_FILTER_OPTIONS('f'),
 	{"limit", 'n', OPTION_NUMBER, &limit},
+	{"all-servers", 0, OPTION_FLAG, &all_servers},
 	{NULL}
 };
 
@@ -45,6 +47,25 @@ FOUND_SQL ", page AS MATERIALIZED (SELECT " SHOW_JOB_COLUMNS FROM_FOUND ")"
 " SELECT pg_catalog.json_build_object('jobs', " JSON_ROWS("SELECT * FROM page ORDER BY id DESC") ", 'next',"
 " (SELECT pg_catalog.min(p.id) FROM page p HAVING pg_catalog.count(*) = $11::pg_catalog.int4))";
 
+/* The same of all nodes of Citus, of which each has numbers of its own: there is no next page */
+#define ALL_SQL \
+	"SELECT j.node, " SHOW_JOB_COLUMNS ", pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-DD') AS today" \
+	" FROM " JOB_FILTER_FROM \
+	" CROSS JOIN LATERAL defer.find_all_jobs(" JOB_FILTER_ALL_ARGUMENTS ", n => $11::pg_catalog.int4) j" \
+	" WHERE $10::pg_catalog.int8 IS NULL ORDER BY j.enqueued_at DESC, j.id DESC LIMIT $11::pg_catalog.int4"
+
+static const char *const all_sql = ALL_SQL;
+static const char *const all_document_sql =
+"SELECT pg_catalog.json_build_object('jobs', " JSON_ROWS(ALL_SQL) ")";
+
+static const char *
+choose_sql(void)
+{
+	if (all_servers)
+		return options_json ? all_document_sql : all_sql;
+	return options_json ? document_sql : find_sql;
+}
+
 static void
 print_page(const PGresult *res)
 {
@@ -54,7 +75,7 @@ print_page(const PGresult *res)
 	show_jobs(&table, res);
 	table_print(&table);
 	table_free(&table);
-	if (rows == strtoll(limit, NULL, 10) && terminal_is_tty)
+	if (rows == strtoll(limit, NULL, 10) && terminal_is_tty && !all_servers)
 		printf("%sMore: --before %s%s\n", terminal_colour(COLOUR_DIM), result_text(res, rows - 1, "id"),
 			   terminal_colour(COLOUR_PLAIN));
 }
@@ -69,10 +90,12 @@ cmd_jobs(int argc, char **argv)
 	options_parse(argc, argv, options, 0, 0, NULL);
 	if (strtoll(limit, NULL, 10) < 1 || strtoll(limit, NULL, 10) > 10000)
 		report_usage_error("the limit is from 1 to 10000");
+	if (all_servers && job_filter.before != NULL)
+		report_usage_error("--before is for one server: with --all-servers use --until");
 	conn = connect_or_exit();
 	job_filter_values(conn, values);
 	values[JOB_FILTER_LIMIT] = limit;
-	res = query_run(conn, options_json ? document_sql : find_sql, lengthof(values), values);
+	res = query_run(conn, choose_sql(), lengthof(values), values);
 	if (options_json)
 		json_print(res);
 	else
@@ -87,6 +110,7 @@ const Command command_jobs = {
 	"\nOptions:\n"
 	JOB_FILTER_HELP("-f, ")
 	"  -n, --limit=N          so many (20)\n"
+	ALL_SERVERS_HELP
 	"\nExamples:\n"
 	"  defer -d shop jobs --state running,retrying\n"
 	"  defer -d shop jobs --state failed --since 1h --error 'connection refused'\n"

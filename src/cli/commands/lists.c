@@ -14,12 +14,16 @@
 #include "core/table.h"
 #include "core/terminal.h"
 #include "core/text.h"
+#include "commands/show.h"
 
 /* A list: what it reads, and how it is shown */
 typedef struct List
 {
 	const char *sql;			/* $1 is a name or NULL; all columns */
 	const char *document;		/* the same as one JSON document */
+	const char *all_sql;		/* of all nodes, with the column "node"; NULL:
+								 * there is none */
+	const char *all_document;
 	const char *missing;		/* format of the message if it is not there */
 	const Column *columns;
 	const char *const *cells;	/* columns of the result, one for each */
@@ -46,17 +50,23 @@ typedef struct List
 	of ".group_order, " of ".on_group_failure, " of ".max_queued, " of ".group_max_queued, " \
 	of ".unfinished, " of ".refused"
 
-/* A function is named by its signature, or by its name with or without the schema */
-#define FUNCTIONS_SQL \
-	"SELECT f.function, f.queue, " COUNTS("f") ", " ENDED("f") ", f.at_limit, " SETTINGS("f") \
-	" FROM defer.functions f WHERE $1::pg_catalog.text IS NULL OR f.function = $1" \
-	" OR pg_catalog.starts_with(f.function, $1 || '(') OR pg_catalog.strpos(f.function, '.' || $1 || '(') > 0" \
-	" ORDER BY f.function"
+/* Of the list of a view, with the columns "first"; and what of the statements is of one server or all */
+#define BOTH(key, sql, view) \
+	sql("", "defer." view), DOCUMENT(key, sql("", "defer." view)), \
+	sql(NODE, "defer.all_" view), DOCUMENT(key, sql(NODE, "defer.all_" view))
+#define NODE "x.node, "
 
-#define QUEUES_SQL \
-	"SELECT q.queue, q.owner::pg_catalog.text, NULLIF(pg_catalog.array_to_string(q.granted, ', '), '') AS granted, q.reserved, " \
-	COUNTS("q") ", " ENDED("q") ", " SETTINGS("q") \
-	" FROM defer.queues q WHERE $1::pg_catalog.text IS NULL OR q.queue = $1 ORDER BY q.queue"
+/* A function is named by its signature, or by its name with or without the schema */
+#define FUNCTIONS_SQL(first, view) \
+	"SELECT " first "x.function, x.queue, " COUNTS("x") ", " ENDED("x") ", x.at_limit, " SETTINGS("x") \
+	" FROM " view " x WHERE $1::pg_catalog.text IS NULL OR x.function = $1" \
+	" OR pg_catalog.starts_with(x.function, $1 || '(') OR pg_catalog.strpos(x.function, '.' || $1 || '(') > 0" \
+	" ORDER BY " first "x.function"
+
+#define QUEUES_SQL(first, view) \
+	"SELECT " first "x.queue, x.owner::pg_catalog.text, NULLIF(pg_catalog.array_to_string(x.granted, ', '), '') AS granted, x.reserved, " \
+	COUNTS("x") ", " ENDED("x") ", " SETTINGS("x") \
+	" FROM " view " x WHERE $1::pg_catalog.text IS NULL OR x.queue = $1 ORDER BY " first "x.queue"
 
 #define GROUPS_SQL \
 	"SELECT g.group_key, g.kind, g.name, " COUNTS("g") ", g.concurrency, g.rate, g.max_queued, g.next_token, g.weight, g.share," \
@@ -66,13 +76,13 @@ typedef struct List
 	" ORDER BY g.group_key, g.kind, g.name"
 
 /* Workers of tasks: processes outside of the server */
-#define WORKERS_SQL \
-	"SELECT COALESCE(w.name, '(no name)') AS name, w.role::pg_catalog.text, w.host," \
-	" pg_catalog.array_to_string(w.tasks, ', ') AS tasks, w.leases, w.pid, w.since, w.last_seen," \
-	" " SECONDS("pg_catalog.clock_timestamp() - w.since") " AS since_seconds," \
-	" " SECONDS("pg_catalog.clock_timestamp() - w.last_seen") " AS last_seen_seconds" \
-	" FROM defer.workers w WHERE w.kind = 'outside' AND ($1::pg_catalog.text IS NULL OR w.name = $1)" \
-	" ORDER BY w.name, w.role, w.since"
+#define WORKERS_SQL(first, view) \
+	"SELECT " first "COALESCE(x.name, '(no name)') AS name, x.role::pg_catalog.text, x.host," \
+	" pg_catalog.array_to_string(x.tasks, ', ') AS tasks, x.leases, x.pid, x.since, x.last_seen," \
+	" " SECONDS("pg_catalog.clock_timestamp() - x.since") " AS since_seconds," \
+	" " SECONDS("pg_catalog.clock_timestamp() - x.last_seen") " AS last_seen_seconds" \
+	" FROM " view " x WHERE x.kind = 'outside' AND ($1::pg_catalog.text IS NULL OR x.name = $1)" \
+	" ORDER BY " first "x.name, x.role, x.since"
 
 #define DOCUMENT(key, sql) "SELECT pg_catalog.json_build_object('" key "', " JSON_ROWS(sql) ") AS document"
 
@@ -84,14 +94,22 @@ ends_with(const char *text, const char *end)
 	return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
 }
 
+static bool all_servers = false;
+
 static void
 print_list(const List *list, const PGresult *res)
 {
+	static const Column node = {"NODE", COLUMN_TEXT, 0, 0};
+	Column		columns[20] = {node};
+	const int	first = all_servers ? 1 : 0;
 	Table		table;
 
-	table_init(&table, list->columns, list->ncolumns);
+	memcpy(columns + first, list->columns, list->ncolumns * sizeof(Column));
+	table_init(&table, columns, list->ncolumns + first);
 	for (int row = 0; row < PQntuples(res); row++)
 	{
+		if (all_servers)
+			table_cell(&table, result_value(res, row, "node"));
 		for (int i = 0; i < list->ncolumns; i++)
 		{
 			const char *column = list->cells[i];
@@ -132,21 +150,26 @@ print_one(const PGresult *res, int row)
 static int
 show_list(const List *list, int argc, char **argv)
 {
+	static const Option options[] = {
+		{"all-servers", 0, OPTION_FLAG, &all_servers},
+		{NULL}
+	};
 	PGconn	   *conn;
 	PGresult   *res;
 	const char *name = NULL;
 	int			count;
 	bool		found;
 
-	argv = options_parse(argc, argv, NULL, 0, 1, &count);
+	argv = options_parse(argc, argv, list->all_sql != NULL ? options : NULL, 0, 1, &count);
 	if (count > 0)
 		name = argv[0];
 	conn = connect_or_exit();
-	res = query_run(conn, list->sql, 1, &name);
+	res = query_run(conn, all_servers ? list->all_sql : list->sql, 1, &name);
 	found = PQntuples(res) > 0;
 	if (options_json)
 	{
-		PGresult   *document = query_run(conn, list->document, 1, &name);
+		const char *sql = all_servers ? list->all_document : list->document;
+		PGresult   *document = query_run(conn, sql, 1, &name);
 
 		json_print(document);
 		PQclear(document);
@@ -186,7 +209,7 @@ cmd_functions(int argc, char **argv)
 		"succeeded", "failed", "median_duration", "p95_duration", "oldest_ready_seconds"
 	};
 	static const List list = {
-		FUNCTIONS_SQL, DOCUMENT("functions", FUNCTIONS_SQL),
+		BOTH("functions", FUNCTIONS_SQL, "functions"),
 		"there is no function \"%s\" with settings of its own, or with jobs that have not ended or have ended during the last day",
 		columns, cells, lengthof(columns)
 	};
@@ -195,9 +218,11 @@ cmd_functions(int argc, char **argv)
 }
 
 const Command command_functions = {
-	"functions", "[NAME]", "Functions: settings, jobs, durations", cmd_functions,
+	"functions", "[--all-servers] [NAME]", "Functions: settings, jobs, durations", cmd_functions,
 	"\nThose that have settings, or jobs that have not ended or have ended during the last day.\n"
 	"With a name all about the functions of that name; what is not shown is the default.\n"
+	"\nOptions:\n"
+	ALL_SERVERS_HELP
 	"\nExamples:\n"
 	"  defer -d shop functions\n"
 	"  defer -d shop functions send_invoice\n"
@@ -219,7 +244,7 @@ cmd_queues(int argc, char **argv)
 		"succeeded", "failed", "median_duration", "p95_duration", "oldest_ready_seconds"
 	};
 	static const List list = {
-		QUEUES_SQL, DOCUMENT("queues", QUEUES_SQL), "there is no queue \"%s\" that you may use",
+		BOTH("queues", QUEUES_SQL, "queues"), "there is no queue \"%s\" that you may use",
 		columns, cells, lengthof(columns)
 	};
 
@@ -227,8 +252,10 @@ cmd_queues(int argc, char **argv)
 }
 
 const Command command_queues = {
-	"queues", "[NAME]", "Queues: settings, jobs, durations", cmd_queues,
+	"queues", "[--all-servers] [NAME]", "Queues: settings, jobs, durations", cmd_queues,
 	"\nWith a name all about that queue; what is not shown is the default.\n"
+	"\nOptions:\n"
+	ALL_SERVERS_HELP
 	"\nExamples:\n"
 	"  defer -d shop queues\n"
 	"  defer -d shop queues reports --json\n"
@@ -248,7 +275,7 @@ cmd_groups(int argc, char **argv)
 		"scheduled", "oldest_ready_seconds"
 	};
 	static const List list = {
-		GROUPS_SQL, DOCUMENT("groups", GROUPS_SQL),
+		GROUPS_SQL, DOCUMENT("groups", GROUPS_SQL), NULL, NULL,
 		"there is no group \"%s\" with settings of its own or jobs that have not ended",
 		columns, cells, lengthof(columns)
 	};
@@ -277,7 +304,7 @@ cmd_workers(int argc, char **argv)
 		"name", "role", "host", "tasks", "leases", "since_seconds", "last_seen_seconds"
 	};
 	static const List list = {
-		WORKERS_SQL, DOCUMENT("workers", WORKERS_SQL),
+		BOTH("workers", WORKERS_SQL, "workers"),
 		"there is no worker \"%s\" that holds jobs of tasks or waits for them",
 		columns, cells, lengthof(columns)
 	};
@@ -286,9 +313,11 @@ cmd_workers(int argc, char **argv)
 }
 
 const Command command_workers = {
-	"workers", "[NAME]", "Workers of tasks, outside of the server", cmd_workers,
+	"workers", "[--all-servers] [NAME]", "Workers of tasks, outside of the server", cmd_workers,
 	"\nThose that hold jobs of tasks, or wait for them: whose tasks they are, how many jobs they hold,\n"
 	"when one of their calls was about these. For workers of the server see defer top.\n"
+	"\nOptions:\n"
+	ALL_SERVERS_HELP
 	"\nExamples:\n"
 	"  defer -d shop workers\n"
 	"  defer -d shop workers --json | jq '.workers[] | select(.last_seen_seconds > 60)'\n"

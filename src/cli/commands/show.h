@@ -32,6 +32,9 @@
 	" j.max_attempts, j.result, j.error, j.sqlstate, j.key, j.group_key, j.metadata," \
 	" j.parent_id, j.rerun_of, j.schedule, j.scheduled_for, j.discard_at, j.progress, j.pid, j.behind"
 
+#define ALL_SERVERS_HELP \
+	"      --all-servers      of all nodes of Citus\n"
+
 extern void show_label(const char *name);
 extern void show_field(const char *name, const char *value, TextMode mode);
 extern void show_state(const char *state);

@@ -28,6 +28,36 @@
 	"SELECT h.severity, h.finding, h.hint FROM defer.health h" \
 	" ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'info'], h.severity), h.finding"
 
+/* Of all nodes of Citus: findings of each, the sums of the queues, all jobs that run */
+#define ALL_FINDINGS_SQL \
+	"SELECT h.node, h.severity, pg_catalog.format('node %s: %s', h.node, h.finding) AS finding, h.hint" \
+	" FROM defer.all_health h" \
+	" ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'info'], h.severity), h.node, h.finding"
+
+#define ALL_QUEUES_SQL \
+	"SELECT q.queue, pg_catalog.bool_and(q.paused) AS paused, pg_catalog.sum(q.concurrency) AS concurrency," \
+	" pg_catalog.sum(q.queued) AS queued, pg_catalog.sum(q.running) AS running," \
+	" pg_catalog.sum(q.retrying) AS retrying, pg_catalog.sum(q.scheduled) AS scheduled," \
+	" pg_catalog.min(q.oldest_ready) AS oldest_ready," \
+	" EXTRACT(epoch FROM pg_catalog.statement_timestamp() - pg_catalog.min(q.oldest_ready))" \
+	"::pg_catalog.float8 AS oldest_ready_seconds" \
+	" FROM defer.all_queues q GROUP BY q.queue ORDER BY q.queue"
+
+#define ALL_RUNNING_SQL \
+	"SELECT j.id, j.function, j.args, j.queue, j.owner::pg_catalog.text AS owner," \
+	" j.attempt, j.started_at, j.progress, j.pid," \
+	" EXTRACT(epoch FROM j.duration)::pg_catalog.float8 AS duration" \
+	" FROM defer.find_all_jobs(states => '{running}', n => 1000) j ORDER BY j.started_at, j.id"
+
+static const char *const all_document_sql =
+"SELECT pg_catalog.row_to_json(status) FROM (SELECT s.*, "
+JSON_ROWS(ALL_FINDINGS_SQL) " AS findings, "
+JSON_ROWS(ALL_QUEUES_SQL) " AS queues, "
+JSON_ROWS(ALL_RUNNING_SQL) " AS running"
+" FROM (" SERVER_SQL ") s) status";
+
+static bool all_servers = false;
+
 static const char *const document_sql =
 "SELECT pg_catalog.row_to_json(status) FROM (SELECT s.*, "
 JSON_ROWS(FINDINGS_SQL) " AS findings, "
@@ -80,8 +110,10 @@ static void
 print_status(PGconn *conn, const PGresult *findings)
 {
 	PGresult   *server = query_run(conn, SERVER_SQL, 0, NULL);
-	PGresult   *queues = query_run(conn, SHOW_QUEUES_SQL, 0, NULL);
-	PGresult   *running = query_run(conn, SHOW_RUNNING_SQL, 0, NULL);
+	PGresult   *queues = query_run(conn, all_servers ? ALL_QUEUES_SQL : SHOW_QUEUES_SQL, 0,
+								   NULL);
+	PGresult   *running = query_run(conn, all_servers ? ALL_RUNNING_SQL : SHOW_RUNNING_SQL, 0,
+									NULL);
 	Table		table;
 
 	print_server(server);
@@ -126,6 +158,7 @@ cmd_status(int argc, char **argv)
 	static bool check = false;
 	static const Option options[] = {
 		{"check", 'c', OPTION_FLAG, &check},
+		{"all-servers", 0, OPTION_FLAG, &all_servers},
 		{NULL}
 	};
 	PGconn	   *conn;
@@ -134,13 +167,14 @@ cmd_status(int argc, char **argv)
 
 	options_parse(argc, argv, options, 0, 0, NULL);
 	conn = connect_or_exit();
-	findings = query_run(conn, FINDINGS_SQL, 0, NULL);
+	findings = query_run(conn, all_servers ? ALL_FINDINGS_SQL : FINDINGS_SQL, 0, NULL);
 	result = check ? check_findings(findings) : CLI_OK;
 	if (check && report_quiet)
 		;						/* the exit code says it */
 	else if (options_json)
 	{
-		PGresult   *document = query_run(conn, document_sql, 0, NULL);
+		PGresult   *document = query_run(conn, all_servers ? all_document_sql : document_sql, 0,
+										 NULL);
 
 		json_print(document);
 		PQclear(document);
@@ -153,9 +187,10 @@ cmd_status(int argc, char **argv)
 }
 
 const Command command_status = {
-	"status", "[--check]", "How it stands: findings, queues, running jobs", cmd_status,
+	"status", "[--check] [--all-servers]", "How it stands: findings, queues, running jobs", cmd_status,
 	"\nOptions:\n"
 	"  -c, --check            exit with 9 if a finding is an error, with 10 if there are warnings\n"
+	ALL_SERVERS_HELP
 	"\nExamples:\n"
 	"  defer -d shop status\n"
 	"  defer -d shop status --check --quiet || echo 'look at defer'\n"

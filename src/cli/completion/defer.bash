@@ -204,11 +204,12 @@ _defer()
 	case $command in
 	'') [[ $cur == -* ]] || options=("${commands[@]}") ;;
 	help) options=("${commands[@]}") ;;
-	status) options=(--check) ;;
+	status) options=(--check --all-servers) ;;
+	functions | queues | workers) options=(--all-servers) ;;
 	top) options=(--interval --iterations --batch) ;;
 	job) options=(--follow) ;;
 	workflow) options=(--limit --name) ;;
-	jobs) options=("${which[@]}" --limit) ;;
+	jobs) options=("${which[@]}" --limit --all-servers) ;;
 	schedules | trigger | unschedule) options=(--owner) ;;
 	cron) options=(--name --command "${schedule[@]}") ;;
 	alter-cron) options=(--owner --schedule --function --sql "${schedule[@]}") ;;

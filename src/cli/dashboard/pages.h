@@ -22,6 +22,7 @@ extern void page_queue(Page *page);
 extern void page_queues(Page *page);
 extern void page_schedule(Page *page);
 extern void page_schedules(Page *page);
+extern void page_servers(Page *page);
 extern void page_tree(Page *page);
 extern void page_workers(Page *page);
 extern void page_workflow(Page *page);

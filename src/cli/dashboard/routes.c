@@ -28,6 +28,7 @@ const Route routes[] = {
 	{"/function", "Function", page_function, NULL, "/functions"},
 	{"/schedule", "Schedule", page_schedule, NULL, "/schedules"},
 	{"/new-schedule", "New schedule", page_new_schedule, NULL, "/schedules"},
+	{"/servers", "All servers", page_servers, NULL, "/workers"},
 	{"/queue", "Queue", page_queue, NULL, "/queues"},
 	{NULL}
 };

@@ -114,7 +114,7 @@ my @pages = ('/', '/?range=10min', '/?range=7d', '/?range=%3Cscript%3E', '/jobs'
 	'/jobs?since=-1+hour', '/jobs?order=oldest', '/jobs?order=oldest&state=queued&function=wor', "/jobs?parent=$fan", "/jobs?schedule=$tick", '/functions', '/function?name=public.work(integer)', '/schedules', '/queues',
 	"/schedule?id=$tick", '/new-schedule', '/new-schedule?name=%22%3E%3Cscript%3E&command=%3C%2Ftextarea%3E%3Cscript%3E',
 	'/queue?name=default', '/queue?name=%3C%2Ftd%3Equeue', '/bulk?do=cancel&state=scheduled', '/bulk?do=rerun&metadata=%7B%22%3Cu%3E%22%3A+%22%3C%2Fcode%3E%22%7D',
-	'/bulk?do=reschedule&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
+	'/bulk?do=reschedule&queue=%3C%2Ftd%3Equeue&group=%3Cu%3E', '/workers', '/servers', '/endpoints', '/alerts', "/job?id=$failed", "/job?id=$fan", "/job?id=$later", "/tree?id=$fan");
 for my $path (@pages)
 {
 	$answer = get($dash, $path);
@@ -217,6 +217,7 @@ my $slow = $node->safe_psql('postgres', q{SELECT defer.enqueue('slow')});
 until_ok($node, "SELECT state = 'running' FROM defer.jobs WHERE id = $slow", 'a job that runs');
 like(get($dash, '/jobs?state=running')->{content}, qr/href="\/job\?id=$slow"/, 'it is in the list');
 like(get($dash, '/workers')->{content}, qr/href="\/job\?id=$slow"/, 'and in that of the workers');
+like(get($dash, '/servers')->{content}, qr/this server<.*answers<.*>Queues<.*href="\/job\?id=$slow"/s, 'and in that of all servers');
 like(act($dash, 'stop', id => $slow), qr/Job $slow is being stopped/, 'stop');
 settled_but($node, 0);
 

@@ -102,6 +102,7 @@ for my $wrong ([], ['gone'], ['status', '--gone'], ['status', 'x'], ['job'], ['j
 	['alter-cron', 'nightly'], ['alter-cron', '--jitter', '1 s'], ['configure', 'add'], ['configure', 'add', '--concurrency', 'x'],
 	['alter-queue', 'side'], ['drop-queue'], ['set-group', 'acme', '--weight', '2'], ['set-group', 'acme', '--queue', 'side'],
 	['set-group', 'acme', '--queue', 'side', '--function', 'add', '--weight', '2'], ['reset-group', 'acme'], ['functions', 'a', 'b'],
+	['groups', '--all-servers'], ['jobs', '--all-servers', '--before', '1'],
 	['backfill', 'nightly'], ['backfill', '--since', '2026-01-01'])
 {
 	my ($out, $err) = defer_ok(3, "wrong: @$wrong", @$wrong);
@@ -614,6 +615,15 @@ is(defer_json('workers host one', 'workers', 'host one')->{workers}[0]{leases}, 
 like((defer_ok(0, 'workers host one', 'workers', 'host one'))[0], qr/^tasks +outside task$/m, 'workers: all about one');
 like((defer_ok(4, 'workers gone', 'workers', 'gone'))[1], qr/there is no worker "gone"/, 'workers: one that is not there');
 like((defer_ok(0, 'functions', 'functions'))[0], qr/^outside task .* 1 /m, 'a task is among the functions');
+# all servers: one, without Citus
+like((defer_ok(0, 'functions of all', 'functions', '--all-servers'))[0], qr/^NODE  FUNCTION.*^0 +outside task .* 1 /ms, 'functions of all servers');
+like((defer_ok(0, 'queues of all', 'queues', '--all-servers'))[0], qr/^NODE  QUEUE.*^0 +side /ms, 'queues of all servers');
+is((JSON::PP::decode_json((defer_ok(0, 'queue of all', 'queues', 'side', '--all-servers', '--json'))[0]))->{queues}[0]{node}, 0, 'a queue, as JSON');
+like((defer_ok(0, 'jobs of all', 'jobs', '-n', '3', '--all-servers'))[0], qr/^JOB .*outside task.*SELECT 2/s, 'jobs of all servers');
+is((JSON::PP::decode_json((defer_ok(0, 'jobs of all, as JSON', 'jobs', '-n', '3', '--all-servers', '--json'))[0]))->{jobs}[2]{node}, 0, 'as JSON');
+like((defer_ok(0, 'status of all', 'status', '--all-servers'))[0], qr/^side .*/m, 'the status of all servers');
+is(scalar @{(JSON::PP::decode_json((defer_ok(0, 'status of all, as JSON', 'status', '--all-servers', '--json'))[0]))->{queues}},
+	scalar @{(JSON::PP::decode_json((defer_ok(0, 'status, as JSON', 'status', '--json'))[0]))->{queues}}, 'as JSON');
 sql("SELECT defer.complete($held_by_one)");
 defer_ok(0, 'configure --reset', 'configure', 'add', 'fan', '--reset');
 defer_ok(0, 'drop-queue', 'drop-queue', 'q1', 'q2');

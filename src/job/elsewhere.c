@@ -1,0 +1,131 @@
+/*
+ * elsewhere.c
+ *		Commands on jobs of other nodes of Citus, by their id, whose beginning is the number
+ *		of the node.
+ *
+ * The command runs on that node as the same role, in a transaction of its own
+ * (job/run_here.c).  What it answers is an object, with "value" or "error", so that the
+ * error that is raised here is the one that was raised there.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "base/citus_nodes.h"
+#include "base/jsonb_util.h"
+#include "table/history_table.h"
+#include "table/job_by_id.h"
+#include "table/job_row.h"
+#include "job/elsewhere.h"
+
+bool
+elsewhere_check(int64 id)
+{
+	HistoryRow	row;
+	Job			job;
+
+	/*
+	 * in this order, as in control.c; those issued before the server was a
+	 * node have number 0
+	 */
+	return id > 0 && citus_here() && citus_node_of_job(id) != citus_node() &&
+		!job_read(id, &job) && !history_read(id, &row) && !job_read(id, &job);
+}
+
+void
+elsewhere_begin(JsonbBuilder *args, int64 id)
+{
+	memset(args, 0, sizeof(JsonbBuilder));
+	(void) jsonb_push(args, WJB_BEGIN_OBJECT, NULL);
+	jsonb_push_number(args, "id", id);
+}
+
+/* Raise the error of a command, unless it has that SQLSTATE */
+static void
+raise_error(const NodeAnswer *answer, Jsonb *error, int sqlstate)
+{
+	const char *state = jsonb_read_text(error, "sqlstate");
+	const char *message = jsonb_read_text(error, "message");
+	const char *detail = jsonb_read_text(error, "detail");
+	const char *hint = jsonb_read_text(error, "hint");
+	int			code = ERRCODE_INTERNAL_ERROR;
+
+	if (state != NULL && strlen(state) == 5)
+		code = MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+	if (code == sqlstate)
+		return;
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg_internal("%s", message != NULL ? message : "unknown error"),
+			 detail != NULL ? errdetail_internal("%s", detail) : 0,
+			 hint != NULL ? errhint("%s", hint) : 0,
+			 errcontext("node %d of Citus, %s", (int) answer->node, answer->address)));
+}
+
+Jsonb *
+elsewhere_try(const char *command, JsonbBuilder *args, int64 id, int sqlstate, bool *raised)
+{
+	Jsonb	   *json = JsonbValueToJsonb(jsonb_push(args, WJB_END_OBJECT, NULL));
+	char	   *literal = quote_literal_cstr(JsonbToCString(NULL, &json->root, VARSIZE(json)));
+	List	   *answers = citus_ask(citus_node_of_job(id),
+									psprintf("SELECT defer.run_here('%s', %s)", command, literal));
+	NodeAnswer *answer;
+	Jsonb	   *error;
+
+	if (answers == NIL)
+		job_not_found(id);
+	answer = linitial(answers);
+	if (!answer->answered)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("node %d of Citus does not answer", (int) answer->node),
+				 errdetail_internal("%s: %s", answer->address, answer->text),
+				 errhint("Job " INT64_FORMAT " is of that node. Try again when it is back.", id)));
+	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->text)));
+	error = jsonb_read_json(json, "error");
+	*raised = error != NULL;
+	if (error != NULL)
+		raise_error(answer, error, sqlstate);
+	return jsonb_read_any(json, "value");
+}
+
+Jsonb *
+elsewhere_run(const char *command, JsonbBuilder *args, int64 id)
+{
+	bool		raised;
+
+	return elsewhere_try(command, args, id, 0, &raised);
+}
+
+static Datum
+run_for_bool(const char *command, JsonbBuilder *args, int64 id)
+{
+	Jsonb	   *value = elsewhere_run(command, args, id);
+	JsonbValue	scalar;
+
+	if (value == NULL || !JsonbExtractScalar(&value->root, &scalar) || scalar.type != jbvBool)
+		elog(ERROR, "unexpected answer of a node of Citus");
+	return BoolGetDatum(scalar.val.boolean);
+}
+
+Datum
+elsewhere_forced(const char *command, int64 id, bool force)
+{
+	JsonbBuilder args;
+
+	elsewhere_begin(&args, id);
+	jsonb_push_bool(&args, "force", force);
+	return run_for_bool(command, &args, id);
+}
+
+Datum
+elsewhere_with_text(const char *command, int64 id, const char *name, const char *text)
+{
+	JsonbBuilder args;
+
+	elsewhere_begin(&args, id);
+	if (text != NULL)
+		jsonb_push_text(&args, name, text);
+	return run_for_bool(command, &args, id);
+}

@@ -1,0 +1,244 @@
+/*
+ * fan_out_nodes.c
+ *		The part of a fan-out that is on other nodes of Citus.
+ *
+ * A job that enqueues for rows of a distributed table has children on the nodes that have
+ * them (job/distributed_enqueue.c).  Here they are not counted.  So a job of
+ * defer.when_done() that is to begin, as the part of this node is over, asks the other nodes
+ * first, as its own role, and is put off until none of them has a child that has not ended.
+ * Its worker asks, so a node that is away holds up this job only.
+ *
+ * The children are prepared on their nodes before their parent commits, and may be committed
+ * there later.  A node therefore waits for what the parent's node has prepared there when it
+ * is asked, and looks then.  Transactions that are prepared later are not waited for, so
+ * this comes to an end however many there are.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/citus.h"
+#include "base/citus_nodes.h"
+#include "base/errcodes.h"
+#include "base/jsonb_util.h"
+#include "base/own_sql.h"
+#include "table/dependency_table.h"
+#include "table/history_table.h"
+#include "job/current_job.h"
+#include "job/fan_out_nodes.h"
+
+PG_FUNCTION_INFO_V1(defer_batch_here);
+
+/* Times between two looks, an eighth of the time since the parent's end (microseconds) */
+#define LOOK_MIN	USECS_PER_SEC
+#define LOOK_MAX	(30 * USECS_PER_SEC)
+
+/* How long a node waits for prepared transactions (milliseconds), and for how long each time */
+#define PREPARED_TIME	900
+#define PREPARED_NAP	10
+
+/* ------------------------------------------------------------------------
+ * The node of the parent
+ * ------------------------------------------------------------------------ */
+
+static List *
+ask_nodes(int64 id, bool counts)
+{
+	return citus_ask(CITUS_ALL_NODES,
+					 psprintf("SELECT defer.run_here('batch', '{\"id\": " INT64_FORMAT ", \"counts\": %s}')",
+							  id, counts ? "true" : "false"));
+}
+
+/* Return what a node says of its part; NULL: it does not answer */
+static Jsonb *
+part_of(const NodeAnswer *answer)
+{
+	Jsonb	   *json;
+
+	if (!answer->answered)
+		return NULL;
+	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->text)));
+	return jsonb_read_json(json, "value");
+}
+
+static int64
+time_to_next_look(int64 id)
+{
+	HistoryRow	row;
+	int64		since = 0;
+
+	if (history_read(id, &row))
+		since = Max(GetCurrentTimestamp() - row.finished_at, 0);
+	return Min(Max(since / 8, LOOK_MIN), LOOK_MAX);
+}
+
+/* Put the job off if the fan-out of a job is not over elsewhere */
+static void
+check_fan_out(int64 id)
+{
+	ListCell   *cell;
+
+	foreach(cell, ask_nodes(id, false))
+	{
+		const NodeAnswer *answer = lfirst(cell);
+		Jsonb	   *part = part_of(answer);
+
+		if (part != NULL && jsonb_read_number(part, "unfinished", 1) == 0)
+			continue;
+		current_job.put_off = time_to_next_look(id);
+		ereport(ERROR,
+				(errcode(ERRCODE_JOB_SNOOZED),
+				 part != NULL ?
+				 errmsg("jobs of the batch of job " INT64_FORMAT " on node %d of Citus have not ended",
+						id, (int) answer->node) :
+				 errmsg("node %d of Citus does not say whether jobs of the batch of job " INT64_FORMAT " have ended",
+						(int) answer->node, id)));
+	}
+}
+
+void
+fan_out_check_nodes(const Job *job)
+{
+	Dependency *rows;
+	int			n;
+
+	if (!citus_here())
+		return;
+	n = dependency_of_child(job->id, &rows);
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].parent_id < 0)
+			check_fan_out(-rows[i].parent_id);
+	}
+}
+
+void
+fan_out_add_nodes(int64 id, int64 counts[JOB_ENDS])
+{
+	ListCell   *cell;
+
+	foreach(cell, ask_nodes(id, true))
+	{
+		const NodeAnswer *answer = lfirst(cell);
+		Jsonb	   *part = part_of(answer);
+
+		if (part == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("node %d of Citus does not answer", (int) answer->node),
+					 errdetail_internal("%s: %s", answer->address, answer->text)));
+		for (int i = 0; i < JOB_ENDS; i++)
+			counts[i] += jsonb_read_number(part, job_end_name(i), 0);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * The node of the children
+ * ------------------------------------------------------------------------ */
+
+/* Transactions that the parent's node, $1, has prepared here */
+static const char *const prepared_sql =
+"SELECT COALESCE(pg_catalog.array_agg(p.gid), '{}') FROM pg_catalog.pg_prepared_xacts p"
+" WHERE p.database OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+" AND pg_catalog.starts_with(p.gid, pg_catalog.format('citus_%s_', $1))";
+
+static const char *const still_prepared_sql =
+"SELECT FROM pg_catalog.pg_prepared_xacts p WHERE p.gid OPERATOR(pg_catalog.=) ANY ($1) LIMIT 1";
+
+/* Wait until those are decided; false: they are not, within the time for it */
+static bool
+wait_for_prepared(int32 node)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(node);
+	bool		isnull;
+
+	(void) own_sql_run(prepared_sql, 1, &type, &value, NULL, SPI_OK_SELECT);
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	type = TEXTARRAYOID;
+	for (int time = 0; own_sql_run(still_prepared_sql, 1, &type, &value, NULL, SPI_OK_SELECT) > 0;
+		 time += PREPARED_NAP)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (time >= PREPARED_TIME)
+			return false;
+		pg_usleep(PREPARED_NAP * 1000L);
+	}
+	return true;
+}
+
+/* Run a statement about a job as of the active snapshot; returns how many rows it has */
+static uint64
+read_now(const char *sql, int64 id)
+{
+	Oid			type = INT8OID;
+	Datum		value = Int64GetDatum(id);
+
+	if (SPI_execute_with_args(sql, 1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the jobs of a batch");
+	return SPI_processed;
+}
+
+/* A job of the fan-out that has not ended.  There is no index: the first that is found is enough */
+static const char *const unfinished_sql =
+"SELECT FROM defer.job j WHERE j.parent_id OPERATOR(pg_catalog.=) $1"
+" AND j.rerun_of IS NULL AND j.schedule_id IS NULL"
+" AND NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id) LIMIT 1";
+
+static const char *const ended_sql =
+"SELECT h.state, pg_catalog.count(*) FROM defer.job_history h"
+" WHERE h.parent_id OPERATOR(pg_catalog.=) $1 AND h.rerun_of IS NULL AND h.schedule_id IS NULL"
+" GROUP BY h.state";
+
+static void
+count_ended(int64 id, int64 ended[JOB_ENDS])
+{
+	uint64		n = read_now(ended_sql, id);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		bool		isnull;
+		char		state = DatumGetChar(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+
+		ended[job_end_number(state)] =
+			DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	}
+}
+
+/* defer.batch_here(id, counts): an object with "unfinished", 0 or 1, and counts by state */
+Datum
+defer_batch_here(PG_FUNCTION_ARGS)
+{
+	const int64 id = PG_GETARG_INT64(0);
+	JsonbBuilder answer = {0};
+	int64		ended[JOB_ENDS] = {0};
+	bool		unfinished;
+	OwnSql		own;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	own_sql_begin(&own);
+	SPI_connect();
+	unfinished = !wait_for_prepared(citus_node_of_job(id));
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetLatestSnapshot());
+	unfinished = unfinished || read_now(unfinished_sql, id) > 0;
+	if (PG_GETARG_BOOL(1))
+		count_ended(id, ended);
+	SPI_finish();
+	own_sql_end(&own);
+	PopActiveSnapshot();
+	(void) jsonb_push(&answer, WJB_BEGIN_OBJECT, NULL);
+	jsonb_push_number(&answer, "unfinished", unfinished ? 1 : 0);
+	for (int i = 0; i < JOB_ENDS; i++)
+		jsonb_push_number(&answer, job_end_name(i), ended[i]);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(jsonb_push(&answer, WJB_END_OBJECT, NULL)));
+}

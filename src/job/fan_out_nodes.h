@@ -1,0 +1,21 @@
+/*
+ * fan_out_nodes.h
+ *		The part of a fan-out that is on other nodes of Citus: job/fan_out_nodes.c.
+ */
+#ifndef JOB_FAN_OUT_NODES_H
+#define JOB_FAN_OUT_NODES_H
+
+#include "base/job.h"
+#include "base/job_state.h"
+
+/*
+ * In the transaction of a job that is to begin, where Citus is loaded: if it waits for a
+ * fan-out, and jobs of that on other nodes have not ended, or a node does not say, put it off
+ * by an error that uses no attempt.
+ */
+extern void fan_out_check_nodes(const Job *job);
+
+/* Add the jobs on other nodes that have ended, by state.  Error if a node does not answer */
+extern void fan_out_add_nodes(int64 id, int64 counts[JOB_ENDS]);
+
+#endif							/* JOB_FAN_OUT_NODES_H */
