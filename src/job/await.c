@@ -41,7 +41,6 @@
 #include "base/catalog.h"
 #include "base/errcodes.h"
 #include "base/job_state.h"
-#include "base/jsonb_util.h"
 #include "base/roles.h"
 #include "base/wait_events.h"
 #include "config/group_settings.h"
@@ -400,13 +399,9 @@ await_elsewhere(FunctionCallInfo fcinfo, int64 id, int64 timeout)
 	for (;;)
 	{
 		const long	left = time_left(start, timeout);
-		JsonbBuilder args;
-		Jsonb	   *result;
 		bool		timed_out;
+		Jsonb	   *result = elsewhere_await(id, Min(left, AWAIT_ROUND), &timed_out);
 
-		elsewhere_begin(&args, id);
-		jsonb_push_number(&args, "milliseconds", Min(left, AWAIT_ROUND));
-		result = elsewhere_try("await", &args, id, ERRCODE_AWAIT_TIMEOUT, &timed_out);
 		if (!timed_out && result == NULL)
 			PG_RETURN_NULL();
 		if (!timed_out)

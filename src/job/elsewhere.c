@@ -11,26 +11,24 @@
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 
 #include "base/citus_nodes.h"
+#include "base/errcodes.h"
 #include "base/jsonb_util.h"
-#include "table/history_table.h"
-#include "table/job_by_id.h"
 #include "table/job_row.h"
+#include "job/after.h"
 #include "job/elsewhere.h"
 
 bool
 elsewhere_check(int64 id)
 {
-	HistoryRow	row;
-	Job			job;
+	JobLook		look;
 
-	/*
-	 * in this order, as in control.c; those issued before the server was a
-	 * node have number 0
-	 */
-	return id > 0 && citus_here() && citus_node_of_job(id) != citus_node() &&
-		!job_read(id, &job) && !history_read(id, &row) && !job_read(id, &job);
+	if (id <= 0 || !citus_here() || citus_node_of_job(id) == citus_node())
+		return false;
+	job_look(id, &look);
+	return !look.found;
 }
 
 void
@@ -63,8 +61,9 @@ raise_error(const NodeAnswer *answer, Jsonb *error, int sqlstate)
 			 errcontext("node %d of Citus, %s", (int) answer->node, answer->address)));
 }
 
-Jsonb *
-elsewhere_try(const char *command, JsonbBuilder *args, int64 id, int sqlstate, bool *raised)
+/* NULL where the error of the command has that SQLSTATE: then *raised is true */
+static Jsonb *
+try_command(const char *command, JsonbBuilder *args, int64 id, int sqlstate, bool *raised)
 {
 	Jsonb	   *json = JsonbValueToJsonb(jsonb_push(args, WJB_END_OBJECT, NULL));
 	char	   *literal = quote_literal_cstr(JsonbToCString(NULL, &json->root, VARSIZE(json)));
@@ -95,7 +94,7 @@ elsewhere_run(const char *command, JsonbBuilder *args, int64 id)
 {
 	bool		raised;
 
-	return elsewhere_try(command, args, id, 0, &raised);
+	return try_command(command, args, id, 0, &raised);
 }
 
 static Datum
@@ -128,4 +127,31 @@ elsewhere_with_text(const char *command, int64 id, const char *name, const char 
 	if (text != NULL)
 		jsonb_push_text(&args, name, text);
 	return run_for_bool(command, &args, id);
+}
+
+int64
+elsewhere_rerun(int64 id, const char *from_step, bool force)
+{
+	JsonbBuilder args;
+	JsonbValue	scalar;
+	Jsonb	   *value;
+
+	elsewhere_begin(&args, id);
+	if (from_step != NULL)
+		jsonb_push_text(&args, "from_step", from_step);
+	jsonb_push_bool(&args, "force", force);
+	value = elsewhere_run("rerun", &args, id);
+	if (value == NULL || !JsonbExtractScalar(&value->root, &scalar) || scalar.type != jbvNumeric)
+		elog(ERROR, "unexpected answer of a node of Citus");
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(scalar.val.numeric)));
+}
+
+Jsonb *
+elsewhere_await(int64 id, int64 milliseconds, bool *timed_out)
+{
+	JsonbBuilder args;
+
+	elsewhere_begin(&args, id);
+	jsonb_push_number(&args, "milliseconds", milliseconds);
+	return try_command("await", &args, id, ERRCODE_AWAIT_TIMEOUT, timed_out);
 }

@@ -43,11 +43,9 @@ extern Datum elsewhere_forced(const char *command, int64 id, bool force);
 extern Datum elsewhere_with_text(const char *command, int64 id, const char *key,
 								 const char *text);
 
-/*
- * Like elsewhere_run(); NULL where the error of the command has that SQLSTATE: then *raised
- * is true.
- */
-extern Jsonb *elsewhere_try(const char *command, JsonbBuilder *args, int64 id, int sqlstate,
-							bool *raised);
+extern int64 elsewhere_rerun(int64 id, const char *from_step, bool force);
+
+/* Wait there for the end of a job, so long at most: then *timed_out is true */
+extern Jsonb *elsewhere_await(int64 id, int64 milliseconds, bool *timed_out);
 
 #endif							/* JOB_ELSEWHERE_H */

@@ -38,6 +38,7 @@
 #include "utils/timestamp.h"
 
 #include "base/citus.h"
+#include "base/errcodes.h"
 #include "base/compat.h"
 #include "base/job_kind.h"
 #include "function/function.h"
@@ -376,7 +377,11 @@ execute_job(const Job *job)
 	Jsonb	   *result;
 
 	if (citus_loaded)
-		fan_out_check_nodes(job);
+		current_job.put_off = fan_out_wait_for_nodes(job);
+	if (current_job.put_off > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_JOB_SNOOZED),
+				 errmsg("jobs of its batch on other nodes of Citus have not ended")));
 	result = job->kind == JOB_COMMAND ? command_run(job) : run_function(job);
 	CommandCounterIncrement();
 	return result;

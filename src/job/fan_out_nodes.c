@@ -27,17 +27,14 @@
 
 #include "base/citus.h"
 #include "base/citus_nodes.h"
-#include "base/errcodes.h"
 #include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "table/dependency_table.h"
-#include "table/history_table.h"
-#include "job/current_job.h"
 #include "job/fan_out_nodes.h"
 
 PG_FUNCTION_INFO_V1(defer_batch_here);
 
-/* Times between two looks, an eighth of the time since the parent's end (microseconds) */
+/* Times between two looks, an eighth of the time since the job was enqueued (microseconds) */
 #define LOOK_MIN	USECS_PER_SEC
 #define LOOK_MAX	(30 * USECS_PER_SEC)
 
@@ -69,55 +66,37 @@ part_of(const NodeAnswer *answer)
 	return jsonb_read_json(json, "value");
 }
 
-static int64
-time_to_next_look(int64 id)
-{
-	HistoryRow	row;
-	int64		since = 0;
-
-	if (history_read(id, &row))
-		since = Max(GetCurrentTimestamp() - row.finished_at, 0);
-	return Min(Max(since / 8, LOOK_MIN), LOOK_MAX);
-}
-
-/* Put the job off if the fan-out of a job is not over elsewhere */
-static void
-check_fan_out(int64 id)
+/* Check whether the fan-out of a job is over on all other nodes */
+static bool
+is_over_elsewhere(int64 id)
 {
 	ListCell   *cell;
 
 	foreach(cell, ask_nodes(id, false))
 	{
-		const NodeAnswer *answer = lfirst(cell);
-		Jsonb	   *part = part_of(answer);
+		Jsonb	   *part = part_of(lfirst(cell));
 
-		if (part != NULL && jsonb_read_number(part, "unfinished", 1) == 0)
-			continue;
-		current_job.put_off = time_to_next_look(id);
-		ereport(ERROR,
-				(errcode(ERRCODE_JOB_SNOOZED),
-				 part != NULL ?
-				 errmsg("jobs of the batch of job " INT64_FORMAT " on node %d of Citus have not ended",
-						id, (int) answer->node) :
-				 errmsg("node %d of Citus does not say whether jobs of the batch of job " INT64_FORMAT " have ended",
-						(int) answer->node, id)));
+		if (part == NULL || jsonb_read_number(part, "unfinished", 1) != 0)
+			return false;
 	}
+	return true;
 }
 
-void
-fan_out_check_nodes(const Job *job)
+int64
+fan_out_wait_for_nodes(const Job *job)
 {
 	Dependency *rows;
 	int			n;
 
 	if (!citus_here())
-		return;
+		return 0;
 	n = dependency_of_child(job->id, &rows);
 	for (int i = 0; i < n; i++)
 	{
-		if (rows[i].parent_id < 0)
-			check_fan_out(-rows[i].parent_id);
+		if (rows[i].parent_id < 0 && !is_over_elsewhere(-rows[i].parent_id))
+			return Min(Max((GetCurrentTimestamp() - job->enqueued_at) / 8, LOOK_MIN), LOOK_MAX);
 	}
+	return 0;
 }
 
 void

@@ -9,10 +9,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 
-#include "base/jsonb_util.h"
 #include "job/after.h"
 #include "job/control.h"
 #include "job/elsewhere.h"
@@ -52,23 +49,6 @@ copy_steps(int64 from, int64 to, const char *name)
 				 errdetail("It is run again from its beginning.")));
 }
 
-static Datum
-rerun_elsewhere(FunctionCallInfo fcinfo, int64 id)
-{
-	JsonbBuilder args;
-	JsonbValue	value;
-	Jsonb	   *new_id;
-
-	elsewhere_begin(&args, id);
-	if (!PG_ARGISNULL(1))
-		jsonb_push_text(&args, "from_step", text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	jsonb_push_bool(&args, "force", !PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
-	new_id = elsewhere_run("rerun", &args, id);
-	if (new_id == NULL || !JsonbExtractScalar(&new_id->root, &value) || value.type != jbvNumeric)
-		elog(ERROR, "unexpected answer of a node of Citus");
-	return DirectFunctionCall1(numeric_int8, NumericGetDatum(value.val.numeric));
-}
-
 /* defer.rerun(id, from_step, force) */
 Datum
 defer_rerun(PG_FUNCTION_ARGS)
@@ -81,7 +61,9 @@ defer_rerun(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_INT64(0);
 	if (job_is_elsewhere(id))
-		return rerun_elsewhere(fcinfo, id);
+		PG_RETURN_INT64(elsewhere_rerun(id, PG_ARGISNULL(1) ? NULL :
+										text_to_cstring(PG_GETARG_TEXT_PP(1)),
+										!PG_ARGISNULL(2) && PG_GETARG_BOOL(2)));
 	result = job_rerun(id, true, !PG_ARGISNULL(2) && PG_GETARG_BOOL(2), &new_id);
 	if (result == CONTROL_NOT_THERE)
 		job_not_found(id);
