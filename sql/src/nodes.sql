@@ -29,7 +29,7 @@ COMMENT ON FUNCTION defer.other_node(text, bigint) IS
 CREATE FUNCTION defer.batch_here(id bigint, counts boolean) RETURNS jsonb
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'defer_batch_here';
 COMMENT ON FUNCTION defer.batch_here(bigint, boolean) IS
-	'for other nodes of Citus: an object about the jobs of this node that a job of another one has enqueued, of all roles. unfinished: 1 if one of them has not ended, or it is not known yet, else 0; succeeded, failed, cancelled, discarded: how many have, if counts is true, else 0. Waits up to a second for what that node has prepared here';
+	'for other nodes of Citus: an object about the jobs of this node that a job of another one has enqueued, and that you may see. unfinished: 1 if one of them has not ended, or it is not known yet, else 0; succeeded, failed, cancelled, discarded: how many have, if counts is true, else 0. Waits up to a second for what that node has prepared here';
 
 CREATE VIEW defer.nodes WITH (security_barrier) AS
 SELECT defer.this_node() AS node, NULL::text AS address, NULL::text AS error

@@ -29,6 +29,7 @@
 #include "base/citus_nodes.h"
 #include "base/jsonb_util.h"
 #include "base/own_sql.h"
+#include "base/roles.h"
 #include "table/dependency_table.h"
 #include "job/fan_out_nodes.h"
 
@@ -154,14 +155,26 @@ wait_for_prepared(int32 node)
 	return true;
 }
 
+/* Jobs that the caller, $2, may see; $3: it may see all */
+#define SEEN(table) \
+	" AND ($3 OR pg_catalog.pg_has_role($2, " table ".owner, 'USAGE'))"
+
+/* Whose jobs are counted */
+typedef struct Caller
+{
+	Oid			role;
+	bool		sees_all;
+} Caller;
+
 /* Run a statement about a job as of the active snapshot; returns how many rows it has */
 static uint64
-read_now(const char *sql, int64 id)
+read_now(const char *sql, int64 id, const Caller *caller)
 {
-	Oid			type = INT8OID;
-	Datum		value = Int64GetDatum(id);
+	Oid			types[] = {INT8OID, OIDOID, BOOLOID};
+	Datum		values[] = {Int64GetDatum(id), ObjectIdGetDatum(caller->role),
+		BoolGetDatum(caller->sees_all)};
 
-	if (SPI_execute_with_args(sql, 1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the jobs of a batch");
 	return SPI_processed;
 }
@@ -169,18 +182,18 @@ read_now(const char *sql, int64 id)
 /* A job of the fan-out that has not ended.  There is no index: the first that is found is enough */
 static const char *const unfinished_sql =
 "SELECT FROM defer.job j WHERE j.parent_id OPERATOR(pg_catalog.=) $1"
-" AND j.rerun_of IS NULL AND j.schedule_id IS NULL"
+" AND j.rerun_of IS NULL AND j.schedule_id IS NULL" SEEN("j")
 " AND NOT EXISTS (SELECT FROM defer.job_history h WHERE h.id OPERATOR(pg_catalog.=) j.id) LIMIT 1";
 
 static const char *const ended_sql =
 "SELECT h.state, pg_catalog.count(*) FROM defer.job_history h"
 " WHERE h.parent_id OPERATOR(pg_catalog.=) $1 AND h.rerun_of IS NULL AND h.schedule_id IS NULL"
-" GROUP BY h.state";
+SEEN("h") " GROUP BY h.state";
 
 static void
-count_ended(int64 id, int64 ended[JOB_ENDS])
+count_ended(int64 id, const Caller *caller, int64 ended[JOB_ENDS])
 {
-	uint64		n = read_now(ended_sql, id);
+	uint64		n = read_now(ended_sql, id, caller);
 
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -199,6 +212,7 @@ defer_batch_here(PG_FUNCTION_ARGS)
 {
 	const int64 id = PG_GETARG_INT64(0);
 	JsonbBuilder answer = {0};
+	Caller		caller = {GetUserId(), role_may_see(InvalidOid)};
 	int64		ended[JOB_ENDS] = {0};
 	bool		unfinished;
 	OwnSql		own;
@@ -209,9 +223,9 @@ defer_batch_here(PG_FUNCTION_ARGS)
 	unfinished = !wait_for_prepared(citus_node_of_job(id));
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetLatestSnapshot());
-	unfinished = unfinished || read_now(unfinished_sql, id) > 0;
+	unfinished = unfinished || read_now(unfinished_sql, id, &caller) > 0;
 	if (PG_GETARG_BOOL(1))
-		count_ended(id, ended);
+		count_ended(id, &caller, ended);
 	SPI_finish();
 	own_sql_end(&own);
 	PopActiveSnapshot();
