@@ -78,6 +78,46 @@ is(arrived('seldom'), 1, 'the token of the hour was used once');
 $node->safe_psql('postgres', q{SELECT defer.alter_queue('seldom', rate => '100/s')});
 settled($node, 'the rest is sent when the rate is raised');
 is(arrived("seldom"), 5, 'each once');
+
+# Deliveries of a group that has an order are sent one after the other, retries included; one
+# that fails for good holds its group, also when it is tried again
+sub letter
+{
+	my ($path, $group) = @_;
+
+	return $node->safe_psql('postgres', q{SELECT defer.http('POST', } . quoted($http->url($path)) .
+		qq{, 'x'::text, queue => 'letters', group_key => '$group', initial_interval => '20 ms', max_interval => '20 ms')});
+}
+
+sub state_is
+{
+	my ($id, $state, $what) = @_;
+
+	return until_ok($node, "SELECT state = '$state' FROM defer.jobs WHERE id = $id", $what);
+}
+
+$node->safe_psql('postgres', q{SELECT defer.create_queue('letters', group_order => 'strict', on_group_failure => 'hold')});
+my @letters = (letter('/flaky?n=2', 'a'), map { letter("/record?tag=letter", 'a') } 1 .. 3);
+settled($node, 'letters end');
+is($node->safe_psql('postgres', q{SELECT string_agg(id::text, ' ' ORDER BY started_at) FROM defer.jobs WHERE queue = 'letters'}), "@letters", 'in their order');
+is($node->safe_psql('postgres', "SELECT bool_and(j.started_at >= b.finished_at) FROM defer.jobs j JOIN defer.jobs b ON b.id = j.id - 1 WHERE j.queue = 'letters' AND b.queue = 'letters'"),
+	't', 'one after the other');
+@letters = (letter('/status/404', 'b'), map { letter("/record?tag=held_letter", 'b') } 1 .. 2);
+state_is($letters[0], 'failed', 'one fails');
+state_is(letter('/record?tag=letter', 'c'), 'succeeded', 'one of another group is sent');
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM defer.workers WHERE kind = 'sender'});
+$node->safe_psql('postgres', "SELECT defer.retry($letters[0])");
+state_is(letter('/record?tag=letter', 'c'), 'succeeded', 'after the end of the sender, too');
+is($node->safe_psql('postgres', "SELECT string_agg(state, ' ') FROM defer.jobs WHERE id IN ($letters[0], $letters[1])"), 'queued queued', 'its own group is held, with the one that is to be sent again');
+$node->safe_psql('postgres', q{SELECT defer.release_group('b', queue => 'letters')});
+until_ok($node, "SELECT count(*) = 2 FROM defer.attempts WHERE job_id = $letters[0]", 'released, that is sent');
+state_is(letter('/record?tag=letter', 'c'), 'succeeded', 'one of another group after that');
+is($node->safe_psql('postgres', "SELECT string_agg(state, ' ' ORDER BY id) FROM defer.jobs WHERE id IN ($letters[0], $letters[1])"), 'failed queued', 'it fails, and the others are held again');
+is(arrived('held_letter'), 0, 'nothing of them was sent');
+$node->safe_psql('postgres', q{SELECT defer.release_group('b', queue => 'letters')});
+settled($node, 'they are sent when their group is released');
+is(arrived('held_letter'), 2, 'each once');
+
 # 429 with Retry-After pauses the endpoint, and nothing else
 sub via
 {

@@ -159,6 +159,38 @@ is($node->safe_psql('postgres', q{SELECT defer.release_group('x', "function" => 
 settled($node, 'they run');
 is($node->safe_psql('postgres', "SELECT string_agg(id::text, ' ' ORDER BY started_at) FROM defer.jobs WHERE id IN ($ids[1], $ids[2], $rerun)"),
 	"$rerun $ids[1] $ids[2]", 'the rerun has the place of the job that has failed');
+
+# The failed job itself is taken on again: in its place, when the group is released; if it
+# fails once more it holds its group anew
+@ids = map { enqueue('lucky', 'z', ', max_attempts => 1') } 1 .. 3;
+state_is($ids[0], 'failed', 'a group is held');
+$node->safe_psql('postgres', "SELECT defer.retry($ids[0])");
+others_ran();
+is($node->safe_psql('postgres', "SELECT string_agg(state, ' ' ORDER BY id) FROM defer.jobs WHERE id IN ($ids[0], $ids[1])"), 'queued queued', 'a retry does not release it');
+like(why($ids[0]), qr/^order: group "z" .* is held, because job $ids[0] has failed/, 'why');
+$node->safe_psql('postgres', q{SELECT defer.release_group('z', "function" => 'lucky')});
+until_ok($node, "SELECT count(*) = 2 FROM defer.attempts WHERE job_id = $ids[0]", 'released, it is tried again');
+others_ran();
+is($node->safe_psql('postgres', "SELECT string_agg(state, ' ' ORDER BY id) FROM defer.jobs WHERE id IN ($ids[0], $ids[1])"), 'failed queued', 'and holds its group again');
+is($node->safe_psql('postgres', q{SELECT held_by FROM defer.groups WHERE kind = 'function' AND group_key = 'z'}), $ids[0], 'as defer.groups says');
+$node->safe_psql('postgres', qq{INSERT INTO luck VALUES ('z'); SELECT defer.retry($ids[0]); SELECT defer.release_group('z', "function" => 'lucky')});
+settled($node, 'all of it end');
+is($node->safe_psql('postgres', "SELECT string_agg(id::text, ' ' ORDER BY started_at) FROM defer.jobs WHERE id IN ($ids[0], $ids[1], $ids[2])"),
+	"@ids", 'the retry first');
+
+# Where groups go on after a failure, a retry and a rerun are next after the job that runs
+$node->safe_psql('postgres', q{SELECT defer.create_queue('line', group_order => 'strict')});
+sub in_line { my ($function, $tenant) = @_; return enqueue($function, $tenant, q{, queue => 'line', group_key => 'line', max_attempts => 1}) }
+@ids = (in_line('lucky', 'again'), in_line('lucky', 'again'), in_line('gated', 'again'), in_line('work', 'again'));
+state_is($ids[2], 'running', 'two have failed, the third one runs');
+$rerun = $node->safe_psql('postgres', qq{INSERT INTO luck VALUES ('again'); SELECT defer.rerun($ids[1])});
+$node->safe_psql('postgres', "SELECT defer.retry($ids[0])");
+others_ran();
+is($node->safe_psql('postgres', "SELECT string_agg(state, ' ' ORDER BY id) FROM defer.jobs WHERE id IN ($ids[0], $rerun)"), 'queued queued', 'a retry and a rerun wait for the one that runs');
+$node->safe_psql('postgres', q{INSERT INTO gate VALUES ('again')});
+settled($node, 'they end');
+is($node->safe_psql('postgres', "SELECT string_agg(id::text, ' ' ORDER BY started_at) FROM defer.jobs WHERE id IN ($ids[0], $rerun, $ids[2], $ids[3])"),
+	"$ids[2] $ids[0] $rerun $ids[3]", 'and come before the next one');
 $node->safe_psql('postgres', q{SELECT defer.configure('lucky', on_group_failure => 'hold', max_attempts => 1)});
 @ids = map { enqueue('lucky', 'y') } 1 .. 2;
 state_is($ids[0], 'failed', 'a group is held');
