@@ -21,7 +21,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
-#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -46,12 +45,10 @@
 #include "job/batch.h"
 #include "job/claim.h"
 #include "job/finish.h"
-#include "job/execute.h"
 #include "job/job_log.h"
 #include "job/session.h"
 #include "process/batch_size.h"
 #include "process/job_timer.h"
-#include "process/pool_policy.h"
 #include "process/process.h"
 #include "process/run_job.h"
 #include "process/slot.h"
@@ -316,9 +313,7 @@ set_up_session(void)
 	SetConfigOption("application_name", "defer worker", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
-/*
- * Wait for work.  False: there has been none, since that time, for so long that it is time to go.
- */
+/* Wait for work.  False: there has been none since then, for so long that it is time to go */
 static bool
 idle(int64 since, TimestampTz look_again, bool steal_later)
 {
@@ -334,10 +329,7 @@ idle(int64 since, TimestampTz look_again, bool steal_later)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	pgstat_report_stat(true);
 
-	/*
-	 * whatever we have waited for since the state was set may have reset the
-	 * latch
-	 */
+	/* a wait since the state was set may have reset the latch */
 	if (my_worker->woken || asked_to_leave())
 		return true;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -406,6 +398,7 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 			proc_exit(EXIT_DONE);
 		worker_set_state(WORKER_IDLE);	/* another role may have our place */
 		worker_set_blocked(true);
+		database_wake_scheduler(MyDatabaseId);	/* or jobs that are due later */
 		worker_pause(true);
 		*look_again = 0;		/* the pause may have swallowed a wake-up */
 	}
@@ -415,13 +408,15 @@ take_batch(int max, TimestampTz *look_again, bool *steal_later)
 }
 
 /*
- * We have jobs, and are not idle any more.  A session that has enqueued as we
- * took them counts on us all the same: jobs that we have not seen are for
- * another worker.
+ * We have jobs, and are not idle any more.  A session that has enqueued as we took them counts
+ * on us all the same: jobs that we have not seen are for another worker.  So are those that
+ * we were to look for at that time, if it is not DT_NOEND.
  */
 static void
-begin_work(void)
+begin_work(TimestampTz look_again)
 {
+	if (look_again != DT_NOEND)
+		database_wake_scheduler(MyDatabaseId);
 	if (my_worker->state != WORKER_BUSY && worker_set_state(WORKER_BUSY) &&
 		ready_queue_is_due(MyDatabaseId, my_worker->owner, GetCurrentTimestamp()))
 		database_wake_scheduler(MyDatabaseId);
@@ -431,11 +426,12 @@ static void
 main_loop(MemoryContext scratch)
 {
 	int64		idle_since = 0;
+	TimestampTz promised = DT_NOEND;	/* to look again then */
 	int			max = 1;
 
 	for (;;)
 	{
-		TimestampTz look_again = DT_NOEND;
+		TimestampTz look_again;
 		bool		steal_later;
 
 		ResetLatch(MyLatch);
@@ -448,18 +444,21 @@ main_loop(MemoryContext scratch)
 			return;
 		if (idle_since != 0)
 			worker_set_state(WORKER_IDLE);	/* before the look for jobs */
+		look_again = promised != DT_NOEND && promised > GetCurrentTimestamp() ? promised : DT_NOEND;
 		if (take_batch(max, &look_again, &steal_later))
 		{
 			int64		began = monotonic_now();
 			int			done;
 
-			begin_work();
+			begin_work(look_again);
+			promised = DT_NOEND;
 			idle_since = 0;
 			done = run_batch(scratch);
 			max = next_batch_size(max, done, monotonic_now() - began);
 			continue;
 		}
 		job_timer_stop();
+		promised = look_again;
 		if (idle_since == 0)
 			idle_since = monotonic_now();
 		else if (!idle(idle_since, look_again, steal_later) && slot_stop_idling())

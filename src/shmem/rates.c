@@ -302,16 +302,23 @@ rates_planned(Oid database, const LimitScopes *scopes, int planned, int taken)
  * Tokens
  * ------------------------------------------------------------------------ */
 
-static void
-take(Rated *rated, int n, Token *token)
+/*
+ * Returns true if a limit that ready queues are under has used tokens that were to come before
+ * that of the job, as another limit has none so early: it looked open, and may not be
+ */
+static bool
+take(Rated *rated, int n, int64 now, Token *token)
 {
 	const int64 to_wall = rates_wall_ahead();
+	bool		skipped = false;
 
 	token->started_at = token->at + to_wall;
 	for (int i = 0; i < n; i++)
 	{
 		LimitSlot  *slot = rated[i].slot;
 
+		skipped = skipped || (slot->nusers > 0 &&
+							  rate_next(&rated[i].rate, slot->used, now) < token->at);
 		slot->used = rate_take(&rated[i].rate, slot->used, token->at);
 		if (rate_is_long(&rated[i].rate))
 		{
@@ -321,6 +328,7 @@ take(Rated *rated, int n, Token *token)
 			token->used[token->nused++] = used;
 		}
 	}
+	return skipped;
 }
 
 /* Set token->at to when all of the limits have a token; false: that is not known */
@@ -347,6 +355,7 @@ rates_take_token(Oid database, const LimitScopes *scopes, bool waits, Token *tok
 	LimitSlot  *groups[LIMITS_OF_KEY];
 	Rated		rated[2 * LIMITS_OF_KEY];
 	TokenOutcome outcome = TOKEN_LATER;
+	bool		skipped = false;
 
 	*token = (Token) {0};
 	if (!limit_scopes_any(scopes))
@@ -362,7 +371,7 @@ rates_take_token(Oid database, const LimitScopes *scopes, bool waits, Token *tok
 			outcome = TOKEN_NOT_NEEDED;
 		else if (find_time(rated, n, now, token) && token->at <= now + RATE_WAIT)
 		{
-			take(rated, n, token);
+			skipped = take(rated, n, now, token);
 			outcome = TOKEN_TAKEN;
 		}
 		if (outcome != TOKEN_LATER && waits)
@@ -373,6 +382,7 @@ rates_take_token(Oid database, const LimitScopes *scopes, bool waits, Token *tok
 			(void) place_waiting(groups);
 			token->waited = true;
 		}
+		token->waited = token->waited || skipped;
 	}
 	LWLockRelease(shared->ready_lock);
 	return outcome;

@@ -95,7 +95,8 @@ served_less(ReadyQueue *const *chosen, const bool *open, int n, const ReadyQueue
  * the same.
  */
 void
-ready_choose(ReadyQueue *first, int max, TimestampTz now, int64 clock, ReadyClaim *claim)
+ready_choose(ReadyQueue *first, int max, TimestampTz now, int64 clock, ReadyClaim *claim,
+			 TimestampTz *next_check)
 {
 	ReadyBundle *bundle = first->bundle;
 	ReadyQueue *chosen[READY_CLAIM_MAX];
@@ -138,7 +139,7 @@ ready_choose(ReadyQueue *first, int max, TimestampTz now, int64 clock, ReadyClai
 		if (single || jobs >= max)
 			break;
 		ready_displace(slot);	/* the next one is the first now */
-		slot = ready_first(bundle, now, clock);
+		slot = ready_first(bundle, now, clock, next_check);
 	}
 	for (int i = 0; i < n; i++)
 	{

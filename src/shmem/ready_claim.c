@@ -118,7 +118,7 @@ best_of_role(ReadyRole *role, const Wanted *wanted, ReadyQueue *best,
 
 		if (!is_wanted(bundle, wanted))
 			continue;
-		slot = ready_first(bundle, wanted->now, wanted->clock);
+		slot = ready_first(bundle, wanted->now, wanted->clock, next_check);
 		if (!has_capacity(bundle, slot))
 			continue;
 		if (slot != NULL && goes_before(slot, best))
@@ -139,7 +139,7 @@ best_of_role(ReadyRole *role, const Wanted *wanted, ReadyQueue *best,
  * NULL: none was found.
  */
 static ReadyQueue *
-fairest(ReadyQueue *best, const Wanted *wanted)
+fairest(ReadyQueue *best, const Wanted *wanted, TimestampTz *next_check)
 {
 	const FairQueue *queue;
 	dlist_iter	iter;
@@ -155,7 +155,7 @@ fairest(ReadyQueue *best, const Wanted *wanted)
 		if (bundle->ready == NULL || bundle->full || bundle == best->bundle ||
 			!is_wanted(bundle, wanted))
 			continue;
-		slot = ready_first(bundle, wanted->now, wanted->clock);
+		slot = ready_first(bundle, wanted->now, wanted->clock, next_check);
 		if (slot != NULL && slot->account != NULL && slot->account->queue == queue &&
 			ready_fair_tag(slot) < ready_fair_tag(best))
 			best = slot;
@@ -165,9 +165,9 @@ fairest(ReadyQueue *best, const Wanted *wanted)
 
 /* Choose the first queue of a bundle, and others after it: see ready_choose.c */
 static ReadyClaim *
-choose(ReadyQueue *first, int max, const Wanted *wanted)
+choose(ReadyQueue *first, int max, const Wanted *wanted, TimestampTz *next_check)
 {
-	ready_choose(first, max, wanted->now, wanted->clock, &current);
+	ready_choose(first, max, wanted->now, wanted->clock, &current, next_check);
 	has_current = true;
 	return &current;
 }
@@ -185,10 +185,10 @@ ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now, TimestampT
 	reserved_view(database, owner, &wanted.reserved);
 	if (role != NULL)
 		best = best_of_role(role, &wanted, NULL, next_check);
-	if ((best = fairest(best, &wanted)) != NULL)
+	if ((best = fairest(best, &wanted, next_check)) != NULL)
 	{
 		reserved_enter(best->bundle->tag.queue_id);
-		claim = choose(best, max, &wanted);
+		claim = choose(best, max, &wanted, next_check);
 	}
 	LWLockRelease(shared->ready_lock);
 	return claim;
@@ -218,11 +218,11 @@ ready_queue_choose_delivery(Oid database, bool (*may_take) (Oid owner, bool mail
 				break;
 		}
 	}
-	if ((best = fairest(best, &wanted)) != NULL)
+	if ((best = fairest(best, &wanted, next_check)) != NULL)
 	{
 		/* the others are asked first the next time */
 		dlist_move_tail(&db->roles, &best->bundle->role->node);
-		claim = choose(best, PG_INT32_MAX, &wanted);
+		claim = choose(best, PG_INT32_MAX, &wanted, next_check);
 	}
 	LWLockRelease(shared->ready_lock);
 	return claim;
@@ -265,9 +265,9 @@ ready_queue_choose_task(Oid database, const ReadyTasks *tasks, TimestampTz now,
 	ReadyQueue *best;
 
 	LWLockAcquire(shared->ready_lock, LW_EXCLUSIVE);
-	best = fairest(best_of_tasks(database, &wanted, next_check), &wanted);
+	best = fairest(best_of_tasks(database, &wanted, next_check), &wanted, next_check);
 	if (best != NULL)
-		claim = choose(best, PG_INT32_MAX, &wanted);
+		claim = choose(best, PG_INT32_MAX, &wanted, next_check);
 	LWLockRelease(shared->ready_lock);
 	return claim;
 }

@@ -310,7 +310,7 @@ ready_set_count(ReadyQueue *slot, int64 ready)
 }
 
 ReadyQueue *
-ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock)
+ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock, TimestampTz *next_check)
 {
 	ready_place_due(bundle, now);
 	while (bundle->ready != NULL)
@@ -320,7 +320,12 @@ ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock)
 
 		if (limits_first_full(slot->groups, bundle->limits) != NULL ||
 			rates_hold(slot, &opening) != NULL)
+		{
 			ready_place(slot, now);
+			/* the scheduler has seen it READY */
+			if (slot->place == PLACE_LATER)
+				*next_check = Min(*next_check, slot->due);
+		}
 		else if (slot->account == NULL || !fair_charge_on(slot->account, clock))
 			return slot;
 	}

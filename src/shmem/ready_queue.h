@@ -187,7 +187,8 @@ extern bool ready_queues_overflow(Oid database, TimestampTz now);
  * There are several if they are of groups, and hold fewer jobs than that.  Places
  * are taken under the limits of function, queue and endpoint, and of each group; they
  * are in use: ready_queue_scan_end() or _abort() must follow.  *next_check is
- * lowered to when a queue whose rows were locked is to be tried again.  The result
+ * lowered to when a queue whose rows were locked is to be tried again, and to when one has
+ * a token that was found to have none: the scheduler may not know of these times.  The result
  * is good until the next call; NULL: none.
  */
 extern ReadyClaim *ready_queue_choose(Oid database, Oid owner, int max, TimestampTz now,

@@ -115,10 +115,7 @@ limit_tag(Oid database, char kind, int32 id, int64 group)
 	return tag;
 }
 
-/*
- * The tags of the limits of function, queue and endpoint, or of the group under them; id
- * 0: none
- */
+/* The tags of the limits of function, queue and endpoint, or of the group under them; id 0: none */
 static inline void
 limit_tags(Oid database, const LimitScopes *scopes, bool of_group, LimitTag *tags)
 {
@@ -359,15 +356,16 @@ extern bool ready_place_blocked(LimitSlot *limit);
 extern void ready_set_count(ReadyQueue *slot, int64 ready);
 
 /*
- * ready_place.c: the first of bundle->ready that is not blocked; NULL: there is none.
- * The tag of an account moves.
+ * ready_place.c: the first of bundle->ready that is not blocked; NULL: there is none.  Lowers
+ * *next_check to when one that has no token has.  The tag of an account moves.
  */
-extern ReadyQueue *ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock);
+extern ReadyQueue *ready_first(ReadyBundle *bundle, TimestampTz now, int64 clock,
+							   TimestampTz *next_check);
 extern void ready_move_account(FairAccount *account, const VirtualAccount *moved);
 
 /* ready_choose.c: choose queues of a bundle for a claim.  The tag that a queue is chosen by */
 extern void ready_choose(ReadyQueue *first, int max, TimestampTz now, int64 clock,
-						 ReadyClaim *claim);
+						 ReadyClaim *claim, TimestampTz *next_check);
 extern double ready_fair_tag(const ReadyQueue *slot);
 
 /*

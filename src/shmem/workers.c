@@ -54,7 +54,10 @@ workers_shmem_init(LWLockPadded *locks)
 		worker_slots[i].lock = &locks[i].lock;
 }
 
-/* Wake up to n idle workers of that role; returns how many were woken */
+/*
+ * Wake up to n idle workers of that role; returns how many were woken.  Blocked ones look by
+ * themselves when they have waited.
+ */
 int
 workers_wake_idle(Oid database, Oid owner, int64 n)
 {
@@ -65,7 +68,7 @@ workers_wake_idle(Oid database, Oid owner, int64 n)
 	{
 		WorkerSlot *slot = &worker_slots[i];
 
-		if (slot->state == WORKER_IDLE && !slot->woken &&
+		if (slot->state == WORKER_IDLE && !slot->woken && !slot->blocked &&
 			slot->database == database && slot->owner == owner)
 		{
 			slot->woken = true;

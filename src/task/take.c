@@ -284,6 +284,14 @@ await_tokens(const Take *take)
 	}
 }
 
+/* There may be more to take at that time, which the scheduler may not know of */
+static void
+tell_next(const Take *take, TimestampTz at)
+{
+	if (at != DT_NOEND)
+		database_check_work(MyDatabaseId, Max(at - take->now, 0));
+}
+
 /* Take up to max jobs of one ready queue; false: there is none that has any */
 static bool
 take_queue(Take *take, int max)
@@ -296,7 +304,10 @@ take_queue(Take *take, int max)
 	bool		waited;
 
 	if (ready == NULL)
+	{
+		tell_next(take, next_check);
 		return false;
+	}
 	reserved.scanning = true;
 	choice = &ready->queues[0];
 	reserved.scopes = choice->scopes;
@@ -317,6 +328,9 @@ take_queue(Take *take, int max)
 	work_waiters_taken(MyDatabaseId, choice->scopes.function_id, fresh->njobs);
 	waited = release_places() || waited;
 	return_batch(take, fresh, claimed);
+	if (choice->next.run_at > take->now)
+		next_check = Min(next_check, choice->next.run_at);
+	tell_next(take, Min(next_check, ready->next_token));
 	if (waited || (fresh->njobs > 0 && limits_cancel_at_limit(MyDatabaseId, &choice->scopes)))
 		database_wake_scheduler(MyDatabaseId);
 	return true;

@@ -10,6 +10,8 @@
  *
  *		flow_server.c	what the server has: locks, hash tables, heaps, the clock
  *		flow_world.c	settings, jobs, transactions
+ *		flow_claim.c	claims: rows of ready queues
+ *		flow_batch.c	batches
  *		flow_worker.c	workers; their static variables are in flow_statics.c
  *		flow_process.c	processes; the scheduler, the sender, sessions
  *		flow_model.c	what must hold, looked at naively
@@ -69,6 +71,8 @@ typedef struct Setting
 	int32		limit;			/* LIMIT_NONE; of a group LIMIT_INHERITED */
 	int32		group_limit;
 	bool		strict;
+	bool		holds;			/* strict, and on_group_failure is "hold" */
+	bool		held;			/* of a group: a job has failed since */
 	Rate		rate;			/* of a group: the interval may be -2:
 								 * inherited */
 	Rate		group_rate;
@@ -97,6 +101,7 @@ typedef struct FlowJob
 	struct Process *writer;		/* who has the row locked */
 	Job			next;			/* these: as it will be */
 	bool		deleted;
+	bool		failed;			/* and that for good */
 	bool		notify;
 	bool		running;
 	bool		token;			/* for this attempt */
@@ -128,6 +133,7 @@ extern bool lock_row(FlowJob *row); /* false: another one has it */
 extern void transaction_end(void);	/* commit, and tell the others */
 extern void transaction_abort(void);
 extern void change_setting(int kind, int id, int group, const Setting *value);
+extern void release_hold(int kind, int id, int group);
 extern LimitValue read_limit(const LimitValue *wanted);
 
 /* ------------------------------------------------------------------------
@@ -182,16 +188,22 @@ extern void lift_all(void);
 extern void processes_kill(Process *process);
 
 /* ------------------------------------------------------------------------
- * flow_worker.c, flow_statics.c
+ * flow_claim.c, flow_batch.c
  * ------------------------------------------------------------------------ */
 
-extern void worker_main(Process *process);
-extern void worker_ends(Process *process);
 extern void scan_queue(Batch *batch_of, ReadyQueueChoice *choice, int max, TimestampTz now);
 extern void claims_begin(Process *process);
 extern Process *claim_process(int64 claim);
 extern bool claim_is_left(int64 claim); /* its process has ended */
 extern void free_row(FlowJob *row, Job *job);
+extern void finalize_batch(void);	/* in a transaction of its own */
+
+/* ------------------------------------------------------------------------
+ * flow_worker.c, flow_statics.c
+ * ------------------------------------------------------------------------ */
+
+extern void worker_main(Process *process);
+extern void worker_ends(Process *process);
 
 extern struct Statics *statics_new(void);
 extern struct Statics *statics_clear(struct Statics *statics);

@@ -13,12 +13,13 @@
 
 /*
  * A job that may start waits for an idle worker no longer (microseconds); with the pauses
- * of searches for queues that have no slot; with the one of a worker that was woken, and
- * whose claim has failed
+ * of searches for queues that have no slot
  */
 #define IDLE_MAX	(250 * 1000)
 #define SEARCH_MAX	(5 * USECS_PER_SEC)
-#define ERROR_MAX	(2 * USECS_PER_SEC)
+
+/* A process wakes up too late by so much (microseconds) */
+#define WAKE_LATE	2000
 
 /* One that waits in a batch may be taken over when the job before it has run for so long */
 #define BEHIND_MAX	(50 * 1000)
@@ -125,6 +126,8 @@ limit_of(const FlowJob *row, Part part)
 	if (part.of_group && (!setting->set || limit == LIMIT_INHERITED))
 		limit = parent->group_limit;
 	if ((!part.of_group || setting->set) && setting->paused)
+		limit = 0;
+	if (part.of_group && setting->held)
 		limit = 0;
 	if (limit < 0)
 		limit = PG_INT32_MAX;
@@ -427,11 +430,65 @@ worker_is_idle(const FlowJob *row)
 	return row->delivery;
 }
 
+/* When the first process wakes up that would find jobs of a role, or its deliveries */
+static int64
+first_wake_up(const ReadyBundle *bundle)
+{
+	int64		at = scheduler->wake_at;
+
+	if (LIMITS_KEY_IS_DELIVERY(bundle->tag.kinds))
+		return Min(at, sender->wake_at);
+	for (int i = 0; i < WORKERS; i++)
+	{
+		if (workers[i].alive && workers[i].idle && worker_slots[i].owner == bundle->tag.owner)
+			at = Min(at, workers[i].wake_at);
+	}
+	return at;
+}
+
+/*
+ * All processes wait.  The scheduler, or a worker that has found that, does no longer than until
+ * the next ready queue is due, or has a token.
+ */
+static void
+check_wake_ups(void)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	ReadyDatabase *db = ready_database(DATABASE);
+	dlist_iter	roles;
+	dlist_iter	bundles;
+	dlist_iter	queues;
+
+	if (db == NULL || !scheduler->sleeps)
+		return;
+	dlist_foreach(roles, &db->roles)
+	{
+		dlist_foreach(bundles, &dlist_container(ReadyRole, node, roles.cur)->bundles)
+		{
+			const ReadyBundle *bundle = dlist_container(ReadyBundle, node, bundles.cur);
+			const TimestampTz wakes = now + (first_wake_up(bundle) - flow_clock);
+			TimestampTz due = ready_bundle_opening(bundle);
+
+			dlist_foreach(queues, &unconstify(ReadyBundle *, bundle)->queues)
+			{
+				const ReadyQueue *queue = dlist_container(ReadyQueue, node, queues.cur);
+
+				/* a claim that is under way tells when it has ended */
+				if (queue->place == PLACE_LATER && queue->nclaims == 0)
+					due = Min(due, queue->due);
+			}
+			complain(due == DT_NOEND || wakes <= Max(due, now) + WAKE_LATE,
+					 "all sleep too long", NULL, wakes - due);
+		}
+	}
+}
+
 void
 model_quiet(void)
 {
-	const int64 max = (plan.few_slots ? SEARCH_MAX : IDLE_MAX) + (plan.faults ? ERROR_MAX : 0);
+	const int64 max = plan.few_slots ? SEARCH_MAX : IDLE_MAX;
 
+	check_wake_ups();
 	for (int i = 0; i < JOBS; i++)
 	{
 		FlowJob    *row = &jobs[i];

@@ -385,7 +385,8 @@ offer_jobs(void)
 	{
 		int			owner = (int) (worker_slots[i].owner - FIRST_OWNER);
 
-		if (worker_slots[i].state != WORKER_IDLE || worker_slots[i].woken || ready[owner] == 0)
+		if (worker_slots[i].state != WORKER_IDLE || worker_slots[i].woken ||
+			worker_slots[i].blocked || ready[owner] == 0)
 			continue;
 		ready[owner]--;
 		worker_slots[i].woken = true;

@@ -35,6 +35,7 @@ random_setting(bool of_group)
 		setting.group_limit = 1 + random_below(2);
 	setting.paused = random_below(10) == 0;
 	setting.strict = random_below(4) == 0;
+	setting.holds = random_below(2) == 0;
 	setting.rate = random_rate();
 	setting.group_rate = random_rate();
 	if (!of_group)
@@ -46,6 +47,20 @@ random_setting(bool of_group)
 		setting.rate.interval = RATE_INHERITED;
 	setting.weight = weights[random_below(lengthof(weights))];
 	return setting;
+}
+
+/* Release a group that a failed job holds, if there is one */
+static void
+release(void)
+{
+	const int	kind = random_below(2);
+	const int	id = 1 + random_below(SCOPES);
+
+	for (int g = 1; g <= plan.ngroups; g++)
+	{
+		if (random_below(2) == 0)
+			release_hold(kind, id, g);
+	}
 }
 
 /* Change one of the settings */
@@ -179,14 +194,17 @@ session_main(Process *me)
 			fill_groups();
 			continue;
 		}
-		switch (random_below(10))
+		switch (random_below(11))
 		{
 			case 0:
 				if (plan.changes)
 					change();
 				break;
 			case 1:
+				release();
+				break;
 			case 2:
+			case 3:
 				control();
 				break;
 			default:

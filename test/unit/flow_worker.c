@@ -1,453 +1,16 @@
 /*
  * flow_worker.c
- *		Workers of the property test: what job/claim.c, job/batch.c and process/worker.c do, but
- *		for the rows.  See flow.h.
+ *		Workers of the property test: what process/worker.c, run_job.c and batch_claim() do.
+ *		See flow.h.
  */
 #include "flow.h"
 
-#include "executor/tuptable.h"
+#include "commands/sequence.h"
 #include "utils/timestamp.h"
 
 #include "config/settings_changes.h"
 #include "job/claim.h"
-#include "job/claim_row.h"
 #include "process/batch_size.h"
-#include "table/job_table.h"
-
-/* Of claims, their number has the process, too */
-#define CLAIM_STEP	64
-
-/* Jobs of earlier batches whose rows were locked when they were to be set free */
-typedef struct Leftovers
-{
-	int			n;
-	int64		ids[JOBS];
-	int64		claims[JOBS];
-} Leftovers;
-
-static Batch spares[PROCESSES];
-static Leftovers leftovers[PROCESSES];
-static int64 last_claim;
-
-/* ------------------------------------------------------------------------
- * Claiming rows: as job/claim.c, claim_row.c and claim_order.c
- * ------------------------------------------------------------------------ */
-
-static ScanAction
-move_row(FlowJob *row)
-{
-	if (!lock_row(row))
-		return ROW_LOCKED;
-	set_limits(row, &row->next);
-	row->notify = true;
-	return ROW_MOVED;
-}
-
-static ScanAction
-take_row(Batch *batch_of, FlowJob *row, const LimitScopes *has, bool in_order, LimitScopes *needs)
-{
-	Job			job = row->job;
-	BatchJob   *entry = &batch_of->jobs[batch_of->njobs];
-
-	if (job.claim != 0 || row->writer == current_process)
-		return ROW_CLAIMED_BEFORE;
-	if (row->writer != NULL)
-		return ROW_LOCKED;
-	set_limits(row, &job);
-	*needs = job.scopes;
-	if (!limit_scopes_cover(has, needs))
-		return job.limits_key != row->job.limits_key ? move_row(row) : ROW_OTHER_LIMITS;
-	if (job.order_scope != 0)
-	{
-		if (job.order_scope != row->job.order_scope)
-			return move_row(row);
-		if (!in_order)
-			return ROW_IN_ORDER;
-	}
-	(void) lock_row(row);
-	row->next.claim = batch_of->claim_id;
-	row->claimed = step;
-	row->ordered = in_order;
-	entry->job = row->next;
-	entry->job.scopes = *has;
-	entry->group = batch_of->ngroups - 1;
-	entry->state = JOB_TAKEN;
-	batch_of->njobs++;
-	return ROW_CLAIMED;
-}
-
-/* The first row in the order of that one's group, after "id"; NULL: there is none */
-static FlowJob *
-next_in_order(const FlowJob *like, int64 id)
-{
-	FlowJob    *first = NULL;
-
-	for (int i = 0; i < JOBS; i++)
-	{
-		FlowJob    *row = &jobs[i];
-
-		if (row->used && row->visible && row->job.order_scope == like->job.order_scope &&
-			row->group == like->group && row->job.id > id &&
-			(first == NULL || row->job.id < first->job.id))
-			first = row;
-	}
-	return first;
-}
-
-static bool
-is_of(const FlowJob *row, const ReadyQueueChoice *queue)
-{
-	return row->job.owner == queue->owner && row->job.limits_key == queue->limits_key &&
-		row->job.priority == queue->priority;
-}
-
-static ScanAction
-take_in_order(Batch *batch_of, const FlowJob *met, ReadyQueueChoice *queue, int max,
-			  TimestampTz now, LimitScopes *needs)
-{
-	const int	before = batch_of->njobs;
-	ScanAction	action = ROW_STOP;
-	int64		id = 0;
-	FlowJob    *row;
-
-	batch_of->ordered[batch_of->ngroups - 1] = true;
-	while (batch_of->njobs < max && (row = next_in_order(met, id)) != NULL)
-	{
-		id = row->job.id;
-		action = ROW_STOP;
-		if (row->job.claim == 0 && row->job.run_at <= now && is_of(row, queue))
-			action = take_row(batch_of, row, &queue->scopes, true, needs);
-		else
-		{
-			queue->behind = true;
-			queue->pause_after = false;
-			queue->behind_order = id;
-			queue->behind_until = row->job.claim == 0 && row->job.run_at > now ? row->job.run_at : DT_NOEND;
-		}
-		if (action != ROW_CLAIMED)
-			break;
-	}
-	if (batch_of->njobs > before)
-		queue->behind = false;
-	return action;
-}
-
-static bool
-batch_has(const Batch *batch_of, int64 id)
-{
-	for (int i = 0; i < batch_of->njobs; i++)
-	{
-		if (batch_of->jobs[i].job.id == id)
-			return true;
-	}
-	return false;
-}
-
-/* The first row of a ready queue that has no smaller key; NULL: there is none */
-static FlowJob *
-next_of_queue(const ReadyQueueChoice *queue, ReadyKey from)
-{
-	FlowJob    *first = NULL;
-
-	for (int i = 0; i < JOBS; i++)
-	{
-		FlowJob    *row = &jobs[i];
-		const ReadyKey key = {row->job.run_at, row->job.id};
-
-		if (row->used && row->visible && is_of(row, queue) && !ready_key_before(key, from) &&
-			(first == NULL ||
-			 ready_key_before(key, (ReadyKey) {first->job.run_at, first->job.id})))
-			first = row;
-	}
-	return first;
-}
-
-static void
-begin_group(Batch *batch_of, const ReadyQueueChoice *choice)
-{
-	const int	i = batch_of->ngroups++;
-
-	batch_of->groups[i] = choice->scopes.group;
-	batch_of->charges[i] = (FairCharge) {choice->scopes.group != 0, false, 0};
-	batch_of->rated[i] = batch_of->counted[i] = choice->planned > 0;
-	batch_of->ordered[i] = false;
-}
-
-/* Length: the parts of claim_ready_queue() that concern keys stand together, as there */
-void
-scan_queue(Batch *batch_of, ReadyQueueChoice *choice, int max, TimestampTz now)
-{
-	const int	before = batch_of->njobs;
-	ReadyKey	postponed = READY_KEY_NONE;
-	ReadyKey	stopped = READY_KEY_NONE;
-	LimitScopes needs = {0};
-	ScanAction	action = ROW_DONE;
-	bool		in_order = false;
-	FlowJob    *row;
-
-	begin_group(batch_of, choice);
-	choice->pause_after = true;
-	ready_queue_scan_begin(choice, DATABASE);
-	choice->next = choice->min_key;
-	if (choice->min_key.run_at > now)
-	{
-		ready_queue_scan_advance(choice, DATABASE, now);
-		return;
-	}
-	for (ReadyKey from = choice->min_key; (row = next_of_queue(choice, from)) != NULL;)
-	{
-		const ReadyKey key = {row->job.run_at, row->job.id};
-
-		from = (ReadyKey) {key.run_at, key.id + 1};
-		action = ROW_STOP;
-		if (key.run_at <= now && (in_order || batch_of->njobs < max))
-		{
-			ScanAction	found = ROW_IN_ORDER;
-
-			if (!in_order)
-				found = take_row(batch_of, row, &choice->scopes, false, &needs);
-			if (found == ROW_IN_ORDER && !in_order)
-			{
-				in_order = true;
-				found = take_in_order(batch_of, row, choice, max, now, &needs);
-				choice->pause_after = choice->pause_after && found != ROW_MOVED;
-			}
-			action = !in_order ? found : batch_has(batch_of, key.id) ? ROW_CLAIMED :
-				found == ROW_OTHER_LIMITS ? ROW_OTHER_LIMITS : ROW_STOP;
-		}
-		if (action == ROW_STOP || action == ROW_OTHER_LIMITS)
-		{
-			stopped = key;
-			break;
-		}
-		if (action == ROW_LOCKED && ready_key_before(key, postponed))
-			postponed = key;
-	}
-	choice->next = ready_key_before(postponed, stopped) ? postponed : stopped;
-	choice->taken = batch_of->njobs - before;
-	ready_queue_scan_advance(choice, DATABASE, now);
-	if (action == ROW_OTHER_LIMITS)
-	{
-		ReadyQueueChoice moved = *choice;
-
-		moved.scopes = needs;
-		ready_queue_rescope(DATABASE, &moved, now);
-		process_set_latch(scheduler);
-		choice->pause_after = false;
-	}
-}
-
-/* ------------------------------------------------------------------------
- * Batches: as job/batch.c
- * ------------------------------------------------------------------------ */
-
-int64
-nextval_internal(Oid relid, bool check_permissions)
-{
-	return ++last_claim * CLAIM_STEP + (current_process - processes);
-}
-
-Process *
-claim_process(int64 claim)
-{
-	return &processes[claim % CLAIM_STEP];
-}
-
-bool
-claim_is_left(int64 claim)
-{
-	const Process *process = claim_process(claim);
-
-	return claim != 0 && (!process->alive || claim < process->first_claim);
-}
-
-/* What the process claims from now on is its own */
-void
-claims_begin(Process *process)
-{
-	process->first_claim = (last_claim + 1) * CLAIM_STEP;
-}
-
-Batch *
-batch_new_begin(void)
-{
-	Batch	   *spare = &spares[current_process - processes];
-
-	spare->njobs = spare->ngroups = 0;
-	spare->reserved = false;
-	return spare;
-}
-
-void
-free_row(FlowJob *row, Job *job)
-{
-	job->claim = 0;
-	set_limits(row, job);
-	row->notify = true;
-}
-
-/* False: it is locked */
-static bool
-finalize_row(int64 id, int64 claim)
-{
-	FlowJob    *row = find_job(id);
-
-	if (row == NULL || row->job.claim != claim)
-		return true;
-	if (!lock_row(row))
-		return false;
-	free_row(row, &row->next);
-	return true;
-}
-
-void
-batch_finalize_in_transaction(void)
-{
-	Leftovers  *left = &leftovers[current_process - processes];
-	const int	nleft = left->n;
-
-	left->n = 0;
-	for (int i = 0; i < nleft; i++)
-	{
-		if (!finalize_row(left->ids[i], left->claims[i]))
-		{
-			left->ids[left->n] = left->ids[i];
-			left->claims[left->n++] = left->claims[i];
-		}
-	}
-	for (int i = 0; i < batch.njobs; i++)
-	{
-		if (batch.jobs[i].state == JOB_TAKEN &&
-			!finalize_row(batch.jobs[i].job.id, batch.claim_id) && left->n < JOBS)
-		{
-			left->ids[left->n] = batch.jobs[i].job.id;
-			left->claims[left->n++] = batch.claim_id;
-		}
-	}
-}
-
-void
-batch_new_record(Batch *new_batch)
-{
-	batch_publish(new_batch);
-}
-
-void
-batch_new_commit(Batch *new_batch)
-{
-	memcpy(&batch, new_batch, offsetof(Batch, jobs) + new_batch->njobs * sizeof(BatchJob));
-	batch_unpublish(false);
-}
-
-void
-batch_new_abort(void)
-{
-	batch_unpublish(true);
-}
-
-void
-own_transaction_begin(void)
-{
-	process_yield(true);
-}
-
-void
-own_transaction_end(void)
-{
-	transaction_end();
-}
-
-/* In a transaction of its own */
-static void
-finalize(void)
-{
-	Batch	   *empty = batch_new_begin();
-
-	batch_release_limits();
-	if (batch.claim_id == 0 && leftovers[current_process - processes].n == 0)
-		return;
-	own_transaction_begin();
-	batch_finalize_in_transaction();
-	empty->claim_id = 0;
-	empty->scopes = (LimitScopes) {0};
-	batch_publish(empty);
-	own_transaction_end();
-	batch_new_commit(empty);
-}
-
-/* ------------------------------------------------------------------------
- * What job/steal.c needs
- * ------------------------------------------------------------------------ */
-
-static FlowJob *found[PROCESSES];
-
-JobTable *
-job_table(void)
-{
-	static JobTable table;
-
-	return &table;
-}
-
-TupleTableSlot *
-table_slot_create(Relation rel, List **reglist)
-{
-	return NULL;
-}
-
-void
-ExecDropSingleTupleTableSlot(TupleTableSlot *slot)
-{
-}
-
-bool
-job_tid(int64 id, ItemPointer tid, TupleTableSlot *slot)
-{
-	FlowJob    *row = find_job(id);
-
-	found[current_process - processes] = row;
-	return row != NULL;
-}
-
-void
-job_from_slot(Job *job, TupleTableSlot *slot)
-{
-	*job = found[current_process - processes]->job;
-}
-
-bool
-job_set_claim_at(ItemPointer tid, TupleTableSlot *old, int64 claim, CachedTid *place)
-{
-	FlowJob    *row = found[current_process - processes];
-
-	if (!lock_row(row))
-		return false;
-	row->next.claim = claim;
-	return true;
-}
-
-bool
-claim_job(Batch *batch_of, const Job *wanted)
-{
-	abort();
-}
-
-Oid
-catalog_oid(CatalogObject which)
-{
-	return InvalidOid;
-}
-
-uint64
-settings_generation(void)
-{
-	return generation;
-}
-
-void
-worker_release_suspect(void)
-{
-}
 
 /* ------------------------------------------------------------------------
  * Jobs: as process/run_job.c
@@ -489,8 +52,9 @@ end_job(FlowJob *row, bool succeeded)
 	process_yield(true);
 	while (!lock_row(row))
 		process_sleep(flow_clock + 5000, true);
-	row->deleted = succeeded;
-	if (!succeeded)
+	row->failed = !succeeded && row->job.order_scope != 0 && random_below(2) == 0;
+	row->deleted = succeeded || row->failed;
+	if (!row->deleted)
 	{
 		row->next.attempt++;
 		row->next.run_at = GetCurrentTimestamp() + random_below(400000);
@@ -568,7 +132,7 @@ claim_batch(Process *me, int max, TimestampTz *look_again)
 	claim = ready_queue_choose(DATABASE, my_worker->owner, max, now, look_again);
 	if (claim == NULL)
 	{
-		finalize();
+		finalize_batch();
 		return false;
 	}
 	new_batch = batch_new_begin();
@@ -623,10 +187,12 @@ take_batch(Process *me, int max, TimestampTz *look_again, bool *steal_later)
 		failed = true;
 	}
 	PG_END_TRY();
+	my_worker->blocked = failed;
 	if (failed)
 	{
 		transaction_abort();
 		me->nlocks = 0;
+		process_set_latch(scheduler);
 		process_sleep(flow_clock + USECS_PER_SEC, true);
 		*look_again = 0;
 	}
@@ -648,16 +214,16 @@ void
 worker_main(Process *me)
 {
 	BatchSizing sizing = {0};
+	TimestampTz promised = DT_NOEND;
 	int			max = 1;
 
 	my_worker = &worker_slots[me->number];
 	my_worker->database = DATABASE;
 	my_worker->owner = FIRST_OWNER + me->number % plan.nowners;
 	claims_begin(me);
-	leftovers[me - processes].n = 0;
 	for (;;)
 	{
-		TimestampTz look_again = DT_NOEND;
+		TimestampTz look_again = promised > GetCurrentTimestamp() ? promised : DT_NOEND;
 		bool		steal_later = false;
 		int64		until = flow_clock + 10 * USECS_PER_SEC;
 
@@ -671,6 +237,9 @@ worker_main(Process *me)
 
 			my_worker->state = WORKER_BUSY;
 			my_worker->woken = false;
+			if (look_again != DT_NOEND)
+				process_set_latch(scheduler);
+			promised = DT_NOEND;
 			if (woken && ready_queue_is_due(DATABASE, my_worker->owner, GetCurrentTimestamp()))
 				process_set_latch(scheduler);
 			for (int i = 0; i < batch.njobs; i++)
@@ -678,6 +247,7 @@ worker_main(Process *me)
 			max = next_batch_size(&sizing, max, flow_clock - began);
 			continue;
 		}
+		promised = look_again;
 		if (look_again != DT_NOEND)
 			until = Min(until, flow_clock + Max(look_again - GetCurrentTimestamp(), 0) + 1000);
 		if (steal_later)
@@ -716,9 +286,10 @@ worker_ends(Process *me)
 		transaction_end();
 	}
 	if (!hard)
-		finalize();
+		finalize_batch();
 	batch_release_limits();
 	my_worker->state = WORKER_FREE;
+	my_worker->blocked = false;
 	my_worker->nentries = my_worker->nwaiting = my_worker->ngroups = 0;
 	my_worker->current_job = 0;
 	my_worker->database = InvalidOid;

@@ -80,7 +80,7 @@ has_overrides(int kind, int id)
 {
 	for (int g = 1; kind < 2 && g <= GROUPS; g++)
 	{
-		if (group_settings[kind][id][g].set)
+		if (group_settings[kind][id][g].set || group_settings[kind][id][g].held)
 			return true;
 	}
 	return false;
@@ -138,9 +138,12 @@ read_limit(const LimitValue *wanted)
 			setting = &group_settings[kind][wanted->id][g];
 	}
 	value.used = setting->used;
+	if (setting->held)
+		value.limit = LIMIT_PAUSED;
 	if (wanted->group != 0 && !setting->set)
 		return value;
-	value.limit = setting->paused ? LIMIT_PAUSED : setting->limit;
+	if (!setting->held)
+		value.limit = setting->paused ? LIMIT_PAUSED : setting->limit;
 	value.rate = setting->rate;
 	value.weight = setting->weight;
 	if (wanted->group != 0)
@@ -150,6 +153,30 @@ read_limit(const LimitValue *wanted)
 	value.strict = setting->strict;
 	value.group_overrides = has_overrides(kind, wanted->id);
 	return value;
+}
+
+/* A change of a group's row, which is committed: "telling" of its parent is counted */
+static void
+tell_group(int kind, int id, int group)
+{
+	const LimitChange change = {.kind = kinds[kind], .id = id, .group = group_hash(group)};
+
+	if (limits_changed(DATABASE, &change, 1))
+		process_set_latch(scheduler);
+	settings[kind][id].telling--;
+	model_told(kind, id, group);
+}
+
+void
+release_hold(int kind, int id, int group)
+{
+	if (!group_settings[kind][id][group].held)
+		return;
+	group_settings[kind][id][group].held = false;
+	generation++;
+	settings[kind][id].telling++;
+	process_yield(false);
+	tell_group(kind, id, group);
 }
 
 /* Change a row of settings; "group" 0: of the function, queue or endpoint itself */
@@ -165,6 +192,7 @@ change_setting(int kind, int id, int group, const Setting *value)
 	setting->limit = value->limit;
 	setting->group_limit = value->group_limit;
 	setting->strict = value->strict;
+	setting->holds = value->holds;
 	setting->rate = value->rate;
 	setting->group_rate = value->group_rate;
 	setting->weight = value->weight;
@@ -180,6 +208,8 @@ change_setting(int kind, int id, int group, const Setting *value)
 	parent->telling--;
 	model_told(kind, id, group);
 	process_set_latch(scheduler);	/* jobs may move */
+	for (int g = 1; kind < 2 && g <= GROUPS && !(parent->strict && parent->holds); g++)
+		release_hold(kind, id, g);
 }
 
 /* ------------------------------------------------------------------------
@@ -208,7 +238,7 @@ lock_row(FlowJob *row)
 		return false;
 	row->writer = me;
 	row->next = row->job;
-	row->deleted = row->notify = false;
+	row->deleted = row->failed = row->notify = false;
 	me->rows[me->nrows++] = row;
 	return true;
 }
@@ -271,7 +301,8 @@ tell_queue(const Told *told)
 
 		for (int i = 0; i < WORKERS && woken < told->count; i++)
 		{
-			if (!worker_slots[i].woken && worker_slots[i].state == WORKER_IDLE &&
+			if (!worker_slots[i].woken && !worker_slots[i].blocked &&
+				worker_slots[i].state == WORKER_IDLE &&
 				worker_slots[i].owner == told->queue.owner)
 			{
 				process_set_latch(&workers[i]);
@@ -313,6 +344,21 @@ add_told(Told *told, int *ntold, const Job *job)
 	mine->count++;
 }
 
+/* The end of a job that has failed for good, as it commits: it may hold its group */
+static bool
+hold_group(const FlowJob *row)
+{
+	const int	kind = row->job.order_scope > 0 ? 1 : 0;
+	Setting    *parent = &settings[kind][abs(row->job.order_scope)];
+
+	if (!row->failed || row->job.order_scope == 0 || !parent->strict || !parent->holds)
+		return false;
+	group_settings[kind][abs(row->job.order_scope)][row->group].held = true;
+	generation++;
+	parent->telling++;
+	return true;
+}
+
 /* The first job of an order may be another one */
 static void
 tell_order(const Job *job)
@@ -332,6 +378,7 @@ transaction_end(void)
 	Job		   *left = left_by[me - processes];
 	int			ntold = 0;
 	int			nleft = 0;
+	FlowJob		held = {0};		/* a transaction ends no more than one that fails */
 
 	process_yield(true);
 	for (int i = 0; i < me->nrows; i++)
@@ -342,6 +389,8 @@ transaction_end(void)
 		if (row->job.order_scope != 0 &&
 			(row->deleted || row->next.order_scope != row->job.order_scope))
 			left[nleft++] = row->job;
+		if (row->deleted && hold_group(row))
+			held = *row;
 		if (row->next.order_scope != row->job.order_scope)
 			row->moved = step;
 		row->job = row->next;
@@ -356,6 +405,8 @@ transaction_end(void)
 	}
 	me->nrows = 0;
 	process_yield(false);
+	if (held.used)
+		tell_group(held.job.order_scope > 0 ? 1 : 0, abs(held.job.order_scope), held.group);
 	for (int i = 0; i < ntold; i++)
 		tell_queue(&told[i]);
 	for (int i = 0; i < nleft; i++)
