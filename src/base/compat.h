@@ -225,6 +225,7 @@ compat_table_delete(Relation rel, ItemPointer tid, CommandId command, bool wait,
 #endif
 }
 
+/* From 19 on the row in conflict is fetched, by the snapshot of a query that we have none of */
 static inline bool
 compat_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
 							   ItemPointer conflict, List *arbiters)
@@ -233,6 +234,7 @@ compat_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState
 	ItemPointerData none;
 
 	ItemPointerSetInvalid(&none);
+	estate->es_snapshot = SnapshotAny;
 	return ExecCheckIndexConstraints(info, slot, estate, conflict, &none, arbiters);
 #else
 	return ExecCheckIndexConstraints(info, slot, estate, conflict, arbiters);
