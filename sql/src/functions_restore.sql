@@ -29,8 +29,9 @@ BEGIN
 		EXECUTE pg_catalog.format('COMMENT ON TRIGGER note_restore ON %s IS %L', t,
 			'what a restore brings holds the database back until defer.activate()');
 
-		-- a subscription changes rows one by one, and fires no other kind of trigger
-		EXECUTE pg_catalog.format('CREATE TRIGGER note_replica BEFORE INSERT OR UPDATE OR DELETE ON %s'
+		-- A subscription changes rows one by one, and fires no other kind of trigger.  Not
+		-- BEFORE: rows would be locked before they are changed, even where it does not fire
+		EXECUTE pg_catalog.format('CREATE TRIGGER note_replica AFTER INSERT OR UPDATE OR DELETE ON %s'
 			' FOR EACH ROW EXECUTE FUNCTION defer.note_restore()', t);
 		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE REPLICA TRIGGER note_replica', t);
 		EXECUTE pg_catalog.format('COMMENT ON TRIGGER note_replica ON %s IS %L', t,

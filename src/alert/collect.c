@@ -177,10 +177,25 @@ last_trouble(List *troubles, const char *name)
 	{
 		AlertSubject *subject = lfirst(cell);
 
-		if (subject->kind != STATE_SUCCEEDED && strcmp(subject->name, name) == 0)
+		if (subject->kind != STATE_SUCCEEDED && subject->kind != EVENT_WAITS &&
+			strcmp(subject->name, name) == 0)
 			last = Max(last, subject->last);
 	}
 	return last;
+}
+
+/*
+ * Lock the row of a rule, which is to be changed.  Returns false if another session has
+ * it: that may keep it for as long as it likes, and holds up this rule alone.
+ */
+bool
+alert_rule_lock(const AlertRule *rule)
+{
+	Oid			type = INT4OID;
+	Datum		id = Int32GetDatum(rule->id);
+
+	return own_sql_run("SELECT FROM defer.alert a WHERE a.id OPERATOR(pg_catalog.=) $1"
+					   " FOR NO KEY UPDATE SKIP LOCKED", 1, &type, &id, NULL, SPI_OK_SELECT) == 1;
 }
 
 static void

@@ -170,8 +170,8 @@ check_waits(const AlertRule *rule, TimestampTz now)
 	Oid			told_types[] = {INT4OID, TIMESTAMPTZOID};
 	Datum		told[] = {Int32GetDatum(rule->id), (Datum) 0};
 
-	if (n == 0)
-		return false;
+	if (n == 0 || !alert_rule_lock(rule))
+		return false;			/* in a while again */
 	for (uint64 i = 0; i < n; i++)
 	{
 		char	   *function = SPI_getvalue(rows->vals[i], rows->tupdesc, 3);

@@ -90,6 +90,7 @@ spi_value(int row, int column)
 extern List *alert_rules_read(void);
 
 /* Make messages of the events of a rule, up to a number of them, and delete those */
+extern bool alert_rule_lock(const AlertRule *rule);
 extern void alert_rule_send(AlertRule *rule);
 
 /* Enqueue the message of a rule: about what happened, or about what has recovered */

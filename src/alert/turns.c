@@ -21,6 +21,9 @@
 #include "alert/alert.h"
 #include "alert/rule.h"
 
+/* A rule that another session has locked is looked at again after this */
+#define LOCKED_AGAIN	USECS_PER_SEC
+
 /* Events are looked at no more often than this, however many there are */
 #define SCAN_PAUSE		(200 * 1000)
 
@@ -74,7 +77,12 @@ perform_turn(void *arg)
 	RuleTurn   *rule_turn = arg;
 
 	if (rule_turn->send)
-		alert_rule_send(rule_turn->due->rule);
+	{
+		if (alert_rule_lock(rule_turn->due->rule))
+			alert_rule_send(rule_turn->due->rule);
+		else
+			rule_turn->again = rule_turn->now + LOCKED_AGAIN;
+	}
 	else
 		rule_turn->again = alert_conditions_check(rule_turn->due->rule, rule_turn->now);
 }

@@ -29,7 +29,7 @@ static emit_log_hook_type prev_emit_log_hook = NULL;
 static const char *const intervals[] = {
 	"backlog", "catch_up_window", "connect_timeout", "debounce_max", "delay", "discard_after",
 	"duration", "extend", "group_window", "initial_interval", "jitter", "key_for", "lease",
-	"max_duration", "max_interval", "retry_in", "step", "timeout"
+	"max_duration", "max_interval", "retry_in", "step", "step_waits", "timeout"
 };
 
 /* Those of them that are given by position; n counts from 0 */

@@ -61,17 +61,6 @@ is_restore(void)
 		(ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY);
 }
 
-/* Return what a trigger returns that has the row, if there is one, written as it is */
-static Datum
-unchanged(const TriggerData *trigger)
-{
-	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		return PointerGetDatum(NULL);
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		return PointerGetDatum(trigger->tg_newtuple);
-	return PointerGetDatum(trigger->tg_trigtuple);
-}
-
 Datum
 defer_note_restore(PG_FUNCTION_ARGS)
 {
@@ -82,17 +71,17 @@ defer_note_restore(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager", "defer.note_restore")));
 	if (!is_restore())
-		return unchanged((TriggerData *) fcinfo->context);
+		return PointerGetDatum(NULL);
 	xact_notify_rescan();
 	if (!catalog_is_active())
-		return unchanged((TriggerData *) fcinfo->context);
+		return PointerGetDatum(NULL);
 
 	own_sql_begin(&own);
 	SPI_connect();
 	own_sql_execute("INSERT INTO defer.origin (id) SELECT pg_catalog.gen_random_uuid()", SPI_OK_INSERT);
 	SPI_finish();
 	own_sql_end(&own);
-	return unchanged((TriggerData *) fcinfo->context);
+	return PointerGetDatum(NULL);
 }
 
 /* Ids of jobs that this server may have given out, where $1 is the id before the first */

@@ -42,10 +42,6 @@ typedef struct Action
 #define OWN_PATH \
 	"(SELECT pg_catalog.set_config('search_path', p.reset_val, true) FROM pg_catalog.pg_settings p" \
 	" WHERE p.name = 'search_path' OFFSET 0) own_path"
-/* The job $1, and from then on the role of its owner, until the transaction ends */
-#define JOB_AS_OWNER \
-	"(SELECT j.function, j.queue, j.priority, j.group_key, j.metadata, pg_catalog.set_config('role', j.owner, true)" \
-	" FROM defer.jobs j WHERE j.id = $1::bigint OFFSET 0) j"
 /* A text area, whose line breaks are those of the browser */
 #define LINES(value)	"pg_catalog.replace(" value ", E'\\r\\n', E'\\n')"
 
@@ -104,8 +100,8 @@ static const Action actions[] = {
 	{"/do/rerun", {"id"}, JOB("rerun($1::bigint)"), "This job is another run of job %n.", NULL, "/job?id="},
 	{"/do/run-with", {"id", "args"},
 	"SELECT defer.enqueue(j.function, " LINES("$2") "::jsonb, queue => j.queue, priority => j.priority, group_key => j.group_key,"
-	" metadata => j.metadata), $1 FROM " JOB_AS_OWNER, "This job is like job %n, with other arguments.",
-	"There is no job %n that you may see.", "/job?id=", .refill = true},
+	" metadata => j.metadata), j.id FROM defer.jobs j WHERE j.id = $1::bigint AND j.owner = CURRENT_USER",
+	"This job is like job %n, with other arguments.", "Job %n is not yours.", "/job?id=", .refill = true},
 	{"/do/retry", {"id"}, JOB("retry($1::bigint)"), "Job %n is taken on again.",
 	"Job %n was left as it is: it has not failed, or was run again already."},
 	{"/do/acknowledge", {"id", "note"}, JOB("acknowledge($1::bigint, $2)"), "The failure of job %n is acknowledged.",

@@ -15,7 +15,9 @@
 
 /*
  * A function or task can be enqueued with its arguments, a statement can be
- * executed.  Deliveries and workflows are made with more than their arguments.
+ * executed.  Deliveries and workflows are made with more than their arguments.  Only
+ * the owner is helped to it: checking the arguments may run code of theirs, and so
+ * does the job, with the rights of the role that enqueues it.
  */
 static const char *const statement_sql =
 "SELECT j.args, x.named, CASE WHEN x.named THEN"
@@ -23,7 +25,7 @@ static const char *const statement_sql =
 " WHEN j.function = 'defer.command' THEN j.args ->> 'sql' END AS statement"
 " FROM defer.jobs j CROSS JOIN LATERAL (SELECT j.function NOT IN"
 " ('defer.command', 'defer.workflow', 'defer.http', 'defer.email', 'defer.slack') AS named) x"
-" WHERE j.id = $1::bigint";
+" WHERE j.id = $1::bigint AND j.owner = CURRENT_USER";
 
 /* Append the form that enqueues a job of the same function */
 static void
@@ -38,7 +40,7 @@ other_arguments(Page *page, const PGresult *res, const char *id)
 	part_hidden(page, "id", id);
 	form_fields(page, "again", fields, res);
 	buffer_add(out, "<div class=\"buttons\"><button>Enqueue</button> <span class=\"quiet\">"
-			   "A new job of the same owner, with the queue, priority, group and metadata of this one."
+			   "A new job with the queue, priority, group and metadata of this one."
 			   "</span></div></form></details>\n");
 }
 
@@ -49,6 +51,11 @@ job_again(Page *page, const char *id)
 	Buffer	   *out = page->out;
 	PGresult   *res = page_query(page, statement_sql, 1, &id);
 
+	if (PQntuples(res) == 0)
+	{
+		PQclear(res);
+		return;
+	}
 	if (result_value(res, 0, "statement") != NULL)
 	{
 		buffer_add(out, "<details><summary>As SQL</summary>");

@@ -27,23 +27,34 @@ static const char *const columns[] = {
 	"args", "result", "metadata"
 };
 
+/* Check whether a spreadsheet would take a text for a formula that begins so */
+static bool
+begins_formula(const char *value)
+{
+	static const char *const wide[] = {"\uff1d", "\uff0b", "\uff0d", "\uff20"};
+
+	for (size_t i = 0; i < lengthof(wide); i++)
+		if (strncmp(value, wide[i], strlen(wide[i])) == 0)
+			return true;
+	return value[0] != '\0' && strchr("=+-@\t\r\n", value[0]) != NULL;
+}
+
 /*
- * Append a value.  Spreadsheets take a text for a formula that begins with one of
- * some characters, and others choose the texts: an apostrophe comes before it.  Numbers of
- * jobs are not below 0, but their priorities are.
+ * Append a value.  Others choose the texts, and some are formulas to a spreadsheet: an
+ * apostrophe comes before them, also where a program would divide a text in spite of its
+ * quotation marks.  Numbers of jobs are not below 0, but their priorities are.
  */
 static void
 csv_value(Buffer *out, const char *value, bool number)
 {
-	if (!number && value[0] != '\0' && strchr("=+-@\t\r\n", value[0]) != NULL)
-	{
-		buffer_char(out, '"');
-		buffer_char(out, '\'');
-	}
-	else
-		buffer_char(out, '"');
+	bool		begins = !number;
+
+	buffer_char(out, '"');
 	for (; *value != '\0'; value++)
 	{
+		if (begins && begins_formula(value))
+			buffer_char(out, '\'');
+		begins = !number && strchr(";,\t\r\n", *value) != NULL;
 		if (*value == '"')
 			buffer_char(out, '"');
 		buffer_char(out, *value);

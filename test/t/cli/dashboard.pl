@@ -333,22 +333,31 @@ ALTER ROLE postgres IN DATABASE postgres SET search_path = shop, public});
 }
 $node->safe_psql('postgres', 'ALTER ROLE postgres IN DATABASE postgres RESET search_path');
 
-# --- a job like another one, with other arguments, for the owner of that
+# --- a job like another one, with other arguments: for its owner alone
 
-my $theirs = $node->safe_psql('postgres', q{CREATE ROLE shop_user LOGIN; GRANT USAGE ON SCHEMA defer TO shop_user;
-	SET ROLE shop_user; SELECT defer.enqueue('work', '[0]', queue => 'default', priority => 7, group_key => 'g',
+my $mine = $node->safe_psql('postgres', q{SELECT defer.enqueue('work', '[0]', queue => 'default', priority => 7, group_key => 'g',
 	metadata => '{"a": 1}')});
-like(get($dash, "/job?id=$theirs")->{content}, qr/SELECT defer\.enqueue\(&#39;public\.work\(integer\)&#39;, &#39;\[0\]&#39;, queue =&gt; &#39;default&#39;\);/, 'a job as SQL');
-my ($like) = post($dash, '/do/run-with', { id => $theirs, args => "[\r\n0\r\n]", csrf => $dash->{csrf} })->{headers}{location} =~ /^\/job\?id=(\d+)$/;
-ok($like && $like > $theirs, 'another job');
+like(get($dash, "/job?id=$mine")->{content}, qr/SELECT defer\.enqueue\(&#39;public\.work\(integer\)&#39;, &#39;\[0\]&#39;, queue =&gt; &#39;default&#39;\);/, 'a job as SQL');
+my ($like) = post($dash, '/do/run-with', { id => $mine, args => "[\r\n0\r\n]", csrf => $dash->{csrf} })->{headers}{location} =~ /^\/job\?id=(\d+)$/;
+ok($like && $like > $mine, 'another job');
 is($node->safe_psql('postgres', "SELECT concat_ws(' ', owner, function, args, queue, priority, group_key, metadata) FROM defer.jobs WHERE id = $like"),
-	'shop_user public.work(integer) [0] default 7 g {"a": 1}', '... of the same owner');
-is($node->safe_psql('postgres', 'SELECT current_user'), 'postgres', '... while the session keeps its role');
-like(get($dash, '/')->{content}, qr/title="role and database">postgres /, '... also that of the dashboard');
-$again = post($dash, '/do/run-with', { id => $theirs, args => '["<i>"]', csrf => $dash->{csrf}, back => "/job?id=$theirs" })->{headers}{location};
+	'postgres public.work(integer) [0] default 7 g {"a": 1}', '... with what that one has');
+$again = post($dash, '/do/run-with', { id => $mine, args => '["<i>"]', csrf => $dash->{csrf}, back => "/job?id=$mine" })->{headers}{location};
 like(get($dash, $again)->{content}, qr/invalid input syntax for type integer.*<details open>.*\["&lt;i&gt;"\]<\/textarea>|invalid input syntax for type integer.*<details open>.*\[&quot;&lt;i&gt;&quot;\]<\/textarea>/s,
 	'arguments that do not fit: back to the form');
-like(act($dash, 'run-with', id => 999999, args => '[1]'), qr/There is no job/, 'no such job');
+like(act($dash, 'run-with', id => 999999, args => '[1]'), qr/is not yours/, 'no such job');
+
+# A superuser that sees another's job runs nothing of theirs with more rights than they have
+$node->safe_psql('postgres', 'CREATE ROLE shop_user LOGIN; GRANT USAGE ON SCHEMA defer TO shop_user; GRANT CREATE ON SCHEMA public TO shop_user');
+my $theirs = $node->safe_psql('postgres', q{
+	CREATE FUNCTION trap(n integer) RETURNS boolean LANGUAGE plpgsql AS
+	  'BEGIN PERFORM set_config(''role'', ''none'', false); IF n > 0 THEN ALTER ROLE shop_user SUPERUSER; END IF; RETURN true; END';
+	CREATE DOMAIN trapped AS integer CHECK (trap(VALUE));
+	CREATE FUNCTION theirs(n trapped) RETURNS void LANGUAGE sql AS '';
+	SELECT defer.enqueue('theirs', '[0]')}, extra_params => [ '-U', 'shop_user' ]);
+unlike(get($dash, "/job?id=$theirs")->{content}, qr/run-with|As SQL/, 'the page of a job of another role has no form');
+like(act($dash, 'run-with', id => $theirs, args => '[1]'), qr/is not yours/, 'nor is the address of any use');
+is($node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'shop_user'}), 'f', 'nothing of that role was run');
 
 # --- the list from the oldest on, and as a file
 

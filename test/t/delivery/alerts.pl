@@ -261,6 +261,20 @@ until_ok($node, q{SELECT count(*) = 101 FROM defer.jobs WHERE metadata ->> 'aler
 ok($node->wait_for_log(qr/conditions of alert "ann\d+" could not be checked: not this one/), 'two roles: the log says which could not be checked');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.alerts WHERE owner = 'ann' AND failing <> '{}'}), '0', 'two roles: nothing is recorded of those');
 
+# One that changes an alert of its own, and does not end, holds up that alert alone
+my $told = q{SELECT count(*) FROM defer.jobs WHERE metadata ->> 'alert' = '%s' AND args ->> 'body' LIKE '%%succeeded%%'};
+my %before = map { $_ => $node->safe_psql('postgres', sprintf $told, $_) } 'ann1', 'ann2', 'ben';
+my $log_from = -s $node->logfile;
+my $holder = $node->background_psql('postgres', on_error_stop => 1);
+$holder->query_safe(q{BEGIN; SET ROLE ann; SELECT defer.alert('ann1', 'hook', on_states => '{succeeded}', group_window => '0', backlog => '1 s')});
+$node->safe_psql('postgres', q{SET ROLE ann; SELECT defer.enqueue('tick'); SET ROLE ben; SELECT defer.enqueue('tick')});
+until_ok($node, "SELECT (" . sprintf($told, $_) . ") > $before{$_}", "a locked alert: another one is sent, $_") for 'ann2', 'ben';
+is($node->safe_psql('postgres', sprintf $told, 'ann1'), $before{ann1}, 'a locked alert: it waits');
+unlike(slurp_file($node->logfile, $log_from), qr/due to lock timeout/, 'a locked alert: nobody waits for the lock');
+$holder->query_safe('ROLLBACK');
+$holder->quit;
+until_ok($node, "SELECT (" . sprintf($told, 'ann1') . ") > $before{ann1}", 'a locked alert: then it is sent');
+
 # Retries are told before they are used up, once for each job, to those who may see it; and
 # that they are over
 $node->safe_psql('postgres', qq{

@@ -48,7 +48,7 @@ is(outcome('asks', url('/status/200?body=some%20text')), 'succeeded|200|some tex
 is($node->safe_psql('postgres', q{SELECT string_agg(what, ' ' ORDER BY what) FROM effect}), 'after before', 'each write once');
 is($node->safe_psql('postgres', q{SELECT kind, state, awaits IS NOT NULL, result ->> 'status' FROM defer.steps}), 'request|done|t|200', 'the step');
 is(scalar(() = $http->requests), 1, 'one request');
-like(outcome('asks', url('/status/404')), qr/^failed\|job \d+, which the step waits for, failed$/, 'another answer is an error');
+like(outcome('asks', url('/status/404')), qr/^failed\|job \d+, which the step waits for, failed: POST \S+: the server answered 404$/, 'another answer is an error');
 like(outcome('asks', url('/status/404') . ", 'return'"), qr/^succeeded\|404/, 'or is returned');
 is(outcome('forms', url('/status/201')), "succeeded|201|status 201\n", 'each form in each arity');
 like(outcome('asks', url('/status/200'), extra_params => [ '-U', 'app' ]), qr/^failed\|permission denied for function http$/, 'a right to requests is needed');

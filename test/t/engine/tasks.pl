@@ -360,10 +360,10 @@ for my $what (q{UPDATE defer.job SET metadata = '8'}, 'UPDATE defer.job SET clai
 	$node->safe_psql('postgres', "DELETE FROM defer.job WHERE id = $id");
 }
 
-# Rows of claims go with their last job
+# Rows of claims go with their last job; those of rows that were changed by hand, with their lease
+my $last_claim = $node->safe_psql('postgres', 'SELECT COALESCE(max(id), 0) FROM defer.claim');
 $node->safe_psql('postgres', q{SELECT defer.complete_many(array_agg(t.id), array_agg(t.token)) FROM defer.take('{remote}', n => 5) t});
-until_ok($node, q{SELECT NOT EXISTS (SELECT FROM defer.claim c WHERE c.token IS NOT NULL
-	AND NOT EXISTS (SELECT FROM defer.job j WHERE j.claim = c.id))}, 'no claim is left without jobs');
+until_ok($node, "SELECT NOT EXISTS (SELECT FROM defer.claim c WHERE c.token IS NOT NULL AND c.id > $last_claim)", 'no claim is left without jobs');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM defer.workers WHERE kind = 'worker' AND function IS NOT NULL}), 0, 'no worker of the server runs a task');
 $node->stop;
 done_testing();

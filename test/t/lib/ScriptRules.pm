@@ -346,13 +346,21 @@ sub script_problems
 # ------------------------------------------------------------------------
 
 # The string literals of a C file, neighbours joined, without those that are
-# messages; %d and the like and macros between them are kept as words
+# messages; %d and the like are kept as words, and so are macros between them whose text
+# is not in the file
 sub c_literals
 {
 	my ($c) = @_;
-	my @literals;
+	my (@literals, %text);
+	my $literals = qr{"(?:\\.|[^"\\])*"(?:\s*"(?:\\.|[^"\\])*")*};
 
 	$c =~ s{/\*.*?\*/}{}gs;
+	$c =~ s{\\\n}{}g;
+	$text{$1} = $2 while $c =~ m{^\#define\s+([A-Z_]+)\s+($literals)\s*$}gm;
+	for my $macro (keys %text)
+	{
+		$c =~ s{"\s*\K\b$macro\b(?=\s*")}{$text{$macro}}g && $c =~ s{^\#define\s+$macro\s.*$}{}m;
+	}
 	$c =~ s{\b(?:errmsg|errmsg_internal|errmsg_plural|errhint|errdetail|errdetail_internal|elog)\s*\((?:[^()"]|"(?:\\.|[^"\\])*"|\((?:[^()"]|"(?:\\.|[^"\\])*"|\([^()]*\))*\))*\)}{}gs;
 	while ($c =~ m{("(?:\\.|[^"\\])*"(?:\s*(?:[A-Z_]+\s*)?"(?:\\.|[^"\\])*")*)}gs)
 	{

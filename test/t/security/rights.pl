@@ -214,7 +214,7 @@ as('ann', q{SET client_min_messages = error;
 # (but for what workers and the scheduler do meanwhile: settle the last batch, add up counts)
 until_ok($node, 'SELECT NOT EXISTS (SELECT FROM defer.claim)', 'all batches are settled');
 my $state_of = q{SELECT md5(string_agg(t, ',')) FROM (
-	SELECT query_to_xml(CASE relkind WHEN 'S' THEN format('SELECT * FROM defer.%I', relname) ELSE format('SELECT * FROM defer.%I x ORDER BY x::text', relname) END, true, true, '')::text AS t FROM pg_class
+	SELECT query_to_xml(CASE relkind WHEN 'S' THEN format('SELECT * FROM defer.%I', relname) ELSE format('SELECT x::text FROM defer.%I x ORDER BY x::text', relname) END, true, true, '')::text AS t FROM pg_class
 	 WHERE relnamespace = 'defer'::regnamespace AND relkind IN ('r', 'S') AND relname NOT LIKE 'job\_rollup%' ORDER BY relname) s
 	UNION ALL SELECT md5(string_agg(c::text, ',' ORDER BY c::text)) FROM (SELECT function, owner, sum(succeeded), sum(failed) FROM defer.job_counts GROUP BY 1, 2) c};
 my $before = $node->safe_psql('postgres', $state_of);

@@ -347,9 +347,9 @@ like($@, qr/a mark without a text: not run/, 'a mark needs a reason');
 # ------------------------------------------------------------------------
 
 # Functions that are there for views, triggers, the program and jobs of defer's own
-my %internal = map { $_ => 1 } qw(cap_state duration_class durations endpoint_address endpoint_places event_key group_share
-  has_ended job_statistics live_logs live_rows may_configure may_see merge_durations next_token note_restore outside_workers
-  owner_only processes reserved_workers run_bulk run_step running_jobs schedule_description schedule_next_runs server_state
+my %internal = map { $_ => 1 } qw(batch_here cap_state duration_class durations endpoint_address endpoint_places event_key group_share
+  has_ended job_statistics live_logs live_rows may_configure may_see merge_durations next_token note_restore other_node other_nodes outside_workers
+  owner_only processes reserved_workers run_bulk run_here run_step running_jobs schedule_description schedule_next_runs server_state
   task_failures waiting_for);
 
 # Functions that have the parameters of another one, which is described elsewhere
