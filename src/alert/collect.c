@@ -195,7 +195,7 @@ alert_rule_lock(const AlertRule *rule)
 	Datum		id = Int32GetDatum(rule->id);
 
 	return own_sql_run("SELECT FROM defer.alert a WHERE a.id OPERATOR(pg_catalog.=) $1"
-					   " FOR NO KEY UPDATE SKIP LOCKED", 1, &type, &id, NULL, SPI_OK_SELECT) == 1;
+					   " FOR UPDATE SKIP LOCKED", 1, &type, &id, NULL, SPI_OK_SELECT) == 1;
 }
 
 static void

@@ -288,8 +288,8 @@ is_used(void)
 
 /*
  * One table, in a transaction of its own; false: a lock was not to be had, or
- * there was an error, which is left in *failure then.  *used is set if there is
- * anything in the database.
+ * there was an error, which is left in *failure then.  With the first table *used is
+ * set if there is anything in the database.
  */
 static bool
 maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *used,
@@ -309,9 +309,11 @@ maintain(const Parent *parent, int64 today, int64 first_kept, volatile bool *use
 		(void) set_config_option("default_tablespace", parent_tablespace(parent), PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		SPI_connect();
-		if (is_used())
+		/* all or none of them: what happens meanwhile is for the next time */
+		if (parent == parents)
+			*used = is_used();
+		if (*used)
 		{
-			*used = true;
 			for (int64 day = today; day <= today + DAYS_AHEAD; day++)
 				make_partition(parent, day);
 		}
