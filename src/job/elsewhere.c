@@ -13,7 +13,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
-#include "base/citus_nodes.h"
 #include "base/errcodes.h"
 #include "base/jsonb_util.h"
 #include "table/job_row.h"
@@ -39,6 +38,12 @@ elsewhere_begin(JsonbBuilder *args, int64 id)
 	jsonb_push_number(args, "id", id);
 }
 
+Jsonb *
+elsewhere_end(JsonbBuilder *args)
+{
+	return JsonbValueToJsonb(jsonb_push(args, WJB_END_OBJECT, NULL));
+}
+
 /* Raise the error of a command, unless it has that SQLSTATE */
 static void
 raise_error(const NodeAnswer *answer, Jsonb *error, int sqlstate)
@@ -61,27 +66,48 @@ raise_error(const NodeAnswer *answer, Jsonb *error, int sqlstate)
 			 errcontext("node %d of Citus, %s", (int) answer->node, answer->address)));
 }
 
+List *
+elsewhere_ask(int32 node, const char *command, Jsonb *args)
+{
+	char	   *literal = quote_literal_cstr(JsonbToCString(NULL, &args->root, VARSIZE(args)));
+
+	return citus_ask(node, psprintf("SELECT defer.run_here('%s', %s)", command, literal));
+}
+
+Jsonb *
+elsewhere_answer(const NodeAnswer *answer)
+{
+	if (!answer->answered)
+		return NULL;
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->text)));
+}
+
+void
+elsewhere_raise_away(const NodeAnswer *answer, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("node %d of Citus does not answer", (int) answer->node),
+			 errdetail_internal("%s: %s", answer->address, answer->text),
+			 hint != NULL ? errhint("%s", hint) : 0));
+}
+
 /* NULL where the error of the command has that SQLSTATE: then *raised is true */
 static Jsonb *
 try_command(const char *command, JsonbBuilder *args, int64 id, int sqlstate, bool *raised)
 {
-	Jsonb	   *json = JsonbValueToJsonb(jsonb_push(args, WJB_END_OBJECT, NULL));
-	char	   *literal = quote_literal_cstr(JsonbToCString(NULL, &json->root, VARSIZE(json)));
-	List	   *answers = citus_ask(citus_node_of_job(id),
-									psprintf("SELECT defer.run_here('%s', %s)", command, literal));
+	List	   *answers = elsewhere_ask(citus_node_of_job(id), command, elsewhere_end(args));
 	NodeAnswer *answer;
+	Jsonb	   *json;
 	Jsonb	   *error;
 
 	if (answers == NIL)
 		job_not_found(id);
 	answer = linitial(answers);
-	if (!answer->answered)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("node %d of Citus does not answer", (int) answer->node),
-				 errdetail_internal("%s: %s", answer->address, answer->text),
-				 errhint("Job " INT64_FORMAT " is of that node. Try again when it is back.", id)));
-	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->text)));
+	json = elsewhere_answer(answer);
+	if (json == NULL)
+		elsewhere_raise_away(answer, psprintf("Job " INT64_FORMAT " is of that node. Try again when it is back.",
+											  id));
 	error = jsonb_read_json(json, "error");
 	*raised = error != NULL;
 	if (error != NULL)

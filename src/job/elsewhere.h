@@ -9,6 +9,7 @@
 #include "utils/jsonb.h"
 
 #include "base/citus.h"
+#include "base/citus_nodes.h"
 #include "base/compat.h"
 
 extern bool elsewhere_check(int64 id);
@@ -28,6 +29,16 @@ job_is_elsewhere(int64 id)
  * are added by jsonb_push_...().
  */
 extern void elsewhere_begin(JsonbBuilder *args, int64 id);
+extern Jsonb *elsewhere_end(JsonbBuilder *args);
+
+/*
+ * Run a command of job/run_here.c on a node, or on all but this one, as citus_ask() does.
+ * elsewhere_answer(): the object that a node has answered, with "value" or "error"; NULL: it
+ * does not answer, which elsewhere_raise_away() says.  hint: or NULL
+ */
+extern List *elsewhere_ask(int32 node, const char *command, Jsonb *args);
+extern Jsonb *elsewhere_answer(const NodeAnswer *answer);
+pg_noreturn extern void elsewhere_raise_away(const NodeAnswer *answer, const char *hint);
 
 /*
  * Run a command of job/run_here.c on the node of the job, as the current user; return what

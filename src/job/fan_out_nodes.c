@@ -21,16 +21,15 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/citus.h"
-#include "base/citus_nodes.h"
 #include "base/jsonb_util.h"
 #include "base/own_sql.h"
 #include "base/roles.h"
 #include "table/dependency_table.h"
+#include "job/elsewhere.h"
 #include "job/fan_out_nodes.h"
 
 PG_FUNCTION_INFO_V1(defer_batch_here);
@@ -50,21 +49,20 @@ PG_FUNCTION_INFO_V1(defer_batch_here);
 static List *
 ask_nodes(int64 id, bool counts)
 {
-	return citus_ask(CITUS_ALL_NODES,
-					 psprintf("SELECT defer.run_here('batch', '{\"id\": " INT64_FORMAT ", \"counts\": %s}')",
-							  id, counts ? "true" : "false"));
+	JsonbBuilder args;
+
+	elsewhere_begin(&args, id);
+	jsonb_push_bool(&args, "counts", counts);
+	return elsewhere_ask(CITUS_ALL_NODES, "batch", elsewhere_end(&args));
 }
 
 /* Return what a node says of its part; NULL: it does not answer */
 static Jsonb *
 part_of(const NodeAnswer *answer)
 {
-	Jsonb	   *json;
+	Jsonb	   *json = elsewhere_answer(answer);
 
-	if (!answer->answered)
-		return NULL;
-	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->text)));
-	return jsonb_read_json(json, "value");
+	return json != NULL ? jsonb_read_json(json, "value") : NULL;
 }
 
 /* Check whether the fan-out of a job is over on all other nodes */
@@ -111,10 +109,7 @@ fan_out_add_nodes(int64 id, int64 counts[JOB_ENDS])
 		Jsonb	   *part = part_of(answer);
 
 		if (part == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_CONNECTION_FAILURE),
-					 errmsg("node %d of Citus does not answer", (int) answer->node),
-					 errdetail_internal("%s: %s", answer->address, answer->text)));
+			elsewhere_raise_away(answer, NULL);
 		for (int i = 0; i < JOB_ENDS; i++)
 			counts[i] += jsonb_read_number(part, job_end_name(i), 0);
 	}

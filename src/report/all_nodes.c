@@ -8,11 +8,9 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/tuplestore.h"
 
 #include "base/citus.h"
-#include "base/citus_nodes.h"
 #include "base/jsonb_util.h"
 #include "job/elsewhere.h"
 #include "job/run_here.h"
@@ -48,13 +46,12 @@ put_row(ReturnSetInfo *rsinfo, const NodeAnswer *answer, const char *error, Json
 static Jsonb *
 list_of(const NodeAnswer *answer, const char **error)
 {
-	Jsonb	   *json;
+	Jsonb	   *json = elsewhere_answer(answer);
 	Jsonb	   *value;
 
-	*error = answer->answered ? NULL : answer->text;
-	if (!answer->answered)
+	*error = json != NULL ? NULL : answer->text;
+	if (json == NULL)
 		return NULL;
-	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->text)));
 	value = jsonb_read_json(json, "error");
 	if (value != NULL)
 	{
@@ -75,17 +72,13 @@ defer_other_nodes(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	char	   *command = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const bool	tell = PG_GETARG_BOOL(2);
-	Jsonb	   *args = PG_GETARG_JSONB_P(1);
-	char	   *literal;
 	ListCell   *cell;
 
 	run_here_check(command, HERE_LISTS);
 	InitMaterializedSRF(fcinfo, 0);
 	if (!citus_loaded)
 		return (Datum) 0;
-	literal = quote_literal_cstr(JsonbToCString(NULL, &args->root, VARSIZE(args)));
-	foreach(cell, citus_ask(CITUS_ALL_NODES, psprintf("SELECT defer.run_here('%s', %s)", command,
-													  literal)))
+	foreach(cell, elsewhere_ask(CITUS_ALL_NODES, command, PG_GETARG_JSONB_P(1)))
 	{
 		const NodeAnswer *answer = lfirst(cell);
 		const char *error;
