@@ -1,8 +1,10 @@
 """What several series need: the work, a round of it for each contender."""
 import json
+import math
 import os
 import statistics
 import subprocess
+import threading
 import time
 
 import pq
@@ -84,6 +86,59 @@ class Peer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+class Thread(threading.Thread):
+    """Does something beside the measurement: calls work(over, ...), which ends when "over" is
+    set.  An error of it is raised by finish(), or at the end of "with", which begins it"""
+
+    def __init__(self, work, *arguments):
+        super().__init__()
+        self.work, self.arguments = work, arguments
+        self.over = threading.Event()
+        self.failure = None
+
+    def run(self):
+        try:
+            self.work(self.over, *self.arguments)
+        except Exception as error:                  # told by finish()
+            self.failure = error
+
+    def finish(self):
+        self.join()
+        if self.failure:
+            raise self.failure
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.finish()
+
+
+class Feeder(Thread):
+    """Enqueues so many jobs a second, by a statement for {n} of them; 0: as many as it can,
+    in batches of 1,000.  For so many seconds, or until it is over"""
+
+    BATCH_TIME = 0.01
+
+    def __init__(self, database, jobs_a_second, seconds=math.inf, enqueue=ENQUEUE):
+        super().__init__(self._feed)
+        self.database, self.rate, self.seconds, self.enqueue = database, jobs_a_second, seconds, enqueue
+        self.enqueued = 0
+
+    def _feed(self, over):
+        with pq.Connection(self.database, settings={"synchronous_commit": "off"}) as app:
+            start = time.monotonic()
+            while (elapsed := time.monotonic() - start) < self.seconds and not over.is_set():
+                due = int(elapsed * self.rate) - self.enqueued if self.rate else 1000
+                if due > 0:
+                    app.run(self.enqueue.format(n=due))
+                    self.enqueued += due
+                if self.rate:
+                    time.sleep(self.BATCH_TIME)
 
 
 def fresh(bench, database, *tables):

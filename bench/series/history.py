@@ -1,6 +1,5 @@
 """Ten million finished jobs in the history, over a week: throughput, the views, and the
 dropping of a day."""
-import threading
 import time
 
 import pq
@@ -87,44 +86,33 @@ def views(bench, series, database, when, number):
             series.add(f"defer.{view}, {when}", (time.monotonic() - start) * 1000, "ms", number)
 
 
-class Clients(threading.Thread):
+class Clients(workload.Thread):
     """Enqueues a job every few milliseconds and notes how long the longest took"""
 
     def __init__(self, database):
-        super().__init__()
-        self.database, self.longest, self.going = database, 0.0, True
-        self.failure = None
+        super().__init__(self._enqueue)
+        self.database, self.longest = database, 0.0
 
-    def run(self):
-        try:
-            with pq.Connection(self.database) as app:
-                while self.going:
-                    start = time.monotonic()
-                    app.run("SELECT defer.enqueue('compute_product_recommendation', '[1]')")
-                    self.longest = max(self.longest, time.monotonic() - start)
-                    time.sleep(0.002)
-        except Exception as error:                  # told by the thread that joins
-            self.failure = error
+    def _enqueue(self, over):
+        with pq.Connection(self.database) as app:
+            while not over.is_set():
+                start = time.monotonic()
+                app.run("SELECT defer.enqueue('compute_product_recommendation', '[1]')")
+                self.longest = max(self.longest, time.monotonic() - start)
+                time.sleep(0.002)
 
 
 def drop_a_day(bench, series, database, number):
     """From the reload of a shorter defer.retention to the end of the partition"""
-    clients = Clients(database)
     with bench.server.admin(database) as admin:
         count = ("SELECT count(*) FROM pg_inherits WHERE inhparent = 'defer.job_history'::regclass")
         before = admin.integer(count)
-        clients.start()
-        time.sleep(0.3)
-        try:
+        with Clients(database) as clients:
+            time.sleep(0.3)
             # days are dropped whole: the eldest has ended a bit more than DAYS - 2 days ago
             admin.run(f"ALTER SYSTEM SET defer.retention = '{(DAYS - 2 - number) * 1440}min'")
             start = time.monotonic()
             admin.run("SELECT pg_reload_conf()")
             workload.wait_until(lambda: admin.integer(count) < before, "a day was dropped", seconds=90, pause=0.005)
             series.add(DROP, (time.monotonic() - start) * 1000, "ms", number)
-        finally:
-            clients.going = False
-            clients.join()
-    if clients.failure:
-        raise clients.failure
     series.add(BLOCKED, clients.longest * 1000, "ms", number)

@@ -2,22 +2,21 @@
 that holds the oldest snapshot, then beside four readers in REPEATABLE READ over defer's own
 tables, then half as many again, then 2,000 with nothing beside them.  Of each phase the last
 part is compared with the first."""
+import contextlib
 import statistics
-import threading
 import time
 
 import pq
 import workload
+from . import history
 
 TITLE = "Under pressure"
 
 JOBS_A_SECOND = 2000
-BATCH_TIME = 0.01
 PART = 300                         # seconds at either end of a phase that are compared
 SNAPSHOT, READERS, MORE, AFTER = ("beside an old snapshot", "beside four readers",
                                   "half as many again", "nothing beside them")
 PHASES = ((SNAPSHOT, 1800, 1), (READERS, 900, 1), (MORE, 900, 1.5), (AFTER, 900, 1))
-VIEWS = ("functions", "queues", "health")
 READ = ("SELECT count(*) FROM defer.jobs WHERE state IN ('queued', 'running')",
         "SELECT count(*) FROM defer.queues", "SELECT count(*) FROM defer.functions", "SELECT pg_sleep(5)")
 
@@ -26,12 +25,9 @@ CREATE TABLE pressed (sent timestamptz NOT NULL, made_at timestamptz NOT NULL);
 CREATE FUNCTION press(sent timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO pressed VALUES (sent, clock_timestamp());
-END $$;
-CREATE TABLE offered (jobs bigint);
-INSERT INTO offered VALUES (0)"""
+END $$"""
 
-OFFER = ("WITH sent AS (SELECT defer.enqueue('press', jsonb_build_array(clock_timestamp())) FROM generate_series(1, {n})),"
-         " n AS (SELECT count(*) AS n FROM sent) UPDATE offered SET jobs = jobs + n.n FROM n")
+OFFER = "SELECT count(defer.enqueue('press', jsonb_build_array(clock_timestamp()))) FROM generate_series(1, {n})"
 
 # Pages of the jobs' table and its indexes that were looked at
 BUFFERS = ("SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read"
@@ -41,44 +37,6 @@ FLUSH = 2                          # seconds until processes have told what they
 # What is there for the unfinished only: it must not grow with what is done
 SIZES = ("SELECT sum(pg_relation_size(c.oid)), sum(pg_indexes_size(c.oid)), sum(pg_stat_get_dead_tuples(c.oid))"
          " FROM pg_class c WHERE c.oid IN ('defer.job'::regclass, 'defer.claim'::regclass)")
-
-
-class Thread(threading.Thread):
-    """Goes on until it is told to end; tells whoever ends it of an error"""
-
-    def __init__(self, work, *arguments):
-        super().__init__()
-        self.work, self.arguments = work, arguments
-        self.over = threading.Event()
-        self.failure = None
-
-    def run(self):
-        try:
-            self.work(self.over, *self.arguments)
-        except Exception as error:                  # told by the thread that joins
-            self.failure = error
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.join()
-        if self.failure:
-            raise self.failure
-
-
-def offer(over, database, jobs_a_second):
-    """Enqueue so many each second, whether they are run or not"""
-    with pq.Connection(database, settings={"synchronous_commit": "off"}) as app:
-        start, offered = time.monotonic(), 0
-        while not over.is_set():
-            due = int((time.monotonic() - start) * jobs_a_second) - offered
-            if due > 0:
-                app.run(OFFER.format(n=due))
-                offered += due
-            time.sleep(BATCH_TIME)
 
 
 def read(over, database):
@@ -91,7 +49,7 @@ def read(over, database):
 def hold(over, database):
     """One transaction for all the time"""
     with pq.Connection(database) as app:
-        app.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", "SELECT count(*) FROM offered")
+        app.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", "SELECT count(*) FROM pressed")
         over.wait()
         app.run("COMMIT")
 
@@ -116,18 +74,14 @@ def part(app, start, seconds):
 
 def phase(bench, series, database, name, seconds, load, points, begun):
     """Offer jobs for so long, and compare the ends of that time"""
-    beside = {SNAPSHOT: [Thread(hold, database)], READERS: [Thread(read, database) for _ in range(4)]}.get(name, [])
     width = min(PART * bench.scale, seconds / 3)
-    with Thread(watch, bench, database, begun, points):
-        for thread in beside:
-            thread.__enter__()
-        try:
-            with Thread(offer, database, load * JOBS_A_SECOND):
-                start, at = time.time(), time.monotonic()
-                time.sleep(seconds)
-        finally:
-            for thread in beside:
-                thread.__exit__()
+    with contextlib.ExitStack() as beside:
+        beside.enter_context(workload.Thread(watch, bench, database, begun, points))
+        for work in {SNAPSHOT: [hold], READERS: [read] * 4}.get(name, []):
+            beside.enter_context(workload.Thread(work, database))
+        beside.enter_context(workload.Feeder(database, load * JOBS_A_SECOND, enqueue=OFFER))
+        start, at = time.time(), time.monotonic()
+        time.sleep(seconds)
     sizes = [sum(point[1:3]) for point in points if point[0] >= at - begun]
     with pq.Connection(database) as app:
         first, last = part(app, start, width), part(app, start + seconds - width, width)
@@ -142,11 +96,7 @@ def phase(bench, series, database, name, seconds, load, points, begun):
 
 def look(bench, series, database, when):
     """What a user waits for: views in a new session, and a job by itself"""
-    for view in VIEWS:
-        with bench.server.admin(database) as admin:
-            start = time.monotonic()
-            admin.run(f"SELECT * FROM defer.{view}")
-            series.add(f"defer.{view}, {when}", (time.monotonic() - start) * 1000, "ms")
+    history.views(bench, series, database, when, 0)
     with pq.Connection(database) as app:
         took, jobs = [], 50
         time.sleep(FLUSH)
@@ -180,7 +130,7 @@ def marks(series):
         series.compare(name + ": pick-up, p99, at last", name + ": pick-up, p99, at first", ("≤", 2))
         size = name + ": size of tables and indexes, at "
         series.compare(size + "last", size + "first", ("≤", 1.1))
-    for view in VIEWS:
+    for view in history.VIEWS:
         series.compare(f"defer.{view}, afterwards", f"defer.{view}, before")
     for what in ("p50", "pages looked at"):
         series.compare(f"one job by itself, afterwards: {what}", f"one job by itself, before: {what}")
@@ -193,7 +143,7 @@ def run(bench, series):
     points, begun = [], time.monotonic()
     with pq.Connection(database) as app:
         app.run(SETUP)
-    with Thread(offer, database, JOBS_A_SECOND):           # not counted: workers are started
+    with workload.Feeder(database, JOBS_A_SECOND, enqueue=OFFER):    # not counted: workers are started
         time.sleep(max(20 * bench.scale, 2))
     look(bench, series, database, "before")
     for name, seconds, load in PHASES:

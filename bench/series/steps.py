@@ -1,6 +1,5 @@
 """Jobs after others, batches and steps: what they cost, and the memory of a large batch.  Absurd is
 there if its source is: ABSURD=folder."""
-import threading
 import time
 
 import pq
@@ -51,18 +50,17 @@ TEN_STEPS = ("SELECT max(defer.enqueue('ten_steps', jsonb_build_array(g * 10)))"
              " FROM generate_series(1, {n} / 10) g")
 
 
-class Watch:
+class Watch(workload.Thread):
     """Memory of its own of each process of defer, while something goes on."""
 
     def __init__(self, bench):
+        super().__init__(self._look)
         self.bench = bench
         self.points = {}            # title -> [(seconds, bytes)]
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._look)
 
-    def _look(self):
+    def _look(self, over):
         began = time.monotonic()
-        while not self.over.wait(0.2):
+        while not over.wait(0.2):
             for pid, title in self.bench.server.processes().items():
                 if "defer worker" not in title and "defer scheduler" not in title:
                     continue
@@ -72,14 +70,6 @@ class Watch:
                     continue                        # it has just left
                 kind = "scheduler" if "scheduler" in title else "worker"
                 self.points.setdefault(f"{kind} {pid}", []).append(point)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
 
     def growth(self):
         """The largest growth (bytes) of a process that was there throughout"""
