@@ -166,7 +166,14 @@ read_samples(const AlertRule *rule)
  * One rule
  * ------------------------------------------------------------------------ */
 
-/* The last of the events about a subject that are no recovery; DT_NOBEGIN: none */
+/* Check whether events say that their subject fails, which a step that waits does not say */
+static bool
+is_failure(const AlertSubject *subject)
+{
+	return subject->kind != STATE_SUCCEEDED && subject->kind != EVENT_WAITS;
+}
+
+/* The last of the events that a subject fails; DT_NOBEGIN: none */
 static TimestampTz
 last_trouble(List *troubles, const char *name)
 {
@@ -177,17 +184,12 @@ last_trouble(List *troubles, const char *name)
 	{
 		AlertSubject *subject = lfirst(cell);
 
-		if (subject->kind != STATE_SUCCEEDED && subject->kind != EVENT_WAITS &&
-			strcmp(subject->name, name) == 0)
+		if (is_failure(subject) && strcmp(subject->name, name) == 0)
 			last = Max(last, subject->last);
 	}
 	return last;
 }
 
-/*
- * Lock the row of a rule, which is to be changed.  Returns false if another session has
- * it: that may keep it for as long as it likes, and holds up this rule alone.
- */
 bool
 alert_rule_lock(const AlertRule *rule)
 {
@@ -290,7 +292,7 @@ alert_rule_send(AlertRule *rule)
 	{
 		AlertSubject *subject = lfirst(cell);
 
-		if (subject->kind != STATE_SUCCEEDED && subject->kind != EVENT_WAITS && rule->recovered &&
+		if (is_failure(subject) && rule->recovered &&
 			last_trouble(recovered, subject->name) == DT_NOBEGIN)
 			changed = alert_set_failing(rule, subject->name, true) || changed;
 	}

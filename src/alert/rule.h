@@ -89,8 +89,13 @@ spi_value(int row, int column)
 /* Read all rules, in SPI */
 extern List *alert_rules_read(void);
 
-/* Make messages of the events of a rule, up to a number of them, and delete those */
+/*
+ * Lock the row of a rule, which is to be changed.  Returns false if another session has
+ * it: that may keep it for as long as it likes, and holds up this rule alone.
+ */
 extern bool alert_rule_lock(const AlertRule *rule);
+
+/* Make messages of the events of a rule, up to a number of them, and delete those */
 extern void alert_rule_send(AlertRule *rule);
 
 /* Enqueue the message of a rule: about what happened, or about what has recovered */

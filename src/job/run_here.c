@@ -7,7 +7,7 @@
  * answer is an object: "value", or "error" with what the error said, as Citus would return
  * its text only.
  *
- * Nobody may wait for long: lists end after CITUS_NODE_TIME, and other commands wait
+ * No node waits for long: lists end after CITUS_NODE_TIME, and other commands wait
  * LOCK_TIME for a lock, as no server sees a deadlock between sessions of two.
  */
 #include "postgres.h"

@@ -84,9 +84,8 @@ defer_note_restore(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Ids of jobs that this server may have given out, where $1 is the id before the first */
-#define OF_NODE(id) id " OPERATOR(pg_catalog.>) $1 AND " id " OPERATOR(pg_catalog.<) ($1 OPERATOR(pg_catalog.+) " \
-	"100000000000000)"
+/* Ids of jobs that this server may have given out, between $1 and $2 */
+#define OF_NODE(id) id " OPERATOR(pg_catalog.>) $1 AND " id " OPERATOR(pg_catalog.<) $2"
 
 /* Jobs that had ended in a batch: their rows go, and they are counted, as by job/recovery.c */
 static void
@@ -120,8 +119,9 @@ static void
 move_sequences(void)
 {
 	static const char *const names[] = {"alert", "backfill", "bulk", "claim", "schedule", "signal"};
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(citus_node() * CITUS_NODE_IDS)};
+	const int64 before = citus_node() * CITUS_NODE_IDS;
+	Oid			types[] = {INT8OID, INT8OID};
+	Datum		values[] = {Int64GetDatum(before), Int64GetDatum(before + CITUS_NODE_IDS)};
 
 	for (int i = 0; i < lengthof(names); i++)
 		own_sql_execute(psprintf("SELECT pg_catalog.setval('defer.%1$s_id_seq', m.id)"

@@ -1,6 +1,6 @@
 /*
  * lost_jobs.h
- *		Jobs that ran when their worker ended, and whose end nobody has written yet.
+ *		Jobs that ran when their worker ended, and whose end is not written yet.
  *		Pure: no server in it.
  *
  * Workers add to the list as they exit, while recovery takes a copy, finalizes what is

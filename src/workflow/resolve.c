@@ -243,7 +243,7 @@ workflow_check(Jsonb *steps, Workflow *inner)
 	MemoryContextSwitchTo(scratch);
 	definitions = read_inner(steps, &read);
 	MemoryContextSwitchTo(context);
-	definitions = memcpy(palloc(VARSIZE(definitions)), definitions, VARSIZE(definitions));
+	definitions = DatumGetJsonbPCopy(JsonbPGetDatum(definitions));
 	MemoryContextDelete(scratch);
 	return definitions;
 }

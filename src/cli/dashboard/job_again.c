@@ -51,11 +51,6 @@ job_again(Page *page, const char *id)
 	Buffer	   *out = page->out;
 	PGresult   *res = page_query(page, statement_sql, 1, &id);
 
-	if (PQntuples(res) == 0)
-	{
-		PQclear(res);
-		return;
-	}
 	if (result_value(res, 0, "statement") != NULL)
 	{
 		buffer_add(out, "<details><summary>As SQL</summary>");

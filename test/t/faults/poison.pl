@@ -112,14 +112,15 @@ $node->safe_psql('postgres', q{
 			PERFORM crash((ARRAY['null', 'kill'])[1 + try % 2]);
 		END IF;
 	END $$});
-for my $try (1 .. ($ENV{DEFER_POISON} // 2))
+my $tries = $ENV{DEFER_POISON} // 2;
+
+for my $try (1 .. $tries)
 {
 	$node->safe_psql('postgres', qq{
 		SELECT count(defer.enqueue('beside', '[$try]')) FROM generate_series(1, 15);
 		SELECT defer.enqueue('poison_once', '[$try]')});
 	settled($node, "try $try: all jobs end");
 }
-my $tries = $ENV{DEFER_POISON} // 2;
 is($node->safe_psql('postgres', q{
 	SELECT count(*), min(crashed), max(crashed), min(attempt), max(attempt)
 	  FROM (SELECT j.attempt, count(*) FILTER (WHERE a.outcome = 'crashed') AS crashed
